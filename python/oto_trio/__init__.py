@@ -1,0 +1,1 @@
+"""oto-trio: an API gateway on Trio with a Rust engine."""

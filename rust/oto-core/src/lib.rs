@@ -1,0 +1,2 @@
+//! The pure heart of the gateway: bytes and `now` in, bytes and decisions out.
+//! No sockets, no clock, no Python.
