@@ -1,2 +1,4 @@
 //! The pure heart of the gateway: bytes and `now` in, bytes and decisions out.
 //! No sockets, no clock, no Python.
+
+pub mod http1;

@@ -1,0 +1,173 @@
+//! Header names the gateway itself acts on, told apart once when a head is parsed.
+
+/// A header name the gateway treats specially; every other name is [`Known::Other`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Known {
+    /// No special treatment.
+    Other,
+    /// `Accept`
+    Accept,
+    /// `Connection`
+    Connection,
+    /// `Content-Length`
+    ContentLength,
+    /// `Cookie`
+    Cookie,
+    /// `Expect`
+    Expect,
+    /// `Host`
+    Host,
+    /// A hop-by-hop field that is always removed (`Keep-Alive`, `Proxy-Connection`, `TE`, ...).
+    HopByHop,
+    /// A field that only the gateway may set on a request to a backend (Otoroshi's list).
+    GatewayOwned,
+    /// `Otoroshi-State`, gateway-owned too; its value is echoed in error answers.
+    OtoroshiState,
+    /// `Otoroshi-State-Resp`, removed from backend responses.
+    OtoroshiStateResp,
+    /// `Trailer`
+    Trailer,
+    /// `Transfer-Encoding`
+    TransferEncoding,
+    /// `Upgrade`
+    Upgrade,
+    /// `X-Forwarded-For`, gateway-owned.
+    XForwardedFor,
+    /// `X-Forwarded-Host`
+    XForwardedHost,
+    /// `X-Forwarded-Proto`, gateway-owned.
+    XForwardedProto,
+    /// `X-Forwarded-Protocol`, gateway-owned.
+    XForwardedProtocol,
+    /// `Raw-Request-Uri`, `Remote-Address`, `Timeout-Access`, `Tls-Session-Info`: removed both ways.
+    Internal,
+}
+
+impl Known {
+    /// Tell a header name (any case) apart.
+    #[must_use]
+    pub fn of(name: &[u8]) -> Self {
+        // By length first: most names fall out here without a comparison.
+        let candidates: &[(&[u8], Self)] = match name.len() {
+            2 => &[(b"te", Self::HopByHop)],
+            4 => &[(b"host", Self::Host)],
+            6 => &[
+                (b"accept", Self::Accept),
+                (b"cookie", Self::Cookie),
+                (b"expect", Self::Expect),
+            ],
+            7 => &[(b"upgrade", Self::Upgrade), (b"trailer", Self::Trailer)],
+            10 => &[
+                (b"connection", Self::Connection),
+                (b"keep-alive", Self::HopByHop),
+            ],
+            14 => &[
+                (b"content-length", Self::ContentLength),
+                (b"otoroshi-state", Self::OtoroshiState),
+                (b"otoroshi-claim", Self::GatewayOwned),
+                (b"remote-address", Self::Internal),
+                (b"timeout-access", Self::Internal),
+                (b"http2-settings", Self::HopByHop),
+            ],
+            15 => &[
+                (b"x-forwarded-for", Self::XForwardedFor),
+                (b"raw-request-uri", Self::Internal),
+            ],
+            16 => &[
+                (b"proxy-connection", Self::HopByHop),
+                (b"x-forwarded-host", Self::XForwardedHost),
+                (b"tls-session-info", Self::Internal),
+            ],
+            17 => &[
+                (b"transfer-encoding", Self::TransferEncoding),
+                (b"x-forwarded-proto", Self::XForwardedProto),
+            ],
+            18 => &[
+                (b"proxy-authenticate", Self::HopByHop),
+                (b"otoroshi-client-id", Self::GatewayOwned),
+            ],
+            19 => &[
+                (b"proxy-authorization", Self::HopByHop),
+                (b"otoroshi-request-id", Self::GatewayOwned),
+                (b"otoroshi-state-resp", Self::OtoroshiStateResp),
+            ],
+            20 => &[(b"x-forwarded-protocol", Self::XForwardedProtocol)],
+            22 => &[
+                (b"otoroshi-client-secret", Self::GatewayOwned),
+                (b"otoroshi-authorization", Self::GatewayOwned),
+            ],
+            26 => &[(b"otoroshi-try-it-request-id", Self::GatewayOwned)],
+            _ => &[],
+        };
+        candidates
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map_or(Self::Other, |(_, kind)| *kind)
+    }
+
+    /// Whether the field concerns one connection only and is never passed on (RFC 9110 §7.6.1).
+    #[must_use]
+    pub fn is_hop_by_hop(self) -> bool {
+        matches!(
+            self,
+            Self::HopByHop
+                | Self::Connection
+                | Self::TransferEncoding
+                | Self::Upgrade
+                | Self::Trailer
+        )
+    }
+
+    /// Whether a client's value never reaches a backend (Otoroshi: engine.md §7).
+    #[must_use]
+    pub fn is_removed_from_request(self) -> bool {
+        matches!(
+            self,
+            Self::GatewayOwned
+                | Self::OtoroshiState
+                | Self::XForwardedFor
+                | Self::XForwardedProto
+                | Self::XForwardedProtocol
+                | Self::Internal
+        )
+    }
+
+    /// Whether a backend's value never reaches a client (Otoroshi: engine.md §7).
+    #[must_use]
+    pub fn is_removed_from_response(self) -> bool {
+        matches!(self, Self::OtoroshiStateResp | Self::Internal)
+    }
+
+    /// Whether `Connection: <name>` may not take this field away: it frames or addresses the message.
+    #[must_use]
+    pub fn is_protected(self) -> bool {
+        matches!(
+            self,
+            Self::Host
+                | Self::ContentLength
+                | Self::TransferEncoding
+                | Self::Cookie
+                | Self::XForwardedFor
+                | Self::XForwardedHost
+                | Self::XForwardedProto
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Known;
+
+    #[test]
+    fn names_are_told_apart_in_any_case() {
+        assert_eq!(Known::of(b"CONTENT-length"), Known::ContentLength);
+        assert_eq!(Known::of(b"Host"), Known::Host);
+        assert_eq!(Known::of(b"Hosts"), Known::Other);
+        assert_eq!(
+            Known::of(b"otoroshi-try-it-request-id"),
+            Known::GatewayOwned
+        );
+        assert_eq!(Known::of(b""), Known::Other);
+    }
+}
