@@ -32,6 +32,9 @@ export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 # pip: no chatter, and nothing but what the lock files name.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
+# pyright: the Node of its own wheel, and no look for a newer version.
+export PYRIGHT_PYTHON_GLOBAL_NODE := 0
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 RUST_SOURCES := Cargo.toml Cargo.lock \
 	$(shell find rust -name fuzz -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print)
