@@ -116,7 +116,7 @@ fmt: $(STAMPS)/develop ## format everything
 lint: $(STAMPS)/develop ## formatting, clippy, ruff
 	cargo fmt --all --check
 	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --output-format concise .
 	cargo clippy $(LOCKED) --workspace --all-targets -- --deny warnings
 
 .PHONY: types

@@ -1,0 +1,30 @@
+"""What every test gets: a hypothesis profile, and nothing else.
+
+`HYPOTHESIS_PROFILE` picks how hard property tests try:
+
+* ``fast`` (the default) for a desk,
+* ``ci`` for continuous integration: the same examples at every run, so that a red build is red again,
+* ``slow`` for a night.
+"""
+
+import os
+from datetime import timedelta
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("fast", max_examples=50, deadline=None)
+settings.register_profile(
+    "ci",
+    max_examples=200,
+    deadline=None,
+    derandomize=True,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile(
+    "slow",
+    max_examples=5_000,
+    deadline=timedelta(seconds=10),
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
