@@ -1,0 +1,140 @@
+"""What the gateway needs of the engine, as types.
+
+`oto_trio._core.Engine` satisfies `Engine`; so does the scripted engine of the tests. Only
+`gateway.worker` makes a real one; the rest of this room is written against these protocols, so that
+the pump and the pipeline can be tested without sockets.
+
+An *event* is a pair of an int and what it is about:
+
+=========  ====================================  =====================================
+kind       value                                 the gateway must
+=========  ====================================  =====================================
+`RUN`      the exchange, suspended at its slot    run the hook, then `resume`, `respond`
+                                                  or `refuse`
+`GONE`     exchange id                            cancel the task that works for it
+`RESOLVE`  host name                              look it up, then `resolved`
+`BODY`     (exchange id, bytes or None)           wake the hook that reads the body
+`PANIC`    what panicked                          log and count it; the connection is gone
+=========  ====================================  =====================================
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol, TypeAlias
+
+from oto_trio.plugin_api.exchange import Exchange
+
+__all__ = [
+    "BODY",
+    "GONE",
+    "MONITORING_SLOT",
+    "PANIC",
+    "RESOLVE",
+    "RUN",
+    "Clock",
+    "Engine",
+    "Event",
+    "SuspendedExchange",
+]
+
+RUN: Final = 0
+GONE: Final = 1
+RESOLVE: Final = 2
+BODY: Final = 3
+PANIC: Final = 4
+
+MONITORING_SLOT: Final = -1
+"""The slot of an exchange for `/.well-known/otoroshi/monitoring/...`, which has no route."""
+
+Event: TypeAlias = tuple[int, object]
+
+Clock: TypeAlias = Callable[[], float]
+"""Reads the Trio clock, in seconds; only differences mean something."""
+
+
+class SuspendedExchange(Exchange, Protocol):
+    """An exchange that waits for Python."""
+
+    @property
+    def slot(self) -> int:
+        """The slot of the hook to run, or `MONITORING_SLOT`."""
+        ...
+
+
+class Engine(Protocol):
+    """The engine as the pump, the pipeline and the worker use it. No method blocks.
+
+    Methods that return events may be called from any task of the worker's Trio run; the caller
+    hands the events to `Pipeline.run`.
+    """
+
+    @property
+    def pending(self) -> bool:
+        """Whether `turn` has work to do although no socket is ready."""
+        ...
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable when `turn` has sockets to serve."""
+        ...
+
+    def adopt(self, fd: int, listener: str, secured: bool, /) -> None:  # noqa: FBT001
+        """Accept connections on a listening socket; the engine keeps a duplicate of it."""
+        ...
+
+    def turn(self, now: float, /) -> list[Event]:
+        """Do one batch of I/O."""
+        ...
+
+    def expire(self, now: float, /) -> list[Event]:
+        """Act on the deadlines that have passed."""
+        ...
+
+    # The four calls below take any exchange, because a hook holds it as plugin_api's protocol.
+    def resume(self, exchange: Exchange, now: float, /) -> list[Event]:
+        """Go on from the step after the one that ran."""
+        ...
+
+    def respond(
+        self,
+        exchange: Exchange,
+        status: int,
+        headers: Sequence[tuple[str, str]],
+        body: bytes,
+        now: float,
+        /,
+    ) -> list[Event]:
+        """Answer in the backend's place."""
+        ...
+
+    def refuse(
+        self, exchange: Exchange, status: int, message: str, cause: str | None, now: float, /
+    ) -> list[Event]:
+        """Answer with an error in Otoroshi's format."""
+        ...
+
+    def read_body(self, exchange: Exchange, limit: int, now: float, /) -> list[Event]:
+        """Ask for the whole request body; a `BODY` event brings it."""
+        ...
+
+    def resolved(self, hostname: str, addresses: list[str], now: float, /) -> list[Event]:
+        """Answer a `RESOLVE`; no address means that the name could not be resolved."""
+        ...
+
+    def drain_records(self, limit: int, /) -> bytes:
+        """Take up to `limit` access records, as one msgpack array."""
+        ...
+
+    def metrics(self) -> dict[str, object]:
+        """Return the counters since the start."""
+        ...
+
+    def drain(self, now: float, /) -> list[Event]:
+        """Stop accepting and close each connection after what it has in flight."""
+        ...
+
+    def in_flight(self) -> dict[str, int]:
+        """Count what a drain waits for."""
+        ...
+
+    def close(self) -> None:
+        """Drop every connection and listener. Idempotent."""
+        ...

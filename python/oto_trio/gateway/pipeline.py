@@ -1,0 +1,412 @@
+"""Runs the Python steps of exchanges: where the engine's events meet plugin hooks.
+
+Theory of operation
+    The engine suspends an exchange at a Python step and surfaces it as a `RUN` event. `run` calls
+    the hook and tells the engine what it decided, and the engine answers with further events: the
+    next Python step of the same exchange, or whatever else became possible. `run` walks one list
+    and appends those events to it, so a plan of any length is a loop and never a recursion.
+
+    A hook written `def` is called right here, between two lines of the pump. This is the hot path
+    of every Python plugin: one list index, one call, one call back. A hook written `async def` gets
+    a task in the worker's exchange nursery, under a cancel scope that a `GONE` event cancels.
+    Consecutive async steps of one exchange share one task.
+
+    An exchange whose hook fails is refused with 500: a step that failed never lets a request
+    through. `done` hooks run whatever happened; an async one is shielded from cancellation and has
+    `DONE_TIMEOUT_S`.
+
+Bounds
+    One call of `run` works through at most `MAX_EVENTS` events; what is left waits for the pump's
+    next round, so that a plan cannot keep the loop from other tasks.
+"""
+
+import logging
+import math
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol, TypeAlias, cast
+
+import trio
+
+from oto_trio.gateway.engine import (
+    BODY,
+    GONE,
+    PANIC,
+    RESOLVE,
+    RUN,
+    Clock,
+    Engine,
+    Event,
+    SuspendedExchange,
+)
+from oto_trio.plugin_api.answers import Answer, Refusal, Response
+from oto_trio.plugin_api.exchange import BodyTooLarge, Exchange
+
+__all__ = ["DONE_TIMEOUT_S", "MAX_EVENTS", "AsyncCall", "Hooks", "InlineCall", "Pipeline"]
+
+logger = logging.getLogger(__name__)
+
+MAX_EVENTS: Final = 4096
+"""Events of one `run`; a turn raises a few hundred at most, each with a handful of steps."""
+
+DONE_TIMEOUT_S: Final = 5.0
+"""How long an `async def done` may take; nothing cancels it before."""
+
+LOG_INTERVAL_S: Final = 1.0
+"""A hook that keeps failing is logged once per interval, with the number of failures between."""
+
+InlineCall: TypeAlias = Callable[[Exchange], Answer]
+AsyncCall: TypeAlias = Callable[[Exchange], Awaitable[Answer]]
+
+# Otoroshi's words for a hook that raised, by phase; `done` never answers a downstream.
+_FAULTS: Final = {
+    "pre_route": "an error happened during pre-routing plugins phase",
+    "access": "an error happened during access plugins phase",
+    "transform_request": "an error happened during request-transformation plugins phase",
+    "call_backend": "an error happened during backend-call plugins phase",
+    "transform_response": "an error happened during response-transformation plugins phase",
+}
+_FAULT_STATUS: Final = 500
+_FAULT_CAUSE: Final = "internal_server_error"
+
+
+class Hooks(Protocol):
+    """The worker's table of bound hooks, indexed by the slot of a Python step."""
+
+    @property
+    def inline(self) -> Sequence[InlineCall | None]:
+        """The hooks written `def`; `None` where the slot holds an async hook."""
+        ...
+
+    @property
+    def suspending(self) -> Sequence[AsyncCall | None]:
+        """The hooks written `async def`; `None` where the slot holds an inline hook."""
+        ...
+
+    @property
+    def phases(self) -> Sequence[str]:
+        """The phase of each slot."""
+        ...
+
+    @property
+    def plugins(self) -> Sequence[str]:
+        """The plugin id of each slot."""
+        ...
+
+
+class Pipeline:
+    """Runs hooks and tells the engine what they decided.
+
+    Args:
+        engine: The engine whose events come in.
+        hooks: The table of bound hooks. May grow while exchanges run.
+        clock: Reads the Trio clock.
+        nursery: Owns the tasks of async hooks.
+        wake_pump: Called when work is left that no socket will announce. Must not block.
+        resolve: Called with each host name to look up. Must not block.
+        monitor: Answers an exchange for a monitoring page, now or in a task of its own.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        hooks: Hooks,
+        clock: Clock,
+        nursery: trio.Nursery,
+        *,
+        wake_pump: Callable[[], None],
+        resolve: Callable[[str], None],
+        monitor: Callable[[SuspendedExchange], None],
+    ) -> None:
+        self._engine = engine
+        self._hooks = hooks
+        self._clock = clock
+        self._nursery = nursery
+        self._wake_pump = wake_pump
+        self._resolve = resolve
+        self._monitor = monitor
+        self._scopes: dict[int, trio.CancelScope] = {}
+        self._bodies: dict[int, _Body] = {}
+        self._faults: dict[str, _Fault] = {}
+        self._backlog: deque[Event] = deque()
+        self.hook_failures = 0
+        """Hooks that raised or answered nonsense since the start."""
+        self.panics = 0
+        """Panics that the engine reported since the start."""
+
+    @property
+    def has_backlog(self) -> bool:
+        """Whether events wait for `run_backlog`."""
+        return bool(self._backlog)
+
+    @property
+    def tasks(self) -> int:
+        """How many exchanges have an async hook running."""
+        return len(self._scopes)
+
+    def run(self, events: list[Event], now: float) -> None:
+        """Act on events, and on those that acting on them brings, until none is left.
+
+        Never raises for what one event does; a fault is logged and refused.
+
+        Args:
+            events: What a method of the engine returned; the list is used up.
+            now: The Trio clock.
+
+        Cost: one call of the hook and one of the engine for each inline step.
+        """
+        engine = self._engine
+        inline = self._hooks.inline
+        for kind, value in events:
+            if kind == RUN:
+                exchange = cast("SuspendedExchange", value)
+                slot = exchange.slot
+                if slot < 0:
+                    self._monitor(exchange)
+                    continue
+                call = inline[slot]
+                if call is None:
+                    self._start(exchange, slot)
+                    continue
+                try:
+                    answer = call(exchange)
+                    more = (
+                        engine.resume(exchange, now)
+                        if answer is None
+                        else self._give(exchange, slot, answer, now)
+                    )
+                except BaseException as error:  # noqa: BLE001 (re-raised unless it is a fault)
+                    more = self._fail(exchange, slot, error, now)
+                if more:
+                    if len(events) < MAX_EVENTS:
+                        events += more
+                    else:
+                        self._backlog.extend(more)
+            else:
+                self._note(kind, value)
+        if self._backlog:
+            self._wake_pump()
+
+    def run_backlog(self, now: float) -> None:
+        """Act on the events that an earlier `run` left because it had done enough."""
+        events = list(self._backlog)
+        self._backlog.clear()
+        self.run(events, now)
+
+    def settle(self, events: list[Event], now: float) -> None:
+        """Act on events that came from outside a turn, and see that the pump follows up."""
+        if events:
+            self.run(events, now)
+        if self._engine.pending:
+            self._wake_pump()
+
+    async def read_body(self, exchange: Exchange, limit: int) -> bytes:
+        """Wait for the whole body of a request; what `await exchange.request.read()` does.
+
+        Args:
+            exchange: The exchange that an async hook works on.
+            limit: The most bytes to accept.
+
+        Raises:
+            BodyTooLarge: The body is longer than `limit`.
+
+        Cancellation: safe; the engine forgets the exchange when its downstream is gone.
+        """
+        identity = exchange.id
+        assert identity not in self._bodies, "two readers of one request body"
+        body = self._bodies[identity] = _Body()
+        try:
+            now = self._clock()
+            self.settle(self._engine.read_body(exchange, limit, now), now)
+            await body.arrived.wait()
+        finally:
+            del self._bodies[identity]
+        if body.data is None:
+            raise BodyTooLarge(limit)
+        return body.data
+
+    def respond(self, exchange: Exchange, response: Response) -> None:
+        """Answer an exchange from outside the pump, as the monitoring pages do."""
+        now = self._clock()
+        self.settle(
+            self._engine.respond(exchange, response.status, response.headers, response.body, now),
+            now,
+        )
+
+    # ------------------------------------------------------------------------- other events
+
+    def _note(self, kind: int, value: object) -> None:
+        """Act on an event that is not `RUN`."""
+        if kind == GONE:
+            scope = self._scopes.get(cast("int", value))
+            if scope is not None:
+                scope.cancel()
+        elif kind == RESOLVE:
+            self._resolve(cast("str", value))
+        elif kind == BODY:
+            identity, data = cast("tuple[int, bytes | None]", value)
+            body = self._bodies.get(identity)
+            if body is not None:
+                body.data = data
+                body.arrived.set()
+        elif kind == PANIC:
+            self.panics += 1
+            logger.error("the engine panicked and dropped one connection: %s", value)
+        else:
+            logger.error("the engine raised an event of unknown kind %r", kind)
+
+    # ------------------------------------------------------------------------- async hooks
+
+    def _start(self, exchange: SuspendedExchange, slot: int) -> None:
+        """Give an async hook its task."""
+        if self._hooks.phases[slot] == "done":
+            self._nursery.start_soon(self._run_done, exchange, slot)
+            return
+        # The scope is known before the task first runs: a GONE in this very batch must find it.
+        scope = trio.CancelScope()
+        self._scopes[exchange.id] = scope
+        self._nursery.start_soon(self._run_async, exchange, slot, scope)
+
+    async def _run_async(
+        self, exchange: SuspendedExchange, slot: int, scope: trio.CancelScope
+    ) -> None:
+        """Run the async steps of one exchange until one is inline, or the exchange leaves."""
+        identity = exchange.id
+        hooks = self._hooks
+        events: list[Event] = []
+        now = 0.0
+        try:
+            with scope:
+                while True:
+                    call = hooks.suspending[slot]
+                    assert call is not None, "a slot holds an inline or an async hook"
+                    try:
+                        answer = await call(exchange)
+                        now = self._clock()
+                        if answer is None:
+                            events = self._engine.resume(exchange, now)
+                        else:
+                            events = self._give(exchange, slot, answer, now)
+                    except BaseException as error:  # noqa: BLE001 (re-raised unless it is a fault)
+                        now = self._clock()
+                        events = self._fail(exchange, slot, error, now)
+                    following = self._next_async_slot(identity, events)
+                    if following is None:
+                        break
+                    slot = following
+        finally:
+            # A later step of this exchange may have a scope of its own by now.
+            if self._scopes.get(identity) is scope:
+                del self._scopes[identity]
+        self.settle(events, now)
+
+    def _next_async_slot(self, identity: int, events: list[Event]) -> int | None:
+        """Return the slot to go on with when all that came is this exchange's next async step."""
+        if len(events) != 1 or events[0][0] != RUN:
+            return None
+        exchange = cast("SuspendedExchange", events[0][1])
+        slot = exchange.slot
+        if exchange.id != identity or slot < 0 or self._hooks.inline[slot] is not None:
+            return None
+        return None if self._hooks.phases[slot] == "done" else slot
+
+    async def _run_done(self, exchange: SuspendedExchange, slot: int) -> None:
+        """Run an async `done` hook; a client that is gone does not stop it."""
+        call = self._hooks.suspending[slot]
+        assert call is not None, "a slot holds an inline or an async hook"
+        with trio.move_on_after(DONE_TIMEOUT_S, shield=True) as deadline:
+            try:
+                await call(exchange)
+            except BaseException as error:  # noqa: BLE001 (re-raised unless it is a fault)
+                self._report(slot, error)
+        if deadline.cancelled_caught:
+            self._report(slot, TimeoutError(f"it took longer than {DONE_TIMEOUT_S} s"))
+        now = self._clock()
+        self.settle(self._engine.resume(exchange, now), now)
+
+    # ------------------------------------------------------------------------- answers and faults
+
+    def _give(self, exchange: Exchange, slot: int, answer: object, now: float) -> list[Event]:
+        """Tell the engine an answer that is not `None`."""
+        if self._hooks.phases[slot] == "done":
+            return self._engine.resume(exchange, now)
+        if isinstance(answer, Response):
+            return self._engine.respond(exchange, answer.status, answer.headers, answer.body, now)
+        if isinstance(answer, Refusal):
+            return self._engine.refuse(exchange, answer.status, answer.message, answer.cause, now)
+        raise TypeError(
+            f"the hook returned a {type(answer).__name__}; return a Response, a Refusal or None"
+        )
+
+    def _fail(self, exchange: Exchange, slot: int, error: BaseException, now: float) -> list[Event]:
+        """Refuse an exchange whose hook failed; re-raise what is no fault of the hook."""
+        self._report(slot, error)
+        message = _FAULTS.get(self._hooks.phases[slot])
+        try:
+            if message is None:
+                return self._engine.resume(exchange, now)
+            return self._engine.refuse(exchange, _FAULT_STATUS, message, _FAULT_CAUSE, now)
+        except Exception:
+            # The hook had already answered, or its exchange died meanwhile; deadlines end the rest.
+            logger.exception("an exchange could not be refused")
+            return []
+
+    def _report(self, slot: int, error: BaseException) -> None:
+        """Log and count a hook's failure; re-raise cancellation and interrupts."""
+        if isinstance(error, BaseExceptionGroup):
+            passing, fault = error.split(_is_passing)
+            if fault is not None:
+                self._log_failure(slot, fault)
+            if passing is not None:
+                raise passing
+        elif _is_passing(error):
+            raise error
+        else:
+            self._log_failure(slot, error)
+
+    def _log_failure(self, slot: int, error: BaseException) -> None:
+        """Log a hook's failure with its traceback, at most once per `LOG_INTERVAL_S` and hook."""
+        self.hook_failures += 1
+        plugin, phase = self._hooks.plugins[slot], self._hooks.phases[slot]
+        fault = self._faults.setdefault(f"{plugin} {phase}", _Fault())
+        now = self._clock()
+        if now < fault.silent_until:
+            fault.unlogged += 1
+            return
+        logger.error(
+            "plugin %s failed in %s%s",
+            plugin,
+            phase,
+            f" (and {fault.unlogged} times since it was last logged)" if fault.unlogged else "",
+            exc_info=error,
+        )
+        fault.silent_until, fault.unlogged = now + LOG_INTERVAL_S, 0
+
+
+class _Body:
+    """A request body that a hook waits for."""
+
+    __slots__ = ("arrived", "data")
+
+    def __init__(self) -> None:
+        self.arrived = trio.Event()
+        self.data: bytes | None = None
+
+
+class _Fault:
+    """How often one hook fails, so that a broken plugin does not flood the log."""
+
+    __slots__ = ("silent_until", "unlogged")
+
+    def __init__(self) -> None:
+        self.silent_until = -math.inf
+        self.unlogged = 0
+
+
+def _is_passing(error: BaseException) -> bool:
+    """Tell whether an error is no fault of a hook and must reach Trio or the interpreter.
+
+    A plugin that calls `sys.exit` must not end the worker, and a panic of the engine arrives as a
+    `BaseException` of its own: both are faults.
+    """
+    return isinstance(error, (trio.Cancelled, KeyboardInterrupt))
