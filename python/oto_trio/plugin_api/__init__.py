@@ -1,0 +1,48 @@
+"""What a plugin is: everything a plugin author imports comes from here.
+
+The registry, the folder of user plugins and the inspection of classes are for the gateway; import them
+from their modules.
+"""
+
+from __future__ import annotations
+
+from oto_trio.plugin_api import steps
+from oto_trio.plugin_api.answers import Answer, Refusal, Response
+from oto_trio.plugin_api.config import Config
+from oto_trio.plugin_api.errors import PluginError
+from oto_trio.plugin_api.exchange import (
+    BodyTooLarge,
+    Exchange,
+    Headers,
+    Request,
+    ResponseHead,
+    stripped_path,
+)
+from oto_trio.plugin_api.expectation import meets
+from oto_trio.plugin_api.fields import HeaderName, HeaderValue, writable_fields
+from oto_trio.plugin_api.phases import PHASE_ORDER, Phase
+from oto_trio.plugin_api.plugin import Plugin
+from oto_trio.plugin_api.steps import Step
+
+__all__ = [
+    "PHASE_ORDER",
+    "Answer",
+    "BodyTooLarge",
+    "Config",
+    "Exchange",
+    "HeaderName",
+    "HeaderValue",
+    "Headers",
+    "Phase",
+    "Plugin",
+    "PluginError",
+    "Refusal",
+    "Request",
+    "Response",
+    "ResponseHead",
+    "Step",
+    "meets",
+    "steps",
+    "stripped_path",
+    "writable_fields",
+]

@@ -1,0 +1,231 @@
+"""What a plugin sees of an exchange: typed views, no implementation.
+
+The gateway passes the engine's own object, a test passes ``oto_trio.testing.FakeExchange``; both
+satisfy these protocols, so a plugin never imports either. Header names are case-insensitive
+everywhere; names and values are text decoded as latin-1 (RFC 9110 §5.5 leaves the bytes opaque).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+__all__ = ["BodyTooLarge", "Exchange", "Headers", "Request", "ResponseHead", "stripped_path"]
+
+
+class BodyTooLarge(Exception):  # noqa: N818 (reads as a state, like trio.Cancelled)
+    """The request body is longer than the limit given to ``Request.read``.
+
+    Args:
+        limit_bytes: The limit that was passed.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"the request body is longer than {limit_bytes} bytes")
+        self.limit_bytes = limit_bytes
+
+
+class Headers(Protocol):
+    """The header fields of one message, in wire order. Every change is O(number of fields)."""
+
+    def get(self, name: str, /) -> str | None:
+        """Return the first value of a field, or ``None``."""
+        ...
+
+    def get_all(self, name: str, /) -> list[str]:
+        """Return every value of a field in wire order; empty when the field is absent."""
+        ...
+
+    def set(self, name: str, value: str, /) -> None:
+        """Replace every value of a field by one.
+
+        Raises:
+            ValueError: The name is no RFC 9110 token, or the value holds CR, LF or NUL.
+        """
+        ...
+
+    def add(self, name: str, value: str, /) -> None:
+        """Append a field and keep those of the same name.
+
+        Raises:
+            ValueError: As for ``set``.
+        """
+        ...
+
+    def remove(self, name: str, /) -> None:
+        """Remove every value of a field; an absent one is no error."""
+        ...
+
+    def items(self) -> list[tuple[str, str]]:
+        """Return the (name, value) pairs in wire order, as a copy."""
+        ...
+
+    def __contains__(self, name: object, /) -> bool:
+        """Tell whether the field is present at least once."""
+        ...
+
+
+class Request(Protocol):
+    """The request: what the downstream sent, then what the upstream will get."""
+
+    @property
+    def method(self) -> str:
+        """The method exactly as sent (``GET``)."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """The canonical path, without query: the same bytes the router and the upstream see."""
+        ...
+
+    @property
+    def query(self) -> str:
+        """The raw query without ``?``; ``""`` when there is none."""
+        ...
+
+    @property
+    def host(self) -> str:
+        """The effective host with its port (``X-Forwarded-Host`` when the gateway trusts it)."""
+        ...
+
+    @property
+    def domain(self) -> str:
+        """The effective host in lower case, without port."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """``"1.0"``, ``"1.1"``, ``"2"`` or ``"3"``."""
+        ...
+
+    @property
+    def headers(self) -> Headers:
+        """The header fields; changes before ``call_backend`` reach the upstream."""
+        ...
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a body follows the head (it may still turn out empty)."""
+        ...
+
+    async def read(self, limit: int, /) -> bytes:
+        """Read the whole body; a second call returns the same bytes.
+
+        Only in ``async def`` hooks: an inline hook cannot wait. The body is still forwarded.
+
+        Args:
+            limit: The most bytes to accept.
+
+        Raises:
+            BodyTooLarge: The body is longer; what was read is dropped.
+
+        Cancellation:
+            A checkpoint. Cancelled when the downstream goes away; nothing is left half done.
+        """
+        ...
+
+
+class ResponseHead(Protocol):
+    """The head of the response on its way to the downstream; its body streams past, unseen."""
+
+    @property
+    def status(self) -> int:
+        """The status; assign to change it (200 to 599)."""
+        ...
+
+    @status.setter
+    def status(self, status: int, /) -> None: ...
+
+    @property
+    def headers(self) -> Headers:
+        """The header fields the downstream will get."""
+        ...
+
+
+class Exchange(Protocol):
+    """One request and its response, with what the gateway knows about them."""
+
+    @property
+    def id(self) -> int:
+        """Unique in this worker while the exchange lives."""
+        ...
+
+    @property
+    def route_id(self) -> str:
+        """The id of the route that won."""
+        ...
+
+    @property
+    def route_name(self) -> str:
+        """The name of the route that won."""
+        ...
+
+    @property
+    def secured(self) -> bool:
+        """Whether the downstream speaks TLS (``X-Forwarded-Proto`` when the gateway trusts it)."""
+        ...
+
+    @property
+    def remote_address(self) -> str:
+        """The downstream's address: what a trusted ``X-Forwarded-For`` says first, else the socket's."""
+        ...
+
+    @property
+    def forwarded_for(self) -> str:
+        """The way so far, for the next hop: a trusted ``X-Forwarded-For``, then the socket's address."""
+        ...
+
+    @property
+    def listener(self) -> str:
+        """The id of the listener that took the connection (``standard-listener``)."""
+        ...
+
+    @property
+    def matched_path(self) -> str:
+        """The part of the path the route's frontend matched; ``""`` for a route declared on ``/``."""
+        ...
+
+    @property
+    def path_params(self) -> dict[str, str]:
+        """The values of the ``:name`` and ``$name<regex>`` segments of the frontend."""
+        ...
+
+    @property
+    def strip_path(self) -> bool:
+        """Whether ``matched_path`` is removed before the upstream is called."""
+        ...
+
+    @property
+    def target_hostname(self) -> str | None:
+        """The host name of the target, from ``transform_request`` on; ``None`` without a target."""
+        ...
+
+    @property
+    def request(self) -> Request:
+        """The request."""
+        ...
+
+    @property
+    def response(self) -> ResponseHead | None:
+        """The response head, in ``transform_response`` and ``done``; ``None`` before."""
+        ...
+
+    @property
+    def attrs(self) -> dict[str, object]:
+        """A scratch space shared by the plugins of this exchange; dies with it.
+
+        Prefix your keys with your plugin id.
+        """
+        ...
+
+
+def stripped_path(exchange: Exchange) -> str:
+    """Return the path the upstream is asked for, below its root.
+
+    The matched prefix is removed when the route strips it; the result always starts with ``/``.
+
+    Source: Otoroshi's ``strip_path``.
+    """
+    path = exchange.request.path
+    if exchange.strip_path and exchange.matched_path:
+        path = path.removeprefix(exchange.matched_path)
+    return path if path.startswith("/") else "/" + path

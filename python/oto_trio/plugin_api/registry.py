@@ -1,0 +1,242 @@
+"""The registry: which plugins this gateway has.
+
+It is a value, made by whoever needs one and owned by it: importing a plugin registers nothing. Three
+sources are laid over each other, and the earlier one wins an id:
+
+1. the package ``oto_trio.plugins``, walked file by file;
+2. the entry-point group ``oto_trio.plugins`` of installed distributions;
+3. a folder of ``*.py`` files (``plugin_api.folder``), which may change while the gateway runs.
+
+A fault in the first is a bug of ours and raises; a fault in the other two leaves that plugin out and is
+kept in ``Registry.problems``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType, ModuleType
+from typing import Any, TypeAlias
+
+import msgspec
+
+from oto_trio.model.errors import Problem
+from oto_trio.plugin_api.config import read_config
+from oto_trio.plugin_api.errors import PluginError
+from oto_trio.plugin_api.inspection import check_plugin, describe
+from oto_trio.plugin_api.plugin import Plugin
+
+__all__ = [
+    "BUILTIN_PACKAGE",
+    "ENTRY_POINT_GROUP",
+    "PluginClass",
+    "Registry",
+    "builtin_plugins",
+    "discover",
+    "plugins_in",
+]
+
+BUILTIN_PACKAGE = "oto_trio.plugins"
+ENTRY_POINT_GROUP = "oto_trio.plugins"
+
+PluginClass: TypeAlias = type[Plugin[Any]]
+
+
+class Registry(msgspec.Struct, frozen=True):
+    """The plugins of a gateway, by id. Immutable: every change makes another one.
+
+    Args:
+        plugins: The classes by id.
+        origins: Where each comes from, by id: ``builtin``, ``entry point NAME`` or a file's path.
+        problems: What was left out, and why.
+    """
+
+    plugins: Mapping[str, PluginClass] = MappingProxyType({})
+    origins: Mapping[str, str] = MappingProxyType({})
+    problems: tuple[Problem, ...] = ()
+
+    def get(self, plugin_id: str) -> PluginClass | None:
+        """Return the class with this id, or ``None``."""
+        return self.plugins.get(plugin_id)
+
+    def __contains__(self, plugin_id: object) -> bool:
+        """Tell whether there is a plugin with this id."""
+        return plugin_id in self.plugins
+
+    def __iter__(self) -> Iterator[PluginClass]:
+        """Walk the classes in the order of their ids."""
+        return (self.plugins[plugin_id] for plugin_id in sorted(self.plugins))
+
+    def __len__(self) -> int:
+        """Return how many plugins there are."""
+        return len(self.plugins)
+
+    def describe(self, plugin_id: str) -> dict[str, Any]:
+        """Return ``inspection.describe`` of one plugin and its ``origin``.
+
+        Raises:
+            KeyError: There is no such plugin.
+        """
+        return {**describe(self.plugins[plugin_id]), "origin": self.origins[plugin_id]}
+
+    def read_config(
+        self, plugin_id: str, slot_config: Mapping[str, Any]
+    ) -> msgspec.Struct | None:
+        """Return the effective config of a slot as the plugin's struct; ``None`` without config.
+
+        Raises:
+            KeyError: There is no such plugin.
+            PluginError: A value is wrong; paths start at the config (``$.code``).
+        """
+        struct = self.plugins[plugin_id].Config
+        return None if struct is None else read_config(struct, slot_config)
+
+    def make(self, plugin_id: str, slot_config: Mapping[str, Any]) -> Plugin[Any]:
+        """Make an instance for one slot.
+
+        Raises:
+            KeyError: There is no such plugin.
+            PluginError: The config is wrong, or the plugin's constructor refuses it.
+        """
+        return instantiate(self.plugins[plugin_id], self.read_config(plugin_id, slot_config))
+
+    def extended(self, found: Iterable[tuple[PluginClass, str]]) -> Registry:
+        """Return a registry with more plugins; an id that is taken stays with its owner.
+
+        Args:
+            found: (class, origin) pairs, in order of precedence.
+        """
+        plugins, origins = dict(self.plugins), dict(self.origins)
+        problems = list(self.problems)
+        for plugin, origin in found:
+            if plugin.id in plugins:
+                problems.append(_duplicate(plugin, origin, origins[plugin.id]))
+                continue
+            plugins[plugin.id] = plugin
+            origins[plugin.id] = origin
+        return Registry(MappingProxyType(plugins), MappingProxyType(origins), tuple(problems))
+
+    def with_problems(self, problems: Iterable[Problem]) -> Registry:
+        """Return the same plugins with more problems on record."""
+        return msgspec.structs.replace(self, problems=(*self.problems, *problems))
+
+
+def instantiate(plugin: PluginClass, config: msgspec.Struct | None) -> Plugin[Any]:
+    """Make an instance of a plugin.
+
+    Raises:
+        PluginError: The constructor failed.
+    """
+    try:
+        return plugin(config)
+    except Exception as error:  # a plugin is foreign code: any error is its own, not ours
+        raise PluginError(
+            Problem(
+                "$",
+                f"the plugin {plugin.id} does not take this config: {error}",
+                "correct the config, or the plugin's constructor",
+            )
+        ) from error
+
+
+def plugins_in(module: ModuleType) -> tuple[PluginClass, ...]:
+    """Return the plugin classes *defined* in a module, checked; imported ones are not its own.
+
+    A class whose name begins with an underscore is a base for others and left out.
+
+    Raises:
+        PluginError: A class is badly made, or two share an id.
+    """
+    found: dict[str, PluginClass] = {}
+    problems: list[Problem] = []
+    for value in vars(module).values():
+        if (
+            not isinstance(value, type)
+            or not issubclass(value, Plugin)
+            or value.__module__ != module.__name__
+            or value.__name__.startswith("_")
+        ):
+            continue
+        plugin: PluginClass = value
+        wrong = check_plugin(plugin)
+        problems.extend(wrong)
+        if not wrong and found.setdefault(plugin.id, plugin) is not plugin:
+            problems.append(_duplicate(plugin, module.__name__, module.__name__))
+    if problems:
+        raise PluginError(*problems)
+    return tuple(found.values())
+
+
+def builtin_plugins(package: str = BUILTIN_PACKAGE) -> Registry:
+    """Walk a package and its sub-packages and return the plugins they define.
+
+    Raises:
+        PluginError: A class is badly made, or an id is used twice.
+        ImportError: A module of the package cannot be imported.
+    """
+    root = importlib.import_module(package)
+    registry = Registry()
+    for info in pkgutil.walk_packages(root.__path__, f"{package}."):
+        found = plugins_in(importlib.import_module(info.name))
+        registry = registry.extended((plugin, "builtin") for plugin in found)
+    if registry.problems:
+        raise PluginError(*registry.problems)
+    return registry
+
+
+def discover(points: Iterable[EntryPoint] | None = None) -> Registry:
+    """Return the built-in plugins and those of the installed distributions.
+
+    Args:
+        points: The entry points to load; those of the group ``oto_trio.plugins`` when left out. Each
+            names a module or one class.
+
+    Raises:
+        PluginError: A built-in plugin is badly made.
+    """
+    registry = builtin_plugins()
+    if points is None:
+        points = entry_points(group=ENTRY_POINT_GROUP)
+    for point in sorted(points, key=lambda p: (p.name, p.value)):
+        origin = f"entry point {point.name}"
+        try:
+            found = _load(point)
+        except PluginError as error:
+            registry = registry.with_problems(error.problems)
+        except Exception as error:  # the import of foreign code may fail in any way
+            reason = f"{type(error).__name__}: {error}"
+            fix = f"repair or uninstall the distribution that declares {point.value}"
+            registry = registry.with_problems([Problem(origin, reason, fix)])
+        else:
+            registry = registry.extended((plugin, origin) for plugin in found)
+    return registry
+
+
+def _load(point: EntryPoint) -> tuple[PluginClass, ...]:
+    """Load one entry point and return its plugins."""
+    target: object = point.load()
+    if isinstance(target, ModuleType):
+        return plugins_in(target)
+    if isinstance(target, type) and issubclass(target, Plugin):
+        problems = check_plugin(target)
+        if problems:
+            raise PluginError(*problems)
+        return (target,)
+    raise PluginError(
+        Problem(
+            f"entry point {point.name}",
+            f"{point.value} is neither a module nor a plugin class",
+            "name the module that defines your plugins",
+        )
+    )
+
+
+def _duplicate(plugin: PluginClass, origin: str, owner: str) -> Problem:
+    """Say that an id is taken."""
+    return Problem(
+        f"{plugin.__module__}.{plugin.__qualname__}.id",
+        f"the id {plugin.id} ({origin}) is already that of another plugin ({owner})",
+        "give it an id of its own",
+    )

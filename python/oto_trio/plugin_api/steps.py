@@ -1,0 +1,119 @@
+"""The native steps a plugin may lower itself to: what the engine can do without Python.
+
+``Plugin.lower`` returns them; the compiler adds the plugin's id and the slot's path filters and encodes
+them as JSON, tagged by ``kind``. The engine's interpreter is the other end of this contract.
+"""
+
+from typing import TypeAlias
+
+import msgspec
+
+from oto_trio.plugin_api.phases import Phase
+
+__all__ = [
+    "AddMissingHeaders",
+    "AllowMethods",
+    "ForceHttps",
+    "OverrideHost",
+    "Redirect",
+    "Refuse",
+    "RemoveHeaders",
+    "RequireHeaders",
+    "SetHeaders",
+    "Step",
+    "XForwarded",
+]
+
+
+class Redirect(msgspec.Struct, frozen=True, tag_field="kind", tag="redirect"):
+    """Answer every request with a redirect to one address."""
+
+    code: int
+    to: str
+    phase: Phase = Phase.PRE_ROUTE
+
+
+class ForceHttps(msgspec.Struct, frozen=True, tag_field="kind", tag="force_https"):
+    """Answer 303 to the same address on https when the downstream speaks plain http.
+
+    Args:
+        port: The port to send to; ``None`` is the gateway's public https port.
+    """
+
+    port: int | None = None
+    phase: Phase = Phase.PRE_ROUTE
+
+
+class Refuse(msgspec.Struct, frozen=True, tag_field="kind", tag="refuse"):
+    """Refuse every request in Otoroshi's error format."""
+
+    status: int
+    message: str
+    cause: str | None = None
+    phase: Phase = Phase.PRE_ROUTE
+
+
+class AllowMethods(msgspec.Struct, frozen=True, tag_field="kind", tag="allow_methods"):
+    """Refuse with 405 a method that is not allowed, or forbidden; letter case does not matter.
+
+    Args:
+        allowed: ``None`` allows every method; an empty list allows none.
+    """
+
+    allowed: tuple[str, ...] | None
+    forbidden: tuple[str, ...] = ()
+    phase: Phase = Phase.ACCESS
+
+
+class RequireHeaders(msgspec.Struct, frozen=True, tag_field="kind", tag="require_headers"):
+    """Refuse with 400 unless every header meets its expectation (``plugin_api.expectation``)."""
+
+    headers: dict[str, str]
+    phase: Phase = Phase.ACCESS
+
+
+class SetHeaders(msgspec.Struct, frozen=True, tag_field="kind", tag="set_headers"):
+    """Set header fields, replacing those of the same name."""
+
+    headers: dict[str, str]
+    phase: Phase
+
+
+class AddMissingHeaders(msgspec.Struct, frozen=True, tag_field="kind", tag="add_missing_headers"):
+    """Set header fields that are absent."""
+
+    headers: dict[str, str]
+    phase: Phase
+
+
+class RemoveHeaders(msgspec.Struct, frozen=True, tag_field="kind", tag="remove_headers"):
+    """Remove header fields."""
+
+    names: tuple[str, ...]
+    phase: Phase
+
+
+class OverrideHost(msgspec.Struct, frozen=True, tag_field="kind", tag="override_host"):
+    """Set ``Host`` to the target's host name, without port."""
+
+    phase: Phase = Phase.TRANSFORM_REQUEST
+
+
+class XForwarded(msgspec.Struct, frozen=True, tag_field="kind", tag="x_forwarded"):
+    """Set the ``X-Forwarded-*`` fields."""
+
+    phase: Phase = Phase.TRANSFORM_REQUEST
+
+
+Step: TypeAlias = (
+    Redirect
+    | ForceHttps
+    | Refuse
+    | AllowMethods
+    | RequireHeaders
+    | SetHeaders
+    | AddMissingHeaders
+    | RemoveHeaders
+    | OverrideHost
+    | XForwarded
+)

@@ -1,0 +1,1 @@
+"""Plugins that let a call through or not (Otoroshi's category AccessControl)."""

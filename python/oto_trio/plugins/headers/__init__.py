@@ -1,0 +1,1 @@
+"""Plugins on header fields (Otoroshi's category Headers)."""

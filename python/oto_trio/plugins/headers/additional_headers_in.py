@@ -1,0 +1,53 @@
+"""Set header fields of the request.
+
+Phases: transform_request. Native.
+Otoroshi: ``cp:otoroshi.next.plugins.AdditionalHeadersIn``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+from typing_extensions import override
+
+from oto_trio.plugin_api import (
+    Config,
+    Exchange,
+    HeaderName,
+    HeaderValue,
+    Phase,
+    Plugin,
+    Step,
+    steps,
+    writable_fields,
+)
+
+__all__ = ["AdditionalHeadersIn", "AdditionalHeadersInConfig"]
+
+
+class AdditionalHeadersInConfig(Config, frozen=True):
+    """The fields to set."""
+
+    headers: Annotated[
+        dict[HeaderName, HeaderValue], Meta(description="Values by header name; they replace the client's.")
+    ] = {}
+
+
+class AdditionalHeadersIn(Plugin[AdditionalHeadersInConfig]):
+    """Sets request headers, replacing those the client sent."""
+
+    id = "cp:otoroshi.next.plugins.AdditionalHeadersIn"
+    name = "Additional headers in"
+    description = "Sets request headers, replacing those the client sent."
+    categories = ("Headers", "Classic")
+
+    @override
+    def transform_request(self, exchange: Exchange) -> None:
+        headers = exchange.request.headers
+        for name, value in writable_fields(self.config.headers).items():
+            headers.set(name, value)
+
+    @override
+    def lower(self) -> tuple[Step, ...]:
+        return (steps.SetHeaders(writable_fields(self.config.headers), Phase.TRANSFORM_REQUEST),)

@@ -1,0 +1,54 @@
+"""Set header fields of the response.
+
+Phases: transform_response. Native.
+Otoroshi: ``cp:otoroshi.next.plugins.AdditionalHeadersOut``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+from typing_extensions import override
+
+from oto_trio.plugin_api import (
+    Config,
+    Exchange,
+    HeaderName,
+    HeaderValue,
+    Phase,
+    Plugin,
+    Step,
+    steps,
+    writable_fields,
+)
+
+__all__ = ["AdditionalHeadersOut", "AdditionalHeadersOutConfig"]
+
+
+class AdditionalHeadersOutConfig(Config, frozen=True):
+    """The fields to set."""
+
+    headers: Annotated[
+        dict[HeaderName, HeaderValue], Meta(description="Values by header name; they replace the backend's.")
+    ] = {}
+
+
+class AdditionalHeadersOut(Plugin[AdditionalHeadersOutConfig]):
+    """Sets response headers, replacing those the backend sent."""
+
+    id = "cp:otoroshi.next.plugins.AdditionalHeadersOut"
+    name = "Additional headers out"
+    description = "Sets response headers, replacing those the backend sent."
+    categories = ("Headers", "Classic")
+
+    @override
+    def transform_response(self, exchange: Exchange) -> None:
+        assert exchange.response is not None, "a response phase has a response"
+        headers = exchange.response.headers
+        for name, value in writable_fields(self.config.headers).items():
+            headers.set(name, value)
+
+    @override
+    def lower(self) -> tuple[Step, ...]:
+        return (steps.SetHeaders(writable_fields(self.config.headers), Phase.TRANSFORM_RESPONSE),)

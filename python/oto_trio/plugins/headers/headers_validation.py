@@ -1,0 +1,53 @@
+"""Refuse a request whose header fields are not as expected.
+
+Phases: access. Native.
+Otoroshi: ``cp:otoroshi.next.plugins.HeadersValidation``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+from typing_extensions import override
+
+from oto_trio.plugin_api import Config, Exchange, HeaderName, Plugin, Refusal, Step, meets, steps
+
+__all__ = ["HeadersValidation", "HeadersValidationConfig"]
+
+
+class HeadersValidationConfig(Config, frozen=True):
+    """What each header must look like."""
+
+    headers: Annotated[
+        dict[HeaderName, str],
+        Meta(
+            description="Expectations by header name: a value, or Regex(…), Wildcard(…), Contains(…), "
+            "ContainedIn(a,b), Not(…), RegexNot(…), WildcardNot(…), ContainsNot(…), NotContainedIn(a,b)."
+        ),
+    ] = {}
+
+
+class HeadersValidation(Plugin[HeadersValidationConfig]):
+    """Refuses with 400 unless every named header is there and its first value is as expected."""
+
+    id = "cp:otoroshi.next.plugins.HeadersValidation"
+    name = "Headers validation"
+    description = "Requires request headers to have given values."
+    categories = ("Headers", "Classic")
+
+    @override
+    def access(self, exchange: Exchange) -> Refusal | None:
+        headers = exchange.request.headers
+        for name, expectation in self._expected().items():
+            if not meets(expectation, headers.get(name)):
+                return Refusal(400, "bad request")
+        return None
+
+    @override
+    def lower(self) -> tuple[Step, ...]:
+        return (steps.RequireHeaders(self._expected()),)
+
+    def _expected(self) -> dict[str, str]:
+        """Return the expectations, without that of an empty name."""
+        return {name: text for name, text in self.config.headers.items() if name}

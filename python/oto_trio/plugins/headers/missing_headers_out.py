@@ -1,0 +1,55 @@
+"""Set header fields that the response lacks.
+
+Phases: transform_response. Native.
+Otoroshi: ``cp:otoroshi.next.plugins.MissingHeadersOut``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+from typing_extensions import override
+
+from oto_trio.plugin_api import (
+    Config,
+    Exchange,
+    HeaderName,
+    HeaderValue,
+    Phase,
+    Plugin,
+    Step,
+    steps,
+    writable_fields,
+)
+
+__all__ = ["MissingHeadersOut", "MissingHeadersOutConfig"]
+
+
+class MissingHeadersOutConfig(Config, frozen=True):
+    """The fields to set."""
+
+    headers: Annotated[
+        dict[HeaderName, HeaderValue], Meta(description="Values by header name, for headers that are absent.")
+    ] = {}
+
+
+class MissingHeadersOut(Plugin[MissingHeadersOutConfig]):
+    """Sets response headers the backend did not send."""
+
+    id = "cp:otoroshi.next.plugins.MissingHeadersOut"
+    name = "Missing headers out"
+    description = "Sets response headers the backend did not send."
+    categories = ("Headers", "Classic")
+
+    @override
+    def transform_response(self, exchange: Exchange) -> None:
+        assert exchange.response is not None, "a response phase has a response"
+        headers = exchange.response.headers
+        for name, value in writable_fields(self.config.headers).items():
+            if name not in headers:
+                headers.set(name, value)
+
+    @override
+    def lower(self) -> tuple[Step, ...]:
+        return (steps.AddMissingHeaders(writable_fields(self.config.headers), Phase.TRANSFORM_RESPONSE),)

@@ -1,0 +1,1 @@
+"""Plugins of no other category (Otoroshi's category Other)."""

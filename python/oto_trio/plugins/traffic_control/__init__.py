@@ -1,0 +1,1 @@
+"""Plugins that redirect a call or answer it (Otoroshi's category TrafficControl)."""
