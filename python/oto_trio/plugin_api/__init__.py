@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from oto_trio.plugin_api import steps
 from oto_trio.plugin_api.answers import Answer, Refusal, Response
+from oto_trio.plugin_api.bodies import read_body
 from oto_trio.plugin_api.config import Config
 from oto_trio.plugin_api.errors import PluginError
 from oto_trio.plugin_api.exchange import (
@@ -42,6 +43,7 @@ __all__ = [
     "ResponseHead",
     "Step",
     "meets",
+    "read_body",
     "steps",
     "stripped_path",
     "writable_fields",

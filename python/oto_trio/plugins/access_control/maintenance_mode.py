@@ -1,0 +1,34 @@
+"""Close a route for maintenance.
+
+Phases: pre_route. Native.
+Otoroshi: ``cp:otoroshi.next.plugins.MaintenanceMode``.
+"""
+
+from __future__ import annotations
+
+from typing_extensions import override
+
+from oto_trio.plugin_api import Exchange, Plugin, Refusal, Step, steps
+
+__all__ = ["MaintenanceMode"]
+
+_STATUS = 503
+_MESSAGE = "Service in maintenance mode"
+_CAUSE = "errors.service.in.maintenance"
+
+
+class MaintenanceMode(Plugin):
+    """Refuses every request with 503; browsers get the maintenance page."""
+
+    id = "cp:otoroshi.next.plugins.MaintenanceMode"
+    name = "Maintenance mode"
+    description = "Answers every request with the maintenance page."
+    categories = ("AccessControl", "Classic")
+
+    @override
+    def pre_route(self, exchange: Exchange) -> Refusal:
+        return Refusal(_STATUS, _MESSAGE, _CAUSE)
+
+    @override
+    def lower(self) -> tuple[Step, ...]:
+        return (steps.Refuse(_STATUS, _MESSAGE, _CAUSE),)
