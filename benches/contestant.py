@@ -1,0 +1,190 @@
+"""A proxy in a contest: started, known to work, and watched."""
+
+import http.client
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+from benches import procfs
+from benches.errors import BenchError, InvalidRunError
+from benches.job import Job, Route
+from benches.launch import Launched, free_port, tail
+from benches.peers.proxy import Proxy
+
+READY_S: Final = 120.0
+"""How long a proxy may take to answer; a table of 100,000 routes takes some of them a while."""
+
+_numbers = itertools.count()
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """CPU use between two moments.
+
+    Attributes:
+        seconds: Time between them.
+        cpu_ns: Used by the proxy.
+        cpu_source: File that `cpu_ns` is from.
+        foreign_share: Part of the proxy's core that went to others, 0 to 1: noise.
+        load_core_share: Part of the load core that was busy, 0 to 1; near 1 the load was the limit.
+    """
+
+    seconds: float
+    cpu_ns: int
+    cpu_source: str
+    foreign_share: float
+    load_core_share: float
+
+
+class Contestant:
+    """A running proxy; a context manager that ends it.
+
+    Args:
+        proxy: What to run.
+        job: What it has to do.
+        folder: Parent of its working folder.
+        core: Core that it is pinned to.
+        load_core: Core of everything else.
+
+    Raises:
+        BenchError: it did not get ready; with the tail of its log.
+    """
+
+    def __init__(self, proxy: Proxy, job: Job, *, folder: Path, core: int, load_core: int) -> None:
+        self.proxy = proxy
+        self.job = job
+        self.core = core
+        self.load_core = load_core
+        self.port = free_port()
+        place = folder / f"{proxy.name}-{next(_numbers)}"
+        place.mkdir()
+        command = proxy.configure(job, self.port, place)
+        self._launched = Launched(
+            command.argv, core=core, log=place / "log.txt", environment=command.environment
+        )
+        try:
+            self.ready_after_s = self._wait_until_ready()
+            for route in (job.routes[-1], job.routes[len(job.routes) // 2]):
+                self._expect_answer(route)
+        except BaseException:
+            self._launched.end()
+            raise
+
+    def __enter__(self) -> Self:
+        """Return the running proxy."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the proxy and its processes."""
+        self._launched.end()
+
+    def fault(self, text: str) -> BenchError:
+        """Return the error that says what happened and what the proxy had logged."""
+        return BenchError(f"{self.proxy.name} {text}; its log ends:\n{tail(self._launched.log)}")
+
+    def _wait_until_ready(self) -> float:
+        """Return the seconds from its start until it answered a proxied request with 200."""
+        status: int | str = "nothing"
+        while time.perf_counter() - self._launched.started_s < READY_S:
+            code = self._launched.process.poll()
+            if code is not None:
+                raise self.fault(f"ended with exit code {code} before it was ready")
+            try:
+                status = self.ask(self.job.routes[0])
+            except OSError as error:
+                status = str(error)
+            else:
+                if status == 200:
+                    return time.perf_counter() - self._launched.started_s
+            time.sleep(0.002)
+        raise self.fault(f"was not ready after {READY_S:.0f} s (last answer: {status})")
+
+    def _expect_answer(self, route: Route) -> None:
+        try:
+            status = self.ask(route)
+        except OSError as error:
+            raise self.fault(f"failed on {route.domain}{route.prefix}: {error}") from error
+        if status != 200:
+            raise self.fault(f"answered {status} for {route.domain}{route.prefix}")
+
+    def ask(self, route: Route) -> int:
+        """Send one small request along a route on a new connection; return the status.
+
+        Raises:
+            OSError: no connection, or no answer to speak of.
+        """
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request(
+                "GET",
+                f"{route.prefix}bytes/64",
+                headers={"Host": route.domain, "Connection": "close"},
+            )
+            answer = connection.getresponse()
+            body = answer.read()
+        except http.client.HTTPException as error:
+            message = f"{type(error).__name__} {error}"
+            raise OSError(message) from error
+        finally:
+            connection.close()
+        if answer.status == 200 and len(body) != 64:
+            message = f"a 200 with {len(body)} octets instead of the upstream's 64"
+            raise OSError(message)
+        return answer.status
+
+    def pids(self) -> list[int]:
+        """Return the ids of all its processes."""
+        return self._launched.pids()
+
+    @property
+    def leader(self) -> int:
+        """Id of the process that was started."""
+        return self._launched.pid
+
+    def resident(self) -> dict[int, int]:
+        """Return the resident bytes of each of its processes."""
+        return {pid: procfs.resident_bytes(pid) for pid in self.pids()}
+
+    def watch(self, load: Callable[[], Result]) -> tuple[Result, Window]:
+        """Run `load` and return what it returned, with the CPU use meanwhile.
+
+        Raises:
+            InvalidRunError: a process of the proxy ended or began meanwhile (or `load` says so).
+        """
+        before = procfs.read_cpu(self.pids())
+        cores_before = [procfs.core_ticks(core) for core in (self.core, self.load_core)]
+        start_s = time.perf_counter()
+        result = load()
+        seconds = time.perf_counter() - start_s
+        cores_after = [procfs.core_ticks(core) for core in (self.core, self.load_core)]
+        after = procfs.read_cpu(self.pids())
+        if after.processes != before.processes:
+            message = (
+                f"its processes were {sorted(before.processes)} and are {sorted(after.processes)}"
+            )
+            raise InvalidRunError(message)
+        cpu_ns, source = after.since(before)
+        busy = [
+            (busy - busy_before) / max(total - total_before, 1)
+            for (busy_before, total_before), (busy, total) in zip(
+                cores_before, cores_after, strict=True
+            )
+        ]
+        return result, Window(
+            seconds=seconds,
+            cpu_ns=cpu_ns,
+            cpu_source=source,
+            foreign_share=max(0.0, busy[0] - cpu_ns / 1e9 / seconds),
+            load_core_share=busy[1],
+        )

@@ -1,0 +1,126 @@
+//! `oto-load`: the traffic tools of the benches that need more than a closed-loop generator.
+//!
+//! Every verb prints one JSON object a line on standard output; what goes wrong is one line on
+//! standard error and exit code 1, a wrong command line is exit code 2.
+
+mod client;
+mod constant;
+mod idle;
+mod message;
+mod stream;
+mod upstream;
+
+use std::collections::HashMap;
+use std::io;
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::Duration;
+
+use client::{Destination, fault};
+
+const USAGE: &str = "\
+usage: oto-load VERB --address IP:PORT [options]
+  upstream                                   answer GET .../bytes/N and swallow request bodies
+  constant --host H --target T --rate N --connections N --seconds S
+  idle     --host H --target T --connections N
+  up|down  --host H --target T --bytes N";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let verb = arguments.next().unwrap_or_default();
+    let options = match Options::read(arguments) {
+        Ok(options) => options,
+        Err(text) => return usage(&text),
+    };
+    let ran = match verb.as_str() {
+        "upstream" => options.get("address").map(upstream::serve),
+        "constant" => options.constant(),
+        "idle" => options
+            .destination()
+            .and_then(|to| Ok((to, options.get("connections")?)))
+            .map(|(to, count)| idle::run(&to, count)),
+        "up" | "down" => options
+            .destination()
+            .and_then(|to| Ok((to, options.get("bytes")?)))
+            .map(|(to, size)| {
+                if verb == "up" {
+                    stream::up(&to, size)
+                } else {
+                    stream::down(&to, size)
+                }
+            }),
+        _ => Err(format!("unknown verb {verb:?}")),
+    };
+    match ran {
+        Err(text) => usage(&text),
+        Ok(Err(error)) => {
+            eprintln!("oto-load {verb}: {error}");
+            ExitCode::from(1)
+        }
+        Ok(Ok(())) => ExitCode::SUCCESS,
+    }
+}
+
+fn usage(text: &str) -> ExitCode {
+    eprintln!("oto-load: {text}\n{USAGE}");
+    ExitCode::from(2)
+}
+
+struct Options(HashMap<String, String>);
+
+impl Options {
+    fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut options = HashMap::new();
+        while let Some(flag) = arguments.next() {
+            let name = flag
+                .strip_prefix("--")
+                .ok_or_else(|| format!("unexpected {flag:?}"))?;
+            let value = arguments
+                .next()
+                .ok_or_else(|| format!("--{name} needs a value"))?;
+            options.insert(name.to_owned(), value);
+        }
+        Ok(Self(options))
+    }
+
+    fn get<T: FromStr>(&self, name: &str) -> Result<T, String> {
+        let text = self
+            .0
+            .get(name)
+            .ok_or_else(|| format!("--{name} is needed"))?;
+        text.parse()
+            .map_err(|_| format!("--{name} {text:?} cannot be read"))
+    }
+
+    fn destination(&self) -> Result<Destination, String> {
+        Ok(Destination {
+            address: self.get("address")?,
+            host: self.get("host")?,
+            target: self.get("target")?,
+        })
+    }
+
+    fn constant(&self) -> Result<io::Result<()>, String> {
+        let to = self.destination()?;
+        let rate = self.get::<u32>("rate")?;
+        if rate == 0 {
+            return Err("--rate must be at least 1 request a second".to_owned());
+        }
+        let connections = self.get("connections")?;
+        let seconds = Duration::from_secs_f64(self.get::<f64>("seconds")?);
+        Ok(constant::run(&to, rate, connections, seconds).and_then(|outcome| {
+            println!(
+                "{{\"requests\":{},\"seconds\":{:.6},\"p50_ms\":{:.6},\"p99_ms\":{:.6},\"errors\":{}}}",
+                outcome.latencies.len(),
+                outcome.elapsed.as_secs_f64(),
+                idle::percentile_ms(&outcome.latencies, 0.50),
+                idle::percentile_ms(&outcome.latencies, 0.99),
+                outcome.error_count,
+            );
+            if outcome.error_count > 0 {
+                return Err(fault(outcome.errors.join("; ")));
+            }
+            Ok(())
+        }))
+    }
+}

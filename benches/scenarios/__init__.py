@@ -1,0 +1,35 @@
+"""The scenarios: one file each, of one shape, by the names that results use."""
+
+from typing import Final
+
+from benches.scenarios.connect import Connect
+from benches.scenarios.idle import Idle
+from benches.scenarios.large import Large
+from benches.scenarios.latency import Latency
+from benches.scenarios.plain import Plain
+from benches.scenarios.python_async import PythonAsync
+from benches.scenarios.python_inline import PythonInline
+from benches.scenarios.routes import Routes10, Routes10k, Routes100k
+from benches.scenarios.scenario import Conditions, Scenario
+from benches.scenarios.start import Start
+from benches.scenarios.stream import Stream
+
+SCENARIOS: Final[dict[str, Scenario]] = {
+    scenario.name: scenario
+    for scenario in (
+        Plain(),
+        Routes10(),
+        Routes10k(),
+        Routes100k(),
+        PythonInline(),
+        PythonAsync(),
+        Large(),
+        Stream(),
+        Connect(),
+        Idle(),
+        Latency(),
+        Start(),
+    )
+}
+
+__all__ = ["SCENARIOS", "Conditions", "Scenario"]

@@ -1,0 +1,67 @@
+"""latency: what a client waits for, far below saturation."""
+
+from typing import ClassVar
+
+from typing_extensions import override
+
+from benches.contestant import Contestant
+from benches.measurement import Sample
+from benches.scenarios.scenario import Conditions, Scenario, load_facts, memory_facts
+from benches.traffic import LoadCore
+
+RATE = 1_000
+CONNECTIONS = 16
+
+
+class Latency(Scenario):
+    """1,000 requests a second on a fixed grid over 16 connections, through the proxy and without.
+
+    A latency counts from when its request fell due. Each run measures the direct call just
+    before, so that both see the same machine; `added_*` is the difference.
+    """
+
+    name: ClassVar[str] = "latency"
+    summary: ClassVar[str] = "constant 1,000 requests/s: latency added over a direct call"
+
+    @override
+    def warm_up(self, contestant: Contestant, load: LoadCore, conditions: Conditions) -> None:
+        self._run(contestant.port, contestant, load, 1)
+
+    @override
+    def measure(self, contestant: Contestant, load: LoadCore, conditions: Conditions) -> Sample:
+        seconds = conditions.duration_s
+        direct = self._run(contestant.job.upstream_port, contestant, load, seconds)
+        numbers, window = contestant.watch(
+            lambda: self._run(contestant.port, contestant, load, seconds)
+        )
+        return Sample(
+            requests=int(numbers["requests"]),
+            seconds=numbers["seconds"],
+            cpu_ns=window.cpu_ns,
+            cpu_source=window.cpu_source,
+            p50_ms=numbers["p50_ms"],
+            p99_ms=numbers["p99_ms"],
+            resident_bytes=sum(contestant.resident().values()),
+            extras={
+                "direct_p50_ms": direct["p50_ms"],
+                "direct_p99_ms": direct["p99_ms"],
+                "added_p50_ms": numbers["p50_ms"] - direct["p50_ms"],
+                "added_p99_ms": numbers["p99_ms"] - direct["p99_ms"],
+            }
+            | load_facts(window)
+            | memory_facts(contestant),
+        )
+
+    def _run(
+        self, port: int, contestant: Contestant, load: LoadCore, seconds: int
+    ) -> dict[str, float]:
+        numbers: dict[str, float] = load.run(
+            "constant",
+            port,
+            contestant.job.routes[0],
+            path="bytes/1024",
+            rate=RATE,
+            connections=CONNECTIONS,
+            seconds=seconds,
+        )
+        return numbers

@@ -1,0 +1,113 @@
+"""What a scenario is: a job for the proxies, and a way to load one of them once."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from typing_extensions import override
+
+from benches.contestant import Contestant, Window
+from benches.job import Job
+from benches.measurement import MB, Sample
+from benches.traffic import LoadCore
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What holds for every run of a bench.
+
+    Attributes:
+        duration_s: Length of a closed-loop or constant-rate run in whole seconds.
+        domains: Over how many domains the many-route scenarios spread their routes.
+    """
+
+    duration_s: int
+    domains: int
+
+
+class Scenario(ABC):
+    """One kind of traffic."""
+
+    name: ClassVar[str]
+    """Name on the command line, in results and of its file."""
+
+    summary: ClassVar[str]
+    """One line that says what is measured."""
+
+    unit: ClassVar[str] = "request"
+    """What CPU time is divided by."""
+
+    fresh: ClassVar[bool] = False
+    """Whether each run gets a newly started proxy: where memory growth or the start is measured."""
+
+    def job(self, upstream_port: int, conditions: Conditions) -> Job:
+        """Return what the proxies are configured for; one route unless a scenario says more."""
+        del conditions
+        return Job(upstream_port)
+
+    @abstractmethod
+    def measure(self, contestant: Contestant, load: LoadCore, conditions: Conditions) -> Sample:
+        """Load one proxy once.
+
+        Raises:
+            InvalidRunError: anything went wrong in the run.
+        """
+
+    def warm_up(self, contestant: Contestant, load: LoadCore, conditions: Conditions) -> None:
+        """Bring a newly started proxy to its working state, unmeasured; nothing by default."""
+        del contestant, load, conditions
+
+
+class ClosedLoop(Scenario):
+    """A scenario of keep-alive (or not) connections, each of them always busy."""
+
+    connections: ClassVar[int] = 64
+    body_bytes: ClassVar[int] = 1024
+    fields: ClassVar[tuple[str, ...]] = ()
+
+    @override
+    def measure(self, contestant: Contestant, load: LoadCore, conditions: Conditions) -> Sample:
+        """Load one proxy once."""
+        return self._loop(contestant, load, conditions.duration_s)
+
+    @override
+    def warm_up(self, contestant: Contestant, load: LoadCore, conditions: Conditions) -> None:
+        """Fill pools and caches for a second."""
+        del conditions
+        self._loop(contestant, load, 1)
+
+    def _loop(self, contestant: Contestant, load: LoadCore, duration_s: int) -> Sample:
+        numbers, window = contestant.watch(
+            lambda: load.closed_loop(
+                contestant.port,
+                contestant.job.routes,
+                connections=self.connections,
+                duration_s=duration_s,
+                body_bytes=self.body_bytes,
+                fields=self.fields,
+            )
+        )
+        return Sample(
+            requests=int(numbers["requests"]),
+            seconds=numbers["seconds"],
+            cpu_ns=window.cpu_ns,
+            cpu_source=window.cpu_source,
+            p50_ms=numbers["p50_ms"],
+            p99_ms=numbers["p99_ms"],
+            resident_bytes=sum(contestant.resident().values()),
+            extras=load_facts(window) | memory_facts(contestant),
+        )
+
+
+def load_facts(window: Window) -> dict[str, float]:
+    """Return what says how far a run can be trusted."""
+    return {
+        "load_core_share": window.load_core_share,
+        "foreign_share": window.foreign_share,
+    }
+
+
+def memory_facts(contestant: Contestant) -> dict[str, float]:
+    """Return the proxy's memory by part, for a proxy with parts."""
+    parts = contestant.proxy.memory_parts(contestant.leader, contestant.resident())
+    return {f"rss_{name}_mb": size / MB for name, size in parts.items()}

@@ -1,0 +1,223 @@
+"""The two ends of the load: the upstream, and the generators.
+
+Closed loops are wrk's; what it cannot do (constant rate, idle connections, one large body) is
+done by `oto-load`, built from benches/load. Both run on the load core together with the
+upstream.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from benches.errors import BenchError, InvalidRunError
+from benches.job import Route
+from benches.launch import Launched, free_port, run_to_end, tail
+
+HERE: Final = Path(__file__).parent
+MARK: Final = "oto-bench "
+"""Begins the line of wrk's output that is for us."""
+
+DONE: Final = f"""
+function done(summary, latency, requests)
+  local e = summary.errors
+  io.write(string.format(
+    '{MARK}{{"requests":%d,"seconds":%.6f,"bytes":%d,"p50_ms":%.4f,"p99_ms":%.4f,'
+    .. '"connect":%d,"read":%d,"write":%d,"status":%d,"timeout":%d}}\\n',
+    summary.requests, summary.duration / 1e6, summary.bytes,
+    latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
+    e.connect, e.read, e.write, e.status, e.timeout))
+end
+"""
+
+# Every request is another route, in a random order: no cache of the last route can help, and
+# neither can a walk through memory in the order of the table.
+MANY_ROUTES: Final = """
+local requests = {{}}
+for line in io.lines("{table}") do
+  local domain, path = line:match("^(%S+) (%S+)$")
+  requests[#requests + 1] =
+    "GET " .. path .. " HTTP/1.1\\r\\nHost: " .. domain .. "\\r\\n{fields}\\r\\n"
+end
+math.randomseed(20)
+local count, random = #requests, math.random
+function request()
+  return requests[random(count)]
+end
+"""
+
+
+def wrk() -> str:
+    """Return the path of wrk.
+
+    Raises:
+        BenchError: it is not installed.
+    """
+    program = shutil.which("wrk")
+    if program is None:
+        message = "the load generator wrk is not installed: apt-get install wrk"
+        raise BenchError(message)
+    return program
+
+
+def oto_load() -> str:
+    """Build benches/load if it changed, and return the path of its program.
+
+    Raises:
+        BenchError: cargo is missing or the build failed.
+    """
+    if shutil.which("cargo") is None:
+        message = "cargo is needed to build benches/load: install Rust"
+        raise BenchError(message)
+    # Beside the gateway's build, never in it: another set of dependencies and flags.
+    target = HERE.parent / "target" / "bench-load"
+    build = subprocess.run(
+        ["cargo", "build", "--release", "--locked", "--quiet", "--target-dir", str(target)],
+        cwd=HERE / "load",
+        env={**os.environ, "CARGO_TERM_COLOR": "never"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if build.returncode != 0:
+        message = f"benches/load does not build:\n{build.stderr}"
+        raise BenchError(message)
+    return str(target / "release" / "oto-load")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadCore:
+    """The core that makes the load, with the tools on it.
+
+    Attributes:
+        core: Number of the core.
+        tool: Path of `oto-load`.
+        wrk: Path of wrk.
+        folder: Where scripts and logs go.
+    """
+
+    core: int
+    tool: str
+    wrk: str
+    folder: Path
+
+    @contextlib.contextmanager
+    def upstream(self) -> Iterator[int]:
+        """Run the upstream; yields its port.
+
+        Raises:
+            BenchError: it does not start.
+        """
+        port = free_port()
+        log = self.folder / "upstream.log"
+        argv = [self.tool, "upstream", "--address", f"127.0.0.1:{port}"]
+        with Launched(argv, core=self.core, log=log, speaks=True) as server:
+            # It says one line when it listens; the end of file instead means that it failed.
+            if not (server.process.stdout and server.process.stdout.readline()):
+                message = f"the upstream did not start:\n{tail(log)}"
+                raise BenchError(message)
+            yield port
+
+    def closed_loop(
+        self,
+        port: int,
+        routes: Sequence[Route],
+        *,
+        connections: int,
+        duration_s: int,
+        body_bytes: int,
+        fields: Sequence[str] = (),
+    ) -> dict[str, float]:
+        """Keep `connections` busy for a while, each sending its next request after an answer.
+
+        Args:
+            port: Where the proxy listens on 127.0.0.1.
+            routes: Requests are spread over these uniformly.
+            connections: Number of client connections.
+            duration_s: Length in whole seconds, which is what wrk takes.
+            body_bytes: Size of each answer, asked for and checked.
+            fields: Further request header fields.
+
+        Returns:
+            `requests`, `seconds`, `p50_ms`, `p99_ms`.
+
+        Raises:
+            InvalidRunError: any answer was not a 2xx, any socket failed, or bodies were short.
+        """
+        script = self.folder / "wrk.lua"
+        target = f"bytes/{body_bytes}"
+        # With one route wrk writes the same octets each time and asks no script.
+        first = routes[0]
+        wanted = [f"Host: {first.domain}", *fields]
+        text = DONE
+        if len(routes) > 1:
+            table = self.folder / "requests.txt"
+            table.write_text("".join(f"{r.domain} {r.prefix}{target}\n" for r in routes))
+            escaped = "".join(f"{field}\\r\\n" for field in fields)
+            text += MANY_ROUTES.format(table=table, fields=escaped)
+        script.write_text(text)
+        argv = [self.wrk, "-t1", f"-c{connections}", f"-d{duration_s}s", "-s", str(script)]
+        for field in wanted:
+            argv += ["-H", field]
+        argv.append(f"http://127.0.0.1:{port}{first.prefix}{target}")
+        output = run_to_end(
+            argv, core=self.core, log=self.folder / "wrk.log", timeout_s=duration_s + 30
+        )
+        return read_wrk(output, body_bytes)
+
+    def run(self, verb: str, port: int, route: Route, *, path: str, **options: float) -> Any:
+        """Run one verb of `oto-load` against a port and return the JSON object it prints.
+
+        Raises:
+            InvalidRunError: it met an error.
+        """
+        argv = self.command(verb, port, route, path=path, **options)
+        output = run_to_end(argv, core=self.core, log=self.folder / "load.log", timeout_s=180)
+        return json.loads(output)
+
+    def command(
+        self, verb: str, port: int, route: Route, *, path: str, **options: float
+    ) -> list[str]:
+        """Return the command line of one verb of `oto-load`."""
+        argv = [self.tool, verb, "--address", f"127.0.0.1:{port}", "--host", route.domain]
+        argv += ["--target", f"{route.prefix}{path}"]
+        for name, value in options.items():
+            argv += [f"--{name}", str(value)]
+        return argv
+
+
+def read_wrk(output: str, body_bytes: int) -> dict[str, float]:
+    """Read the numbers out of wrk's output, and refuse a run with any error in it.
+
+    wrk counts 4xx and 5xx as errors; an answer that is too small is neither, so the octets are
+    checked as well.
+
+    Raises:
+        InvalidRunError: as said, or the numbers are not there.
+    """
+    line = next((text for text in output.splitlines() if text.startswith(MARK)), None)
+    if line is None:
+        message = f"wrk printed no summary: {output.strip()!r}"
+        raise InvalidRunError(message)
+    numbers: dict[str, float] = json.loads(line.removeprefix(MARK))
+    kinds = {
+        "connect": "failed connects",
+        "read": "failed reads",
+        "write": "failed writes",
+        "status": "answers of 400 or above",
+        "timeout": "timeouts",
+    }
+    wrong = [f"{numbers[key]:.0f} {name}" for key, name in kinds.items() if numbers[key]]
+    if not numbers["requests"]:
+        wrong.append("no answer at all")
+    elif numbers["bytes"] < numbers["requests"] * body_bytes:
+        mean = numbers["bytes"] / numbers["requests"]
+        wrong.append(f"answers of {mean:.0f} octets on average instead of {body_bytes} and a head")
+    if wrong:
+        raise InvalidRunError(", ".join(wrong))
+    return {name: numbers[name] for name in ("requests", "seconds", "p50_ms", "p99_ms")}
