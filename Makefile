@@ -40,13 +40,13 @@ RUST_SOURCES := Cargo.toml Cargo.lock \
 	$(shell find rust -name fuzz -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print)
 # The folders beside the package that hold Python at present.
 PYTHON_ROOMS := $(patsubst %/,%,$(sort $(dir $(shell find tests benches loadtests examples docs \
-	-name _build -prune -o -name '*.py' -printf '%H/x\n' 2>/dev/null))))
+	tools -name _build -prune -o -name '*.py' -printf '%H/x\n' 2>/dev/null))))
 
 .PHONY: help
 help: ## list the verbs
 	@echo "make VERB, where VERB is one of"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
-	@echo 'Variables: ARGS (serve, load), PYTEST (test), SCENARIOS PEERS ROUNDS (bench), TARGETS FUZZ_S (fuzz), PYTHON, PROFILE'
+	@echo 'Variables: ARGS (serve, load, audit), PYTEST (test), SCENARIOS PEERS ROUNDS (bench), TARGETS FUZZ_S (fuzz), PYTHON, PROFILE'
 
 # --------------------------------------------------------------------------------- set up, build
 
@@ -137,9 +137,12 @@ docs: build ## the documentation into docs/_build/html, a warning is an error
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html -d docs/_build/doctrees \
 		docs docs/_build/html
 
+$(STAMPS)/tools/bin/cargo-deny:
+	cargo install --quiet --locked --root $(STAMPS)/tools cargo-deny@0.20.2
+
 .PHONY: audit
-audit: $(STAMPS)/develop $(STAMPS)/audit ## known vulnerabilities, licences, sources of the dependencies
-	$(BIN)/python tools/audit.py
+audit: build $(STAMPS)/audit $(STAMPS)/tools/bin/cargo-deny ## known vulnerabilities, licences, sources of the dependencies
+	$(BIN)/python tools/audit.py $(ARGS)
 
 # ------------------------------------------------------------------------- measure, load, attack
 
