@@ -2,3 +2,4 @@
 //! No sockets, no clock, no Python.
 
 pub mod http1;
+pub mod router;

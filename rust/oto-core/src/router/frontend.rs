@@ -1,0 +1,460 @@
+//! A route's `frontend` object: which requests the route wants, parsed and bounded.
+//!
+//! Everything that can be wrong is found here, once, with the field, the text and the fix; the
+//! router itself cannot fail.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use super::java_regex::RegexError;
+use super::matcher::{NamedTest, ValueTest};
+use super::path::{DeclaredPath, MAX_PATTERN_BYTES, MAX_SEGMENT_BYTES, MAX_SEGMENTS};
+use crate::http1::canonical::TargetError;
+
+/// Which requests a route wants.
+#[derive(Clone, Debug)]
+pub struct Frontend {
+    pub(crate) enabled: bool,
+    pub(crate) strip_path: bool,
+    pub(crate) exact: bool,
+    pub(crate) methods: Box<[Box<str>]>,
+    pub(crate) bound_listeners: Box<[Box<str>]>,
+    pub(crate) headers: Box<[NamedTest]>,
+    pub(crate) query: Box<[NamedTest]>,
+    pub(crate) cookies: Box<[NamedTest]>,
+    pub(crate) paths: Box<[DeclaredPath]>,
+}
+
+impl Frontend {
+    /// Parse Otoroshi's JSON object `frontend`.
+    ///
+    /// `null` and a missing field mean the default: `strip_path` true, `exact` false, the rest
+    /// empty. `enabled` and `bound_listeners` are fields of the route around it.
+    ///
+    /// # Errors
+    /// [`FrontendError`] on the first field that is wrong.
+    pub fn from_json(
+        json: &Value,
+        enabled: bool,
+        bound_listeners: &[String],
+    ) -> Result<Self, FrontendError> {
+        let none = Map::new();
+        let json = match json {
+            Value::Null => &none,
+            other => other.as_object().ok_or_else(|| {
+                FrontendError::new("frontend", &other.to_string(), Problem::Type("an object"))
+            })?,
+        };
+        Ok(Self {
+            enabled,
+            strip_path: boolean(json, "strip_path", true)?,
+            exact: boolean(json, "exact", false)?,
+            methods: methods(json)?,
+            bound_listeners: bound_listeners
+                .iter()
+                .map(|name| name.as_str().into())
+                .collect(),
+            headers: tests(json, "headers")?,
+            query: tests(json, "query")?,
+            cookies: tests(json, "cookies")?,
+            paths: paths(json)?,
+        })
+    }
+
+    /// Whether the path that matched is cut from what the upstream sees.
+    #[must_use]
+    pub fn strip_path(&self) -> bool {
+        self.strip_path
+    }
+
+    /// The declared domains, as written, those that match the same requests listed once.
+    pub fn domains(&self) -> impl Iterator<Item = &str> {
+        self.paths.iter().map(|path| &*path.text)
+    }
+
+    /// How many header, query and cookie matchers there are: more come first.
+    pub(crate) fn rank(&self) -> u16 {
+        let count = self.headers.len() + self.query.len() + self.cookies.len();
+        u16::try_from(count).unwrap_or(u16::MAX)
+    }
+}
+
+/// A `frontend` that cannot be used: the field, its text and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FrontendError {
+    /// Path of the field, such as `frontend.domains[2]`.
+    pub field: String,
+    /// The offending text, cut when it is long.
+    pub text: String,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// What can be wrong in a `frontend`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Problem {
+    /// Another JSON type was expected; named.
+    Type(&'static str),
+    /// No domain is declared.
+    NoDomain,
+    /// More items than the bound.
+    TooMany(usize),
+    /// The text before the first `/` is empty.
+    EmptyDomain,
+    /// The host is longer than a host name can be.
+    DomainTooLong,
+    /// The host names a port.
+    PortInDomain,
+    /// The host has letters outside ASCII.
+    NonAsciiDomain,
+    /// The host has a character that no host has.
+    BadDomain,
+    /// A control character.
+    ControlCharacter,
+    /// `?` or `#` in the path.
+    QueryInPath,
+    /// A `.` or `..` segment.
+    DotSegment,
+    /// The path has no canonical form.
+    BadPath(TargetError),
+    /// `:` or `$<…>` without a name.
+    UnnamedParam,
+    /// `$name<` without `>` in the same segment.
+    OpenSegmentRegex,
+    /// More path segments than the bound.
+    TooManySegments,
+    /// A segment longer than the bound.
+    SegmentTooLong,
+    /// An expression or expectation longer than the bound.
+    PatternTooLong,
+    /// An expression that cannot be used.
+    BadRegex(RegexError),
+    /// `Regex(` or `Wildcard(` without `)`.
+    OpenMatcher,
+    /// Not a method, header or cookie name.
+    BadName,
+}
+
+impl FrontendError {
+    /// An error about `text` in `field`.
+    pub(crate) fn new(field: &str, text: &str, problem: Problem) -> Self {
+        let mut shown: String = text.chars().take(SHOWN_LETTERS).collect();
+        if shown.len() < text.len() {
+            shown.push('…');
+        }
+        Self {
+            field: field.into(),
+            text: shown,
+            problem,
+        }
+    }
+}
+
+impl fmt::Display for FrontendError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            field,
+            text,
+            problem,
+        } = self;
+        match problem {
+            Problem::NoDomain => write!(out, "{field}: {problem}"),
+            _ => write!(out, "{field}: {text:?}: {problem}"),
+        }
+    }
+}
+
+impl std::error::Error for FrontendError {}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Type(wanted) => write!(out, "this must be {wanted}"),
+            Self::NoDomain => out.write_str(
+                "no domain is declared; add at least one, such as \"api.example.com/users\"",
+            ),
+            Self::TooMany(most) => {
+                write!(
+                    out,
+                    "there are more than {most}; split the route into several"
+                )
+            }
+            Self::EmptyDomain => out.write_str(
+                "the host before the first slash is empty; write the host, or * for any host",
+            ),
+            Self::DomainTooLong => out.write_str("a host has at most 253 characters; shorten it"),
+            Self::PortInDomain => out.write_str(
+                "a domain has no port; remove it and bind the route to a listener instead",
+            ),
+            Self::NonAsciiDomain => {
+                out.write_str("the host has letters outside ASCII; write its xn-- form")
+            }
+            Self::BadDomain => out.write_str(
+                "the host has a character that no host has; use letters, digits, - . _ and *",
+            ),
+            Self::ControlCharacter => out.write_str("it has a control character; remove it"),
+            Self::QueryInPath => out.write_str(
+                "a path has no ? or #; move what follows into a query matcher, or write %3F or %23",
+            ),
+            Self::DotSegment => {
+                out.write_str("a . or .. segment never occurs in a request; write the path without")
+            }
+            Self::BadPath(why) => write!(
+                out,
+                "no request can have this path ({}); write it as a client would send it",
+                why.message()
+            ),
+            Self::UnnamedParam => {
+                out.write_str("the path parameter has no name; write :name or $name<regex>")
+            }
+            Self::OpenSegmentRegex => out.write_str(
+                "$name< must end with > in the same segment, and its expression has no slash",
+            ),
+            Self::TooManySegments => write!(
+                out,
+                "the path has more than {MAX_SEGMENTS} segments; declare a shorter prefix"
+            ),
+            Self::SegmentTooLong => write!(
+                out,
+                "a path segment has at most {MAX_SEGMENT_BYTES} bytes; shorten it"
+            ),
+            Self::PatternTooLong => write!(
+                out,
+                "the expression has more than {MAX_PATTERN_BYTES} bytes; shorten it"
+            ),
+            Self::BadRegex(why) => write!(
+                out,
+                "{why}; expressions run in linear time, rewrite it without"
+            ),
+            Self::OpenMatcher => out.write_str("Regex( and Wildcard( must end with ); add it"),
+            Self::BadName => {
+                out.write_str("this name cannot occur in a request; use letters, digits and -_.")
+            }
+        }
+    }
+}
+
+fn boolean(json: &Map<String, Value>, key: &str, default: bool) -> Result<bool, FrontendError> {
+    match json.get(key) {
+        None | Some(Value::Null) => Ok(default),
+        Some(Value::Bool(value)) => Ok(*value),
+        Some(other) => Err(FrontendError::new(
+            &format!("frontend.{key}"),
+            &other.to_string(),
+            Problem::Type("true or false"),
+        )),
+    }
+}
+
+fn text<'a>(field: &str, value: &'a Value) -> Result<&'a str, FrontendError> {
+    let error = || FrontendError::new(field, &value.to_string(), Problem::Type("a text"));
+    value.as_str().ok_or_else(error)
+}
+
+fn list<'a>(json: &'a Map<String, Value>, key: &str) -> Result<&'a [Value], FrontendError> {
+    match json.get(key) {
+        None | Some(Value::Null) => Ok(&[]),
+        Some(Value::Array(items)) => Ok(items),
+        Some(other) => Err(FrontendError::new(
+            &format!("frontend.{key}"),
+            &other.to_string(),
+            Problem::Type("a list of texts"),
+        )),
+    }
+}
+
+fn bounded(field: &str, length: usize, most: usize) -> Result<(), FrontendError> {
+    if length <= most {
+        return Ok(());
+    }
+    let found = format!("{length} items");
+    Err(FrontendError::new(field, &found, Problem::TooMany(most)))
+}
+
+fn methods(json: &Map<String, Value>) -> Result<Box<[Box<str>]>, FrontendError> {
+    let items = list(json, "methods")?;
+    bounded("frontend.methods", items.len(), MAX_METHODS)?;
+    let named = items.iter().enumerate().map(|(at, item)| {
+        let field = format!("frontend.methods[{at}]");
+        token(&field, text(&field, item)?).map(Box::from)
+    });
+    named.collect()
+}
+
+fn token<'a>(field: &str, name: &'a str) -> Result<&'a str, FrontendError> {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || !name.bytes().all(is_token) {
+        return Err(FrontendError::new(field, name, Problem::BadName));
+    }
+    Ok(name)
+}
+
+fn tests(json: &Map<String, Value>, key: &str) -> Result<Box<[NamedTest]>, FrontendError> {
+    let field = format!("frontend.{key}");
+    let items = match json.get(key) {
+        None | Some(Value::Null) => return Ok(Box::default()),
+        Some(Value::Object(items)) => items,
+        Some(other) => {
+            let wanted = Problem::Type("an object of names and expected values");
+            return Err(FrontendError::new(&field, &other.to_string(), wanted));
+        }
+    };
+    bounded(&field, items.len(), MAX_MATCHERS)?;
+    let parsed = items.iter().map(|(name, value)| {
+        let field = format!("{field}.{name}");
+        let test = ValueTest::parse(&field, text(&field, value)?)?;
+        let name = match key {
+            "query" => name.as_str().into(),
+            _ => token(&field, name)?.to_ascii_lowercase().into(),
+        };
+        Ok(NamedTest { name, test })
+    });
+    parsed.collect()
+}
+
+/// The declared paths, those of one shape put together: the tree then never holds a route twice in
+/// one place. A shape matches inside segments as soon as one of its spellings does.
+fn paths(json: &Map<String, Value>) -> Result<Box<[DeclaredPath]>, FrontendError> {
+    let mut texts = Vec::new();
+    let items = list(json, "domains")?;
+    bounded("frontend.domains", items.len(), MAX_DOMAINS)?;
+    for (at, item) in items.iter().enumerate() {
+        let field = format!("frontend.domains[{at}]");
+        let item = text(&field, item)?;
+        texts.push((field, item));
+    }
+    if let (true, Some(item)) = (texts.is_empty(), json.get("domain")) {
+        let field = "frontend.domain".to_owned();
+        texts.push((field, text("frontend.domain", item)?));
+    }
+    if texts.is_empty() {
+        return Err(FrontendError::new(
+            "frontend.domains",
+            "[]",
+            Problem::NoDomain,
+        ));
+    }
+    let mut places: HashMap<String, usize> = HashMap::with_capacity(texts.len());
+    let mut paths: Vec<DeclaredPath> = Vec::with_capacity(texts.len());
+    for (field, text) in texts {
+        let path = DeclaredPath::parse(&field, text)?;
+        match places.get(&path.shape()) {
+            Some(at) => paths[*at].whole_segments &= path.whole_segments,
+            None => {
+                places.insert(path.shape(), paths.len());
+                paths.push(path);
+            }
+        }
+    }
+    Ok(paths.into())
+}
+
+/// Items of `frontend.domains`.
+const MAX_DOMAINS: usize = 1024;
+/// Items of `frontend.methods`.
+const MAX_METHODS: usize = 64;
+/// Entries of each of `frontend.headers`, `query` and `cookies`.
+const MAX_MATCHERS: usize = 64;
+/// How much of an offending text an error shows.
+const SHOWN_LETTERS: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn parse(json: Value) -> Result<Frontend, FrontendError> {
+        Frontend::from_json(&json, true, &[])
+    }
+
+    #[test]
+    fn missing_and_null_fields_have_defaults() {
+        for json in [
+            json!({"domain": "a.b"}),
+            json!({"domains": ["a.b"], "strip_path": null, "exact": null, "methods": null,
+                   "headers": null, "query": null, "cookies": null}),
+        ] {
+            let frontend = parse(json);
+            let facts = frontend.map(|f| (f.strip_path, f.exact, f.rank(), f.methods.len()));
+            assert_eq!(facts, Ok((true, false, 0, 0)));
+        }
+    }
+
+    #[test]
+    fn declarations_of_one_shape_are_one() {
+        let frontend = parse(json!({"domains": ["a/x/", "A//x", "a/:i", "a/:j", "a/y/", "a/y"]}));
+        let paths = frontend.map(|frontend| {
+            let paths = frontend.paths.iter();
+            paths
+                .map(|path| (path.shape(), path.whole_segments))
+                .collect()
+        });
+        let expected = [("a/x", false), ("a/:", false), ("a/y", false)];
+        let expected: Vec<_> = expected
+            .map(|(text, whole)| (text.to_owned(), whole))
+            .into();
+        assert_eq!(paths, Ok(expected));
+    }
+
+    #[test]
+    fn every_mistake_names_field_text_and_fix() {
+        for (json, message) in [
+            (json!([]), "frontend: \"[]\": this must be an object"),
+            (json!({}), "frontend.domains: no domain is declared; add"),
+            (json!({"domains": []}), "frontend.domains: no domain"),
+            (
+                json!({"domains": "a"}),
+                "frontend.domains: \"\\\"a\\\"\": this must be a list",
+            ),
+            (
+                json!({"domains": ["a", 1]}),
+                "frontend.domains[1]: \"1\": this must be a text",
+            ),
+            (
+                json!({"domains": ["a", "/x"]}),
+                "frontend.domains[1]: \"/x\": the host",
+            ),
+            (
+                json!({"domain": "a:1"}),
+                "frontend.domain: \"a:1\": a domain has no port",
+            ),
+            (
+                json!({"domain": "a", "exact": 1}),
+                "frontend.exact: \"1\": this must be true",
+            ),
+            (
+                json!({"domain": "a", "methods": ["G T"]}),
+                "frontend.methods[0]: \"G T\"",
+            ),
+            (
+                json!({"domain": "a", "headers": {"x y": "1"}}),
+                "frontend.headers.x y: ",
+            ),
+            (
+                json!({"domain": "a", "headers": {"x": 1}}),
+                "frontend.headers.x: \"1\"",
+            ),
+            (
+                json!({"domain": "a", "headers": []}),
+                "frontend.headers: \"[]\": this must be",
+            ),
+            (
+                json!({"domain": "a", "query": {"q": "Regex((?=a))"}}),
+                "frontend.query.q: \"Regex((?=a))\": a look-ahead (`(?=`) cannot be used here; ",
+            ),
+        ] {
+            let error = parse(json).err().map(|error| error.to_string());
+            let error = error.unwrap_or_default();
+            assert!(error.starts_with(message), "{error}");
+        }
+        let many = vec!["a"; MAX_DOMAINS + 1];
+        let error = parse(json!({ "domains": many })).err();
+        assert_eq!(
+            error.map(|e| e.problem),
+            Some(Problem::TooMany(MAX_DOMAINS))
+        );
+    }
+}

@@ -1,0 +1,451 @@
+//! The tree of path segments below one domain.
+//!
+//! Theory of operation. Each node is reached by one segment. A request walks down a segment at a
+//! time, always to the most specific kind of child: the segment itself, else `:name` and those
+//! `$name<regex>` that match (together: they bind the same segment), else the most specific
+//! pattern with a star. The choice is never taken back; the deepest node on the way that has
+//! routes answers, so shorter paths are prefixes. Where no child fits, a last literal segment
+//! may still match the start of a longer one (`/api/999` takes `/api/999-foo`).
+//!
+//! Because named and regex children are walked together, a place in the tree is a small set of
+//! nodes. Parameter names are no part of the tree: `/:id/a` and `/:key/b` share one child, and the
+//! names come from the declaration that wins.
+//!
+//! Nodes are shared between clones; an edit copies those on its own path.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+use smol_str::SmolStr;
+
+use super::RouteEntry;
+use super::glob::{GlobIndex, Lengths, by_specificity};
+use super::hamt::{Hamt, Keyed, hash_of};
+use super::java_regex::JavaRegex;
+use super::path::Segment;
+
+/// A node: what is declared at one place, and what is declared below it.
+pub(crate) struct Node<T> {
+    /// The segment, pattern or domain that leads here.
+    label: SmolStr,
+    literals: Hamt<Arc<Node<T>>>,
+    lengths: Lengths,
+    routes: Candidates<T>,
+    others: Option<Box<Others<T>>>,
+}
+
+/// Children that stand for more than one segment.
+struct Others<T> {
+    named: Option<Arc<Node<T>>>,
+    regexes: Vec<(Arc<JavaRegex>, Arc<Node<T>>)>,
+    globs: GlobIndex<Arc<Node<T>>>,
+}
+
+/// A route at a node.
+pub(crate) struct Candidate<T> {
+    pub(crate) route: Arc<RouteEntry<T>>,
+    /// Which of the route's declared paths leads here.
+    pub(crate) path: u16,
+    /// That path does not match inside a segment.
+    pub(crate) whole_segments: bool,
+    rank: u16,
+    seq: u64,
+}
+
+/// The routes of a node, most matchers first, then oldest first.
+enum Candidates<T> {
+    None,
+    One(Candidate<T>),
+    Many(Box<[Candidate<T>]>),
+}
+
+/// Nodes that a request stands on together.
+pub(crate) type Nodes<'a, T> = SmallVec<[&'a Node<T>; 2]>;
+
+/// Their routes, each list in order.
+pub(crate) type Lists<'a, T> = SmallVec<[&'a [Candidate<T>]; 2]>;
+
+/// Where a request's path ends in the tree.
+pub(crate) struct Found<'a, T> {
+    pub(crate) nodes: Nodes<'a, T>,
+    /// Bytes of the request's path that the way here took.
+    pub(crate) matched_len: usize,
+    /// The way took every segment.
+    pub(crate) no_more_segments: bool,
+    /// The last segment was matched at its start only.
+    pub(crate) inside_segment: bool,
+}
+
+impl<T> Candidate<T> {
+    pub(crate) fn new(route: &Arc<RouteEntry<T>>, path: u16, whole_segments: bool) -> Self {
+        Self {
+            path,
+            whole_segments,
+            rank: route.frontend.rank(),
+            seq: route.seq,
+            route: Arc::clone(route),
+        }
+    }
+
+    /// The declaration that leads here, as written.
+    pub(crate) fn declared(&self) -> &str {
+        let paths = &self.route.frontend.paths;
+        paths
+            .get(usize::from(self.path))
+            .map_or("", |path| &path.text)
+    }
+
+    /// Sorts the candidates of a place; unique there, as a route has each shape once.
+    pub(crate) fn order(&self) -> (std::cmp::Reverse<u16>, u64) {
+        (std::cmp::Reverse(self.rank), self.seq)
+    }
+}
+
+impl<T> Candidates<T> {
+    #[inline]
+    fn as_slice(&self) -> &[Candidate<T>] {
+        match self {
+            Self::None => &[],
+            Self::One(only) => std::slice::from_ref(only),
+            Self::Many(all) => all,
+        }
+    }
+
+    fn from_vec(all: Vec<Candidate<T>>) -> Self {
+        match <[Candidate<T>; 1]>::try_from(all) {
+            Ok([only]) => Self::One(only),
+            Err(none) if none.is_empty() => Self::None,
+            Err(many) => Self::Many(many.into()),
+        }
+    }
+
+    fn insert(&mut self, candidate: Candidate<T>) {
+        let mut all = self.as_slice().to_vec();
+        let at = all.partition_point(|held| held.order() < candidate.order());
+        all.insert(at, candidate);
+        *self = Self::from_vec(all);
+    }
+
+    fn remove(&mut self, seq: u64) {
+        let kept = self.as_slice().iter().filter(|held| held.seq != seq);
+        *self = Self::from_vec(kept.cloned().collect());
+    }
+}
+
+impl<T> Node<T> {
+    pub(crate) fn new(label: SmolStr) -> Self {
+        Self {
+            label,
+            literals: Hamt::default(),
+            lengths: Lengths::default(),
+            routes: Candidates::None,
+            others: None,
+        }
+    }
+
+    /// The segment, pattern or domain that leads here.
+    pub(crate) fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// The routes declared here, most matchers first, then oldest first.
+    #[inline]
+    pub(crate) fn routes(&self) -> &[Candidate<T>] {
+        self.routes.as_slice()
+    }
+
+    /// Whether nothing is declared here or below.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.routes().is_empty() && self.literals.is_empty() && self.others.is_none()
+    }
+
+    /// Put a candidate at the end of `segments`.
+    pub(crate) fn insert(&mut self, segments: &[Segment], candidate: &Candidate<T>) {
+        let Some((first, rest)) = segments.split_first() else {
+            self.routes.insert(candidate.clone());
+            return;
+        };
+        let go_on = &mut |child: &mut Arc<Self>| Arc::make_mut(child).insert(rest, candidate);
+        match first {
+            Segment::Literal(text) => {
+                self.lengths.add(text.len());
+                let make = &mut || Arc::new(Self::new(text.clone()));
+                self.literals.edit(text, make, go_on);
+            }
+            Segment::Named(_) => {
+                let named = &mut self.others_mut().named;
+                go_on(named.get_or_insert_with(|| Arc::new(Self::new(":".into()))));
+            }
+            Segment::Regex { regex, .. } => {
+                let regexes = &mut self.others_mut().regexes;
+                let same = |(held, _): &(Arc<JavaRegex>, _)| held.source() == regex.source();
+                match regexes.iter().position(same) {
+                    Some(at) => go_on(&mut regexes[at].1),
+                    None => {
+                        let mut child =
+                            Arc::new(Self::new(format!("$<{}>", regex.source()).into()));
+                        go_on(&mut child);
+                        regexes.push((Arc::clone(regex), child));
+                    }
+                }
+            }
+            Segment::Glob(text) => {
+                let make = &mut || Arc::new(Self::new(text.clone()));
+                self.others_mut().globs.edit(text, make, go_on);
+            }
+        }
+    }
+
+    /// Take the candidate of route `seq` from the end of `segments`, and nodes left empty with it.
+    pub(crate) fn remove(&mut self, segments: &[Segment], seq: u64) {
+        let Some((first, rest)) = segments.split_first() else {
+            self.routes.remove(seq);
+            return;
+        };
+        let keep = &mut |child: &mut Arc<Self>| {
+            let child = Arc::make_mut(child);
+            child.remove(rest, seq);
+            !child.is_empty()
+        };
+        match first {
+            Segment::Literal(text) => self.literals.prune(text, keep),
+            Segment::Named(_) => {
+                let others = self.others_mut();
+                others.named = others
+                    .named
+                    .take()
+                    .and_then(|mut child| keep(&mut child).then_some(child));
+            }
+            Segment::Regex { regex, .. } => self
+                .others_mut()
+                .regexes
+                .retain_mut(|(held, child)| held.source() != regex.source() || keep(child)),
+            Segment::Glob(text) => self.others_mut().globs.prune(text, keep),
+        }
+        if self.literals.is_empty() {
+            self.lengths = Lengths::default();
+        }
+        if self.others.as_ref().is_some_and(|others| others.is_empty()) {
+            self.others = None;
+        }
+    }
+
+    fn others_mut(&mut self) -> &mut Others<T> {
+        self.others.get_or_insert_default()
+    }
+
+    /// Visit every child that one segment can lead to, whatever its kind.
+    pub(crate) fn each_child<'a>(&'a self, segment: &str, visit: &mut dyn FnMut(&'a Self)) {
+        if let Some(child) = self.literals.get(hash_of(segment), segment) {
+            visit(child);
+        }
+        if let Some(others) = self.others.as_deref() {
+            others.each_param(segment, visit);
+            others.globs.each_match(segment, &mut |child| visit(child));
+        }
+    }
+
+    /// Visit the literal children that are a true prefix of `segment`, longest first.
+    pub(crate) fn each_prefix_child<'a>(&'a self, segment: &str, visit: &mut dyn FnMut(&'a Self)) {
+        for length in self.lengths.down_from(segment.len().saturating_sub(1)) {
+            visit_prefix(self, segment, length, visit);
+        }
+    }
+}
+
+impl<T> Others<T> {
+    fn is_empty(&self) -> bool {
+        self.named.is_none() && self.regexes.is_empty() && self.globs.is_empty()
+    }
+
+    fn each_param<'a>(&'a self, segment: &str, visit: &mut dyn FnMut(&'a Node<T>)) {
+        if let Some(named) = &self.named {
+            visit(named);
+        }
+        for (regex, child) in &self.regexes {
+            if regex.matches(segment.as_bytes()) {
+                visit(child);
+            }
+        }
+    }
+}
+
+/// Walk `path` down from `root` to the deepest place that has routes.
+///
+/// Cost: one hash lookup a segment and node stood on; nothing is allocated unless more than two
+/// nodes are stood on together.
+pub(crate) fn search<'a, T>(root: &'a Node<T>, path: &str) -> Option<Found<'a, T>> {
+    let mut here: Nodes<'a, T> = SmallVec::from_slice(&[root]);
+    let mut deepest: Option<Found<'a, T>> = None;
+    let mut matched_len = 0;
+    for (start, segment) in segments(path) {
+        if has_routes(&here) {
+            deepest = Some(found(here.clone(), matched_len));
+        }
+        let next = step(&here, segment);
+        if next.is_empty() {
+            let inside = (!path.ends_with('/')).then(|| start_of_segment(&here, start, segment));
+            return inside.flatten().or(deepest);
+        }
+        here = next;
+        matched_len = start + segment.len();
+    }
+    if !has_routes(&here) {
+        return deepest;
+    }
+    let mut whole = found(here, matched_len);
+    whole.no_more_segments = true;
+    Some(whole)
+}
+
+/// The segments of a canonical path and where each starts.
+#[inline]
+pub(crate) fn segments(path: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut at = 1;
+    std::iter::from_fn(move || {
+        let rest = path.get(at..).filter(|rest| !rest.is_empty())?;
+        let length = memchr::memchr(b'/', rest.as_bytes()).unwrap_or(rest.len());
+        let start = at;
+        at += length + 1;
+        Some((start, &rest[..length]))
+    })
+}
+
+fn found<T>(nodes: Nodes<'_, T>, matched_len: usize) -> Found<'_, T> {
+    Found {
+        nodes,
+        matched_len,
+        no_more_segments: false,
+        inside_segment: false,
+    }
+}
+
+fn has_routes<T>(nodes: &[&Node<T>]) -> bool {
+    nodes.iter().any(|node| !node.routes().is_empty())
+}
+
+#[inline]
+fn step<'a, T>(here: &[&'a Node<T>], segment: &str) -> Nodes<'a, T> {
+    let hash = hash_of(segment);
+    let mut next: Nodes<'a, T> = here
+        .iter()
+        .filter_map(|node| node.literals.get(hash, segment))
+        .map(Arc::as_ref)
+        .collect();
+    if next.is_empty() {
+        step_aside(here, segment, &mut next);
+    }
+    next
+}
+
+/// The children of the less specific kinds.
+fn step_aside<'a, T>(here: &[&'a Node<T>], segment: &str, next: &mut Nodes<'a, T>) {
+    let others = || here.iter().filter_map(|node| node.others.as_deref());
+    others().for_each(|others| others.each_param(segment, &mut |child| next.push(child)));
+    if !next.is_empty() {
+        return;
+    }
+    for child in others().filter_map(|others| others.globs.best(segment)) {
+        match next
+            .first()
+            .map(|held| by_specificity(&child.label, &held.label))
+        {
+            Some(std::cmp::Ordering::Greater) => continue,
+            Some(std::cmp::Ordering::Less) => next.clear(),
+            _ => {}
+        }
+        next.push(child);
+    }
+}
+
+/// The longest literal child that is a true prefix of `segment` and may match inside it.
+fn start_of_segment<'a, T>(
+    here: &[&'a Node<T>],
+    start: usize,
+    segment: &str,
+) -> Option<Found<'a, T>> {
+    let lengths = here
+        .iter()
+        .fold(Lengths::default(), |all, node| all.union(node.lengths));
+    for length in lengths.down_from(segment.len().saturating_sub(1)) {
+        let mut nodes = Nodes::new();
+        for node in here {
+            visit_prefix(node, segment, length, &mut |child| {
+                if child.routes().iter().any(|route| !route.whole_segments) {
+                    nodes.push(child);
+                }
+            });
+        }
+        if !nodes.is_empty() {
+            let mut inside = found(nodes, start + length);
+            inside.inside_segment = true;
+            return Some(inside);
+        }
+    }
+    None
+}
+
+fn visit_prefix<'a, T>(
+    node: &'a Node<T>,
+    segment: &str,
+    length: usize,
+    visit: &mut dyn FnMut(&'a Node<T>),
+) {
+    if let Some(prefix) = segment.get(..length)
+        && let Some(child) = node.literals.get(hash_of(prefix), prefix)
+    {
+        visit(child);
+    }
+}
+
+impl<T> Keyed for Node<T> {
+    fn key(&self) -> &str {
+        &self.label
+    }
+}
+
+// By hand: a derived `Clone` would ask it of `T`, which only ever lies behind an `Arc`.
+impl<T> Clone for Node<T> {
+    fn clone(&self) -> Self {
+        Self {
+            label: self.label.clone(),
+            literals: self.literals.clone(),
+            lengths: self.lengths,
+            routes: match &self.routes {
+                Candidates::None => Candidates::None,
+                Candidates::One(only) => Candidates::One(only.clone()),
+                Candidates::Many(all) => Candidates::Many(all.clone()),
+            },
+            others: self.others.clone(),
+        }
+    }
+}
+
+impl<T> Clone for Others<T> {
+    fn clone(&self) -> Self {
+        Self {
+            named: self.named.clone(),
+            regexes: self.regexes.clone(),
+            globs: self.globs.clone(),
+        }
+    }
+}
+
+impl<T> Default for Others<T> {
+    fn default() -> Self {
+        Self {
+            named: None,
+            regexes: Vec::new(),
+            globs: GlobIndex::default(),
+        }
+    }
+}
+
+impl<T> Clone for Candidate<T> {
+    fn clone(&self) -> Self {
+        Self {
+            route: Arc::clone(&self.route),
+            ..*self
+        }
+    }
+}
