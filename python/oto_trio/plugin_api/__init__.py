@@ -4,8 +4,6 @@ The registry, the folder of user plugins and the inspection of classes are for t
 from their modules.
 """
 
-from __future__ import annotations
-
 from oto_trio.plugin_api import steps
 from oto_trio.plugin_api.answers import Answer, Refusal, Response
 from oto_trio.plugin_api.bodies import read_body

@@ -1,7 +1,5 @@
 """Otoroshi's notation for a body in a config: plain text, or ``Base64(…)`` for any bytes."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 

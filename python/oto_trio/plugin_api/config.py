@@ -12,10 +12,8 @@ may be written as a string, ``null`` reads as "not given") and strict where a gu
 a value of the wrong type is refused, with its path.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET
@@ -136,15 +134,22 @@ def _locate(struct: type[msgspec.Struct], raw: dict[str, Any], path: str) -> str
     Only a map directly in a top-level field is looked into; deeper ones keep their ``[...]``.
     """
     name, separator, rest = path.removeprefix("$.").partition("[...]")
-    members = raw.get(name)
+    members: object = raw.get(name)
     if not separator or not isinstance(members, dict):
         return path
-    for key, value in members.items():
+    for key, value in cast("dict[str, object]", members).items():
         try:
             msgspec.convert({**raw, name: {key: value}}, struct, strict=False)
         except msgspec.ValidationError:
             return f"$.{name}[{msgspec.json.encode(key).decode()}]{rest}"
     return path
+
+
+def _description(hint: object) -> str:
+    """Return the description in a field's ``Annotated`` type; ``""`` when it has none."""
+    metadata: tuple[object, ...] = getattr(hint, "__metadata__", ())
+    described = (m.description for m in metadata if isinstance(m, msgspec.Meta) and m.description)
+    return next(described, "")
 
 
 def _fix(struct: type[msgspec.Struct], path: str) -> str:
@@ -154,9 +159,8 @@ def _fix(struct: type[msgspec.Struct], path: str) -> str:
     for field in msgspec.structs.fields(struct):
         if field.encode_name != name:
             continue
-        kind = msgspec.inspect.type_info(field.type)
-        extra = kind.extra_json_schema if isinstance(kind, msgspec.inspect.Metadata) else None
-        described = f": {extra['description'].rstrip('.')}" if extra else ""
+        text = _description(field.type)
+        described = f": {text.rstrip('.')}" if text else ""
         shown = msgspec.json.encode(default[name]).decode() if name in default else None
         return f"correct {path}{described}" + (f" (default {shown})" if shown else "")
     known = ", ".join(field.encode_name for field in msgspec.structs.fields(struct))

@@ -1,7 +1,5 @@
 """The error of this room: a plugin, a plugin file or a plugin's config cannot be used."""
 
-from __future__ import annotations
-
 from oto_trio.model.errors import GatewayError, Problem
 
 __all__ = ["PluginError"]

@@ -5,8 +5,6 @@ satisfy these protocols, so a plugin never imports either. Header names are case
 everywhere; names and values are text decoded as latin-1 (RFC 9110 §5.5 leaves the bytes opaque).
 """
 
-from __future__ import annotations
-
 from typing import Protocol
 
 __all__ = ["BodyTooLarge", "Exchange", "Headers", "Request", "ResponseHead", "stripped_path"]

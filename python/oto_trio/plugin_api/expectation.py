@@ -5,8 +5,6 @@ written in Python uses. Patterns are matched against the whole value. The engine
 and know no look-around; a config that needs one is refused when the route is compiled.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 

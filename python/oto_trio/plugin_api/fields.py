@@ -1,7 +1,5 @@
 """Header fields in configs: what a name and a value may hold, and which fields nobody may set."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -20,9 +18,7 @@ __all__ = [
 HEADER_NAME_PATTERN = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]*(?!\n)$"
 HEADER_VALUE_PATTERN = r"^[\t\x20-\x7e\x80-\xff]*(?!\n)$"
 
-HeaderName = Annotated[
-    str, msgspec.Meta(pattern=HEADER_NAME_PATTERN, description="A header name.")
-]
+HeaderName = Annotated[str, msgspec.Meta(pattern=HEADER_NAME_PATTERN, description="A header name.")]
 """A header name (RFC 9110 token). ``""``, as Otoroshi's console leaves behind, means nothing."""
 
 HeaderValue = Annotated[

@@ -16,8 +16,6 @@ file is tried again when it changes again.
 What is in the folder is code that runs with the rights of the gateway.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib.util
 import os
@@ -73,7 +71,7 @@ class FolderPlugins(msgspec.Struct, frozen=True):
     files: Mapping[str, PluginFile] = MappingProxyType({})
     problems: tuple[Problem, ...] = ()
 
-    def poll(self) -> FolderPlugins:
+    def poll(self) -> "FolderPlugins":
         """Return what the folder holds now; ``self`` when nothing changed. See ``poll_folder``."""
         return poll_folder(self)
 
@@ -153,7 +151,7 @@ def _plugin_paths(folder: Path) -> Iterator[str]:
 def _look(path: str, known: PluginFile | None) -> PluginFile | None:
     """Return the file as it is now: ``known`` when unchanged, ``None`` when it is gone."""
     try:
-        stat = os.stat(path)
+        stat = Path(path).stat()
         stamp = (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
         if known is not None and known.stamp == stamp:
             return known
@@ -179,9 +177,7 @@ def _look(path: str, known: PluginFile | None) -> PluginFile | None:
     return PluginFile(stamp, digest, plugins, name)
 
 
-def _refused(
-    known: PluginFile | None, stamp: Stamp, digest: str, *problems: Problem
-) -> PluginFile:
+def _refused(known: PluginFile | None, stamp: Stamp, digest: str, *problems: Problem) -> PluginFile:
     """Keep the last good code of a file whose present content is not taken."""
     kept = known or PluginFile(stamp, digest)
     return msgspec.structs.replace(kept, stamp=stamp, digest=digest, problems=problems)
@@ -208,7 +204,7 @@ def _load(path: str, source: bytes, digest: str) -> tuple[str, tuple[PluginClass
     except PluginError as error:
         _forget(name, before)
         raise PluginError(*(_at_line(p, path, source) for p in error.problems)) from error
-    except (Exception, SystemExit) as error:  # noqa: BLE001 (foreign code may fail in any way)
+    except (Exception, SystemExit) as error:
         _forget(name, before)
         text = f"{type(error).__name__}: {error}"
         where = f"{path}:{_line_of(error, path)}"

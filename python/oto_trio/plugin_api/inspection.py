@@ -4,12 +4,9 @@ The registry refuses a class with any problem found here: a misspelt hook would 
 that silently never runs.
 """
 
-from __future__ import annotations
-
 import difflib
 import inspect
 from collections.abc import Callable, Iterator
-from functools import cache
 from types import FunctionType
 from typing import Any, cast
 
@@ -32,7 +29,6 @@ def _classes_of(plugin: type[Plugin[Any]]) -> Iterator[type]:
     return (cls for cls in plugin.__mro__ if cls not in Plugin.__mro__)
 
 
-@cache
 def phases_of(plugin: type[Plugin[Any]]) -> tuple[Phase, ...]:
     """Return the phases whose hook the class overrides, in order."""
     return tuple(
@@ -40,13 +36,11 @@ def phases_of(plugin: type[Plugin[Any]]) -> tuple[Phase, ...]:
     )
 
 
-@cache
 def is_inline(plugin: type[Plugin[Any]], phase: Phase) -> bool:
     """Tell whether a hook is ``def`` (runs in the pump) and not ``async def`` (runs in a task)."""
     return not inspect.iscoroutinefunction(getattr(plugin, phase.value))
 
 
-@cache
 def is_native(plugin: type[Plugin[Any]]) -> bool:
     """Tell whether the class can lower itself to native steps."""
     return any("lower" in vars(c) for c in _classes_of(plugin))
@@ -112,7 +106,7 @@ def _check_texts(plugin: type[Plugin[Any]], where: str) -> Iterator[Problem]:
 
 def _check_config(plugin: type[Plugin[Any]], where: str) -> Iterator[Problem]:
     """Check that the config is a frozen struct whose types msgspec can read."""
-    struct: object = plugin.Config
+    struct = cast("object", plugin.Config)
     if struct is None:
         return
     if not isinstance(struct, type) or not issubclass(struct, msgspec.Struct):

@@ -2,7 +2,7 @@
 
 A plugin is one class in one file that overrides the hooks it needs. A hook written ``def`` runs inline in
 the pump: it must return at once and may not wait. A hook written ``async def`` runs in its own task,
-which is cancelled when the downstream goes away or a deadline passes.
+which is cancelled when the downstream goes away or a deadline passes::
 
     class Teapot(Plugin):
         id = "cp:example.Teapot"
@@ -19,13 +19,11 @@ which is cancelled when the downstream goes away or a deadline passes.
 The registry checks the class when it is loaded (see ``plugin_api.inspection``).
 """
 
-from __future__ import annotations
-
 from collections.abc import Awaitable
 from typing import ClassVar, Generic, TypeAlias, get_args, get_origin
 
 import msgspec
-from typing_extensions import TypeVar
+from typing_extensions import TypeVar, override
 
 from oto_trio.plugin_api.answers import Answer
 from oto_trio.plugin_api.exchange import Exchange
@@ -58,6 +56,7 @@ class Plugin(Generic[ConfigT]):
     Config: ClassVar[type[msgspec.Struct] | None] = None
     """The config struct, taken from the type argument of ``Plugin[...]``."""
 
+    @override
     def __init_subclass__(cls) -> None:
         """Take ``Config`` from the base's type argument, unless the class sets it itself."""
         super().__init_subclass__()

@@ -11,14 +11,12 @@ A fault in the first is a bug of ours and raises; a fault in the other two leave
 kept in ``Registry.problems``.
 """
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType, ModuleType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import msgspec
 
@@ -81,9 +79,7 @@ class Registry(msgspec.Struct, frozen=True):
         """
         return {**describe(self.plugins[plugin_id]), "origin": self.origins[plugin_id]}
 
-    def read_config(
-        self, plugin_id: str, slot_config: Mapping[str, Any]
-    ) -> msgspec.Struct | None:
+    def read_config(self, plugin_id: str, slot_config: Mapping[str, Any]) -> msgspec.Struct | None:
         """Return the effective config of a slot as the plugin's struct; ``None`` without config.
 
         Raises:
@@ -102,7 +98,7 @@ class Registry(msgspec.Struct, frozen=True):
         """
         return instantiate(self.plugins[plugin_id], self.read_config(plugin_id, slot_config))
 
-    def extended(self, found: Iterable[tuple[PluginClass, str]]) -> Registry:
+    def extended(self, found: Iterable[tuple[PluginClass, str]]) -> "Registry":
         """Return a registry with more plugins; an id that is taken stays with its owner.
 
         Args:
@@ -118,7 +114,7 @@ class Registry(msgspec.Struct, frozen=True):
             origins[plugin.id] = origin
         return Registry(MappingProxyType(plugins), MappingProxyType(origins), tuple(problems))
 
-    def with_problems(self, problems: Iterable[Problem]) -> Registry:
+    def with_problems(self, problems: Iterable[Problem]) -> "Registry":
         """Return the same plugins with more problems on record."""
         return msgspec.structs.replace(self, problems=(*self.problems, *problems))
 
@@ -152,14 +148,11 @@ def plugins_in(module: ModuleType) -> tuple[PluginClass, ...]:
     found: dict[str, PluginClass] = {}
     problems: list[Problem] = []
     for value in vars(module).values():
-        if (
-            not isinstance(value, type)
-            or not issubclass(value, Plugin)
-            or value.__module__ != module.__name__
-            or value.__name__.startswith("_")
-        ):
+        if not _is_plugin(value) or value.__module__ != module.__name__:
             continue
-        plugin: PluginClass = value
+        plugin = value
+        if plugin.__name__.startswith("_"):
+            continue
         wrong = check_plugin(plugin)
         problems.extend(wrong)
         if not wrong and found.setdefault(plugin.id, plugin) is not plugin:
@@ -205,7 +198,7 @@ def discover(points: Iterable[EntryPoint] | None = None) -> Registry:
             found = _load(point)
         except PluginError as error:
             registry = registry.with_problems(error.problems)
-        except Exception as error:  # the import of foreign code may fail in any way
+        except Exception as error:  # noqa: BLE001 (the import of foreign code may fail in any way)
             reason = f"{type(error).__name__}: {error}"
             fix = f"repair or uninstall the distribution that declares {point.value}"
             registry = registry.with_problems([Problem(origin, reason, fix)])
@@ -214,12 +207,17 @@ def discover(points: Iterable[EntryPoint] | None = None) -> Registry:
     return registry
 
 
+def _is_plugin(value: object) -> TypeGuard[PluginClass]:
+    """Tell whether a value is a plugin class."""
+    return isinstance(value, type) and issubclass(value, Plugin)
+
+
 def _load(point: EntryPoint) -> tuple[PluginClass, ...]:
     """Load one entry point and return its plugins."""
     target: object = point.load()
     if isinstance(target, ModuleType):
         return plugins_in(target)
-    if isinstance(target, type) and issubclass(target, Plugin):
+    if _is_plugin(target):
         problems = check_plugin(target)
         if problems:
             raise PluginError(*problems)

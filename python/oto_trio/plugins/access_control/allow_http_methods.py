@@ -4,8 +4,6 @@ Phases: access. Native.
 Otoroshi: ``cp:otoroshi.next.plugins.AllowHttpMethods``.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from msgspec import Meta
@@ -20,7 +18,8 @@ class AllowHttpMethodsConfig(Config, frozen=True):
     """Which methods."""
 
     allowed: Annotated[
-        tuple[str, ...], Meta(description="Methods let through, in any case; empty lets none through.")
+        tuple[str, ...],
+        Meta(description="Methods let through, in any case; empty lets none through."),
     ] = ()
     forbidden: Annotated[
         tuple[str, ...], Meta(description="Methods refused even when they are allowed.")

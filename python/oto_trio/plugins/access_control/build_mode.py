@@ -4,8 +4,6 @@ Phases: pre_route. Native.
 Otoroshi: ``cp:otoroshi.next.plugins.BuildMode``.
 """
 
-from __future__ import annotations
-
 from typing_extensions import override
 
 from oto_trio.plugin_api import Exchange, Plugin, Refusal, Step, steps

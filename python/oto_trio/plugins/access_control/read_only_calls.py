@@ -4,8 +4,6 @@ Phases: access. Native.
 Otoroshi: ``cp:otoroshi.next.plugins.ReadOnlyCalls``.
 """
 
-from __future__ import annotations
-
 from typing_extensions import override
 
 from oto_trio.plugin_api import Exchange, Plugin, Refusal, Step, steps

@@ -4,11 +4,9 @@ Phases: transform_request. Native.
 Otoroshi: ``cp:otoroshi.next.plugins.AdditionalHeadersIn``.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, field
 from typing_extensions import override
 
 from oto_trio.plugin_api import (
@@ -30,8 +28,9 @@ class AdditionalHeadersInConfig(Config, frozen=True):
     """The fields to set."""
 
     headers: Annotated[
-        dict[HeaderName, HeaderValue], Meta(description="Values by header name; they replace the client's.")
-    ] = {}
+        dict[HeaderName, HeaderValue],
+        Meta(description="Values by header name; they replace the client's."),
+    ] = field(default_factory=dict[str, str])
 
 
 class AdditionalHeadersIn(Plugin[AdditionalHeadersInConfig]):

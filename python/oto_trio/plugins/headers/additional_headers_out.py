@@ -4,11 +4,9 @@ Phases: transform_response. Native.
 Otoroshi: ``cp:otoroshi.next.plugins.AdditionalHeadersOut``.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, field
 from typing_extensions import override
 
 from oto_trio.plugin_api import (
@@ -30,8 +28,9 @@ class AdditionalHeadersOutConfig(Config, frozen=True):
     """The fields to set."""
 
     headers: Annotated[
-        dict[HeaderName, HeaderValue], Meta(description="Values by header name; they replace the backend's.")
-    ] = {}
+        dict[HeaderName, HeaderValue],
+        Meta(description="Values by header name; they replace the backend's."),
+    ] = field(default_factory=dict[str, str])
 
 
 class AdditionalHeadersOut(Plugin[AdditionalHeadersOutConfig]):

@@ -4,11 +4,9 @@ Phases: access. Native.
 Otoroshi: ``cp:otoroshi.next.plugins.HeadersValidation``.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, field
 from typing_extensions import override
 
 from oto_trio.plugin_api import Config, Exchange, HeaderName, Plugin, Refusal, Step, meets, steps
@@ -25,7 +23,7 @@ class HeadersValidationConfig(Config, frozen=True):
             description="Expectations by header name: a value, or Regex(…), Wildcard(…), Contains(…), "
             "ContainedIn(a,b), Not(…), RegexNot(…), WildcardNot(…), ContainsNot(…), NotContainedIn(a,b)."
         ),
-    ] = {}
+    ] = field(default_factory=dict[str, str])
 
 
 class HeadersValidation(Plugin[HeadersValidationConfig]):

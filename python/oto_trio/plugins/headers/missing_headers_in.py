@@ -4,11 +4,9 @@ Phases: transform_request. Native.
 Otoroshi: ``cp:otoroshi.next.plugins.MissingHeadersIn``.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, field
 from typing_extensions import override
 
 from oto_trio.plugin_api import (
@@ -30,8 +28,9 @@ class MissingHeadersInConfig(Config, frozen=True):
     """The fields to set."""
 
     headers: Annotated[
-        dict[HeaderName, HeaderValue], Meta(description="Values by header name, for headers that are absent.")
-    ] = {}
+        dict[HeaderName, HeaderValue],
+        Meta(description="Values by header name, for headers that are absent."),
+    ] = field(default_factory=dict[str, str])
 
 
 class MissingHeadersIn(Plugin[MissingHeadersInConfig]):
@@ -51,4 +50,6 @@ class MissingHeadersIn(Plugin[MissingHeadersInConfig]):
 
     @override
     def lower(self) -> tuple[Step, ...]:
-        return (steps.AddMissingHeaders(writable_fields(self.config.headers), Phase.TRANSFORM_REQUEST),)
+        return (
+            steps.AddMissingHeaders(writable_fields(self.config.headers), Phase.TRANSFORM_REQUEST),
+        )

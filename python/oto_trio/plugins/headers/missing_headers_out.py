@@ -4,11 +4,9 @@ Phases: transform_response. Native.
 Otoroshi: ``cp:otoroshi.next.plugins.MissingHeadersOut``.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, field
 from typing_extensions import override
 
 from oto_trio.plugin_api import (
@@ -30,8 +28,9 @@ class MissingHeadersOutConfig(Config, frozen=True):
     """The fields to set."""
 
     headers: Annotated[
-        dict[HeaderName, HeaderValue], Meta(description="Values by header name, for headers that are absent.")
-    ] = {}
+        dict[HeaderName, HeaderValue],
+        Meta(description="Values by header name, for headers that are absent."),
+    ] = field(default_factory=dict[str, str])
 
 
 class MissingHeadersOut(Plugin[MissingHeadersOutConfig]):
@@ -52,4 +51,6 @@ class MissingHeadersOut(Plugin[MissingHeadersOutConfig]):
 
     @override
     def lower(self) -> tuple[Step, ...]:
-        return (steps.AddMissingHeaders(writable_fields(self.config.headers), Phase.TRANSFORM_RESPONSE),)
+        return (
+            steps.AddMissingHeaders(writable_fields(self.config.headers), Phase.TRANSFORM_RESPONSE),
+        )

@@ -4,8 +4,6 @@ Phases: transform_request. Native.
 Otoroshi: ``cp:otoroshi.next.plugins.OverrideHost``.
 """
 
-from __future__ import annotations
-
 from typing_extensions import override
 
 from oto_trio.plugin_api import Exchange, Plugin, Step, steps

@@ -4,8 +4,6 @@ Phases: transform_request. Native.
 Otoroshi: ``cp:otoroshi.next.plugins.RemoveHeadersIn``.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from msgspec import Meta

@@ -4,8 +4,6 @@ Phases: transform_response. Native.
 Otoroshi: ``cp:otoroshi.next.plugins.RemoveHeadersOut``.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from msgspec import Meta

@@ -4,8 +4,6 @@ Phases: call_backend.
 Otoroshi: ``cp:otoroshi.next.plugins.EchoBackend``.
 """
 
-from __future__ import annotations
-
 import base64
 from http.cookies import CookieError, SimpleCookie
 from typing import Annotated
@@ -55,9 +53,7 @@ class EchoBackend(Plugin[EchoBackendConfig]):
             "cookies": _cookies(request.headers.get_all("Cookie")),
             "body": _body(body, request.headers.get("Content-Type") or ""),
         }
-        return Response(
-            200, (("Content-Type", "application/json"),), msgspec.json.encode(echo)
-        )
+        return Response(200, (("Content-Type", "application/json"),), msgspec.json.encode(echo))
 
 
 def too_large(limit_bytes: int) -> Response:

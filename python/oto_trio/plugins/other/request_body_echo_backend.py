@@ -4,8 +4,6 @@ Phases: call_backend.
 Otoroshi: ``cp:otoroshi.next.plugins.RequestBodyEchoBackend``.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from msgspec import Meta

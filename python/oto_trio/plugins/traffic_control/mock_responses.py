@@ -4,13 +4,11 @@ Phases: call_backend.
 Otoroshi: ``cp:otoroshi.next.plugins.MockResponses``.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, field
 from typing_extensions import override
 
 from oto_trio.plugin_api import (
@@ -41,7 +39,7 @@ class MockResponse(msgspec.Struct, frozen=True):
     status: Annotated[int, Meta(description="Status of the response.", ge=200, le=599)] = 200
     headers: Annotated[
         dict[HeaderName, HeaderValue], Meta(description="Headers of the response.")
-    ] = {}
+    ] = field(default_factory=dict[str, str])
     body: Annotated[
         str, Meta(description="Body: text with ${req.pathparams.name}, or Base64(…).")
     ] = ""
@@ -96,7 +94,7 @@ def _match(pattern: list[str], segments: list[str]) -> dict[str, str] | None:
     """Return the values of the ``:name`` segments; ``None`` when the path is another one."""
     if len(pattern) != len(segments):
         return None
-    params: dict[str, str] = {}
+    params: dict[str, str] = field(default_factory=dict[str, str])
     for wanted, given in zip(pattern, segments, strict=True):
         if wanted.startswith(":"):
             params[wanted[1:]] = given

@@ -4,8 +4,6 @@ Phases: pre_route. Native.
 Otoroshi: ``cp:otoroshi.next.plugins.Redirection``.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from msgspec import Meta

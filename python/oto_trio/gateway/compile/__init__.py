@@ -1,0 +1,27 @@
+"""From entities to what the engine installs: routes with their plugins become plans.
+
+``RouteCompiler`` lowers a route to the JSON that ``Snapshot.apply`` takes; ``Hooks`` is the table that the
+Python steps in it point at.
+"""
+
+from oto_trio.gateway.compile.hooks import Hooks
+from oto_trio.gateway.compile.route import (
+    Lowered,
+    RouteCompiler,
+    check_global_slots,
+    check_route,
+    compile_route,
+    global_slots,
+    used_plugins,
+)
+
+__all__ = [
+    "Hooks",
+    "Lowered",
+    "RouteCompiler",
+    "check_global_slots",
+    "check_route",
+    "compile_route",
+    "global_slots",
+    "used_plugins",
+]

@@ -1,0 +1,168 @@
+"""One plugin slot, compiled: everything about it that does not depend on the route it is in.
+
+Most routes of a gateway share a few slots, so this work is done once per distinct slot.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import get_args
+
+import msgspec
+
+from oto_trio.model.errors import Problem
+from oto_trio.model.plugin_slot import PluginSlot
+from oto_trio.plugin_api.errors import PluginError
+from oto_trio.plugin_api.inspection import is_native, phases_of
+from oto_trio.plugin_api.phases import Phase
+from oto_trio.plugin_api.registry import PluginClass, Registry, instantiate
+from oto_trio.plugin_api.steps import Refuse, Step
+
+__all__ = ["CLOSED", "SlotCode", "SlotCompiler", "lowered_step", "step_prefix"]
+
+CLOSED = Refuse(
+    503, "This route is closed: a plugin of its plan cannot run", "errors.plugin.unavailable"
+)
+"""What stands in for a slot that cannot run: a request must not pass a step that was left out."""
+
+CACHED_SLOTS = 4096
+"""Distinct slots kept; a gateway with more of them starts over when the cache is full."""
+
+_STEP_TYPES = get_args(Step)
+
+
+class SlotCode(msgspec.Struct, frozen=True):
+    """What a slot compiles to.
+
+    Args:
+        phases: The phases it acts in, in order.
+        native: Its native steps by phase, as JSON; empty when it runs in Python.
+        plugin: Its class when it runs in Python, else ``None``.
+        config: The effective config for its instances.
+        config_key: Bytes that are equal when configs are.
+        prefix: The beginning of each of its steps as JSON.
+        is_conditional: Whether it may sit out a request (path filters, listeners).
+        problems: Why it cannot run; paths start at the slot.
+    """
+
+    phases: tuple[Phase, ...] = ()
+    native: Mapping[Phase, tuple[msgspec.Raw, ...]] = MappingProxyType({})
+    plugin: PluginClass | None = None
+    config: msgspec.Struct | None = None
+    config_key: bytes = b""
+    prefix: bytes = b""
+    is_conditional: bool = False
+    problems: tuple[Problem, ...] = ()
+
+
+def step_prefix(slot: PluginSlot) -> bytes:
+    """Return the beginning of a slot's lowered steps: plugin, path filters, listeners; no brace."""
+    fields: dict[str, object] = {
+        "plugin": slot.plugin,
+        "include": slot.include,
+        "exclude": slot.exclude,
+    }
+    if slot.bound_listeners:
+        fields["bound_listeners"] = slot.bound_listeners
+    return msgspec.json.encode(fields)[:-1]
+
+
+def lowered_step(prefix: bytes, step: Step) -> msgspec.Raw:
+    """Return one native step as the engine reads it."""
+    return msgspec.Raw(prefix + b"," + msgspec.json.encode(step)[1:])
+
+
+class SlotCompiler:
+    """Compiles slots and remembers the outcome.
+
+    Args:
+        registry: Where plugins come from.
+        close_missing: Whether a slot whose plugin is unknown closes the route; else it is skipped.
+    """
+
+    def __init__(self, registry: Registry, *, close_missing: bool = True) -> None:
+        self._registry = registry
+        self._close_missing = close_missing
+        self._cache: dict[bytes, SlotCode] = {}
+
+    def compile(self, slot: PluginSlot) -> SlotCode:
+        """Compile one slot; it is enabled. Never raises: problems are in the result.
+
+        Cost: about 1 µs when an equal slot was compiled before.
+        """
+        key = msgspec.json.encode(
+            (slot.plugin, slot.include, slot.exclude, slot.bound_listeners, slot.config)
+        )
+        code = self._cache.get(key)
+        if code is None:
+            if len(self._cache) >= CACHED_SLOTS:
+                self._cache.clear()
+            code = self._cache[key] = self._compile(slot, key)
+        return code
+
+    def _compile(self, slot: PluginSlot, key: bytes) -> SlotCode:
+        prefix = step_prefix(slot)
+        is_conditional = bool(slot.include or slot.exclude or slot.bound_listeners)
+        plugin = self._registry.get(slot.plugin)
+        if plugin is None:
+            problem = Problem(
+                "$.plugin",
+                f"there is no plugin {slot.plugin}",
+                "install it, put its file in the plugin folder, or disable this slot",
+                "error" if self._close_missing else "warning",
+            )
+            if self._close_missing:
+                return _closed(prefix, (problem,))
+            return SlotCode(problems=(problem,))
+        try:
+            config = self._registry.read_config(slot.plugin, slot.config)
+            steps = _lower(plugin, config)
+        except PluginError as error:
+            return _closed(prefix, tuple(_within_config(p) for p in error.problems))
+        if steps is None:
+            phases = phases_of(plugin)
+            return SlotCode(phases, {}, plugin, config, key, prefix, is_conditional)
+        native: dict[Phase, tuple[msgspec.Raw, ...]] = {}
+        for step in steps:
+            native[step.phase] = (*native.get(step.phase, ()), lowered_step(prefix, step))
+        phases = tuple(phase for phase in Phase if phase in native)
+        return SlotCode(phases, native, prefix=prefix, is_conditional=is_conditional)
+
+
+def _lower(plugin: PluginClass, config: msgspec.Struct | None) -> tuple[Step, ...] | None:
+    """Ask a plugin for its native steps.
+
+    Raises:
+        PluginError: It failed to answer, or answered nonsense.
+    """
+    if not is_native(plugin):
+        return None
+    instance = instantiate(plugin, config)
+    try:
+        steps = instance.lower()
+    except Exception as error:  # a plugin is foreign code: any error is its own, not ours
+        raise PluginError(
+            Problem(
+                "$", f"lower() of {plugin.id} failed: {error}", "correct the plugin or its config"
+            )
+        ) from error
+    if steps is not None and not all(isinstance(step, _STEP_TYPES) for step in steps):
+        raise PluginError(
+            Problem(
+                "$",
+                f"lower() of {plugin.id} returned something that is no step",
+                "return a tuple of oto_trio.plugin_api.steps",
+            )
+        )
+    return steps
+
+
+def _closed(prefix: bytes, problems: tuple[Problem, ...]) -> SlotCode:
+    """Return the code of a slot that cannot run: it refuses whatever it would have handled."""
+    steps = {CLOSED.phase: (lowered_step(prefix, CLOSED),)}
+    return SlotCode((CLOSED.phase,), steps, prefix=prefix, problems=problems)
+
+
+def _within_config(problem: Problem) -> Problem:
+    """Move a problem of a config (``$.code``) to its slot (``$.config.code``)."""
+    path = "$.config" + problem.path.removeprefix("$")
+    return msgspec.structs.replace(problem, path=path)
