@@ -19,7 +19,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 CARGO_DENY = ROOT / ".make" / "tools" / "bin" / "cargo-deny"
-PIP_AUDIT_WAIT_S = 300.0
+PIP_WAIT_S = 300.0
 CARGO_DENY_WAIT_S = 300.0
 
 # What ships with a gateway may carry these licences: all ask for a notice at most, but for MPL-2.0,
@@ -124,6 +124,32 @@ def check_licences(pins: list[Pin]) -> Check:
     return check
 
 
+def check_yanked(pins: list[Pin]) -> Check:
+    """Did an author take back a locked version? Asks the index, by a dry run of pip."""
+    check = Check("python: versions taken back by their authors")
+    looked_at = 0
+    for lock in sorted({pin.lock for pin in pins} - {"runtime.txt"}):  # develop.txt holds it too
+        command = [
+            sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed",
+            "--no-deps", "--require-hashes", "--report=-", "-r", f"requirements/{lock}",
+        ]  # fmt: skip
+        try:
+            packages: list[dict[str, Any]] = json.loads(run(command, PIP_WAIT_S).stdout)["install"]
+        except (subprocess.TimeoutExpired, json.JSONDecodeError):
+            check.not_checked.append(f"{lock}: the index cannot be reached")
+            continue
+        looked_at += len(packages)
+        for package in packages:
+            name, version = package["metadata"]["name"], package["metadata"]["version"]
+            if "is_yanked" not in package:
+                check.not_checked.append(f"{lock}: this pip is too old to know")
+                break
+            if package["is_yanked"]:
+                check.findings.append(f"{lock}: {name} {version} was taken back")
+    check.looked_at = f"{looked_at} packages"
+    return check
+
+
 def check_python_advisories(pins: list[Pin]) -> Check:
     """Is a vulnerability known in a locked Python package? Asks pip-audit.
 
@@ -138,7 +164,7 @@ def check_python_advisories(pins: list[Pin]) -> Check:
         "--format=json", *arguments,
     ]  # fmt: skip
     try:
-        result = run(command, PIP_AUDIT_WAIT_S)
+        result = run(command, PIP_WAIT_S)
         answers: list[dict[str, Any]] = json.loads(result.stdout)["dependencies"]
     except (subprocess.TimeoutExpired, json.JSONDecodeError):
         check.not_checked.append("all of them: the advisory database cannot be reached")
@@ -150,7 +176,7 @@ def check_python_advisories(pins: list[Pin]) -> Check:
             check.findings.append(
                 f"{answer['name']} {answer['version']}: {vulnerability['id']}, fixed in {fixed}"
             )
-    check.looked_at = f"{len(answered)} packages"
+    check.looked_at = f"{len(answered)} packages" if answered else ""
     if unanswered := len(answers) - len(answered):
         check.not_checked.append(f"{unanswered} packages: the advisory database has no answer")
     return check
@@ -178,12 +204,19 @@ def check_rust(question: str, *subjects: str) -> Check:
             continue
         fields: dict[str, Any] = entry.get("fields", {})
         if entry.get("type") == "diagnostic" and fields.get("severity") == "error":
-            spans = "; ".join(str(label.get("span", "")) for label in fields.get("labels", []))
-            check.findings.append(f"{fields['message']} {spans[:200]}".strip())
+            check.findings.append(f"{crates_of(fields)}: {fields['message']}")
     if result.returncode != 0 and not check.findings:
         check.findings.append(result.stderr.strip()[-500:])
     check.looked_at = f"Cargo.lock: {', '.join(subjects)}"
     return check
+
+
+def crates_of(fields: dict[str, Any]) -> str:
+    """The crates that a finding of cargo-deny is about."""
+    graphs: list[dict[str, Any]] = fields.get("graphs", [])
+    crates = [graph.get("Krate", {}) for graph in graphs]
+    names = [f"{crate.get('name')} {crate.get('version')}" for crate in crates]
+    return ", ".join(names) or "deny.toml"
 
 
 def run(command: list[str], wait_s: float) -> subprocess.CompletedProcess[str]:
@@ -204,6 +237,7 @@ def main() -> int:
     checks = [
         check_pins(pins),
         check_licences(pins),
+        check_yanked(pins),
         check_python_advisories(pins),
         check_rust("rust: licences, sources, bans, duplicates", "licenses", "sources", "bans"),
         check_rust("rust: known vulnerabilities, yanked crates", "advisories"),
