@@ -77,6 +77,12 @@ impl<T> Domains<T> {
         }
     }
 
+    /// Whether no domain is declared.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.patterns.is_empty()
+    }
+
     /// Put a route under each of its declared paths.
     pub(crate) fn insert(&mut self, route: &Arc<RouteEntry<T>>) {
         for (place, declared) in (0u16..).zip(&route.frontend.paths) {

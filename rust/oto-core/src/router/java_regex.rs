@@ -150,6 +150,11 @@ fn escape(rest: &str) -> Result<(String, &str), RegexError> {
             let (quoted, tail) = tail.split_once("\\E").unwrap_or((tail, ""));
             Ok((regex::escape(quoted), tail))
         }
+        // The braces of `\p{…}` and `\x{…}` are no counted repetition.
+        'p' | 'P' | 'x' if tail.starts_with('{') => {
+            let end = tail.find('}').map_or(tail.len(), |end| end + 1);
+            Ok((format!("\\{letter}{}", &tail[..end]), &tail[end..]))
+        }
         _ => Ok((format!("\\{letter}"), tail)),
     }
 }

@@ -260,3 +260,6 @@ impl<T> Default for Router<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
