@@ -38,6 +38,8 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 RUST_SOURCES := Cargo.toml Cargo.lock \
 	$(shell find rust -name fuzz -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print)
+# The bench's traffic tools are a workspace of their own.
+LOAD_CRATE := --manifest-path benches/load/Cargo.toml
 # The folders beside the package that hold Python at present.
 PYTHON_ROOMS := $(patsubst %/,%,$(sort $(dir $(shell find tests benches loadtests examples docs \
 	tools -name _build -prune -o -name '*.py' -printf '%H/x\n' 2>/dev/null))))
@@ -109,15 +111,18 @@ check: lint types stubtest arch ## all that is checked without running a test
 .PHONY: fmt
 fmt: $(STAMPS)/develop ## format everything
 	cargo fmt --all
+	cargo fmt $(LOAD_CRATE)
 	$(BIN)/ruff check --quiet --fix-only --select I .
 	$(BIN)/ruff format .
 
 .PHONY: lint
 lint: $(STAMPS)/develop ## formatting, clippy, ruff
 	cargo fmt --all --check
+	cargo fmt $(LOAD_CRATE) --check
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check --output-format concise .
 	cargo clippy $(LOCKED) --workspace --all-targets -- --deny warnings
+	cargo clippy $(LOCKED) $(LOAD_CRATE) --target-dir target/bench-load -- --deny warnings
 
 .PHONY: types
 types: build ## mypy and pyright, both strict
