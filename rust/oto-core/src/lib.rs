@@ -1,5 +1,9 @@
 //! The pure heart of the gateway: bytes and `now` in, bytes and decisions out.
 //! No sockets, no clock, no Python.
 
+pub mod balance;
 pub mod http1;
+pub mod metrics;
+pub mod plan;
+pub mod record;
 pub mod router;

@@ -1,1 +1,26 @@
 //! Drives `oto-core` over non-blocking sockets: one turn, one batch of I/O.
+//!
+//! Theory of operation. An [`Engine`] owns a set of sockets in one epoll (or kqueue) set whose
+//! descriptor a task outside can wait on. Each call of [`Engine::turn`] does what is ready and
+//! returns; no call blocks, starts a thread or reads a clock. Connections live in two slabs,
+//! [`connection::Down`] for clients and [`connection::Up`] for backends; an exchange joins one of
+//! each by their places. Readiness is edge-triggered and remembered per connection, so a
+//! connection is registered once and never again.
+//!
+//! Buffers: everything is read into one scratch buffer and written from it. Only what the other
+//! side does not take at once is copied to the connection, and then nothing more is read for it
+//! until that is gone. An idle connection owns no buffer.
+
+mod bridge;
+mod connection;
+mod downstream;
+mod engine;
+mod io;
+mod pool;
+mod settings;
+mod timer;
+mod tunnel;
+mod upstream;
+
+pub use engine::{Engine, Event, InFlight};
+pub use settings::Settings;

@@ -242,6 +242,26 @@ impl Request {
         !matches!(self.framing, Framing::None | Framing::Length(0))
     }
 
+    /// Let a trusted proxy's `X-Forwarded-Host` name the host, when it is a valid one.
+    pub fn trust_forwarded_host(&mut self) {
+        let Some(value) = self.headers.find_known(Known::XForwardedHost) else {
+            return;
+        };
+        let first = value
+            .split(|byte| *byte == b',')
+            .next()
+            .unwrap_or(b"")
+            .trim_ascii();
+        let Some(domain_len) = domain_length(first) else {
+            return;
+        };
+        let first = first.to_vec();
+        self.host = self.headers.append_bytes(&first);
+        self.domain = self
+            .headers
+            .append_bytes(&first[..domain_len].to_ascii_lowercase());
+    }
+
     /// Forget everything, keeping the memory.
     pub fn clear(&mut self) {
         let mut headers = std::mem::take(&mut self.headers);

@@ -1,0 +1,161 @@
+//! Which target of a backend gets the next attempt.
+//!
+//! A [`Backend`] filters its targets (usable, primary or backup), then asks its
+//! [`Strategy`] for one of the rest. One strategy, one file; each is a pure function of the
+//! number of choices and what the request brings.
+//!
+//! Source: Otoroshi, engine_backend.md ("Choosing a target", "Strategies").
+
+pub mod breaker;
+pub mod random;
+pub mod round_robin;
+mod spec;
+
+pub use breaker::Breaker;
+pub use spec::{BackendSpec, BackendSpecError, ClientSettings};
+
+use std::sync::Arc;
+
+/// One server of a backend.
+#[derive(Debug)]
+pub struct Target {
+    /// The entity's id of the target.
+    pub id: Box<str>,
+    /// The name sent as `Host` when the host is overridden, and resolved to connect.
+    pub hostname: Box<str>,
+    /// The address to connect to instead of resolving `hostname`.
+    pub ip_address: Option<Box<str>>,
+    /// TCP port.
+    pub port: u16,
+    /// Whether to speak TLS.
+    pub tls: bool,
+    /// Whether to speak HTTP/1.0.
+    pub http10: bool,
+    /// Only used when no primary target is left.
+    pub backup: bool,
+    /// How often the target stands in the list of choices.
+    pub weight: u16,
+    /// `host:port` to connect to: the key of the connection pool and of name resolution.
+    pub address: Arc<str>,
+    /// `Host` value when the client sent none (`hostname[:port]`).
+    pub authority: Box<str>,
+    /// Consecutive failures and what they led to.
+    pub breaker: Breaker,
+}
+
+/// How one of several equal choices is picked (`load_balancing.type`).
+#[derive(Debug)]
+pub enum Strategy {
+    /// In turn.
+    RoundRobin(round_robin::RoundRobin),
+    /// Uniformly at random.
+    Random,
+}
+
+impl Strategy {
+    /// An index below `choices`, which is at least one.
+    fn pick(&self, choices: usize, random: u64) -> usize {
+        match self {
+            Self::RoundRobin(turns) => turns.pick(choices),
+            Self::Random => random::pick(choices, random),
+        }
+    }
+}
+
+/// Targets, how to choose among them and how to talk to them.
+#[derive(Debug)]
+pub struct Backend {
+    /// The targets, without duplicates, in declaration order.
+    pub targets: Vec<Target>,
+    /// Put before the remaining path.
+    pub root: Box<str>,
+    /// Whether `root` replaces the whole path and query.
+    pub rewrite: bool,
+    /// Timeouts, retries and breaker settings.
+    pub client: ClientSettings,
+    strategy: Strategy,
+    // Indexes into `targets`, each repeated by its weight.
+    primaries: Vec<u16>,
+    backups: Vec<u16>,
+}
+
+impl Backend {
+    /// Choose a target for attempt number `attempt` (from 1) at `now_s`.
+    ///
+    /// Primaries first; backups when no primary is usable or after as many attempts as there are
+    /// primaries. `None` when nothing is usable.
+    pub fn choose(&self, attempt: u32, now_s: f64, random: u64) -> Option<usize> {
+        let usable = |index: &u16| {
+            self.targets
+                .get(usize::from(*index))
+                .is_some_and(|target| target.breaker.admits(now_s, &self.client))
+        };
+        // Almost always everything is usable: pick first, look afterwards.
+        let past_primaries = attempt as usize > self.primaries.len() && !self.backups.is_empty();
+        let first = if past_primaries {
+            &self.backups
+        } else {
+            &self.primaries
+        };
+        if !first.is_empty() {
+            let index = first[self.strategy.pick(first.len(), random)];
+            if usable(&index) {
+                return Some(usize::from(index));
+            }
+        }
+        for list in [first, &self.primaries, &self.backups] {
+            let left: Vec<u16> = list.iter().copied().filter(usable).collect();
+            if !left.is_empty() {
+                return Some(usize::from(left[self.strategy.pick(left.len(), random)]));
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn backend(json: &str) -> Backend {
+        let spec: BackendSpec = serde_json::from_str(json).expect("json");
+        spec.build().expect("valid")
+    }
+
+    const TWO_AND_BACKUP: &str = r#"{"targets":[
+        {"hostname":"a","port":1,"weight":2},{"hostname":"b","port":1},
+        {"hostname":"c","port":1,"backup":true}],"client":{"max_errors":2,"sample_interval":1000}}"#;
+
+    #[test]
+    fn weights_repeat_and_backups_wait() {
+        let backend = backend(TWO_AND_BACKUP);
+        let picks: Vec<_> = (0..6)
+            .map(|_| backend.choose(1, 0.0, 0).expect("some"))
+            .collect();
+        assert_eq!(picks.iter().filter(|pick| **pick == 0).count(), 4);
+        assert_eq!(picks.iter().filter(|pick| **pick == 1).count(), 2);
+        assert_eq!(
+            backend.choose(4, 0.0, 0),
+            Some(2),
+            "past the three primaries"
+        );
+    }
+
+    #[test]
+    fn broken_targets_are_left_out_until_they_may_be_tried() {
+        let backend = backend(TWO_AND_BACKUP);
+        for target in &backend.targets[..2] {
+            for _ in 0..2 {
+                target.breaker.failed(0.0, &backend.client);
+            }
+        }
+        assert_eq!(backend.choose(1, 0.5, 0), Some(2));
+        let later = backend.choose(1, 1.5, 0).expect("half-open");
+        assert!(later < 2);
+    }
+
+    #[test]
+    fn nothing_usable_is_none() {
+        assert_eq!(backend(r#"{"targets":[]}"#).choose(1, 0.0, 0), None);
+    }
+}

@@ -1,0 +1,338 @@
+//! The backend part of a lowered route, as JSON, checked and turned into a [`Backend`].
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::{Backend, Breaker, Strategy, Target, round_robin::RoundRobin};
+
+/// A backend as Otoroshi writes it; every key has Otoroshi's default.
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+pub struct BackendSpec {
+    targets: Vec<TargetSpec>,
+    root: String,
+    rewrite: bool,
+    load_balancing: BalancingSpec,
+    client: ClientSpec,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+struct TargetSpec {
+    id: Option<String>,
+    hostname: String,
+    port: u32,
+    tls: bool,
+    weight: u32,
+    backup: bool,
+    protocol: String,
+    ip_address: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+struct BalancingSpec {
+    r#type: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default)]
+struct ClientSpec {
+    retries: u32,
+    max_errors: u32,
+    retry_initial_delay: f64,
+    backoff_factor: f64,
+    connection_timeout: f64,
+    idle_timeout: f64,
+    call_timeout: f64,
+    call_and_stream_timeout: f64,
+    global_timeout: f64,
+    sample_interval: f64,
+}
+
+impl Default for BackendSpec {
+    fn default() -> Self {
+        Self {
+            targets: Vec::new(),
+            root: "/".to_owned(),
+            rewrite: false,
+            load_balancing: BalancingSpec::default(),
+            client: ClientSpec::default(),
+        }
+    }
+}
+
+impl Default for TargetSpec {
+    fn default() -> Self {
+        Self {
+            id: None,
+            hostname: String::new(),
+            port: 0,
+            tls: false,
+            weight: 1,
+            backup: false,
+            protocol: "HTTP/1.1".to_owned(),
+            ip_address: None,
+        }
+    }
+}
+
+impl Default for BalancingSpec {
+    fn default() -> Self {
+        Self {
+            r#type: "RoundRobin".to_owned(),
+        }
+    }
+}
+
+impl Default for ClientSpec {
+    fn default() -> Self {
+        Self {
+            retries: 1,
+            max_errors: 20,
+            retry_initial_delay: 50.0,
+            backoff_factor: 2.0,
+            connection_timeout: 10_000.0,
+            idle_timeout: 60_000.0,
+            call_timeout: 30_000.0,
+            call_and_stream_timeout: 120_000.0,
+            global_timeout: 30_000.0,
+            sample_interval: 2_000.0,
+        }
+    }
+}
+
+/// Timeouts (seconds), retries and breaker settings of a backend.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientSettings {
+    /// Attempts in all; 1 means no retry.
+    pub attempts: u32,
+    /// Failures in a row that open the breaker.
+    pub max_errors: u32,
+    /// Wait before the first retry.
+    pub retry_delay_s: f64,
+    /// Each further wait is this much longer.
+    pub backoff_factor: f64,
+    /// To an established connection.
+    pub connect_s: f64,
+    /// Between two reads of the response body.
+    pub idle_s: f64,
+    /// One attempt, up to the response head.
+    pub call_s: f64,
+    /// The whole exchange, body included.
+    pub call_and_stream_s: f64,
+    /// All attempts together, up to the response head.
+    pub global_s: f64,
+    /// How long an open breaker stays open.
+    pub sample_interval_s: f64,
+}
+
+impl Default for ClientSettings {
+    fn default() -> Self {
+        ClientSpec::default().build()
+    }
+}
+
+/// A backend that cannot be used, with the field and what to do about it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct BackendSpecError {
+    /// Where, inside `backend`.
+    pub field: String,
+    /// What is wrong and what would be right.
+    pub problem: String,
+}
+
+impl fmt::Display for BackendSpecError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "backend.{}: {}", self.field, self.problem)
+    }
+}
+
+/// Copies of one target among the choices, at most.
+const MAX_WEIGHT: u32 = 1000;
+/// Targets of one backend, at most.
+const MAX_TARGETS: usize = 1000;
+
+impl BackendSpec {
+    /// Check and build.
+    ///
+    /// # Errors
+    /// [`BackendSpecError`] for the first target that cannot be connected to.
+    pub fn build(self) -> Result<Backend, BackendSpecError> {
+        let fail = |field: String, problem: &str| BackendSpecError {
+            field,
+            problem: problem.to_owned(),
+        };
+        if self.targets.len() > MAX_TARGETS {
+            return Err(fail(
+                "targets".to_owned(),
+                "more than 1000 targets; split the backend",
+            ));
+        }
+        if !self.root.is_ascii() || self.root.bytes().any(|byte| byte < 0x21 || byte == 0x7f) {
+            return Err(fail(
+                "root".to_owned(),
+                "must be printable ASCII; escape other characters",
+            ));
+        }
+        let mut targets: Vec<Target> = Vec::with_capacity(self.targets.len());
+        let (mut primaries, mut backups) = (Vec::new(), Vec::new());
+        for (at, spec) in self.targets.into_iter().enumerate() {
+            let weight = spec.weight.clamp(0, MAX_WEIGHT);
+            let target = spec.build(at)?;
+            let same = |other: &Target| {
+                other.address == target.address
+                    && other.tls == target.tls
+                    && other.hostname == target.hostname
+                    && other.backup == target.backup
+            };
+            if targets.iter().any(same) {
+                continue;
+            }
+            let list = if target.backup {
+                &mut backups
+            } else {
+                &mut primaries
+            };
+            // MAX_TARGETS fits in sixteen bits.
+            list.extend(std::iter::repeat_n(targets.len() as u16, weight as usize));
+            targets.push(target);
+        }
+        let strategy = match self.load_balancing.r#type.as_str() {
+            "Random" => Strategy::Random,
+            _ => Strategy::RoundRobin(RoundRobin::default()),
+        };
+        Ok(Backend {
+            targets,
+            root: self.root.into(),
+            rewrite: self.rewrite,
+            client: self.client.build(),
+            strategy,
+            primaries,
+            backups,
+        })
+    }
+}
+
+impl TargetSpec {
+    fn build(self, at: usize) -> Result<Target, BackendSpecError> {
+        let fail = |key: &str, problem: &str| BackendSpecError {
+            field: format!("targets[{at}].{key}"),
+            problem: problem.to_owned(),
+        };
+        let named = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte);
+        if self.hostname.is_empty() || !self.hostname.bytes().all(named) {
+            return Err(fail(
+                "hostname",
+                "must be a host name or an IP address, without scheme or path",
+            ));
+        }
+        let port = u16::try_from(self.port)
+            .ok()
+            .filter(|port| *port > 0)
+            .ok_or_else(|| fail("port", "must be between 1 and 65535"))?;
+        if let Some(ip) = &self.ip_address {
+            if ip.parse::<std::net::IpAddr>().is_err() {
+                return Err(fail(
+                    "ip_address",
+                    "must be an IPv4 or IPv6 address, or null",
+                ));
+            }
+        }
+        let scheme = if self.tls { "https" } else { "http" };
+        let host = self.ip_address.as_deref().unwrap_or(&self.hostname);
+        let at_ip = self
+            .ip_address
+            .as_ref()
+            .map(|ip| format!("@{ip}"))
+            .unwrap_or_default();
+        let id = self
+            .id
+            .unwrap_or_else(|| format!("{scheme}://{}{at_ip}:{port}", self.hostname));
+        let standard = port == if self.tls { 443 } else { 80 };
+        let authority = if standard {
+            self.hostname.clone()
+        } else {
+            format!("{}:{port}", self.hostname)
+        };
+        Ok(Target {
+            id: id.into(),
+            address: Arc::from(format!("{host}:{port}")),
+            authority: authority.into(),
+            hostname: self.hostname.into(),
+            ip_address: self.ip_address.map(Into::into),
+            port,
+            tls: self.tls,
+            http10: self.protocol.eq_ignore_ascii_case("HTTP/1.0"),
+            backup: self.backup,
+            weight: self.weight.clamp(0, MAX_WEIGHT) as u16,
+            breaker: Breaker::default(),
+        })
+    }
+}
+
+impl ClientSpec {
+    fn build(&self) -> ClientSettings {
+        // Milliseconds in the entity; a zero or negative time-out means "none", here a year.
+        let seconds = |ms: f64| if ms > 0.0 { ms / 1000.0 } else { 31_536_000.0 };
+        ClientSettings {
+            attempts: self.retries.clamp(1, 100),
+            max_errors: self.max_errors,
+            retry_delay_s: (self.retry_initial_delay / 1000.0).max(0.0),
+            backoff_factor: self.backoff_factor.clamp(1.0, 100.0),
+            connect_s: seconds(self.connection_timeout),
+            idle_s: seconds(self.idle_timeout),
+            call_s: seconds(self.call_timeout),
+            call_and_stream_s: seconds(self.call_and_stream_timeout),
+            global_s: seconds(self.global_timeout),
+            sample_interval_s: (self.sample_interval / 1000.0).max(0.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn build(json: &str) -> Result<Backend, BackendSpecError> {
+        serde_json::from_str::<BackendSpec>(json)
+            .expect("json")
+            .build()
+    }
+
+    #[test]
+    fn defaults_are_otoroshis() {
+        let backend =
+            build(r#"{"targets":[{"hostname":"a.b","port":8080},{"hostname":"a.b","port":8080}]}"#)
+                .expect("valid");
+        assert_eq!(backend.targets.len(), 1, "identical targets are one");
+        assert_eq!(&*backend.targets[0].id, "http://a.b:8080");
+        assert_eq!((backend.client.attempts, backend.client.call_s), (1, 30.0));
+    }
+
+    #[test]
+    fn bad_targets_name_field_and_fix() {
+        for (json, field) in [
+            (
+                r#"{"targets":[{"hostname":"http://a","port":1}]}"#,
+                "targets[0].hostname",
+            ),
+            (
+                r#"{"targets":[{"hostname":"a","port":70000}]}"#,
+                "targets[0].port",
+            ),
+            (
+                r#"{"targets":[{"hostname":"a","port":1,"ip_address":"x"}]}"#,
+                "targets[0].ip_address",
+            ),
+            (r#"{"targets":[],"root":"/a b"}"#, "root"),
+        ] {
+            assert_eq!(
+                build(json).err().map(|error| error.field).as_deref(),
+                Some(field)
+            );
+        }
+    }
+}

@@ -1,0 +1,621 @@
+//! One exchange on its way through its plan: what is known of it, and where it stands.
+//!
+//! Theory of operation. [`Flow::begin`] routes; [`Flow::advance`] then runs steps until something
+//! outside must happen: a Python hook, the call to the backend, an answer to be written. Whoever
+//! drives the flow (the engine for HTTP/1, a listener that decodes bytes in Python for the others)
+//! does that and calls `advance` again. The flow holds no socket and no clock; while a Python hook
+//! runs, the flow itself is what Python holds, so nobody else can touch it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::reply::{Reply, refusal};
+use super::snapshot::Snapshot;
+use super::step::{Phase, Route, Step};
+use crate::balance::Target;
+use crate::http1::{Framing, Headers, Known, Request, ResponseHead};
+use crate::router::RequestFacts;
+
+/// The client's side of a connection.
+#[derive(Clone, Debug)]
+pub struct Downstream {
+    /// The address of the socket's other end.
+    pub ip: IpAddr,
+    /// Whether the connection is TLS.
+    pub secured: bool,
+    /// The listener's id.
+    pub listener: Arc<str>,
+}
+
+/// What must happen outside before the flow can go on.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Run this hook, then advance.
+    Python(PythonStep),
+    /// Call the backend, fill `response`, then [`Flow::begin_response`] and advance.
+    Forward,
+    /// Send `response` with the body taken from [`Flow::take_body`].
+    Reply,
+    /// Send `response` with the backend's body.
+    Stream,
+    /// The done phase is over; drop the flow.
+    Finished,
+}
+
+/// A hook to run in Python.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PythonStep {
+    /// Index in the worker's table of bound hooks; [`MONITORING_SLOT`] for the gateway's own pages.
+    pub slot: i64,
+    /// Whether the hook is a plain function.
+    pub inline: bool,
+}
+
+/// The slot of the monitoring pages, which answer on every host.
+pub const MONITORING_SLOT: i64 = -1;
+const MONITORING_PREFIX: &str = "/.well-known/otoroshi/monitoring/";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Request,
+    Response,
+    Done,
+}
+
+/// An exchange's decisions so far.
+#[derive(Debug)]
+pub struct Flow {
+    /// Unique in this engine.
+    pub id: u64,
+    /// The canonical request; steps edit its headers.
+    pub request: Request,
+    /// The response; empty (status 0) until there is one.
+    pub response: ResponseHead,
+    /// Who asks.
+    pub downstream: Downstream,
+    /// What the exchange began with, and finishes with.
+    pub snapshot: Arc<Snapshot>,
+    /// The route, once matched.
+    pub route: Option<Arc<Route>>,
+    /// Bytes of the path that the route's declared path matched.
+    pub matched_len: usize,
+    /// Path parameters as (name, value).
+    pub params: Vec<(Box<str>, Box<str>)>,
+    /// Number of the current attempt, from 1.
+    pub attempt: u32,
+    /// Index of the chosen target in the route's backend.
+    pub target: Option<usize>,
+    /// The cause id of the last error answer made here, for records.
+    pub refused: bool,
+    host_overridden: bool,
+    body: Option<Vec<u8>>,
+    forwarded_for: Vec<u8>,
+    cursor: usize,
+    stage: Stage,
+    rejected: Vec<Arc<str>>,
+    entropy: (f64, u64),
+}
+
+impl Flow {
+    /// Route a request. `now_s` and `random` serve the choice of a target.
+    #[must_use]
+    pub fn begin(
+        id: u64,
+        mut request: Request,
+        response: ResponseHead,
+        downstream: Downstream,
+        snapshot: Arc<Snapshot>,
+        now_s: f64,
+        random: u64,
+    ) -> Self {
+        if snapshot.settings.trust_x_forwarded {
+            request.trust_forwarded_host();
+        }
+        let mut flow = Self {
+            id,
+            request,
+            response,
+            downstream,
+            snapshot,
+            route: None,
+            matched_len: 0,
+            params: Vec::new(),
+            attempt: 1,
+            target: None,
+            refused: false,
+            host_overridden: false,
+            body: None,
+            forwarded_for: Vec::new(),
+            cursor: 0,
+            stage: Stage::Request,
+            rejected: Vec::new(),
+            entropy: (now_s, random),
+        };
+        flow.find_route();
+        flow
+    }
+
+    fn find_route(&mut self) {
+        let facts = Facts {
+            request: &self.request,
+            listener: &self.downstream.listener,
+        };
+        let rejected = &self.rejected;
+        let found = self
+            .snapshot
+            .router
+            .find(&facts, &mut |route: &Arc<Route>| {
+                !rejected.contains(&route.id)
+            });
+        self.cursor = 0;
+        self.stage = Stage::Request;
+        let Some(found) = found else {
+            self.route = None;
+            return;
+        };
+        self.route = Some(Arc::clone(&found.route.value));
+        self.matched_len = found.matched_len;
+        let path = self.request.path();
+        self.params = found
+            .params
+            .iter()
+            .map(|(name, range)| {
+                let value = path.get(range.clone()).unwrap_or("");
+                (Box::from(&**name), Box::from(value))
+            })
+            .collect();
+    }
+
+    /// A match_route hook said no: look for the next candidate.
+    pub fn reject_route(&mut self) {
+        if let Some(route) = self.route.take() {
+            self.rejected.push(Arc::clone(&route.id));
+            self.find_route();
+        }
+    }
+
+    /// Run steps until something outside must happen.
+    pub fn advance(&mut self) -> Next {
+        let Some(route) = self.route.take() else {
+            return self.without_route();
+        };
+        let next = self.run(&route);
+        self.route = Some(route);
+        next
+    }
+
+    fn without_route(&mut self) -> Next {
+        if self.stage == Stage::Done {
+            return Next::Finished;
+        }
+        if self.body.is_some() {
+            return Next::Reply;
+        }
+        if self.request.path().starts_with(MONITORING_PREFIX) {
+            return Next::Python(PythonStep {
+                slot: MONITORING_SLOT,
+                inline: true,
+            });
+        }
+        self.refuse(404, "no route found !", "not_found");
+        Next::Reply
+    }
+
+    fn run(&mut self, route: &Arc<Route>) -> Next {
+        let plan = &route.plan;
+        loop {
+            let end = match self.stage {
+                Stage::Request => plan.response_at,
+                Stage::Response => plan.done_at,
+                Stage::Done => plan.steps.len(),
+            };
+            if self.cursor >= end {
+                match self.stage {
+                    Stage::Request if self.body.is_some() => self.begin_response_of(route),
+                    Stage::Request => return Next::Forward,
+                    Stage::Response if self.body.is_some() => return Next::Reply,
+                    Stage::Response => return Next::Stream,
+                    Stage::Done => return Next::Finished,
+                }
+                continue;
+            }
+            let step = &plan.steps[self.cursor];
+            self.cursor += 1;
+            // A plugin answered in the backend's place: nobody else may.
+            if step.phase == Phase::CallBackend && self.body.is_some() {
+                continue;
+            }
+            if step
+                .gate
+                .as_ref()
+                .is_some_and(|gate| !gate.passes(self.request.path()))
+            {
+                continue;
+            }
+            if let Step::Python { slot, inline } = step.step {
+                return Next::Python(PythonStep { slot, inline });
+            }
+            if let Some(reply) = self.native(route, step.phase, &step.step) {
+                self.answer(reply);
+                return Next::Reply;
+            }
+        }
+    }
+
+    /// Run one native step; a reply ends the request stage at once.
+    fn native(&mut self, route: &Arc<Route>, phase: Phase, step: &Step) -> Option<Reply> {
+        match step {
+            Step::Redirect { code, to } => return Some(redirection(*code, to.as_bytes())),
+            Step::ForceHttps { port } => {
+                if self.is_secured() {
+                    return None;
+                }
+                let (domain, path) = (self.request.domain(), self.request.path());
+                let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+                let query = self
+                    .request
+                    .query()
+                    .map(|query| format!("?{query}"))
+                    .unwrap_or_default();
+                return Some(redirection(
+                    303,
+                    format!("https://{domain}{port}{path}{query}").as_bytes(),
+                ));
+            }
+            Step::Refuse {
+                status,
+                message,
+                cause,
+            } => {
+                return Some(self.refusal(*status, message, cause));
+            }
+            Step::AllowMethods { allowed, forbidden } => {
+                let method = self.request.method_text();
+                let is_in =
+                    |list: &[Box<str>]| list.iter().any(|item| item.eq_ignore_ascii_case(method));
+                if allowed.as_ref().is_some_and(|list| !is_in(list)) || is_in(forbidden) {
+                    return Some(self.refusal(
+                        405,
+                        "Method not allowed",
+                        "errors.method.not.allowed",
+                    ));
+                }
+            }
+            Step::RequireHeaders(expected) => {
+                let met = expected.iter().all(|(name, expectation)| {
+                    self.request
+                        .headers
+                        .find(name)
+                        .is_some_and(|value| expectation.accepts(value))
+                });
+                if !met {
+                    return Some(self.refusal(400, "bad request", "errors.bad.request"));
+                }
+            }
+            Step::SetHeaders(fields) => {
+                for (name, value) in fields {
+                    self.set_header(phase, name, value);
+                }
+            }
+            Step::AddMissingHeaders(fields) => {
+                for (name, value) in fields {
+                    if self.headers(phase).find(name).is_none() {
+                        self.set_header(phase, name, value);
+                    }
+                }
+            }
+            Step::RemoveHeaders(names) => {
+                for name in names {
+                    self.headers(phase).remove(name);
+                }
+            }
+            Step::OverrideHost => self.host_overridden = true,
+            Step::XForwarded => self.add_forwarded(route),
+            Step::PrepareForBackend => {
+                if self.snapshot.settings.trust_x_forwarded {
+                    if let Some(value) = self.request.headers.find_known(Known::XForwardedFor) {
+                        self.forwarded_for = value.to_vec();
+                    }
+                }
+                self.request
+                    .headers
+                    .remove_known(Known::is_removed_from_request);
+                self.choose_target(route);
+            }
+            Step::Python { .. } => {}
+        }
+        None
+    }
+
+    fn headers(&mut self, phase: Phase) -> &mut Headers {
+        if phase >= Phase::TransformResponse {
+            &mut self.response.headers
+        } else {
+            &mut self.request.headers
+        }
+    }
+
+    /// Set a header of the request or the response, as the phase has it. A new `Host` takes back
+    /// an earlier override.
+    pub fn set_header(&mut self, phase: Phase, name: &[u8], value: &[u8]) {
+        if phase < Phase::TransformResponse && name.eq_ignore_ascii_case(b"host") {
+            self.host_overridden = false;
+        }
+        self.headers(phase).set(name, value);
+    }
+
+    fn choose_target(&mut self, route: &Route) {
+        self.target = route
+            .backend
+            .choose(self.attempt, self.entropy.0, self.entropy.1);
+    }
+
+    /// Choose again for the next attempt.
+    pub fn choose_again(&mut self, now_s: f64, random: u64) {
+        self.attempt += 1;
+        self.entropy = (now_s, random);
+        if let Some(route) = self.route.take() {
+            self.choose_target(&route);
+            self.route = Some(route);
+        }
+    }
+
+    /// The chosen target.
+    #[must_use]
+    pub fn target(&self) -> Option<&Target> {
+        self.route.as_ref()?.backend.targets.get(self.target?)
+    }
+
+    /// The backend answered: `response` is filled, its steps come next.
+    pub fn begin_response(&mut self) {
+        if let Some(route) = self.route.take() {
+            self.begin_response_of(&route);
+            self.route = Some(route);
+        }
+    }
+
+    fn begin_response_of(&mut self, route: &Route) {
+        self.cursor = route.plan.response_at;
+        self.stage = Stage::Response;
+    }
+
+    /// The exchange is over. Whether steps are left that want to know.
+    pub fn begin_done(&mut self) -> bool {
+        self.stage = Stage::Done;
+        let Some(route) = &self.route else {
+            return false;
+        };
+        self.cursor = route.plan.done_at;
+        route.plan.has_done_steps()
+    }
+
+    /// Whether the exchange is over and only done steps run.
+    #[must_use]
+    pub fn is_done_stage(&self) -> bool {
+        self.stage == Stage::Done
+    }
+
+    /// The phase of the step that was handed out last.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        let step = self
+            .route
+            .as_ref()
+            .and_then(|route| route.plan.steps.get(self.cursor.wrapping_sub(1)));
+        step.map_or(Phase::CallBackend, |step| step.phase)
+    }
+
+    /// The plugin of the step that was handed out last.
+    #[must_use]
+    pub fn plugin(&self) -> &str {
+        let step = self
+            .route
+            .as_ref()
+            .and_then(|route| route.plan.steps.get(self.cursor.wrapping_sub(1)));
+        step.map_or("", |step| &step.plugin)
+    }
+
+    /// Answer with a reply made in Python. From a call_backend hook the response steps still run;
+    /// from any other the answer stands as it is.
+    pub fn respond(&mut self, reply: Reply) -> Next {
+        let phase = self.phase();
+        self.answer(reply);
+        if phase == Phase::CallBackend && self.route.is_some() {
+            return self.advance();
+        }
+        Next::Reply
+    }
+
+    /// Answer with an error in Otoroshi's format.
+    pub fn refuse(&mut self, status: u16, message: &str, cause: &str) {
+        let reply = self.refusal(status, message, cause);
+        self.answer(reply);
+    }
+
+    fn refusal(&mut self, status: u16, message: &str, cause: &str) -> Reply {
+        self.refused = true;
+        refusal(status, message, cause, Some(&self.request))
+    }
+
+    fn answer(&mut self, reply: Reply) {
+        self.response.clear();
+        self.response.status = reply.status;
+        for (name, value) in &reply.headers {
+            // A reply is framed here; what a hook says of framing would frame it twice.
+            if !matches!(
+                Known::of(name),
+                Known::ContentLength | Known::TransferEncoding | Known::Connection
+            ) {
+                self.response.headers.add(name, value);
+            }
+        }
+        self.response.framing = Framing::Length(reply.body.len() as u64);
+        self.body = Some(reply.body);
+    }
+
+    /// The body of an answer made here, once.
+    pub fn take_body(&mut self) -> Option<Vec<u8>> {
+        self.body.take()
+    }
+
+    /// Whether an answer made here waits to be sent.
+    #[must_use]
+    pub fn has_body(&self) -> bool {
+        self.body.is_some()
+    }
+
+    /// Whether the client's connection counts as HTTPS, a trusted proxy's word included.
+    #[must_use]
+    pub fn is_secured(&self) -> bool {
+        if !self.snapshot.settings.trust_x_forwarded {
+            return self.downstream.secured;
+        }
+        [Known::XForwardedProto, Known::XForwardedProtocol]
+            .into_iter()
+            .find_map(|known| self.request.headers.find_known(known))
+            .map_or(self.downstream.secured, |value| {
+                value.eq_ignore_ascii_case(b"https")
+            })
+    }
+
+    /// The client's address, as a trusted proxy or the socket says.
+    #[must_use]
+    pub fn remote_address(&self) -> String {
+        if self.snapshot.settings.trust_x_forwarded {
+            let first = self
+                .request
+                .headers
+                .find_known(Known::XForwardedFor)
+                .or(Some(&self.forwarded_for[..]).filter(|value| !value.is_empty()))
+                .and_then(|value| value.split(|byte| *byte == b',').next())
+                .map(|value| String::from_utf8_lossy(value.trim_ascii()).into_owned());
+            if let Some(first) = first.filter(|first| !first.is_empty()) {
+                return first;
+            }
+        }
+        self.downstream.ip.to_string()
+    }
+
+    fn add_forwarded(&mut self, route: &Route) {
+        let ip = self.downstream.ip.to_string();
+        let mut value = std::mem::take(&mut self.forwarded_for);
+        let chain_len = value.len();
+        if chain_len > 0 {
+            value.extend_from_slice(b", ");
+        }
+        value.extend_from_slice(ip.as_bytes());
+        self.request.headers.set(b"X-Forwarded-For", &value);
+        value.truncate(chain_len);
+        self.forwarded_for = value;
+        let host = self.request.host().as_bytes().to_vec();
+        self.request.headers.set(b"X-Forwarded-Host", &host);
+        let proto: &[u8] = if self.downstream.secured {
+            b"https"
+        } else {
+            b"http"
+        };
+        self.request.headers.set(b"X-Forwarded-Proto", proto);
+        if route.strip_path && self.matched_len > 1 {
+            let prefix = self
+                .request
+                .path()
+                .as_bytes()
+                .get(..self.matched_len)
+                .unwrap_or(b"")
+                .to_vec();
+            self.request.headers.set(b"X-Forwarded-Prefix", &prefix);
+        }
+    }
+
+    /// Append path and query for the backend: root, then what `strip_path` leaves.
+    pub fn upstream_target(&self, out: &mut Vec<u8>) {
+        let Some(route) = &self.route else { return };
+        if self.request.is_asterisk {
+            out.push(b'*');
+            return;
+        }
+        let root = route.backend.root.as_bytes();
+        if route.backend.rewrite {
+            out.extend_from_slice(if root.is_empty() { b"/" } else { root });
+            return;
+        }
+        let path = self.request.path().as_bytes();
+        let rest = if route.strip_path {
+            path.get(self.matched_len..).unwrap_or(b"")
+        } else {
+            path
+        };
+        let root = root.strip_suffix(b"/").unwrap_or(root);
+        out.extend_from_slice(root);
+        let rest = rest.strip_prefix(b"/").unwrap_or(rest);
+        // `/users` declared with root `/api`: a request for `/users` itself goes to `/api`.
+        if root.is_empty() || !rest.is_empty() || path.ends_with(b"/") {
+            out.push(b'/');
+        }
+        out.extend_from_slice(rest);
+        if let Some(query) = self.request.query() {
+            out.push(b'?');
+            out.extend_from_slice(query.as_bytes());
+        }
+    }
+
+    /// The `Host` value for the backend.
+    #[must_use]
+    pub fn upstream_host(&self) -> &[u8] {
+        let target = self.target();
+        if self.host_overridden {
+            if let Some(target) = target {
+                return target.hostname.as_bytes();
+            }
+        }
+        self.request
+            .headers
+            .find_known(Known::Host)
+            .filter(|host| !host.is_empty())
+            .or_else(|| Some(self.request.host().as_bytes()).filter(|host| !host.is_empty()))
+            .or_else(|| target.map(|target| target.authority.as_bytes()))
+            .unwrap_or(b"")
+    }
+}
+
+fn redirection(status: u16, to: &[u8]) -> Reply {
+    Reply {
+        status,
+        headers: vec![(b"Location".to_vec(), to.to_vec())],
+        body: Vec::new(),
+    }
+}
+
+pub(super) struct Facts<'a> {
+    pub(super) request: &'a Request,
+    pub(super) listener: &'a str,
+}
+
+impl RequestFacts for Facts<'_> {
+    fn domain(&self) -> &str {
+        self.request.domain()
+    }
+
+    fn path(&self) -> &str {
+        self.request.path()
+    }
+
+    fn method(&self) -> &str {
+        self.request.method_text()
+    }
+
+    fn query(&self) -> &str {
+        self.request.query().unwrap_or("")
+    }
+
+    fn header(&self, lower_name: &str, visit: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        self.request
+            .headers
+            .find_all(lower_name.as_bytes())
+            .any(visit)
+    }
+
+    fn listener(&self) -> &str {
+        self.listener
+    }
+}

@@ -1,0 +1,18 @@
+//! A route compiled to an ordered list of steps, and the interpreter that runs it.
+//!
+//! Phases and their order are Otoroshi's (engine.md §4): match_route, pre_route, access,
+//! transform_request, call_backend, transform_response, done. Native steps run here; a Python step
+//! suspends the [`Flow`], which is then handed to Python and comes back to go on behind it.
+
+mod expectation;
+mod flow;
+mod reply;
+mod snapshot;
+mod spec;
+mod step;
+
+pub use flow::{Downstream, Flow, MONITORING_SLOT, Next, PythonStep};
+pub use reply::{Reply, refusal};
+pub use snapshot::{ApplyError, Settings, Snapshot};
+pub use spec::RouteSpec;
+pub use step::{Phase, Plan, PlanStep, Route, Step};

@@ -1,0 +1,121 @@
+//! Everything an engine needs to decide, as one immutable value.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::spec::RouteSpec;
+use super::step::Route;
+use crate::router::{Frontend, Router};
+
+/// Settings that hold for all routes.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// Whether `X-Forwarded-*` from clients is believed (Otoroshi's `trustXForwarded`).
+    pub trust_x_forwarded: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            trust_x_forwarded: true,
+        }
+    }
+}
+
+/// Router, plans and settings. A change makes a new snapshot that shares all it did not touch.
+#[derive(Clone)]
+pub struct Snapshot {
+    /// Grows with each change; an exchange keeps the one it began with.
+    pub generation: u64,
+    /// The routes.
+    pub router: Router<Arc<Route>>,
+    /// The settings.
+    pub settings: Settings,
+}
+
+impl Default for Snapshot {
+    fn default() -> Self {
+        Self {
+            generation: 0,
+            router: Router::default(),
+            settings: Settings::default(),
+        }
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Snapshot {{ generation: {} }}", self.generation)
+    }
+}
+
+/// A change that was refused as a whole.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ApplyError {
+    /// The route's id, empty for settings and for JSON that has none.
+    pub route: String,
+    /// Field, problem and fix.
+    pub problem: String,
+}
+
+impl fmt::Display for ApplyError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.route.is_empty() {
+            return out.write_str(&self.problem);
+        }
+        write!(out, "route {}: {}", self.route, self.problem)
+    }
+}
+
+impl std::error::Error for ApplyError {}
+
+impl Snapshot {
+    /// The snapshot after a change: all of it, or an error and this one stays.
+    ///
+    /// Cost: proportional to the routes named, not to the routes there are.
+    ///
+    /// # Errors
+    /// [`ApplyError`] for the first route or setting that cannot be used.
+    pub fn apply<'a>(
+        &self,
+        upserts: impl Iterator<Item = &'a [u8]>,
+        removed: impl Iterator<Item = &'a str>,
+        settings: Option<&[u8]>,
+    ) -> Result<Self, ApplyError> {
+        let mut next = self.clone();
+        next.generation += 1;
+        if let Some(json) = settings {
+            next.settings = serde_json::from_slice(json).map_err(|error| ApplyError {
+                route: String::new(),
+                problem: format!("settings: {error}"),
+            })?;
+        }
+        for id in removed {
+            next.router.remove(id);
+        }
+        for json in upserts {
+            next.upsert(json)?;
+        }
+        Ok(next)
+    }
+
+    fn upsert(&mut self, json: &[u8]) -> Result<(), ApplyError> {
+        let spec: RouteSpec = serde_json::from_slice(json).map_err(|error| ApplyError {
+            route: String::new(),
+            problem: format!("route JSON: {error}"),
+        })?;
+        let id = spec.id.clone();
+        let fail = |problem: String| ApplyError {
+            route: id.clone(),
+            problem,
+        };
+        let frontend = Frontend::from_json(&spec.frontend, spec.enabled, &spec.bound_listeners)
+            .map_err(|error| fail(format!("frontend.{error}")))?;
+        let route = spec.build(frontend.strip_path()).map_err(fail)?;
+        self.router.insert(&id, frontend, Arc::new(route));
+        Ok(())
+    }
+}

@@ -1,0 +1,156 @@
+//! The two kinds of connections, and the exchange that joins them.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use mio::net::TcpStream;
+use oto_core::http1::{Decoder, Framing, Version};
+use oto_core::plan::Flow;
+
+use crate::io::{Output, Readiness};
+use crate::timer::Deadline;
+
+/// A client's connection.
+pub(crate) struct Down {
+    pub(crate) stream: TcpStream,
+    pub(crate) ip: IpAddr,
+    pub(crate) listener: usize,
+    pub(crate) serial: u32,
+    pub(crate) ready: Readiness,
+    /// Bytes read but not used: the beginning of a head, or a pipelined request.
+    pub(crate) input: Vec<u8>,
+    pub(crate) output: Output,
+    pub(crate) phase: DownPhase,
+    pub(crate) exchange: Option<Box<Exchange>>,
+    pub(crate) deadline: Deadline,
+}
+
+/// What a client's connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DownPhase {
+    /// Waiting for the first byte of a request.
+    Idle,
+    /// Some bytes of a head are there.
+    Head,
+    /// A request is being served.
+    Exchange,
+    /// Upgraded: bytes go to and from this backend connection.
+    Tunnel(usize),
+    /// The last answer is being written; then close.
+    Flushing,
+    /// Everything is written and our side closed; reading until the client has seen it.
+    Lingering,
+}
+
+/// A connection to a backend.
+pub(crate) struct Up {
+    pub(crate) stream: TcpStream,
+    pub(crate) address: Arc<str>,
+    pub(crate) serial: u32,
+    pub(crate) ready: Readiness,
+    /// Bytes read but not used: the beginning of a head, or a body that waits for a response step.
+    pub(crate) input: Vec<u8>,
+    pub(crate) output: Output,
+    pub(crate) phase: UpPhase,
+    pub(crate) body: Decoder,
+    /// Served an exchange before this one.
+    pub(crate) reused: bool,
+    /// The current response lets the connection be used again.
+    pub(crate) keep_alive: bool,
+    /// A byte of the current response arrived.
+    pub(crate) answered: bool,
+    /// Writing failed; what the backend said before it closed may still be read.
+    pub(crate) deaf: bool,
+    pub(crate) deadline: Deadline,
+}
+
+/// What a backend's connection is doing. The number is the client connection it serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UpPhase {
+    /// The handshake is under way.
+    Connecting(usize),
+    /// The response head is awaited.
+    Head(usize),
+    /// The response head is being decided on by a hook; nothing is read meanwhile.
+    Held(usize),
+    /// The response body is passing.
+    Body(usize),
+    /// Upgraded.
+    Tunnel(usize),
+    /// In the pool.
+    Idle,
+}
+
+impl UpPhase {
+    pub(crate) fn owner(self) -> Option<usize> {
+        match self {
+            Self::Connecting(key)
+            | Self::Head(key)
+            | Self::Held(key)
+            | Self::Body(key)
+            | Self::Tunnel(key) => Some(key),
+            Self::Idle => None,
+        }
+    }
+}
+
+/// One request on a client's connection, with its response.
+pub(crate) struct Exchange {
+    pub(crate) id: u64,
+    /// Not here while a Python hook holds it.
+    pub(crate) flow: Option<Box<Flow>>,
+    pub(crate) wait: Wait,
+    pub(crate) up: Option<usize>,
+    /// Cuts the request body off the connection.
+    pub(crate) body: Decoder,
+    /// How the body goes to the backend.
+    pub(crate) body_framing: Framing,
+    /// The whole body, once a step asked for it.
+    pub(crate) buffered: Option<Vec<u8>>,
+    /// The client waits for `100 Continue`.
+    pub(crate) owes_continue: bool,
+    /// How the response goes to the client.
+    pub(crate) response_framing: Framing,
+    pub(crate) head_sent: bool,
+    pub(crate) keep_alive: bool,
+    pub(crate) version: Version,
+    pub(crate) status: u16,
+    pub(crate) local: bool,
+    pub(crate) attempts: u16,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) started_s: f64,
+    pub(crate) attempt_s: f64,
+    pub(crate) upstream_s: f64,
+    /// No response head may come later than this.
+    pub(crate) answer_by_s: f64,
+    /// Nothing may come later than this.
+    pub(crate) end_by_s: f64,
+    /// Ask the client whether it is still there.
+    pub(crate) probe_s: f64,
+    pub(crate) next_delay_s: f64,
+}
+
+/// What an exchange waits for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Wait {
+    /// Nothing: it is being worked on.
+    Nothing,
+    /// A Python hook.
+    Python,
+    /// The whole request body, of this many bytes at most, for a Python hook.
+    Body(usize),
+    /// The address of the target.
+    Resolution,
+    /// The next attempt, not before this time.
+    Retry(f64),
+    /// The backend.
+    Upstream,
+}
+
+impl Exchange {
+    /// Whether the request can be sent again from the start.
+    pub(crate) fn is_replayable(&self) -> bool {
+        self.buffered.is_some() || self.bytes_in == 0
+    }
+}

@@ -1,0 +1,525 @@
+//! The engine: its sockets, its turn, its deadlines.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use mio::net::TcpListener;
+use mio::{Interest, Poll, Token};
+use oto_core::http1::{HeadLimits, Request, ResponseHead};
+use oto_core::metrics::Metrics;
+use oto_core::plan::{Flow, PythonStep, Snapshot};
+use oto_core::record::Ring;
+use slab::Slab;
+
+use crate::connection::{Down, DownPhase, Up};
+use crate::io::{Output, Readiness};
+use crate::pool::{Addresses, Pool};
+use crate::settings::{READ_BYTES, Settings};
+use crate::timer::{Deadline, Owner, Timers};
+
+/// Something only Python can do.
+#[derive(Debug)]
+pub enum Event {
+    /// Run this hook, then give the flow back.
+    Run(Box<Flow>, PythonStep),
+    /// The client of this exchange left while Python held it.
+    Gone(u64),
+    /// Find the addresses of this host name.
+    Resolve(String),
+    /// The request body that a hook asked for; none when it is larger than allowed.
+    Body(u64, Option<Vec<u8>>),
+    /// A connection was dropped because its handling panicked.
+    Panic(String),
+}
+
+/// What a drain waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InFlight {
+    /// Client connections, idle ones included.
+    pub connections: usize,
+    /// Requests being served.
+    pub exchanges: usize,
+    /// Upgraded connections.
+    pub tunnels: usize,
+    /// Unused connections to backends.
+    pub pooled: usize,
+}
+
+pub(crate) struct Listener {
+    pub(crate) socket: TcpListener,
+    pub(crate) id: Arc<str>,
+    pub(crate) secured: bool,
+}
+
+/// Non-blocking HTTP/1 between clients and backends, turned from outside.
+pub struct Engine {
+    pub(crate) poll: Poll,
+    events: Option<mio::Events>,
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) downs: Slab<Down>,
+    pub(crate) ups: Slab<Up>,
+    pub(crate) pool: Pool,
+    pub(crate) addresses: Addresses,
+    pub(crate) timers: Timers,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) settings: Settings,
+    pub(crate) limits: HeadLimits,
+    pub(crate) metrics: Metrics,
+    pub(crate) ring: Ring,
+    /// Events for Python, gathered during a call.
+    pub(crate) raised: Vec<Event>,
+    /// Connections with more to do than one round allows.
+    pub(crate) again: VecDeque<Token>,
+    pub(crate) scratch: Vec<u8>,
+    pub(crate) head_out: Vec<u8>,
+    pub(crate) path_out: Vec<u8>,
+    /// Heads to be used again: their memory is the only thing that stays.
+    pub(crate) spare: Vec<(Request, ResponseHead)>,
+    pub(crate) now_s: f64,
+    pub(crate) draining: bool,
+    accepts_at_s: f64,
+    serial: u32,
+    sequence: u32,
+    random: u64,
+}
+
+/// Rounds of polling in one turn: enough to carry a request to a near backend and back, few enough
+/// that other tasks have their turn within a millisecond or so.
+const ROUNDS: usize = 16;
+/// Events taken from the kernel at once.
+const EVENTS: usize = 256;
+/// Connections accepted from one listener before others have their turn.
+const ACCEPTS: usize = 64;
+/// Wait after descriptors or memory ran out.
+const ACCEPT_PAUSE_S: f64 = 0.1;
+/// Heads kept for reuse, and the memory one may keep.
+const SPARES: usize = 256;
+const SPARE_BYTES: usize = 16 * 1024;
+
+const UP_BIT: usize = 1 << (usize::BITS - 1);
+const LISTENER_BIT: usize = 1 << (usize::BITS - 2);
+
+pub(crate) fn down_token(key: usize) -> Token {
+    Token(key)
+}
+
+pub(crate) fn up_token(key: usize) -> Token {
+    Token(key | UP_BIT)
+}
+
+fn listener_token(key: usize) -> Token {
+    Token(key | LISTENER_BIT)
+}
+
+impl Engine {
+    /// An engine without listeners. `seed` drives random choices.
+    ///
+    /// # Errors
+    /// When the kernel gives no event queue.
+    pub fn new(settings: Settings, seed: u64) -> io::Result<Self> {
+        Ok(Self {
+            poll: Poll::new()?,
+            events: Some(mio::Events::with_capacity(EVENTS)),
+            listeners: Vec::new(),
+            downs: Slab::new(),
+            ups: Slab::new(),
+            pool: Pool::default(),
+            addresses: Addresses::default(),
+            timers: Timers::default(),
+            snapshot: Arc::new(Snapshot::default()),
+            limits: settings.head_limits(),
+            ring: Ring::new(settings.records_capacity),
+            settings,
+            metrics: Metrics::default(),
+            raised: Vec::new(),
+            again: VecDeque::new(),
+            scratch: vec![0; READ_BYTES],
+            head_out: Vec::with_capacity(4096),
+            path_out: Vec::with_capacity(256),
+            spare: Vec::new(),
+            now_s: 0.0,
+            draining: false,
+            accepts_at_s: 0.0,
+            serial: 0,
+            sequence: 0,
+            random: seed | 1,
+        })
+    }
+
+    /// The descriptor that is readable when a turn has something to do.
+    #[must_use]
+    pub fn fileno(&self) -> RawFd {
+        self.poll.as_raw_fd()
+    }
+
+    /// Take over a listening socket.
+    ///
+    /// # Errors
+    /// When it cannot be made non-blocking or watched.
+    pub fn adopt(&mut self, socket: OwnedFd, id: &str, secured: bool) -> io::Result<()> {
+        let socket = std::net::TcpListener::from(socket);
+        socket.set_nonblocking(true)?;
+        let mut socket = TcpListener::from_std(socket);
+        let token = listener_token(self.listeners.len());
+        self.poll
+            .registry()
+            .register(&mut socket, token, Interest::READABLE)?;
+        self.listeners.push(Listener {
+            socket,
+            id: Arc::from(id),
+            secured,
+        });
+        // Connections may be waiting already; the edge for them is past.
+        self.again.push_back(token);
+        Ok(())
+    }
+
+    /// Use this snapshot for every exchange that begins from now on.
+    pub fn install(&mut self, snapshot: Arc<Snapshot>) {
+        self.snapshot = snapshot;
+    }
+
+    /// The snapshot in use.
+    #[must_use]
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// The oldest generation an exchange in flight still runs on. Those that Python holds are not
+    /// seen here: whoever holds one knows its generation.
+    #[must_use]
+    pub fn oldest_generation(&self) -> u64 {
+        self.downs
+            .iter()
+            .filter_map(|(_, down)| down.exchange.as_ref()?.flow.as_ref())
+            .map(|flow| flow.snapshot.generation)
+            .min()
+            .unwrap_or(self.snapshot.generation)
+    }
+
+    /// Do what is ready now; returns what only Python can do.
+    pub fn turn(&mut self, now_s: f64) -> Vec<Event> {
+        self.now_s = now_s;
+        let Some(mut events) = self.events.take() else {
+            return Vec::new();
+        };
+        for _ in 0..ROUNDS {
+            if self
+                .poll
+                .poll(&mut events, Some(std::time::Duration::ZERO))
+                .is_err()
+            {
+                break;
+            }
+            for event in &events {
+                self.note(event);
+            }
+            let waiting = self.again.len();
+            if waiting == 0 {
+                break;
+            }
+            for _ in 0..waiting {
+                if let Some(token) = self.again.pop_front() {
+                    self.guarded(token);
+                }
+            }
+        }
+        self.events = Some(events);
+        std::mem::take(&mut self.raised)
+    }
+
+    /// Whether a turn would find work without waiting.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        !self.again.is_empty()
+    }
+
+    /// Carry out what is due.
+    pub fn expire(&mut self, now_s: f64) -> Vec<Event> {
+        self.now_s = now_s;
+        if self.accepts_at_s != 0.0 && self.accepts_at_s <= now_s {
+            self.accepts_at_s = 0.0;
+            self.again
+                .extend((0..self.listeners.len()).map(listener_token));
+        }
+        while let Some(due) = self.timers.pop(now_s) {
+            match due.owner {
+                Owner::Down => {
+                    let Some(down) = self
+                        .downs
+                        .get_mut(due.key)
+                        .filter(|down| down.serial == due.serial)
+                    else {
+                        continue;
+                    };
+                    if down.deadline.is_due(now_s) {
+                        down.deadline = Deadline::never();
+                        self.down_expired(due.key);
+                    } else {
+                        self.timers.again(&mut down.deadline, due);
+                    }
+                }
+                Owner::Up => {
+                    let Some(up) = self
+                        .ups
+                        .get_mut(due.key)
+                        .filter(|up| up.serial == due.serial)
+                    else {
+                        continue;
+                    };
+                    if up.deadline.is_due(now_s) {
+                        up.deadline = Deadline::never();
+                        self.up_expired(due.key);
+                    } else {
+                        self.timers.again(&mut up.deadline, due);
+                    }
+                }
+            }
+        }
+        std::mem::take(&mut self.raised)
+    }
+
+    /// Remember what the kernel says of a connection and queue it for work.
+    fn note(&mut self, event: &mio::event::Event) {
+        let token = event.token();
+        let key = token.0 & !(UP_BIT | LISTENER_BIT);
+        let (ready, broken) = if token.0 & LISTENER_BIT != 0 {
+            self.again.push_back(token);
+            return;
+        } else if token.0 & UP_BIT != 0 {
+            let Some(up) = self.ups.get_mut(key) else {
+                return;
+            };
+            (&mut up.ready, event.is_error())
+        } else {
+            let Some(down) = self.downs.get_mut(key) else {
+                return;
+            };
+            (
+                &mut down.ready,
+                event.is_error() || (event.is_write_closed() && event.is_read_closed()),
+            )
+        };
+        ready.readable |= event.is_readable() || event.is_read_closed();
+        ready.closing |= event.is_read_closed();
+        ready.broken |= broken;
+        self.again.push_back(token);
+    }
+
+    /// Work on one connection; a panic costs that connection and nothing else.
+    fn guarded(&mut self, token: Token) {
+        let worked = catch_unwind(AssertUnwindSafe(|| self.work(token)));
+        let Err(panic) = worked else { return };
+        self.metrics.panics += 1;
+        if self.scratch.len() != READ_BYTES {
+            self.scratch = vec![0; READ_BYTES];
+        }
+        let text = panic
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+            .unwrap_or_default();
+        self.raised.push(Event::Panic(text));
+        let key = token.0 & !(UP_BIT | LISTENER_BIT);
+        if token.0 & UP_BIT != 0 {
+            let owner = self.ups.get(key).and_then(|up| up.phase.owner());
+            self.drop_up(key);
+            if let Some(owner) = owner {
+                self.drop_down(owner);
+            }
+        } else if token.0 & LISTENER_BIT == 0 {
+            self.drop_down(key);
+        }
+    }
+
+    fn work(&mut self, token: Token) {
+        let key = token.0 & !(UP_BIT | LISTENER_BIT);
+        if token.0 & LISTENER_BIT != 0 {
+            self.accept(key);
+        } else if token.0 & UP_BIT != 0 {
+            self.drive_up(key);
+        } else {
+            self.drive_down(key);
+        }
+    }
+
+    fn accept(&mut self, at: usize) {
+        for _ in 0..ACCEPTS {
+            if self.draining || self.accepts_at_s > self.now_s {
+                return;
+            }
+            if self.downs.len() >= self.settings.max_connections {
+                self.accepts_at_s = self.now_s + ACCEPT_PAUSE_S;
+                return;
+            }
+            let Some(listener) = self.listeners.get(at) else {
+                return;
+            };
+            let (mut stream, address) = match listener.socket.accept() {
+                Ok(accepted) => accepted,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // The client gave up while it was queued: the next one may be fine.
+                Err(error)
+                    if error.kind() == io::ErrorKind::ConnectionAborted
+                        || error.kind() == io::ErrorKind::Interrupted =>
+                {
+                    continue;
+                }
+                Err(_) => {
+                    self.metrics.accept_errors += 1;
+                    self.accepts_at_s = self.now_s + ACCEPT_PAUSE_S;
+                    return;
+                }
+            };
+            // Best effort: a connection without it is slower, not wrong.
+            stream.set_nodelay(true).unwrap_or(());
+            let entry = self.downs.vacant_entry();
+            let key = entry.key();
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            if self
+                .poll
+                .registry()
+                .register(&mut stream, down_token(key), interest)
+                .is_err()
+            {
+                self.metrics.accept_errors += 1;
+                continue;
+            }
+            self.serial = self.serial.wrapping_add(1);
+            let mut down = Down {
+                stream,
+                ip: unmapped(address.ip()),
+                listener: at,
+                serial: self.serial,
+                ready: Readiness::default(),
+                input: Vec::new(),
+                output: Output::default(),
+                phase: DownPhase::Head,
+                exchange: None,
+                deadline: Deadline::never(),
+            };
+            let due = self.now_s + self.settings.head_timeout_s;
+            self.timers
+                .set(&mut down.deadline, due, Owner::Down, key, self.serial);
+            entry.insert(down);
+            self.metrics.accepted += 1;
+        }
+        self.again.push_back(listener_token(at));
+    }
+
+    pub(crate) fn set_down_deadline(&mut self, key: usize, at_s: f64) {
+        if let Some(down) = self.downs.get_mut(key) {
+            let serial = down.serial;
+            self.timers
+                .set(&mut down.deadline, at_s, Owner::Down, key, serial);
+        }
+    }
+
+    pub(crate) fn set_up_deadline(&mut self, key: usize, at_s: f64) {
+        if let Some(up) = self.ups.get_mut(key) {
+            let serial = up.serial;
+            self.timers
+                .set(&mut up.deadline, at_s, Owner::Up, key, serial);
+        }
+    }
+
+    pub(crate) fn next_serial(&mut self) -> u32 {
+        self.serial = self.serial.wrapping_add(1);
+        self.serial
+    }
+
+    /// An id that names the connection's place and is never used twice within 2³² exchanges.
+    pub(crate) fn next_exchange_id(&mut self, key: usize) -> u64 {
+        self.sequence = self.sequence.wrapping_add(1);
+        u64::from(self.sequence) << 32 | key as u64 & 0xffff_ffff
+    }
+
+    /// SplitMix64: plenty for balancing.
+    pub(crate) fn next_random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(crate) fn recycle(&mut self, mut request: Request, mut response: ResponseHead) {
+        let bytes = request.headers.capacity_bytes() + response.headers.capacity_bytes();
+        if self.spare.len() < SPARES && bytes <= SPARE_BYTES {
+            request.clear();
+            response.clear();
+            self.spare.push((request, response));
+        }
+    }
+
+    /// Stop accepting; let what is in flight end, with `Connection: close` on what is answered.
+    pub fn drain(&mut self, now_s: f64) {
+        self.now_s = now_s;
+        self.draining = true;
+        for listener in &mut self.listeners {
+            // An unknown registration means it is out of the set already.
+            self.poll
+                .registry()
+                .deregister(&mut listener.socket)
+                .unwrap_or(());
+        }
+        let idle: Vec<usize> = self
+            .downs
+            .iter()
+            .filter(|(_, down)| down.phase == DownPhase::Idle && !down.ready.readable)
+            .map(|(key, _)| key)
+            .collect();
+        for key in idle {
+            self.drop_down(key);
+        }
+    }
+
+    /// What is in flight.
+    #[must_use]
+    pub fn in_flight(&self) -> InFlight {
+        let count = |wanted: fn(&DownPhase) -> bool| {
+            self.downs
+                .iter()
+                .filter(|(_, down)| wanted(&down.phase))
+                .count()
+        };
+        InFlight {
+            connections: self.downs.len(),
+            exchanges: count(|phase| matches!(phase, DownPhase::Exchange)),
+            tunnels: count(|phase| matches!(phase, DownPhase::Tunnel(_))),
+            pooled: self.pool.len(),
+        }
+    }
+
+    /// Append up to `most` access records as msgpack.
+    pub fn drain_records(&mut self, most: usize, out: &mut Vec<u8>) {
+        self.ring.drain(most, out);
+    }
+
+    /// The counters, and how many access records were lost.
+    #[must_use]
+    pub fn metrics(&self) -> (&Metrics, u64) {
+        (&self.metrics, self.ring.dropped())
+    }
+
+    /// Close every socket.
+    pub fn close(&mut self) {
+        self.listeners.clear();
+        self.downs.clear();
+        self.ups.clear();
+        self.pool = Pool::default();
+        self.again.clear();
+    }
+}
+
+/// An IPv4 client of a dual-stack listener is an IPv4 client.
+fn unmapped(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(ip, IpAddr::V4),
+        IpAddr::V4(_) => ip,
+    }
+}

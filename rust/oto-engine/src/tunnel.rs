@@ -1,0 +1,134 @@
+//! Upgraded connections: bytes both ways, unread.
+
+use std::net::Shutdown;
+
+use crate::connection::{DownPhase, UpPhase};
+use crate::engine::{Engine, down_token, up_token};
+use crate::io::{Got, Output, Readiness};
+
+/// Reads in one direction before others have their turn.
+const READS: usize = 4;
+
+impl Engine {
+    /// Join both connections: send the 101 to the client and what the backend said behind it.
+    pub(crate) fn begin_tunnel(&mut self, at: usize, key: usize, head: &[u8], rest: &[u8]) -> bool {
+        let due = self.now_s + self.settings.tunnel_idle_s;
+        let Some(down) = self.downs.get_mut(key) else {
+            return false;
+        };
+        let Some(up) = self.ups.get_mut(at) else {
+            return false;
+        };
+        let sent = down.output.send(&mut down.stream, head, rest);
+        let early = std::mem::take(&mut down.input);
+        let passed = up.output.send(&mut up.stream, &early, &[]);
+        if sent.is_err() || passed.is_err() {
+            self.client_left(key);
+            return false;
+        }
+        down.phase = DownPhase::Tunnel(at);
+        up.phase = UpPhase::Tunnel(key);
+        if let Some(mut exchange) = down.exchange.take() {
+            exchange.up = None;
+            exchange.bytes_out += (head.len() + rest.len()) as u64;
+            self.account(key, *exchange);
+        }
+        self.set_down_deadline(key, due);
+        self.set_up_deadline(at, f64::INFINITY);
+        self.again.push_back(down_token(key));
+        self.again.push_back(up_token(at));
+        false
+    }
+
+    /// Pass bytes both ways until neither side has more.
+    pub(crate) fn pump_tunnel(&mut self, key: usize, at: usize) {
+        if !self.is_down_in(key, DownPhase::Tunnel(at)) {
+            return;
+        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let over = self.pump_tunnel_with(key, at, &mut scratch);
+        self.scratch = scratch;
+        match over {
+            Some(true) => {
+                self.drop_up(at);
+                self.drop_down(key);
+            }
+            Some(false) => {
+                let due = self.now_s + self.settings.tunnel_idle_s;
+                self.set_down_deadline(key, due);
+            }
+            None => {}
+        }
+    }
+
+    /// Whether the tunnel is over; none when nothing moved.
+    fn pump_tunnel_with(&mut self, key: usize, at: usize, scratch: &mut [u8]) -> Option<bool> {
+        let (Some(down), Some(up)) = (self.downs.get_mut(key), self.ups.get_mut(at)) else {
+            return Some(true);
+        };
+        let flushed = [
+            down.output.flush(&mut down.stream),
+            up.output.flush(&mut up.stream),
+        ];
+        if flushed.iter().any(Result::is_err) {
+            return Some(true);
+        }
+        let forth = pass(
+            &mut down.ready,
+            &mut down.stream,
+            &mut up.output,
+            &mut up.stream,
+            scratch,
+        );
+        let back = pass(
+            &mut up.ready,
+            &mut up.stream,
+            &mut down.output,
+            &mut down.stream,
+            scratch,
+        );
+        let (Ok(forth), Ok(back)) = (forth, back) else {
+            return Some(true);
+        };
+        let done =
+            down.ready.closed && up.ready.closed && down.output.is_empty() && up.output.is_empty();
+        if done || down.ready.broken || up.ready.broken {
+            return Some(true);
+        }
+        if down.ready.readable && up.output.is_empty() {
+            self.again.push_back(down_token(key));
+        } else if up.ready.readable && down.output.is_empty() {
+            self.again.push_back(up_token(at));
+        }
+        (forth || back).then_some(false)
+    }
+}
+
+/// Move bytes one way; an end is passed on once everything before it is written.
+fn pass(
+    from: &mut Readiness,
+    source: &mut mio::net::TcpStream,
+    output: &mut Output,
+    sink: &mut mio::net::TcpStream,
+    scratch: &mut [u8],
+) -> std::io::Result<bool> {
+    let mut moved = false;
+    for _ in 0..READS {
+        if !output.is_empty() || from.closed {
+            break;
+        }
+        match from.read(source, scratch)? {
+            Got::Bytes(count) => {
+                output.send(sink, &scratch[..count], &[])?;
+                moved = true;
+            }
+            Got::Nothing => break,
+            Got::End => {
+                // The other side may have closed meanwhile; then there is nobody to tell.
+                sink.shutdown(Shutdown::Write).unwrap_or(());
+                moved = true;
+            }
+        }
+    }
+    Ok(moved)
+}
