@@ -235,9 +235,10 @@ def _convert_leaf(value: object, hint: Any) -> object:
 
 def _complaint(error: msgspec.ValidationError, field: _Field, value: object) -> str:
     """Say in words why a value was not taken."""
-    if type(value) is not dict and field.expected == json_kind(value):
+    found = json_kind(value)
+    if field.expected == found:
         return str(error).split(" - at")[0].replace("`", "").lower()  # a bound, not a type
-    return f"expected {field.expected}, found {json_kind(value)}"
+    return f"expected {field.expected}, found {found}"
 
 
 def _read_field(field: _Field, value: object, path: str, problems: list[Problem]) -> object:
@@ -257,7 +258,7 @@ def _read_field(field: _Field, value: object, path: str, problems: list[Problem]
             _read_item(field.type, item, f"{path}[{i}]", problems) for i, item in enumerate(items)
         )
     else:
-        complaint = f"expected {field.expected}, found {json_kind(value)}"
+        complaint = f"expected {field.expected}, found {json_kind(cast('object', value))}"
     if field.required:
         problems.append(Problem(path, complaint, _fix_for(field)))
     else:

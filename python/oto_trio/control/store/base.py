@@ -1,0 +1,272 @@
+"""What a store of entities must do.
+
+A store keeps JSON documents under (kind, id), for example ``("routes", "route_1")``. It does not look
+into them. Every transaction that changes something gets the next revision, a whole number shared by all
+of its changes. Revisions never repeat and never go back, also over restarts of a durable store.
+
+The promises that every driver keeps, and `oto_trio.testing.check_store` proves:
+
+* a transaction is kept whole or not at all, and `Store.transact` returns only when it will survive what
+  the driver says it survives;
+* what was acknowledged is what every later read, of any task, sees;
+* a feed tells every change, in order of revisions, the latest state of each document at the least.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal, Self
+
+import msgspec
+
+from oto_trio.model.errors import ConflictError
+from oto_trio.model.ids import id_problem
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Generator, Sequence
+    from types import TracebackType
+
+    from oto_trio.control.store.feed import Feed, FeedHub
+
+__all__ = [
+    "LIST_PAGE",
+    "Batch",
+    "Change",
+    "Delete",
+    "Expectation",
+    "Put",
+    "Record",
+    "Snapshot",
+    "Store",
+    "Write",
+    "check_expectation",
+    "check_writes",
+]
+
+LIST_PAGE = 1000
+"""Records that `Store.list` gives at most, unless told otherwise."""
+
+Expectation = int | Literal["absent", "present"] | None
+"""What a write expects to find: a revision, nothing, anything; None = do not care."""
+
+
+class Record(msgspec.Struct, frozen=True):
+    """A document as it is stored."""
+
+    kind: str
+    id: str
+    revision: int
+    """Revision of the transaction that last wrote it."""
+    document: bytes
+    """JSON text."""
+
+
+class Put(msgspec.Struct, frozen=True):
+    """Write a document, new or over an older one."""
+
+    kind: str
+    id: str
+    document: bytes
+    """JSON text."""
+    expect: Expectation = None
+
+
+class Delete(msgspec.Struct, frozen=True):
+    """Remove a document; without expectation, removing what is not there is no change."""
+
+    kind: str
+    id: str
+    expect: Expectation = None
+
+
+Write = Put | Delete
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What became of one document."""
+
+    revision: int
+    kind: str
+    id: str
+    document: bytes | None
+    """JSON text, or None when it was removed."""
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """Changes taken from a feed together."""
+
+    revision: int
+    """Everything up to this revision has been told once this batch is applied."""
+    changes: tuple[Change, ...]
+    """At most one for a document, in order of revisions."""
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """All documents of some kinds, as they were at one revision."""
+
+    revision: int
+    records: tuple[Record, ...]
+    """Sorted by kind and id."""
+
+
+class Store(ABC):
+    """A store of documents. Open it with ``async with``; every driver says how it is made.
+
+    Any number of tasks of one Trio run may use a store at once. After it is closed, every method raises
+    `StoreClosedError`.
+    """
+
+    def __init__(self, hub: FeedHub) -> None:
+        self._hub = hub
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What kind of store it is and where, for logs and ``/api/infos``."""
+
+    @property
+    def revision(self) -> int:
+        """The latest revision that feeds have been told."""
+        return self._hub.revision
+
+    @abstractmethod
+    async def get(self, kind: str, entity_id: str) -> Record | None:
+        """Read one document.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+
+    @abstractmethod
+    async def list(self, kind: str, *, after: str = "", limit: int = LIST_PAGE) -> Sequence[Record]:
+        """Read some documents of a kind, sorted by id in code point order.
+
+        Args:
+            kind: Kind of the documents.
+            after: Only ids greater than this one.
+            limit: Records given at most.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+
+    @abstractmethod
+    async def count(self, kind: str) -> int:
+        """Count the documents of a kind.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+
+    @abstractmethod
+    async def snapshot(self, kinds: Sequence[str]) -> Snapshot:
+        """Read all documents of some kinds at one revision.
+
+        To follow a store without a gap, open a feed first, then take a snapshot, then apply what the
+        feed gives; changes that are in both are the same.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+
+    @abstractmethod
+    async def transact(self, writes: Sequence[Write]) -> int:
+        """Make some writes, all or none. Expectations are checked against the state before.
+
+        Args:
+            writes: At most one for a document.
+
+        Returns:
+            The revision from which on the writes are seen. It is a new one if anything changed.
+
+        Raises:
+            ConflictError: An expectation does not hold; nothing was kept.
+            StoreError: The store could not keep them; nothing was kept.
+
+        Cancellation: a checkpoint. When cancelled, the writes may or may not have been made.
+        """
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Finish what is under way and close. Feeds end; closing again does nothing."""
+
+    async def put(
+        self, kind: str, entity_id: str, document: bytes, *, expect: Expectation = None
+    ) -> int:
+        """Write one document; see `transact`."""
+        return await self.transact([Put(kind, entity_id, document, expect)])
+
+    async def delete(self, kind: str, entity_id: str, *, expect: Expectation = None) -> int:
+        """Remove one document; see `transact`."""
+        return await self.transact([Delete(kind, entity_id, expect)])
+
+    async def walk(self, kind: str, *, page: int = LIST_PAGE) -> AsyncIterator[Record]:
+        """Go through all documents of a kind in order of ids, a page at a time.
+
+        Documents written or removed meanwhile may or may not be seen.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        after = ""
+        while True:
+            records = await self.list(kind, after=after, limit=page)
+            for record in records:
+                yield record
+            if len(records) < page:
+                return
+            after = records[-1].id
+
+    @contextmanager
+    def watch(self) -> Generator[Feed]:
+        """Open a feed of every change from now on; it ends with the block."""
+        with self._hub.subscribe() as feed:
+            yield feed
+
+    async def __aenter__(self) -> Self:
+        """Give the store itself."""
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the store."""
+        await self.aclose()
+
+
+def check_writes(writes: Sequence[Write]) -> None:
+    """Refuse writes that no driver must see.
+
+    Raises:
+        ValueError: An id is not acceptable, or a document is written twice.
+    """
+    seen: set[tuple[str, str]] = set()
+    for write in writes:
+        problem = id_problem(write.id) or id_problem(write.kind)
+        if problem is not None:
+            raise ValueError(f"{write.kind!r} {write.id!r}: {problem[0]}; {problem[1]}")
+        if (write.kind, write.id) in seen:
+            raise ValueError(f"{write.kind} {write.id!r} is written twice in one transaction")
+        seen.add((write.kind, write.id))
+
+
+def check_expectation(write: Write, found: int | None) -> None:
+    """Compare what a write expects with the revision that is stored.
+
+    Raises:
+        ConflictError: They differ.
+    """
+    expect = write.expect
+    met = (
+        expect is None
+        or (expect == "absent" and found is None)
+        or (expect == "present" and found is not None)
+        or (isinstance(expect, int) and expect == found)
+    )
+    if not met:
+        wanted = f"at revision {expect}" if isinstance(expect, int) else str(expect)
+        raise ConflictError(write.kind, write.id, wanted, found)

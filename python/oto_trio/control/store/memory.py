@@ -1,0 +1,122 @@
+"""A store that keeps everything in memory, and survives nothing. Native: no thread.
+
+For tests, for ``--store memory``, and as the twin that other drivers are compared with.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from typing import TYPE_CHECKING
+
+import trio
+from typing_extensions import override
+
+from oto_trio.control.store.base import (
+    LIST_PAGE,
+    Change,
+    Put,
+    Record,
+    Snapshot,
+    Store,
+    Write,
+    check_expectation,
+    check_writes,
+)
+from oto_trio.control.store.feed import FeedHub
+from oto_trio.model.errors import StoreClosedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["MemoryStore"]
+
+
+class _Shelf:
+    """The documents of one kind, with their ids in order."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, Record] = {}
+        self.ids: list[str] = []
+
+    def put(self, record: Record) -> None:
+        if record.id not in self.records:
+            insort(self.ids, record.id)
+        self.records[record.id] = record
+
+    def remove(self, entity_id: str) -> bool:
+        if self.records.pop(entity_id, None) is None:
+            return False
+        del self.ids[bisect_right(self.ids, entity_id) - 1]
+        return True
+
+
+class MemoryStore(Store):
+    """A store in memory. Make one with ``MemoryStore()``."""
+
+    def __init__(self) -> None:
+        super().__init__(FeedHub())
+        self._shelves: dict[str, _Shelf] = {}
+        self._closed = False
+
+    @property
+    @override
+    def name(self) -> str:
+        return "memory"
+
+    def _shelf(self, kind: str) -> _Shelf:
+        """Give the documents of a kind; for an unknown kind, an empty shelf that is not kept."""
+        if self._closed:
+            raise StoreClosedError("the store is closed")
+        return self._shelves.get(kind) or _Shelf()
+
+    @override
+    async def get(self, kind: str, entity_id: str) -> Record | None:
+        await trio.lowlevel.checkpoint()
+        return self._shelf(kind).records.get(entity_id)
+
+    @override
+    async def list(self, kind: str, *, after: str = "", limit: int = LIST_PAGE) -> Sequence[Record]:
+        await trio.lowlevel.checkpoint()
+        shelf = self._shelf(kind)
+        start = bisect_right(shelf.ids, after)
+        return [shelf.records[i] for i in shelf.ids[start : start + limit]]
+
+    @override
+    async def count(self, kind: str) -> int:
+        await trio.lowlevel.checkpoint()
+        return len(self._shelf(kind).ids)
+
+    @override
+    async def snapshot(self, kinds: Sequence[str]) -> Snapshot:
+        await trio.lowlevel.checkpoint()
+        shelves = [self._shelf(kind) for kind in sorted(set(kinds))]
+        records = tuple(shelf.records[i] for shelf in shelves for i in shelf.ids)
+        return Snapshot(self.revision, records)
+
+    @override
+    async def transact(self, writes: Sequence[Write]) -> int:
+        check_writes(writes)
+        await trio.lowlevel.checkpoint()
+        for write in writes:
+            found = self._shelf(write.kind).records.get(write.id)
+            check_expectation(write, None if found is None else found.revision)
+        revision = self.revision + 1
+        changes: list[Change] = []
+        for write in writes:
+            shelf = self._shelves.setdefault(write.kind, _Shelf())
+            if isinstance(write, Put):
+                shelf.put(Record(write.kind, write.id, revision, write.document))
+                changes.append(Change(revision, write.kind, write.id, write.document))
+            elif shelf.remove(write.id):
+                changes.append(Change(revision, write.kind, write.id, None))
+        if changes:
+            self._hub.tell_nowait(revision, tuple(changes))
+        elif self._closed:
+            raise StoreClosedError("the store is closed")
+        return self.revision
+
+    @override
+    async def aclose(self) -> None:
+        self._closed = True
+        self._hub.close_nowait()
+        await trio.lowlevel.checkpoint()

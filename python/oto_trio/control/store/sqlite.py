@@ -1,0 +1,283 @@
+"""The embedded store: one SQLite file. Thread: SQLite runs in one worker thread at a time.
+
+Durability
+----------
+Write-ahead log, ``synchronous=FULL``: `SqliteStore.transact` returns after SQLite's COMMIT, which returns
+after the log was synced to disk. An acknowledged change survives ``kill -9`` of the process, and a power
+cut as far as the disk keeps what it synced.
+
+Group commit
+------------
+A sync costs milliseconds, whatever it covers. Transactions that arrive while one is under way wait in a
+queue; whoever gets the commit lock next commits all of them in one SQLite transaction, and the others
+find their outcome when they get the lock. No background task is needed, so none can outlive its owner.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+
+import trio
+from typing_extensions import override
+
+from oto_trio.control.store.base import (
+    LIST_PAGE,
+    Change,
+    Put,
+    Record,
+    Snapshot,
+    Store,
+    Write,
+    check_expectation,
+    check_writes,
+)
+from oto_trio.control.store.feed import FeedHub
+from oto_trio.control.store.sqlite_file import FileLock, open_database, store_errors
+from oto_trio.model.errors import ConflictError, GatewayError, StoreClosedError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+__all__ = ["SqliteStore"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+LARGEST_GROUP: Final = 512
+"""Transactions committed together at most, so that the first of them need not wait for long."""
+
+CLOSE_WAIT_S: Final = 10.0
+"""How long closing waits for the commit under way."""
+
+
+class _Transaction:
+    """Some writes on their way to disk, and what became of them."""
+
+    def __init__(self, writes: Sequence[Write]) -> None:
+        self.writes = writes
+        self.revision: int | None = None
+        self.changes: tuple[Change, ...] = ()
+        self.error: GatewayError | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the outcome is known."""
+        return self.revision is not None or self.error is not None
+
+
+class SqliteStore(Store):
+    """A store in one SQLite file. Make one with ``await SqliteStore.open(path)``."""
+
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, lock: FileLock, revision: int
+    ) -> None:
+        super().__init__(FeedHub(revision))
+        self._path = path
+        self._connection = connection
+        self._file_lock = lock
+        self._committed = revision  # the thread's own count; the hub's follows when it is told
+        self._closed = False
+        self._queue: list[_Transaction] = []
+        self._commit_lock = trio.Lock()
+        self._sqlite_thread = trio.CapacityLimiter(1)
+        self.groups = 0
+        """Commits made so far, each with one sync; with many writers fewer than transactions."""
+
+    @classmethod
+    async def open(cls, path: Path) -> SqliteStore:
+        """Open the file, or create it (mode 0600) and its folder (mode 0700).
+
+        Raises:
+            StoreError: The file is locked, damaged, foreign, too new or not accessible; the message
+                names it and says what to do.
+        """
+        return await trio.to_thread.run_sync(_open, path, thread_name="oto-trio sqlite")
+
+    @property
+    @override
+    def name(self) -> str:
+        return f"sqlite {self._path}"
+
+    async def _in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run something with the connection, alone, in a worker thread.
+
+        Cancellation: checked before the thread starts; what it does is always finished.
+        """
+
+        def run() -> T:
+            if self._closed:
+                raise StoreClosedError(f"the store {self._path} is closed")
+            with store_errors(self._path):
+                return work(*args, **kwargs)
+
+        return await trio.to_thread.run_sync(
+            run, limiter=self._sqlite_thread, thread_name="oto-trio sqlite"
+        )
+
+    @override
+    async def get(self, kind: str, entity_id: str) -> Record | None:
+        rows = await self._in_thread(self._select, "WHERE kind = ? AND id = ?", (kind, entity_id))
+        return rows[0] if rows else None
+
+    @override
+    async def list(self, kind: str, *, after: str = "", limit: int = LIST_PAGE) -> Sequence[Record]:
+        return await self._in_thread(
+            self._select,
+            "WHERE kind = ? AND id > ? ORDER BY id LIMIT ?",
+            (kind, after, limit),
+        )
+
+    @override
+    async def count(self, kind: str) -> int:
+        def work() -> int:
+            row: tuple[int] = self._connection.execute(
+                "SELECT count(*) FROM documents WHERE kind = ?", (kind,)
+            ).fetchone()
+            return row[0]
+
+        return await self._in_thread(work)
+
+    @override
+    async def snapshot(self, kinds: Sequence[str]) -> Snapshot:
+        def work() -> Snapshot:
+            records: list[Record] = []
+            for kind in sorted(set(kinds)):
+                records += self._select("WHERE kind = ? ORDER BY id", (kind,))
+            return Snapshot(self._committed, tuple(records))
+
+        return await self._in_thread(work)
+
+    def _select(self, where: str, values: tuple[object, ...]) -> Sequence[Record]:
+        """Read records; ``where`` is one of the fixed texts above, never made of input."""
+        rows = self._connection.execute(
+            f"SELECT kind, id, revision, document FROM documents {where}",  # noqa: S608
+            values,
+        )
+        return [Record(*row) for row in rows]
+
+    @override
+    async def transact(self, writes: Sequence[Write]) -> int:
+        check_writes(writes)
+        transaction = _Transaction(tuple(writes))
+        self._queue.append(transaction)
+        try:
+            while not transaction.is_settled:
+                async with self._commit_lock:
+                    if not transaction.is_settled:
+                        await self._commit_group()
+        finally:
+            if transaction in self._queue:  # cancelled before anyone took it up
+                self._queue.remove(transaction)
+        if transaction.error is not None:
+            raise transaction.error
+        assert transaction.revision is not None, "a settled transaction has an outcome"
+        return transaction.revision
+
+    async def _commit_group(self) -> None:
+        """Commit what waits in the queue, as one. The caller holds the commit lock."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        group, self._queue = self._queue[:LARGEST_GROUP], self._queue[LARGEST_GROUP:]
+        try:
+            await self._in_thread(self._commit, group)
+        except trio.Cancelled:
+            # Cancelled before the thread began: the others' transactions must not be lost with ours.
+            self._queue = group + self._queue
+            raise
+        except GatewayError as error:
+            for transaction in group:
+                transaction.error = error
+            return
+        self.groups += 1
+        for transaction in group:
+            if transaction.changes:
+                assert transaction.revision is not None, "what changed has a revision"
+                self._hub.tell_nowait(transaction.revision, transaction.changes)
+
+    def _commit(self, group: Sequence[_Transaction]) -> None:
+        """Write a group of transactions with one COMMIT. Runs in the thread."""
+        connection = self._connection
+        revision = self._committed
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for transaction in group:
+                try:
+                    changes = self._apply(transaction.writes, revision + 1)
+                except ConflictError as error:
+                    transaction.error = error
+                    continue
+                if changes:
+                    revision += 1
+                transaction.changes = changes
+                transaction.revision = revision
+            connection.execute("UPDATE facts SET value = ? WHERE name = 'revision'", (revision,))
+            connection.execute("COMMIT")
+        except Exception as error:
+            for transaction in group:
+                transaction.changes, transaction.revision = (), None
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                raise
+            # Nobody may wait for an outcome that never comes, whatever went wrong.
+            raise StoreError(f"{self._path}: writing failed: {error!r}") from error
+        self._committed = revision
+
+    def _apply(self, writes: Sequence[Write], revision: int) -> tuple[Change, ...]:
+        """Check what the writes expect, then make them. Runs in the thread, inside a transaction."""
+        execute = self._connection.execute
+        for write in writes:
+            if write.expect is not None:
+                row: tuple[int] | None = execute(
+                    "SELECT revision FROM documents WHERE kind = ? AND id = ?",
+                    (write.kind, write.id),
+                ).fetchone()
+                check_expectation(write, None if row is None else row[0])
+        changes: list[Change] = []
+        for write in writes:
+            if isinstance(write, Put):
+                execute(
+                    "INSERT INTO documents VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE "
+                    "SET revision = ?3, document = ?4",
+                    (write.kind, write.id, revision, write.document),
+                )
+                changes.append(Change(revision, write.kind, write.id, write.document))
+            elif execute(
+                "DELETE FROM documents WHERE kind = ? AND id = ?", (write.kind, write.id)
+            ).rowcount:
+                changes.append(Change(revision, write.kind, write.id, None))
+        return tuple(changes)
+
+    @override
+    async def aclose(self) -> None:
+        # The file must be closed although we are cancelled, else the log is not folded into it.
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_WAIT_S):
+            async with self._commit_lock:
+                if self._closed:
+                    return
+                await self._in_thread(self._close)
+        self._hub.close_nowait()
+
+    def _close(self) -> None:
+        """Close the file; SQLite folds its log into it. Runs in the thread."""
+        self._closed = True
+        try:
+            self._connection.close()
+        finally:
+            self._file_lock.release()
+
+
+def _open(path: Path) -> SqliteStore:
+    """Take the lock and open the database. Runs in a thread."""
+    lock = FileLock(path)
+    try:
+        connection = open_database(path)
+        with store_errors(path):
+            row: tuple[int] | None = connection.execute(
+                "SELECT value FROM facts WHERE name = 'revision'"
+            ).fetchone()
+        return SqliteStore(path, connection, lock, 0 if row is None else row[0])
+    except BaseException:
+        lock.release()
+        raise
