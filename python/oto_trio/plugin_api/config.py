@@ -68,7 +68,7 @@ def default_config(struct: type[msgspec.Struct] | None) -> dict[str, Any] | None
         else:
             continue
         if value is not UNSET:
-            defaults[field.encode_name] = msgspec.to_builtins(value)
+            defaults[field.encode_name] = msgspec.json.decode(msgspec.json.encode(value))
     return defaults
 
 

@@ -16,9 +16,11 @@ file is tried again when it changes again.
 What is in the folder is code that runs with the rights of the gateway.
 """
 
+import ast
 import hashlib
 import importlib.util
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
@@ -189,7 +191,9 @@ def _load(path: str, source: bytes, digest: str) -> tuple[str, tuple[PluginClass
     Raises:
         PluginError: The code is broken or defines no good plugin; paths are ``file:line``.
     """
-    name = f"{MODULE_PREFIX}{Path(path).stem}_{digest[:16]}"
+    # No dot in the name: it is one module, whatever its file is called.
+    stem = re.sub(r"\W", "_", Path(path).stem)
+    name = f"{MODULE_PREFIX}{stem}_{digest[:16]}"
     spec = importlib.util.spec_from_loader(name, loader=None, origin=path)
     assert spec is not None, "a module without loader always has a spec"
     module: ModuleType = importlib.util.module_from_spec(spec)
@@ -241,14 +245,23 @@ def _line_of(error: BaseException, path: str) -> int:
 
 def _at_line(problem: Problem, path: str, source: bytes) -> Problem:
     """Turn a problem of a class (``module.Class.member``) into one of the file (``file:line``)."""
-    class_name, _, member = problem.path.split(".", 1)[-1].partition(".")
-    lines = source.decode("utf-8", "replace").splitlines()
+    class_name, _, member = problem.path.partition(".")[2].partition(".")
     line = 1
-    for number, text in enumerate(lines, 1):
-        words = text.replace("(", " ").replace(":", " ").split()
-        if words[:2] == ["class", class_name]:
-            line = number
-        elif line > 1 and member and member in words[:3]:
-            line = number
-            break
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef) and node.name == class_name:
+            line = node.lineno
+            for inner in node.body:
+                if member in _names_of(inner):
+                    line = inner.lineno
     return msgspec.structs.replace(problem, path=f"{path}:{line}")
+
+
+def _names_of(statement: ast.stmt) -> list[str]:
+    """Return the names that a statement in a class body defines."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+        return [statement.name]
+    if isinstance(statement, ast.Assign):
+        return [target.id for target in statement.targets if isinstance(target, ast.Name)]
+    if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+        return [statement.target.id]
+    return []

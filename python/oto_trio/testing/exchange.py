@@ -1,0 +1,272 @@
+"""A fake exchange: runs a plugin's hooks without a gateway.
+
+::
+
+    exchange = FakeExchange.of("GET", "http://api.localhost/users?page=2", {"Accept": "*/*"})
+    assert await play(MyPlugin(MyConfig()), exchange) is None
+    assert exchange.request.headers.get("X-Mine") == "yes"
+
+The fakes keep the promises of ``oto_trio.plugin_api.exchange`` and refuse what the engine refuses, so
+a plugin that works here works there.
+"""
+
+import re
+from collections.abc import Awaitable, Sequence
+from inspect import isawaitable
+from typing import Any, TypeAlias, cast
+from urllib.parse import urlsplit
+
+import trio
+
+from oto_trio.plugin_api import (
+    Answer,
+    BodyTooLarge,
+    Phase,
+    Plugin,
+    Refusal,
+    Response,
+)
+
+__all__ = ["FakeExchange", "FakeHeaders", "FakeRequest", "FakeResponseHead", "call_hook", "play"]
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+_REQUEST_PHASES = (Phase.PRE_ROUTE, Phase.ACCESS, Phase.TRANSFORM_REQUEST, Phase.CALL_BACKEND)
+
+HeaderSource: TypeAlias = dict[str, str] | Sequence[tuple[str, str]]
+
+
+class FakeHeaders:
+    """Header fields in memory; see ``plugin_api.Headers``.
+
+    Args:
+        fields: A mapping, or (name, value) pairs when a name occurs twice.
+    """
+
+    def __init__(self, fields: HeaderSource = ()) -> None:
+        self._fields: list[tuple[str, str]] = []
+        pairs = fields.items() if isinstance(fields, dict) else fields
+        for name, value in pairs:
+            self.add(name, value)
+
+    def get(self, name: str, /) -> str | None:
+        """Return the first value of a field, or ``None``."""
+        return next(iter(self.get_all(name)), None)
+
+    def get_all(self, name: str, /) -> list[str]:
+        """Return every value of a field in order."""
+        return [value for known, value in self._fields if known.lower() == name.lower()]
+
+    def set(self, name: str, value: str, /) -> None:
+        """Replace every value of a field by one, where the first one was.
+
+        Raises:
+            ValueError: The name is no token, or the value holds control characters.
+        """
+        _check(name, value)
+        places = [i for i, (known, _) in enumerate(self._fields) if known.lower() == name.lower()]
+        if not places:
+            self._fields.append((name, value))
+            return
+        self._fields[places[0]] = (name, value)
+        for place in reversed(places[1:]):
+            del self._fields[place]
+
+    def add(self, name: str, value: str, /) -> None:
+        """Append a field.
+
+        Raises:
+            ValueError: As for ``set``.
+        """
+        _check(name, value)
+        self._fields.append((name, value))
+
+    def remove(self, name: str, /) -> None:
+        """Remove every value of a field."""
+        self._fields = [field for field in self._fields if field[0].lower() != name.lower()]
+
+    def items(self) -> list[tuple[str, str]]:
+        """Return the fields in order, as a copy."""
+        return list(self._fields)
+
+    def __contains__(self, name: object, /) -> bool:
+        return isinstance(name, str) and bool(self.get_all(name))
+
+
+class FakeRequest:
+    """A request in memory; see ``plugin_api.Request``.
+
+    Args:
+        method: The method.
+        path: The canonical path.
+        query: The query without ``?``.
+        host: The host with its port.
+        headers: The header fields, ``Host`` included.
+        body: The whole body.
+        version: The HTTP version.
+    """
+
+    def __init__(
+        self,
+        method: str = "GET",
+        path: str = "/",
+        query: str = "",
+        host: str = "api.localhost",
+        headers: HeaderSource = (),
+        body: bytes = b"",
+        version: str = "1.1",
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.host = host
+        self.headers = FakeHeaders(headers)
+        self.version = version
+        self.body = body
+        """What ``read`` returns."""
+
+    @property
+    def domain(self) -> str:
+        """The host in lower case, without port."""
+        return self.host.partition(":")[0].lower()
+
+    @property
+    def has_body(self) -> bool:
+        """Whether there is a body."""
+        return bool(self.body)
+
+    async def read(self, limit: int, /) -> bytes:
+        """Return the whole body.
+
+        Raises:
+            BodyTooLarge: The body is longer than ``limit`` bytes.
+
+        Cancellation:
+            A checkpoint, as with the engine.
+        """
+        await trio.lowlevel.checkpoint()
+        if len(self.body) > limit:
+            raise BodyTooLarge(limit)
+        return self.body
+
+
+class FakeResponseHead:
+    """A response head in memory; see ``plugin_api.ResponseHead``."""
+
+    def __init__(self, status: int = 200, headers: HeaderSource = ()) -> None:
+        self.status = status
+        self.headers = FakeHeaders(headers)
+
+
+class FakeExchange:
+    """An exchange in memory; see ``plugin_api.Exchange``. Every attribute may be set by the test."""
+
+    def __init__(
+        self, request: FakeRequest | None = None, response: FakeResponseHead | None = None
+    ) -> None:
+        self.request = request or FakeRequest()
+        self.response = response
+        self.id = 1
+        self.route_id = "route_1"
+        self.route_name = "a route"
+        self.secured = False
+        self.remote_address = "192.0.2.7"
+        self.forwarded_for = "192.0.2.7"
+        self.listener = "standard-listener"
+        self.matched_path = ""
+        self.path_params: dict[str, str] = {}
+        self.strip_path = True
+        self.target_hostname: str | None = "backend.internal"
+        self.attrs: dict[str, object] = {}
+
+    @classmethod
+    def of(
+        cls, method: str, url: str, headers: HeaderSource = (), body: bytes = b""
+    ) -> "FakeExchange":
+        """Make the exchange of one request.
+
+        Args:
+            method: The method.
+            url: The whole URL; ``https`` makes a secured exchange.
+            headers: The header fields besides ``Host``, which the URL gives.
+            body: The request's body.
+        """
+        parts = urlsplit(url)
+        assert parts.hostname, "a URL names its host: http://api.localhost/path"
+        path, host = parts.path or "/", parts.netloc
+        request = FakeRequest(method, path, parts.query, host, [("Host", host)], body)
+        pairs = headers.items() if isinstance(headers, dict) else headers
+        for name, value in pairs:
+            request.headers.add(name, value)
+        exchange = cls(request)
+        exchange.secured = parts.scheme == "https"
+        return exchange
+
+
+async def call_hook(plugin: Plugin[Any], phase: Phase, exchange: FakeExchange) -> Answer:
+    """Call one hook, ``def`` or ``async def``, and return its answer.
+
+    Raises:
+        TypeError: The hook returned something that is no answer.
+    """
+    hook = getattr(plugin, phase.value)
+    outcome: object = hook(exchange)
+    if isawaitable(outcome):
+        outcome = await cast("Awaitable[object]", outcome)
+    if outcome is None or isinstance(outcome, Response | Refusal):
+        return outcome
+    raise TypeError(
+        f"{phase} returned a {type(outcome).__name__}; return a Response, a Refusal or None"
+    )
+
+
+async def play(
+    plugin: Plugin[Any], exchange: FakeExchange, backend: FakeResponseHead | None = None
+) -> Answer:
+    """Run an exchange through all phases of one plugin, as the engine would.
+
+    Args:
+        plugin: The plugin.
+        exchange: The exchange; its ``response`` is set on the way.
+        backend: The response head of the backend; 200 without fields when left out.
+
+    Returns:
+        The answer that went to the downstream, or ``None`` when the backend's response did.
+    """
+    answer: Answer = None
+    phase = Phase.PRE_ROUTE
+    for phase in _REQUEST_PHASES:
+        answer = await call_hook(plugin, phase, exchange)
+        if answer is not None:
+            break
+    exchange.response = _head_of(answer) or backend or FakeResponseHead()
+    # A refusal or redirect stands as it is; what came in the backend's place is transformed.
+    if answer is None or phase is Phase.CALL_BACKEND:
+        replacement = await call_hook(plugin, Phase.TRANSFORM_RESPONSE, exchange)
+        if replacement is not None:
+            answer = replacement
+            exchange.response = _head_of(answer)
+    await call_hook(plugin, Phase.DONE, exchange)
+    return answer
+
+
+def _head_of(answer: Answer) -> FakeResponseHead | None:
+    """Return the response head that an answer becomes."""
+    if isinstance(answer, Response):
+        return FakeResponseHead(answer.status, answer.headers)
+    if isinstance(answer, Refusal):
+        return FakeResponseHead(answer.status)
+    return None
+
+
+def _check(name: str, value: str) -> None:
+    """Refuse what the engine refuses.
+
+    Raises:
+        ValueError: The name is no token, or the value holds control characters.
+    """
+    if not _TOKEN.fullmatch(name):
+        raise ValueError(f"{name!r} is no header name")
+    if not _VALUE.fullmatch(value):
+        raise ValueError(f"the value of {name} holds characters a header cannot carry")

@@ -1,0 +1,124 @@
+"""A plugin's config: effective values, and errors that name the field and the fix."""
+
+from typing import Annotated, Any
+
+import msgspec
+import pytest
+from msgspec import Meta, field
+from typing_extensions import override
+
+from oto_trio.plugin_api import Config, PluginError
+from oto_trio.plugin_api.config import (
+    config_schema,
+    default_config,
+    effective_config,
+    read_config,
+)
+from oto_trio.plugin_api.fields import HeaderName, HeaderValue
+
+
+class Inner(msgspec.Struct, frozen=True):
+    a: int = 1
+    b: int = 2
+
+
+class Sample(Config, frozen=True):
+    code: Annotated[int, Meta(description="The status.", ge=100)] = 303
+    headers: Annotated[dict[HeaderName, HeaderValue], Meta(description="Fields.")] = field(
+        default_factory=dict[str, str]
+    )
+    inner: Inner = Inner()
+    note: str | None = "x"
+
+
+class Needy(Config, frozen=True):
+    url: Annotated[str, Meta(description="Where to.")]
+
+
+class Renamed(Config, frozen=True):
+    names: tuple[str, ...] = ()
+
+    @classmethod
+    @override
+    def normalise(cls, raw: dict[str, Any]) -> dict[str, Any]:
+        raw["names"] = raw["names"] or raw.pop("old_names", [])
+        return raw
+
+
+def test_the_default_config_is_json() -> None:
+    assert default_config(Sample) == {
+        "code": 303,
+        "headers": {},
+        "inner": {"a": 1, "b": 2},
+        "note": "x",
+    }
+    assert default_config(Needy) == {}
+    assert default_config(None) is None
+
+
+def test_the_slot_wins_and_only_the_top_level_is_merged() -> None:
+    merged = effective_config(Sample, {"inner": {"a": 5}, "extra": True})
+    assert merged["inner"] == {"a": 5}
+    assert merged["extra"] is True
+    assert merged["code"] == 303
+
+
+def test_null_reads_as_not_given() -> None:
+    assert read_config(Sample, {"code": None, "headers": None}) == Sample()
+
+
+def test_numbers_may_be_written_as_text_and_unknown_keys_are_ignored() -> None:
+    assert read_config(Sample, {"code": "404", "form_data": {}}).code == 404
+
+
+def test_an_old_name_is_understood() -> None:
+    assert read_config(Renamed, {"old_names": ["a"]}).names == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("config", "path", "message"),
+    [
+        ({"code": "x"}, "$.code", "expected int, got str"),
+        ({"code": 1}, "$.code", "expected int >= 100"),
+        ({"headers": []}, "$.headers", "expected object, got array"),
+        ({"headers": {"a": "1", "b c": "1"}}, '$.headers["b c"]', "expected a header name"),
+        ({"headers": {"a": "1", "b": "1\n"}}, '$.headers["b"]', "expected a header value"),
+        ({"headers": {"a": 1}}, '$.headers["a"]', "expected str, got int"),
+        ({"inner": {"a": "?"}}, "$.inner.a", "expected int, got str"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_path_and_the_fix(
+    config: dict[str, Any], path: str, message: str
+) -> None:
+    with pytest.raises(PluginError) as caught:
+        read_config(Sample, config)
+    (problem,) = caught.value.problems
+    assert problem.path == path
+    assert problem.message.startswith(message)
+    assert problem.fix.startswith(f"correct {path}")
+
+
+def test_the_fix_shows_description_and_default() -> None:
+    with pytest.raises(PluginError) as caught:
+        read_config(Sample, {"code": []})
+    assert caught.value.problems[0].fix == "correct $.code: The status (default 303)"
+
+
+def test_a_missing_field_is_named() -> None:
+    with pytest.raises(PluginError) as caught:
+        read_config(Needy, {})
+    (problem,) = caught.value.problems
+    assert problem.message == "object missing required field url"
+    assert problem.fix == "the config has the fields: url"
+
+
+def test_a_struct_that_is_no_config_is_read_too() -> None:
+    assert read_config(Inner, {"a": 3}) == Inner(3, 2)
+
+
+def test_the_schema_carries_bounds_and_descriptions() -> None:
+    schema = config_schema(Sample)
+    assert schema is not None
+    code = schema["$defs"]["Sample"]["properties"]["code"]
+    assert code == {"type": "integer", "minimum": 100, "default": 303, "description": "The status."}
+    assert config_schema(None) is None
