@@ -59,6 +59,14 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Read settings from JSON; every key may be missing.
+    ///
+    /// # Errors
+    /// The key and what is wrong with it.
+    pub fn from_json(json: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(json).map_err(|error| format!("engine settings: {error}"))
+    }
+
     /// The bounds of a head as the parser wants them.
     #[must_use]
     pub fn head_limits(&self) -> HeadLimits {

@@ -517,6 +517,10 @@ impl Engine {
         let Some(flow) = exchange.flow.as_mut() else {
             return out;
         };
+        if flow.bodiless {
+            exchange.response_framing = Framing::None;
+            flow.response.announced_length = None;
+        }
         exchange.head_sent = true;
         exchange.probe_s = f64::INFINITY;
         exchange.status = flow.response.status;
@@ -586,6 +590,7 @@ impl Engine {
             return false;
         };
         let chunked = exchange.response_framing == Framing::Chunked;
+        let muted = exchange.flow.as_ref().is_some_and(|flow| flow.bodiless);
         let mut rest = bytes;
         let mut failed = false;
         let (ended, broken) = loop {
@@ -597,6 +602,7 @@ impl Engine {
                     }
                     break (true, false);
                 }
+                Ok(Piece::Data(_)) if muted => {}
                 Ok(Piece::Data(data)) => {
                     if chunked {
                         encode::chunk_size(data.len(), &mut out);

@@ -1,9 +1,34 @@
 //! The thin Python binding: the module `oto_trio._core`.
+//!
+//! Classes are frozen with their state behind a mutex; one crossing answers one question. The core
+//! never calls Python and keeps no Python object but the opaque attachment of an exchange.
+
+mod engine;
+mod exchange;
+mod snapshot;
+
 use pyo3::prelude::*;
 
 /// The Rust engine of oto-trio.
 #[pymodule(gil_used = false)]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<engine::Engine>()?;
+    module.add_class::<snapshot::Snapshot>()?;
+    module.add_class::<exchange::Exchange>()?;
+    module.add_class::<exchange::Request>()?;
+    module.add_class::<exchange::ResponseHead>()?;
+    module.add_class::<exchange::Headers>()?;
+    module.add(
+        "ExchangeGone",
+        module.py().get_type::<exchange::ExchangeGone>(),
+    )?;
     Ok(())
+}
+
+/// Lock a mutex; a panic while it was held must not make every later call panic too.
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }

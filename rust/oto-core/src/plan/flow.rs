@@ -6,6 +6,7 @@
 //! does that and calls `advance` again. The flow holds no socket and no clock; while a Python hook
 //! runs, the flow itself is what Python holds, so nobody else can touch it.
 
+use std::any::Any;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -85,9 +86,13 @@ pub struct Flow {
     pub attempt: u32,
     /// Index of the chosen target in the route's backend.
     pub target: Option<usize>,
-    /// The cause id of the last error answer made here, for records.
+    /// Whether an error answer was made here.
     pub refused: bool,
+    /// What the driver keeps with the exchange between two hooks; the flow never looks inside.
+    pub attachment: Option<Box<dyn Any + Send + Sync>>,
     host_overridden: bool,
+    /// A hook chose a status that has no body; the backend's is read and not sent.
+    pub bodiless: bool,
     body: Option<Vec<u8>>,
     forwarded_for: Vec<u8>,
     cursor: usize,
@@ -123,7 +128,9 @@ impl Flow {
             attempt: 1,
             target: None,
             refused: false,
+            attachment: None,
             host_overridden: false,
+            bodiless: false,
             body: None,
             forwarded_for: Vec::new(),
             cursor: 0,
@@ -344,10 +351,27 @@ impl Flow {
         self.headers(phase).set(name, value);
     }
 
+    /// Send another status; one that never has a body drops the body with it.
+    pub fn set_status(&mut self, status: u16) {
+        self.response.status = status;
+        if matches!(status, 204 | 304) {
+            self.response.framing = Framing::None;
+            self.bodiless = true;
+        }
+    }
+
     fn choose_target(&mut self, route: &Route) {
         self.target = route
             .backend
             .choose(self.attempt, self.entropy.0, self.entropy.1);
+    }
+
+    /// Choose the first target before the plan reaches that point; for explanations.
+    pub(super) fn choose_first(&mut self) {
+        if let Some(route) = self.route.take() {
+            self.choose_target(&route);
+            self.route = Some(route);
+        }
     }
 
     /// Choose again for the next attempt.

@@ -5,12 +5,14 @@
 //! suspends the [`Flow`], which is then handed to Python and comes back to go on behind it.
 
 mod expectation;
+mod explain;
 mod flow;
 mod reply;
 mod snapshot;
 mod spec;
 mod step;
 
+pub use explain::Question;
 pub use flow::{Downstream, Flow, MONITORING_SLOT, Next, PythonStep};
 pub use reply::{Reply, refusal};
 pub use snapshot::{ApplyError, Settings, Snapshot};

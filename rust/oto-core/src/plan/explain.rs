@@ -1,0 +1,154 @@
+//! Why a request is treated as it is: the canonical request, the choice of a route, each step of
+//! its plan and where it would be sent. For people, not for traffic.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::flow::{Downstream, Facts, Flow};
+use super::snapshot::Snapshot;
+use super::step::{PlanStep, Route, Step};
+use crate::http1::request::HeadError;
+use crate::http1::{HeadLimits, Request, ResponseHead, Version};
+
+/// A request to explain.
+#[derive(Debug)]
+pub struct Question<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// Path and query as a client would send them.
+    pub target: &'a str,
+    /// Header fields, `Host` among them.
+    pub headers: &'a [(String, String)],
+    /// Whether it comes over TLS.
+    pub secured: bool,
+    /// The listener's id.
+    pub listener: &'a str,
+}
+
+impl Snapshot {
+    /// Explain one request as JSON: `request`, `routing`, and for a matched route `route`, `plan`,
+    /// `target` and `upstream`.
+    ///
+    /// # Errors
+    /// [`HeadError`] when the engine would refuse the head itself.
+    pub fn explain(self: &Arc<Self>, question: &Question<'_>) -> Result<Value, HeadError> {
+        let mut request = Request::from_parts(
+            question.method.as_bytes(),
+            question.target.as_bytes(),
+            question
+                .headers
+                .iter()
+                .map(|(name, value)| (name.as_bytes(), value.as_bytes())),
+            Version::Http11,
+            &HeadLimits::default(),
+        )?;
+        if self.settings.trust_x_forwarded {
+            request.trust_forwarded_host();
+        }
+        let listener = question.listener;
+        let facts = Facts { request: &request, listener };
+        let routing = self.router.explain(&facts, &mut |_: &Arc<Route>| true);
+        let mut answer = json!({
+            "request": {
+                "method": request.method_text(), "host": request.host(), "domain": request.domain(),
+                "path": request.path(), "query": request.query(), "secured": question.secured,
+            },
+            "routing": routing,
+        });
+        let downstream = Downstream {
+            ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            secured: question.secured,
+            listener: Arc::from(listener),
+        };
+        let mut flow =
+            Flow::begin(0, request, ResponseHead::default(), downstream, Arc::clone(self), 0.0, 0);
+        let Some(route) = flow.route.clone() else { return Ok(answer) };
+        flow.choose_first();
+        let mut target = Vec::new();
+        flow.upstream_target(&mut target);
+        let overrides = route.plan.steps.iter().any(|step| matches!(step.step, Step::OverrideHost));
+        let host = match flow.target() {
+            Some(target) if overrides => target.hostname.to_string(),
+            _ => String::from_utf8_lossy(flow.upstream_host()).into_owned(),
+        };
+        let path = flow.request.path();
+        answer["route"] = json!({"id": &*route.id, "name": route.name});
+        answer["plan"] = route.plan.steps.iter().map(|step| describe(step, path)).collect();
+        answer["target"] = flow.target().map_or(Value::Null, |target| {
+            json!({"id": target.id, "address": &*target.address, "tls": target.tls})
+        });
+        answer["upstream"] = json!({
+            "method": flow.request.method_text(),
+            "target": String::from_utf8_lossy(&target),
+            "host": host,
+        });
+        Ok(answer)
+    }
+}
+
+fn describe(step: &PlanStep, path: &str) -> Value {
+    let runs = step.gate.as_ref().is_none_or(|gate| gate.passes(path));
+    let (kind, detail) = match &step.step {
+        Step::Redirect { code, to } => ("redirect", json!({"code": code, "to": to})),
+        Step::ForceHttps { port } => ("force_https", json!({"port": port})),
+        Step::Refuse { status, message, .. } => ("refuse", json!({"status": status, "message": message})),
+        Step::AllowMethods { allowed, forbidden } => {
+            ("allow_methods", json!({"allowed": allowed, "forbidden": forbidden}))
+        }
+        Step::RequireHeaders(fields) => (
+            "require_headers",
+            fields.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect(),
+        ),
+        Step::SetHeaders(fields) => ("set_headers", names(fields)),
+        Step::AddMissingHeaders(fields) => ("add_missing_headers", names(fields)),
+        Step::RemoveHeaders(names) => (
+            "remove_headers",
+            names.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect(),
+        ),
+        Step::OverrideHost => ("override_host", Value::Null),
+        Step::XForwarded => ("x_forwarded", Value::Null),
+        Step::PrepareForBackend => ("choose_target", Value::Null),
+        Step::Python { inline, .. } => ("python", json!({"inline": inline})),
+    };
+    json!({
+        "phase": step.phase, "plugin": step.plugin, "kind": kind, "detail": detail, "runs": runs,
+        "native": !matches!(step.step, Step::Python { .. }),
+    })
+}
+
+/// Header names only: values may be secrets.
+fn names(fields: &[(Box<[u8]>, Box<[u8]>)]) -> Value {
+    fields.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_explained() {
+        let route = br#"{"id":"r1","name":"users","frontend":{"domains":["api.a/users"]},
+            "backend":{"targets":[{"hostname":"b.c","port":8080}],"root":"/v1"},
+            "steps":[{"phase":"access","plugin":"p","kind":"allow_methods","allowed":["GET"]},
+                     {"phase":"transform_request","plugin":"o","kind":"override_host"}]}"#;
+        let snapshot = Snapshot::default()
+            .apply([&route[..]].into_iter(), [].into_iter(), None)
+            .expect("valid");
+        let headers = [("host".to_owned(), "api.a".to_owned())];
+        let question = Question {
+            method: "GET",
+            target: "/users//7?x=1",
+            headers: &headers,
+            secured: false,
+            listener: "standard-listener",
+        };
+        let answer = Arc::new(snapshot).explain(&question).expect("valid");
+        assert_eq!(answer["route"]["id"], "r1");
+        assert_eq!(answer["upstream"]["target"], "/v1/7?x=1");
+        assert_eq!(answer["upstream"]["host"], "b.c");
+        assert_eq!(answer["plan"][0]["kind"], "allow_methods");
+        assert_eq!(answer["target"]["address"], "b.c:8080");
+    }
+}

@@ -1,0 +1,259 @@
+//! `Engine`: the pumped engine.
+
+use std::net::IpAddr;
+use std::os::fd::{BorrowedFd, RawFd};
+use std::sync::Mutex;
+
+use oto_core::metrics::LATENCY_BOUNDS_S;
+use oto_core::plan::Reply;
+use oto_engine::{Event, Settings};
+use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
+use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+
+use crate::exchange::Exchange;
+use crate::lock;
+use crate::snapshot::Snapshot;
+
+/// Non-blocking HTTP/1 between clients and backends, turned from a Trio task.
+#[pyclass(frozen, module = "oto_trio._core")]
+pub(crate) struct Engine {
+    inner: Mutex<oto_engine::Engine>,
+}
+
+const RUN: u8 = 0;
+const GONE: u8 = 1;
+const RESOLVE: u8 = 2;
+const BODY: u8 = 3;
+const PANIC: u8 = 4;
+
+type Fields = Vec<(PyBackedStr, PyBackedStr)>;
+
+#[pymethods]
+impl Engine {
+    #[new]
+    #[pyo3(signature = (settings = None, seed = 1))]
+    fn new(settings: Option<PyBackedBytes>, seed: u64) -> PyResult<Self> {
+        let settings: Settings = oto_engine::Settings::from_json(settings.as_deref().unwrap_or(b"{}"))
+            .map_err(PyValueError::new_err)?;
+        let engine = oto_engine::Engine::new(settings, seed).map_err(PyOSError::new_err)?;
+        Ok(Self {
+            inner: Mutex::new(engine),
+        })
+    }
+
+    fn fileno(&self) -> RawFd {
+        lock(&self.inner).fileno()
+    }
+
+    fn adopt(&self, fd: RawFd, listener: &str, secured: bool) -> PyResult<()> {
+        if fd < 0 {
+            return Err(PyValueError::new_err("fd must be an open descriptor"));
+        }
+        // SAFETY: the descriptor is only borrowed for the duplication, while the caller, who passed
+        // it, keeps it open; a wrong number makes the duplication fail with EBADF.
+        #[allow(unsafe_code)]
+        let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+        let owned = borrowed.try_clone_to_owned().map_err(PyOSError::new_err)?;
+        lock(&self.inner)
+            .adopt(owned, listener, secured)
+            .map_err(PyOSError::new_err)
+    }
+
+    fn install(&self, snapshot: &Snapshot) {
+        lock(&self.inner).install(snapshot.inner.clone());
+    }
+
+    fn turn<'py>(&self, py: Python<'py>, now: f64) -> PyResult<Bound<'py, PyList>> {
+        let events = lock(&self.inner).turn(now);
+        told(py, events)
+    }
+
+    fn expire<'py>(&self, py: Python<'py>, now: f64) -> PyResult<Bound<'py, PyList>> {
+        let events = lock(&self.inner).expire(now);
+        told(py, events)
+    }
+
+    #[getter]
+    fn pending(&self) -> bool {
+        lock(&self.inner).is_pending()
+    }
+
+    fn resume<'py>(&self, py: Python<'py>, exchange: &Exchange, now: f64) -> PyResult<Bound<'py, PyList>> {
+        let flow = exchange.take()?;
+        let events = lock(&self.inner).resume(flow, now);
+        told(py, events)
+    }
+
+    fn reject<'py>(&self, py: Python<'py>, exchange: &Exchange, now: f64) -> PyResult<Bound<'py, PyList>> {
+        let flow = exchange.take()?;
+        let events = lock(&self.inner).reject(flow, now);
+        told(py, events)
+    }
+
+    fn respond<'py>(
+        &self,
+        py: Python<'py>,
+        exchange: &Exchange,
+        status: u16,
+        headers: Fields,
+        body: PyBackedBytes,
+        now: f64,
+    ) -> PyResult<Bound<'py, PyList>> {
+        if !(200..=599).contains(&status) {
+            return Err(PyValueError::new_err(format!(
+                "status {status} cannot be sent as a final answer; use 200 to 599"
+            )));
+        }
+        let mut fields = Vec::with_capacity(headers.len());
+        for (name, value) in &headers {
+            fields.push(field(name, value)?);
+        }
+        let reply = Reply {
+            status,
+            headers: fields,
+            body: body.to_vec(),
+        };
+        let flow = exchange.take()?;
+        let events = lock(&self.inner).respond(flow, reply, now);
+        told(py, events)
+    }
+
+    fn refuse<'py>(
+        &self,
+        py: Python<'py>,
+        exchange: &Exchange,
+        status: u16,
+        message: &str,
+        cause: Option<&str>,
+        now: f64,
+    ) -> PyResult<Bound<'py, PyList>> {
+        if !(400..=599).contains(&status) {
+            return Err(PyValueError::new_err(format!(
+                "status {status} is no error; use 400 to 599"
+            )));
+        }
+        let flow = exchange.take()?;
+        let events = lock(&self.inner).refuse_flow(flow, status, message, cause.unwrap_or(""), now);
+        told(py, events)
+    }
+
+    fn read_body<'py>(&self, py: Python<'py>, exchange: &Exchange, limit: usize, now: f64) -> PyResult<Bound<'py, PyTuple>> {
+        let (is_held, events) = lock(&self.inner).read_body(exchange.id(), limit, now);
+        let events = told(py, events)?;
+        (is_held, events).into_pyobject(py)
+    }
+
+    fn resolved<'py>(
+        &self,
+        py: Python<'py>,
+        hostname: &str,
+        addresses: Vec<PyBackedStr>,
+        now: f64,
+    ) -> PyResult<Bound<'py, PyList>> {
+        // A scope (`fe80::1%eth0`) is no part of an address that can be connected to here.
+        let addresses: Vec<IpAddr> = addresses
+            .iter()
+            .filter_map(|text| text.parse().ok())
+            .collect();
+        let events = lock(&self.inner).resolved(hostname, addresses, now);
+        told(py, events)
+    }
+
+    fn drain_records<'py>(&self, py: Python<'py>, max: usize) -> Bound<'py, PyBytes> {
+        let mut out = Vec::new();
+        lock(&self.inner).drain_records(max, &mut out);
+        PyBytes::new(py, &out)
+    }
+
+    fn metrics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let engine = lock(&self.inner);
+        let (metrics, dropped) = engine.metrics();
+        let in_flight = engine.in_flight();
+        let dict = PyDict::new(py);
+        for (name, number) in [
+            ("requests", metrics.requests),
+            ("refused_heads", metrics.refused_heads),
+            ("client_left", metrics.client_left),
+            ("upstream_failures", metrics.upstream_failures),
+            ("retries", metrics.retries),
+            ("accepted", metrics.accepted),
+            ("connected", metrics.connected),
+            ("reused", metrics.reused),
+            ("accept_errors", metrics.accept_errors),
+            ("bytes_in", metrics.bytes_in),
+            ("bytes_out", metrics.bytes_out),
+            ("panics", metrics.panics),
+            ("records_dropped", dropped),
+            ("connections", in_flight.connections as u64),
+            ("exchanges", in_flight.exchanges as u64),
+            ("tunnels", in_flight.tunnels as u64),
+            ("pooled", in_flight.pooled as u64),
+        ] {
+            dict.set_item(name, number)?;
+        }
+        dict.set_item("by_class", metrics.by_class.to_vec())?;
+        dict.set_item("latency", metrics.latency.to_vec())?;
+        dict.set_item("latency_bounds_s", LATENCY_BOUNDS_S.to_vec())?;
+        dict.set_item("latency_sum_s", metrics.latency_sum_s)?;
+        Ok(dict)
+    }
+
+    fn drain(&self, now: f64) {
+        lock(&self.inner).drain(now);
+    }
+
+    fn in_flight<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let counts = lock(&self.inner).in_flight();
+        let dict = PyDict::new(py);
+        dict.set_item("connections", counts.connections)?;
+        dict.set_item("exchanges", counts.exchanges)?;
+        dict.set_item("tunnels", counts.tunnels)?;
+        dict.set_item("pooled", counts.pooled)?;
+        Ok(dict)
+    }
+
+    #[getter]
+    fn oldest_generation(&self) -> u64 {
+        lock(&self.inner).oldest_generation()
+    }
+
+    fn close(&self) {
+        lock(&self.inner).close();
+    }
+}
+
+fn told<'py>(py: Python<'py>, events: Vec<Event>) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for event in events {
+        let tuple = match event {
+            Event::Run(flow, step) => (RUN, Py::new(py, Exchange::new(flow, step))?).into_pyobject(py)?,
+            Event::Gone(id) => (GONE, id).into_pyobject(py)?,
+            Event::Resolve(host) => (RESOLVE, host).into_pyobject(py)?,
+            Event::Body(id, body) => {
+                let body = body.map(|body| PyBytes::new(py, &body));
+                (BODY, (id, body)).into_pyobject(py)?
+            }
+            Event::Panic(text) => (PANIC, text).into_pyobject(py)?,
+        };
+        list.append(tuple)?;
+    }
+    Ok(list)
+}
+
+fn field(name: &str, value: &str) -> PyResult<(Vec<u8>, Vec<u8>)> {
+    use oto_core::http1::headers::{is_name, is_value};
+    let bytes: Option<Vec<u8>> = value
+        .chars()
+        .map(|char| u8::try_from(u32::from(char)).ok())
+        .collect();
+    match bytes {
+        Some(bytes) if is_name(name.as_bytes()) && is_value(&bytes) => {
+            Ok((name.as_bytes().to_vec(), bytes))
+        }
+        _ => Err(PyValueError::new_err(format!(
+            "{name:?} is not a header name, or its value has a control character or one outside Latin-1"
+        ))),
+    }
+}
