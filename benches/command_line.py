@@ -1,19 +1,21 @@
 """`python -m benches`: reads the arguments, checks that all is there, runs the contests.
 
-Exit codes: 0 all runs valid; 1 some run was invalid; 2 wrong arguments, or something is missing
+Exit codes: 0 all runs valid; 1 some run was invalid (with --bars: some bar is missed); 2 wrong arguments, or something is missing
 or did not start; 130 interrupted.
 """
 
 import argparse
+import contextlib
 import os
 import resource
 import signal
+import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
-from benches import report, results
+from benches import bars, report, results
 from benches.contest import Contest
 from benches.errors import BenchError
 from benches.peers import OTO_TRIO, PEERS, Proxy
@@ -24,7 +26,7 @@ MAX_ROUNDS = 100
 MAX_DURATION_S = 600
 
 
-def bounded(lowest: int, highest: int) -> "type[int]":
+def bounded(lowest: int, highest: int) -> Callable[[str], int]:
     """Return an argument type: a whole number in a range."""
 
     def read(text: str) -> int:
@@ -37,7 +39,7 @@ def bounded(lowest: int, highest: int) -> "type[int]":
             raise argparse.ArgumentTypeError(message)
         return number
 
-    return read  # type: ignore[return-value]
+    return read
 
 
 def parser() -> argparse.ArgumentParser:
@@ -77,13 +79,17 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--report", action="store_true", help="rewrite docs/performance.md from results, then end"
     )
+    found.add_argument(
+        "--bars",
+        action="store_true",
+        help="compare the results with what must be reached, then end",
+    )
     return found
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the benches as `argv` says; return the exit code."""
     arguments = parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, interrupt)
     try:
         if arguments.list:
             print(listing())
@@ -92,19 +98,35 @@ def main(argv: Sequence[str]) -> int:
             count = report.rewrite(folder=arguments.results)
             print(f"wrote {count} results into {report.PAGE.name}")
             return 0
-        return bench(arguments)
+        if arguments.bars:
+            return judge(arguments.results)
+        with interruptible():
+            return bench(arguments)
     except (BenchError, ValueError) as error:
-        print(f"python -m benches: {error}")
+        print(f"python -m benches: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; every process that was started has been ended")
+        print("interrupted; every process that was started has been ended", file=sys.stderr)
         return 130
 
 
-def interrupt(number: int, frame: FrameType | None) -> None:
-    """Turn SIGTERM into what Ctrl-C does, so that the same cleaning up runs."""
-    del number, frame
-    raise KeyboardInterrupt
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Let SIGTERM do what Ctrl-C does, so that the same cleaning up runs; once, for it is bounded."""
+    signals = (signal.SIGINT, signal.SIGTERM)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        for each in signals:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = [signal.signal(each, interrupt) for each in signals]
+    try:
+        yield
+    finally:
+        for each, handler in zip(signals, before, strict=True):
+            signal.signal(each, handler)
 
 
 def listing() -> str:
@@ -115,6 +137,14 @@ def listing() -> str:
     for name, peer in PEERS.items():
         lines.append(f"  {name:14} {peer.executable() or f'not installed: {peer.install}'}")
     return "\n".join(lines)
+
+
+def judge(folder: Path) -> int:
+    """Print how the results stand to the bars; return 1 when one is missed."""
+    verdicts = bars.verdicts(results.read(folder))
+    for verdict in verdicts:
+        print(verdict.line())
+    return 1 if any(verdict.reached is False for verdict in verdicts) else 0
 
 
 def chosen_scenarios(names: Sequence[str] | None) -> list[str]:

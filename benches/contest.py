@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benches.contestant import Contestant
 from benches.errors import InvalidRunError
@@ -17,7 +17,7 @@ from benches.peers import OTO_TRIO, Proxy
 from benches.scenarios import Conditions, Scenario
 from benches.traffic import LoadCore
 
-SATURATED = 0.97
+FULL = 0.95
 NOISY = 0.05
 
 
@@ -27,7 +27,7 @@ class Outcome:
 
     Attributes:
         scenario: What was run.
-        samples: By proxy, one for each valid run, in order.
+        samples: By contestant, one for each valid run, in order.
         invalid: What made runs invalid, with proxy and round.
     """
 
@@ -68,16 +68,27 @@ class Outcome:
         """Return what a reader has to know about the runs: who was the limit, who disturbed."""
         found = []
         for name, samples in self.samples.items():
-            busy = [sample.extras.get("load_core_share", 0.0) for sample in samples]
-            foreign = [sample.extras.get("foreign_share", 0.0) for sample in samples]
-            if busy and min(busy) > SATURATED:
+            facts = [sample.extras for sample in samples]
+            foreign = [each.get("foreign_share", 0.0) for each in facts]
+            if any(
+                each.get("load_core_share", 0.0) > FULL and each["proxy_share"] < FULL
+                for each in facts
+            ):
                 found.append(
-                    f"{name}: the load core was full ({min(busy):.0%}), so req/s and latency are"
-                    " the load generator's; CPU per request holds"
+                    f"{name}: the load core was full and the proxy's was not, so req/s and latency"
+                    " are the load's; CPU per request holds"
                 )
             if foreign and max(foreign) > NOISY:
                 found.append(f"{name}: other processes took up to {max(foreign):.0%} of its core")
         return found
+
+
+class Entry(NamedTuple):
+    """Who takes part: a name in the results, a proxy and what it does."""
+
+    label: str
+    proxy: Proxy
+    job: Job
 
 
 @dataclass(slots=True)
@@ -108,26 +119,39 @@ class Contest:
         Raises:
             BenchError: the upstream or a proxy did not start.
         """
-        outcome = Outcome(self.scenario, {proxy.name: [] for proxy in self.proxies})
         with ExitStack() as stack:
-            job = self.scenario.job(stack.enter_context(self.load.upstream()), self.conditions)
+            entries = self._entries(stack.enter_context(self.load.upstream()))
+            outcome = Outcome(self.scenario, {entry.label: [] for entry in entries})
             standing = {}
             if not self.scenario.fresh:
-                for proxy in self.proxies:
-                    standing[proxy.name] = stack.enter_context(self._started(proxy, job))
+                for entry in entries:
+                    standing[entry.label] = stack.enter_context(self._started(entry))
             for number in range(1, rounds + 1):
-                for proxy in self.proxies:
+                for entry in entries:
                     with ExitStack() as once:
-                        contestant = standing.get(proxy.name) or once.enter_context(
-                            self._started(proxy, job)
+                        contestant = standing.get(entry.label) or once.enter_context(
+                            self._started(entry)
                         )
                         self._measure(contestant, number, outcome)
         return outcome
 
+    def _entries(self, upstream_port: int) -> list[Entry]:
+        job = self.scenario.job(upstream_port, self.conditions)
+        entries = [Entry(proxy.name, proxy, job) for proxy in self.proxies]
+        baseline = self.scenario.baseline(upstream_port, self.conditions)
+        if baseline and OTO_TRIO in self.proxies:
+            entries.insert(1, Entry(baseline[0], OTO_TRIO, baseline[1]))
+        return entries
+
     @contextlib.contextmanager
-    def _started(self, proxy: Proxy, job: Job) -> Iterator[Contestant]:
+    def _started(self, entry: Entry) -> Iterator[Contestant]:
         with Contestant(
-            proxy, job, folder=self.load.folder, core=self.core, load_core=self.load.core
+            entry.label,
+            entry.proxy,
+            entry.job,
+            folder=self.load.folder,
+            core=self.core,
+            load_core=self.load.core,
         ) as contestant:
             # An error in the warm-up comes again in the first run, and counts there.
             with contextlib.suppress(InvalidRunError):
@@ -135,7 +159,7 @@ class Contest:
             yield contestant
 
     def _measure(self, contestant: Contestant, number: int, outcome: Outcome) -> None:
-        name = contestant.proxy.name
+        name = contestant.label
         try:
             sample = self.scenario.measure(contestant, self.load, self.conditions)
         except InvalidRunError as error:

@@ -31,13 +31,15 @@ class Window:
         seconds: Time between them.
         cpu_ns: Used by the proxy.
         cpu_source: File that `cpu_ns` is from.
-        foreign_share: Part of the proxy's core that went to others, 0 to 1: noise.
+        proxy_share: Part of its core that the proxy used, 0 to 1.
+        foreign_share: Part of that core that went to others: noise.
         load_core_share: Part of the load core that was busy, 0 to 1; near 1 the load was the limit.
     """
 
     seconds: float
     cpu_ns: int
     cpu_source: str
+    proxy_share: float
     foreign_share: float
     load_core_share: float
 
@@ -46,6 +48,7 @@ class Contestant:
     """A running proxy; a context manager that ends it.
 
     Args:
+        label: Its name in this contest.
         proxy: What to run.
         job: What it has to do.
         folder: Parent of its working folder.
@@ -56,7 +59,10 @@ class Contestant:
         BenchError: it did not get ready; with the tail of its log.
     """
 
-    def __init__(self, proxy: Proxy, job: Job, *, folder: Path, core: int, load_core: int) -> None:
+    def __init__(
+        self, label: str, proxy: Proxy, job: Job, *, folder: Path, core: int, load_core: int
+    ) -> None:
+        self.label = label
         self.proxy = proxy
         self.job = job
         self.core = core
@@ -91,7 +97,7 @@ class Contestant:
 
     def fault(self, text: str) -> BenchError:
         """Return the error that says what happened and what the proxy had logged."""
-        return BenchError(f"{self.proxy.name} {text}; its log ends:\n{tail(self._launched.log)}")
+        return BenchError(f"{self.label} {text}; its log ends:\n{tail(self._launched.log)}")
 
     def _wait_until_ready(self) -> float:
         """Return the seconds from its start until it answered a proxied request with 200."""
@@ -185,6 +191,7 @@ class Contestant:
             seconds=seconds,
             cpu_ns=cpu_ns,
             cpu_source=source,
+            proxy_share=cpu_ns / 1e9 / seconds,
             foreign_share=max(0.0, busy[0] - cpu_ns / 1e9 / seconds),
             load_core_share=busy[1],
         )

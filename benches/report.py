@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Final
 
-from benches import results
+from benches import bars, results
 from benches.errors import BenchError
 from benches.scenarios import SCENARIOS
 
@@ -33,9 +33,23 @@ def rewrite(page: Path = PAGE, folder: Path = results.FOLDER) -> int:
     documents.sort(
         key=lambda d: order.index(d["scenario"]) if d["scenario"] in order else len(order)
     )
-    body = "\n\n".join(section(document) for document in documents)
+    body = "\n\n".join([standing(documents), *map(section, documents)])
     page.write_text(f"{before}{BEGIN}\n\n{body}\n\n{END}{after}")
     return len(documents)
+
+
+def standing(documents: list[dict[str, Any]]) -> str:
+    """Return the bars and how the results stand to them as a Markdown table."""
+    marks = {True: "yes", False: "**no**", None: "not measured"}
+    lines = ["### What must be reached", ""]
+    lines += ["| scenario | bar | measured | reached |", "| :-- | :-- | --: | :-- |"]
+    for verdict in bars.verdicts(documents):
+        bar = verdict.bar
+        lines.append(
+            f"| {bar.scenario} | {bar.text} ≤ {bar.limit:g} |"
+            f" {results.shown(verdict.measured, 3)} | {marks[verdict.reached]} |"
+        )
+    return "\n".join(lines)
 
 
 def section(document: dict[str, Any]) -> str:

@@ -66,7 +66,7 @@ COLUMNS: Final = (
     ("RSS MB", "rss_mb", 1),
 )
 # What is derived from or said beside the table has no column of its own.
-ASIDE: Final = {"load_core_share", "foreign_share"}
+ASIDE: Final = {"proxy_share", "load_core_share", "foreign_share"}
 
 
 def rows(document: Mapping[str, Any]) -> list[list[str]]:

@@ -4,12 +4,15 @@ The number of domains is the same in all three (10 unless `--domains` says other
 they differ in one thing only; requests are spread over all routes uniformly, in random order.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from typing_extensions import override
 
 from benches.job import Job, route_table
 from benches.scenarios.scenario import ClosedLoop, Conditions
+
+BASELINE: Final = "oto-trio-routes10"
+"""Name under which oto-trio with ten routes runs beside itself with many."""
 
 
 class Routes(ClosedLoop):
@@ -20,6 +23,12 @@ class Routes(ClosedLoop):
     @override
     def job(self, upstream_port: int, conditions: Conditions) -> Job:
         return Job(upstream_port, routes=route_table(self.routes, conditions.domains))
+
+    @override
+    def baseline(self, upstream_port: int, conditions: Conditions) -> tuple[str, Job] | None:
+        if self.routes == Routes10.routes:
+            return None
+        return BASELINE, Routes10().job(upstream_port, conditions)
 
 
 class Routes10(Routes):

@@ -45,6 +45,14 @@ class Scenario(ABC):
         del conditions
         return Job(upstream_port)
 
+    def baseline(self, upstream_port: int, conditions: Conditions) -> tuple[str, Job] | None:
+        """Return a second job for oto-trio with a name, to compare it with itself; none by default.
+
+        It takes part in the same rounds, which takes the machine's mood out of the comparison.
+        """
+        del upstream_port, conditions
+        return None
+
     @abstractmethod
     def measure(self, contestant: Contestant, load: LoadCore, conditions: Conditions) -> Sample:
         """Load one proxy once.
@@ -102,6 +110,7 @@ class ClosedLoop(Scenario):
 def load_facts(window: Window) -> dict[str, float]:
     """Return what says how far a run can be trusted."""
     return {
+        "proxy_share": window.proxy_share,
         "load_core_share": window.load_core_share,
         "foreign_share": window.foreign_share,
     }

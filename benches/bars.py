@@ -1,0 +1,82 @@
+"""What must be reached, and whether the results reach it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from benches.peers import OTO_TRIO
+from benches.scenarios.routes import BASELINE
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One number of one scenario's result that must not be above a limit.
+
+    Attributes:
+        scenario: Whose result.
+        text: What is compared, for people.
+        limit: The highest value that reaches the bar.
+        peer: Ratio to this proxy; None when the bar is on a number of oto-trio's own.
+        number: Name of that number.
+    """
+
+    scenario: str
+    text: str
+    limit: float
+    peer: str | None = None
+    number: str | None = None
+
+    def measured(self, document: Mapping[str, Any]) -> float | None:
+        """Return the value in a result, None where it was not measured."""
+        if self.peer is not None:
+            ratio: float | None = document["ratio"].get(self.peer)
+            return ratio
+        value: float | None = document["proxies"].get(OTO_TRIO.name, {}).get(self.number)
+        return value
+
+
+BARS: Final = (
+    Bar("plain", "CPU to nginx's", 1.0, peer="nginx"),
+    Bar("plain", "CPU to Envoy's", 0.3, peer="envoy"),
+    Bar("routes10k", "CPU to that of 10 routes", 1.05, peer=BASELINE),
+    Bar("routes100k", "CPU to that of 10 routes", 1.10, peer=BASELINE),
+    Bar("python-inline", "CPU to nginx's plain", 1.25, peer="nginx"),
+    Bar("python-async", "CPU to nginx's plain", 1.75, peer="nginx"),
+    Bar("python-async", "CPU to Envoy's plain", 0.6, peer="envoy"),
+    Bar("large", "CPU to nginx's", 1.0, peer="nginx"),
+    Bar("stream", "CPU to nginx's", 1.2, peer="nginx"),
+    Bar("stream", "memory growth, MB", 16, number="growth_mb"),
+    Bar("idle", "memory of a connection, KB", 6, number="idle_connection_kb"),
+    Bar("latency", "p50 added, ms", 0.2, number="added_p50_ms"),
+    Bar("latency", "p99 added, ms", 1.0, number="added_p99_ms"),
+    Bar("start", "start to ready, ms", 1500, number="ready_ms"),
+    Bar("start", "memory of control plane and a worker, MB", 120, number="rss_mb"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A bar and what was measured; both None where there is no measurement."""
+
+    bar: Bar
+    measured: float | None
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the bar is reached, None when it was not measured."""
+        return None if self.measured is None else self.measured <= self.bar.limit
+
+    def line(self) -> str:
+        """Return the verdict as a line for the terminal."""
+        mark = {True: "reached", False: "MISSED", None: "not measured"}[self.reached]
+        value = "" if self.measured is None else f"{self.measured:.3f} "
+        return f"{mark:12} {self.bar.scenario:14} {self.bar.text}: {value}(≤ {self.bar.limit:g})"
+
+
+def verdicts(documents: Sequence[Mapping[str, Any]]) -> list[Verdict]:
+    """Return how the results stand to every bar."""
+    by_name = {document["scenario"]: document for document in documents}
+    return [
+        Verdict(bar, bar.measured(by_name[bar.scenario]) if bar.scenario in by_name else None)
+        for bar in BARS
+    ]

@@ -1,0 +1,143 @@
+"""What the proxies are configured with."""
+
+import itertools
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from benches.job import HOST, Job, Route, route_table
+from benches.peers import OTO_TRIO, PEERS
+from benches.peers.envoy import routing
+from benches.peers.oto_trio import PLUGIN_ID, plugin_source, route_document
+from benches.scenarios import SCENARIOS, Conditions
+from oto_trio.model.route import read_route
+from oto_trio.plugin_api.folder import FolderPlugins
+
+CONDITIONS = Conditions(duration_s=1, domains=10)
+
+
+@pytest.mark.parametrize(("count", "domains"), [(10, 10), (10_000, 10), (1234, 7), (5, 1)])
+def test_a_route_table_is_even_and_without_doubles(count: int, domains: int) -> None:
+    table = route_table(count, domains)
+    assert len(set(table)) == count
+    sizes = {len(prefixes) for prefixes in Job(1, routes=table).by_domain().values()}
+    assert len(Job(1, routes=table).by_domain()) == domains
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_no_route_of_a_table_begins_like_another() -> None:
+    prefixes = Job(1, routes=route_table(2_000, 2)).by_domain()[f"api0.{HOST}"]
+    ordered = sorted(prefix.rstrip("/") for prefix in prefixes)
+    assert not any(b.startswith(a) for a, b in itertools.pairwise(ordered))
+
+
+@pytest.mark.parametrize(("count", "domains"), [(9, 10), (10, 0)])
+def test_more_domains_than_routes_are_refused(count: int, domains: int) -> None:
+    with pytest.raises(ValueError, match="cannot be spread"):
+        route_table(count, domains)
+
+
+def test_the_many_route_scenarios_differ_in_the_number_of_routes_only() -> None:
+    jobs = [SCENARIOS[name].job(9, CONDITIONS) for name in ("routes10", "routes10k", "routes100k")]
+    assert [len(job.routes) for job in jobs] == [10, 10_000, 100_000]
+    assert {len(job.by_domain()) for job in jobs} == {10}
+    base = SCENARIOS["routes10k"].baseline(9, CONDITIONS)
+    assert base == ("oto-trio-routes10", jobs[0])
+    assert SCENARIOS["routes10"].baseline(9, CONDITIONS) is None
+
+
+def test_only_the_python_scenarios_bring_a_plugin() -> None:
+    plugins = {name: scenario.job(9, CONDITIONS).plugin for name, scenario in SCENARIOS.items()}
+    named = {name: plugin for name, plugin in plugins.items() if plugin}
+    assert named == {"python-inline": "inline", "python-async": "async"}
+
+
+@pytest.mark.parametrize("peer", PEERS.values(), ids=PEERS)
+def test_a_configuration_names_every_route_and_the_upstream(peer: object, tmp_path: Path) -> None:
+    proxy = next(each for each in PEERS.values() if each is peer)
+    job = Job(9321, routes=route_table(30, 3))
+    command = proxy.configure(job, 18_080, tmp_path)
+    text = "".join(path.read_text() for path in tmp_path.iterdir() if path.is_file())
+    assert "9321" in text
+    assert "18080" in text
+    assert all(route.domain in text and route.prefix in text for route in job.routes)
+    assert any(str(tmp_path) in word for word in command.argv)
+
+
+CHECKS = {
+    "nginx": ["-t"],
+    "haproxy": ["-c"],
+    "caddy": ["validate"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CHECKS)
+@pytest.mark.parametrize("count", [1, 20])
+def test_an_installed_peer_accepts_its_configuration(name: str, count: int, tmp_path: Path) -> None:
+    if shutil.which(name) is None:
+        pytest.skip(f"{name} is not installed")
+    routes = route_table(count, count) if count > 1 else Job(1).routes
+    command = PEERS[name].configure(Job(9321, routes=routes, streams=True), 18_080, tmp_path)
+    argv = [*command.argv, *CHECKS[name]]
+    if name == "caddy":
+        argv = [command.argv[0], "validate", *command.argv[2:]]
+    done = subprocess.run(
+        argv, env=dict(command.environment), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_envoy_searches_many_routes_as_a_tree() -> None:
+    assert len(routing(["/a/"])["routes"]) == 1
+    tree = routing(["/a/", "/b/"])["matcher"]["matcher_tree"]
+    assert set(tree["prefix_match_map"]["map"]) == {"/a/", "/b/"}
+
+
+def test_our_routes_are_read_by_our_own_model(tmp_path: Path) -> None:
+    job = Job(9321, routes=(Route(HOST, "/"), Route(HOST, "/team1/service2/")), plugin="inline")
+    command = OTO_TRIO.configure(job, 18_080, tmp_path)
+    config = json.loads((tmp_path / "routes.json").read_text())
+    assert str(tmp_path / "routes.json") in command.argv
+    assert "18080" in command.argv
+    assert config["routes"] == [
+        route_document(0, job.routes[0], job),
+        route_document(1, job.routes[1], job),
+    ]
+    for document in config["routes"]:
+        entity = read_route(document)
+        assert entity.plugins[0].plugin == PLUGIN_ID
+
+
+def test_the_command_of_oto_trio_can_be_overridden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTO_BENCH_CMD", "gateway --port {port} --file {config} --quiet")
+    command = OTO_TRIO.configure(Job(9321), 18_080, tmp_path)
+    assert command.argv == (
+        "gateway",
+        "--port",
+        "18080",
+        "--file",
+        str(tmp_path / "routes.json"),
+        "--quiet",
+    )
+
+
+@pytest.mark.parametrize("kind", ["inline", "async"])
+def test_the_plugin_is_one_that_the_gateway_loads(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "mark_request.py").write_text(
+        plugin_source("inline" if kind == "inline" else "async")
+    )
+    found = FolderPlugins(tmp_path).poll()
+    assert [problem for file in found.files.values() for problem in file.problems] == []
+    (plugin,) = [cls for cls, _ in found.plugins]
+    assert plugin.id == PLUGIN_ID
+
+
+def test_memory_is_split_between_control_plane_and_worker() -> None:
+    assert OTO_TRIO.memory_parts(10, {10: 5, 11: 3, 12: 1}) == {"control_plane": 5, "worker": 4}
+    assert PEERS["nginx"].memory_parts(10, {10: 5, 11: 3}) == {}
