@@ -8,7 +8,7 @@ and know no look-around; a config that needs one is refused when the route is co
 import re
 from collections.abc import Callable
 
-__all__ = ["meets"]
+__all__ = ["fault_of", "meets"]
 
 
 def _items(text: str) -> list[str]:
@@ -51,3 +51,15 @@ def meets(expectation: str, value: str | None) -> bool:
     if form is None or not parenthesis or not rest.endswith(")"):
         return value == expectation
     return form(rest[:-1], value)
+
+
+def fault_of(expectation: str) -> str | None:
+    """Tell what is wrong with the pattern of an expectation; ``None`` when nothing is."""
+    name, _, rest = expectation.partition("(")
+    if name not in ("Regex", "RegexNot") or not rest.endswith(")"):
+        return None
+    try:
+        re.compile(rest[:-1])
+    except re.error as error:
+        return str(error)
+    return None

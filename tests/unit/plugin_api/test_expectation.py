@@ -2,7 +2,7 @@
 
 import pytest
 
-from oto_trio.plugin_api.expectation import meets
+from oto_trio.plugin_api.expectation import fault_of, meets
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,13 @@ def test_every_form(expectation: str, good: str, bad: str) -> None:
 @pytest.mark.parametrize("expectation", ["", "Not(a)", "RegexNot(a)", "NotContainedIn(a)"])
 def test_an_absent_value_meets_nothing(expectation: str) -> None:
     assert not meets(expectation, None)
+
+
+@pytest.mark.parametrize("expectation", ["a", "Regex(a+)", "Regex((a", "Wildcard([)", "Not([)"])
+def test_what_can_run_has_no_fault(expectation: str) -> None:
+    assert fault_of(expectation) is None
+
+
+@pytest.mark.parametrize("expectation", ["Regex([)", "RegexNot((a)"])
+def test_what_cannot_run_is_explained(expectation: str) -> None:
+    assert fault_of(expectation)

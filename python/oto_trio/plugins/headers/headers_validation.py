@@ -10,6 +10,7 @@ from msgspec import Meta, field
 from typing_extensions import override
 
 from oto_trio.plugin_api import Config, Exchange, HeaderName, Plugin, Refusal, Step, meets, steps
+from oto_trio.plugin_api.expectation import fault_of
 
 __all__ = ["HeadersValidation", "HeadersValidationConfig"]
 
@@ -24,6 +25,13 @@ class HeadersValidationConfig(Config, frozen=True):
             "ContainedIn(a,b), Not(…), RegexNot(…), WildcardNot(…), ContainsNot(…), NotContainedIn(a,b)."
         ),
     ] = field(default_factory=dict[str, str])
+
+    def __post_init__(self) -> None:
+        """Refuse a pattern that is none when the config is read, not when a request comes."""
+        for name, expectation in self.headers.items():
+            fault = fault_of(expectation)
+            if fault is not None:
+                raise ValueError(f"the expectation of {name} is no pattern: {fault}")
 
 
 class HeadersValidation(Plugin[HeadersValidationConfig]):

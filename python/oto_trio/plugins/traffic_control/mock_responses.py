@@ -94,7 +94,7 @@ def _match(pattern: list[str], segments: list[str]) -> dict[str, str] | None:
     """Return the values of the ``:name`` segments; ``None`` when the path is another one."""
     if len(pattern) != len(segments):
         return None
-    params: dict[str, str] = field(default_factory=dict[str, str])
+    params: dict[str, str] = {}
     for wanted, given in zip(pattern, segments, strict=True):
         if wanted.startswith(":"):
             params[wanted[1:]] = given

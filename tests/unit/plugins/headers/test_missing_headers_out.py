@@ -1,0 +1,40 @@
+"""MissingHeadersOut."""
+
+import pytest
+
+from oto_trio.plugin_api import Phase, PluginError, steps
+from oto_trio.plugin_api.registry import Registry
+from oto_trio.plugins.headers.missing_headers_out import MissingHeadersOut, MissingHeadersOutConfig
+from oto_trio.testing import FakeExchange, FakeResponseHead, play
+
+FIELDS = [("X-One", "1"), ("x-two", "2"), ("X-Two", "3")]
+WANTED = {"X-TWO": "t", "X-New": "n"}
+EXPECTED = [("X-One", "1"), ("x-two", "2"), ("X-Two", "3"), ("X-New", "n")]
+
+
+async def test_fields_that_are_absent_are_added() -> None:
+    plugin = MissingHeadersOut(MissingHeadersOutConfig(WANTED))
+    exchange = FakeExchange.of("GET", "http://api.localhost/")
+    await play(plugin, exchange, FakeResponseHead(200, FIELDS))
+    assert exchange.response is not None
+    assert exchange.response.headers.items() == EXPECTED
+
+
+async def test_by_default_nothing_changes() -> None:
+    plugin = MissingHeadersOut(MissingHeadersOutConfig())
+    exchange = FakeExchange.of("GET", "http://api.localhost/")
+    await play(plugin, exchange, FakeResponseHead(200, FIELDS))
+    assert exchange.response is not None
+    assert exchange.response.headers.items() == FIELDS
+
+
+def test_nameless_and_framing_fields_are_left_out() -> None:
+    config = MissingHeadersOutConfig({"": "x", "content-length": "1", "A": "b"})
+    step = steps.AddMissingHeaders({"A": "b"}, Phase.TRANSFORM_RESPONSE)
+    assert MissingHeadersOut(config).lower() == (step,)
+
+
+def test_a_value_that_would_split_the_message_is_refused() -> None:
+    registry = Registry().extended([(MissingHeadersOut, "test")])
+    with pytest.raises(PluginError, match=r"\$\.headers\[\"A\"\]: expected a header value"):
+        registry.make(MissingHeadersOut.id, {"headers": {"A": "b\r\nC: d"}})
