@@ -1,0 +1,345 @@
+"""The Rust engine: sockets, HTTP/1, routing and plans, turned from a Trio task.
+
+Times are seconds of the Trio clock. Nothing here blocks, starts a thread or reads a clock; every
+method returns at once and none is a checkpoint. A panic in Rust arrives as `PanicException`.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Literal, Self, TypeAlias, final
+
+__version__: str
+
+__all__ = [
+    "Engine",
+    "Exchange",
+    "ExchangeGone",
+    "Headers",
+    "Request",
+    "ResponseHead",
+    "Snapshot",
+    "__version__",
+]
+
+_Event: TypeAlias = (
+    tuple[Literal[0], Exchange]
+    | tuple[Literal[1], int]
+    | tuple[Literal[2], str]
+    | tuple[Literal[3], tuple[int, bytes | None]]
+    | tuple[Literal[4], str]
+)
+
+class ExchangeGone(RuntimeError):
+    """The exchange was given back to the engine, or its client left."""
+
+@final
+class Snapshot:
+    """Routes, plans and settings as one immutable value; a change makes another that shares the rest."""
+
+    def __new__(cls) -> Self:
+        """An empty snapshot, generation 0."""
+
+    @property
+    def generation(self) -> int:
+        """Grows by one with each change."""
+
+    def apply(
+        self,
+        upserts: Sequence[bytes],
+        removed: Sequence[str],
+        settings: bytes | None = None,
+    ) -> Snapshot:
+        """Return the snapshot after a change, all or nothing.
+
+        Args:
+            upserts: lowered routes as JSON; a route replaces the one of the same id.
+            removed: ids of routes to take away; unknown ids are ignored.
+            settings: JSON of the settings for all routes (`trust_x_forwarded`).
+
+        Raises:
+            ValueError: names the route, the field and the fix; nothing is changed.
+
+        Cost: proportional to the routes named, not to the routes there are.
+        """
+
+    def explain(
+        self,
+        method: str,
+        host: str,
+        target: str,
+        headers: Sequence[tuple[str, str]],
+        *,
+        secured: bool = False,
+        listener: str = "standard-listener",
+    ) -> dict[str, Any]:
+        """Say which route a request takes, why the others lose, the steps of its plan and its target.
+
+        Raises:
+            ValueError: the engine would refuse the request head itself.
+        """
+
+    def __len__(self) -> int: ...
+    def __contains__(self, id: str, /) -> bool: ...
+
+@final
+class Engine:
+    """Non-blocking HTTP/1 between clients and backends.
+
+    Wait until `fileno()` is readable, call `turn`, carry out the events it returns:
+    (0, exchange) run the hook `exchange.slot`, then give the exchange back with one of `resume`,
+    `respond`, `refuse` or `reject`; (1, exchange id) its client left, cancel its task;
+    (2, host name) find its addresses and call `resolved`; (3, (exchange id, body)) the answer to
+    `read_body`, None when the body is too large; (4, text) a panic cost one connection.
+    """
+
+    def __new__(cls, settings: bytes | None = None, seed: int = 1) -> Self:
+        """An engine without listeners.
+
+        Args:
+            settings: JSON of bounds and time-outs; every key has a default.
+            seed: drives random choices.
+
+        Raises:
+            ValueError: names the key that is unknown or wrong.
+            OSError: the kernel gives no event queue.
+        """
+
+    def fileno(self) -> int:
+        """The descriptor that is readable when `turn` has something to do."""
+
+    def adopt(self, fd: int, listener: str, secured: bool) -> None:
+        """Accept connections from a listening socket; the descriptor is duplicated.
+
+        Raises:
+            OSError: the descriptor is no listening socket that can be watched.
+        """
+
+    def install(self, snapshot: Snapshot) -> None:
+        """Use this snapshot for every exchange that begins from now on."""
+
+    def turn(self, now: float) -> list[_Event]:
+        """Do what is ready now, a bounded batch of it."""
+
+    def expire(self, now: float) -> list[_Event]:
+        """Carry out deadlines that are due."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether `turn` has work without waiting for `fileno()`."""
+
+    def resume(self, exchange: Exchange, now: float) -> list[_Event]:
+        """Go on behind the hook. Raises `ExchangeGone` when the exchange was given back before."""
+
+    def reject(self, exchange: Exchange, now: float) -> list[_Event]:
+        """A match_route hook said no: look for another route."""
+
+    def respond(
+        self,
+        exchange: Exchange,
+        status: int,
+        headers: Sequence[tuple[str, str]],
+        body: bytes,
+        now: float,
+    ) -> list[_Event]:
+        """Answer. From a call_backend hook the response steps still run.
+
+        Raises:
+            ValueError: a status outside 200..599 or a header that cannot be sent; the exchange stays held.
+        """
+
+    def refuse(
+        self, exchange: Exchange, status: int, message: str, cause: str | None, now: float
+    ) -> list[_Event]:
+        """Answer with an error in Otoroshi's format (HTML or JSON by `Accept`)."""
+
+    def read_body(self, exchange: Exchange, limit: int, now: float) -> tuple[bool, list[_Event]]:
+        """Ask for the whole request body; an event 3 follows, at once if the body is here.
+
+        Returns:
+            Whether the exchange is still there (if not, no event follows), and events.
+        """
+
+    def resolved(self, hostname: str, addresses: Sequence[str], now: float) -> list[_Event]:
+        """Tell the addresses of a host name; none means there are none."""
+
+    def drain_records(self, max: int) -> bytes:
+        """Up to `max` access records as one msgpack array of arrays, oldest first."""
+
+    def metrics(self) -> dict[str, Any]:
+        """The counters since the start."""
+
+    def drain(self, now: float) -> None:
+        """Stop accepting, close idle connections, end the others after their answer."""
+
+    def in_flight(self) -> dict[str, int]:
+        """What a drain waits for: connections, exchanges, tunnels; and pooled connections."""
+
+    @property
+    def oldest_generation(self) -> int:
+        """The oldest snapshot generation that an exchange inside the engine still runs on."""
+
+    def close(self) -> None:
+        """Close every socket."""
+
+@final
+class Exchange:
+    """One request and its response, while Python holds them.
+
+    Given back to the engine it is of no further use: every access raises `ExchangeGone`.
+    """
+
+    @property
+    def id(self) -> int:
+        """Unique in this engine."""
+
+    @property
+    def slot(self) -> int:
+        """The hook to run; -1 for the gateway's monitoring pages."""
+
+    @property
+    def inline(self) -> bool:
+        """Whether the hook is a plain function."""
+
+    @property
+    def phase(self) -> str:
+        """The phase of the hook."""
+
+    @property
+    def plugin(self) -> str:
+        """The plugin's id."""
+
+    @property
+    def generation(self) -> int:
+        """Generation of the snapshot the exchange runs on."""
+
+    @property
+    def route_id(self) -> str:
+        """The route's id; empty before a route is found."""
+
+    @property
+    def route_name(self) -> str:
+        """The route's name."""
+
+    @property
+    def secured(self) -> bool:
+        """Whether the client came over TLS, a trusted proxy's word included."""
+
+    @property
+    def remote_address(self) -> str:
+        """The client's address, as a trusted proxy or the socket says."""
+
+    @property
+    def listener(self) -> str:
+        """The listener's id."""
+
+    @property
+    def matched_path(self) -> str:
+        """The part of the path that the route's declared path matched."""
+
+    @property
+    def path_params(self) -> dict[str, str]:
+        """Path parameters by name; a copy."""
+
+    @property
+    def strip_path(self) -> bool:
+        """Whether the route takes the matched path off."""
+
+    @property
+    def target_hostname(self) -> str | None:
+        """Host name of the chosen target, once chosen."""
+
+    @property
+    def request(self) -> Request:
+        """The canonical request."""
+
+    @property
+    def response(self) -> ResponseHead | None:
+        """The response head, once there is one."""
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """A dictionary that lives with the exchange, shared by its plugins."""
+
+    def bind_reader(self, reader: Callable[[Exchange, int], Awaitable[bytes]]) -> None:
+        """Set what `request.read` calls."""
+
+@final
+class Request:
+    """The request of an exchange."""
+
+    @property
+    def method(self) -> str:
+        """The method, as sent."""
+
+    @property
+    def path(self) -> str:
+        """The canonical path, without query."""
+
+    @property
+    def query(self) -> str:
+        """The query without `?`; empty when there is none."""
+
+    @property
+    def host(self) -> str:
+        """Host with port."""
+
+    @property
+    def domain(self) -> str:
+        """Host in lower case, without port."""
+
+    @property
+    def version(self) -> str:
+        """`1.0` or `1.1`."""
+
+    @property
+    def headers(self) -> Headers:
+        """The fields, live."""
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a body is announced."""
+
+    def read(self, limit: int) -> Awaitable[bytes]:
+        """Read the whole body, of `limit` bytes at most; only in `async def` hooks."""
+
+@final
+class ResponseHead:
+    """The response of an exchange."""
+
+    @property
+    def status(self) -> int:
+        """The status; may be set to 200..599."""
+
+    @status.setter
+    def status(self, value: int) -> None: ...
+    @property
+    def headers(self) -> Headers:
+        """The fields, live."""
+
+@final
+class Headers:
+    """Header fields, live: names without case, values as Latin-1 text, wire order kept."""
+
+    def get(self, name: str) -> str | None:
+        """The first value."""
+
+    def get_all(self, name: str) -> list[str]:
+        """All values."""
+
+    def set(self, name: str, value: str) -> None:
+        """Put one field in place of all of that name.
+
+        Raises:
+            ValueError: not a header name or value, or a field that frames the message.
+        """
+
+    def add(self, name: str, value: str) -> None:
+        """Add a field behind the others."""
+
+    def remove(self, name: str) -> bool:
+        """Remove all fields of that name; says whether there was one."""
+
+    def items(self) -> list[tuple[str, str]]:
+        """All fields."""
+
+    def __contains__(self, name: str, /) -> bool: ...
+
