@@ -161,15 +161,16 @@ load: build $(STAMPS)/load ## a short headless load test against a gateway of it
 	$(BIN)/python -m loadtests $(ARGS)
 
 $(STAMPS)/tools/bin/cargo-fuzz:
-	cargo install --quiet --locked --root $(STAMPS)/tools cargo-fuzz
+	cargo install --quiet --locked --root $(STAMPS)/tools cargo-fuzz@0.13.2
 
 .PHONY: fuzz
 fuzz: $(STAMPS)/tools/bin/cargo-fuzz ## each of TARGETS for FUZZ_S seconds, on the nightly toolchain
 	@cargo +nightly --version >/dev/null 2>&1 \
 		|| { echo 'oto-trio: fuzzing needs the nightly toolchain: rustup toolchain install nightly' >&2; exit 1; }
-	cd rust && for target in $(TARGETS); do \
-		PATH="$(CURDIR)/$(STAMPS)/tools/bin:$$PATH" \
-			cargo +nightly fuzz run "$$target" -- -max_total_time=$(FUZZ_S); \
+	@test -n "$(TARGETS)" || { echo 'oto-trio: no fuzz target in rust/fuzz/fuzz_targets' >&2; exit 1; }
+	for target in $(TARGETS); do \
+		PATH="$(CURDIR)/$(STAMPS)/tools/bin:$$PATH" cargo +nightly fuzz run --fuzz-dir rust/fuzz \
+			"$$target" -- -max_total_time=$(FUZZ_S); \
 	done
 
 # ------------------------------------------------------------------------------------ keep house
