@@ -17,11 +17,12 @@ __all__ = ["ChainSlot", "in_order"]
 
 
 class ChainSlot(NamedTuple):
-    """A slot of a route's chain."""
+    """A slot of a route's chain; ``position`` is where it is listed, in the route or globally."""
 
     slot: PluginSlot
     code: SlotCode
-    is_global: bool
+    position: int
+    is_global: bool = False
 
 
 def in_order(chain: Sequence[ChainSlot], phase: Phase) -> list[ChainSlot]:

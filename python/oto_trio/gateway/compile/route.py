@@ -125,7 +125,7 @@ class RouteCompiler:
         for position, slot in enumerate(slots):
             if slot is not None and slot.enabled:
                 code = self._slots.compile(slot)
-                self._global.append(ChainSlot(slot, code, is_global=True))
+                self._global.append(ChainSlot(slot, code, position, is_global=True))
                 where = f"{GLOBAL_PATH}[{position}]"
                 self.problems += tuple(_at(where, p) for p in code.problems)
 
@@ -150,7 +150,7 @@ class RouteCompiler:
                 code = self._slots.compile(slot)
                 if code.problems:
                     problems += [_at(f"$.plugins[{position}]", p) for p in code.problems]
-                chain.append(ChainSlot(slot, code, is_global=False))
+                chain.append(ChainSlot(slot, code, position))
         staged = self._hooks.stage(route.id)
         steps = self._steps(chain, staged, problems) if route.enabled and chain else []
         backend = _backend_of(route, backends, problems)
@@ -174,7 +174,7 @@ class RouteCompiler:
     ) -> list[msgspec.Raw]:
         """Return the steps of a chain in execution order, binding the Python hooks."""
         bound: dict[int, dict[Phase, int]] = {}
-        for position, (_, code, _) in enumerate(chain):
+        for position, (_, code, listed, is_global) in enumerate(chain):
             if code.plugin is None:
                 continue
             try:
@@ -182,7 +182,8 @@ class RouteCompiler:
                     code.plugin, code.config, code.config_key, code.phases
                 )
             except PluginError as error:
-                problems.extend(error.problems)
+                where = GLOBAL_PATH if is_global else "$.plugins"
+                problems += [_at(f"{where}[{listed}].config", p) for p in error.problems]
                 closed = msgspec.structs.replace(
                     code,
                     phases=(CLOSED.phase,),
