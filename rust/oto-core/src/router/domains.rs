@@ -86,7 +86,7 @@ impl<T> Domains<T> {
     /// Put a route under each of its declared paths.
     pub(crate) fn insert(&mut self, route: &Arc<RouteEntry<T>>) {
         for (place, declared) in (0u16..).zip(&route.frontend.paths) {
-            let candidate = Candidate::new(route, place, declared.whole_segments);
+            let candidate = Candidate::new(route, place, declared);
             let make = &mut || Arc::new(Node::new(declared.host.clone()));
             let grow = &mut |tree: &mut Arc<Node<T>>| {
                 Arc::make_mut(tree).insert(&declared.segments, &candidate);

@@ -74,6 +74,15 @@ impl Frontend {
         self.paths.iter().map(|path| &*path.text)
     }
 
+    /// Whether every request for its domain and path is wanted, on any listener that is not
+    /// exclusive.
+    pub(crate) fn is_unconditional(&self) -> bool {
+        !self.exact
+            && self.rank() == 0
+            && self.methods.is_empty()
+            && self.bound_listeners.is_empty()
+    }
+
     /// How many header, query and cookie matchers there are: more come first.
     pub(crate) fn rank(&self) -> u16 {
         let count = self.headers.len() + self.query.len() + self.cookies.len();

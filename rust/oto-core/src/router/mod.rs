@@ -210,17 +210,18 @@ fn matched<'a, T>(winner: &'a Candidate<T>, found: &Found<'a, T>, path: &str) ->
     Match {
         route: &winner.route,
         matched_len: found.matched_len,
-        params: bindings(winner, path),
+        params: if winner.has_params {
+            bindings(winner, path)
+        } else {
+            Vec::new()
+        },
         no_more_segments: found.no_more_segments,
     }
 }
 
 fn bindings<'a, T>(winner: &'a Candidate<T>, path: &str) -> Vec<(&'a str, Range<usize>)> {
     let paths = &winner.route.frontend.paths;
-    let Some(declared) = paths
-        .get(usize::from(winner.path))
-        .filter(|path| path.has_params)
-    else {
+    let Some(declared) = paths.get(usize::from(winner.path)) else {
         return Vec::new();
     };
     let mut segments = segments(path).enumerate();

@@ -5,10 +5,10 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use super::RequestFacts;
 use super::frontend::Frontend;
 use super::matcher::NamedTest;
 use super::trie::{Candidate, Found};
-use super::{RequestFacts, RouteEntry};
 
 /// The listener that stands for "no listener chosen": unbound routes and routes bound to either of
 /// these names are served there.
@@ -142,12 +142,28 @@ pub(crate) fn check<'c, T, F>(
 where
     F: RequestFacts + ?Sized,
 {
-    let RouteEntry {
-        frontend, value, ..
-    } = candidate.route.as_ref();
     if found.inside_segment && candidate.whole_segments {
         return Err(Loss::InsideSegment);
     }
+    let route = candidate.route.as_ref();
+    if !candidate.is_unconditional || facts.listener_is_exclusive() {
+        check_conditions(&route.frontend, found, facts)?;
+    }
+    if accept(&route.value) {
+        Ok(())
+    } else {
+        Err(Loss::Refused)
+    }
+}
+
+fn check_conditions<'c, T, F>(
+    frontend: &'c Frontend,
+    found: &Found<'_, T>,
+    facts: &F,
+) -> Result<(), Loss<'c>>
+where
+    F: RequestFacts + ?Sized,
+{
     if !is_served_on(frontend, facts) {
         return Err(Loss::Listener);
     }
@@ -157,17 +173,9 @@ where
     if frontend.exact && !found.no_more_segments {
         return Err(Loss::Exact);
     }
-    if frontend.rank() > 0 {
-        check_values(frontend, facts)?;
-    }
-    if accept(value) {
-        Ok(())
-    } else {
-        Err(Loss::Refused)
-    }
+    check_values(frontend, facts)
 }
 
-#[inline]
 fn is_served_on<F: RequestFacts + ?Sized>(frontend: &Frontend, facts: &F) -> bool {
     if frontend.bound_listeners.is_empty() {
         return !facts.listener_is_exclusive();

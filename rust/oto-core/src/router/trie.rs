@@ -22,7 +22,7 @@ use super::RouteEntry;
 use super::glob::{GlobIndex, Lengths, by_specificity};
 use super::hamt::{Hamt, Keyed, hash_of};
 use super::java_regex::JavaRegex;
-use super::path::Segment;
+use super::path::{DeclaredPath, Segment};
 
 /// A node: what is declared at one place, and what is declared below it.
 pub(crate) struct Node<T> {
@@ -48,6 +48,11 @@ pub(crate) struct Candidate<T> {
     pub(crate) path: u16,
     /// That path does not match inside a segment.
     pub(crate) whole_segments: bool,
+    /// That path binds names.
+    pub(crate) has_params: bool,
+    /// The route asks for nothing but domain and path. Kept here, so that such a route (most are)
+    /// is chosen without touching its memory.
+    pub(crate) is_unconditional: bool,
     rank: u16,
     seq: u64,
 }
@@ -77,10 +82,12 @@ pub(crate) struct Found<'a, T> {
 }
 
 impl<T> Candidate<T> {
-    pub(crate) fn new(route: &Arc<RouteEntry<T>>, path: u16, whole_segments: bool) -> Self {
+    pub(crate) fn new(route: &Arc<RouteEntry<T>>, path: u16, declared: &DeclaredPath) -> Self {
         Self {
             path,
-            whole_segments,
+            whole_segments: declared.whole_segments,
+            has_params: declared.has_params,
+            is_unconditional: route.frontend.is_unconditional(),
             rank: route.frontend.rank(),
             seq: route.seq,
             route: Arc::clone(route),
