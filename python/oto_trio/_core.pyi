@@ -13,6 +13,7 @@ __all__ = [
     "Engine",
     "Exchange",
     "ExchangeGone",
+    "HeadRefused",
     "Headers",
     "Request",
     "ResponseHead",
@@ -27,6 +28,19 @@ _Event: TypeAlias = (
     | tuple[Literal[3], tuple[int, bytes | None]]
     | tuple[Literal[4], str]
 )
+
+_Decision: TypeAlias = (
+    tuple[Literal["python"], int, bool]
+    | tuple[
+        Literal["forward"], tuple[str, int, bool] | None, bytes, bytes, list[tuple[bytes, bytes]]
+    ]
+    | tuple[Literal["reply"], int, list[tuple[bytes, bytes]], bytes]
+    | tuple[Literal["stream"], int, list[tuple[bytes, bytes]]]
+    | tuple[Literal["finished"]]
+)
+
+class HeadRefused(ValueError):
+    """A request head that is answered with an error: `args` are status and message."""
 
 class ExchangeGone(RuntimeError):
     """The exchange was given back to the engine, or its client left."""
@@ -75,6 +89,26 @@ class Snapshot:
 
         Raises:
             ValueError: the engine would refuse the request head itself.
+        """
+
+    def begin(
+        self,
+        method: bytes,
+        target: bytes,
+        headers: Sequence[tuple[bytes, bytes]],
+        *,
+        version: str = "2.0",
+        remote_address: str = "127.0.0.1",
+        secured: bool = False,
+        listener: str = "standard-listener",
+        now: float = 0.0,
+        random: int = 0,
+    ) -> Exchange:
+        """Route a request whose bytes were decoded elsewhere; `Exchange.advance` runs its plan.
+
+        Raises:
+            HeadRefused: the head breaks a rule that holds for every protocol.
+            ValueError: version or address make no sense.
         """
 
     def __len__(self) -> int: ...
@@ -258,6 +292,31 @@ class Exchange:
     @property
     def attrs(self) -> dict[str, Any]:
         """A dictionary that lives with the exchange, shared by its plugins."""
+
+    def advance(self) -> _Decision:
+        """Run native steps until something outside must happen; only for `Snapshot.begin`.
+
+        Returns:
+            ("python", slot, inline): run this hook, then advance;
+            ("forward", (hostname, port, tls) or None when no target can be used, path and query,
+            Host, fields): call the backend, then `receive`;
+            ("reply", status, fields, body): send this; ("stream", status, fields): send this head
+            and the backend's body; ("finished",).
+        """
+
+    def reject(self) -> None:
+        """A match_route hook said no: `advance` goes on with another route."""
+
+    def respond(
+        self, status: int, headers: Sequence[tuple[str, str]], body: bytes
+    ) -> _Decision:
+        """A hook answered; from call_backend the response steps run first."""
+
+    def refuse(self, status: int, message: str, cause: str | None = None) -> _Decision:
+        """A hook refused: an error in Otoroshi's format."""
+
+    def receive(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> _Decision:
+        """The backend answered with this head: run the response steps."""
 
     def bind_reader(self, reader: Callable[[Exchange, int], Awaitable[bytes]]) -> None:
         """Set what `request.read` calls."""

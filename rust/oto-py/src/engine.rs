@@ -5,14 +5,13 @@ use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::Mutex;
 
 use oto_core::metrics::LATENCY_BOUNDS_S;
-use oto_core::plan::Reply;
 use oto_engine::{Event, Settings};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, reply};
 use crate::lock;
 use crate::snapshot::Snapshot;
 
@@ -35,8 +34,9 @@ impl Engine {
     #[new]
     #[pyo3(signature = (settings = None, seed = 1))]
     fn new(settings: Option<PyBackedBytes>, seed: u64) -> PyResult<Self> {
-        let settings: Settings = oto_engine::Settings::from_json(settings.as_deref().unwrap_or(b"{}"))
-            .map_err(PyValueError::new_err)?;
+        let settings: Settings =
+            oto_engine::Settings::from_json(settings.as_deref().unwrap_or(b"{}"))
+                .map_err(PyValueError::new_err)?;
         let engine = oto_engine::Engine::new(settings, seed).map_err(PyOSError::new_err)?;
         Ok(Self {
             inner: Mutex::new(engine),
@@ -80,13 +80,23 @@ impl Engine {
         lock(&self.inner).is_pending()
     }
 
-    fn resume<'py>(&self, py: Python<'py>, exchange: &Exchange, now: f64) -> PyResult<Bound<'py, PyList>> {
+    fn resume<'py>(
+        &self,
+        py: Python<'py>,
+        exchange: &Exchange,
+        now: f64,
+    ) -> PyResult<Bound<'py, PyList>> {
         let flow = exchange.take()?;
         let events = lock(&self.inner).resume(flow, now);
         told(py, events)
     }
 
-    fn reject<'py>(&self, py: Python<'py>, exchange: &Exchange, now: f64) -> PyResult<Bound<'py, PyList>> {
+    fn reject<'py>(
+        &self,
+        py: Python<'py>,
+        exchange: &Exchange,
+        now: f64,
+    ) -> PyResult<Bound<'py, PyList>> {
         let flow = exchange.take()?;
         let events = lock(&self.inner).reject(flow, now);
         told(py, events)
@@ -101,20 +111,7 @@ impl Engine {
         body: PyBackedBytes,
         now: f64,
     ) -> PyResult<Bound<'py, PyList>> {
-        if !(200..=599).contains(&status) {
-            return Err(PyValueError::new_err(format!(
-                "status {status} cannot be sent as a final answer; use 200 to 599"
-            )));
-        }
-        let mut fields = Vec::with_capacity(headers.len());
-        for (name, value) in &headers {
-            fields.push(field(name, value)?);
-        }
-        let reply = Reply {
-            status,
-            headers: fields,
-            body: body.to_vec(),
-        };
+        let reply = reply(status, &headers, &body)?;
         let flow = exchange.take()?;
         let events = lock(&self.inner).respond(flow, reply, now);
         told(py, events)
@@ -139,7 +136,13 @@ impl Engine {
         told(py, events)
     }
 
-    fn read_body<'py>(&self, py: Python<'py>, exchange: &Exchange, limit: usize, now: f64) -> PyResult<Bound<'py, PyTuple>> {
+    fn read_body<'py>(
+        &self,
+        py: Python<'py>,
+        exchange: &Exchange,
+        limit: usize,
+        now: f64,
+    ) -> PyResult<Bound<'py, PyTuple>> {
         let (is_held, events) = lock(&self.inner).read_body(exchange.id(), limit, now);
         let events = told(py, events)?;
         (is_held, events).into_pyobject(py)
@@ -228,7 +231,9 @@ fn told<'py>(py: Python<'py>, events: Vec<Event>) -> PyResult<Bound<'py, PyList>
     let list = PyList::empty(py);
     for event in events {
         let tuple = match event {
-            Event::Run(flow, step) => (RUN, Py::new(py, Exchange::new(flow, step))?).into_pyobject(py)?,
+            Event::Run(flow, step) => {
+                (RUN, Py::new(py, Exchange::new(flow, step))?).into_pyobject(py)?
+            }
             Event::Gone(id) => (GONE, id).into_pyobject(py)?,
             Event::Resolve(host) => (RESOLVE, host).into_pyobject(py)?,
             Event::Body(id, body) => {
@@ -240,20 +245,4 @@ fn told<'py>(py: Python<'py>, events: Vec<Event>) -> PyResult<Bound<'py, PyList>
         list.append(tuple)?;
     }
     Ok(list)
-}
-
-fn field(name: &str, value: &str) -> PyResult<(Vec<u8>, Vec<u8>)> {
-    use oto_core::http1::headers::{is_name, is_value};
-    let bytes: Option<Vec<u8>> = value
-        .chars()
-        .map(|char| u8::try_from(u32::from(char)).ok())
-        .collect();
-    match bytes {
-        Some(bytes) if is_name(name.as_bytes()) && is_value(&bytes) => {
-            Ok((name.as_bytes().to_vec(), bytes))
-        }
-        _ => Err(PyValueError::new_err(format!(
-            "{name:?} is not a header name, or its value has a control character or one outside Latin-1"
-        ))),
-    }
 }

@@ -4,11 +4,12 @@ use std::sync::{Mutex, MutexGuard};
 
 use oto_core::http1::headers::{is_name, is_value};
 use oto_core::http1::{Known, headers};
-use oto_core::plan::{Flow, Phase, PythonStep};
+use oto_core::plan::{Flow, Next, Phase, PythonStep, Reply};
 use pyo3::create_exception;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
 use crate::lock;
 
@@ -17,6 +18,13 @@ create_exception!(
     ExchangeGone,
     PyRuntimeError,
     "The exchange was given back to the engine, or its client left."
+);
+
+create_exception!(
+    oto_trio._core,
+    HeadRefused,
+    PyValueError,
+    "A request head that is answered with an error: (status, message)."
 );
 
 /// One request and its response, while Python holds them.
@@ -32,6 +40,9 @@ pub(crate) struct Exchange {
     reader: Mutex<Option<Py<PyAny>>>,
 }
 
+/// The slot of an exchange that waits for no hook.
+const UNSCHEDULED: i64 = -2;
+
 impl Exchange {
     pub(crate) fn new(flow: Box<Flow>, step: PythonStep) -> Self {
         Self {
@@ -41,6 +52,17 @@ impl Exchange {
             flow: Mutex::new(Some(flow)),
             reader: Mutex::new(None),
         }
+    }
+
+    /// A flow that no engine drives: whoever holds it advances it.
+    pub(crate) fn unscheduled(flow: Box<Flow>) -> Self {
+        Self::new(
+            flow,
+            PythonStep {
+                slot: UNSCHEDULED,
+                inline: false,
+            },
+        )
     }
 
     /// Take the flow back for the engine.
@@ -195,6 +217,68 @@ impl Exchange {
         })
     }
 
+    /// Run native steps until something outside must happen.
+    fn advance<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        self.hold()?.with(|flow| {
+            let next = flow.advance();
+            decision(py, flow, next)
+        })?
+    }
+
+    /// A match_route hook said no.
+    fn reject(&self) -> PyResult<()> {
+        self.hold()?.with(Flow::reject_route)
+    }
+
+    /// A hook answered.
+    fn respond<'py>(
+        &self,
+        py: Python<'py>,
+        status: u16,
+        headers: Vec<(PyBackedStr, PyBackedStr)>,
+        body: PyBackedBytes,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let reply = reply(status, &headers, &body)?;
+        self.hold()?.with(|flow| {
+            let next = flow.respond(reply);
+            decision(py, flow, next)
+        })?
+    }
+
+    /// A hook refused.
+    #[pyo3(signature = (status, message, cause = None))]
+    fn refuse<'py>(
+        &self,
+        py: Python<'py>,
+        status: u16,
+        message: &str,
+        cause: Option<&str>,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        self.hold()?.with(|flow| {
+            flow.refuse(status, message, cause.unwrap_or(""));
+            decision(py, flow, Next::Reply)
+        })?
+    }
+
+    /// The backend answered with this head: run the response steps.
+    fn receive<'py>(
+        &self,
+        py: Python<'py>,
+        status: u16,
+        headers: Vec<(PyBackedBytes, PyBackedBytes)>,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        self.hold()?.with(|flow| {
+            flow.response.clear();
+            flow.response.status = status;
+            for (name, value) in &headers {
+                flow.response.headers.add(name, value);
+            }
+            flow.begin_response();
+            let next = flow.advance();
+            decision(py, flow, next)
+        })?
+    }
+
     fn bind_reader(&self, reader: Py<PyAny>) {
         *lock(&self.reader) = Some(reader);
     }
@@ -202,6 +286,84 @@ impl Exchange {
     fn __repr__(&self) -> String {
         format!("<Exchange id={} slot={}>", self.id, self.slot)
     }
+}
+
+/// What a listener that decodes bytes in Python must do next, as a tuple that opens with its name.
+fn decision<'py>(py: Python<'py>, flow: &mut Flow, next: Next) -> PyResult<Bound<'py, PyTuple>> {
+    let fields = |headers: &headers::Headers| -> Vec<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
+        headers
+            .iter()
+            .map(|(name, value, _)| (PyBytes::new(py, name), PyBytes::new(py, value)))
+            .collect()
+    };
+    match next {
+        Next::Python(step) => ("python", step.slot, step.inline).into_pyobject(py),
+        Next::Forward => {
+            let mut path = Vec::new();
+            flow.upstream_target(&mut path);
+            let target = flow
+                .target()
+                .map(|target| (target.hostname.to_string(), target.port, target.tls));
+            let (path, host) = (
+                PyBytes::new(py, &path),
+                PyBytes::new(py, flow.upstream_host()),
+            );
+            ("forward", target, path, host, fields(&flow.request.headers)).into_pyobject(py)
+        }
+        Next::Reply => {
+            let body = flow.take_body().unwrap_or_default();
+            let head = &flow.response;
+            (
+                "reply",
+                head.status,
+                fields(&head.headers),
+                PyBytes::new(py, &body),
+            )
+                .into_pyobject(py)
+        }
+        Next::Stream => (
+            "stream",
+            flow.response.status,
+            fields(&flow.response.headers),
+        )
+            .into_pyobject(py),
+        Next::Finished => ("finished",).into_pyobject(py),
+    }
+}
+
+/// A reply made in Python, checked.
+pub(crate) fn reply(
+    status: u16,
+    headers: &[(PyBackedStr, PyBackedStr)],
+    body: &[u8],
+) -> PyResult<Reply> {
+    if !(200..=599).contains(&status) {
+        return Err(PyValueError::new_err(format!(
+            "status {status} cannot be sent as a final answer; use 200 to 599"
+        )));
+    }
+    let mut fields = Vec::with_capacity(headers.len());
+    for (name, value) in headers {
+        let bytes = latin1(value).filter(|bytes| is_value(bytes));
+        let Some(value) = bytes.filter(|_| is_name(name.as_bytes())) else {
+            return Err(PyValueError::new_err(format!(
+                "{:?} is not a header name, or its value has a control character or one outside Latin-1",
+                &**name
+            )));
+        };
+        fields.push((name.as_bytes().to_vec(), value));
+    }
+    Ok(Reply {
+        status,
+        headers: fields,
+        body: body.to_vec(),
+    })
+}
+
+fn latin1(text: &str) -> Option<Vec<u8>> {
+    text.chars()
+        .map(|char| u8::try_from(u32::from(char)).ok())
+        .collect()
 }
 
 /// The canonical request of an exchange.
@@ -284,7 +446,10 @@ pub(crate) struct ResponseHead {
 impl ResponseHead {
     #[getter]
     fn get_status(&self) -> PyResult<u16> {
-        self.exchange.get().hold()?.with(|flow| flow.response.status)
+        self.exchange
+            .get()
+            .hold()?
+            .with(|flow| flow.response.status)
     }
 
     #[setter]
@@ -335,7 +500,9 @@ impl Headers {
 
     fn checked(name: &str, value: &str) -> PyResult<Vec<u8>> {
         if !is_name(name.as_bytes()) {
-            return Err(PyValueError::new_err(format!("{name:?} is not a header name")));
+            return Err(PyValueError::new_err(format!(
+                "{name:?} is not a header name"
+            )));
         }
         if matches!(
             Known::of(name.as_bytes()),
@@ -345,11 +512,7 @@ impl Headers {
                 "{name} cannot be set: the gateway frames messages itself"
             )));
         }
-        let bytes: Option<Vec<u8>> = value
-            .chars()
-            .map(|char| u8::try_from(u32::from(char)).ok())
-            .collect();
-        bytes
+        latin1(value)
             .filter(|bytes| is_value(bytes))
             .ok_or_else(|| {
                 PyValueError::new_err(format!(
@@ -416,6 +579,12 @@ impl Headers {
 fn text<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyString> {
     match std::str::from_utf8(bytes) {
         Ok(ascii) if bytes.is_ascii() => PyString::new(py, ascii),
-        _ => PyString::new(py, &bytes.iter().map(|byte| char::from(*byte)).collect::<String>()),
+        _ => PyString::new(
+            py,
+            &bytes
+                .iter()
+                .map(|byte| char::from(*byte))
+                .collect::<String>(),
+        ),
     }
 }

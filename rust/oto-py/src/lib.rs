@@ -19,10 +19,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<exchange::Request>()?;
     module.add_class::<exchange::ResponseHead>()?;
     module.add_class::<exchange::Headers>()?;
-    module.add(
-        "ExchangeGone",
-        module.py().get_type::<exchange::ExchangeGone>(),
-    )?;
+    let py = module.py();
+    module.add("ExchangeGone", py.get_type::<exchange::ExchangeGone>())?;
+    module.add("HeadRefused", py.get_type::<exchange::HeadRefused>())?;
     Ok(())
 }
 

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use oto_core::plan;
+use oto_core::http1::{HeadLimits, Request, ResponseHead, Version};
+use oto_core::plan::{self, Downstream, Flow};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
+
+use crate::exchange::{Exchange, HeadRefused};
 
 /// Everything an engine decides by.
 #[pyclass(frozen, module = "oto_trio._core")]
@@ -67,6 +70,54 @@ impl Snapshot {
             .map_err(|error| PyValueError::new_err(error.message()))?;
         py.import("json")?
             .call_method1("loads", (answer.to_string(),))
+    }
+
+    #[pyo3(signature = (method, target, headers, *, version = "2.0", remote_address = "127.0.0.1", secured = false, listener = "standard-listener", now = 0.0, random = 0))]
+    #[allow(clippy::too_many_arguments)]
+    fn begin(
+        &self,
+        method: &[u8],
+        target: &[u8],
+        headers: Vec<(PyBackedBytes, PyBackedBytes)>,
+        version: &str,
+        remote_address: &str,
+        secured: bool,
+        listener: &str,
+        now: f64,
+        random: u64,
+    ) -> PyResult<Exchange> {
+        let version = match version {
+            "1.0" => Version::Http10,
+            "1.1" => Version::Http11,
+            "2.0" => Version::Http2,
+            "3.0" => Version::Http3,
+            other => {
+                return Err(PyValueError::new_err(format!(
+                    "version {other:?} is none of 1.0, 1.1, 2.0, 3.0"
+                )));
+            }
+        };
+        let ip = remote_address
+            .parse()
+            .map_err(|_| PyValueError::new_err(format!("{remote_address:?} is no IP address")))?;
+        let fields = headers.iter().map(|(name, value)| (&**name, &**value));
+        let request = Request::from_parts(method, target, fields, version, &HeadLimits::default())
+            .map_err(|error| HeadRefused::new_err((error.status(), error.message())))?;
+        let downstream = Downstream {
+            ip,
+            secured,
+            listener: Arc::from(listener),
+        };
+        let flow = Flow::begin(
+            0,
+            request,
+            ResponseHead::default(),
+            downstream,
+            Arc::clone(&self.inner),
+            now,
+            random,
+        );
+        Ok(Exchange::unscheduled(Box::new(flow)))
     }
 
     #[getter]
