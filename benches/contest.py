@@ -55,6 +55,7 @@ class Outcome:
                 "rounds": rounds,
                 "duration_s": conditions.duration_s,
                 "domains": conditions.domains,
+                "niceness": conditions.niceness,
                 "cpu": cpu_model(),
                 "cores": os.cpu_count(),
                 "kernel": platform.release(),

@@ -98,6 +98,11 @@ class Launched:
             except OSError as error:
                 message = f"cannot start {argv[0]}: {error.strerror}"
                 raise BenchError(message) from error
+        # A new session is a scheduling group of its own, in which niceness counts among its
+        # members only; the group has to have it as well. Source: sched(7), autogroup.
+        with contextlib.suppress(OSError):
+            group = procfs.PROC / str(self.process.pid) / "autogroup"
+            group.write_text(str(os.getpriority(os.PRIO_PROCESS, 0)))
 
     @property
     def pid(self) -> int:

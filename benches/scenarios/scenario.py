@@ -19,10 +19,12 @@ class Conditions:
     Attributes:
         duration_s: Length of a closed-loop or constant-rate run in whole seconds.
         domains: Over how many domains the many-route scenarios spread their routes.
+        niceness: Niceness of everything that is started.
     """
 
     duration_s: int
     domains: int
+    niceness: int = 0
 
 
 class Scenario(ABC):

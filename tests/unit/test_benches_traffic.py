@@ -109,6 +109,17 @@ def test_what_is_launched_is_pinned_and_ends_with_its_children(tmp_path: Path) -
         wait_for(lambda: launch.still_there(members) == [])
 
 
+def test_niceness_holds_for_the_scheduling_group_of_what_is_launched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getpriority", lambda which, who: 7)
+    with Launched(["sleep", "50"], core=CORE, log=tmp_path / "log") as launched:
+        group = procfs.PROC / str(launched.pid) / "autogroup"
+        if not group.exists():
+            pytest.skip("this kernel has no autogroups")
+        assert group.read_text().split()[-1] == "7"
+
+
 def test_this_process_is_not_pinned_by_what_it_launches(tmp_path: Path) -> None:
     before = os.sched_getaffinity(0)
     assert run_to_end(["echo", "hello"], core=CORE, log=tmp_path / "log", timeout_s=5) == "hello\n"
