@@ -37,7 +37,9 @@ class Headers(Protocol):
         """Replace every value of a field by one.
 
         Raises:
-            ValueError: The name is no RFC 9110 token, or the value holds CR, LF or NUL.
+            ValueError: The name is no RFC 9110 token, the value holds a control character or one
+                outside latin-1, or the field frames the message (``Content-Length``,
+                ``Transfer-Encoding``, ``Connection``), which is the engine's business.
         """
         ...
 
@@ -49,8 +51,8 @@ class Headers(Protocol):
         """
         ...
 
-    def remove(self, name: str, /) -> None:
-        """Remove every value of a field; an absent one is no error."""
+    def remove(self, name: str, /) -> bool:
+        """Remove every value of a field and tell whether there was one."""
         ...
 
     def items(self) -> list[tuple[str, str]]:
@@ -92,7 +94,7 @@ class Request(Protocol):
 
     @property
     def version(self) -> str:
-        """``"1.0"``, ``"1.1"``, ``"2"`` or ``"3"``."""
+        """``"1.0"``, ``"1.1"``, ``"2.0"`` or ``"3.0"``."""
         ...
 
     @property

@@ -26,6 +26,7 @@ from oto_trio.plugin_api import (
     Refusal,
     Response,
 )
+from oto_trio.plugin_api.fields import ENGINE_FIELDS
 
 __all__ = ["FakeExchange", "FakeHeaders", "FakeRequest", "FakeResponseHead", "call_hook", "play"]
 
@@ -47,8 +48,8 @@ class FakeHeaders:
     def __init__(self, fields: HeaderSource = ()) -> None:
         self._fields: list[tuple[str, str]] = []
         pairs = fields.items() if isinstance(fields, dict) else fields
-        for name, value in pairs:
-            self.add(name, value)
+        # What came over the wire may hold any field; only a plugin may not write them all.
+        self._fields.extend(pairs)
 
     def get(self, name: str, /) -> str | None:
         """Return the first value of a field, or ``None``."""
@@ -62,7 +63,8 @@ class FakeHeaders:
         """Replace every value of a field by one, where the first one was.
 
         Raises:
-            ValueError: The name is no token, or the value holds control characters.
+            ValueError: The name is no token, the value holds control characters, or the field
+                frames the message.
         """
         _check(name, value)
         places = [i for i, (known, _) in enumerate(self._fields) if known.lower() == name.lower()]
@@ -82,9 +84,12 @@ class FakeHeaders:
         _check(name, value)
         self._fields.append((name, value))
 
-    def remove(self, name: str, /) -> None:
-        """Remove every value of a field."""
-        self._fields = [field for field in self._fields if field[0].lower() != name.lower()]
+    def remove(self, name: str, /) -> bool:
+        """Remove every value of a field and tell whether there was one."""
+        kept = [field for field in self._fields if field[0].lower() != name.lower()]
+        was_there = len(kept) < len(self._fields)
+        self._fields = kept
+        return was_there
 
     def items(self) -> list[tuple[str, str]]:
         """Return the fields in order, as a copy."""
@@ -195,10 +200,9 @@ class FakeExchange:
         parts = urlsplit(url)
         assert parts.hostname, "a URL names its host: http://api.localhost/path"
         path, host = parts.path or "/", parts.netloc
-        request = FakeRequest(method, path, parts.query, host, [("Host", host)], body)
         pairs = headers.items() if isinstance(headers, dict) else headers
-        for name, value in pairs:
-            request.headers.add(name, value)
+        fields = [("Host", host), *pairs]
+        request = FakeRequest(method, path, parts.query, host, fields, body)
         exchange = cls(request)
         exchange.secured = parts.scheme == "https"
         return exchange
@@ -264,8 +268,10 @@ def _check(name: str, value: str) -> None:
     """Refuse what the engine refuses.
 
     Raises:
-        ValueError: The name is no token, or the value holds control characters.
+        ValueError: As ``FakeHeaders.set`` says.
     """
+    if name.lower() in ENGINE_FIELDS:
+        raise ValueError(f"the header {name} cannot be set: the gateway frames messages itself")
     if not _TOKEN.fullmatch(name):
         raise ValueError(f"{name!r} is no header name")
     if not _VALUE.fullmatch(value):
