@@ -17,6 +17,7 @@ __all__ = [
     "Headers",
     "Request",
     "ResponseHead",
+    "Router",
     "Snapshot",
     "__version__",
 ]
@@ -402,3 +403,85 @@ class Headers:
 
     def __contains__(self, name: str, /) -> bool: ...
 
+@final
+class Router:
+    """Routes by the requests they want, as `docs/routing.md` says; a copy shares all with its origin."""
+
+    def __new__(cls) -> Self:
+        """A router without routes."""
+
+    def insert(
+        self,
+        id: str,
+        frontend: bytes,
+        *,
+        enabled: bool = True,
+        bound_listeners: Sequence[str] = (),
+    ) -> None:
+        """Put a route in, in the place of an earlier one of the same id.
+
+        Args:
+            id: id of the route.
+            frontend: Otoroshi's JSON object `frontend`.
+            enabled: false keeps the route out of every choice.
+            bound_listeners: names of the listeners that serve the route; none means all that are
+                not exclusive.
+
+        Raises:
+            ValueError: names the field, the text and the fix; nothing is changed.
+
+        Cost: proportional to the declared paths, not to the routes there are.
+        """
+
+    def remove(self, id: str) -> bool:
+        """Take a route out; whether there was one."""
+
+    def find(
+        self,
+        method: str,
+        host: str,
+        path: str,
+        query: str = "",
+        headers: Sequence[tuple[str, str]] = (),
+        listener: str = "standard-listener",
+        *,
+        exclusive: bool = False,
+    ) -> tuple[str, int, list[tuple[str, str]], bool] | None:
+        """Find the route that takes a request.
+
+        Args:
+            method: as sent.
+            host: lower-case, without port.
+            path: canonical, without query.
+            query: raw, without `?`.
+            headers: names in any case, values as Latin-1 text.
+            listener: name of the listener.
+            exclusive: whether the listener serves only routes bound to it.
+
+        Returns:
+            Id of the route, how many bytes of the path its declaration matched, the names it binds,
+            and whether it matched every segment; None when no route takes the request.
+        """
+
+    def explain(
+        self,
+        method: str,
+        host: str,
+        path: str,
+        query: str = "",
+        headers: Sequence[tuple[str, str]] = (),
+        listener: str = "standard-listener",
+        *,
+        exclusive: bool = False,
+    ) -> dict[str, Any]:
+        """Say which route takes a request and why each other one that could does not.
+
+        Args are those of `find`. The answer has `winner`, and `candidates` in the order they were
+        asked, each with `id`, `declared` and `loss` (None for the winner, else `code` and `detail`).
+        """
+
+    def snapshot(self) -> Router:
+        """A copy that later changes do not reach, and the other way round. Cost: constant."""
+
+    def __len__(self) -> int: ...
+    def __contains__(self, id: str, /) -> bool: ...

@@ -5,6 +5,7 @@
 
 mod engine;
 mod exchange;
+mod router;
 mod snapshot;
 
 use pyo3::prelude::*;
@@ -15,6 +16,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<engine::Engine>()?;
     module.add_class::<snapshot::Snapshot>()?;
+    module.add_class::<router::Router>()?;
     module.add_class::<exchange::Exchange>()?;
     module.add_class::<exchange::Request>()?;
     module.add_class::<exchange::ResponseHead>()?;
