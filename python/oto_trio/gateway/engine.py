@@ -18,7 +18,7 @@ kind       value                                 the gateway must
 =========  ====================================  =====================================
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol, TypeAlias
 
 from oto_trio.plugin_api.exchange import Exchange
@@ -30,6 +30,7 @@ __all__ = [
     "PANIC",
     "RESOLVE",
     "RUN",
+    "BodyReader",
     "Clock",
     "Engine",
     "Event",
@@ -51,12 +52,20 @@ Clock: TypeAlias = Callable[[], float]
 """Reads the Trio clock, in seconds; only differences mean something."""
 
 
+BodyReader: TypeAlias = Callable[[Exchange, int], Awaitable[bytes]]
+"""Reads the whole body of an exchange, of a number of bytes at most."""
+
+
 class SuspendedExchange(Exchange, Protocol):
     """An exchange that waits for Python."""
 
     @property
     def slot(self) -> int:
         """The slot of the hook to run, or `MONITORING_SLOT`."""
+        ...
+
+    def bind_reader(self, reader: "BodyReader", /) -> None:
+        """Let `request.read` work, by calling `reader` with the exchange and the limit."""
         ...
 
 
@@ -93,6 +102,10 @@ class Engine(Protocol):
         """Go on from the step after the one that ran."""
         ...
 
+    def reject(self, exchange: Exchange, now: float, /) -> list[Event]:
+        """The `match_route` hook said no: try the next route."""
+        ...
+
     def respond(
         self,
         exchange: Exchange,
@@ -111,8 +124,8 @@ class Engine(Protocol):
         """Answer with an error in Otoroshi's format."""
         ...
 
-    def read_body(self, exchange: Exchange, limit: int, now: float, /) -> list[Event]:
-        """Ask for the whole request body; a `BODY` event brings it."""
+    def read_body(self, exchange: Exchange, limit: int, now: float, /) -> tuple[bool, list[Event]]:
+        """Ask for the whole request body; a `BODY` event brings it. False when it is too late."""
         ...
 
     def resolved(self, hostname: str, addresses: list[str], now: float, /) -> list[Event]:
@@ -127,7 +140,7 @@ class Engine(Protocol):
         """Return the counters since the start."""
         ...
 
-    def drain(self, now: float, /) -> list[Event]:
+    def drain(self, now: float, /) -> None:
         """Stop accepting and close each connection after what it has in flight."""
         ...
 

@@ -11,6 +11,10 @@ Theory of operation
     a task in the worker's exchange nursery, under a cancel scope that a `GONE` event cancels.
     Consecutive async steps of one exchange share one task.
 
+    While a hook runs, Python *holds* the exchange. It is given back exactly once, by `resume`,
+    `reject`, `respond` or `refuse`, also when its downstream left meanwhile: the engine then still
+    owes its `done` hooks, and raises them as further events.
+
     An exchange whose hook fails is refused with 500: a step that failed never lets a request
     through. `done` hooks run whatever happened; an async one is shielded from cancellation and has
     `DONE_TIMEOUT_S`.
@@ -58,8 +62,10 @@ LOG_INTERVAL_S: Final = 1.0
 InlineCall: TypeAlias = Callable[[Exchange], Answer]
 AsyncCall: TypeAlias = Callable[[Exchange], Awaitable[Answer]]
 
-# Otoroshi's words for a hook that raised, by phase; `done` never answers a downstream.
+# Otoroshi's words for a hook that raised, by phase; `done` never answers a downstream. A matcher that
+# fails refuses too: passing the request on would let it reach a broader route, without its checks.
 _FAULTS: Final = {
+    "match_route": "an error happened during route-matching plugins phase",
     "pre_route": "an error happened during pre-routing plugins phase",
     "access": "an error happened during access plugins phase",
     "transform_request": "an error happened during request-transformation plugins phase",
@@ -156,7 +162,7 @@ class Pipeline:
         Cost: one call of the hook and one of the engine for each inline step.
         """
         engine = self._engine
-        inline = self._hooks.inline
+        inline, phases = self._hooks.inline, self._hooks.phases
         for kind, value in events:
             if kind == RUN:
                 exchange = cast("SuspendedExchange", value)
@@ -172,7 +178,7 @@ class Pipeline:
                     answer = call(exchange)
                     more = (
                         engine.resume(exchange, now)
-                        if answer is None
+                        if answer is None and phases[slot] != "match_route"
                         else self._give(exchange, slot, answer, now)
                     )
                 except BaseException as error:  # noqa: BLE001 (re-raised unless it is a fault)
@@ -209,15 +215,22 @@ class Pipeline:
 
         Raises:
             BodyTooLarge: The body is longer than `limit`.
+            RuntimeError: The exchange is over, as it is in `done`.
 
         Cancellation: safe; the engine forgets the exchange when its downstream is gone.
         """
         identity = exchange.id
-        assert identity not in self._bodies, "two readers of one request body"
+        if identity in self._bodies:
+            raise RuntimeError("another task of this hook reads the request body already")
         body = self._bodies[identity] = _Body()
         try:
             now = self._clock()
-            self.settle(self._engine.read_body(exchange, limit, now), now)
+            is_held, events = self._engine.read_body(exchange, limit, now)
+            self.settle(events, now)
+            if not is_held:
+                # The downstream may just have left, and then this hook is cancelled here.
+                await trio.lowlevel.checkpoint()
+                raise RuntimeError("the exchange is over; its request body cannot be read")
             await body.arrived.wait()
         finally:
             del self._bodies[identity]
@@ -272,63 +285,81 @@ class Pipeline:
     ) -> None:
         """Run the async steps of one exchange until one is inline, or the exchange leaves."""
         identity = exchange.id
-        hooks = self._hooks
+        held: SuspendedExchange | None = exchange
         events: list[Event] = []
         now = 0.0
         try:
             with scope:
-                while True:
-                    call = hooks.suspending[slot]
-                    assert call is not None, "a slot holds an inline or an async hook"
-                    try:
-                        answer = await call(exchange)
-                        now = self._clock()
-                        if answer is None:
-                            events = self._engine.resume(exchange, now)
-                        else:
-                            events = self._give(exchange, slot, answer, now)
-                    except BaseException as error:  # noqa: BLE001 (re-raised unless it is a fault)
-                        now = self._clock()
-                        events = self._fail(exchange, slot, error, now)
-                    following = self._next_async_slot(identity, events)
-                    if following is None:
-                        break
-                    slot = following
+                while held is not None:
+                    exchange = held
+                    answer = await self._call(exchange, slot)
+                    now, held = self._clock(), None
+                    if isinstance(answer, _Failed):
+                        events = self._fail(exchange, slot, answer.error, now)
+                    else:
+                        events = self._give_safely(exchange, slot, answer, now)
+                    held = self._next_async(identity, events)
+                    if held is not None:
+                        slot, events = held.slot, []
         finally:
             # A later step of this exchange may have a scope of its own by now.
             if self._scopes.get(identity) is scope:
                 del self._scopes[identity]
-        self.settle(events, now)
+            if held is not None:
+                # Cancelled: nobody waits for an answer, but the done hooks are still owed.
+                now = self._clock()
+                events = self._engine.resume(held, now)
+            self.settle(events, now)
 
-    def _next_async_slot(self, identity: int, events: list[Event]) -> int | None:
-        """Return the slot to go on with when all that came is this exchange's next async step."""
+    async def _call(self, exchange: SuspendedExchange, slot: int) -> "Answer | _Failed":
+        """Await an async hook; a fault of the hook is returned, everything else raised."""
+        call = self._hooks.suspending[slot]
+        assert call is not None, "a slot holds an inline or an async hook"
+        exchange.bind_reader(self.read_body)
+        try:
+            return await call(exchange)
+        except BaseException as error:  # noqa: BLE001 (re-raised unless it is a fault)
+            fault = self._without_passing(slot, error)
+            return _Failed(fault)
+
+    def _next_async(self, identity: int, events: list[Event]) -> SuspendedExchange | None:
+        """Return the exchange to go on with when all that came is its own next async step."""
         if len(events) != 1 or events[0][0] != RUN:
             return None
         exchange = cast("SuspendedExchange", events[0][1])
         slot = exchange.slot
         if exchange.id != identity or slot < 0 or self._hooks.inline[slot] is not None:
             return None
-        return None if self._hooks.phases[slot] == "done" else slot
+        return None if self._hooks.phases[slot] == "done" else exchange
 
     async def _run_done(self, exchange: SuspendedExchange, slot: int) -> None:
         """Run an async `done` hook; a client that is gone does not stop it."""
-        call = self._hooks.suspending[slot]
-        assert call is not None, "a slot holds an inline or an async hook"
         with trio.move_on_after(DONE_TIMEOUT_S, shield=True) as deadline:
-            try:
-                await call(exchange)
-            except BaseException as error:  # noqa: BLE001 (re-raised unless it is a fault)
-                self._report(slot, error)
+            answer = await self._call(exchange, slot)
+            if isinstance(answer, _Failed):
+                self._log_failure(slot, answer.error)
         if deadline.cancelled_caught:
-            self._report(slot, TimeoutError(f"it took longer than {DONE_TIMEOUT_S} s"))
+            self._log_failure(slot, TimeoutError(f"it took longer than {DONE_TIMEOUT_S} s"))
         now = self._clock()
         self.settle(self._engine.resume(exchange, now), now)
 
     # ------------------------------------------------------------------------- answers and faults
 
     def _give(self, exchange: Exchange, slot: int, answer: object, now: float) -> list[Event]:
-        """Tell the engine an answer that is not `None`."""
-        if self._hooks.phases[slot] == "done":
+        """Give an exchange back with what its hook decided.
+
+        Raises:
+            TypeError: The hook returned nonsense; the exchange is still held.
+            ValueError: The engine does not take the answer; the exchange is still held.
+        """
+        phase = self._hooks.phases[slot]
+        if phase == "match_route":
+            if answer is True:
+                return self._engine.resume(exchange, now)
+            if answer is False:
+                return self._engine.reject(exchange, now)
+            raise TypeError(f"match_route returned {answer!r}; return True or False")
+        if answer is None or phase == "done":
             return self._engine.resume(exchange, now)
         if isinstance(answer, Response):
             return self._engine.respond(exchange, answer.status, answer.headers, answer.body, now)
@@ -338,31 +369,41 @@ class Pipeline:
             f"the hook returned a {type(answer).__name__}; return a Response, a Refusal or None"
         )
 
+    def _give_safely(
+        self, exchange: Exchange, slot: int, answer: Answer, now: float
+    ) -> list[Event]:
+        """Give an exchange back; when its hook's answer cannot be used, refuse it."""
+        try:
+            return self._give(exchange, slot, answer, now)
+        except Exception as error:  # noqa: BLE001 (it is logged, and the exchange refused)
+            return self._fail(exchange, slot, error, now)
+
     def _fail(self, exchange: Exchange, slot: int, error: BaseException, now: float) -> list[Event]:
         """Refuse an exchange whose hook failed; re-raise what is no fault of the hook."""
-        self._report(slot, error)
+        self._log_failure(slot, self._without_passing(slot, error))
         message = _FAULTS.get(self._hooks.phases[slot])
         try:
             if message is None:
                 return self._engine.resume(exchange, now)
             return self._engine.refuse(exchange, _FAULT_STATUS, message, _FAULT_CAUSE, now)
         except Exception:
-            # The hook had already answered, or its exchange died meanwhile; deadlines end the rest.
+            # It was given back already; its connection's deadlines end whatever is left of it.
             logger.exception("an exchange could not be refused")
             return []
 
-    def _report(self, slot: int, error: BaseException) -> None:
-        """Log and count a hook's failure; re-raise cancellation and interrupts."""
+    def _without_passing(self, slot: int, error: BaseException) -> BaseException:
+        """Return a hook's fault; raise what must reach Trio or the interpreter instead."""
         if isinstance(error, BaseExceptionGroup):
-            passing, fault = error.split(_is_passing)
-            if fault is not None:
-                self._log_failure(slot, fault)
+            group = cast("BaseExceptionGroup[BaseException]", error)
+            passing, fault = group.split(_is_passing)
             if passing is not None:
+                if fault is not None:
+                    self._log_failure(slot, fault)
                 raise passing
-        elif _is_passing(error):
+            return group
+        if _is_passing(error):
             raise error
-        else:
-            self._log_failure(slot, error)
+        return error
 
     def _log_failure(self, slot: int, error: BaseException) -> None:
         """Log a hook's failure with its traceback, at most once per `LOG_INTERVAL_S` and hook."""
@@ -381,6 +422,15 @@ class Pipeline:
             exc_info=error,
         )
         fault.silent_until, fault.unlogged = now + LOG_INTERVAL_S, 0
+
+
+class _Failed:
+    """What stands for the answer of a hook that failed."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
 
 
 class _Body:

@@ -10,7 +10,8 @@ from typing import Final
 import trio
 
 from oto_trio.gateway.engine import Engine
-from oto_trio.gateway.link import Outbox, Records, UpFrame
+from oto_trio.gateway.frames import Records, UpFrame
+from oto_trio.gateway.link import Outbox
 
 __all__ = ["DRAIN_INTERVAL_S", "NO_RECORDS", "RECORDS_PER_BATCH", "RecordDrain"]
 

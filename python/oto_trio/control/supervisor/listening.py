@@ -1,0 +1,139 @@
+"""The listening sockets of the data plane, owned by the supervisor for as long as it runs.
+
+Each worker slot gets a socket of its own with `SO_REUSEPORT`, so that the kernel spreads connections
+over the workers without a lock between them. The sockets outlive the workers: while a worker is being
+replaced, its connections wait in the socket's queue instead of being refused.
+"""
+
+import errno
+import ipaddress
+import os
+import socket
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Final
+
+import msgspec
+
+from oto_trio.model.errors import GatewayError
+
+__all__ = ["BACKLOG", "BindError", "Listener", "bind_listener", "listening"]
+
+BACKLOG: Final = 4096
+"""Connections the kernel queues for each slot; it caps the number at `net.core.somaxconn`."""
+
+
+class BindError(GatewayError):
+    """A listening socket cannot be opened."""
+
+    code = "cannot_listen"
+    source = "config"
+
+
+class Listener(msgspec.Struct, frozen=True):
+    """One address the gateway listens on.
+
+    Attributes:
+        name: The listener's name, such as `standard-listener`.
+        secured: Whether clients speak TLS on it.
+        sockets: One listening socket a worker slot, all on the same address.
+    """
+
+    name: str
+    secured: bool
+    sockets: tuple[socket.socket, ...]
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The host and port that were bound; the port is the real one when 0 was asked for."""
+        host, port, *_ = self.sockets[0].getsockname()
+        return host, port
+
+    @property
+    def url(self) -> str:
+        """The listener's address as a URL, `0.0.0.0` and `::` as they are."""
+        host, port = self.address
+        shown = f"[{host}]" if ":" in host else host
+        return f"{'https' if self.secured else 'http'}://{shown}:{port}"
+
+    def close(self) -> None:
+        """Close every socket. Idempotent."""
+        for sock in self.sockets:
+            sock.close()
+
+
+def bind_listener(name: str, host: str, port: int, *, secured: bool, slots: int) -> Listener:
+    """Open the listening sockets of one address.
+
+    Args:
+        name: The listener's name.
+        host: An IPv4 or IPv6 address; `::` also takes IPv4 clients.
+        port: The port; 0 picks a free one.
+        secured: Whether clients will speak TLS.
+        slots: How many sockets to open on the address, at least 1.
+
+    Raises:
+        BindError: The address is malformed, not ours, taken or not allowed.
+    """
+    try:
+        family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
+    except ValueError:
+        raise BindError(
+            f"{host!r} is no address to listen on; give an IPv4 or IPv6 address such as 0.0.0.0"
+        ) from None
+    sockets: list[socket.socket] = []
+    try:
+        if port:
+            # SO_REUSEPORT would let a second gateway of this user share the port unnoticed; a
+            # socket without it is refused while anybody listens there.
+            _listen(family, host, port, share=False).close()
+        for _ in range(slots):
+            sockets.append(_listen(family, host, port, share=slots > 1))
+            port = sockets[0].getsockname()[1]
+    except OSError as error:
+        for sock in sockets:
+            sock.close()
+        raise BindError(
+            f"cannot listen on {host} port {port}: {_reason(error)}", host=host, port=port
+        ) from error
+    return Listener(name, secured, tuple(sockets))
+
+
+def _listen(family: socket.AddressFamily, host: str, port: int, *, share: bool) -> socket.socket:
+    """Open one non-blocking listening socket."""
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(0)  # non-blocking: the engine never waits in a call
+        # Without it a restart is refused while connections of the last run are in TIME_WAIT.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if share:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != "::"))
+        sock.bind((host, port))
+        sock.listen(BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _reason(error: OSError) -> str:
+    """Say why a socket could not be opened, and what to do."""
+    if error.errno == errno.EADDRINUSE:
+        return "another process listens there; stop it, or choose another port (0 picks one)"
+    if error.errno == errno.EACCES:
+        return "it is not allowed; choose a port above 1023, or grant CAP_NET_BIND_SERVICE"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "this machine does not have that address"
+    return os.strerror(error.errno) if error.errno else str(error)
+
+
+@contextmanager
+def listening(*listeners: Listener) -> Generator[tuple[Listener, ...]]:
+    """Close listeners at the end of a block, whatever ended it."""
+    try:
+        yield listeners
+    finally:
+        for listener in listeners:
+            listener.close()

@@ -1,0 +1,403 @@
+"""Keeps the gateway workers alive, up to date, and out of each other's way.
+
+    run                      until `drain` has finished
+    ├─ keeper, one a slot    starts the slot's worker, and another when it ends
+    └─ worker, one each      `Worker.run`; a slot has two while one replaces the other
+
+Policy
+    Back-off: a worker that ends unasked is replaced at once the first time. When the replacement
+    ends within `STABLE_S`, the next waits 0.25 s, 0.5 s, 1 s, and so on up to `MAX_DELAY_S`. While
+    a slot waits, a worker of another slot also takes the connections of its sockets, so that they
+    are not left hanging.
+
+    Replacement (`replace_all`, SIGUSR2): slot by slot, the new worker is ready before the old one
+    is told to drain. When a new one does not get ready, the old one stays and the rest is left
+    alone: the same fault would take them all.
+
+    Start: when a slot's workers end `START_ATTEMPTS` times in a row and none was ever ready, `run`
+    raises, because something is wrong that trying again does not mend.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import trio
+from typing_extensions import override
+
+from oto_trio.control.store.base import Store
+from oto_trio.control.supervisor.launch import Launcher
+from oto_trio.control.supervisor.listening import Listener
+from oto_trio.control.supervisor.worker import Worker, WorkerSettings
+from oto_trio.gateway.frames import (
+    AdoptSlot,
+    AskMetricsPage,
+    ControlHealth,
+    Drain,
+    MetricsPage,
+    ProblemReport,
+    ReloadPlugins,
+)
+from oto_trio.gateway.metrics import merge_metrics, metrics_page, without_gauges
+from oto_trio.model.errors import GatewayError
+
+__all__ = ["Backoff", "DrainOutcome", "Supervisor", "WorkersFailedError"]
+
+logger = logging.getLogger(__name__)
+
+STABLE_S: Final = 10.0
+"""A worker that lived so long did not fail at start; its successor is not made to wait."""
+
+FIRST_DELAY_S: Final = 0.25
+MAX_DELAY_S: Final = 15.0
+
+START_ATTEMPTS: Final = 3
+"""Workers of one slot that may end before any of them was ever ready."""
+
+READY_TIMEOUT_S: Final = 60.0
+"""How long a replacement may take to get ready; it may have 100,000 routes to compile."""
+
+KILL_GRACE_S: Final = 2.0
+"""How long after a drain's deadline workers may take to end by themselves."""
+
+METRICS_TIMEOUT_S: Final = 1.0
+"""How long a worker is waited for when all are asked for their counters."""
+
+
+class WorkersFailedError(GatewayError):
+    """The gateway workers do not start."""
+
+    code = "workers_failed"
+
+
+class DrainOutcome(msgspec.Struct, frozen=True):
+    """How a drain went.
+
+    Attributes:
+        took_s: How long it took.
+        waited_for: Counts by name when it began, such as `exchanges` and `tunnels`.
+        dropped: Counts by name of what the deadline cut off; empty when nothing was.
+    """
+
+    took_s: float
+    waited_for: dict[str, int]
+    dropped: dict[str, int]
+
+    @override
+    def __str__(self) -> str:
+        """Say it in one line for the log."""
+        waited = f"waited for {_counts(self.waited_for)}"
+        if self.dropped:
+            return f"drain deadline over after {self.took_s:.1f} s; {waited}; dropped {_counts(self.dropped)}"
+        return f"drained in {self.took_s:.1f} s; {waited}"
+
+
+class Backoff:
+    """How long a slot waits before its next worker."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+
+    def next_delay_s(self, lived_s: float) -> float:
+        """Return the delay after a worker that lived for `lived_s` seconds and ended unasked."""
+        if lived_s >= STABLE_S:
+            self._failures = 0
+        self._failures += 1
+        if self._failures == 1:
+            return 0.0
+        return min(MAX_DELAY_S, FIRST_DELAY_S * 2.0 ** (self._failures - 2))
+
+
+class _Slot:
+    """One place for a worker."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.worker: Worker | None = None
+        self.backoff = Backoff()
+        self.attempts = 0
+
+
+class Supervisor:
+    """Keeps one worker in every slot.
+
+    Args:
+        store: Holds the entities every worker must know.
+        launcher: Starts workers.
+        listeners: The listening sockets, each with one socket a slot. The supervisor closes them
+            when it drains.
+        settings: What workers are told; may be replaced, and then holds for the next workers.
+        on_records: Takes batches of access records; None when nobody wants them.
+        on_problem: Takes each problem a worker reports.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        launcher: Launcher,
+        listeners: Sequence[Listener],
+        settings: WorkerSettings,
+        *,
+        on_records: Callable[[bytes], None] | None = None,
+        on_problem: Callable[[ProblemReport], None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self._store = store
+        self._launcher = launcher
+        self._listeners = tuple(listeners)
+        self._on_records = on_records
+        self._on_problem = on_problem
+        self._slots = [_Slot(number) for number in range(len(self._listeners[0].sockets))]
+        self._workers: set[Worker] = set()
+        self._stopping = False
+        self._moved = trio.Event()
+        self._retired_metrics: dict[str, Any] = {}
+        self._control_health = ControlHealth(store_is_healthy=True, is_started=False)
+        self._nursery: trio.Nursery | None = None
+        self.restarts = 0
+        """Workers that ended unasked and were replaced."""
+
+    # ------------------------------------------------------------------------- the life of all
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Keep the slots filled until `drain` has finished; "started" once every worker is ready.
+
+        Raises:
+            WorkersFailedError: The workers of a slot end again and again and none was ever ready.
+
+        Cancellation: ends every worker at once, without a drain.
+        """
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            for slot in self._slots:
+                nursery.start_soon(self._keep, slot)
+            for slot in self._slots:
+                while slot.worker is None or not slot.worker.ready.is_set():
+                    if self._stopping:
+                        return
+                    await self._moved.wait()
+            task_status.started()
+
+    async def drain(self, timeout_s: float) -> DrainOutcome:
+        """Stop accepting, let every worker finish what is in flight, and end it.
+
+        Args:
+            timeout_s: Seconds after which what is left is dropped.
+
+        Returns:
+            What was waited for and what was dropped.
+        """
+        self._stopping = True
+        began = trio.current_time()
+        for listener in self._listeners:
+            listener.close()
+        workers = list(self._workers)
+        with trio.move_on_after(timeout_s + KILL_GRACE_S):
+            for worker in workers:
+                await worker.order(Drain(timeout_s))
+            for worker in workers:
+                await worker.ended.wait()
+        waited_for: dict[str, int] = {}
+        dropped: dict[str, int] = {}
+        for worker in workers:
+            _add(waited_for, worker.waited_for)
+            if worker.draining is None or not worker.draining.finished:
+                _add(dropped, {"workers": 1})
+            elif worker.draining.dropped:
+                _add(dropped, worker.draining.in_flight)
+            worker.kill()
+        assert self._nursery is not None, "the supervisor runs"
+        self._nursery.cancel_scope.cancel()
+        return DrainOutcome(trio.current_time() - began, waited_for, dropped)
+
+    def kill(self) -> None:
+        """End every worker at once."""
+        self._stopping = True
+        for worker in self._workers:
+            worker.kill()
+
+    async def replace_all(self) -> bool:
+        """Replace the workers one by one, each new one ready before the old one drains.
+
+        Returns:
+            Whether all were replaced.
+        """
+        for slot in self._slots:
+            if self._stopping or not await self._replace(slot):
+                return False
+        return True
+
+    # ------------------------------------------------------------------------- talking to all
+
+    async def wait_applied(self, revision: int) -> None:
+        """Wait until a revision is live in every worker that serves, and at least in one.
+
+        A worker that is starting is not waited for: it will not accept a connection before it has
+        applied a revision at least as new.
+        """
+        while not self.is_applied(revision):
+            await self._moved.wait()
+
+    def is_applied(self, revision: int) -> bool:
+        """Tell whether every worker that serves has applied a revision, and at least one does."""
+        serving = self.serving
+        return bool(serving) and all(worker.applied >= revision for worker in serving)
+
+    @property
+    def serving(self) -> list[Worker]:
+        """The workers that accept connections now."""
+        return [slot.worker for slot in self._slots if slot.worker and slot.worker.is_serving]
+
+    @property
+    def slots(self) -> int:
+        """How many workers there should be."""
+        return len(self._slots)
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes of the workers that serve, by slot."""
+        return [worker.pid for worker in self.serving if worker.pid is not None]
+
+    async def metrics(self) -> dict[str, Any]:
+        """Return the counters of all workers added up, those of ended ones included."""
+        workers = [worker for worker in self._workers if not worker.ended.is_set()]
+        async with trio.open_nursery() as nursery:
+            for worker in workers:
+                nursery.start_soon(worker.fetch_metrics, METRICS_TIMEOUT_S)
+        merged: dict[str, Any] = merge_metrics(
+            [self._retired_metrics, *(worker.metrics for worker in workers)]
+        )
+        merged["workers"] = len(self.serving)
+        merged["worker_restarts"] = self.restarts
+        return merged
+
+    async def reload_plugins(self) -> None:
+        """Have every worker look for changed user plugins now."""
+        for worker in list(self._workers):
+            await worker.order(ReloadPlugins())
+
+    async def tell_health(self, *, store_is_healthy: bool, is_started: bool) -> None:
+        """Let the workers' probes show how the control plane is."""
+        health = ControlHealth(store_is_healthy=store_is_healthy, is_started=is_started)
+        if health != self._control_health:
+            self._control_health = health
+            for worker in list(self._workers):
+                await worker.order(health)
+
+    # ------------------------------------------------------------------------- slots
+
+    async def _keep(self, slot: _Slot) -> None:
+        """Keep one slot filled."""
+        worker = slot.worker = self._launch(slot)
+        while True:
+            await worker.leaving.wait()
+            if self._stopping:
+                return
+            if slot.worker is worker:
+                if worker.draining is None:
+                    await worker.ended.wait()
+                    await self._pause(slot, worker)
+                self.restarts += 1
+                slot.worker = self._launch(slot)
+            worker = slot.worker
+
+    async def _pause(self, slot: _Slot, worker: Worker) -> None:
+        """Wait as long as the back-off says, and have others take the slot's connections."""
+        if not worker.ready.is_set():
+            slot.attempts += 1
+            if slot.attempts >= START_ATTEMPTS and not self.serving:
+                raise WorkersFailedError(
+                    f"the gateway worker of slot {slot.number} ended {slot.attempts} times before "
+                    "it was ready; its own messages say why"
+                )
+        else:
+            slot.attempts = 0
+        delay_s = slot.backoff.next_delay_s(worker.lived_s)
+        if not delay_s:
+            return
+        logger.warning("slot %d waits %.2f s before its next worker", slot.number, delay_s)
+        for other in self.serving:
+            await other.order(AdoptSlot(slot.number))
+            break
+        await trio.sleep(delay_s)
+
+    async def _replace(self, slot: _Slot) -> bool:
+        """Replace the worker of one slot; tell whether it worked."""
+        old = slot.worker
+        new = self._launch(slot)
+        with trio.move_on_after(READY_TIMEOUT_S):
+            while not new.ready.is_set() and not new.ended.is_set():
+                await self._moved.wait()
+        if not new.is_serving:
+            logger.error("slot %d keeps its worker: the new one did not get ready", slot.number)
+            new.kill()
+            return False
+        slot.worker = new
+        if old is not None and not old.ended.is_set():
+            await old.order(Drain(self.settings.drain_timeout_s))
+            with trio.move_on_after(self.settings.drain_timeout_s + KILL_GRACE_S):
+                await old.ended.wait()
+            old.kill()
+        return True
+
+    def _launch(self, slot: _Slot) -> Worker:
+        """Start a worker for a slot, as a task of its own."""
+        assert self._nursery is not None, "the supervisor runs"
+        worker = Worker(slot.number, self._store, self)
+        self._workers.add(worker)
+        self._nursery.start_soon(self._run_worker, worker)
+        return worker
+
+    async def _run_worker(self, worker: Worker) -> None:
+        settings = msgspec.structs.replace(
+            self.settings, forward_records=self._on_records is not None
+        )
+        await worker.order(self._control_health)
+        how = await worker.run(self._launcher, self._listeners, settings)
+        self._workers.discard(worker)
+        self._retired_metrics = merge_metrics(
+            [self._retired_metrics, without_gauges(worker.metrics)]
+        )
+        expected = self._stopping or worker.draining is not None
+        level = logging.INFO if expected else logging.ERROR
+        logger.log(
+            level, "worker %d (pid %s) ended %s after %.1f s",
+            worker.slot, worker.pid, how, worker.lived_s,
+        )  # fmt: skip
+
+    # ------------------------------------------------------------------------- Reports
+
+    def moved(self) -> None:
+        """See `Reports.moved`."""
+        self._moved.set()
+        self._moved = trio.Event()
+
+    def problem(self, report: ProblemReport) -> None:
+        """See `Reports.problem`."""
+        if self._on_problem is not None:
+            self._on_problem(report)
+
+    def records(self, batch: bytes) -> None:
+        """See `Reports.records`."""
+        if self._on_records is not None:
+            self._on_records(batch)
+
+    def metrics_page_asked(self, worker: Worker, ask: AskMetricsPage) -> None:
+        """See `Reports.metrics_page_asked`."""
+        assert self._nursery is not None, "the supervisor runs"
+        self._nursery.start_soon(self._answer_metrics_page, worker, ask)
+
+    async def _answer_metrics_page(self, worker: Worker, ask: AskMetricsPage) -> None:
+        page = metrics_page(await self.metrics(), query=ask.query, accept=ask.accept)
+        await worker.order(MetricsPage(ask.token, page.status, page.content_type, page.body))
+
+
+def _add(total: dict[str, int], counts: Mapping[str, int]) -> None:
+    for name, count in counts.items():
+        total[name] = total.get(name, 0) + count
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    """Say counts as `3 exchanges, 1 tunnels`; `nothing` when all are 0."""
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing"

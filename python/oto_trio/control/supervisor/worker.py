@@ -1,0 +1,337 @@
+"""One worker as its supervisor sees it: the link's tasks, what it has applied, what it reported.
+
+    run                   as long as the worker lives
+    ├─ writer             empties the outbox into the link
+    ├─ feeder             sends a snapshot of the store, then each of its changes
+    ├─ watchdog           ends a worker that gives no sign of life
+    └─ reader             the body: takes what the worker says, until it ends
+
+A worker that dies is noticed by its link: the reader gets `LinkClosedError`, and `run` returns with
+how it ended. It never raises for what a worker does; the supervision decides what to do next.
+"""
+
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any, Final, Protocol
+
+import msgspec
+import trio
+
+from oto_trio.control.store.base import Batch, Snapshot, Store
+from oto_trio.control.supervisor.launch import Launcher, Running
+from oto_trio.control.supervisor.listening import Listener
+from oto_trio.gateway.frames import (
+    PROTOCOL,
+    Applied,
+    AskMetrics,
+    AskMetricsPage,
+    Change,
+    DownFrame,
+    Draining,
+    Entity,
+    EntityKey,
+    Hello,
+    InheritedListener,
+    Metrics,
+    ProblemReport,
+    Ready,
+    Records,
+    SnapshotFull,
+    Start,
+    UpFrame,
+    batches,
+)
+from oto_trio.gateway.installer import KINDS
+from oto_trio.gateway.link import LinkClosedError, LinkProtocolError, Outbox
+from oto_trio.model.errors import StoreError
+
+__all__ = ["SILENCE_S", "Reports", "Worker", "WorkerSettings"]
+
+logger = logging.getLogger(__name__)
+
+OUTBOX_FRAMES: Final = 16
+"""Frames queued for a worker. The feeder waits when it is full; orders are few."""
+
+SILENCE_S: Final = 30.0
+"""A worker that says nothing for so long hangs, in an inline hook for instance, and is replaced.
+It says something every second."""
+
+STORE_RETRY_S: Final = 0.5
+"""Pause after the store could not be read."""
+
+FINAL_WAIT_S: Final = 1.0
+"""How long the exit status of a worker whose link ended is waited for."""
+
+
+class WorkerSettings(msgspec.Struct, frozen=True):
+    """What every worker is told in `Start`, besides its slot and its sockets.
+
+    Attributes:
+        engine: JSON for the engine's constructor.
+        plugin_folder: The folder with user plugins, empty when there is none.
+        https_port: The public https port, for redirects.
+        drain_timeout_s: Drain deadline of a worker that is asked to end by a signal of its own.
+        forward_records: Whether access records are wanted.
+        log_format: `text` or `json`.
+        log_level: A `logging` level name.
+        health_access_key: Key the health probes ask for; None leaves them open.
+        metrics_access_key: Key the metrics page asks for; None leaves it open.
+    """
+
+    engine: bytes = b"{}"
+    plugin_folder: str = ""
+    https_port: int = 443
+    drain_timeout_s: float = 10.0
+    forward_records: bool = False
+    log_format: str = "text"
+    log_level: str = "INFO"
+    health_access_key: str | None = None
+    metrics_access_key: str | None = None
+
+
+class Reports(Protocol):
+    """Where a worker's words go. No method may block."""
+
+    def moved(self) -> None:
+        """Note that a worker applied a revision, is ready, drains or has ended."""
+        ...
+
+    def problem(self, report: ProblemReport) -> None:
+        """Take a problem that a worker found."""
+        ...
+
+    def records(self, batch: bytes) -> None:
+        """Take a msgpack array of access records."""
+        ...
+
+    def metrics_page_asked(self, worker: "Worker", ask: AskMetricsPage) -> None:
+        """Answer with `Worker.order(MetricsPage(...))`, from a task."""
+        ...
+
+
+class Worker:
+    """One worker, from its launch to its end.
+
+    Args:
+        slot: The slot it serves.
+        store: Holds the entities it must know.
+        reports: Where its words go.
+    """
+
+    def __init__(self, slot: int, store: Store, reports: Reports) -> None:
+        self.slot = slot
+        self.pid: int | None = None
+        self.applied = -1
+        """The newest revision that is live in it; -1 before the first."""
+        self.routes = 0
+        """Routes in its snapshot."""
+        self.metrics: dict[str, Any] = {}
+        """Its newest counters."""
+        self.draining: Draining | None = None
+        """Its newest word on what its drain waits for."""
+        self.waited_for: dict[str, int] = {}
+        """What was in flight when its drain began."""
+        self.ready = trio.Event()
+        """Set once it accepts connections."""
+        self.leaving = trio.Event()
+        """Set once it accepts none any more: it drains, or has ended."""
+        self.ended = trio.Event()
+        """Set once its process or task has ended."""
+        self.lived_s = 0.0
+        """How long it lived; 0 until it has ended."""
+        self._store = store
+        self._reports = reports
+        self._outbox: Outbox[DownFrame] = Outbox(OUTBOX_FRAMES)
+        self._running: Running | None = None
+        self._last_word = -math.inf
+        self._metrics_token = 0
+        self._fresh_metrics = trio.Event()
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether it accepts connections now."""
+        return self.ready.is_set() and not self.leaving.is_set()
+
+    async def run(
+        self, launcher: Launcher, listeners: Sequence[Listener], settings: WorkerSettings
+    ) -> str:
+        """Launch the worker and talk to it until it has ended.
+
+        Returns:
+            How it ended, such as `by SIGKILL`.
+
+        Cancellation: the worker is ended with it, without a drain.
+        """
+        started = trio.current_time()
+        how = "before it started"
+        try:
+            sockets = [sock for listener in listeners for sock in listener.sockets]
+            async with launcher.launch(sockets) as running:
+                self._running, self.pid = running, running.pid
+                with suppress(LinkClosedError):
+                    # Past the outbox: orders may be waiting in it, and this comes before them.
+                    await running.link.send(self._start(running, listeners, settings))
+                    await self._talk(running)
+                with trio.move_on_after(FINAL_WAIT_S):
+                    how = await running.wait()
+        except OSError as error:
+            how = f"because it could not be started: {error}"
+        finally:
+            self.lived_s = trio.current_time() - started
+            self._outbox.close()
+            self.leaving.set()
+            self.ended.set()
+            self._reports.moved()
+        return how
+
+    async def order(self, frame: DownFrame) -> None:
+        """Send a frame; does nothing when the worker has ended."""
+        with suppress(LinkClosedError):
+            await self._outbox.put(frame)
+
+    async def fetch_metrics(self, timeout_s: float) -> dict[str, Any]:
+        """Ask for its counters; after `timeout_s` without an answer, return the last known ones."""
+        self._metrics_token += 1
+        with trio.move_on_after(timeout_s):
+            fresh = self._fresh_metrics
+            await self.order(AskMetrics(self._metrics_token))
+            if not self.ended.is_set():
+                await fresh.wait()
+        return self.metrics
+
+    def kill(self) -> None:
+        """End it at once, without a drain."""
+        if self._running is not None:
+            self._running.kill()
+
+    # ------------------------------------------------------------------------- tasks
+
+    async def _talk(self, running: Running) -> None:
+        """Run the link's tasks until the worker is gone."""
+        self._last_word = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._write, running)
+            nursery.start_soon(self._send_entities)
+            nursery.start_soon(self._watch)
+            try:
+                while True:
+                    frame = await running.link.receive()
+                    self._last_word = trio.current_time()
+                    self._take(frame)
+            except LinkClosedError:
+                pass
+            except LinkProtocolError as error:
+                logger.error("worker %d is ended: it sent %s", self.slot, error)  # noqa: TRY400
+            nursery.cancel_scope.cancel()
+
+    async def _write(self, running: Running) -> None:
+        with suppress(LinkClosedError):
+            await self._outbox.run(running.link)
+
+    async def _send_entities(self) -> None:
+        """Send a snapshot of the store, then every change of it, coalesced while the link is busy."""
+        with suppress(LinkClosedError), self._store.watch() as changes:
+            snapshot = await self._snapshot()
+            since = snapshot.revision
+            by_kind = {kind: [r for r in snapshot.records if r.kind == kind] for kind in KINDS}
+            entities = (Entity(r.kind, r.id, r.document) for kind in KINDS for r in by_kind[kind])
+            for chunk, (batch, last) in enumerate(batches(entities)):
+                await self._outbox.put(SnapshotFull(since, chunk, last, batch))
+            # A hundred thousand routes need not stay in memory for as long as the worker lives.
+            del snapshot, by_kind, entities
+            async for change in changes:
+                if change.revision > since:
+                    for frame in _frames(change):
+                        await self._outbox.put(frame)
+
+    async def _snapshot(self) -> Snapshot:
+        """Read what the worker needs from the store, again and again until it works."""
+        while True:
+            try:
+                return await self._store.snapshot(KINDS)
+            except StoreError as error:
+                logger.error("worker %d gets no routes yet: %s", self.slot, error)  # noqa: TRY400
+                await trio.sleep(STORE_RETRY_S)
+
+    async def _watch(self) -> None:
+        while True:
+            silent_s = trio.current_time() - self._last_word
+            if silent_s >= SILENCE_S:
+                logger.error("worker %d said nothing for %.0f s and is ended", self.slot, silent_s)
+                self.kill()
+                return
+            await trio.sleep(SILENCE_S - silent_s)
+
+    def _take(self, frame: UpFrame) -> None:
+        """Act on one frame of the worker."""
+        match frame:
+            case Applied(revision, routes):
+                self.applied, self.routes = revision, routes
+                self._reports.moved()
+            case Ready():
+                self.ready.set()
+                self._reports.moved()
+            case Draining(in_flight):
+                if self.draining is None:
+                    self.waited_for = in_flight
+                self.draining = frame
+                self.leaving.set()
+                self._reports.moved()
+            case Hello(protocol):
+                if protocol != PROTOCOL:
+                    raise LinkProtocolError(f"Hello of protocol {protocol}; this is {PROTOCOL}")
+            case _:
+                self._take_report(frame)
+
+    def _take_report(self, frame: UpFrame) -> None:
+        """Act on a frame that changes nothing about the worker itself."""
+        match frame:
+            case Records(batch):
+                self._reports.records(batch)
+            case Metrics(token, values):
+                self.metrics = msgspec.json.decode(values, type=dict[str, Any])
+                if token == self._metrics_token:
+                    self._fresh_metrics.set()
+                    self._fresh_metrics = trio.Event()
+            case ProblemReport():
+                self._reports.problem(frame)
+            case AskMetricsPage():
+                self._reports.metrics_page_asked(self, frame)
+            case _:
+                pass  # Health: that it came was noted, and that is what it is for
+
+    def _start(
+        self, running: Running, listeners: Sequence[Listener], settings: WorkerSettings
+    ) -> Start:
+        """Make the first frame."""
+        descriptors = iter(running.descriptors)
+        inherited = [
+            InheritedListener(next(descriptors), listener.name, listener.secured, slot)
+            for listener in listeners
+            for slot in range(len(listener.sockets))
+        ]
+        return Start(
+            protocol=PROTOCOL,
+            slot=self.slot,
+            listeners=inherited,
+            engine_settings=settings.engine,
+            plugin_folder=settings.plugin_folder,
+            https_port=settings.https_port,
+            drain_timeout_s=settings.drain_timeout_s,
+            forward_records=settings.forward_records,
+            log_format=settings.log_format,
+            log_level=settings.log_level,
+            health_access_key=settings.health_access_key,
+            metrics_access_key=settings.metrics_access_key,
+        )
+
+
+def _frames(change: Batch) -> Iterator[Change]:
+    """Walk the frames that tell one batch of the store's changes."""
+    wanted = [document for document in change.changes if document.kind in KINDS]
+    upserts = (Entity(d.kind, d.id, d.document) for d in wanted if d.document is not None)
+    removed = [EntityKey(d.kind, d.id) for d in wanted if d.document is None]
+    for batch, last in batches(upserts):
+        yield Change(change.revision, last, batch, removed if last else [])

@@ -1,0 +1,366 @@
+"""Turns entities into the snapshot that is live: what a worker does with `SnapshotFull` and `Change`.
+
+Theory of operation
+    The installer keeps the JSON of every route and, decoded, the few entities that many routes share:
+    the stored backends and the global config. A change makes a set of routes *dirty*: those that
+    were written, those that refer to a backend that changed, or all of them when the global slots
+    or the set of plugins did. Dirty routes are compiled in slices of `SLICE_S`, with a checkpoint
+    after each, so that traffic goes on; the snapshot grows by each slice and is installed once, by one
+    assignment, when the revision is complete.
+
+    Nothing that is wrong with one route touches another. A route that cannot be compiled answers
+    503; one that cannot even be read stays as it was; each is reported.
+
+Bounds: one copy of each route's JSON, about 1 KB a route.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Protocol, Self
+
+import msgspec
+import trio
+
+from oto_trio.gateway.compile import Hooks, RouteCompiler, used_plugins
+from oto_trio.gateway.engine import Clock
+from oto_trio.gateway.frames import Change, Entity, EntityKey, ProblemReport, SnapshotFull
+from oto_trio.model.backend import Backend, read_backend
+from oto_trio.model.errors import EntityError, Problem
+from oto_trio.model.global_config import GlobalConfig, read_global_config
+from oto_trio.model.route import Route, read_route
+from oto_trio.plugin_api.folder import FolderPlugins, changed_ids, with_folder
+from oto_trio.plugin_api.registry import Registry
+
+__all__ = [
+    "BACKENDS",
+    "GLOBAL_CONFIG",
+    "KINDS",
+    "ROUTES",
+    "Installer",
+    "SnapshotEngine",
+    "SnapshotLike",
+]
+
+logger = logging.getLogger(__name__)
+
+GLOBAL_CONFIG: Final = "global-config"
+BACKENDS: Final = "backends"
+ROUTES: Final = "routes"
+
+KINDS: Final = (GLOBAL_CONFIG, BACKENDS, ROUTES)
+"""The kinds of entities a worker needs, in the order in which they must arrive in a snapshot."""
+
+SLICE_S: Final = 0.001
+"""How long compiling may keep the Trio loop: what it adds at most to the latency of an exchange."""
+
+SLICE_ROUTES: Final = 64
+"""Routes given to one `Snapshot.apply`, which cannot be interrupted."""
+
+
+class SnapshotLike(Protocol):
+    """What the installer needs of `oto_trio._core.Snapshot`."""
+
+    @property
+    def generation(self) -> int:
+        """Grows from each snapshot to those made from it."""
+        ...
+
+    def __len__(self) -> int:
+        """Return how many routes it has."""
+        ...
+
+    def apply(
+        self, upserts: list[bytes], removed: list[str], settings: bytes | None = None
+    ) -> Self:
+        """Return a snapshot with some routes changed; raises ValueError and stays as it is."""
+        ...
+
+
+class SnapshotEngine(Protocol):
+    """What the installer needs of `oto_trio._core.Engine`."""
+
+    @property
+    def oldest_generation(self) -> int:
+        """The oldest snapshot that an exchange in flight still uses."""
+        ...
+
+    def install(self, snapshot: SnapshotLike, /) -> None:
+        """Let every exchange that begins from now on use a snapshot."""
+        ...
+
+
+class Installer:
+    """Keeps the engine's snapshot in step with the entities and the plugins.
+
+    Args:
+        engine: Where snapshots are installed.
+        snapshot: The empty snapshot to start from.
+        registry: The built-in plugins and those of installed distributions.
+        folder: The folder of user plugins, not yet polled; None when there is none.
+        https_port: The public https port, for redirects.
+        clock: Reads the Trio clock.
+        report: Takes each problem; must not block.
+    """
+
+    def __init__(
+        self,
+        engine: SnapshotEngine,
+        snapshot: SnapshotLike,
+        registry: Registry,
+        *,
+        folder: FolderPlugins | None,
+        https_port: int,
+        clock: Clock,
+        report: Callable[[ProblemReport], None],
+    ) -> None:
+        self.hooks = Hooks()
+        """The table of bound hooks; the pipeline reads it."""
+        self._engine = engine
+        self._snapshot = snapshot
+        self._base = registry
+        self._folder = folder
+        self._https_port = https_port
+        self._clock = clock
+        self._report = report
+        self._lock = trio.Lock()
+        self._routes: dict[str, bytes] = {}
+        self._backends: dict[str, Backend] = {}
+        self._backend_of: dict[str, str] = {}
+        self._uses: dict[str, set[str]] = {}
+        self._global: GlobalConfig | None = None
+        self._unseen: set[EntityKey] = set()
+        self._new_settings: bytes | None = self._snapshot_settings()
+        if folder is not None:
+            self._folder = folder.poll()
+        self._compiler = self._make_compiler()
+
+    @property
+    def routes(self) -> int:
+        """How many routes the installed snapshot has."""
+        return len(self._snapshot)
+
+    async def take(self, frame: SnapshotFull | Change) -> bool:
+        """Take over one frame of entities.
+
+        Returns:
+            Whether its revision is complete, and live.
+
+        Cancellation: between two slices; the installed snapshot is never a partial one.
+        """
+        async with self._lock:
+            if isinstance(frame, SnapshotFull):
+                if frame.chunk == 0:
+                    self._unseen = self._keys()
+                self._unseen.difference_update(EntityKey(e.kind, e.id) for e in frame.entities)
+                removed = list(self._unseen) if frame.last else []
+                dirty, gone = self._note(frame.entities, removed)
+            else:
+                dirty, gone = self._note(frame.upserts, frame.removed)
+            await self._compile(dirty, gone)
+            if frame.last:
+                self._install()
+            return frame.last
+
+    async def reload_plugins(self) -> bool:
+        """Look at the plugin folder again and recompile the routes whose plugins changed.
+
+        Returns:
+            Whether anything had changed.
+        """
+        if self._folder is None:
+            return False
+        async with self._lock:
+            after = self._folder.poll()
+            if after is self._folder:
+                return False
+            changed = changed_ids(self._folder, after)
+            self._folder = after
+            self._compiler = self._make_compiler()
+            if changed & self._compiler.global_plugins:
+                dirty = set(self._routes)
+            else:
+                dirty = set(self._users_of(changed))
+            await self._compile(dirty, [])
+            self._install()
+            logger.info(
+                "plugins loaded again (%s): %d routes compiled",
+                ", ".join(sorted(changed)) or "no class changed",
+                len(dirty),
+            )
+            return True
+
+    # ------------------------------------------------------------------------- what is dirty
+
+    def _keys(self) -> set[EntityKey]:
+        """Return the key of every entity that is known."""
+        keys = {EntityKey(ROUTES, route_id) for route_id in self._routes}
+        keys.update(EntityKey(BACKENDS, backend_id) for backend_id in self._backends)
+        return keys
+
+    def _note(
+        self, upserts: Iterable[Entity], removed: Iterable[EntityKey]
+    ) -> tuple[set[str], list[str]]:
+        """Take entities over; return the routes to compile and the routes that are gone."""
+        dirty: set[str] = set()
+        gone: list[str] = []
+        everything = False
+        for entity in upserts:
+            if entity.kind == ROUTES:
+                self._routes[entity.id] = entity.body
+                dirty.add(entity.id)
+            elif entity.kind == BACKENDS:
+                if self._note_backend(entity):
+                    dirty |= self._uses.get(entity.id, set())
+            elif entity.kind == GLOBAL_CONFIG:
+                everything |= self._note_global_config(entity)
+        for key in removed:
+            if key.kind == ROUTES:
+                if self._routes.pop(key.id, None) is not None:
+                    self._refer(key.id, None)
+                    gone.append(key.id)
+                dirty.discard(key.id)
+            elif key.kind == BACKENDS and self._backends.pop(key.id, None) is not None:
+                dirty |= self._uses.get(key.id, set())
+        return (set(self._routes) if everything else dirty), gone
+
+    def _note_backend(self, entity: Entity) -> bool:
+        """Take a stored backend over; tell whether it could be read."""
+        try:
+            self._backends[entity.id] = read_backend(msgspec.json.decode(entity.body))
+        except (EntityError, msgspec.DecodeError) as error:
+            self._report(ProblemReport("backend", entity.id, f"{error}; it stays as it was"))
+            return False
+        return True
+
+    def _note_global_config(self, entity: Entity) -> bool:
+        """Take the global config over; tell whether every route must be compiled again."""
+        try:
+            config = read_global_config(msgspec.json.decode(entity.body))
+        except (EntityError, msgspec.DecodeError) as error:
+            self._report(ProblemReport("global-config", "", f"{error}; it stays as it was"))
+            return False
+        before, self._global = self._global, config
+        self._new_settings = self._snapshot_settings()
+        slots = None if before is None else before.plugins.config.get("ng")
+        if config.plugins.config.get("ng") == slots:
+            return False
+        self._compiler = self._make_compiler()
+        return True
+
+    def _snapshot_settings(self) -> bytes:
+        """Return the settings of the snapshot: what holds for every route."""
+        config = self._global
+        return msgspec.json.encode(
+            {
+                "https_port": self._https_port,
+                "trust_x_forwarded": True if config is None else config.trust_x_forwarded,
+            }
+        )
+
+    def _make_compiler(self) -> RouteCompiler:
+        """Make the compiler for the present plugins and global slots."""
+        registry = self._base
+        if self._folder is not None:
+            registry = with_folder(registry, self._folder)
+        for problem in registry.problems:
+            self._report(ProblemReport("plugin", problem.path, str(problem)))
+        compiler = RouteCompiler(registry, self.hooks, self._global)
+        for problem in compiler.problems:
+            self._report(ProblemReport("global-config", "", str(problem)))
+        return compiler
+
+    def _users_of(self, plugins: Iterable[str]) -> Iterable[str]:
+        """Walk the routes that use one of some plugins."""
+        wanted = frozenset(plugins)
+        # Decoding every route would take a second for 100,000; an id that is not in the text is not
+        # in the route. Ids are ASCII, so JSON has no other way to write them but needless escapes,
+        # which the store's writer does not make.
+        needles = [plugin.encode() for plugin in wanted]
+        for route_id, body in self._routes.items():
+            if any(needle in body for needle in needles):
+                route = self._read(route_id, body)
+                if route is not None and used_plugins(route) & wanted:
+                    yield route_id
+
+    # ------------------------------------------------------------------------- compiling
+
+    async def _compile(self, dirty: Iterable[str], gone: Sequence[str]) -> None:
+        """Bring routes into the snapshot, in slices; nothing is installed yet."""
+        for route_id in gone:
+            self.hooks.stage_removal(route_id)
+        if gone or self._new_settings is not None:
+            self._snapshot = self._snapshot.apply([], list(gone), self._new_settings)
+            self._new_settings = None
+        slice_: list[Route] = []
+        documents: list[bytes] = []
+        began = self._clock()
+        for route_id in dirty:
+            route = self._read(route_id, self._routes[route_id])
+            if route is not None:
+                self._refer(route_id, route.backend_ref)
+                lowered = self._compiler.compile(route, self._backends)
+                for problem in lowered.problems:
+                    self._report(ProblemReport("route", route_id, str(problem)))
+                slice_.append(route)
+                documents.append(lowered.document)
+            if len(slice_) >= SLICE_ROUTES or self._clock() - began > SLICE_S:
+                self._apply(slice_, documents)
+                slice_, documents = [], []
+                await trio.lowlevel.checkpoint()
+                began = self._clock()
+        self._apply(slice_, documents)
+
+    def _apply(self, routes: Sequence[Route], documents: list[bytes]) -> None:
+        """Apply one slice of compiled routes to the snapshot that is being made."""
+        if not documents:
+            return
+        try:
+            self._snapshot = self._snapshot.apply(documents, [])
+        except ValueError:
+            # One of them at least is refused; which one, each tells by itself.
+            for route, document in zip(routes, documents, strict=True):
+                self._apply_one(route, document)
+
+    def _apply_one(self, route: Route, document: bytes) -> None:
+        """Apply one route; one that the engine refuses is closed instead of left out."""
+        try:
+            self._snapshot = self._snapshot.apply([document], [])
+        except ValueError as error:
+            problem = Problem("$", str(error), "correct the route; until then it answers 503")
+            self._report(ProblemReport("route", route.id, str(problem)))
+            closed = self._compiler.compile_closed(route, problem)
+            try:
+                self._snapshot = self._snapshot.apply([closed.document], [])
+            except ValueError:
+                # Not even its frontend is usable: it cannot take a request, so it stays as it was.
+                self.hooks.rollback([route.id])
+
+    def _install(self) -> None:
+        """Make the snapshot live."""
+        self._engine.install(self._snapshot)
+        self.hooks.commit(self._snapshot.generation)
+        self.hooks.release(self._engine.oldest_generation)
+
+    def release_hooks(self) -> int:
+        """Drop the hooks that no exchange in flight can reach any more; return how many."""
+        return self.hooks.release(self._engine.oldest_generation)
+
+    def _read(self, route_id: str, body: bytes) -> Route | None:
+        """Read a route; None when it cannot be read, and then it stays as it was."""
+        try:
+            return read_route(msgspec.json.decode(body))
+        except (EntityError, msgspec.DecodeError) as error:
+            self._report(ProblemReport("route", route_id, f"{error}; it stays as it was"))
+            return None
+
+    def _refer(self, route_id: str, backend_id: str | None) -> None:
+        """Note which stored backend a route refers to."""
+        before = self._backend_of.pop(route_id, None)
+        if before is not None:
+            users = self._uses[before]
+            users.discard(route_id)
+            if not users:
+                del self._uses[before]
+        if backend_id:
+            self._backend_of[route_id] = backend_id
+            self._uses.setdefault(backend_id, set()).add(route_id)

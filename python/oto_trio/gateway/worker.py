@@ -1,0 +1,460 @@
+"""One gateway worker: its task tree, from the first frame to the end of its drain.
+
+    run_worker
+    ├─ link writer          empties the outbox into the link
+    ├─ link reader          takes the supervisor's frames; its end means: drain shortly
+    └─ services             cancelled once the drain is over
+       ├─ pump              turns the engine; its follower and its ticker
+       ├─ resolver          looks up host names, a few at once
+       ├─ installer         compiles entities, installs snapshots, acknowledges revisions
+       ├─ plugin watcher    looks at the plugin folder twice a second
+       ├─ record drain      empties the engine's ring of access records
+       ├─ reporter          sign of life and counters, once a second
+       └─ exchanges         one task for each exchange whose hook waits; cancelled first
+
+The worker is born knowing nothing but its end of the link. It listens only once the first snapshot is
+live, so no request ever meets a gateway without routes, and it says `Ready` then.
+
+Run as a program (`python -m oto_trio.gateway.worker --link FD`) it is a process of its own. SIGTERM then
+drains it as an order of the supervisor would; SIGINT is ignored, because a terminal sends it to
+everybody and the supervisor is the one to act on it.
+"""
+
+import argparse
+import gc
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Protocol, TypeAlias, cast
+
+import msgspec
+import trio
+
+from oto_trio.gateway.engine import Engine
+from oto_trio.gateway.frames import (
+    PROTOCOL,
+    AdoptSlot,
+    Applied,
+    AskMetrics,
+    Change,
+    ControlHealth,
+    DownFrame,
+    Drain,
+    Draining,
+    Health,
+    Hello,
+    Metrics,
+    MetricsPage,
+    ProblemReport,
+    Ready,
+    ReloadPlugins,
+    SnapshotFull,
+    Start,
+    UpFrame,
+)
+from oto_trio.gateway.installer import Installer, SnapshotEngine, SnapshotLike
+from oto_trio.gateway.link import Link, LinkClosedError, LinkProtocolError, Outbox, worker_end
+from oto_trio.gateway.monitoring import Monitoring
+from oto_trio.gateway.pipeline import Pipeline
+from oto_trio.gateway.pump import Pump
+from oto_trio.gateway.records import RecordDrain
+from oto_trio.gateway.resolver import Resolver
+from oto_trio.plugin_api.answers import Response
+from oto_trio.plugin_api.exchange import Exchange
+from oto_trio.plugin_api.folder import FolderPlugins
+from oto_trio.plugin_api.registry import discover
+from oto_trio.telemetry.logs import LogFormat, configure_logging
+
+__all__ = ["MakeEngine", "WorkerEngine", "main", "native_engine", "run_worker"]
+
+logger = logging.getLogger(__name__)
+
+OUTBOX_FRAMES: Final = 64
+"""Frames queued for the supervisor. Acknowledgements and problems wait for room; records, signs of
+life and unasked counters are dropped when there is none."""
+
+ENTITY_FRAMES: Final = 2
+"""Frames of entities read ahead of the compiler; the supervisor waits when they are not taken."""
+
+START_TIMEOUT_S: Final = 10.0
+"""How long the first frame may take: the supervisor sends it at once."""
+
+REPORT_S: Final = 1.0
+"""Seconds between two signs of life."""
+
+WATCH_S: Final = 0.5
+"""Seconds between two looks at the plugin folder."""
+
+ORPHAN_DRAIN_S: Final = 3.0
+"""Drain deadline of a worker whose supervisor is gone: nobody is left to replace or to stop it."""
+
+DRAIN_POLL_S: Final = 0.02
+"""Seconds between two looks at what a drain still waits for."""
+
+FLUSH_S: Final = 1.0
+"""How long the last frames may take to reach the supervisor."""
+
+RECORDS_CAPACITY: Final = 65_536
+"""Access records the engine keeps when they are wanted: more than a second at full load."""
+
+_AWAITED: Final = ("connections", "exchanges", "tunnels")
+
+
+class WorkerEngine(Engine, SnapshotEngine, Protocol):
+    """What a worker needs of its engine."""
+
+
+MakeEngine: TypeAlias = Callable[[bytes], tuple[WorkerEngine, SnapshotLike]]
+"""Makes an engine from its settings (JSON), and an empty snapshot that it can install."""
+
+
+def native_engine(settings: bytes) -> tuple[WorkerEngine, SnapshotLike]:
+    """Make the Rust engine.
+
+    Raises:
+        ValueError: A setting is wrong; names it.
+        OSError: The system has no readiness set left.
+    """
+    from oto_trio import _core  # noqa: PLC0415 (tests run workers without it)
+
+    engine = _core.Engine(settings, secrets.randbits(64))
+    return cast("WorkerEngine", engine), cast("SnapshotLike", _core.Snapshot())
+
+
+async def run_worker(
+    link: Link[DownFrame, UpFrame],
+    *,
+    make_engine: MakeEngine = native_engine,
+    on_start: Callable[[Start], None] | None = None,
+    drain_asked: trio.Event | None = None,
+) -> None:
+    """Be a gateway worker until drained.
+
+    Args:
+        link: The worker's end of its link; it stays open, its owner closes it.
+        make_engine: Makes the engine.
+        on_start: Called with the first frame, before anything else.
+        drain_asked: Set from outside to drain, as SIGTERM does.
+
+    Raises:
+        LinkProtocolError: The supervisor does not speak this protocol.
+
+    Cancellation: drops every connection.
+
+    Closes: the listening sockets that `Start` named.
+    """
+    with trio.fail_after(START_TIMEOUT_S):
+        start = await link.receive()
+    if not isinstance(start, Start) or start.protocol != PROTOCOL:
+        raise LinkProtocolError(f"expected Start of protocol {PROTOCOL}, got {start!r:.200}")
+    if on_start is not None:
+        on_start(start)
+    engine, snapshot = make_engine(_engine_settings(start))
+    worker = _Worker(start, link, engine, snapshot)
+    try:
+        await worker.run(trio.Event() if drain_asked is None else drain_asked)
+    finally:
+        engine.close()
+        worker.close_listeners()
+
+
+def _engine_settings(start: Start) -> bytes:
+    """Return the engine's settings, with room for access records when they are wanted."""
+    if not start.forward_records:
+        return start.engine_settings
+    settings = msgspec.json.decode(start.engine_settings, type=dict[str, object])
+    return msgspec.json.encode({"records_capacity": RECORDS_CAPACITY, **settings})
+
+
+class _Worker:
+    """The parts of a worker, and what they say to each other."""
+
+    def __init__(
+        self,
+        start: Start,
+        link: Link[DownFrame, UpFrame],
+        engine: WorkerEngine,
+        snapshot: SnapshotLike,
+    ) -> None:
+        self._start = start
+        self._link = link
+        self._engine = engine
+        self._clock = trio.current_time
+        self._outbox: Outbox[UpFrame] = Outbox(OUTBOX_FRAMES)
+        self._pump = Pump(engine, self._clock)
+        self._resolver = Resolver(self._resolved)
+        self._records = RecordDrain(engine, self._outbox, forward=start.forward_records)
+        self._descriptors = [listener.fd for listener in start.listeners]
+        self._adopted: set[int] = set()
+        self._drain_timeout_s: float | None = None
+        self._drain_asked = trio.Event()
+        self._entities, self._entities_in = trio.open_memory_channel[SnapshotFull | Change](
+            ENTITY_FRAMES
+        )
+        self._problems: set[ProblemReport] = set()
+        folder = FolderPlugins(Path(start.plugin_folder)) if start.plugin_folder else None
+        self._installer = Installer(
+            engine,
+            snapshot,
+            discover(),
+            folder=folder,
+            https_port=start.https_port,
+            clock=self._clock,
+            report=self._report_problem,
+        )
+        self._pipeline: Pipeline | None = None
+        self._monitoring: Monitoring | None = None
+
+    async def run(self, drain_asked: trio.Event) -> None:
+        """Run the task tree until the worker has drained."""
+        async with trio.open_nursery() as plumbing:
+            plumbing.start_soon(self._write)
+            plumbing.start_soon(self._drain_when, drain_asked)
+            await self._outbox.put(Hello(PROTOCOL, os.getpid()))
+            async with trio.open_nursery() as services, trio.open_nursery() as exchanges:
+                self._make_pipeline(exchanges)
+                assert self._pipeline is not None, "it was just made"
+                plumbing.start_soon(self._read)
+                services.start_soon(self._pump.run, self._pipeline)
+                services.start_soon(self._resolver.run)
+                services.start_soon(self._install)
+                services.start_soon(self._watch_plugins)
+                services.start_soon(self._records.run)
+                services.start_soon(self._report)
+                await self._drain_asked.wait()
+                await self._drain()
+                exchanges.cancel_scope.cancel()
+                services.cancel_scope.cancel()
+            self._records.drain()
+            self._outbox.offer(self._counters(token=0))
+            self._outbox.finish()
+            plumbing.cancel_scope.deadline = self._clock() + FLUSH_S
+            await self._outbox.finished.wait()
+            plumbing.cancel_scope.cancel()
+
+    def close_listeners(self) -> None:
+        """Close the inherited listening sockets. Idempotent."""
+        for descriptor in self._descriptors:
+            with suppress(OSError):
+                os.close(descriptor)
+        self._descriptors = []
+
+    # ------------------------------------------------------------------------- the link
+
+    async def _write(self) -> None:
+        with suppress(LinkClosedError):
+            await self._outbox.run(self._link)
+
+    async def _read(self) -> None:
+        """Take the supervisor's frames until it is gone."""
+        try:
+            while True:
+                frame = await self._link.receive()
+                if isinstance(frame, SnapshotFull | Change):
+                    await self._entities.send(frame)
+                else:
+                    await self._obey(frame)
+        except LinkClosedError:
+            if not self._drain_asked.is_set():
+                logger.warning("the supervisor is gone; draining")
+            self._ask_drain(min(ORPHAN_DRAIN_S, self._start.drain_timeout_s))
+        except trio.BrokenResourceError:
+            pass  # the installer has ended with the drain
+
+    async def _obey(self, order: DownFrame) -> None:
+        """Act on a frame that brings no entities."""
+        assert self._monitoring is not None, "frames are read once everything is made"
+        match order:
+            case Drain(timeout_s):
+                self._ask_drain(timeout_s)
+            case AdoptSlot(slot):
+                self._adopt(slot)
+            case AskMetrics(token):
+                await self._outbox.put(self._counters(token))
+            case ControlHealth():
+                self._monitoring.control = order
+            case MetricsPage():
+                self._monitoring.take(order)
+            case ReloadPlugins():
+                await self._reload_plugins()
+            case _:
+                logger.error("the supervisor sent %s where it has no meaning", type(order).__name__)
+
+    # ------------------------------------------------------------------------- services
+
+    def _make_pipeline(self, exchanges: trio.Nursery) -> None:
+        self._monitoring = Monitoring(
+            self._outbox,
+            self._respond,
+            exchanges,
+            health_access_key=self._start.health_access_key,
+            metrics_access_key=self._start.metrics_access_key,
+        )
+        self._pipeline = Pipeline(
+            self._engine,
+            self._installer.hooks,
+            self._clock,
+            exchanges,
+            wake_pump=self._pump.wake,
+            resolve=self._resolver.ask,
+            monitor=self._monitoring.answer,
+        )
+
+    def _respond(self, exchange: Exchange, response: Response) -> None:
+        assert self._pipeline is not None, "it surfaced the exchange"
+        self._pipeline.respond(exchange, response)
+
+    async def _install(self) -> None:
+        """Take entities over, acknowledge each revision, and listen after the first one."""
+        async with self._entities_in:
+            async for frame in self._entities_in:
+                if not await self._installer.take(frame):
+                    continue
+                if not self._adopted:
+                    self._listen()
+                    await self._outbox.put(Applied(frame.revision, self._installer.routes))
+                    await self._outbox.put(Ready())
+                else:
+                    await self._outbox.put(Applied(frame.revision, self._installer.routes))
+
+    def _listen(self) -> None:
+        """Accept connections from now on."""
+        # What was made so far lives as long as the worker; the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        self._adopt(self._start.slot)
+
+    def _adopt(self, slot: int) -> None:
+        """Accept the connections that the kernel queues for a slot."""
+        if slot in self._adopted or self._drain_asked.is_set():
+            return
+        self._adopted.add(slot)
+        for listener in self._start.listeners:
+            if listener.slot == slot:
+                self._engine.adopt(listener.fd, listener.name, listener.secured)
+        self._pump.wake()
+
+    async def _watch_plugins(self) -> None:
+        """Look at the plugin folder again and again."""
+        if not self._start.plugin_folder:
+            return
+        while True:
+            await trio.sleep(WATCH_S)
+            await self._reload_plugins()
+
+    async def _reload_plugins(self) -> None:
+        if await self._installer.reload_plugins():
+            self._pump.wake()
+
+    async def _report(self) -> None:
+        """Give a sign of life and the counters, again and again."""
+        while True:
+            due = self._clock() + REPORT_S
+            await trio.sleep_until(due)
+            self._outbox.offer(Health(self._pump.turns, self._clock() - due))
+            self._outbox.offer(self._counters(token=0))
+            self._installer.release_hooks()
+
+    def _counters(self, token: int) -> Metrics:
+        """Return the engine's counters and the worker's own."""
+        assert self._pipeline is not None, "services run once everything is made"
+        counters = self._engine.metrics()
+        counters["turns"] = self._pump.turns
+        counters["turn_failures"] = self._pump.faults
+        counters["hook_failures"] = self._pipeline.hook_failures
+        counters["hook_tasks"] = self._pipeline.tasks
+        counters["resolve_failures"] = self._resolver.failures
+        counters["record_batches_dropped"] = self._records.batches_dropped
+        counters["routes"] = self._installer.routes
+        return Metrics(token, msgspec.json.encode(counters))
+
+    def _report_problem(self, report: ProblemReport) -> None:
+        """Tell the supervisor of a problem, each one once."""
+        if len(self._problems) >= OUTBOX_FRAMES * 16:
+            self._problems.clear()
+        if report not in self._problems and self._outbox.offer(report):
+            self._problems.add(report)
+
+    def _resolved(self, hostname: str, addresses: list[str]) -> None:
+        assert self._pipeline is not None, "names are asked for by its exchanges"
+        now = self._clock()
+        self._pipeline.settle(self._engine.resolved(hostname, addresses, now), now)
+
+    # ------------------------------------------------------------------------- the end
+
+    def _ask_drain(self, timeout_s: float) -> None:
+        """Begin to drain; the first one who asks sets the deadline."""
+        if self._drain_timeout_s is None:
+            self._drain_timeout_s = timeout_s
+        self._drain_asked.set()
+
+    async def _drain_when(self, asked: trio.Event) -> None:
+        await asked.wait()
+        self._ask_drain(self._start.drain_timeout_s)
+
+    async def _drain(self) -> None:
+        """Stop accepting, and wait until nothing is in flight or the deadline has come."""
+        assert self._drain_timeout_s is not None, "somebody asked"
+        assert self._monitoring is not None, "services run once everything is made"
+        self._monitoring.is_draining = True
+        deadline = self._clock() + self._drain_timeout_s
+        waiting = self._awaited()
+        self._engine.drain(self._clock())
+        self.close_listeners()
+        self._pump.wake()
+        self._outbox.offer(Draining(waiting, finished=False, dropped=False))
+        while waiting := self._awaited():
+            if self._clock() >= deadline:
+                break
+            await trio.sleep(min(DRAIN_POLL_S, self._drain_timeout_s))
+        await self._outbox.put(Draining(waiting, finished=True, dropped=bool(waiting)))
+
+    def _awaited(self) -> dict[str, int]:
+        """Return what a drain waits for; empty when nothing is left."""
+        in_flight = self._engine.in_flight()
+        return {name: in_flight[name] for name in _AWAITED if in_flight[name]}
+
+
+def main() -> int:
+    """Be a worker process: `--link FD` is the worker's end of its link."""
+    parser = argparse.ArgumentParser(description="One gateway worker; started by the supervisor.")
+    parser.add_argument("--link", type=int, required=True, help="descriptor of the link")
+    descriptor: int = parser.parse_args().link
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    trio.run(_main, socket.socket(fileno=descriptor))
+    return 0
+
+
+async def _main(sock: socket.socket) -> None:
+    """Run the worker, with SIGTERM as an order to drain."""
+    link = worker_end(trio.SocketStream(trio.socket.from_stdlib_socket(sock)))
+    drain_asked = trio.Event()
+    with trio.open_signal_receiver(signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_set_on_signal, signals, drain_asked)
+            # A supervisor that is gone before it said a word leaves nothing to do.
+            with suppress(LinkClosedError):
+                await run_worker(link, on_start=_configure, drain_asked=drain_asked)
+            await link.aclose()
+            nursery.cancel_scope.cancel()
+
+
+async def _set_on_signal(signals: AsyncIterator[int], event: trio.Event) -> None:
+    async for _ in signals:
+        event.set()
+
+
+def _configure(start: Start) -> None:
+    configure_logging(
+        cast("LogFormat", start.log_format), source=f"worker {start.slot}", level=start.log_level
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
