@@ -45,6 +45,8 @@ impl Snapshot {
         }
     }
 
+    // Keyword arguments on the Python side.
+    #[allow(clippy::too_many_arguments)]
     #[pyo3(signature = (method, host, target, headers, *, secured = false, listener = "standard-listener"))]
     fn explain<'py>(
         &self,

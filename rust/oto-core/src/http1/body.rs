@@ -256,11 +256,8 @@ mod tests {
         let (mut data, mut used) = (Vec::new(), 0);
         for part in input.chunks(step) {
             let mut rest = part;
-            loop {
-                match decoder.next(&mut rest)? {
-                    Piece::Data(bytes) => data.extend_from_slice(bytes),
-                    Piece::End | Piece::More => break,
-                }
+            while let Piece::Data(bytes) = decoder.next(&mut rest)? {
+                data.extend_from_slice(bytes);
             }
             used += part.len() - rest.len();
         }

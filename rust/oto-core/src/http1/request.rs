@@ -449,12 +449,9 @@ impl Request {
         match field {
             // The target's authority wins (RFC 9112 §3.2.2); a client must send the same Host,
             // and one that does not is trying to be read two ways.
-            Some(field) if !self.host.is_empty() => {
-                if !self.host.of(arena).eq_ignore_ascii_case(field.of(arena)) {
-                    return Err(HeadError::Host);
-                }
-            }
-            Some(field) => self.host = field,
+            Some(field) if self.host.is_empty() => self.host = field,
+            Some(field) if self.host.of(arena).eq_ignore_ascii_case(field.of(arena)) => {}
+            Some(_) => return Err(HeadError::Host),
             None if self.version == Version::Http11 => return Err(HeadError::Host),
             None => {}
         }

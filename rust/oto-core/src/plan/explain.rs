@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::flow::{Downstream, Facts, Flow};
 use super::snapshot::Snapshot;
-use super::step::{PlanStep, Route, Step};
+use super::step::{Field, PlanStep, Route, Step};
 use crate::http1::request::HeadError;
 use crate::http1::{HeadLimits, Request, ResponseHead, Version};
 
@@ -48,7 +48,10 @@ impl Snapshot {
             request.trust_forwarded_host();
         }
         let listener = question.listener;
-        let facts = Facts { request: &request, listener };
+        let facts = Facts {
+            request: &request,
+            listener,
+        };
         let routing = self.router.explain(&facts, &mut |_: &Arc<Route>| true);
         let mut answer = json!({
             "request": {
@@ -62,23 +65,42 @@ impl Snapshot {
             secured: question.secured,
             listener: Arc::from(listener),
         };
-        let mut flow =
-            Flow::begin(0, request, ResponseHead::default(), downstream, Arc::clone(self), 0.0, 0);
-        let Some(route) = flow.route.clone() else { return Ok(answer) };
+        let mut flow = Flow::begin(
+            0,
+            request,
+            ResponseHead::default(),
+            downstream,
+            Arc::clone(self),
+            0.0,
+            0,
+        );
+        let Some(route) = flow.route.clone() else {
+            return Ok(answer);
+        };
         flow.choose_first();
         let mut target = Vec::new();
         flow.upstream_target(&mut target);
-        let overrides = route.plan.steps.iter().any(|step| matches!(step.step, Step::OverrideHost));
+        let overrides = route
+            .plan
+            .steps
+            .iter()
+            .any(|step| matches!(step.step, Step::OverrideHost));
         let host = match flow.target() {
             Some(target) if overrides => target.hostname.to_string(),
             _ => String::from_utf8_lossy(flow.upstream_host()).into_owned(),
         };
         let path = flow.request.path();
         answer["route"] = json!({"id": &*route.id, "name": route.name});
-        answer["plan"] = route.plan.steps.iter().map(|step| describe(step, path)).collect();
-        answer["target"] = flow.target().map_or(Value::Null, |target| {
-            json!({"id": target.id, "address": &*target.address, "tls": target.tls})
-        });
+        answer["plan"] = route
+            .plan
+            .steps
+            .iter()
+            .map(|step| describe(step, path))
+            .collect();
+        answer["target"] = flow.target().map_or(
+            Value::Null,
+            |target| json!({"id": target.id, "address": &*target.address, "tls": target.tls}),
+        );
         answer["upstream"] = json!({
             "method": flow.request.method_text(),
             "target": String::from_utf8_lossy(&target),
@@ -93,19 +115,28 @@ fn describe(step: &PlanStep, path: &str) -> Value {
     let (kind, detail) = match &step.step {
         Step::Redirect { code, to } => ("redirect", json!({"code": code, "to": to})),
         Step::ForceHttps { port } => ("force_https", json!({"port": port})),
-        Step::Refuse { status, message, .. } => ("refuse", json!({"status": status, "message": message})),
-        Step::AllowMethods { allowed, forbidden } => {
-            ("allow_methods", json!({"allowed": allowed, "forbidden": forbidden}))
-        }
+        Step::Refuse {
+            status, message, ..
+        } => ("refuse", json!({"status": status, "message": message})),
+        Step::AllowMethods { allowed, forbidden } => (
+            "allow_methods",
+            json!({"allowed": allowed, "forbidden": forbidden}),
+        ),
         Step::RequireHeaders(fields) => (
             "require_headers",
-            fields.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect(),
+            fields
+                .iter()
+                .map(|(name, _)| String::from_utf8_lossy(name).into_owned())
+                .collect(),
         ),
         Step::SetHeaders(fields) => ("set_headers", names(fields)),
         Step::AddMissingHeaders(fields) => ("add_missing_headers", names(fields)),
         Step::RemoveHeaders(names) => (
             "remove_headers",
-            names.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect(),
+            names
+                .iter()
+                .map(|name| String::from_utf8_lossy(name).into_owned())
+                .collect(),
         ),
         Step::OverrideHost => ("override_host", Value::Null),
         Step::XForwarded => ("x_forwarded", Value::Null),
@@ -119,8 +150,11 @@ fn describe(step: &PlanStep, path: &str) -> Value {
 }
 
 /// Header names only: values may be secrets.
-fn names(fields: &[(Box<[u8]>, Box<[u8]>)]) -> Value {
-    fields.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect()
+fn names(fields: &[Field]) -> Value {
+    fields
+        .iter()
+        .map(|(name, _)| String::from_utf8_lossy(name).into_owned())
+        .collect()
 }
 
 #[cfg(test)]

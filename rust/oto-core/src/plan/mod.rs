@@ -17,4 +17,4 @@ pub use flow::{Downstream, Flow, MONITORING_SLOT, Next, PythonStep};
 pub use reply::{Reply, refusal};
 pub use snapshot::{ApplyError, Settings, Snapshot};
 pub use spec::RouteSpec;
-pub use step::{Phase, Plan, PlanStep, Route, Step};
+pub use step::{Field, Phase, Plan, PlanStep, Route, Step};

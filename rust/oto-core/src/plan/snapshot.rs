@@ -26,7 +26,7 @@ impl Default for Settings {
 }
 
 /// Router, plans and settings. A change makes a new snapshot that shares all it did not touch.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Snapshot {
     /// Grows with each change; an exchange keeps the one it began with.
     pub generation: u64,
@@ -34,16 +34,6 @@ pub struct Snapshot {
     pub router: Router<Arc<Route>>,
     /// The settings.
     pub settings: Settings,
-}
-
-impl Default for Snapshot {
-    fn default() -> Self {
-        Self {
-            generation: 0,
-            router: Router::default(),
-            settings: Settings::default(),
-        }
-    }
 }
 
 impl fmt::Debug for Snapshot {

@@ -7,7 +7,7 @@ use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
 
 use super::expectation::Expectation;
-use super::step::{PathGate, Phase, Plan, PlanStep, Route, Step};
+use super::step::{Field, PathGate, Phase, Plan, PlanStep, Route, Step};
 use crate::balance::BackendSpec;
 use crate::http1::headers::{is_name, is_value};
 
@@ -233,8 +233,6 @@ impl StepKind {
         })
     }
 }
-
-type Field = (Box<[u8]>, Box<[u8]>);
 
 fn fields(headers: BTreeMap<String, String>) -> Result<Vec<Field>, String> {
     headers

@@ -45,6 +45,9 @@ impl Phase {
     }
 }
 
+/// A header field to write: name and value.
+pub type Field = (Box<[u8]>, Box<[u8]>);
+
 /// One thing to do. Native steps are done by the engine; a Python step is handed up.
 #[derive(Debug)]
 pub enum Step {
@@ -79,9 +82,9 @@ pub enum Step {
     /// Refuse unless every named header is as expected.
     RequireHeaders(Vec<(Box<[u8]>, Expectation)>),
     /// Put headers in place.
-    SetHeaders(Vec<(Box<[u8]>, Box<[u8]>)>),
+    SetHeaders(Vec<Field>),
     /// Put headers that are absent.
-    AddMissingHeaders(Vec<(Box<[u8]>, Box<[u8]>)>),
+    AddMissingHeaders(Vec<Field>),
     /// Take headers away.
     RemoveHeaders(Vec<Box<[u8]>>),
     /// Send the target's host name as `Host`.
