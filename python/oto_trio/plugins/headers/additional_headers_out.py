@@ -6,7 +6,7 @@ Otoroshi: ``cp:otoroshi.next.plugins.AdditionalHeadersOut``.
 
 from typing import Annotated
 
-from msgspec import Meta, field
+from msgspec import Meta
 from typing_extensions import override
 
 from oto_trio.plugin_api import (
@@ -30,7 +30,7 @@ class AdditionalHeadersOutConfig(Config, frozen=True):
     headers: Annotated[
         dict[HeaderName, HeaderValue],
         Meta(description="Values by header name; they replace the backend's."),
-    ] = field(default_factory=dict[str, str])
+    ] = {}
 
 
 class AdditionalHeadersOut(Plugin[AdditionalHeadersOutConfig]):

@@ -6,7 +6,7 @@ Otoroshi: ``cp:otoroshi.next.plugins.HeadersValidation``.
 
 from typing import Annotated
 
-from msgspec import Meta, field
+from msgspec import Meta
 from typing_extensions import override
 
 from oto_trio.plugin_api import Config, Exchange, HeaderName, Plugin, Refusal, Step, meets, steps
@@ -24,7 +24,7 @@ class HeadersValidationConfig(Config, frozen=True):
             description="Expectations by header name: a value, or Regex(…), Wildcard(…), Contains(…), "
             "ContainedIn(a,b), Not(…), RegexNot(…), WildcardNot(…), ContainsNot(…), NotContainedIn(a,b)."
         ),
-    ] = field(default_factory=dict[str, str])
+    ] = {}
 
     def __post_init__(self) -> None:
         """Refuse a pattern that is none when the config is read, not when a request comes."""

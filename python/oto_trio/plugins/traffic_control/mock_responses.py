@@ -8,7 +8,7 @@ import re
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta, field
+from msgspec import Meta
 from typing_extensions import override
 
 from oto_trio.plugin_api import (
@@ -39,7 +39,7 @@ class MockResponse(msgspec.Struct, frozen=True):
     status: Annotated[int, Meta(description="Status of the response.", ge=200, le=599)] = 200
     headers: Annotated[
         dict[HeaderName, HeaderValue], Meta(description="Headers of the response.")
-    ] = field(default_factory=dict[str, str])
+    ] = {}
     body: Annotated[
         str, Meta(description="Body: text with ${req.pathparams.name}, or Base64(…).")
     ] = ""

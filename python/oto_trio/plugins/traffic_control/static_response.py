@@ -6,7 +6,7 @@ Otoroshi: ``cp:otoroshi.next.plugins.StaticResponse``.
 
 from typing import Annotated
 
-from msgspec import Meta, field
+from msgspec import Meta
 from typing_extensions import override
 
 from oto_trio.plugin_api import (
@@ -29,7 +29,7 @@ class StaticResponseConfig(Config, frozen=True):
     status: Annotated[int, Meta(description="Status of the response.", ge=200, le=599)] = 200
     headers: Annotated[
         dict[HeaderName, HeaderValue], Meta(description="Headers of the response.")
-    ] = field(default_factory=dict[str, str])
+    ] = {}
     body: Annotated[str, Meta(description="Body: text, or Base64(…) for any bytes.")] = ""
     apply_el: Annotated[
         bool, Meta(description="Evaluate ${…} in the body; kept, but the body is taken literally.")
