@@ -26,6 +26,8 @@ BIN    := $(VENV)/bin
 STAMPS := .make
 # In CI a Cargo.lock that does not fit the manifests is an error; at a desk it is brought up to date.
 LOCKED := $(if $(CI),--locked)
+# Two makes at once take turns at the environment.
+TURNS  := $(if $(shell command -v flock),flock $(STAMPS)/turns)
 
 # pyo3 asks this interpreter for its facts, so that cargo on its own and maturin agree.
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
@@ -60,7 +62,7 @@ $(BIN)/python:
 # Lock groups: develop is what every verb needs; the others are for the one verb that names them.
 $(STAMPS)/%: requirements/%.txt $(BIN)/python
 	@mkdir -p $(STAMPS)
-	$(BIN)/python -m pip install --quiet --require-hashes -r $<
+	$(TURNS) $(BIN)/python -m pip install --quiet --require-hashes -r $<
 	@touch $@
 
 .PHONY: setup
@@ -70,7 +72,7 @@ $(STAMPS)/built-$(PROFILE): $(RUST_SOURCES) pyproject.toml $(STAMPS)/develop
 	@tools/preflight $(BIN)/python
 	@# Without an index, a dependency that the lock does not hold is an error and not a download.
 	PIP_NO_INDEX=1 PIP_QUIET=1 VIRTUAL_ENV=$(CURDIR)/$(VENV) \
-		$(BIN)/maturin develop --quiet --profile $(PROFILE) $(LOCKED)
+		$(TURNS) $(BIN)/maturin develop --quiet --profile $(PROFILE) $(LOCKED)
 	@rm -f $(STAMPS)/built-*
 	@touch $@
 
