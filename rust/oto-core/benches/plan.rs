@@ -1,0 +1,68 @@
+//! From a head to a decision: routing, native steps, the choice of a target.
+#![allow(missing_docs)]
+
+use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use oto_core::http1::{HeadLimits, Request, ResponseHead, request};
+use oto_core::plan::{Downstream, Flow, Next, Snapshot};
+
+const HEAD: &[u8] =
+    b"GET /users/42 HTTP/1.1\r\nHost: api.example.com\r\nAccept: */*\r\nX-Debug: 1\r\n\r\n";
+
+const FORWARD: &str = r#""steps":[]"#;
+const CHAIN: &str = r#""steps":[
+    {"phase":"access","kind":"allow_methods","allowed":["GET","POST"]},
+    {"phase":"access","kind":"require_headers","headers":{"x-debug":"1"}},
+    {"phase":"transform_request","kind":"override_host"},
+    {"phase":"transform_request","kind":"set_headers","headers":{"x-a":"1","x-b":"2"}},
+    {"phase":"transform_request","kind":"remove_headers","names":["x-debug"]},
+    {"phase":"transform_request","kind":"x_forwarded"},
+    {"phase":"transform_response","kind":"set_headers","headers":{"x-c":"3"}}]"#;
+
+fn plans(criterion: &mut Criterion) {
+    let downstream = Downstream {
+        ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        secured: false,
+        listener: Arc::from("standard-listener"),
+    };
+    let limits = HeadLimits::default();
+    for (name, steps) in [("a plain route", FORWARD), ("seven native steps", CHAIN)] {
+        let route = format!(
+            r#"{{"id":"r","frontend":{{"domains":["api.example.com"]}},
+            "backend":{{"targets":[{{"hostname":"10.0.0.1","port":80}}]}},{steps}}}"#
+        );
+        let applied =
+            Snapshot::default().apply([route.as_bytes()].into_iter(), [].into_iter(), None);
+        let Ok(snapshot) = applied.map(Arc::new) else {
+            return;
+        };
+        let (mut spare, mut answer) = (Request::default(), ResponseHead::default());
+        criterion.bench_function(&format!("from head to forward, {name}"), |bench| {
+            bench.iter(|| {
+                let mut head = std::mem::take(&mut spare);
+                head.clear();
+                black_box(request::parse(HEAD, &limits, &mut head).is_ok());
+                let mut flow = Flow::begin(
+                    1,
+                    head,
+                    std::mem::take(&mut answer),
+                    downstream.clone(),
+                    Arc::clone(&snapshot),
+                    0.0,
+                    7,
+                );
+                assert_eq!(flow.advance(), Next::Forward);
+                flow.begin_response();
+                assert_eq!(flow.advance(), Next::Stream);
+                spare = flow.request;
+                answer = flow.response;
+            });
+        });
+    }
+}
+
+criterion_group!(benches, plans);
+criterion_main!(benches);
