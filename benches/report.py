@@ -73,7 +73,9 @@ def conditions(facts: dict[str, Any]) -> str:
     """Return the conditions of a result in one sentence, empty when it has none."""
     if not facts:
         return ""
+    niceness = facts.get("niceness")
     return (
         f"Medians of {facts['rounds']} rounds; {facts['cpu']}, {facts['cores']} cores,"
-        f" Linux {facts['kernel']}, Python {facts['python']}."
+        f" Linux {facts['kernel']}, Python {facts['python']}"
+        + (f", niceness {niceness}." if niceness else ".")
     )

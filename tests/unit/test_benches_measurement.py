@@ -136,6 +136,14 @@ def test_the_report_goes_between_the_marks_and_nowhere_else(tmp_path: Path) -> N
     assert "| plain | CPU to nginx's ≤ 1 | 0.850 | yes |" in text
 
 
+def test_the_report_says_under_which_conditions() -> None:
+    facts = {"rounds": 5, "cpu": "X1", "cores": 2, "kernel": "6.1", "python": "3.11.7"}
+    said = "Medians of 5 rounds; X1, 2 cores, Linux 6.1, Python 3.11.7"
+    assert report.conditions({**facts, "niceness": 0}) == f"{said}."
+    assert report.conditions({**facts, "niceness": -20}) == f"{said}, niceness -20."
+    assert report.conditions({}) == ""
+
+
 def test_a_report_needs_results_and_a_place(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("no marks")
