@@ -723,6 +723,9 @@ impl Engine {
             // Too late to say anything: the client sees a broken message, as it must.
             if writing || exchange.end_by_s <= now {
                 self.client_left(key);
+            } else {
+                let due = exchange.end_by_s;
+                self.touch_exchange(key, due);
             }
         } else if exchange.answer_by_s <= now {
             self.time_out(key);
