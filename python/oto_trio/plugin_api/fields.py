@@ -31,7 +31,11 @@ ENGINE_FIELDS = frozenset({"connection", "content-length", "transfer-encoding"})
 
 
 def writable_fields(fields: Mapping[str, str]) -> dict[str, str]:
-    """Return the fields a plugin may write: without empty names and without the engine's own."""
+    """Return the fields a plugin may write: without empty names and without the engine's own.
+
+    They come in the order of their names, as the engine writes them, so that of two names that differ
+    in case the same one wins on both sides.
+    """
     return {
-        name: value for name, value in fields.items() if name and name.lower() not in ENGINE_FIELDS
+        name: fields[name] for name in sorted(fields) if name and name.lower() not in ENGINE_FIELDS
     }

@@ -150,13 +150,12 @@ def plugins_in(module: ModuleType) -> tuple[PluginClass, ...]:
     for value in vars(module).values():
         if not _is_plugin(value) or value.__module__ != module.__name__:
             continue
-        plugin = value
-        if plugin.__name__.startswith("_"):
+        if value.__name__.startswith("_"):
             continue
-        wrong = check_plugin(plugin)
+        wrong = check_plugin(value)
         problems.extend(wrong)
-        if not wrong and found.setdefault(plugin.id, plugin) is not plugin:
-            problems.append(_duplicate(plugin, module.__name__, module.__name__))
+        if not wrong and found.setdefault(value.id, value) is not value:
+            problems.append(_duplicate(value, module.__name__, module.__name__))
     if problems:
         raise PluginError(*problems)
     return tuple(found.values())

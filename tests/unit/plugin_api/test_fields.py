@@ -38,3 +38,7 @@ def test_bad_values_do_not_match(value: str) -> None:
 def test_framing_and_nameless_fields_are_left_out() -> None:
     fields = {"": "x", "Content-Length": "1", "TRANSFER-ENCODING": "x", "Connection": "x", "A": "b"}
     assert writable_fields(fields) == {"A": "b"}
+
+
+def test_the_order_is_that_of_the_names() -> None:
+    assert list(writable_fields({"b": "1", "A": "2", "a": "3"})) == ["A", "a", "b"]

@@ -1,0 +1,226 @@
+"""Native steps do what the Python hooks of their plugin do.
+
+Every plugin that lowers itself is compiled twice: natively, and with its hooks as Python steps. The same
+request goes through both plans, and what reaches the backend and the client must be equal.
+"""
+
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oto_trio._core import Snapshot
+from oto_trio.gateway.compile import Hooks, RouteCompiler
+from oto_trio.model.route import read_route
+from oto_trio.plugin_api import Exchange, Refusal, Response
+from oto_trio.plugin_api.inspection import is_native
+from oto_trio.plugin_api.registry import PluginClass, Registry, builtin_plugins
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Fields = list[tuple[bytes, bytes]]
+
+BUILTIN = builtin_plugins()
+NATIVE = [plugin.id for plugin in BUILTIN if is_native(plugin)]
+NG = "cp:otoroshi.next.plugins."
+SOCKET_ADDRESS = "192.0.2.7"
+
+
+class Case(msgspec.Struct, frozen=True):
+    """A request, and what the backend answers if it is asked."""
+
+    method: str = "GET"
+    target: str = "/users/1?a=b"
+    headers: tuple[tuple[str, str], ...] = ()
+    secured: bool = False
+    strip_path: bool = True
+    trust: bool = True
+    response_headers: tuple[tuple[str, str], ...] = ()
+
+
+# ------------------------------------------------------------------------------------ generators
+
+NAMES = st.sampled_from(["X-One", "x-one", "X-Two", "Accept", "Via", "Otoroshi-State", ""])
+VALUES = st.text(st.sampled_from("ab*(), ="), max_size=6).map(str.strip)
+FIELDS = st.dictionaries(NAMES, VALUES, max_size=4)
+ARRIVING = st.lists(st.tuples(NAMES.filter(bool), VALUES), max_size=5).map(tuple)
+# Not "/users?": a hook cannot tell an empty query from none, the engine can.
+TARGETS = ["/users", "/users/", "/users/1", "/users/a%20b?x=1&y"]
+METHODS = st.sampled_from(["GET", "HEAD", "POST", "OPTIONS", "PURGE"])
+TEXT = st.text(st.sampled_from("ab"), max_size=3)
+EXPECTATIONS = st.one_of(
+    TEXT,
+    st.builds(
+        "{}({})".format,
+        st.sampled_from(
+            [
+                "Not",
+                "Contains",
+                "ContainsNot",
+                "ContainedIn",
+                "NotContainedIn",
+                "Regex",
+                "RegexNot",
+                "Wildcard",
+                "WildcardNot",
+                "Unknown",
+            ]
+        ),
+        st.one_of(TEXT, st.builds("{}, {}".format, TEXT, TEXT)),
+    ),
+    st.builds("Wildcard({}*{})".format, TEXT, TEXT),
+    st.builds("Regex({}.+)".format, TEXT),
+)
+FORWARDED = st.sampled_from(
+    [
+        (),
+        (("X-Forwarded-For", "203.0.113.9"),),
+        (("X-Forwarded-For", "203.0.113.9, 198.51.100.1"),),
+        (("X-Forwarded-Proto", "https"),),
+        (("X-Forwarded-Host", "b.localhost:81"),),
+    ]
+)
+
+
+def cases(arriving: st.SearchStrategy[Any] = ARRIVING) -> st.SearchStrategy[Case]:
+    return st.builds(
+        Case,
+        method=METHODS,
+        target=st.sampled_from(TARGETS),
+        headers=arriving,
+        secured=st.booleans(),
+        strip_path=st.booleans(),
+        trust=st.booleans(),
+        response_headers=ARRIVING,
+    )
+
+
+METHOD_LIST = st.lists(st.sampled_from(["GET", "get", "POST", "Purge"]), max_size=3)
+NO_CONFIG = st.just(cast("dict[str, Any]", {}))
+
+CONFIGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
+    "AdditionalHeadersIn": st.fixed_dictionaries({"headers": FIELDS}),
+    "AdditionalHeadersOut": st.fixed_dictionaries({"headers": FIELDS}),
+    "AllowHttpMethods": st.fixed_dictionaries({"allowed": METHOD_LIST, "forbidden": METHOD_LIST}),
+    "BuildMode": NO_CONFIG,
+    "ForceHttpsTraffic": NO_CONFIG,
+    "HeadersValidation": st.fixed_dictionaries(
+        {"headers": st.dictionaries(NAMES, EXPECTATIONS, max_size=2)}
+    ),
+    "MaintenanceMode": NO_CONFIG,
+    "MissingHeadersIn": st.fixed_dictionaries({"headers": FIELDS}),
+    "MissingHeadersOut": st.fixed_dictionaries({"headers": FIELDS}),
+    "OverrideHost": NO_CONFIG,
+    "ReadOnlyCalls": NO_CONFIG,
+    "Redirection": st.fixed_dictionaries(
+        {"code": st.sampled_from([200, 301, 302, 303, 307, 308]), "to": VALUES}
+    ),
+    "RemoveHeadersIn": st.fixed_dictionaries({"header_names": st.lists(NAMES, max_size=3)}),
+    "RemoveHeadersOut": st.fixed_dictionaries({"header_names": st.lists(NAMES, max_size=3)}),
+    "XForwardedHeaders": NO_CONFIG,
+}
+
+# ------------------------------------------------------------------------------------ two plans
+
+
+def hooked(plugin: PluginClass) -> PluginClass:
+    """Return the plugin as it is when it does not lower itself."""
+    return type(plugin.__name__, (plugin,), {"lower": lambda _: None})
+
+
+TWINS = Registry().extended((hooked(BUILTIN.plugins[plugin_id]), "twin") for plugin_id in NATIVE)
+
+
+def run(registry: Registry, plugin: str, config: dict[str, Any], case: Case) -> list[Any]:
+    """Send a request through a plan of one plugin; return what the backend and the client get."""
+    route = read_route(
+        {
+            "id": "r1",
+            "name": "a route",
+            "frontend": {
+                "domains": ["a.localhost/users", "b.localhost/users"],
+                "strip_path": case.strip_path,
+            },
+            "backend": {"targets": [{"hostname": "backend.internal", "port": 9000}]},
+            "plugins": [{"plugin": plugin, "config": config}],
+        }
+    )
+    hooks = Hooks()
+    lowered = RouteCompiler(registry, hooks).compile(route, {})
+    assert lowered.problems == ()
+    settings = msgspec.json.encode({"trust_x_forwarded": case.trust})
+    snapshot = Snapshot().apply([lowered.document], [], settings)
+    exchange = snapshot.begin(
+        case.method.encode(),
+        case.target.encode(),
+        [(b"Host", b"a.localhost:8080"), *map(latin1, case.headers)],
+        version="1.1",
+        remote_address=SOCKET_ADDRESS,
+        secured=case.secured,
+    )
+    seen: list[Any] = []
+    decision: tuple[Any, ...] = exchange.advance()
+    while decision[0] in ("python", "forward"):
+        if decision[0] == "python":
+            call = cast("Callable[[Exchange], Any]", hooks.inline[decision[1]])
+            decision = give(exchange, call(cast("Exchange", Forwarding(exchange, case))))
+            continue
+        _, target, path, host, fields = decision
+        seen.append(("forward", target, path, host, without_host(fields)))
+        decision = exchange.receive(203, list(map(latin1, case.response_headers)))
+    return [*seen, decision]
+
+
+class Forwarding:
+    """A native exchange that also tells the chain of addresses, which the engine keeps to itself."""
+
+    def __init__(self, exchange: Any, case: Case) -> None:
+        self._exchange = exchange
+        claimed = [value for name, value in case.headers if name.lower() == "x-forwarded-for"]
+        self.forwarded_for = ", ".join([*(claimed[:1] if case.trust else []), SOCKET_ADDRESS])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._exchange, name)
+
+
+def give(exchange: Any, answer: object) -> tuple[Any, ...]:
+    """Tell a native exchange what a hook answered."""
+    if isinstance(answer, Response):
+        return cast(
+            "tuple[Any, ...]", exchange.respond(answer.status, list(answer.headers), answer.body)
+        )
+    if isinstance(answer, Refusal):
+        return cast("tuple[Any, ...]", exchange.refuse(answer.status, answer.message, answer.cause))
+    assert answer is None
+    return cast("tuple[Any, ...]", exchange.advance())
+
+
+def latin1(field: tuple[str, str]) -> tuple[bytes, bytes]:
+    name, value = field
+    return name.encode("latin-1"), value.encode("latin-1")
+
+
+def without_host(fields: Fields) -> Fields:
+    """Drop ``Host``, which the engine sends on its own (the third item of a forward)."""
+    return [field for field in fields if field[0].lower() != b"host"]
+
+
+# ------------------------------------------------------------------------------------ the test
+
+
+def test_every_native_plugin_has_its_cases() -> None:
+    assert [plugin_id.removeprefix(NG) for plugin_id in NATIVE] == sorted(CONFIGS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(CONFIGS))
+@given(data=st.data())
+def test_a_native_plugin_does_what_its_hooks_do(name: str, data: st.DataObject) -> None:
+    config = data.draw(CONFIGS[name], "config")
+    case = data.draw(st.one_of(cases(), cases(FORWARDED)), "case")
+    native = run(BUILTIN, NG + name, config, case)
+    hooked_ = run(TWINS, NG + name, config, case)
+    assert native == hooked_
