@@ -11,12 +11,17 @@
 //! side does not take at once is copied to the connection, and then nothing more is read for it
 //! until that is gone. An idle connection owns no buffer.
 
+mod attempt;
 mod bridge;
 mod connection;
 mod downstream;
+mod ending;
 mod engine;
 mod io;
+mod patience;
 mod pool;
+mod request_body;
+mod response;
 mod settings;
 mod timer;
 mod tunnel;

@@ -1,0 +1,363 @@
+//! Attempts: a target, a connection to it, the request on its way, and what to do when that fails.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use mio::Interest;
+use mio::net::TcpStream;
+use oto_core::http1::{Decoder, Framing, encode};
+
+use crate::connection::{Exchange, Up, UpPhase, Wait};
+use crate::engine::{Engine, Event, up_token};
+use crate::io::{Output, Readiness};
+use crate::pool::Lookup;
+use crate::timer::Deadline;
+
+/// How an attempt ended without an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// No connection could be made; nothing was sent.
+    Connect,
+    /// No connection in time; nothing was sent.
+    ConnectTimeout,
+    /// The connection broke off before a whole answer head.
+    Closed,
+    /// No answer head in time.
+    Timeout,
+    /// The answer is no HTTP, or ambiguous.
+    Protocol,
+}
+
+impl Engine {
+    /// Send the exchange's request to its chosen target.
+    pub(crate) fn attempt(&mut self, key: usize) {
+        let Some(exchange) = self
+            .downs
+            .get_mut(key)
+            .and_then(|down| down.exchange.as_mut())
+        else {
+            return;
+        };
+        exchange.wait = Wait::Nothing;
+        let Some(flow) = exchange.flow.as_ref() else {
+            return;
+        };
+        let Some(target) = flow.target() else {
+            self.refuse(
+                key,
+                503,
+                "No target of the backend can be used",
+                "errors.circuit.breaker.open",
+            );
+            return;
+        };
+        if target.tls {
+            self.refuse(
+                key,
+                502,
+                "This gateway does not speak TLS to backends yet",
+                "errors.proxy.error",
+            );
+            return;
+        }
+        if target.http10 && exchange.body_framing == Framing::Chunked && exchange.buffered.is_none()
+        {
+            self.refuse(
+                key,
+                411,
+                "The backend speaks HTTP/1.0 and needs a Content-Length",
+                "errors.client.error",
+            );
+            return;
+        }
+        exchange.attempts = exchange.attempts.saturating_add(1);
+        exchange.attempt_s = self.now_s;
+        let (address, port) = (Arc::clone(&target.address), target.port);
+        let host = target
+            .ip_address
+            .as_ref()
+            .unwrap_or(&target.hostname)
+            .clone();
+        let safe_to_lose = flow.request.method.is_idempotent();
+        while let Some(up) = self.pool.take(&address) {
+            if safe_to_lose || self.is_still_open(up) {
+                self.metrics.reused += 1;
+                self.send_request(key, up);
+                return;
+            }
+            self.drop_up(up);
+        }
+        self.connect(key, &host, port, address);
+    }
+
+    /// Look once whether the backend closed an unused connection: a request that may not be sent
+    /// twice must not be lost to one.
+    fn is_still_open(&mut self, up: usize) -> bool {
+        let Some(up) = self.ups.get_mut(up) else {
+            return false;
+        };
+        let mut byte = [0u8; 1];
+        matches!(up.stream.peek(&mut byte), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+    }
+
+    fn connect(&mut self, key: usize, host: &str, port: u16, address: Arc<str>) {
+        let lookup = self.addresses.find(host, port, self.now_s);
+        let (address_found, ask) = match lookup {
+            Lookup::Found(found, ask) => (Some(found), ask),
+            Lookup::Unknown(ask) => (None, ask),
+            Lookup::Failed => {
+                self.attempt_failed(key, Failure::Connect);
+                return;
+            }
+        };
+        if ask {
+            self.raised.push(Event::Resolve(host.to_owned()));
+        }
+        let Some(found) = address_found else {
+            let Some(exchange) = self
+                .downs
+                .get_mut(key)
+                .and_then(|down| down.exchange.as_mut())
+            else {
+                return;
+            };
+            exchange.wait = Wait::Resolution;
+            let id = exchange.id;
+            self.addresses.wait(host, key, id);
+            return;
+        };
+        match self.open(found, address, key) {
+            Ok(up) => self.send_request(key, up),
+            Err(_) => self.attempt_failed(key, Failure::Connect),
+        }
+    }
+
+    fn open(&mut self, to: SocketAddr, address: Arc<str>, key: usize) -> std::io::Result<usize> {
+        let mut stream = TcpStream::connect(to)?;
+        // Best effort: a connection without it is slower, not wrong.
+        stream.set_nodelay(true).unwrap_or(());
+        let serial = self.next_serial();
+        let entry = self.ups.vacant_entry();
+        let up = entry.key();
+        self.poll.registry().register(
+            &mut stream,
+            up_token(up),
+            Interest::READABLE | Interest::WRITABLE,
+        )?;
+        entry.insert(Up {
+            stream,
+            address,
+            serial,
+            ready: Readiness::default(),
+            input: Vec::new(),
+            output: Output::default(),
+            phase: UpPhase::Connecting(key),
+            body: Decoder::default(),
+            reused: false,
+            keep_alive: false,
+            answered: false,
+            deaf: false,
+            deadline: Deadline::never(),
+        });
+        self.metrics.connected += 1;
+        Ok(up)
+    }
+
+    /// Write the request head, and the body as far as it is here.
+    fn send_request(&mut self, key: usize, at: usize) {
+        let Some(exchange) = self
+            .downs
+            .get_mut(key)
+            .and_then(|down| down.exchange.as_mut())
+        else {
+            self.drop_up(at);
+            return;
+        };
+        let (Some(up), Some(flow)) = (self.ups.get_mut(at), exchange.flow.as_mut()) else {
+            return;
+        };
+        let Some(target) = flow.target() else { return };
+        let client = flow
+            .route
+            .as_ref()
+            .map(|route| route.backend.client)
+            .unwrap_or_default();
+        if let Some(body) = &exchange.buffered {
+            exchange.body_framing = Framing::Length(body.len() as u64);
+        }
+        let http10 = target.http10;
+        flow.request.framing = exchange.body_framing;
+        let mut out = std::mem::take(&mut self.head_out);
+        out.clear();
+        // The target goes behind the head for a moment: one buffer serves both.
+        let mut path = std::mem::take(&mut self.path_out);
+        path.clear();
+        flow.upstream_target(&mut path);
+        encode::request_head(&flow.request, &path, flow.upstream_host(), http10, &mut out);
+        self.path_out = path;
+        exchange.up = Some(at);
+        exchange.wait = Wait::Upstream;
+        up.answered = false;
+        up.deaf = false;
+        up.keep_alive = false;
+        let connecting = matches!(up.phase, UpPhase::Connecting(_));
+        let body: &[u8] = exchange.buffered.as_deref().unwrap_or(&[]);
+        if connecting {
+            up.output.push(&out);
+            up.output.push(body);
+        } else {
+            up.phase = UpPhase::Head(key);
+            up.reused = true;
+            if up.output.send(&mut up.stream, &out, body).is_err() {
+                up.deaf = true;
+            }
+        }
+        self.head_out = out;
+        let owes_continue =
+            std::mem::take(&mut exchange.owes_continue) && exchange.buffered.is_none();
+        let pumps = !exchange.body.is_done();
+        let due = if connecting {
+            self.now_s + client.connect_s.min(client.call_s)
+        } else {
+            self.now_s + client.call_s
+        };
+        self.set_up_deadline(at, due);
+        if owes_continue {
+            self.send_continue(key);
+        }
+        if pumps && !connecting {
+            self.pump_request(key);
+        }
+    }
+
+    pub(crate) fn call_timeout(&self, key: usize) -> f64 {
+        let exchange = self.downs.get(key).and_then(|down| down.exchange.as_ref());
+        let route = exchange.and_then(|exchange| exchange.flow.as_ref()?.route.as_ref());
+        match (exchange, route) {
+            (Some(exchange), Some(route)) => exchange.attempt_s + route.backend.client.call_s,
+            _ => self.now_s,
+        }
+    }
+
+    /// An attempt gave no answer: try again if that is safe and allowed, else tell the client.
+    pub(crate) fn attempt_failed(&mut self, key: usize, failure: Failure) {
+        let now = self.now_s;
+        let random = self.next_random();
+        let Some(exchange) = self
+            .downs
+            .get_mut(key)
+            .and_then(|down| down.exchange.as_mut())
+        else {
+            return;
+        };
+        let up = exchange.up.and_then(|at| self.ups.get(at));
+        let stale = failure == Failure::Closed && up.is_some_and(|up| up.reused && !up.answered);
+        let replayable = exchange.is_replayable();
+        let Some(flow) = exchange.flow.as_mut() else {
+            return;
+        };
+        let client = flow
+            .route
+            .as_ref()
+            .map(|route| route.backend.client)
+            .unwrap_or_default();
+        let unsent = matches!(failure, Failure::Connect | Failure::ConnectTimeout);
+        let may_repeat = replayable && (unsent || flow.request.method.is_idempotent());
+        if stale && may_repeat {
+            // The backend had closed the connection before it saw this request: not its failure.
+            self.release_up(key, false);
+            self.attempt(key);
+            return;
+        }
+        if let Some(target) = flow.target() {
+            target.breaker.failed(now, &client);
+        }
+        self.metrics.upstream_failures += 1;
+        if may_repeat && flow.attempt < client.attempts && failure != Failure::Protocol {
+            let delay = exchange.next_delay_s;
+            exchange.next_delay_s *= client.backoff_factor;
+            flow.choose_again(now, random);
+            self.metrics.retries += 1;
+            self.release_up(key, false);
+            self.attempt_after(key, delay);
+            return;
+        }
+        self.release_up(key, false);
+        let (status, message, cause) = match failure {
+            Failure::Connect => (
+                502,
+                "The connection to the backend was refused",
+                "errors.connection.refused",
+            ),
+            Failure::ConnectTimeout | Failure::Timeout => (
+                504,
+                "The backend took too long to answer",
+                "errors.request.timeout",
+            ),
+            Failure::Closed => (
+                502,
+                "The backend closed the connection without an answer",
+                "errors.proxy.error",
+            ),
+            Failure::Protocol => (
+                502,
+                "The backend's answer is not valid HTTP",
+                "errors.proxy.error",
+            ),
+        };
+        self.refuse(key, status, message, cause);
+    }
+
+    fn attempt_after(&mut self, key: usize, delay_s: f64) {
+        if delay_s <= 0.0 {
+            self.attempt(key);
+            return;
+        }
+        let at = self.now_s + delay_s;
+        if let Some(exchange) = self
+            .downs
+            .get_mut(key)
+            .and_then(|down| down.exchange.as_mut())
+        {
+            exchange.wait = Wait::Retry(at);
+        }
+        self.touch_exchange(key, at);
+    }
+
+    /// Addresses of a host were found (or not): go on with the exchanges that wait for them.
+    pub fn resolved(
+        &mut self,
+        host: &str,
+        addresses: Vec<std::net::IpAddr>,
+        now_s: f64,
+    ) -> Vec<Event> {
+        self.now_s = now_s;
+        for (key, id) in self
+            .addresses
+            .told(host, addresses, now_s, self.settings.resolution_s)
+        {
+            let exchange: Option<&Exchange> = self
+                .downs
+                .get(key)
+                .and_then(|down| down.exchange.as_deref());
+            if exchange
+                .is_some_and(|exchange| exchange.id == id && exchange.wait == Wait::Resolution)
+            {
+                self.resolution_told(key);
+            }
+        }
+        std::mem::take(&mut self.raised)
+    }
+
+    fn resolution_told(&mut self, key: usize) {
+        let Some(exchange) = self
+            .downs
+            .get_mut(key)
+            .and_then(|down| down.exchange.as_mut())
+        else {
+            return;
+        };
+        exchange.attempts = exchange.attempts.saturating_sub(1);
+        self.attempt(key);
+    }
+}

@@ -1,0 +1,196 @@
+//! How exchanges and connections end: well, with their last answer flushed, or because somebody left.
+
+use std::sync::Arc;
+
+use oto_core::plan::{Flow, Next};
+use oto_core::record::Record;
+
+use crate::connection::{DownPhase, Exchange};
+use crate::engine::{Engine, Event, down_token};
+use crate::io::Got;
+
+/// The status in records of an exchange whose client left.
+const CLIENT_LEFT: u16 = 499;
+/// The most reads of one turn after the last answer.
+const LINGER_READS: usize = 16;
+
+impl Engine {
+    /// The response is sent, or held in the connection's output: count it and go on.
+    pub(crate) fn finish_exchange(&mut self, key: usize) {
+        let Some(down) = self.downs.get_mut(key) else {
+            return;
+        };
+        let Some(exchange) = down.exchange.take() else {
+            return;
+        };
+        let keep_alive = exchange.keep_alive && exchange.body.is_done();
+        self.account(key, *exchange);
+        if !keep_alive {
+            self.finish_connection(key);
+            return;
+        }
+        let idle = self.now_s + self.settings.keep_alive_idle_s;
+        let Some(down) = self.downs.get_mut(key) else {
+            return;
+        };
+        down.phase = DownPhase::Idle;
+        if !down.input.is_empty() || down.ready.readable {
+            self.again.push_back(down_token(key));
+        }
+        self.set_down_deadline(key, idle);
+    }
+
+    /// Count a finished exchange, record it and run its done steps.
+    pub(crate) fn account(&mut self, key: usize, exchange: Exchange) {
+        let duration = self.now_s - exchange.started_s;
+        self.metrics.finished(exchange.status, duration);
+        self.metrics.bytes_in += exchange.bytes_in;
+        self.metrics.bytes_out += exchange.bytes_out;
+        let Some(mut flow) = exchange.flow else {
+            return;
+        };
+        if self.ring.is_on() {
+            if let Some(down) = self.downs.get(key) {
+                let mut text = self.ring.text();
+                let (method, host) = (flow.request.method_text(), flow.request.host());
+                text.extend_from_slice(method.as_bytes());
+                text.extend_from_slice(host.as_bytes());
+                text.extend_from_slice(flow.request.path().as_bytes());
+                let record = Record {
+                    started_s: exchange.started_s,
+                    duration_s: duration,
+                    upstream_s: exchange.upstream_s,
+                    ip: down.ip,
+                    route: flow.route.as_ref().map(|route| Arc::clone(&route.id)),
+                    target: flow.target().map(|target| Arc::clone(&target.address)),
+                    method_len: u16::try_from(method.len()).unwrap_or(0),
+                    host_len: u16::try_from(host.len()).unwrap_or(0),
+                    text,
+                    status: exchange.status,
+                    attempts: exchange.attempts,
+                    bytes_in: exchange.bytes_in,
+                    bytes_out: exchange.bytes_out,
+                    local: exchange.local,
+                };
+                self.ring.push(record);
+            }
+        }
+        if flow.begin_done() {
+            self.run_done(flow);
+        } else {
+            let flow = *flow;
+            self.recycle(flow.request, flow.response);
+        }
+    }
+
+    /// Hand out the next step of the done phase; nobody waits for it.
+    pub(crate) fn run_done(&mut self, mut flow: Box<Flow>) {
+        match flow.advance() {
+            Next::Python(step) => self.raised.push(Event::Run(flow, step)),
+            _ => {
+                let flow = *flow;
+                self.recycle(flow.request, flow.response);
+            }
+        }
+    }
+
+    /// No further request on this connection: write what waits, then close.
+    pub(crate) fn finish_connection(&mut self, key: usize) {
+        let due = self.now_s + self.settings.body_idle_s;
+        let Some(down) = self.downs.get_mut(key) else {
+            return;
+        };
+        down.phase = DownPhase::Flushing;
+        if down.output.is_empty() {
+            self.flushed(key);
+        } else {
+            self.set_down_deadline(key, due);
+        }
+    }
+
+    pub(crate) fn flushed(&mut self, key: usize) {
+        let due = self.now_s + self.settings.linger_s;
+        let Some(down) = self.downs.get_mut(key) else {
+            return;
+        };
+        if down.ready.closed || down.stream.shutdown(std::net::Shutdown::Write).is_err() {
+            self.drop_down(key);
+            return;
+        }
+        // Closing with unread bytes would reset the connection and could take the answer with it.
+        down.input = Vec::new();
+        down.phase = DownPhase::Lingering;
+        down.ready.readable = true;
+        self.set_down_deadline(key, due);
+        self.linger(key);
+    }
+
+    pub(crate) fn linger(&mut self, key: usize) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let Some(down) = self.downs.get_mut(key) else {
+            self.scratch = scratch;
+            return;
+        };
+        let mut over = true;
+        for _ in 0..LINGER_READS {
+            match down.ready.read(&mut down.stream, &mut scratch) {
+                Ok(Got::Bytes(_)) => {}
+                Ok(Got::Nothing) => {
+                    over = false;
+                    break;
+                }
+                Ok(Got::End) | Err(_) => break,
+            }
+        }
+        self.scratch = scratch;
+        if over {
+            self.drop_down(key);
+        }
+    }
+
+    /// The client is gone: cancel its work.
+    pub(crate) fn client_left(&mut self, key: usize) {
+        let Some(down) = self.downs.get_mut(key) else {
+            return;
+        };
+        if let DownPhase::Tunnel(up) = down.phase {
+            self.drop_up(up);
+            self.drop_down(key);
+            return;
+        }
+        if let Some(mut exchange) = down.exchange.take() {
+            self.metrics.client_left += 1;
+            if let Some(up) = exchange.up.take() {
+                self.drop_up(up);
+            }
+            if exchange.flow.is_none() {
+                self.raised.push(Event::Gone(exchange.id));
+            }
+            exchange.status = CLIENT_LEFT;
+            self.account(key, *exchange);
+        }
+        self.drop_down(key);
+    }
+
+    pub(crate) fn drop_down(&mut self, key: usize) {
+        let Some(mut down) = self.downs.try_remove(key) else {
+            return;
+        };
+        if let DownPhase::Tunnel(up) = down.phase {
+            self.drop_up(up);
+        }
+        if let Some(exchange) = down.exchange.take() {
+            if let Some(up) = exchange.up {
+                self.drop_up(up);
+            }
+            if exchange.flow.is_none() {
+                self.raised.push(Event::Gone(exchange.id));
+            }
+        }
+        // Closing the socket takes it out of the set too; this only keeps the set tidy before that.
+        self.poll
+            .registry()
+            .deregister(&mut down.stream)
+            .unwrap_or(());
+    }
+}

@@ -1,0 +1,191 @@
+//! Deadlines: how long each phase of a connection may take, and what happens then.
+//!
+//! A client that closed its sending side either left or waits for its answer; no socket tells which.
+//! It is asked with an interim answer, which only the second kind survives.
+
+use oto_core::http1::{Version, encode};
+
+use crate::attempt::Failure;
+use crate::connection::{DownPhase, UpPhase, Wait};
+use crate::engine::{Engine, Event};
+
+impl Engine {
+    /// Let the exchange's deadline be at most `idle_s`, or its own end.
+    pub(crate) fn touch_exchange(&mut self, key: usize, idle_s: f64) {
+        let Some(exchange) = self.downs.get(key).and_then(|down| down.exchange.as_ref()) else {
+            return;
+        };
+        let end = if exchange.head_sent {
+            exchange.end_by_s
+        } else {
+            exchange.answer_by_s
+        };
+        let retry = if let Wait::Retry(at) = exchange.wait {
+            at
+        } else {
+            f64::INFINITY
+        };
+        let due = idle_s.min(end).min(exchange.probe_s).min(retry);
+        self.set_down_deadline(key, due);
+    }
+
+    /// The client closed its sending side. It may have left, or wait for its answer: ask it soon.
+    pub(crate) fn plan_probe(&mut self, key: usize) {
+        let probe = self.now_s + self.settings.half_close_probe_s;
+        let idle = self.now_s + self.settings.body_idle_s;
+        let Some(exchange) = self
+            .downs
+            .get_mut(key)
+            .and_then(|down| down.exchange.as_mut())
+        else {
+            return;
+        };
+        if exchange.probe_s.is_infinite() && !exchange.head_sent {
+            exchange.probe_s = probe;
+            self.touch_exchange(key, idle);
+        }
+    }
+
+    /// Send an interim answer: a client that only closed its sending side ignores it (RFC 9110
+    /// §15.2), one that is gone resets the connection. HTTP/1.0 knows none, so there the end of
+    /// the request is the end of the client. Asked again ever more seldom.
+    fn probe(&mut self, key: usize) {
+        let Some(down) = self.downs.get_mut(key) else {
+            return;
+        };
+        let Some(exchange) = down.exchange.as_mut() else {
+            return;
+        };
+        let old = exchange.version == Version::Http10;
+        let asked = !old
+            && down
+                .output
+                .send(&mut down.stream, encode::CONTINUE, &[])
+                .is_ok();
+        // An unfinished body may still lie in the socket: reading it will find the end.
+        if !asked && (!old || exchange.body.is_done()) {
+            self.client_left(key);
+            return;
+        }
+        exchange.probe_s = self.now_s + (self.now_s - exchange.started_s).max(1.0);
+        let idle = self.now_s + self.settings.body_idle_s;
+        self.touch_exchange(key, idle);
+    }
+
+    pub(crate) fn down_expired(&mut self, key: usize) {
+        let Some(down) = self.downs.get(key) else {
+            return;
+        };
+        match down.phase {
+            DownPhase::Idle | DownPhase::Flushing | DownPhase::Lingering => self.drop_down(key),
+            DownPhase::Head if down.input.is_empty() => self.drop_down(key),
+            DownPhase::Head => self.refuse_connection(key, 408, "The request head took too long"),
+            DownPhase::Tunnel(_) => self.client_left(key),
+            DownPhase::Exchange => self.exchange_expired(key),
+        }
+    }
+
+    fn exchange_expired(&mut self, key: usize) {
+        let now = self.now_s;
+        let Some(down) = self.downs.get_mut(key) else {
+            return;
+        };
+        let writing = !down.output.is_empty();
+        let Some(exchange) = down.exchange.as_mut() else {
+            return;
+        };
+        if exchange.probe_s <= now {
+            self.probe(key);
+        } else if let Wait::Retry(at) = exchange.wait
+            && at <= now
+        {
+            exchange.wait = Wait::Nothing;
+            self.attempt(key);
+        } else if exchange.head_sent {
+            // Too late to say anything: the client sees a broken message, as it must.
+            if writing || exchange.end_by_s <= now {
+                self.client_left(key);
+            } else {
+                let due = exchange.end_by_s;
+                self.touch_exchange(key, due);
+            }
+        } else if exchange.answer_by_s <= now {
+            self.time_out(key);
+        } else if !exchange.body.is_done()
+            && matches!(exchange.wait, Wait::Upstream | Wait::Body(_))
+        {
+            exchange.keep_alive = false;
+            if exchange.flow.is_some() {
+                self.refuse(
+                    key,
+                    408,
+                    "The request body took too long",
+                    "errors.client.error",
+                );
+            } else {
+                self.client_left(key);
+            }
+        } else {
+            let due = exchange.answer_by_s;
+            self.touch_exchange(key, due);
+        }
+    }
+
+    /// No response head within the global time-out.
+    fn time_out(&mut self, key: usize) {
+        let Some(exchange) = self
+            .downs
+            .get_mut(key)
+            .and_then(|down| down.exchange.as_mut())
+        else {
+            return;
+        };
+        if exchange.flow.is_some() {
+            self.refuse(
+                key,
+                504,
+                "The backend took too long to answer",
+                "errors.request.timeout",
+            );
+            return;
+        }
+        // A hook holds the exchange: it is cancelled, and its answer comes from here.
+        let id = exchange.id;
+        self.raised.push(Event::Gone(id));
+        let spent = self
+            .downs
+            .get_mut(key)
+            .and_then(|down| down.exchange.take());
+        if let Some(exchange) = spent {
+            if let Some(up) = exchange.up {
+                self.drop_up(up);
+            }
+        }
+        self.refuse_connection(key, 504, "The request took too long");
+    }
+
+    pub(crate) fn up_expired(&mut self, at: usize) {
+        let Some(up) = self.ups.get(at) else { return };
+        match up.phase {
+            UpPhase::Idle => self.drop_up(at),
+            UpPhase::Connecting(key) => self.attempt_failed(key, Failure::ConnectTimeout),
+            UpPhase::Head(key) => self.attempt_failed(key, Failure::Timeout),
+            UpPhase::Body(key) => {
+                let reading = self
+                    .downs
+                    .get(key)
+                    .is_some_and(|down| !down.output.is_empty());
+                if reading {
+                    // The client is slow, not the backend; the client has its own deadline.
+                    let due = self.now_s + self.settings.body_idle_s;
+                    self.set_up_deadline(at, due);
+                } else {
+                    self.metrics.upstream_failures += 1;
+                    self.cut_off(key);
+                }
+            }
+            // A hook holds the response, or a tunnel is open: both have deadlines of their own.
+            UpPhase::Held(_) | UpPhase::Tunnel(_) => {}
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The request body: from the client to the backend, or to a hook that asked for the whole of it.
+
+use oto_core::http1::body::Piece;
+use oto_core::http1::{Framing, encode};
+
+use crate::connection::{Down, UpPhase, Wait};
+use crate::engine::{Engine, down_token};
+use crate::io::Got;
+
+impl Engine {
+    /// Bring the request body to where it is wanted: the backend, or the buffer a hook waits for.
+    pub(crate) fn pump_request(&mut self, key: usize) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let outcome = self.pump_request_with(key, &mut scratch);
+        self.scratch = scratch;
+        match outcome {
+            Pumped::Waits => {}
+            Pumped::Again => self.again.push_back(down_token(key)),
+            Pumped::ClientLeft => self.client_left(key),
+            Pumped::Broken(message) => self.body_broken(key, message),
+            Pumped::Buffered(body) => self.body_buffered(key, body),
+        }
+    }
+
+    fn pump_request_with(&mut self, key: usize, scratch: &mut [u8]) -> Pumped {
+        let Some(down) = self.downs.get_mut(key) else {
+            return Pumped::Waits;
+        };
+        let Down {
+            stream,
+            ready,
+            input,
+            exchange: Some(exchange),
+            ..
+        } = down
+        else {
+            return Pumped::Waits;
+        };
+        if exchange.body.is_done() {
+            return Pumped::Waits;
+        }
+        let limit = match exchange.wait {
+            Wait::Body(limit) => Some(limit),
+            Wait::Upstream => None,
+            _ => return Pumped::Waits,
+        };
+        let mut up = match (limit, exchange.up) {
+            (Some(_), _) => None,
+            (None, Some(up)) => match self.ups.get_mut(up) {
+                Some(up) if matches!(up.phase, UpPhase::Connecting(_)) || !up.output.is_empty() => {
+                    return Pumped::Waits;
+                }
+                Some(up) => Some(up),
+                None => return Pumped::Waits,
+            },
+            (None, None) => return Pumped::Waits,
+        };
+        let held = std::mem::take(input);
+        let (bytes, from_socket): (&[u8], bool) = if held.is_empty() {
+            match ready.read(stream, scratch) {
+                Ok(Got::Bytes(count)) => (&scratch[..count], true),
+                Ok(Got::Nothing) => return Pumped::Waits,
+                Ok(Got::End) | Err(_) => return Pumped::ClientLeft,
+            }
+        } else {
+            (&held, false)
+        };
+        let mut rest = bytes;
+        let mut out = std::mem::take(&mut self.head_out);
+        out.clear();
+        let ended = loop {
+            match exchange.body.next(&mut rest) {
+                Ok(Piece::More) => break false,
+                Ok(Piece::End) => {
+                    if limit.is_none() && exchange.body_framing == Framing::Chunked {
+                        encode::last_chunk(exchange.body.trailers(), &mut out);
+                    }
+                    break true;
+                }
+                Ok(Piece::Data(data)) => {
+                    exchange.bytes_in += data.len() as u64;
+                    if let Some(limit) = limit {
+                        let buffer = exchange.buffered.get_or_insert_default();
+                        if buffer.len() + data.len() > limit {
+                            self.head_out = out;
+                            exchange.buffered = None;
+                            return Pumped::Buffered(None);
+                        }
+                        buffer.extend_from_slice(data);
+                    } else if let Some(up) = up.as_mut().filter(|up| !up.deaf) {
+                        if exchange.body_framing == Framing::Chunked {
+                            encode::chunk_size(data.len(), &mut out);
+                            out.extend_from_slice(data);
+                            out.extend_from_slice(b"\r\n");
+                        } else if up.output.send(&mut up.stream, data, &[]).is_err() {
+                            up.deaf = true;
+                        }
+                    }
+                }
+                Err(error) => {
+                    self.head_out = out;
+                    return Pumped::Broken(error.message());
+                }
+            }
+        };
+        if let Some(up) = up.filter(|up| !up.deaf) {
+            if !out.is_empty() && up.output.send(&mut up.stream, &out, &[]).is_err() {
+                up.deaf = true;
+            }
+        }
+        self.head_out = out;
+        if !rest.is_empty() {
+            input.extend_from_slice(rest);
+        }
+        let more = ready.readable || (ended && !input.is_empty());
+        if ended && limit.is_some() {
+            return Pumped::Buffered(Some(exchange.buffered.get_or_insert_default().clone()));
+        }
+        if from_socket {
+            let idle = self.now_s + self.settings.body_idle_s;
+            self.touch_exchange(key, idle);
+        }
+        if more && !ended {
+            Pumped::Again
+        } else {
+            Pumped::Waits
+        }
+    }
+
+    fn body_broken(&mut self, key: usize, message: &'static str) {
+        let Some(exchange) = self
+            .downs
+            .get_mut(key)
+            .and_then(|down| down.exchange.as_mut())
+        else {
+            return;
+        };
+        exchange.keep_alive = false;
+        let held_by_python = exchange.flow.is_none();
+        if exchange.head_sent || held_by_python {
+            self.client_left(key);
+        } else {
+            self.refuse(key, 400, message, "errors.client.error");
+        }
+    }
+
+    pub(crate) fn send_continue(&mut self, key: usize) {
+        let Some(down) = self.downs.get_mut(key) else {
+            return;
+        };
+        // A client that cannot take it is noticed by the next read or write.
+        down.output
+            .send(&mut down.stream, encode::CONTINUE, &[])
+            .unwrap_or(());
+    }
+}
+
+/// What became of an attempt to move a request body.
+enum Pumped {
+    Waits,
+    Again,
+    ClientLeft,
+    Broken(&'static str),
+    Buffered(Option<Vec<u8>>),
+}
