@@ -137,12 +137,21 @@ def _locate(struct: type[msgspec.Struct], raw: dict[str, Any], path: str) -> str
     members: object = raw.get(name)
     if not separator or not isinstance(members, dict):
         return path
-    for key, value in cast("dict[str, object]", members).items():
-        try:
-            msgspec.convert({**raw, name: {key: value}}, struct, strict=False)
-        except msgspec.ValidationError:
-            return f"$.{name}[{msgspec.json.encode(key).decode()}]{rest}"
-    return path
+    faulty = (
+        f"$.{name}[{msgspec.json.encode(key).decode()}]{rest}"
+        for key, value in cast("dict[str, object]", members).items()
+        if not _is_valid(struct, {**raw, name: {key: value}})
+    )
+    return next(faulty, path)
+
+
+def _is_valid(struct: type[msgspec.Struct], raw: dict[str, Any]) -> bool:
+    """Tell whether a whole config can be read."""
+    try:
+        msgspec.convert(raw, struct, strict=False)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _description(hint: object) -> str:

@@ -31,6 +31,10 @@ class Sample(Config, frozen=True):
     note: str | None = "x"
 
 
+class Optional(Config, frozen=True):
+    ratio: float | msgspec.UnsetType = msgspec.UNSET
+
+
 class Needy(Config, frozen=True):
     url: Annotated[str, Meta(description="Where to.")]
 
@@ -53,6 +57,7 @@ def test_the_default_config_is_json() -> None:
         "note": "x",
     }
     assert default_config(Needy) == {}
+    assert default_config(Optional) == {}
     assert default_config(None) is None
 
 

@@ -157,6 +157,23 @@ def test_a_broken_file_that_goes_back_to_the_last_good_version_is_good_again(
     assert word_of(broken.poll()) == "hi"
 
 
+def test_old_code_that_no_longer_loads_is_still_the_last_good_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    condition = "import os\nassert 'BROKEN' not in os.environ\n"
+    write(tmp_path / "say.py", extra=condition)
+    good = FolderPlugins(tmp_path).poll()
+    write(tmp_path / "say.py", extra="1 / 0\n")
+    broken = good.poll()
+    monkeypatch.setenv("BROKEN", "1")
+    write(tmp_path / "say.py", extra=condition)
+    after = broken.poll()
+    assert "AssertionError" in after.all_problems[0].message
+    ((plugin, _),) = after.plugins
+    assert plugin is next(good.plugins)[0]
+    assert plugin.__module__ in sys.modules
+
+
 def test_a_new_file_that_is_broken_defines_nothing(tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_text("x = ")
     folder = FolderPlugins(tmp_path).poll()

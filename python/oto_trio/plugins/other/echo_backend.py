@@ -5,7 +5,6 @@ Otoroshi: ``cp:otoroshi.next.plugins.EchoBackend``.
 """
 
 import base64
-from http.cookies import CookieError, SimpleCookie
 from typing import Annotated
 from urllib.parse import parse_qsl
 
@@ -67,15 +66,9 @@ def too_large(limit_bytes: int) -> Response:
 
 
 def _cookies(values: list[str]) -> list[dict[str, str]]:
-    """Return the request's cookies as name and value; a malformed field is left out."""
-    found: list[dict[str, str]] = []
-    for value in values:
-        try:
-            jar: SimpleCookie = SimpleCookie(value)
-        except CookieError:
-            continue
-        found.extend({"name": name, "value": morsel.value} for name, morsel in jar.items())
-    return found
+    """Return the request's cookies as name and value; what has no name is left out."""
+    pairs = (part.strip().partition("=") for value in values for part in value.split(";"))
+    return [{"name": name, "value": value.strip('"')} for name, _, value in pairs if name]
 
 
 def _body(body: bytes, content_type: str) -> msgspec.Raw | str | None:

@@ -72,6 +72,11 @@ def test_the_first_backend_that_takes_every_request_is_the_last() -> None:
     assert names(chain, Phase.CALL_BACKEND) == "first"
 
 
+def test_backends_that_only_take_some_requests_are_all_asked() -> None:
+    chain = [entry(name, Phase.CALL_BACKEND, conditional=True) for name in "ab"]
+    assert names(chain, Phase.CALL_BACKEND) == "a b"
+
+
 def test_only_the_routes_own_matchers_count() -> None:
     chain = [entry("g", Phase.MATCH_ROUTE, is_global=True), entry("r", Phase.MATCH_ROUTE)]
     assert names(chain, Phase.MATCH_ROUTE) == "r"
