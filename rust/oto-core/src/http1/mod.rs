@@ -6,9 +6,11 @@
 //! following bytes into data and end, and [`encode`] writes heads and chunks for the other side.
 //! The grammar is httparse's, tightened where smuggling lives (RFC 9112 §2.2, §3.2, §5.1, §6.3).
 
+mod authority;
 pub mod body;
 pub mod canonical;
 pub mod encode;
+mod head_error;
 pub mod headers;
 pub mod names;
 pub mod request;

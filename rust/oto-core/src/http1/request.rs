@@ -1,6 +1,8 @@
 //! Request heads: one strict reading, one canonical request (RFC 9112 §2 to §6).
 
+use super::authority::{domain_length, split_absolute};
 use super::canonical::{self, TargetError};
+pub use super::head_error::HeadError;
 use super::{Framing, Headers, Known, Parsed, Span, has_strict_line_ends};
 
 /// Bounds on a head, in bytes and fields.
@@ -126,77 +128,6 @@ pub struct Request {
     host: Span,
     domain: Span,
     upgrade: Option<Span>,
-}
-
-/// Why a head is refused. Each has one status; the connection is closed after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum HeadError {
-    /// Not the grammar of RFC 9112.
-    Malformed,
-    /// A line ends in a bare CR or LF.
-    LineEnd,
-    /// A version other than 1.0 and 1.1.
-    Version,
-    /// More bytes than [`HeadLimits::head_bytes`].
-    HeadTooLarge,
-    /// More fields than [`HeadLimits::fields`].
-    TooManyFields,
-    /// A target longer than [`HeadLimits::target_bytes`].
-    TargetTooLong,
-    /// The target has no canonical form.
-    Target(TargetError),
-    /// No `Host`, several, or one that is no host.
-    Host,
-    /// Both `Content-Length` and `Transfer-Encoding`, or one of them twice.
-    AmbiguousFraming,
-    /// A `Content-Length` that is no number.
-    ContentLength,
-    /// A transfer coding other than `chunked`, or chunked in HTTP/1.0.
-    TransferEncoding,
-    /// `Connection` names a field that frames or addresses the message.
-    Connection,
-    /// An expectation other than `100-continue`.
-    Expectation,
-    /// CONNECT, which this gateway does not serve.
-    Connect,
-}
-
-impl HeadError {
-    /// The status of the answer.
-    #[must_use]
-    pub fn status(self) -> u16 {
-        match self {
-            Self::Version => 505,
-            Self::HeadTooLarge | Self::TooManyFields => 431,
-            Self::TargetTooLong => 414,
-            Self::TransferEncoding => 501,
-            Self::Expectation => 417,
-            Self::Connect => 405,
-            _ => 400,
-        }
-    }
-
-    /// A sentence for the answer and the log.
-    #[must_use]
-    pub fn message(self) -> &'static str {
-        match self {
-            Self::Malformed => "The request head is malformed",
-            Self::LineEnd => "A line of the request head does not end in CR LF",
-            Self::Version => "This HTTP version is not supported",
-            Self::HeadTooLarge => "The request head is too large",
-            Self::TooManyFields => "The request has too many header fields",
-            Self::TargetTooLong => "The request target is too long",
-            Self::Target(error) => error.message(),
-            Self::Host => "The request needs exactly one valid Host",
-            Self::AmbiguousFraming => "The request body is framed more than once",
-            Self::ContentLength => "The Content-Length is not a number",
-            Self::TransferEncoding => "This Transfer-Encoding is not supported",
-            Self::Connection => "The Connection field names a field that must stay",
-            Self::Expectation => "This expectation cannot be met",
-            Self::Connect => "CONNECT is not allowed",
-        }
-    }
 }
 
 impl Request {
@@ -607,135 +538,10 @@ pub(super) fn list_items(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
 }
 
-/// Split `http://authority/path` into authority and the rest; origin form has no authority.
-fn split_absolute(target: &[u8]) -> Result<(&[u8], &[u8]), HeadError> {
-    if target.first() == Some(&b'/') {
-        return Ok((&[], target));
-    }
-    let scheme = [&b"http://"[..], b"https://"].into_iter().find(|scheme| {
-        target.len() > scheme.len() && target[..scheme.len()].eq_ignore_ascii_case(scheme)
-    });
-    let Some(scheme) = scheme else {
-        return Err(HeadError::Target(TargetError::NotAbsolute));
-    };
-    let rest = &target[scheme.len()..];
-    let end = rest
-        .iter()
-        .position(|byte| matches!(byte, b'/' | b'?' | b'#'))
-        .unwrap_or(rest.len());
-    if end == 0 {
-        return Err(HeadError::Host);
-    }
-    Ok(rest.split_at(end))
-}
-
-/// The length of the name in `name[:port]`, when both are valid (RFC 9110 §4.2, no userinfo).
-fn domain_length(host: &[u8]) -> Option<usize> {
-    let (name_len, port) = if host.first() == Some(&b'[') {
-        let end = memchr::memchr(b']', host)?;
-        let inside = &host[1..end];
-        let address = std::str::from_utf8(inside).ok()?;
-        address.parse::<std::net::Ipv6Addr>().ok()?;
-        (end + 1, &host[end + 1..])
-    } else {
-        let end = memchr::memchr(b':', host).unwrap_or(host.len());
-        let valid = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-        if end == 0 || end > 253 || !host[..end].iter().all(valid) {
-            return None;
-        }
-        (end, &host[end..])
-    };
-    match port {
-        b"" => Some(name_len),
-        [b':', digits @ ..] => {
-            let valid = digits.len() <= 5
-                && digits.iter().all(u8::is_ascii_digit)
-                && (digits.is_empty() || std::str::from_utf8(digits).ok()?.parse::<u16>().is_ok());
-            valid.then_some(name_len)
-        }
-        _ => None,
-    }
-}
-
 fn text(bytes: &[u8]) -> &str {
     // Every span read as text was checked to be ASCII when the head was parsed.
     std::str::from_utf8(bytes).unwrap_or("")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(bytes: &[u8]) -> Result<(Request, usize), HeadError> {
-        let mut request = Request::default();
-        match parse(bytes, &HeadLimits::default(), &mut request)? {
-            Parsed::Complete(len) => Ok((request, len)),
-            Parsed::Partial => Err(HeadError::Malformed),
-        }
-    }
-
-    #[test]
-    fn a_plain_request_is_read() {
-        let bytes = b"GET /a/b?x=1 HTTP/1.1\r\nHost: Api.Example:8080\r\nX-A:  1 \r\n\r\nrest";
-        let (request, len) = read(bytes).expect("valid");
-        assert_eq!(len, bytes.len() - 4);
-        assert_eq!(request.method_text(), "GET");
-        assert_eq!((request.path(), request.query()), ("/a/b", Some("x=1")));
-        assert_eq!(
-            (request.host(), request.domain()),
-            ("Api.Example:8080", "api.example")
-        );
-        assert_eq!(request.headers.find(b"x-a"), Some(&b"1"[..]));
-        assert!(request.keep_alive && !request.has_body());
-    }
-
-    #[test]
-    fn absolute_form_brings_the_host() {
-        let (request, _) =
-            read(b"GET http://a.b:80?q HTTP/1.1\r\nHost: a.b:80\r\n\r\n").expect("valid");
-        assert_eq!(
-            (request.path(), request.query(), request.domain()),
-            ("/", Some("q"), "a.b")
-        );
-        assert_eq!(
-            read(b"GET http://a.b/ HTTP/1.1\r\nHost: c.d\r\n\r\n").err(),
-            Some(HeadError::Host)
-        );
-    }
-
-    #[test]
-    fn hop_by_hop_fields_go() {
-        let (request, _) = read(
-            b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close, x-b\r\nX-B: 1\r\nTE: trailers\r\nContent-Length: 3\r\n\r\n",
-        )
-        .expect("valid");
-        assert_eq!(request.headers.iter().count(), 1, "only Host stays");
-        assert!(!request.keep_alive);
-        assert_eq!(request.framing, Framing::Length(3));
-    }
-
-    #[test]
-    fn refused_heads() {
-        for (head, error) in [
-            (&b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"[..], HeadError::Host),
-            (b"GET / HTTP/1.1\r\n\r\n", HeadError::Host),
-            (b"GET / HTTP/1.1\nHost: a\n\n", HeadError::LineEnd),
-            (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", HeadError::Version),
-            (b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", HeadError::Malformed),
-            (b"GET / HTTP/1.1\r\nHost: a\r\n b: c\r\n\r\n", HeadError::Malformed),
-            (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", HeadError::AmbiguousFraming),
-            (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", HeadError::AmbiguousFraming),
-            (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n", HeadError::ContentLength),
-            (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", HeadError::TransferEncoding),
-            (b"GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", HeadError::TransferEncoding),
-            (b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", HeadError::Connect),
-            (b"GET / HTTP/1.1\r\nHost: a\r\nConnection: host\r\n\r\n", HeadError::Connection),
-            (b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", HeadError::Host),
-            (b"GET / HTTP/1.1\r\nHost: u@a\r\n\r\n", HeadError::Host),
-            (b"GET a HTTP/1.1\r\nHost: a\r\n\r\n", HeadError::Target(TargetError::NotAbsolute)),
-            (b"\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", HeadError::LineEnd),
-        ] {
-            assert_eq!(read(head).err(), Some(error), "{}", String::from_utf8_lossy(head));
-        }
-    }
-}
+mod tests;

@@ -14,7 +14,7 @@ use super::reply::{Reply, refusal};
 use super::snapshot::Snapshot;
 use super::step::{Phase, Route, Step};
 use crate::balance::Target;
-use crate::http1::{Framing, Headers, Known, Request, ResponseHead};
+use crate::http1::{Framing, Known, Request, ResponseHead};
 use crate::router::RequestFacts;
 
 /// The client's side of a connection.
@@ -90,11 +90,11 @@ pub struct Flow {
     pub refused: bool,
     /// What the driver keeps with the exchange between two hooks; the flow never looks inside.
     pub attachment: Option<Box<dyn Any + Send + Sync>>,
-    host_overridden: bool,
+    pub(super) host_overridden: bool,
     /// A hook chose a status that has no body; the backend's is read and not sent.
     pub bodiless: bool,
     body: Option<Vec<u8>>,
-    forwarded_for: Vec<u8>,
+    pub(super) forwarded_for: Vec<u8>,
     cursor: usize,
     stage: Stage,
     rejected: Vec<Arc<str>>,
@@ -249,118 +249,7 @@ impl Flow {
         }
     }
 
-    /// Run one native step; a reply ends the request stage at once.
-    fn native(&mut self, route: &Arc<Route>, phase: Phase, step: &Step) -> Option<Reply> {
-        match step {
-            Step::Redirect { code, to } => return Some(redirection(*code, to.as_bytes())),
-            Step::ForceHttps { port } => {
-                if self.is_secured() {
-                    return None;
-                }
-                let (domain, path) = (self.request.domain(), self.request.path());
-                let port = port.map(|port| format!(":{port}")).unwrap_or_default();
-                let query = self
-                    .request
-                    .query()
-                    .map(|query| format!("?{query}"))
-                    .unwrap_or_default();
-                return Some(redirection(
-                    303,
-                    format!("https://{domain}{port}{path}{query}").as_bytes(),
-                ));
-            }
-            Step::Refuse {
-                status,
-                message,
-                cause,
-            } => {
-                return Some(self.refusal(*status, message, cause));
-            }
-            Step::AllowMethods { allowed, forbidden } => {
-                let method = self.request.method_text();
-                let is_in =
-                    |list: &[Box<str>]| list.iter().any(|item| item.eq_ignore_ascii_case(method));
-                if allowed.as_ref().is_some_and(|list| !is_in(list)) || is_in(forbidden) {
-                    return Some(self.refusal(
-                        405,
-                        "Method not allowed",
-                        "errors.method.not.allowed",
-                    ));
-                }
-            }
-            Step::RequireHeaders(expected) => {
-                let met = expected.iter().all(|(name, expectation)| {
-                    self.request
-                        .headers
-                        .find(name)
-                        .is_some_and(|value| expectation.accepts(value))
-                });
-                if !met {
-                    return Some(self.refusal(400, "bad request", "errors.bad.request"));
-                }
-            }
-            Step::SetHeaders(fields) => {
-                for (name, value) in fields {
-                    self.set_header(phase, name, value);
-                }
-            }
-            Step::AddMissingHeaders(fields) => {
-                for (name, value) in fields {
-                    if self.headers(phase).find(name).is_none() {
-                        self.set_header(phase, name, value);
-                    }
-                }
-            }
-            Step::RemoveHeaders(names) => {
-                for name in names {
-                    self.headers(phase).remove(name);
-                }
-            }
-            Step::OverrideHost => self.host_overridden = true,
-            Step::XForwarded => self.add_forwarded(route),
-            Step::PrepareForBackend => {
-                if self.snapshot.settings.trust_x_forwarded {
-                    if let Some(value) = self.request.headers.find_known(Known::XForwardedFor) {
-                        self.forwarded_for = value.to_vec();
-                    }
-                }
-                self.request
-                    .headers
-                    .remove_known(Known::is_removed_from_request);
-                self.choose_target(route);
-            }
-            Step::Python { .. } => {}
-        }
-        None
-    }
-
-    fn headers(&mut self, phase: Phase) -> &mut Headers {
-        if phase >= Phase::TransformResponse {
-            &mut self.response.headers
-        } else {
-            &mut self.request.headers
-        }
-    }
-
-    /// Set a header of the request or the response, as the phase has it. A new `Host` takes back
-    /// an earlier override.
-    pub fn set_header(&mut self, phase: Phase, name: &[u8], value: &[u8]) {
-        if phase < Phase::TransformResponse && name.eq_ignore_ascii_case(b"host") {
-            self.host_overridden = false;
-        }
-        self.headers(phase).set(name, value);
-    }
-
-    /// Send another status; one that never has a body drops the body with it.
-    pub fn set_status(&mut self, status: u16) {
-        self.response.status = status;
-        if matches!(status, 204 | 304) {
-            self.response.framing = Framing::None;
-            self.bodiless = true;
-        }
-    }
-
-    fn choose_target(&mut self, route: &Route) {
+    pub(super) fn choose_target(&mut self, route: &Route) {
         self.target = route
             .backend
             .choose(self.attempt, self.entropy.0, self.entropy.1);
@@ -456,7 +345,7 @@ impl Flow {
         self.answer(reply);
     }
 
-    fn refusal(&mut self, status: u16, message: &str, cause: &str) -> Reply {
+    pub(super) fn refusal(&mut self, status: u16, message: &str, cause: &str) -> Reply {
         self.refused = true;
         refusal(status, message, cause, Some(&self.request))
     }
@@ -486,127 +375,6 @@ impl Flow {
     #[must_use]
     pub fn has_body(&self) -> bool {
         self.body.is_some()
-    }
-
-    /// Whether the client's connection counts as HTTPS, a trusted proxy's word included.
-    #[must_use]
-    pub fn is_secured(&self) -> bool {
-        if !self.snapshot.settings.trust_x_forwarded {
-            return self.downstream.secured;
-        }
-        [Known::XForwardedProto, Known::XForwardedProtocol]
-            .into_iter()
-            .find_map(|known| self.request.headers.find_known(known))
-            .map_or(self.downstream.secured, |value| {
-                value.eq_ignore_ascii_case(b"https")
-            })
-    }
-
-    /// The client's address, as a trusted proxy or the socket says.
-    #[must_use]
-    pub fn remote_address(&self) -> String {
-        if self.snapshot.settings.trust_x_forwarded {
-            let first = self
-                .request
-                .headers
-                .find_known(Known::XForwardedFor)
-                .or(Some(&self.forwarded_for[..]).filter(|value| !value.is_empty()))
-                .and_then(|value| value.split(|byte| *byte == b',').next())
-                .map(|value| String::from_utf8_lossy(value.trim_ascii()).into_owned());
-            if let Some(first) = first.filter(|first| !first.is_empty()) {
-                return first;
-            }
-        }
-        self.downstream.ip.to_string()
-    }
-
-    fn add_forwarded(&mut self, route: &Route) {
-        let ip = self.downstream.ip.to_string();
-        let mut value = std::mem::take(&mut self.forwarded_for);
-        let chain_len = value.len();
-        if chain_len > 0 {
-            value.extend_from_slice(b", ");
-        }
-        value.extend_from_slice(ip.as_bytes());
-        self.request.headers.set(b"X-Forwarded-For", &value);
-        value.truncate(chain_len);
-        self.forwarded_for = value;
-        let host = self.request.host().as_bytes().to_vec();
-        self.request.headers.set(b"X-Forwarded-Host", &host);
-        let proto: &[u8] = if self.downstream.secured {
-            b"https"
-        } else {
-            b"http"
-        };
-        self.request.headers.set(b"X-Forwarded-Proto", proto);
-        if route.strip_path && self.matched_len > 1 {
-            let prefix = self
-                .request
-                .path()
-                .as_bytes()
-                .get(..self.matched_len)
-                .unwrap_or(b"")
-                .to_vec();
-            self.request.headers.set(b"X-Forwarded-Prefix", &prefix);
-        }
-    }
-
-    /// Append path and query for the backend: root, then what `strip_path` leaves.
-    pub fn upstream_target(&self, out: &mut Vec<u8>) {
-        let Some(route) = &self.route else { return };
-        if self.request.is_asterisk {
-            out.push(b'*');
-            return;
-        }
-        let root = route.backend.root.as_bytes();
-        if route.backend.rewrite {
-            out.extend_from_slice(if root.is_empty() { b"/" } else { root });
-            return;
-        }
-        let path = self.request.path().as_bytes();
-        let rest = if route.strip_path {
-            path.get(self.matched_len..).unwrap_or(b"")
-        } else {
-            path
-        };
-        let root = root.strip_suffix(b"/").unwrap_or(root);
-        out.extend_from_slice(root);
-        let rest = rest.strip_prefix(b"/").unwrap_or(rest);
-        // `/users` declared with root `/api`: a request for `/users` itself goes to `/api`.
-        if root.is_empty() || !rest.is_empty() || path.ends_with(b"/") {
-            out.push(b'/');
-        }
-        out.extend_from_slice(rest);
-        if let Some(query) = self.request.query() {
-            out.push(b'?');
-            out.extend_from_slice(query.as_bytes());
-        }
-    }
-
-    /// The `Host` value for the backend.
-    #[must_use]
-    pub fn upstream_host(&self) -> &[u8] {
-        let target = self.target();
-        if self.host_overridden {
-            if let Some(target) = target {
-                return target.hostname.as_bytes();
-            }
-        }
-        self.request
-            .headers
-            .find_known(Known::Host)
-            .filter(|host| !host.is_empty())
-            .or_else(|| Some(self.request.host().as_bytes()).filter(|host| !host.is_empty()))
-            .or_else(|| target.map(|target| target.authority.as_bytes()))
-            .unwrap_or(b"")
-    }
-}
-
-fn redirection(status: u16, to: &[u8]) -> Reply {
-    Reply {
-        status,
-        headers: vec![(b"Location".to_vec(), to.to_vec())],
-        body: Vec::new(),
     }
 }
 

@@ -7,6 +7,8 @@
 mod expectation;
 mod explain;
 mod flow;
+mod forwarding;
+mod native;
 mod reply;
 mod snapshot;
 mod spec;

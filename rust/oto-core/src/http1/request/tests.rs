@@ -1,0 +1,112 @@
+use super::*;
+
+fn read(bytes: &[u8]) -> Result<(Request, usize), HeadError> {
+    let mut request = Request::default();
+    match parse(bytes, &HeadLimits::default(), &mut request)? {
+        Parsed::Complete(len) => Ok((request, len)),
+        Parsed::Partial => Err(HeadError::Malformed),
+    }
+}
+
+#[test]
+fn a_plain_request_is_read() {
+    let bytes = b"GET /a/b?x=1 HTTP/1.1\r\nHost: Api.Example:8080\r\nX-A:  1 \r\n\r\nrest";
+    let (request, len) = read(bytes).expect("valid");
+    assert_eq!(len, bytes.len() - 4);
+    assert_eq!(request.method_text(), "GET");
+    assert_eq!((request.path(), request.query()), ("/a/b", Some("x=1")));
+    assert_eq!(
+        (request.host(), request.domain()),
+        ("Api.Example:8080", "api.example")
+    );
+    assert_eq!(request.headers.find(b"x-a"), Some(&b"1"[..]));
+    assert!(request.keep_alive && !request.has_body());
+}
+
+#[test]
+fn absolute_form_brings_the_host() {
+    let (request, _) =
+        read(b"GET http://a.b:80?q HTTP/1.1\r\nHost: a.b:80\r\n\r\n").expect("valid");
+    assert_eq!(
+        (request.path(), request.query(), request.domain()),
+        ("/", Some("q"), "a.b")
+    );
+    assert_eq!(
+        read(b"GET http://a.b/ HTTP/1.1\r\nHost: c.d\r\n\r\n").err(),
+        Some(HeadError::Host)
+    );
+}
+
+#[test]
+fn hop_by_hop_fields_go() {
+    let (request, _) = read(
+        b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close, x-b\r\nX-B: 1\r\nTE: trailers\r\nContent-Length: 3\r\n\r\n",
+    )
+    .expect("valid");
+    assert_eq!(request.headers.iter().count(), 1, "only Host stays");
+    assert!(!request.keep_alive);
+    assert_eq!(request.framing, Framing::Length(3));
+}
+
+#[test]
+fn refused_heads() {
+    for (head, error) in [
+        (
+            &b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"[..],
+            HeadError::Host,
+        ),
+        (b"GET / HTTP/1.1\r\n\r\n", HeadError::Host),
+        (b"GET / HTTP/1.1\nHost: a\n\n", HeadError::LineEnd),
+        (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", HeadError::Version),
+        (b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", HeadError::Malformed),
+        (
+            b"GET / HTTP/1.1\r\nHost: a\r\n b: c\r\n\r\n",
+            HeadError::Malformed,
+        ),
+        (
+            b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            HeadError::AmbiguousFraming,
+        ),
+        (
+            b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
+            HeadError::AmbiguousFraming,
+        ),
+        (
+            b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n",
+            HeadError::ContentLength,
+        ),
+        (
+            b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+            HeadError::TransferEncoding,
+        ),
+        (
+            b"GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
+            HeadError::TransferEncoding,
+        ),
+        (
+            b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n",
+            HeadError::Connect,
+        ),
+        (
+            b"GET / HTTP/1.1\r\nHost: a\r\nConnection: host\r\n\r\n",
+            HeadError::Connection,
+        ),
+        (b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", HeadError::Host),
+        (b"GET / HTTP/1.1\r\nHost: u@a\r\n\r\n", HeadError::Host),
+        (
+            b"GET a HTTP/1.1\r\nHost: a\r\n\r\n",
+            HeadError::Target(TargetError::NotAbsolute),
+        ),
+        (
+            b"\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            HeadError::LineEnd,
+        ),
+    ] {
+        assert_eq!(
+            read(head).err(),
+            Some(error),
+            "{}",
+            String::from_utf8_lossy(head)
+        );
+    }
+}

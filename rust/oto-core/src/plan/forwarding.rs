@@ -1,0 +1,88 @@
+//! What a flow says of both its sides: who asks, and what the backend is asked.
+
+use super::flow::Flow;
+use crate::http1::Known;
+
+impl Flow {
+    /// Whether the client's connection counts as HTTPS, a trusted proxy's word included.
+    #[must_use]
+    pub fn is_secured(&self) -> bool {
+        if !self.snapshot.settings.trust_x_forwarded {
+            return self.downstream.secured;
+        }
+        [Known::XForwardedProto, Known::XForwardedProtocol]
+            .into_iter()
+            .find_map(|known| self.request.headers.find_known(known))
+            .map_or(self.downstream.secured, |value| {
+                value.eq_ignore_ascii_case(b"https")
+            })
+    }
+
+    /// The client's address, as a trusted proxy or the socket says.
+    #[must_use]
+    pub fn remote_address(&self) -> String {
+        if self.snapshot.settings.trust_x_forwarded {
+            let first = self
+                .request
+                .headers
+                .find_known(Known::XForwardedFor)
+                .or(Some(&self.forwarded_for[..]).filter(|value| !value.is_empty()))
+                .and_then(|value| value.split(|byte| *byte == b',').next())
+                .map(|value| String::from_utf8_lossy(value.trim_ascii()).into_owned());
+            if let Some(first) = first.filter(|first| !first.is_empty()) {
+                return first;
+            }
+        }
+        self.downstream.ip.to_string()
+    }
+
+    /// Append path and query for the backend: root, then what `strip_path` leaves.
+    pub fn upstream_target(&self, out: &mut Vec<u8>) {
+        let Some(route) = &self.route else { return };
+        if self.request.is_asterisk {
+            out.push(b'*');
+            return;
+        }
+        let root = route.backend.root.as_bytes();
+        if route.backend.rewrite {
+            out.extend_from_slice(if root.is_empty() { b"/" } else { root });
+            return;
+        }
+        let path = self.request.path().as_bytes();
+        let rest = if route.strip_path {
+            path.get(self.matched_len..).unwrap_or(b"")
+        } else {
+            path
+        };
+        let root = root.strip_suffix(b"/").unwrap_or(root);
+        out.extend_from_slice(root);
+        let rest = rest.strip_prefix(b"/").unwrap_or(rest);
+        // `/users` declared with root `/api`: a request for `/users` itself goes to `/api`.
+        if root.is_empty() || !rest.is_empty() || path.ends_with(b"/") {
+            out.push(b'/');
+        }
+        out.extend_from_slice(rest);
+        if let Some(query) = self.request.query() {
+            out.push(b'?');
+            out.extend_from_slice(query.as_bytes());
+        }
+    }
+
+    /// The `Host` value for the backend.
+    #[must_use]
+    pub fn upstream_host(&self) -> &[u8] {
+        let target = self.target();
+        if self.host_overridden {
+            if let Some(target) = target {
+                return target.hostname.as_bytes();
+            }
+        }
+        self.request
+            .headers
+            .find_known(Known::Host)
+            .filter(|host| !host.is_empty())
+            .or_else(|| Some(self.request.host().as_bytes()).filter(|host| !host.is_empty()))
+            .or_else(|| target.map(|target| target.authority.as_bytes()))
+            .unwrap_or(b"")
+    }
+}
