@@ -8,7 +8,8 @@ Theory of operation
 
     A hook written `def` is called right here, between two lines of the pump. This is the hot path
     of every Python plugin: one list index, one call, one call back. A hook written `async def` gets
-    a task in the worker's exchange nursery, under a cancel scope that a `GONE` event cancels.
+    a task (`runners`) in the worker's exchange nursery, under a cancel scope that a `GONE` event
+    cancels.
     Consecutive async steps of one exchange share one task.
 
     While a hook runs, Python *holds* the exchange. It is given back exactly once, by `resume`,
@@ -43,6 +44,7 @@ from oto_trio.gateway.engine import (
     Event,
     SuspendedExchange,
 )
+from oto_trio.gateway.runners import Runner, Runners
 from oto_trio.plugin_api.answers import Answer, Refusal, Response
 from oto_trio.plugin_api.exchange import BodyTooLarge, Exchange
 
@@ -131,7 +133,8 @@ class Pipeline:
         self._wake_pump = wake_pump
         self._resolve = resolve
         self._monitor = monitor
-        self._scopes: dict[int, trio.CancelScope] = {}
+        self._runners: Runners[_Held] = Runners(nursery, self._run_async)
+        self._tasks: dict[int, _Task] = {}
         self._bodies: dict[int, _Body] = {}
         self._faults: dict[str, _Fault] = {}
         self._backlog: deque[Event] = deque()
@@ -148,7 +151,12 @@ class Pipeline:
     @property
     def tasks(self) -> int:
         """How many exchanges have an async hook running."""
-        return len(self._scopes)
+        return len(self._tasks)
+
+    @property
+    def oldest_generation(self) -> int | None:
+        """The oldest snapshot that a running hook's exchange uses; None when none runs."""
+        return min((task.generation for task in self._tasks.values()), default=None)
 
     def run(self, events: list[Event], now: float) -> None:
         """Act on events, and on those that acting on them brings, until none is left.
@@ -251,9 +259,9 @@ class Pipeline:
     def _note(self, kind: int, value: object) -> None:
         """Act on an event that is not `RUN`."""
         if kind == GONE:
-            scope = self._scopes.get(cast("int", value))
-            if scope is not None:
-                scope.cancel()
+            task = self._tasks.get(cast("int", value))
+            if task is not None and task.runner is not None:
+                task.runner.scope.cancel()
         elif kind == RESOLVE:
             self._resolve(cast("str", value))
         elif kind == BODY:
@@ -272,39 +280,36 @@ class Pipeline:
 
     def _start(self, exchange: SuspendedExchange, slot: int) -> None:
         """Give an async hook its task."""
+        # The task is known before it first runs: a GONE in this very batch must find it.
         if self._hooks.phases[slot] == "done":
-            self._nursery.start_soon(self._run_done, exchange, slot)
-            return
-        # The scope is known before the task first runs: a GONE in this very batch must find it.
-        scope = trio.CancelScope()
-        self._scopes[exchange.id] = scope
-        self._nursery.start_soon(self._run_async, exchange, slot, scope)
+            task = self._tasks[exchange.id] = _Task(None, exchange.generation)
+            self._nursery.start_soon(self._run_done, exchange, slot, task)
+        else:
+            task = _Task(None, exchange.generation)
+            task.runner = self._runners.start((exchange, slot, task))
+            self._tasks[exchange.id] = task
 
-    async def _run_async(
-        self, exchange: SuspendedExchange, slot: int, scope: trio.CancelScope
-    ) -> None:
+    async def _run_async(self, work: "_Held") -> None:
         """Run the async steps of one exchange until one is inline, or the exchange leaves."""
+        exchange, slot, task = work
         identity = exchange.id
         held: SuspendedExchange | None = exchange
         events: list[Event] = []
         now = 0.0
         try:
-            with scope:
-                while held is not None:
-                    exchange = held
-                    answer = await self._call(exchange, slot)
-                    now, held = self._clock(), None
-                    if isinstance(answer, _Failed):
-                        events = self._fail(exchange, slot, answer.error, now)
-                    else:
-                        events = self._give_safely(exchange, slot, answer, now)
-                    held = self._next_async(identity, events)
-                    if held is not None:
-                        slot, events = held.slot, []
+            while held is not None:
+                exchange = held
+                answer = await self._call(exchange, slot)
+                now, held = self._clock(), None
+                if isinstance(answer, _Failed):
+                    events = self._fail(exchange, slot, answer.error, now)
+                else:
+                    events = self._give_safely(exchange, slot, answer, now)
+                held = self._next_async(identity, events)
+                if held is not None:
+                    slot, events = held.slot, []
         finally:
-            # A later step of this exchange may have a scope of its own by now.
-            if self._scopes.get(identity) is scope:
-                del self._scopes[identity]
+            self._forget(identity, task)
             if held is not None:
                 # Cancelled: nobody waits for an answer, but the done hooks are still owed.
                 now = self._clock()
@@ -332,7 +337,7 @@ class Pipeline:
             return None
         return None if self._hooks.phases[slot] == "done" else exchange
 
-    async def _run_done(self, exchange: SuspendedExchange, slot: int) -> None:
+    async def _run_done(self, exchange: SuspendedExchange, slot: int, task: "_Task") -> None:
         """Run an async `done` hook; a client that is gone does not stop it."""
         with trio.move_on_after(DONE_TIMEOUT_S, shield=True) as deadline:
             answer = await self._call(exchange, slot)
@@ -340,8 +345,14 @@ class Pipeline:
                 self._log_failure(slot, answer.error)
         if deadline.cancelled_caught:
             self._log_failure(slot, TimeoutError(f"it took longer than {DONE_TIMEOUT_S} s"))
+        self._forget(exchange.id, task)
         now = self._clock()
         self.settle(self._engine.resume(exchange, now), now)
+
+    def _forget(self, identity: int, task: "_Task") -> None:
+        """Forget a task that ends; a later step of its exchange may have another one by now."""
+        if self._tasks.get(identity) is task:
+            del self._tasks[identity]
 
     # ------------------------------------------------------------------------- answers and faults
 
@@ -422,6 +433,25 @@ class Pipeline:
             exc_info=error,
         )
         fault.silent_until, fault.unlogged = now + LOG_INTERVAL_S, 0
+
+
+class _Task:
+    """What runs async hooks of one exchange.
+
+    Args:
+        runner: Its scope is cancelled when the downstream leaves; None for a `done` hook.
+        generation: The snapshot that its exchange uses.
+    """
+
+    __slots__ = ("generation", "runner")
+
+    def __init__(self, runner: "Runner[_Held] | None", generation: int) -> None:
+        self.runner = runner
+        self.generation = generation
+
+
+_Held: TypeAlias = tuple[SuspendedExchange, int, _Task]
+"""An exchange, the slot of its async step, and what runs it."""
 
 
 class _Failed:
