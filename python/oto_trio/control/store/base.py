@@ -24,7 +24,7 @@ from oto_trio.model.errors import ConflictError
 from oto_trio.model.ids import id_problem
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Generator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
     from types import TracebackType
 
     from oto_trio.control.store.feed import Feed, FeedHub
@@ -39,6 +39,7 @@ __all__ = [
     "Record",
     "Snapshot",
     "Store",
+    "Walk",
     "Write",
     "check_expectation",
     "check_writes",
@@ -201,22 +202,15 @@ class Store(ABC):
         """Remove one document; see `transact`."""
         return await self.transact([Delete(kind, entity_id, expect)])
 
-    async def walk(self, kind: str, *, page: int = LIST_PAGE) -> AsyncIterator[Record]:
-        """Go through all documents of a kind in order of ids, a page at a time.
+    def walk(self, kind: str, *, page: int = LIST_PAGE) -> Walk:
+        """Go through all documents of a kind in order of ids, with ``async for``, a page at a time.
 
-        Documents written or removed meanwhile may or may not be seen.
+        Documents written or removed meanwhile may or may not be seen. The loop may be left early.
 
         Raises:
             StoreError: The store cannot be read.
         """
-        after = ""
-        while True:
-            records = await self.list(kind, after=after, limit=page)
-            for record in records:
-                yield record
-            if len(records) < page:
-                return
-            after = records[-1].id
+        return Walk(self, kind, page)
 
     @contextmanager
     def watch(self) -> Generator[Feed]:
@@ -236,6 +230,36 @@ class Store(ABC):
     ) -> None:
         """Close the store."""
         await self.aclose()
+
+
+class Walk:
+    """All documents of a kind, one by one. A plain iterator: leaving the loop leaves nothing behind."""
+
+    def __init__(self, store: Store, kind: str, page: int) -> None:
+        self._store = store
+        self._kind = kind
+        self._page = page
+        self._records: Iterator[Record] = iter(())
+        self._after: str | None = ""
+
+    def __aiter__(self) -> Self:
+        """Give the walk itself."""
+        return self
+
+    async def __anext__(self) -> Record:
+        """Give the next document.
+
+        Cancellation: a checkpoint only when a page is read.
+        """
+        record = next(self._records, None)
+        while record is None:
+            if self._after is None:
+                raise StopAsyncIteration
+            records = await self._store.list(self._kind, after=self._after, limit=self._page)
+            self._after = records[-1].id if len(records) == self._page else None
+            self._records = iter(records)
+            record = next(self._records, None)
+        return record
 
 
 def check_writes(writes: Sequence[Write]) -> None:

@@ -1,0 +1,122 @@
+"""The admin API as one ASGI application."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+
+from oto_trio.control.admin_api.access import ApiKeyGuard, StateEcho
+from oto_trio.control.admin_api.generic import GenericApi
+from oto_trio.control.admin_api.legacy import LegacyApi
+from oto_trio.control.admin_api.operations import Entities
+from oto_trio.control.admin_api.probes import Probes, is_probe_path
+from oto_trio.control.admin_api.refusals import gateway_error
+from oto_trio.model.errors import GatewayError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import BaseRoute
+
+    from oto_trio.control.admin_api.gateway_control import GatewayControl
+    from oto_trio.control.credentials import AdminCredentials
+    from oto_trio.control.store import Store
+
+__all__ = ["build_app"]
+
+logger = logging.getLogger(__name__)
+
+
+def build_app(
+    store: Store,
+    credentials: Sequence[AdminCredentials],
+    gateway: GatewayControl,
+    *,
+    env: str = "prod",
+    health_access_key: str | None = None,
+    metrics_access_key: str | None = None,
+    more_routes: Sequence[BaseRoute] = (),
+) -> Starlette:
+    """Build the admin API.
+
+    Args:
+        store: Where entities are kept; should hold a global configuration (`bootstrap`).
+        credentials: API keys that may use it; with none, nobody may.
+        gateway: What serves the entities.
+        env: Name of the environment, part of new ids unless it is ``prod``.
+        health_access_key: Key the probes ask for; None leaves them open.
+        metrics_access_key: Key ``/metrics`` asks for; None takes the key of the probes.
+        more_routes: Further paths, looked at first and guarded by the API key too.
+    """
+    entities = Entities(store, gateway, env=env)
+    probes = Probes(
+        store,
+        gateway,
+        health_access_key=health_access_key,
+        metrics_access_key=metrics_access_key,
+    )
+    return Starlette(
+        routes=[
+            *more_routes,
+            *probes.paths(),
+            *GenericApi(entities).paths(),
+            *LegacyApi(entities).paths(),
+        ],
+        middleware=[
+            Middleware(StateEcho),
+            Middleware(ApiKeyGuard, credentials=tuple(credentials), is_open=is_probe_path),
+            Middleware(GZipMiddleware, minimum_size=1024, compresslevel=4),
+        ],
+        exception_handlers={
+            HTTPException: _unknown_path,
+            StoreError: _store_failed,
+            Exception: _failed,
+        },
+    )
+
+
+def _accept(request: Request) -> str | None:
+    """Give the Accept header, if there is one."""
+    return request.headers.get("accept")
+
+
+async def _unknown_path(request: Request, error: Exception) -> Response:
+    """Answer a path or verb that is not served."""
+    assert isinstance(error, HTTPException), "registered for this class only"
+    return gateway_error(
+        error.status_code,
+        f"Client Error: an error occurred on {request.url.path} ({error.status_code})",
+        "errors.client.error",
+        accept=_accept(request),
+        headers=error.headers,
+    )
+
+
+async def _store_failed(request: Request, error: Exception) -> Response:
+    """Answer while the store cannot do its work; the operator finds the reason in the log."""
+    assert isinstance(error, GatewayError), "registered for this class only"
+    logger.error("%s %s: %s", request.method, request.url.path, error.message)
+    return gateway_error(
+        error.status,
+        "The store cannot do this now; nothing was changed. The gateway's log says why.",
+        f"errors.{error.code.replace('_', '.')}",
+        accept=_accept(request),
+    )
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    """Answer when something went wrong that should not have; the server logs the traceback."""
+    logger.error("%s %s failed: %s", request.method, request.url.path, type(error).__name__)
+    return gateway_error(
+        500,
+        "An error occurred. The gateway's log says what.",
+        "errors.server.error",
+        accept=_accept(request),
+    )

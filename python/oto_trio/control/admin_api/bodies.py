@@ -1,0 +1,239 @@
+"""Reading request bodies: bounded in size, time and depth, and decoded with errors that help.
+
+Bounds: `MAX_BODY_BYTES` for any body, `MAX_DEPTH` levels of nesting, `BODY_WAIT_S` to arrive.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import parse_qsl
+
+import msgspec
+import trio
+import yaml
+
+from oto_trio.control.admin_api.json_patch import JsonPatchError, apply_oto_patch
+from oto_trio.control.admin_api.refusals import ApiError, bad_request
+from oto_trio.model.document import json_kind
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from oto_trio.model.document import JsonObject
+
+__all__ = [
+    "BODY_WAIT_S",
+    "MAX_BODY_BYTES",
+    "MAX_DEPTH",
+    "decode_json",
+    "decode_yaml",
+    "is_patch_form",
+    "media_type",
+    "read_body",
+    "read_entity",
+]
+
+MAX_BODY_BYTES: Final = 16 * 1024 * 1024
+"""Longest request body. A route has about 2 kB; a bulk import of 5,000 of them fits."""
+
+MAX_DEPTH: Final = 64
+"""Deepest nesting of a document."""
+
+BODY_WAIT_S: Final = 60.0
+"""How long a body may take to arrive."""
+
+OTO_PATCH: Final = "application/json+oto-patch"
+FORM: Final = "application/x-www-form-urlencoded"
+YAML_TYPES: Final = frozenset({"application/yaml", "application/yml", "application/x-yaml"})
+
+
+def media_type(request: Request) -> str:
+    """Give the Content-Type without parameters, in lower case; empty when there is none."""
+    return request.headers.get("content-type", "").split(";")[0].strip().lower()
+
+
+def _too_large() -> ApiError:
+    """Make the refusal of a body that is too long."""
+    return ApiError(
+        413, "body_too_large", f"the body is longer than {MAX_BODY_BYTES} bytes; send it in parts"
+    )
+
+
+async def read_body(request: Request) -> bytes:
+    """Read the whole body.
+
+    Raises:
+        ApiError: It is too long (413) or did not arrive in time (408).
+
+    Cancellation: a checkpoint; what was read is dropped.
+    """
+    declared = request.headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
+        raise _too_large()
+    parts: list[bytes] = []
+    length = 0
+    with trio.move_on_after(BODY_WAIT_S):
+        async for part in request.stream():
+            length += len(part)
+            if length > MAX_BODY_BYTES:
+                raise _too_large()
+            parts.append(part)
+        return b"".join(parts)
+    raise ApiError(408, "timeout", f"the body did not arrive within {BODY_WAIT_S:g} seconds")
+
+
+def _is_too_deep(text: bytes, value: object) -> bool:
+    """Tell whether a decoded value is nested deeper than `MAX_DEPTH`."""
+    if text.count(b"{") + text.count(b"[") <= MAX_DEPTH:
+        return False
+    level: list[object] = [value]
+    for _ in range(MAX_DEPTH):
+        below: list[object] = []
+        for item in level:
+            if isinstance(item, dict):
+                below.extend(cast("dict[str, object]", item).values())
+            elif isinstance(item, list):
+                below.extend(cast("list[object]", item))
+        if not below:
+            return False
+        level = below
+    return any(isinstance(item, dict | list) for item in level)
+
+
+_TOO_DEEP: Final = f"the document is nested deeper than {MAX_DEPTH} levels; make it flatter"
+
+
+def decode_json(text: bytes) -> Any:
+    """Decode JSON text.
+
+    Raises:
+        ApiError: It is none (the message says where), or is nested too deep.
+    """
+    try:
+        value = msgspec.json.decode(text)
+    except RecursionError:
+        raise bad_request(_TOO_DEEP) from None
+    except (msgspec.DecodeError, ValueError) as error:
+        raise bad_request(f"this is no JSON: {_with_place(str(error), text)}") from None
+    if _is_too_deep(text, value):
+        raise bad_request(_TOO_DEEP)
+    return value
+
+
+def _with_place(message: str, text: bytes) -> str:
+    """Turn msgspec's "(byte N)" into line and column."""
+    if not text.strip():
+        return "the body is empty"
+    reason, found, tail = message.partition(" (byte ")
+    if not found or not tail.rstrip(")").isdigit():
+        return f"{message}, at the end of the {len(text)} bytes that were sent"
+    offset = int(tail.rstrip(")"))
+    line = text.count(b"\n", 0, offset) + 1
+    column = offset - (text.rfind(b"\n", 0, offset) + 1) + 1
+    return f"{reason} at line {line}, column {column}"
+
+
+# What PyYAML lets out of its constructors for scalars that are not what their tag says.
+_YAML_FAULTS: Final = (
+    yaml.YAMLError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
+
+
+class _Loader(yaml.CSafeLoader):
+    """Reads YAML as JSON values: no dates, no sets, no anchors."""
+
+
+_Loader.yaml_implicit_resolvers = {  # pyright: ignore[reportUnknownMemberType]
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+}
+
+
+def _check_yaml_events(text: bytes) -> None:
+    """Refuse what would cost more than its length, before anything is built from it."""
+    depth = 0
+    for event in cast("Any", yaml).parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise bad_request("anchors and aliases are not accepted here; write the value out")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise bad_request(_TOO_DEEP)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+def decode_yaml(text: bytes) -> Any:
+    """Decode YAML text with one document to JSON values.
+
+    Raises:
+        ApiError: It is none (the message says where), nested too deep, or has what JSON has not.
+    """
+    try:
+        _check_yaml_events(text)
+        value = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
+        return msgspec.json.decode(msgspec.json.encode(value))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise bad_request(f"error while parsing yaml: {error.problem}{place}") from None
+    except _YAML_FAULTS as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise bad_request(f"error while parsing yaml: {reason}") from None
+
+
+def is_patch_form(kind: str) -> bool:
+    """Tell whether a media type stands for a list of {path, value} rather than a document."""
+    return kind in (OTO_PATCH, FORM)
+
+
+def _without_envelope(document: JsonObject) -> JsonObject:
+    """Take an entity out of a Kubernetes-like envelope: apiVersion, kind, metadata, spec."""
+    spec = document.get("spec")
+    if "apiVersion" not in document or not isinstance(spec, dict):
+        return document
+    entity = cast("JsonObject", spec)
+    metadata = document.get("metadata")
+    outer = cast("JsonObject", metadata).get("name") if isinstance(metadata, dict) else None
+    return {**entity, "name": entity.get("name") or outer or "no name"}
+
+
+def read_entity(kind: str, text: bytes, base: JsonObject) -> JsonObject:
+    """Read the document of an entity from a body.
+
+    Args:
+        kind: The body's media type.
+        text: The body.
+        base: What a patch form is applied to.
+
+    Raises:
+        ApiError: The media type is not known, or the body is not what it says.
+    """
+    try:
+        if kind == OTO_PATCH:
+            value = apply_oto_patch(base, decode_json(text))
+        elif kind == FORM:
+            pairs = parse_qsl(text.decode(), keep_blank_values=True, max_num_fields=1000)
+            value = apply_oto_patch(base, [{"path": p, "value": v} for p, v in pairs])
+        elif kind in YAML_TYPES:
+            value = decode_yaml(text)
+        elif kind == "application/json":
+            value = decode_json(text)
+        else:
+            raise bad_request("bad content type")
+    except JsonPatchError as error:
+        raise bad_request(str(error)) from None
+    except UnicodeDecodeError:
+        raise bad_request("the form is not UTF-8") from None
+    except ValueError:
+        raise bad_request("the form has more than 1000 fields") from None
+    if not isinstance(value, dict):
+        raise bad_request(f"expected an object, found {json_kind(value)}")
+    document = cast("JsonObject", value)
+    return _without_envelope(document) if kind in YAML_TYPES else document

@@ -1,0 +1,296 @@
+"""The generic dialect: ``/apis/<group>/<version>/<plural>``, the same for every resource."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final, cast
+
+from starlette.responses import Response
+from starlette.routing import Route as Path
+
+from oto_trio.control.admin_api.answers import answer
+from oto_trio.control.admin_api.bodies import (
+    decode_json,
+    decode_yaml,
+    is_patch_form,
+    media_type,
+    read_body,
+    read_entity,
+)
+from oto_trio.control.admin_api.bulk import GENERIC_BULK, run_bulk
+from oto_trio.control.admin_api.json_patch import JsonPatchError, apply_json_patch
+from oto_trio.control.admin_api.listing import read_list_query
+from oto_trio.control.admin_api.refusals import ApiError, bad_request
+from oto_trio.control.admin_api.resources import RESOURCES, VERSION, find_resource
+from oto_trio.control.admin_api.schemas import schema_of
+from oto_trio.control.admin_api.writing import read_write_options, settle
+from oto_trio.model.errors import ConflictError
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from oto_trio.control.admin_api.operations import Entities
+    from oto_trio.control.admin_api.resources import Resource
+    from oto_trio.model.document import JsonObject
+
+__all__ = ["NOT_FOUND", "GenericApi", "patched"]
+
+NOT_FOUND: Final = ("not_found", "resource not found")
+NO_LIST: Final = {"X-Pages": "-1"}
+_UNKNOWN_KIND: Final = "proxy.otoroshi.io/Unknown"
+
+Action = Callable[["Request", "Resource"], Awaitable[Response]]
+
+
+def _not_found() -> ApiError:
+    """Make the refusal of an entity that is not there."""
+    return ApiError(404, *NOT_FOUND)
+
+
+def _forbidden_verb() -> ApiError:
+    """Make the refusal of a verb that a resource does not have."""
+    return ApiError(401, "unauthorized", "you cannot do that")
+
+
+def patched(kind: str, text: bytes, document: JsonObject) -> JsonObject:
+    """Apply the body of a PATCH to a document.
+
+    Raises:
+        ApiError: It is no patch, or it fails.
+    """
+    if is_patch_form(kind):
+        return read_entity(kind, text, document)
+    patch = decode_yaml(text) if kind.startswith("application/y") else decode_json(text)
+    try:
+        result = apply_json_patch(document, patch)
+    except JsonPatchError as error:
+        raise bad_request(str(error)) from None
+    if not isinstance(result, dict):
+        raise bad_request("the patch leaves no object")
+    return cast("JsonObject", result)
+
+
+class GenericApi:
+    """Endpoints of the generic dialect.
+
+    Args:
+        entities: What they read and write.
+    """
+
+    def __init__(self, entities: Entities) -> None:
+        self._entities = entities
+
+    def paths(self) -> list[Path]:
+        """Give the paths, most special first."""
+        base = "/apis/{group}/{version}/{name}"
+        collection: dict[str, Action] = {
+            "GET": self._list,
+            "POST": self._create,
+            "DELETE": self._delete_all,
+        }
+        bulk: dict[str, Action] = {
+            "POST": self._bulk,
+            "PUT": self._bulk,
+            "PATCH": self._bulk,
+            "DELETE": self._bulk,
+        }
+        entity: dict[str, Action] = {
+            "GET": self._get,
+            "POST": self._upsert,
+            "PUT": self._update,
+            "PATCH": self._patch,
+            "DELETE": self._delete,
+        }
+        actions: list[tuple[str, dict[str, Action]]] = [
+            (base, collection),
+            (f"{base}/_count", {"GET": self._count}),
+            (f"{base}/_schema", {"GET": self._schema}),
+            (f"{base}/_template", {"GET": self._template}),
+            (f"{base}/_bulk", bulk),
+            (f"{base}/{{id:path}}", entity),
+        ]
+        catalogue = Path("/apis/entities", self._catalogue, methods=["GET"])
+        return [catalogue, *(Path(p, self._on(verbs), methods=list(verbs)) for p, verbs in actions)]
+
+    def _on(self, actions: dict[str, Action]) -> Callable[[Request], Awaitable[Response]]:
+        """Make an endpoint: find the resource, do what the verb says, put refusals into form."""
+
+        async def endpoint(request: Request) -> Response:
+            words = request.path_params
+            resource = find_resource(words["group"], words["version"], words["name"])
+            if resource is None:
+                return self._refused(request, _not_found(), _UNKNOWN_KIND)
+            verb = "GET" if request.method == "HEAD" else request.method
+            try:
+                return await actions[verb](request, resource)
+            except ApiError as error:
+                return self._refused(request, error, resource.full_kind)
+
+        return endpoint
+
+    def _refused(self, request: Request, error: ApiError, kind: str) -> Response:
+        """Make the answer for a refusal."""
+        return answer(request, error.body(), status=error.answer_status, kind=kind, headers=NO_LIST)
+
+    async def _catalogue(self, request: Request) -> Response:
+        """``GET /apis/entities``: what resources there are."""
+        with_schema = request.query_params.get("schema") != "false"
+        rows: list[JsonObject] = [
+            {
+                "kind": resource.kind,
+                "plural_name": resource.plural,
+                "singular_name": resource.singular,
+                "group": resource.group,
+                "version": {
+                    "name": VERSION,
+                    "served": True,
+                    "deprecated": False,
+                    "storage": True,
+                    **({"schema": schema_of(resource.cls)} if with_schema else {}),
+                },
+            }
+            for resource in RESOURCES
+        ]
+        return answer(request, {"version": VERSION, "resources": rows})
+
+    async def _list(self, request: Request, resource: Resource) -> Response:
+        query = read_list_query(request.query_params)
+        listed = await self._entities.list(resource, query)
+        headers = {"X-Pages": str(query.pages_of(listed.count))}
+        return answer(request, listed.documents, kind=resource.full_kind, headers=headers)
+
+    async def _count(self, request: Request, resource: Resource) -> Response:
+        query = read_list_query(request.query_params)
+        if query.needs_all:
+            count = (await self._entities.list(resource, query)).count
+        else:
+            count = await self._entities.count(resource)
+        return answer(request, {"count": count}, kind=resource.full_kind, headers=NO_LIST)
+
+    async def _schema(self, request: Request, resource: Resource) -> Response:
+        return answer(request, schema_of(resource.cls), headers=NO_LIST)
+
+    async def _template(self, request: Request, resource: Resource) -> Response:
+        return answer(request, await self._entities.template(resource), headers=NO_LIST)
+
+    async def _bulk(self, request: Request, resource: Resource) -> Response:
+        if resource.only_id is not None:
+            raise _forbidden_verb()
+        return await run_bulk(self._entities, request, resource, GENERIC_BULK)
+
+    async def _get(self, request: Request, resource: Resource) -> Response:
+        document = await self._entities.get(resource, request.path_params["id"])
+        if document is None:
+            raise _not_found()
+        shown = read_list_query(request.query_params).project(document)
+        return answer(request, shown, kind=resource.full_kind, headers=NO_LIST)
+
+    async def _body(self, request: Request, resource: Resource) -> JsonObject:
+        """Read the entity in the body; patch forms go onto the template."""
+        kind = media_type(request)
+        text = await read_body(request)
+        base = await self._entities.template(resource) if is_patch_form(kind) else {}
+        return read_entity(kind, text, base)
+
+    async def _create(self, request: Request, resource: Resource) -> Response:
+        if resource.only_id is not None:
+            raise _forbidden_verb()
+        options = read_write_options(request)
+        document = await self._body(request, resource)
+        try:
+            written = await self._entities.create(
+                resource, document, stamped=True, strict=options.is_strict
+            )
+        except ConflictError:
+            raise ApiError(401, "unauthorized", "resource already exists") from None
+        headers = await settle(self._entities.gateway, options, written.revision, written.warnings)
+        return answer(
+            request,
+            written.document,
+            status=201,
+            kind=resource.full_kind,
+            headers=NO_LIST | headers,
+        )
+
+    async def _upsert(self, request: Request, resource: Resource) -> Response:
+        document = await self._body(request, resource)
+        return await self._change(request, resource, lambda _old: document, tells_update=True)
+
+    async def _update(self, request: Request, resource: Resource) -> Response:
+        document = await self._body(request, resource)
+
+        def make(old: JsonObject | None) -> JsonObject:
+            if old is None:
+                raise ApiError(401, "unauthorized", "resource does not exists")
+            return document
+
+        return await self._change(request, resource, make)
+
+    async def _patch(self, request: Request, resource: Resource) -> Response:
+        kind = media_type(request)
+        if kind not in _PATCH_TYPES:
+            raise bad_request("bad content type")
+        text = await read_body(request)
+
+        def make(old: JsonObject | None) -> JsonObject:
+            if old is None:
+                raise _not_found()
+            return patched(kind, text, old)
+
+        return await self._change(request, resource, make)
+
+    async def _change(
+        self,
+        request: Request,
+        resource: Resource,
+        make: Callable[[JsonObject | None], JsonObject],
+        *,
+        tells_update: bool = False,
+    ) -> Response:
+        """Store what `make` makes, and answer with it."""
+        options = read_write_options(request)
+        written = await self._entities.change(
+            resource, request.path_params["id"], make, stamped=True, strict=options.is_strict
+        )
+        headers = await settle(self._entities.gateway, options, written.revision, written.warnings)
+        if tells_update and not written.is_new:
+            # Otoroshi's meaning: "true" says that the body equals what was stored.
+            headers["Otoroshi-Entity-Updated"] = str(written.is_unchanged).lower()
+        return answer(
+            request,
+            written.document,
+            status=201 if tells_update and written.is_new else 200,
+            kind=resource.full_kind,
+            headers=NO_LIST | headers,
+        )
+
+    async def _delete(self, request: Request, resource: Resource) -> Response:
+        if resource.only_id is not None:
+            raise _forbidden_verb()
+        options = read_write_options(request)
+        deleted = await self._entities.delete(resource, request.path_params["id"])
+        if deleted is None:
+            raise _not_found()
+        document, revision = deleted
+        headers = await settle(self._entities.gateway, options, revision)
+        return answer(request, document, kind=resource.full_kind, headers=NO_LIST | headers)
+
+    async def _delete_all(self, request: Request, resource: Resource) -> Response:
+        if resource.only_id is not None:
+            raise _forbidden_verb()
+        options = read_write_options(request)
+        revision = await self._entities.delete_all(resource)
+        headers = await settle(self._entities.gateway, options, revision)
+        return Response(status_code=204, headers=NO_LIST | headers)
+
+
+_PATCH_TYPES: Final = frozenset(
+    {
+        "application/json",
+        "application/json-patch+json",
+        "application/yaml",
+        "application/yml",
+        "application/json+oto-patch",
+        "application/x-www-form-urlencoded",
+    }
+)

@@ -1,0 +1,311 @@
+"""Reading and writing entities of any resource: what both dialects of the API have in common.
+
+A write goes: read the document → check it against the gateway (would it compile?) → put it in the store,
+expecting the revision that was read before → when asked, wait until every worker serves it. Two writers
+of one entity never overwrite each other unseen: the later one starts over from what it finds.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import msgspec
+
+from oto_trio.control.admin_api.refusals import ApiError, refused_entity
+from oto_trio.control.admin_api.resources import GLOBAL_CONFIGS, RESERVED_IDS
+from oto_trio.control.store import Delete
+from oto_trio.model.document import encode_document, inspect_document, write_document
+from oto_trio.model.errors import ConflictError, Problem
+from oto_trio.model.ids import id_problem, named_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from oto_trio.control.admin_api.gateway_control import GatewayControl
+    from oto_trio.control.admin_api.listing import ListQuery
+    from oto_trio.control.admin_api.resources import Resource
+    from oto_trio.control.store import Expectation, Record, Store
+    from oto_trio.model.document import Document, JsonObject
+
+__all__ = ["Entities", "Listed", "Written", "merge_documents"]
+
+MOST_ATTEMPTS: Final = 8
+"""How often a write starts over when others write the same entity at the same time."""
+
+
+class Written(msgspec.Struct, frozen=True):
+    """What became of a write."""
+
+    document: dict[str, Any]
+    revision: int
+    is_new: bool
+    """Whether there was no such entity before."""
+    is_unchanged: bool
+    """Whether the body said what was stored already."""
+    warnings: tuple[Problem, ...]
+    """Keys that were read otherwise than they were written."""
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """One page of a list."""
+
+    documents: list[dict[str, Any]]
+    count: int
+    """Entities on all pages."""
+
+
+def merge_documents(base: JsonObject, over: JsonObject) -> JsonObject:
+    """Lay one document over another, object by object; anything else is replaced."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        if isinstance(below, dict) and isinstance(value, dict):
+            inner = cast("JsonObject", value)
+            merged[key] = merge_documents(cast("JsonObject", below), inner)
+        else:
+            merged[key] = value
+    return merged
+
+
+class Entities:
+    """Entities of every resource, in a store, checked by a gateway.
+
+    Args:
+        store: Where they are kept.
+        gateway: What serves them.
+        env: Name of the environment, part of new ids unless it is ``prod``.
+    """
+
+    def __init__(self, store: Store, gateway: GatewayControl, *, env: str) -> None:
+        self.store = store
+        self.gateway = gateway
+        self.env = env
+
+    def _decode(self, record: Record) -> JsonObject:
+        """Read a stored document."""
+        document: JsonObject = msgspec.json.decode(record.document)
+        return document
+
+    async def _shown(self, resource: Resource, document: JsonObject) -> JsonObject:
+        """Make a stored document as it is answered: a route shows the backend it refers to."""
+        ref = document.get("backend_ref")
+        if resource.store_kind != "routes" or not isinstance(ref, str) or id_problem(ref):
+            return document
+        backend = await self.store.get("backends", ref)
+        if backend is None:
+            return document
+        return {**document, "backend": self._decode(backend)["backend"]}
+
+    async def get(self, resource: Resource, entity_id: str) -> JsonObject | None:
+        """Read an entity as it is answered; None when there is none."""
+        record = await self.store.get(resource.store_kind, resource.only_id or entity_id)
+        return None if record is None else await self._shown(resource, self._decode(record))
+
+    async def count(self, resource: Resource) -> int:
+        """Count the entities of a resource."""
+        return await self.store.count(resource.store_kind)
+
+    async def list(self, resource: Resource, query: ListQuery) -> Listed:
+        """Read a page of a list."""
+        found: list[JsonObject] = []
+        end = query.offset + query.page_size
+        position = 0
+        async for record in self.store.walk(resource.store_kind):
+            if query.needs_all or query.offset <= position < end:
+                document = await self._shown(resource, self._decode(record))
+                if not query.needs_all or query.matches(document):
+                    found.append(document)
+            position += 1
+            if position >= end and not query.needs_all:
+                break
+        if query.needs_all:
+            query.sort(found)
+            count = len(found)
+            found = found[query.offset : end]
+        else:
+            count = await self.count(resource)
+        return Listed([query.project(document) for document in found], count)
+
+    async def template(self, resource: Resource) -> JsonObject:
+        """Make the template: the built-in one under what the global configuration lays over it."""
+        document = write_document(resource.template(self.env))
+        record = await self.store.get(GLOBAL_CONFIGS.store_kind, GLOBAL_CONFIGS.only_id or "")
+        if record is not None and resource.template_key:
+            templates: JsonObject = self._decode(record).get("templates") or {}
+            over: object = templates.get(resource.template_key)
+            if isinstance(over, dict):
+                document = merge_documents(document, cast("JsonObject", over))
+        return document
+
+    def new_id(self, resource: Resource) -> str:
+        """Make an id for a new entity."""
+        return named_id(resource.singular, env=self.env)
+
+    def _read(
+        self, resource: Resource, document: JsonObject, *, strict: bool
+    ) -> tuple[Document, tuple[Problem, ...]]:
+        """Read and check a document.
+
+        Raises:
+            ApiError: It cannot be read or served; every problem is named.
+        """
+        cleaned = {k: v for k, v in document.items() if k != "kind"}
+        if resource.only_id is not None:
+            cleaned.pop("id", None)
+        entity, problems = inspect_document(resource.cls, cleaned)
+        entity_id = cleaned.get("id")
+        if isinstance(entity_id, str):
+            problem = id_problem(entity_id)
+            if entity_id in RESERVED_IDS:
+                problem = (f"the id {entity_id!r} is a word of the API", "choose another id")
+            if problem is not None:
+                problems.append(Problem("$.id", *problem))
+        refusing = [p for p in problems if strict or p.severity == "error"]
+        if entity is None or refusing:
+            raise refused_entity(refusing)
+        problems += self.gateway.check(entity)
+        refusing = [p for p in problems if strict or p.severity == "error"]
+        if refusing:
+            raise refused_entity(refusing)
+        return entity, tuple(problems)
+
+    async def create(
+        self, resource: Resource, document: JsonObject, *, stamped: bool, strict: bool = False
+    ) -> Written:
+        """Store a new entity; it gets an id when it has none.
+
+        Args:
+            resource: Its row.
+            document: Its document.
+            stamped: Whether ``metadata.created_at`` is set.
+            strict: Whether warnings refuse it too.
+
+        Raises:
+            ApiError: The document is refused.
+            ConflictError: There is such an entity.
+        """
+        await self._check_writable(resource)
+        if document.get("id") in (None, ""):
+            document = {**document, "id": self.new_id(resource)}
+        entity, warnings = self._read(resource, document, strict=strict)
+        if stamped:
+            entity = _stamp(entity, "created_at")
+        entity_id = cast("Any", entity).id
+        revision = await self.store.put(
+            resource.store_kind, entity_id, encode_document(entity), expect="absent"
+        )
+        return Written(
+            document=write_document(entity),
+            revision=revision,
+            is_new=True,
+            is_unchanged=False,
+            warnings=warnings,
+        )
+
+    async def change(
+        self,
+        resource: Resource,
+        entity_id: str,
+        make: Callable[[JsonObject | None], JsonObject],
+        *,
+        stamped: bool,
+        strict: bool = False,
+    ) -> Written:
+        """Store an entity made from what is stored under its id.
+
+        Args:
+            resource: Its row.
+            entity_id: Its id; the document's own is overwritten by it.
+            make: Gets the stored document as it is answered, or None, and gives the new one. Called
+                again when the entity changed meanwhile. May raise to refuse.
+            stamped: Whether ``metadata.updated_at`` is set.
+            strict: Whether warnings refuse it too.
+
+        Raises:
+            ApiError: The document is refused, or others keep changing it.
+        """
+        await self._check_writable(resource)
+        store_id = resource.only_id or entity_id
+        for _ in range(MOST_ATTEMPTS):
+            known = None if id_problem(store_id) else store_id
+            record = await self.store.get(resource.store_kind, known) if known else None
+            old = None if record is None else self._decode(record)
+            shown = None if old is None else await self._shown(resource, old)
+            document = make(shown)
+            if resource.only_id is None:
+                document = {**document, "id": entity_id}
+            entity, warnings = self._read(resource, document, strict=strict)
+            unchanged = old is not None and inspect_document(resource.cls, old)[0] == entity
+            if stamped:
+                entity = _stamp(entity, "updated_at")
+            expect: Expectation = "absent" if record is None else record.revision
+            try:
+                revision = await self.store.put(
+                    resource.store_kind, store_id, encode_document(entity), expect=expect
+                )
+            except ConflictError:
+                continue
+            return Written(
+                document=write_document(entity),
+                revision=revision,
+                is_new=old is None,
+                is_unchanged=unchanged,
+                warnings=warnings,
+            )
+        raise ApiError(409, "conflict", "others keep changing this entity; try again")
+
+    async def delete(self, resource: Resource, entity_id: str) -> tuple[JsonObject, int] | None:
+        """Remove an entity.
+
+        Returns:
+            (its last document, revision), or None when there was none.
+        """
+        await self._check_writable(resource)
+        if id_problem(entity_id):
+            return None
+        for _ in range(MOST_ATTEMPTS):
+            record = await self.store.get(resource.store_kind, entity_id)
+            if record is None:
+                return None
+            try:
+                revision = await self.store.delete(
+                    resource.store_kind, entity_id, expect=record.revision
+                )
+            except ConflictError:
+                continue
+            return self._decode(record), revision
+        raise ApiError(409, "conflict", "others keep changing this entity; try again")
+
+    async def delete_all(self, resource: Resource) -> int:
+        """Remove every entity of a resource, at once.
+
+        Returns:
+            The revision.
+        """
+        await self._check_writable(resource)
+        snapshot = await self.store.snapshot([resource.store_kind])
+        return await self.store.transact([Delete(r.kind, r.id) for r in snapshot.records])
+
+    async def _check_writable(self, resource: Resource) -> None:
+        """Refuse writes while ``apiReadOnly`` is set, but those that can end that state.
+
+        Raises:
+            ApiError: The API is read-only.
+        """
+        record = await self.store.get(GLOBAL_CONFIGS.store_kind, GLOBAL_CONFIGS.only_id or "")
+        if record is None or resource is GLOBAL_CONFIGS:
+            return
+        if self._decode(record).get("apiReadOnly") is True:
+            raise ApiError(
+                401,
+                "You're not authorized: the admin API is read-only",
+                "set apiReadOnly to false in the global configuration first",
+            )
+
+
+def _stamp(entity: Document, key: str) -> Document:
+    """Set one of the automatic dates in an entity's metadata."""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    metadata = {**cast("Any", entity).metadata, key: now}
+    return msgspec.structs.replace(entity, metadata=metadata)

@@ -1,0 +1,97 @@
+"""Probes and metrics on the control listener: open to all, or to who knows the access key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import trio
+from starlette.responses import Response
+from starlette.routing import Route as Path
+
+from oto_trio.control.admin_api.resources import GLOBAL_CONFIGS
+from oto_trio.gateway.metrics import Page, metrics_page
+from oto_trio.gateway.monitoring import PREFIX, health_page, is_key_accepted, probe_page
+from oto_trio.model.errors import StoreError
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from oto_trio.control.admin_api.gateway_control import GatewayControl
+    from oto_trio.control.store import Store
+
+__all__ = ["Probes", "is_probe_path"]
+
+STORE_WAIT_S: Final = 2.0
+"""How long the store may take to answer before it counts as unreachable."""
+
+_NAMES: Final = ("health", "live", "ready", "startup", "metrics")
+_PATHS: Final = frozenset(f"{start}{name}" for start in ("/", PREFIX) for name in _NAMES)
+
+
+def is_probe_path(path: str) -> bool:
+    """Tell whether a path is a probe's, and so needs no API key."""
+    return path in _PATHS
+
+
+class Probes:
+    """Endpoints for whoever watches the gateway.
+
+    Args:
+        store: Asked whether it answers.
+        gateway: Asked how it is.
+        health_access_key: Key the probes ask for in the query; None leaves them open.
+        metrics_access_key: Key ``/metrics`` asks for; None takes the key of the probes.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        gateway: GatewayControl,
+        *,
+        health_access_key: str | None,
+        metrics_access_key: str | None,
+    ) -> None:
+        self._store = store
+        self._gateway = gateway
+        self._health_access_key = health_access_key
+        self._metrics_access_key = metrics_access_key or health_access_key
+
+    def paths(self) -> list[Path]:
+        """Give the paths, plain and below ``/.well-known/otoroshi/monitoring/``."""
+        return [Path(path, self._show, methods=["GET"]) for path in sorted(_PATHS)]
+
+    async def _show(self, request: Request) -> Response:
+        """Answer one probe."""
+        name = request.url.path.rpartition("/")[2]
+        query = request.url.query
+        key = self._metrics_access_key if name == "metrics" else self._health_access_key
+        if not is_key_accepted(query, key):
+            page = Page(401, "application/json", b'{"error":"unauthorized"}')
+        elif name == "metrics":
+            counters = await self._gateway.metrics()
+            page = metrics_page(counters, query=query, accept=request.headers.get("accept", ""))
+        else:
+            page = await self._page(name)
+        return Response(page.body, page.status, {"Content-Type": page.content_type})
+
+    async def _page(self, name: str) -> Page:
+        """Make the page of a probe."""
+        health = self._gateway.health()
+        if name == "health":
+            return health_page(
+                store_is_healthy=await self._store_answers(),
+                is_started=health.is_started,
+                serving=health.is_ready,
+            )
+        up = {"live": True, "ready": health.is_ready, "startup": health.is_started}[name]
+        return probe_page(name, is_up=up)
+
+    async def _store_answers(self) -> bool:
+        """Tell whether the store answers in time."""
+        with trio.move_on_after(STORE_WAIT_S):
+            try:
+                await self._store.count(GLOBAL_CONFIGS.store_kind)
+            except StoreError:
+                return False
+            return True
+        return False

@@ -1,0 +1,114 @@
+"""The table of resources: one row for each kind of entity, and everything that differs between them.
+
+To serve another kind of entity, add its struct to `oto_trio.model` and a row here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from oto_trio.model.backend import Backend, backend_template
+from oto_trio.model.global_config import GLOBAL_CONFIG_ID, GlobalConfig, first_global_config
+from oto_trio.model.route import Route, route_template
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from oto_trio.model.document import Document
+
+__all__ = ["GLOBAL_CONFIGS", "RESERVED_IDS", "RESOURCES", "VERSION", "Resource", "find_resource"]
+
+VERSION: Final = "v1"
+"""The one version of every resource."""
+
+RESERVED_IDS: Final = frozenset({"_bulk", "_count", "_schema", "_template", "_form"})
+"""Words of the API's own paths: an entity with such an id could not be reached."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resource:
+    """One row of the table."""
+
+    kind: str
+    """Name of the kind: ``Route``."""
+    plural: str
+    """Name in ``/apis`` paths: ``routes``."""
+    singular: str
+    """Start of new ids, and a name the CLI accepts: ``route``."""
+    group: str
+    """Group in ``/apis`` paths: ``proxy.otoroshi.io``."""
+    legacy_path: str
+    """Where the ``/api`` dialect has it: ``/api/routes``."""
+    store_kind: str
+    """Kind under which the store keeps it."""
+    cls: type[Document]
+    """The struct of the entity."""
+    template: Callable[[str], Document]
+    """Makes the built-in template, given the name of the environment."""
+    template_key: str
+    """Its key in the ``templates`` of the global configuration."""
+    only_id: str | None = None
+    """The one id there is, for a resource that can be neither created nor removed."""
+
+    @property
+    def full_kind(self) -> str:
+        """The ``kind`` of its answers: ``proxy.otoroshi.io/Route``."""
+        return f"{self.group}/{self.kind}"
+
+
+GLOBAL_CONFIGS: Final = Resource(
+    kind="GlobalConfig",
+    plural="global-configs",
+    singular="global-config",
+    group="config.otoroshi.io",
+    legacy_path="/api/globalconfig",
+    store_kind="global-config",
+    cls=GlobalConfig,
+    template=lambda _env: first_global_config(),
+    template_key="",
+    only_id=GLOBAL_CONFIG_ID,
+)
+
+RESOURCES: Final[tuple[Resource, ...]] = (
+    Resource(
+        kind="Route",
+        plural="routes",
+        singular="route",
+        group="proxy.otoroshi.io",
+        legacy_path="/api/routes",
+        store_kind="routes",
+        cls=Route,
+        template=lambda env: route_template(env=env),
+        template_key="route",
+    ),
+    Resource(
+        kind="Backend",
+        plural="backends",
+        singular="backend",
+        group="proxy.otoroshi.io",
+        legacy_path="/api/backends",
+        store_kind="backends",
+        cls=Backend,
+        template=lambda env: backend_template(env=env),
+        template_key="backend",
+    ),
+    GLOBAL_CONFIGS,
+)
+"""Every resource, in the order in which ``/apis/entities`` lists them."""
+
+
+def find_resource(group: str, version: str, name: str) -> Resource | None:
+    """Find a resource by the words of a path.
+
+    Args:
+        group: Its group, or ``any`` or ``all``.
+        version: ``v1``, or ``any`` or ``all``.
+        name: Its plural name or its kind.
+    """
+    if version not in (VERSION, "any", "all"):
+        return None
+    for resource in RESOURCES:
+        if group in (resource.group, "any", "all") and name in (resource.plural, resource.kind):
+            return resource
+    return None

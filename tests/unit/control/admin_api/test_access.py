@@ -1,0 +1,88 @@
+"""API keys: every form a client sends them in, and what is refused."""
+
+from __future__ import annotations
+
+from base64 import b64encode, urlsafe_b64encode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.datastructures import Headers
+
+from oto_trio.control.admin_api.access import given_key, is_refused
+from oto_trio.control.credentials import AdminCredentials
+
+KEYS = [
+    AdminCredentials(client_id="one", client_secret="sé>?:cret"),
+    AdminCredentials(client_id="two", client_secret="other"),
+]
+PAIR = "one:sé>?:cret".encode()
+
+
+def refused(**headers: str) -> tuple[int, str, str] | None:
+    return is_refused(Headers({k.replace("_", "-"): v for k, v in headers.items()}), KEYS)
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        b64encode(PAIR).decode(),
+        b64encode(PAIR).decode().rstrip("="),
+        urlsafe_b64encode(PAIR).decode(),
+        urlsafe_b64encode(PAIR).decode().rstrip("="),
+    ],
+)
+@pytest.mark.parametrize("scheme", ["Basic ", "basic ", "BASIC  "])
+@pytest.mark.parametrize("header", ["authorization", "otoroshi_authorization"])
+def test_basic_in_every_alphabet_with_and_without_padding(
+    header: str, scheme: str, encoded: str
+) -> None:
+    assert "+" in b64encode(PAIR).decode() or "/" in b64encode(PAIR).decode()
+    assert refused(**{header: scheme + encoded}) is None
+
+
+def test_two_headers() -> None:
+    assert refused(otoroshi_client_id="two", otoroshi_client_secret="other") is None
+
+
+def test_two_headers_win_over_basic() -> None:
+    basic = "Basic " + b64encode(PAIR).decode()
+    answer = refused(authorization=basic, otoroshi_client_id="two", otoroshi_client_secret="wrong")
+    assert answer is not None
+    assert answer[0] == 401
+
+
+def test_no_key_a_wrong_secret_and_an_unknown_key_are_told_apart_as_otoroshi_does() -> None:
+    assert refused() == (400, "no apikey", "errors.no.api.key")
+    assert refused(otoroshi_client_id="one") == (400, "no apikey", "errors.no.api.key")
+    assert refused(otoroshi_client_id="one", otoroshi_client_secret="other") == (
+        401,
+        "bad apikey",
+        "errors.bad.api.key",
+    )
+    assert refused(otoroshi_client_id="three", otoroshi_client_secret="other") == (
+        400,
+        "invalid apikey tuple",
+        "errors.invalid.api.key.tuple",
+    )
+
+
+def test_without_keys_nobody_gets_in() -> None:
+    headers = Headers({"otoroshi-client-id": "", "otoroshi-client-secret": ""})
+    assert is_refused(headers, []) is not None
+
+
+@given(st.binary(max_size=40))
+def test_garbage_is_never_a_key_and_never_an_error(garbage: bytes) -> None:
+    headers = Headers(raw=[(b"authorization", b"Basic " + garbage)])
+    assert is_refused(headers, KEYS) is not None
+
+
+def test_basic_without_a_colon_is_no_key() -> None:
+    encoded = b64encode(b"onlyid").decode()
+    assert given_key(Headers({"authorization": f"Basic {encoded}"})) is None
+
+
+def test_a_secret_is_never_shown() -> None:
+    assert "cret" not in repr(KEYS[0]).replace("client_secret", "")
+    assert "cret" not in f"{KEYS}".replace("client_secret", "")
