@@ -263,6 +263,10 @@ class Exchange:
         """The client's address, as a trusted proxy or the socket says."""
 
     @property
+    def forwarded_for(self) -> str:
+        """`X-Forwarded-For` for the backend: what a trusted proxy said, then the socket's address."""
+
+    @property
     def listener(self) -> str:
         """The listener's id."""
 

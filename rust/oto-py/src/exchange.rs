@@ -144,12 +144,17 @@ impl Exchange {
 
     #[getter]
     fn secured(&self) -> PyResult<bool> {
-        self.hold()?.with(|flow| flow.is_secured())
+        self.hold()?.with(|flow| flow.secured)
     }
 
     #[getter]
     fn remote_address(&self) -> PyResult<String> {
         self.hold()?.with(|flow| flow.remote_address())
+    }
+
+    #[getter]
+    fn forwarded_for<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        self.hold()?.with(|flow| text(py, &flow.forwarded_for()))
     }
 
     #[getter]

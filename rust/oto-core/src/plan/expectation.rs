@@ -1,26 +1,28 @@
 //! What a header value must look like (`HeadersValidation`, plugins.md).
 
-use regex::bytes::{Regex, RegexBuilder};
+use std::borrow::Cow;
+
+use regex::{Regex, RegexBuilder};
 
 /// A condition on one header value, in Otoroshi's notation.
 #[derive(Debug)]
 pub enum Expectation {
     /// Equality, the form without a function name.
-    Equals(Box<[u8]>),
+    Equals(Box<str>),
     /// `Not(x)`
-    Not(Box<[u8]>),
+    Not(Box<str>),
     /// `Regex(x)` and `Wildcard(x)`: the whole value matches.
     Matches(Regex),
     /// `RegexNot(x)` and `WildcardNot(x)`.
     MatchesNot(Regex),
     /// `Contains(x)`
-    Contains(Box<[u8]>),
+    Contains(Box<str>),
     /// `ContainsNot(x)`
-    ContainsNot(Box<[u8]>),
+    ContainsNot(Box<str>),
     /// `ContainedIn(a,b)`
-    In(Vec<Box<[u8]>>),
+    In(Vec<Box<str>>),
     /// `NotContainedIn(a,b)`
-    NotIn(Vec<Box<[u8]>>),
+    NotIn(Vec<Box<str>>),
 }
 
 impl Expectation {
@@ -65,24 +67,29 @@ impl Expectation {
         Ok(Self::Equals(boxed(text)))
     }
 
-    /// Whether a value is as expected.
+    /// Whether a value is as expected. Its bytes count as one character each, as Python reads them.
     #[must_use]
     pub fn accepts(&self, value: &[u8]) -> bool {
+        let value: Cow<'_, str> = match std::str::from_utf8(value) {
+            Ok(text) if text.is_ascii() => Cow::Borrowed(text),
+            _ => Cow::Owned(value.iter().map(|byte| char::from(*byte)).collect()),
+        };
+        let value = &*value;
         match self {
             Self::Equals(expected) => **expected == *value,
             Self::Not(unwanted) => **unwanted != *value,
             Self::Matches(pattern) => pattern.is_match(value),
             Self::MatchesNot(pattern) => !pattern.is_match(value),
-            Self::Contains(part) => memchr::memmem::find(value, part).is_some(),
-            Self::ContainsNot(part) => memchr::memmem::find(value, part).is_none(),
+            Self::Contains(part) => value.contains(&**part),
+            Self::ContainsNot(part) => !value.contains(&**part),
             Self::In(list) => list.iter().any(|item| **item == *value),
             Self::NotIn(list) => !list.iter().any(|item| **item == *value),
         }
     }
 }
 
-fn boxed(text: &str) -> Box<[u8]> {
-    text.as_bytes().into()
+fn boxed(text: &str) -> Box<str> {
+    text.into()
 }
 
 fn from_wildcard(pattern: &str) -> String {

@@ -95,7 +95,7 @@ impl Snapshot {
             .plan
             .steps
             .iter()
-            .map(|step| describe(step, path))
+            .map(|step| describe(step, path, listener))
             .collect();
         answer["target"] = flow.target().map_or(
             Value::Null,
@@ -110,10 +110,16 @@ impl Snapshot {
     }
 }
 
-fn describe(step: &PlanStep, path: &str) -> Value {
-    let runs = step.gate.as_ref().is_none_or(|gate| gate.passes(path));
+fn describe(step: &PlanStep, path: &str, listener: &str) -> Value {
+    let runs = step
+        .gate
+        .as_ref()
+        .is_none_or(|gate| gate.passes(path, listener));
     let (kind, detail) = match &step.step {
-        Step::Redirect { code, to } => ("redirect", json!({"code": code, "to": to})),
+        Step::Redirect { code, to } => (
+            "redirect",
+            json!({"code": code, "to": String::from_utf8_lossy(to)}),
+        ),
         Step::ForceHttps { port } => ("force_https", json!({"port": port})),
         Step::Refuse {
             status, message, ..

@@ -86,6 +86,8 @@ pub struct Flow {
     pub attempt: u32,
     /// Index of the chosen target in the route's backend.
     pub target: Option<usize>,
+    /// Whether the request counts as HTTPS, a trusted proxy's word included.
+    pub secured: bool,
     /// Whether an error answer was made here.
     pub refused: bool,
     /// What the driver keeps with the exchange between two hooks; the flow never looks inside.
@@ -94,7 +96,7 @@ pub struct Flow {
     /// A hook chose a status that has no body; the backend's is read and not sent.
     pub bodiless: bool,
     body: Option<Vec<u8>>,
-    pub(super) forwarded_for: Vec<u8>,
+    pub(super) forwarded_chain: Vec<u8>,
     cursor: usize,
     stage: Stage,
     rejected: Vec<Arc<str>>,
@@ -116,8 +118,15 @@ impl Flow {
         if snapshot.settings.trust_x_forwarded {
             request.trust_forwarded_host();
         }
+        let trust = snapshot.settings.trust_x_forwarded;
+        let chain = request.headers.find_known(Known::XForwardedFor);
+        let forwarded_chain = chain
+            .filter(|_| trust)
+            .map(<[u8]>::to_vec)
+            .unwrap_or_default();
         let mut flow = Self {
             id,
+            secured: Self::is_secured(&request, &downstream, trust),
             request,
             response,
             downstream,
@@ -132,7 +141,7 @@ impl Flow {
             host_overridden: false,
             bodiless: false,
             body: None,
-            forwarded_for: Vec::new(),
+            forwarded_chain,
             cursor: 0,
             stage: Stage::Request,
             rejected: Vec::new(),
@@ -235,7 +244,7 @@ impl Flow {
             if step
                 .gate
                 .as_ref()
-                .is_some_and(|gate| !gate.passes(self.request.path()))
+                .is_some_and(|gate| !gate.passes(self.request.path(), &self.downstream.listener))
             {
                 continue;
             }

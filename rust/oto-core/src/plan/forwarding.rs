@@ -1,21 +1,31 @@
 //! What a flow says of both its sides: who asks, and what the backend is asked.
 
-use super::flow::Flow;
-use crate::http1::Known;
+use super::flow::{Downstream, Flow};
+use crate::http1::{Known, Request};
 
 impl Flow {
-    /// Whether the client's connection counts as HTTPS, a trusted proxy's word included.
-    #[must_use]
-    pub fn is_secured(&self) -> bool {
-        if !self.snapshot.settings.trust_x_forwarded {
-            return self.downstream.secured;
+    /// Whether a request on this connection counts as HTTPS, a trusted proxy's word included.
+    pub(super) fn is_secured(request: &Request, downstream: &Downstream, trust: bool) -> bool {
+        if !trust {
+            return downstream.secured;
         }
         [Known::XForwardedProto, Known::XForwardedProtocol]
             .into_iter()
-            .find_map(|known| self.request.headers.find_known(known))
-            .map_or(self.downstream.secured, |value| {
+            .find_map(|known| request.headers.find_known(known))
+            .map_or(downstream.secured, |value| {
                 value.eq_ignore_ascii_case(b"https")
             })
+    }
+
+    /// `X-Forwarded-For` for the backend: what a trusted proxy said, then the socket's address.
+    #[must_use]
+    pub fn forwarded_for(&self) -> Vec<u8> {
+        let mut chain = self.forwarded_chain.clone();
+        if !chain.is_empty() {
+            chain.extend_from_slice(b", ");
+        }
+        chain.extend_from_slice(self.downstream.ip.to_string().as_bytes());
+        chain
     }
 
     /// The client's address, as a trusted proxy or the socket says.
@@ -23,11 +33,9 @@ impl Flow {
     pub fn remote_address(&self) -> String {
         if self.snapshot.settings.trust_x_forwarded {
             let first = self
-                .request
-                .headers
-                .find_known(Known::XForwardedFor)
-                .or(Some(&self.forwarded_for[..]).filter(|value| !value.is_empty()))
-                .and_then(|value| value.split(|byte| *byte == b',').next())
+                .forwarded_chain
+                .split(|byte| *byte == b',')
+                .next()
                 .map(|value| String::from_utf8_lossy(value.trim_ascii()).into_owned());
             if let Some(first) = first.filter(|first| !first.is_empty()) {
                 return first;

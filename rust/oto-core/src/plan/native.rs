@@ -16,9 +16,9 @@ impl Flow {
         step: &Step,
     ) -> Option<Reply> {
         match step {
-            Step::Redirect { code, to } => return Some(redirection(*code, to.as_bytes())),
+            Step::Redirect { code, to } => return Some(redirection(*code, to)),
             Step::ForceHttps { port } => {
-                if self.is_secured() {
+                if self.secured {
                     return None;
                 }
                 let (domain, path) = (self.request.domain(), self.request.path());
@@ -83,11 +83,6 @@ impl Flow {
             Step::OverrideHost => self.host_overridden = true,
             Step::XForwarded => self.add_forwarded(route),
             Step::PrepareForBackend => {
-                if self.snapshot.settings.trust_x_forwarded {
-                    if let Some(value) = self.request.headers.find_known(Known::XForwardedFor) {
-                        self.forwarded_for = value.to_vec();
-                    }
-                }
                 self.request
                     .headers
                     .remove_known(Known::is_removed_from_request);
@@ -125,23 +120,11 @@ impl Flow {
     }
 
     pub(super) fn add_forwarded(&mut self, route: &Route) {
-        let ip = self.downstream.ip.to_string();
-        let mut value = std::mem::take(&mut self.forwarded_for);
-        let chain_len = value.len();
-        if chain_len > 0 {
-            value.extend_from_slice(b", ");
-        }
-        value.extend_from_slice(ip.as_bytes());
-        self.request.headers.set(b"X-Forwarded-For", &value);
-        value.truncate(chain_len);
-        self.forwarded_for = value;
+        let chain = self.forwarded_for();
+        self.request.headers.set(b"X-Forwarded-For", &chain);
         let host = self.request.host().as_bytes().to_vec();
         self.request.headers.set(b"X-Forwarded-Host", &host);
-        let proto: &[u8] = if self.downstream.secured {
-            b"https"
-        } else {
-            b"http"
-        };
+        let proto: &[u8] = if self.secured { b"https" } else { b"http" };
         self.request.headers.set(b"X-Forwarded-Proto", proto);
         if route.strip_path && self.matched_len > 1 {
             let prefix = self

@@ -7,7 +7,7 @@ use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
 
 use super::expectation::Expectation;
-use super::step::{Field, PathGate, Phase, Plan, PlanStep, Route, Step};
+use super::step::{Field, Gate, Phase, Plan, PlanStep, Route, Step};
 use crate::balance::BackendSpec;
 use crate::http1::headers::{is_name, is_value};
 
@@ -50,6 +50,8 @@ pub struct StepSpec {
     include: Vec<String>,
     #[serde(default)]
     exclude: Vec<String>,
+    #[serde(default)]
+    bound_listeners: Vec<String>,
     #[serde(flatten)]
     kind: StepKind,
 }
@@ -147,12 +149,16 @@ impl RouteSpec {
 
 impl StepSpec {
     fn build(self) -> Result<PlanStep, String> {
-        let gate = if self.include.is_empty() && self.exclude.is_empty() {
+        let gate = if self.include.is_empty()
+            && self.exclude.is_empty()
+            && self.bound_listeners.is_empty()
+        {
             None
         } else {
-            Some(PathGate {
+            Some(Gate {
                 include: patterns("include", &self.include)?,
                 exclude: patterns("exclude", &self.exclude)?,
+                listeners: self.bound_listeners.into_iter().map(Into::into).collect(),
             })
         };
         Ok(PlanStep {
@@ -173,9 +179,9 @@ impl StepKind {
                         "code: {code} is no redirection; use 301, 302, 303, 307 or 308"
                     ));
                 }
-                if !is_value(to.as_bytes()) {
-                    return Err("to: must not hold control characters".to_owned());
-                }
+                let to = latin1(&to)
+                    .filter(|to| is_value(to))
+                    .ok_or("to: must be text that a header can carry; escape other characters")?;
                 Step::Redirect {
                     code,
                     to: to.into(),
@@ -251,13 +257,23 @@ fn fields(headers: BTreeMap<String, String>) -> Result<Vec<Field>, String> {
                     "headers.{name}: the gateway frames messages itself; remove it"
                 ));
             }
-            if !is_value(value.as_bytes()) {
+            let value = latin1(&value).ok_or_else(|| {
+                format!("headers.{name}: the value has a character that no header can carry")
+            })?;
+            if !is_value(&value) {
                 return Err(format!(
                     "headers.{name}: the value must not hold control characters"
                 ));
             }
-            Ok((name.into_bytes().into(), value.into_bytes().into()))
+            Ok((name.into_bytes().into(), value.into()))
         })
+        .collect()
+}
+
+/// Header text as bytes: one character a byte, as Python reads and writes it.
+fn latin1(text: &str) -> Option<Vec<u8>> {
+    text.chars()
+        .map(|char| u8::try_from(u32::from(char)).ok())
         .collect()
 }
 

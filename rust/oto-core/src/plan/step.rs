@@ -56,7 +56,7 @@ pub enum Step {
         /// 301, 302, 303, 307 or 308.
         code: u16,
         /// The value of `Location`.
-        to: Box<str>,
+        to: Box<[u8]>,
     },
     /// Redirect plain HTTP to HTTPS with 303.
     ForceHttps {
@@ -110,27 +110,30 @@ pub struct PlanStep {
     pub phase: Phase,
     /// The plugin it comes from.
     pub plugin: Box<str>,
-    /// Paths it is limited to; none means all.
-    pub gate: Option<PathGate>,
+    /// Paths and listeners it is limited to; none means all.
+    pub gate: Option<Gate>,
     /// What it does.
     pub step: Step,
 }
 
-/// The `include` and `exclude` patterns of a plugin slot.
+/// What a plugin slot is limited to: `include`, `exclude` and `bound_listeners`.
 #[derive(Debug)]
-pub struct PathGate {
-    /// One of these must match, when there are any.
+pub struct Gate {
+    /// One of these must match the path, when there are any.
     pub include: Vec<Regex>,
-    /// None of these may match.
+    /// None of these may match the path.
     pub exclude: Vec<Regex>,
+    /// The request must have come through one of these, when there are any.
+    pub listeners: Vec<Box<str>>,
 }
 
-impl PathGate {
-    /// Whether the step runs for this path.
+impl Gate {
+    /// Whether the step runs for a request with this path on this listener.
     #[must_use]
-    pub fn passes(&self, path: &str) -> bool {
+    pub fn passes(&self, path: &str, listener: &str) -> bool {
         (self.include.is_empty() || self.include.iter().any(|pattern| pattern.is_match(path)))
             && !self.exclude.iter().any(|pattern| pattern.is_match(path))
+            && (self.listeners.is_empty() || self.listeners.iter().any(|id| **id == *listener))
     }
 }
 
