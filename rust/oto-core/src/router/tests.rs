@@ -248,6 +248,20 @@ fn candidates_of_merged_places_keep_their_order() {
 }
 
 #[test]
+fn of_one_routes_declarations_the_first_binds_the_names() {
+    for domains in [["a/$n<[0-9]+>", "a/:id"], ["a/:id", "a/$n<[0-9]+>"]] {
+        let mut router = Router::default();
+        add(&mut router, "r", json!({ "domains": domains }));
+        let found = router.find(&get("a/1"), &mut |_| true);
+        let name = found.and_then(|found| found.params.first().map(|(name, _)| *name));
+        assert_eq!(
+            name,
+            Some(if domains[0].contains('$') { "n" } else { "id" })
+        );
+    }
+}
+
+#[test]
 fn methods_headers_cookies_and_the_hook_filter() {
     let mut router = Router::default();
     let json = json!({"domain": "a", "methods": ["GET", "HEAD"],

@@ -102,9 +102,10 @@ impl<T> Candidate<T> {
             .map_or("", |path| &path.text)
     }
 
-    /// Sorts the candidates of a place; unique there, as a route has each shape once.
-    pub(crate) fn order(&self) -> (std::cmp::Reverse<u16>, u64) {
-        (std::cmp::Reverse(self.rank), self.seq)
+    /// Sorts the candidates of a place. A route may stand there by several of its declarations (as
+    /// `:id` and as `$id<[0-9]+>`); the first declared goes first.
+    pub(crate) fn order(&self) -> (std::cmp::Reverse<u16>, u64, u16) {
+        (std::cmp::Reverse(self.rank), self.seq, self.path)
     }
 }
 
