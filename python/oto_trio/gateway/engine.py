@@ -64,6 +64,11 @@ class SuspendedExchange(Exchange, Protocol):
         """The slot of the hook to run, or `MONITORING_SLOT`."""
         ...
 
+    @property
+    def generation(self) -> int:
+        """The generation of the snapshot it began with, and finishes with."""
+        ...
+
     def bind_reader(self, reader: "BodyReader", /) -> None:
         """Let `request.read` work, by calling `reader` with the exchange and the limit."""
         ...

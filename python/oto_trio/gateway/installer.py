@@ -339,11 +339,16 @@ class Installer:
         """Make the snapshot live."""
         self._engine.install(self._snapshot)
         self.hooks.commit(self._snapshot.generation)
-        self.hooks.release(self._engine.oldest_generation)
 
-    def release_hooks(self) -> int:
-        """Drop the hooks that no exchange in flight can reach any more; return how many."""
-        return self.hooks.release(self._engine.oldest_generation)
+    def release_hooks(self, oldest_held: int | None) -> int:
+        """Drop the hooks that no exchange in flight can reach any more; return how many.
+
+        Args:
+            oldest_held: The oldest snapshot of an exchange that a hook holds, which the engine does
+                not see; None when none is held.
+        """
+        oldest = self._engine.oldest_generation
+        return self.hooks.release(oldest if oldest_held is None else min(oldest, oldest_held))
 
     def _read(self, route_id: str, body: bytes) -> Route | None:
         """Read a route; None when it cannot be read, and then it stays as it was."""

@@ -354,12 +354,13 @@ class _Worker:
 
     async def _report(self) -> None:
         """Give a sign of life and the counters, again and again."""
+        assert self._pipeline is not None, "services run once everything is made"
         while True:
             due = self._clock() + REPORT_S
             await trio.sleep_until(due)
             self._outbox.offer(Health(self._pump.turns, self._clock() - due))
             self._outbox.offer(self._counters(token=0))
-            self._installer.release_hooks()
+            self._installer.release_hooks(self._pipeline.oldest_generation)
 
     def _counters(self, token: int) -> Metrics:
         """Return the engine's counters and the worker's own."""

@@ -170,13 +170,13 @@ class Supervisor:
         """
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            for slot in self._slots:
-                nursery.start_soon(self._keep, slot)
-            for slot in self._slots:
-                while slot.worker is None or not slot.worker.ready.is_set():
-                    if self._stopping:
-                        return
-                    await self._moved.wait()
+            if not self._stopping:
+                for slot in self._slots:
+                    nursery.start_soon(self._keep, slot)
+            while not self._stopping and not all(
+                slot.worker is not None and slot.worker.ready.is_set() for slot in self._slots
+            ):
+                await self._moved.wait()
             task_status.started()
 
     async def drain(self, timeout_s: float) -> DrainOutcome:
@@ -207,8 +207,9 @@ class Supervisor:
             elif worker.draining.dropped:
                 _add(dropped, worker.draining.in_flight)
             worker.kill()
-        assert self._nursery is not None, "the supervisor runs"
-        self._nursery.cancel_scope.cancel()
+        self.moved()
+        if self._nursery is not None:
+            self._nursery.cancel_scope.cancel()
         return DrainOutcome(trio.current_time() - began, waited_for, dropped)
 
     def kill(self) -> None:

@@ -1,0 +1,359 @@
+"""The composition root: builds the services, opens their nurseries in order, and owns the end.
+
+    serve
+    ├─ signals           SIGTERM and SIGINT drain, SIGHUP reloads, SIGUSR2 replaces the workers
+    ├─ supervisor        the gateway workers (`control.supervisor`)
+    └─ control plane     the admin API and what it stands on (`control.plane`)
+
+The store encloses all of them: it is opened first and closed last. What the admin API acknowledged is
+in the store, so nothing is lost whatever ends first.
+
+Order matters for the start: the workers are launched before the admin API is even imported, and it is
+imported in a thread, so that workers and control plane get ready side by side.
+"""
+
+import importlib
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import trio
+
+from oto_trio.control.configuration import Configuration, Source, differences
+from oto_trio.control.credentials import (
+    DEV_CREDENTIALS,
+    AdminCredentials,
+    load_or_create_credentials,
+)
+from oto_trio.control.declared import reconcile
+from oto_trio.control.settings import Settings
+from oto_trio.control.store.base import Store
+from oto_trio.control.store.sqlite import SqliteStore
+from oto_trio.control.supervisor.launch import InProcessLauncher, Launcher, ProcessLauncher
+from oto_trio.control.supervisor.listening import Listener, bind_listener, listening
+from oto_trio.control.supervisor.supervision import Supervisor
+from oto_trio.control.supervisor.worker import WorkerSettings
+from oto_trio.gateway.frames import ProblemReport
+from oto_trio.model.errors import GatewayError
+from oto_trio.plugin_api.folder import FolderPlugins
+
+if TYPE_CHECKING:
+    from oto_trio.control.plane import ControlPlane
+
+__all__ = ["PLUGIN_FOLDER", "STANDARD_LISTENER", "STORE_FILE", "Announcement", "serve"]
+
+logger = logging.getLogger(__name__)
+
+STANDARD_LISTENER: Final = "standard-listener"
+"""Otoroshi's name of the listener that serves every route not bound to another one."""
+
+STORE_FILE: Final = "store.sqlite3"
+"""Name of the embedded store in the data folder."""
+
+PLUGIN_FOLDER: Final = "plugins"
+"""Name of the folder of user plugins in the data folder, when no other one is set."""
+
+ADMIN_GRACE_S: Final = 3.0
+"""How long requests of the admin API may take to end once the data plane has drained."""
+
+PROBLEMS_REMEMBERED: Final = 1024
+"""Problems that are logged once although every worker reports them."""
+
+
+class Announcement(msgspec.Struct, frozen=True):
+    """What a gateway tells once it takes requests.
+
+    Attributes:
+        http: URL of the data listener.
+        admin: URL of the admin API.
+        pid: The supervisor's process.
+        workers: The workers' processes, by slot.
+        data: The data folder.
+        client_id: Id of the admin API's key.
+        client_secret: Its secret, only when it was made just now or is the well-known one.
+        credentials_file: Where the secret is kept; None with the well-known one.
+    """
+
+    http: str
+    admin: str
+    pid: int
+    workers: list[int]
+    data: str
+    client_id: str
+    client_secret: str | None
+    credentials_file: str | None
+
+
+class _Key(msgspec.Struct, frozen=True):
+    """The admin API's key, and what may be shown of it."""
+
+    credentials: AdminCredentials
+    file: Path | None
+    is_shown: bool
+
+
+async def serve(
+    source: Source, *, announce: Callable[[Announcement], None], dev: bool = False
+) -> None:
+    """Run a whole gateway until a signal ends it.
+
+    Args:
+        source: Where the configuration comes from; read again at SIGHUP.
+        announce: Told where it listens, once it takes requests.
+        dev: Use Otoroshi's well-known development credentials.
+
+    Raises:
+        SettingsError: The configuration is wrong; with every problem.
+        BindError: A listening socket cannot be opened.
+        OSError: The admin API's socket cannot be opened.
+        StoreError: The store cannot be opened.
+        CredentialsError: The credentials file cannot be used.
+        DeclarationError: A declared entity belongs to somebody else.
+        WorkersFailedError: The workers do not start.
+        ExceptionGroup: Some of these, at the same time or in a task.
+
+    Cancellation: ends everything at once, without a drain.
+    """
+    with trio.open_signal_receiver(
+        signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2
+    ) as signals:
+        configuration = source.read()
+        settings = configuration.settings
+        data = Path(settings.data)
+        key = await trio.to_thread.run_sync(_key, data, dev)
+        with listening(_bind(settings)) as listeners:
+            async with await SqliteStore.open(data / STORE_FILE) as store:
+                await reconcile(store, configuration.declarations)
+                app = _App(source, configuration, store, listeners, key)
+                await app.run(signals, announce)
+
+
+def _key(data: Path, dev: bool) -> _Key:  # noqa: FBT001 (to_thread.run_sync passes no keywords)
+    """Return the key of the admin API; made at the first start."""
+    if dev:
+        return _Key(DEV_CREDENTIALS, None, is_shown=True)
+    stored = load_or_create_credentials(data)
+    return _Key(stored.credentials, stored.path, is_shown=stored.is_new)
+
+
+def _slots(settings: Settings) -> int:
+    """Return how many worker slots there are; a gateway inside the supervisor has one."""
+    workers = settings.workers
+    if workers is None:
+        # The cores this process may use, which a container or taskset may have cut down.
+        workers = len(os.sched_getaffinity(0))
+    return max(workers, 1)
+
+
+def _bind(settings: Settings) -> Listener:
+    """Open the data listener."""
+    return bind_listener(
+        STANDARD_LISTENER,
+        settings.bind,
+        settings.http_port,
+        secured=False,
+        slots=_slots(settings),
+    )
+
+
+def _launcher(settings: Settings) -> Launcher:
+    """Return what starts workers."""
+    if settings.workers == 0:
+        from oto_trio.gateway.worker import run_worker  # noqa: PLC0415 (only processes need it)
+
+        return InProcessLauncher(run_worker)
+    return ProcessLauncher()
+
+
+def _plugin_folder(settings: Settings) -> Path:
+    """Return the folder of user plugins; the one in the data folder is made when missing."""
+    if settings.plugins is not None:
+        return Path(settings.plugins)
+    folder = Path(settings.data) / PLUGIN_FOLDER
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def _worker_settings(settings: Settings, folder: Path) -> WorkerSettings:
+    """Return what workers are told."""
+    return WorkerSettings(
+        engine=settings.engine_json,
+        plugin_folder=str(folder.absolute()),
+        https_port=settings.https_port or 443,
+        drain_timeout_s=settings.drain_timeout_s,
+        log_format=settings.log_format,
+        log_level=settings.log_level.upper(),
+        health_access_key=settings.health_access_key,
+        metrics_access_key=settings.metrics_access_key,
+    )
+
+
+class _App:
+    """A gateway that runs, and what signals do to it."""
+
+    def __init__(
+        self,
+        source: Source,
+        configuration: Configuration,
+        store: Store,
+        listeners: tuple[Listener, ...],
+        key: _Key,
+    ) -> None:
+        self._source = source
+        self._settings = configuration.settings
+        self._store = store
+        self._listeners = listeners
+        self._key = key
+        self._folder = _plugin_folder(self._settings)
+        self._supervisor = Supervisor(
+            store,
+            _launcher(self._settings),
+            listeners,
+            _worker_settings(self._settings, self._folder),
+            on_problem=self._log_problem,
+        )
+        self._problems: set[ProblemReport] = set()
+        self._changing = trio.Lock()
+        self._is_draining = False
+        self._shutdown = trio.Event()
+        self._plane: ControlPlane | None = None
+
+    async def run(
+        self, signals: AsyncIterator[int], announce: Callable[[Announcement], None]
+    ) -> None:
+        """Run until a signal ends it."""
+        async with trio.open_nursery() as outer:
+            async with trio.open_nursery() as services:
+                outer.start_soon(self._obey, signals, outer, services)
+                async with trio.open_nursery() as starting:
+                    starting.start_soon(services.start, self._supervisor.run)
+                    plane = self._plane = await self._make_plane()
+                    admin: str = await services.start(plane.run, self._shutdown)
+                if not self._is_draining:
+                    plane.gateway.is_started = True
+                    await self._supervisor.tell_health(store_is_healthy=True, is_started=True)
+                    announce(self._announcement(self._listeners[0].url, admin))
+            outer.cancel_scope.cancel()
+
+    async def _make_plane(self) -> "ControlPlane":
+        """Import and build the control plane, in a thread: the workers must not wait for it."""
+        await trio.to_thread.run_sync(importlib.import_module, "oto_trio.control.plane")
+        from oto_trio.control.plane import ControlPlane  # noqa: PLC0415 (see above)
+
+        return await trio.to_thread.run_sync(
+            ControlPlane,
+            self._store,
+            self._supervisor,
+            self._key.credentials,
+            self._settings,
+            FolderPlugins(self._folder),
+        )
+
+    def _announcement(self, http: str, admin: str) -> Announcement:
+        key = self._key
+        return Announcement(
+            http=http,
+            admin=admin,
+            pid=os.getpid(),
+            workers=self._supervisor.pids,
+            data=self._settings.data,
+            client_id=key.credentials.client_id,
+            client_secret=key.credentials.client_secret if key.is_shown else None,
+            credentials_file=None if key.file is None else str(key.file),
+        )
+
+    # ------------------------------------------------------------------------- signals
+
+    async def _obey(
+        self, signals: AsyncIterator[int], outer: trio.Nursery, services: trio.Nursery
+    ) -> None:
+        """Act on signals, each in a task of its own: none waits for another one's work."""
+        async for number in signals:
+            name = signal.Signals(number).name
+            if number == signal.SIGHUP:
+                outer.start_soon(self._reload)
+            elif number == signal.SIGUSR2:
+                outer.start_soon(self._replace_workers)
+            elif not self._is_draining:
+                self._is_draining = True
+                timeout_s = self._settings.drain_timeout_s
+                logger.info(
+                    "%s: draining for up to %g s; a second signal ends at once", name, timeout_s
+                )
+                outer.start_soon(self._drain, timeout_s, services)
+            else:
+                logger.warning("%s again: ending at once", name)
+                self._supervisor.kill()
+                outer.cancel_scope.cancel()
+
+    async def _drain(self, timeout_s: float, services: trio.Nursery) -> None:
+        """Drain the data plane, then end the control plane."""
+        if self._plane is not None:
+            self._plane.gateway.is_draining = True
+        outcome = await self._supervisor.drain(timeout_s)
+        logger.log(logging.WARNING if outcome.dropped else logging.INFO, "%s", outcome)
+        self._shutdown.set()
+        services.cancel_scope.deadline = trio.current_time() + ADMIN_GRACE_S
+
+    async def _reload(self) -> None:
+        """Read the configuration again and bring in what can be."""
+        async with self._changing:
+            try:
+                configuration = await trio.to_thread.run_sync(self._source.read)
+                changes = await reconcile(self._store, configuration.declarations)
+            except GatewayError as error:
+                logger.error("reload refused, nothing was changed:\n%s", error)  # noqa: TRY400
+                return
+            found = differences(self._settings, configuration.settings)
+            for name in found.needs_restart:
+                logger.warning("%s is another now, but only a restart brings it in", name)
+            self._settings = msgspec.structs.replace(
+                configuration.settings,
+                **{name: getattr(self._settings, name) for name in found.needs_restart},
+            )
+            self._folder = _plugin_folder(self._settings)
+            self._supervisor.settings = _worker_settings(self._settings, self._folder)
+            logging.getLogger().setLevel(self._settings.log_level.upper())
+            await self._supervisor.reload_plugins()
+            logger.info(
+                "reloaded: %d declared entities changed; %s",
+                changes,
+                "; ".join(
+                    f"{how}: {', '.join(names)}"
+                    for how, names in (
+                        ("in force", found.at_once),
+                        ("brought in by new workers", found.needs_new_workers),
+                    )
+                    if names
+                )
+                or "no setting changed",
+            )
+            if found.needs_new_workers:
+                await self._supervisor.replace_all()
+
+    async def _replace_workers(self) -> None:
+        """Replace the workers one by one."""
+        async with self._changing:
+            began = trio.current_time()
+            if await self._supervisor.replace_all():
+                logger.info(
+                    "workers replaced in %.1f s: now %s",
+                    trio.current_time() - began,
+                    ", ".join(map(str, self._supervisor.pids)),
+                )
+
+    # ------------------------------------------------------------------------- reports
+
+    def _log_problem(self, report: ProblemReport) -> None:
+        """Log a problem once, however many workers report it."""
+        if report in self._problems:
+            return
+        if len(self._problems) >= PROBLEMS_REMEMBERED:
+            self._problems.clear()
+        self._problems.add(report)
+        subject = f"{report.kind} {report.id}".strip()
+        logger.warning("%s: %s", subject, report.message)

@@ -1,0 +1,87 @@
+"""The command line, `oto-trio`: one file a command.
+
+A command's file is imported when the command is run, so that `oto-trio version` does not load the
+gateway and `serve` does not load what only `check` needs.
+
+Exit codes: 0 it worked, 1 it failed or found problems, 2 the command line itself is wrong.
+"""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import click
+from typing_extensions import override
+
+__all__ = ["COMMANDS", "main", "program"]
+
+COMMANDS: Final = {
+    "serve": "Run the gateway.",
+    "check": "Validate configuration files.",
+    "explain": "Say what becomes of a request, and why.",
+    "plugins": "List plugins, or show one.",
+    "version": "Show the version.",
+}
+"""The commands, in the order of the help; each is `command` in the module of its name."""
+
+
+class _Commands(click.Group):
+    """Imports a command when it is asked for."""
+
+    @override
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    @override
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"oto_trio.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    @override
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "OTO_TRIO"},
+    epilog=(
+        "Every option can be set by an environment variable: OTO_TRIO_SERVE_HTTP_PORT=80 is "
+        "`oto-trio serve --http-port 80`. Exit codes: 0 it worked, 1 it failed or found problems, "
+        "2 the command line is wrong."
+    ),
+)
+def program() -> None:
+    """oto-trio, an API gateway that speaks Otoroshi.
+
+    \b
+    A first route in one line:
+      oto-trio serve --dev --route 'api.localhost/users=http://127.0.0.1:9000'
+    """  # noqa: D301 (click reads the \b)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and end the process with its exit code.
+
+    Args:
+        arguments: The words after the program's name; those of this process when left out.
+    """
+    try:
+        program.main(args=arguments, prog_name="oto-trio", standalone_mode=False)
+    except click.exceptions.Exit as ended:
+        sys.exit(ended.exit_code)
+    except click.Abort:
+        click.echo("aborted", err=True)
+        sys.exit(1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output went away (`oto-trio plugins list | head`).
+        sys.stderr.close()
+        sys.exit(1)

@@ -1,0 +1,124 @@
+"""`oto-trio check`: everything that is wrong with configuration files, before a gateway sees them."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+import msgspec
+
+from oto_trio.control.checking import check_engine_settings, check_entity
+from oto_trio.control.declared import Declaration, read_declared, unread_keys
+from oto_trio.control.settings import (
+    ConfigFile,
+    read_config_file,
+    settings_problems,
+    with_overrides,
+)
+from oto_trio.model.backend import Backend
+from oto_trio.model.errors import Problem
+from oto_trio.plugin_api.folder import FolderPlugins, with_folder
+from oto_trio.plugin_api.registry import Registry, discover
+
+__all__ = ["check_file", "command"]
+
+
+@click.command()
+@click.argument(
+    "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@click.option(
+    "--plugins",
+    "folder",
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of user plugins that the routes may use.  [default: as the file says]",
+)
+@click.option("--strict", is_flag=True, help="Let warnings fail, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each problem.")
+def command(
+    files: tuple[Path, ...],
+    folder: Path | None,
+    strict: bool,  # noqa: FBT001 (click passes flags so)
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Validate configuration files, as `serve --config` takes them.
+
+    Every problem is shown with its file, its path in the file and a fix. Settings, routes and backends
+    are read, plugins and their configs looked up, and each route compiled for the engine.
+
+    Ends with 1 when there is an error; with --strict also when there is a warning.
+
+    \b
+    Examples:
+      oto-trio check gateway.yaml
+      oto-trio check --strict --plugins ./plugins conf/*.yaml
+    """  # noqa: D301 (click reads the \b)
+    has_failed = False
+    for path in files:
+        file = read_config_file(path)
+        declarations, problems = check_file(file, folder)
+        for problem in problems:
+            has_failed = has_failed or strict or problem.severity == "error"
+            click.echo(_line(path, problem, as_json=as_json))
+        if not problems and not as_json:
+            routes = len(file.routes)
+            click.echo(f"{path}: ok ({routes} routes, {len(declarations) - routes} backends)")
+    if has_failed:
+        raise click.exceptions.Exit(1)
+
+
+def check_file(file: ConfigFile, folder: Path | None) -> tuple[list[Declaration], list[Problem]]:
+    """Find everything that is wrong with a configuration file.
+
+    Args:
+        file: The file, read.
+        folder: The folder of user plugins; None takes the one that the file names.
+
+    Returns:
+        Its entities that could be read, and the problems, warnings included.
+    """
+    problems = list(file.problems)
+    settings, _ = with_overrides(file, {})
+    problems += settings_problems(settings)
+    wrong_engine = check_engine_settings(settings.engine_json)
+    if wrong_engine is not None:
+        problems.append(
+            Problem("$.settings.engine", wrong_engine, "see docs/operations.md for the names")
+        )
+    if folder is None and settings.plugins is not None and Path(settings.plugins).is_dir():
+        folder = Path(settings.plugins)
+    registry = discover()
+    if folder is not None:
+        registry = with_folder(registry, FolderPlugins(folder).poll())
+    problems += registry.problems
+    declarations, wrong = read_declared(file)
+    problems += wrong
+    problems += _entity_problems(declarations, registry)
+    return declarations, problems
+
+
+def _entity_problems(declarations: Iterable[Declaration], registry: Registry) -> Iterable[Problem]:
+    """Walk what keeps declared entities from working."""
+    declarations = list(declarations)
+    backends = {d.entity.id: d.entity for d in declarations if isinstance(d.entity, Backend)}
+    for declaration in declarations:
+        yield from unread_keys(declaration)
+        for problem in check_entity(declaration.entity, registry, backends):
+            where = declaration.path + problem.path.removeprefix("$")
+            yield msgspec.structs.replace(problem, path=where)
+
+
+def _line(path: Path, problem: Problem, *, as_json: bool) -> str:
+    """Show one problem."""
+    if as_json:
+        return json.dumps(
+            {
+                "file": str(path),
+                "path": problem.path,
+                "severity": problem.severity,
+                "message": problem.message,
+                "fix": problem.fix,
+            }
+        )
+    return f"{path}: {problem.path}: {problem.severity}: {problem.message}; {problem.fix}"

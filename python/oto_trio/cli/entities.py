@@ -1,0 +1,171 @@
+"""Where a command gets entities from: a configuration file, a store at rest, or a running gateway."""
+
+import base64
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+import msgspec
+import trio
+
+from oto_trio.app import STORE_FILE
+from oto_trio.control.credentials import DEV_CREDENTIALS
+from oto_trio.control.declared import read_declared
+from oto_trio.control.settings import read_config_file
+from oto_trio.control.store.base import Snapshot
+from oto_trio.control.store.sqlite import SqliteStore
+from oto_trio.gateway.installer import BACKENDS, GLOBAL_CONFIG, KINDS, ROUTES
+from oto_trio.model.backend import Backend, read_backend
+from oto_trio.model.errors import EntityError, StoreError
+from oto_trio.model.global_config import GlobalConfig, read_global_config
+from oto_trio.model.route import Route, read_route
+
+__all__ = ["Entities", "from_admin_api", "from_config", "from_data"]
+
+T = TypeVar("T")
+
+PAGE: Final = 1000
+"""Entities asked from an admin API at once."""
+
+TIMEOUT_S: Final = 30.0
+"""How long an admin API may take for one answer."""
+
+
+class Entities(msgspec.Struct, frozen=True):
+    """The entities that decide what becomes of a request.
+
+    Attributes:
+        routes: The routes.
+        backends: The stored backends by id.
+        global_config: The global config; None when there is none.
+    """
+
+    routes: list[Route]
+    backends: Mapping[str, Backend]
+    global_config: GlobalConfig | None
+
+
+def from_config(path: Path) -> Entities:
+    """Read the entities that a configuration file declares.
+
+    Raises:
+        ClickException: The file, or an entity in it, cannot be read.
+    """
+    file = read_config_file(path)
+    declarations, problems = read_declared(file)
+    errors = [p for p in (*file.problems, *problems) if p.severity == "error"]
+    if errors:
+        raise click.ClickException("\n".join(f"{path}: {problem}" for problem in errors))
+    entities = [declaration.entity for declaration in declarations]
+    return Entities(
+        [entity for entity in entities if isinstance(entity, Route)],
+        {entity.id: entity for entity in entities if isinstance(entity, Backend)},
+        None,
+    )
+
+
+def from_data(folder: Path) -> Entities:
+    """Read the entities in the embedded store of a data folder.
+
+    Raises:
+        ClickException: There is no store, or it cannot be read; a running gateway holds it.
+    """
+    path = folder / STORE_FILE
+    if not path.is_file():
+        raise click.ClickException(f"there is no store at {path}; is it the right --data folder?")
+    try:
+        snapshot = trio.run(_read_store, path)
+    except StoreError as error:
+        raise click.ClickException(
+            f"{error}\nof a running gateway, ask the admin API: --admin http://127.0.0.1:8081"
+        ) from None
+    documents: dict[str, list[object]] = {kind: [] for kind in KINDS}
+    for record in snapshot.records:
+        documents[record.kind].append(json.loads(record.document))
+    configs = documents[GLOBAL_CONFIG]
+    return _entities(documents[ROUTES], documents[BACKENDS], configs[0] if configs else None)
+
+
+async def _read_store(path: Path) -> Snapshot:
+    async with await SqliteStore.open(path) as store:
+        return await store.snapshot(KINDS)
+
+
+def from_admin_api(url: str, client_id: str | None, client_secret: str | None) -> Entities:
+    """Ask the admin API of a running gateway.
+
+    Args:
+        url: Its base URL.
+        client_id: Id of its key; the well-known one when left out.
+        client_secret: The secret of that key.
+
+    Raises:
+        ClickException: It cannot be reached, or refuses.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise click.UsageError(f"--admin {url!r} is no URL; write it like http://127.0.0.1:8081")
+    key = (
+        f"{client_id or DEV_CREDENTIALS.client_id}:{client_secret or DEV_CREDENTIALS.client_secret}"
+    )
+    authorization = "Basic " + base64.b64encode(key.encode()).decode()
+    base = url.rstrip("/")
+    return _entities(
+        list(_pages(base, "routes", authorization)),
+        list(_pages(base, "backends", authorization)),
+        _ask(f"{base}/api/globalconfig", authorization),
+    )
+
+
+def _pages(base: str, kind: str, authorization: str) -> Iterator[object]:
+    """Walk all entities of a kind, page by page."""
+    page = 1
+    while True:
+        found = _ask(f"{base}/api/{kind}?page={page}&pageSize={PAGE}", authorization)
+        yield from found
+        if len(found) < PAGE:
+            return
+        page += 1
+
+
+def _ask(url: str, authorization: str) -> Any:
+    """Get one JSON document."""
+    request = urllib.request.Request(url, headers={"Authorization": authorization})  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        if error.code in {400, 401, 403}:
+            raise click.ClickException(
+                f"{url} refuses the key ({error.code}); give --client-id and --client-secret, which "
+                "the gateway keeps in admin-credentials.json of its data folder"
+            ) from None
+        raise click.ClickException(f"{url} answers {error.code}") from None
+    except (OSError, ValueError) as error:
+        raise click.ClickException(
+            f"{url} cannot be asked: {error}; is the gateway running? --config and --data work "
+            "without one"
+        ) from None
+
+
+def _entities(
+    routes: Iterable[object], backends: Iterable[object], config: object | None
+) -> Entities:
+    """Read documents; one that cannot be read is told and left out, as a worker does."""
+    return Entities(
+        list(_readable(read_route, routes)),
+        {backend.id: backend for backend in _readable(read_backend, backends)},
+        next(_readable(read_global_config, [] if config is None else [config]), None),
+    )
+
+
+def _readable(read: Callable[[object], T], documents: Iterable[object]) -> Iterator[T]:
+    """Walk the documents that can be read, as entities."""
+    for document in documents:
+        try:
+            yield read(document)
+        except EntityError as error:
+            click.echo(str(error), err=True)

@@ -1,0 +1,188 @@
+"""`oto-trio explain`: which route takes a request, why the others do not, and what happens to it then."""
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+
+from oto_trio import _core
+from oto_trio.cli.entities import Entities, from_admin_api, from_config, from_data
+from oto_trio.gateway.compile import Hooks, RouteCompiler
+from oto_trio.plugin_api.folder import FolderPlugins, with_folder
+from oto_trio.plugin_api.registry import discover
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.argument("method")
+@click.argument("url")
+@click.option(
+    "-H",
+    "--header",
+    "headers",
+    metavar="'NAME: VALUE'",
+    multiple=True,
+    help="A header of the request. Repeatable.",
+)
+@click.option(
+    "--config",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Take the routes from a configuration file.",
+)
+@click.option(
+    "--data",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Take the routes from the store of a gateway that is not running.",
+)
+@click.option("--admin", metavar="URL", help="Take the routes from a running gateway's admin API.")
+@click.option("--client-id", help="Id of the admin API's key.  [default: the well-known one]")
+@click.option("--client-secret", help="Its secret.  [default: the well-known one]")
+@click.option(
+    "--plugins",
+    "folder",
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of user plugins.",
+)
+@click.option("--listener", default="standard-listener", show_default=True, help="The listener.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(
+    method: str,
+    url: str,
+    headers: tuple[str, ...],
+    folder: Path | None,
+    listener: str,
+    as_json: bool,  # noqa: FBT001 (click passes flags so)
+    **places: Any,
+) -> None:
+    """Say what becomes of a request, and why. No request is made.
+
+    Shows the route that takes it and why each other candidate does not, each step of its plan, and the
+    target it would be sent to. The routes come from --config, --data or --admin; without any, from the
+    admin API on 127.0.0.1:8081.
+
+    Ends with 1 when no route takes the request.
+
+    \b
+    Examples:
+      oto-trio explain GET http://api.localhost/users/1 --config gateway.yaml
+      oto-trio explain POST https://api.localhost/users -H 'X-Tier: gold' --admin http://127.0.0.1:8081
+    """  # noqa: D301 (click reads the \b)
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        raise click.UsageError(
+            f"{url!r} is no URL; write it like http://api.localhost/users?page=2"
+        )
+    target = parts.path or "/"
+    if parts.query:
+        target += f"?{parts.query}"
+    snapshot = _snapshot(_entities(**places), folder)
+    try:
+        answer = snapshot.explain(
+            method,
+            parts.netloc,
+            target,
+            [_header(text) for text in headers],
+            secured=parts.scheme == "https",
+            listener=listener,
+        )
+    except ValueError as error:
+        raise click.ClickException(f"the gateway refuses such a request: {error}") from None
+    click.echo(json.dumps(answer) if as_json else "\n".join(_lines(answer)))
+    if answer["routing"]["winner"] is None:
+        raise click.exceptions.Exit(1)
+
+
+def _header(text: str) -> tuple[str, str]:
+    """Take `Name: value` apart."""
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise click.UsageError(f"{text!r} is no header; write it like 'X-Tier: gold'")
+    return name.strip(), value.strip()
+
+
+def _entities(
+    *,
+    config: Path | None,
+    data: Path | None,
+    admin: str | None,
+    client_id: str | None,
+    client_secret: str | None,
+) -> Entities:
+    """Read the entities from the place that was named."""
+    if sum(place is not None for place in (config, data, admin)) > 1:
+        raise click.UsageError("give only one of --config, --data and --admin")
+    if config is not None:
+        return from_config(config)
+    if data is not None:
+        return from_data(data)
+    return from_admin_api(admin or "http://127.0.0.1:8081", client_id, client_secret)
+
+
+def _snapshot(entities: Entities, folder: Path | None) -> _core.Snapshot:
+    """Compile the routes as a worker would; one the engine refuses is told and left out."""
+    registry = discover()
+    if folder is not None:
+        registry = with_folder(registry, FolderPlugins(folder).poll())
+    compiler = RouteCompiler(registry, Hooks(), entities.global_config)
+    snapshot = _core.Snapshot()
+    for route in entities.routes:
+        lowered = compiler.compile(route, entities.backends)
+        for problem in lowered.problems:
+            click.echo(f"route {route.id}: {problem}", err=True)
+        try:
+            snapshot = snapshot.apply([lowered.document], [])
+        except ValueError as error:
+            click.echo(f"route {route.id} is left out: {error}", err=True)
+    if entities.global_config is not None:
+        settings = {"trust_x_forwarded": entities.global_config.trust_x_forwarded}
+        snapshot = snapshot.apply([], [], json.dumps(settings).encode())
+    return snapshot
+
+
+def _lines(answer: dict[str, Any]) -> list[str]:
+    """Show an explanation to people."""
+    request, routing = answer["request"], answer["routing"]
+    query = f"?{request['query']}" if request["query"] else ""
+    lines = [f"{request['method']} {request['host']}{request['path']}{query}", "", "candidates"]
+    for candidate in routing["candidates"]:
+        loss = candidate["loss"]
+        verdict = "takes it" if loss is None else f"no: {loss['detail']} ({loss['code']})"
+        lines.append(f"  {candidate['id']}  {candidate['declared']}  {verdict}")
+    if not routing["candidates"]:
+        lines.append(f"  none: no route is declared on a domain that matches {request['domain']}")
+    if routing.get("truncated"):
+        lines.append("  and more")
+    if routing["winner"] is None:
+        return [*lines, "", "no route takes it: 404 no route found !"]
+    winner = routing["winner"]
+    lines += ["", f"route  {answer['route']['id']}  ({answer['route']['name']})"]
+    lines.append(f"  matched path  {winner['matched_path'] or '/'}")
+    for name, value in winner["params"]:
+        lines.append(f"  parameter     {name} = {value}")
+    lines += ["", "plan"]
+    for number, step in enumerate(answer["plan"], 1):
+        how = "native" if step["native"] else "Python"
+        skipped = "" if step["runs"] else "  (does not run for this request)"
+        detail = "" if step["detail"] is None else f"  {json.dumps(step['detail'])}"
+        lines.append(
+            f"  {number:>2}  {step['phase']:<18} {step['kind']:<20} {how:<6}  {step['plugin']}"
+            f"{detail}{skipped}"
+        )
+    target, upstream = answer.get("target"), answer.get("upstream")
+    lines += ["", "target"]
+    if target is None:
+        lines.append("  none: the route has no target that can be used (503)")
+    else:
+        scheme = "https" if target["tls"] else "http"
+        lines.append(
+            f"  {scheme}://{target['address']}  (one of the backend's, chosen per request)"
+        )
+    if upstream is not None:
+        lines.append(f"  {upstream['method']} {upstream['target']}  Host: {upstream['host']}")
+    return lines

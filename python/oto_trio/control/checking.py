@@ -1,0 +1,77 @@
+"""Would an entity work? Compiled and given to the engine, but to no gateway.
+
+The admin API asks before it stores an entity, `oto-trio check` for every declared one.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from oto_trio import _core
+from oto_trio.gateway.compile import Hooks, RouteCompiler, check_global_slots
+from oto_trio.model.backend import Backend
+from oto_trio.model.document import Document
+from oto_trio.model.errors import Problem
+from oto_trio.model.global_config import GlobalConfig
+from oto_trio.model.route import Frontend, Route
+from oto_trio.plugin_api.registry import Registry
+
+__all__ = ["check_engine_settings", "check_entity"]
+
+_PROBE: Final = Route(id="probe", name="probe", frontend=Frontend(domains=("probe.invalid",)))
+
+
+def check_entity(
+    entity: Document, registry: Registry, backends: Mapping[str, Backend]
+) -> list[Problem]:
+    """Say why an entity could not be served.
+
+    Args:
+        entity: A route, a stored backend or the global config; anything else has no problems here.
+        registry: Which plugins there are.
+        backends: The stored backends by id, for a route that refers to one.
+
+    Returns:
+        The problems, warnings included; paths start at the entity.
+    """
+    if isinstance(entity, GlobalConfig):
+        return check_global_slots(entity, registry)
+    if isinstance(entity, Backend):
+        route = _replaced(_PROBE, entity)
+        problems = _check_route(route, registry, {})
+        return [_for_backend(problem) for problem in problems]
+    if isinstance(entity, Route):
+        return _check_route(entity, registry, backends)
+    return []
+
+
+def check_engine_settings(settings: bytes) -> str | None:
+    """Say what is wrong with the engine's settings (JSON); None when nothing is."""
+    try:
+        _core.Engine(settings).close()
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _replaced(route: Route, backend: Backend) -> Route:
+    """Return a route that calls a backend."""
+    return Route(id=route.id, name=route.name, frontend=route.frontend, backend=backend.backend)
+
+
+def _check_route(
+    route: Route, registry: Registry, backends: Mapping[str, Backend]
+) -> list[Problem]:
+    """Compile a route, and have the engine read the outcome."""
+    lowered = RouteCompiler(registry, Hooks()).compile(route, backends)
+    problems = list(lowered.problems)
+    try:
+        _core.Snapshot().apply([lowered.document], [])
+    except ValueError as error:
+        problems.append(Problem("$", str(error), "correct it"))
+    return problems
+
+
+def _for_backend(problem: Problem) -> Problem:
+    """Take the name of the probe out of a problem of a backend."""
+    message = problem.message.replace("route probe: ", "").replace("route 'probe': ", "")
+    return Problem(problem.path, message, problem.fix, problem.severity)

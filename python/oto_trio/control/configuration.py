@@ -1,0 +1,120 @@
+"""Everything `serve` was told, read and judged together: file, flags, quick routes.
+
+It is read at start and again at each SIGHUP, always as a whole: a reload with a fault in it changes
+nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from oto_trio.control.checking import check_engine_settings
+from oto_trio.control.declared import Declaration, quick_route, read_declared
+from oto_trio.control.settings import (
+    NEEDS_NEW_WORKERS,
+    NEEDS_RESTART,
+    Settings,
+    read_config_file,
+    settings_problems,
+    with_overrides,
+)
+from oto_trio.model.errors import Problem, SettingsError
+
+__all__ = ["Configuration", "Differences", "Source", "differences"]
+
+
+class Configuration(msgspec.Struct, frozen=True):
+    """What a gateway is started with.
+
+    Attributes:
+        settings: The settings.
+        declarations: The declared routes and backends.
+    """
+
+    settings: Settings
+    declarations: list[Declaration]
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Where a configuration comes from.
+
+    Attributes:
+        file: The configuration file; None when there is none.
+        flags: The flags that were given, by the name of their setting.
+        quick_routes: The values of `--route`.
+    """
+
+    file: Path | None = None
+    flags: Mapping[str, object] = msgspec.field(default_factory=dict[str, object])
+    quick_routes: Sequence[str] = ()
+
+    def read(self) -> Configuration:
+        """Read everything.
+
+        Raises:
+            SettingsError: With every problem; paths begin with the file or the flag.
+        """
+        problems: list[Problem] = []
+        declarations: list[Declaration] = []
+        file = None
+        if self.file is not None:
+            file = read_config_file(self.file)
+            declarations, wrong = read_declared(file)
+            problems += [at_file(self.file, p) for p in (*file.problems, *wrong)]
+        settings, wrong_flags = with_overrides(file, self.flags)
+        problems += wrong_flags
+        problems += [self._named(p) for p in settings_problems(settings)]
+        wrong_engine = check_engine_settings(settings.engine_json)
+        if wrong_engine is not None:
+            fix = "see docs/operations.md for the names and defaults"
+            problems.append(self._named(Problem("$.settings.engine", wrong_engine, fix)))
+        for text in self.quick_routes:
+            declaration, wrong = quick_route(text)
+            problems += wrong
+            if declaration is not None:
+                declarations.append(declaration)
+        errors = [problem for problem in problems if problem.severity == "error"]
+        if errors:
+            raise SettingsError(errors)
+        return Configuration(settings, declarations)
+
+    def _named(self, problem: Problem) -> Problem:
+        """Say whether a problem of the settings is one of a flag or of the file."""
+        key = problem.path.removeprefix("$.settings.")
+        if key in self.flags or self.file is None:
+            return msgspec.structs.replace(problem, path=f"--{key.replace('_', '-')}")
+        return at_file(self.file, problem)
+
+
+class Differences(msgspec.Struct, frozen=True):
+    """What a reload finds changed.
+
+    Attributes:
+        needs_restart: Settings that only a restart changes.
+        needs_new_workers: Settings that new workers bring in.
+        at_once: Settings that hold from now on.
+    """
+
+    needs_restart: list[str]
+    needs_new_workers: list[str]
+    at_once: list[str]
+
+
+def differences(before: Settings, after: Settings) -> Differences:
+    """Compare two versions of the settings."""
+    changed = [
+        field.name
+        for field in msgspec.structs.fields(Settings)
+        if getattr(before, field.name) != getattr(after, field.name)
+    ]
+    return Differences(
+        [name for name in changed if name in NEEDS_RESTART],
+        [name for name in changed if name in NEEDS_NEW_WORKERS],
+        [name for name in changed if name not in NEEDS_RESTART | NEEDS_NEW_WORKERS],
+    )
+
+
+def at_file(path: Path, problem: Problem) -> Problem:
+    """Return a problem of a file's content with the file before its path."""
+    return msgspec.structs.replace(problem, path=f"{path}: {problem.path}")

@@ -1,0 +1,263 @@
+"""Entities declared in a configuration file or by `--route`: how they get into the store, and out again.
+
+There is one place of truth, the store. Declared entities are written to it at start and at each reload,
+beside a list of what was declared, and what is listed but no longer declared is removed. So they are seen
+in the admin API like any other, and live exactly as long as their declaration. An entity that somebody
+else made under the same id is never overwritten: that is a problem. The metadata `oto-trio-declared-by`
+tells people where an entity comes from.
+
+Short forms that only declarations have: a route's `frontend` and `backend` may be a text
+(`api.localhost/users`, `http://127.0.0.1:9000`), a plugin slot may be the plugin's id, `id` may be left
+out where there is a `name`, and the other way round.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from typing import Final, TypeAlias, TypeVar, cast
+
+import msgspec
+
+from oto_trio.control.settings import ConfigFile
+from oto_trio.control.store.base import Delete, Put, Record, Store, Write
+from oto_trio.gateway.installer import BACKENDS, ROUTES
+from oto_trio.model.backend import Backend
+from oto_trio.model.document import Document, JsonObject, encode_document, inspect_document
+from oto_trio.model.errors import GatewayError, Problem
+from oto_trio.model.ids import id_problem
+from oto_trio.model.route import Route
+
+__all__ = [
+    "MARK",
+    "Declaration",
+    "DeclarationError",
+    "Declared",
+    "quick_route",
+    "read_declared",
+    "reconcile",
+    "unread_keys",
+]
+
+MARK: Final = "oto-trio-declared-by"
+"""The metadata key that names the file or flag an entity is declared by."""
+
+LIST_KIND: Final = "oto-trio"
+LIST_ID: Final = "declared"
+
+WALK_FROM: Final = 500
+"""From so many declared entities on, the store is walked instead of asked for each one."""
+
+DEFAULT_PLUGINS: Final = ("cp:otoroshi.next.plugins.OverrideHost",)
+"""What a quick route gets, as Otoroshi's template of a new route has it."""
+
+Declared: TypeAlias = Route | Backend
+D = TypeVar("D", Route, Backend)
+
+_QUICK = re.compile(r"(?P<frontend>[^=\s]+)=(?P<url>https?://\S+)")
+
+
+class Declaration(msgspec.Struct, frozen=True):
+    """A declared entity and where it is declared.
+
+    Attributes:
+        entity: The entity, marked.
+        path: Its path in the file, such as `$.routes[0]`, or the flag.
+    """
+
+    entity: Declared
+    path: str
+
+
+class DeclarationError(GatewayError):
+    """A declared entity cannot be taken into the store; nothing was changed."""
+
+    code = "declaration_refused"
+    source = "config"
+    status = 409
+
+
+def read_declared(file: ConfigFile) -> tuple[list[Declaration], list[Problem]]:
+    """Read the routes and backends of a configuration file.
+
+    Returns:
+        The entities that could be read, and every problem.
+    """
+    backends, wrong_backends = _read_kind(Backend, file.backends, "$.backends", str(file.path))
+    routes, wrong_routes = _read_kind(Route, file.routes, "$.routes", str(file.path))
+    return [*backends, *routes], [*wrong_backends, *wrong_routes]
+
+
+def unread_keys(declaration: Declaration) -> list[Problem]:
+    """Return the keys that nothing reads: in a file written by hand they are slips of the pen."""
+    return list(_unknown_keys(declaration.entity, declaration.path))
+
+
+def _read_kind(
+    cls: type[D], raws: Sequence[object], where: str, source: str
+) -> tuple[list[Declaration], list[Problem]]:
+    """Read the entities of one kind."""
+    declarations: list[Declaration] = []
+    problems: list[Problem] = []
+    seen: dict[str, str] = {}
+    for index, raw in enumerate(raws):
+        path = f"{where}[{index}]"
+        entity, wrong = inspect_document(cls, _expanded(raw, is_route=cls is Route))
+        problems += [msgspec.structs.replace(p, path=path + p.path[1:]) for p in wrong]
+        if entity is None:
+            continue
+        bad_id = id_problem(entity.id)
+        if bad_id is not None:
+            problems.append(Problem(f"{path}.id", *bad_id))
+        elif entity.id in seen:
+            problems.append(
+                Problem(
+                    f"{path}.id",
+                    f"the id {entity.id!r} is that of {seen[entity.id]} already",
+                    "give each one an id of its own",
+                )
+            )
+        else:
+            seen[entity.id] = path
+            declarations.append(Declaration(_marked(entity, source), path))
+    return declarations, problems
+
+
+def quick_route(text: str) -> tuple[Declaration | None, list[Problem]]:
+    """Read a `--route 'host/path=http://target:port/root'`.
+
+    Returns:
+        The route, with the plugins every new route has, or what is wrong.
+    """
+    match = _QUICK.fullmatch(text.strip())
+    if match is None:
+        problem = Problem(
+            f"--route {text!r}",
+            "it is not FRONTEND=URL",
+            "write it like 'api.localhost/users=http://127.0.0.1:9000'",
+        )
+        return None, [problem]
+    frontend, url = match["frontend"], match["url"]
+    raw = {
+        "id": f"route_{_slug(frontend)}",
+        "name": frontend,
+        "frontend": frontend,
+        "backend": url,
+        "plugins": list(DEFAULT_PLUGINS),
+    }
+    route, problems = inspect_document(Route, _expanded(raw, is_route=True))
+    named = [msgspec.structs.replace(p, path=f"--route {text!r}") for p in problems]
+    if route is None:
+        return None, named
+    return Declaration(_marked(route, "command line"), f"--route {text!r}"), named
+
+
+async def reconcile(store: Store, declarations: Sequence[Declaration]) -> int:
+    """Make the store hold what is declared, and nothing that was declared once and is no more.
+
+    Args:
+        store: The store.
+        declarations: Everything that is declared now, from every source.
+
+    Returns:
+        How many entities were written or removed, in one transaction.
+
+    Raises:
+        DeclarationError: An id belongs to an entity that was not declared.
+        StoreError: The store could not be read or written.
+    """
+    wanted = {(_kind(d.entity), d.entity.id): d for d in declarations}
+    record = await store.get(LIST_KIND, LIST_ID)
+    listed = _listed(record)
+    writes: list[Write] = [Delete(*key) for key in sorted(listed - wanted.keys())]
+    stored = await _stored(store, wanted)
+    for key, declaration in wanted.items():
+        present = stored.get(key)
+        if present is not None and key not in listed:
+            raise DeclarationError(
+                f"{declaration.path}: there is a {key[0][:-1]} {key[1]!r} in the store that was made "
+                "through the admin API; remove it there, or declare this one under another id"
+            )
+        document = encode_document(declaration.entity)
+        if document != present:
+            writes.append(Put(*key, document, expect=None if present is not None else "absent"))
+    changes = len(writes)
+    if listed != wanted.keys():
+        writes.append(Put(LIST_KIND, LIST_ID, msgspec.json.encode(sorted(wanted))))
+    if writes:
+        await store.transact(writes)
+    return changes
+
+
+def _listed(record: Record | None) -> set[tuple[str, str]]:
+    """Return the (kind, id) pairs that were declared the last time."""
+    if record is None:
+        return set()
+    return set(msgspec.json.decode(record.document, type=list[tuple[str, str]]))
+
+
+async def _stored(store: Store, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
+    """Read the documents under some (kind, id) pairs."""
+    found: dict[tuple[str, str], bytes] = {}
+    if len(keys) < WALK_FROM:
+        for key in keys:
+            record = await store.get(*key)
+            if record is not None:
+                found[key] = record.document
+        return found
+    for kind in (BACKENDS, ROUTES):
+        async for record in store.walk(kind):
+            if (kind, record.id) in keys:
+                found[kind, record.id] = record.document
+    return found
+
+
+def _kind(entity: Declared) -> str:
+    return ROUTES if isinstance(entity, Route) else BACKENDS
+
+
+def _marked(entity: D, source: str) -> D:
+    """Return an entity with the mark of where it is declared."""
+    return msgspec.structs.replace(entity, metadata={**entity.metadata, MARK: source})
+
+
+def _slug(text: str) -> str:
+    """Turn a text into the tail of an id."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-").lower()
+
+
+def _expanded(raw: object, *, is_route: bool) -> object:
+    """Return a declaration without its short forms."""
+    if not isinstance(raw, dict):
+        return raw
+    entity = dict(cast("JsonObject", raw))
+    if "id" not in entity and isinstance(entity.get("name"), str):
+        entity["id"] = f"{'route' if is_route else 'backend'}_{_slug(entity['name'])}"
+    entity.setdefault("name", entity.get("id"))
+    if is_route and isinstance(entity.get("frontend"), str):
+        entity["frontend"] = {"domains": [entity["frontend"]]}
+    if isinstance(entity.get("backend"), str):
+        entity["backend"] = {"url": entity["backend"]}
+    slots = entity.get("plugins")
+    if is_route and isinstance(slots, list):
+        entity["plugins"] = [
+            {"plugin": slot} if isinstance(slot, str) else slot
+            for slot in cast("list[object]", slots)
+        ]
+    return entity
+
+
+def _unknown_keys(entity: Document, path: str) -> Iterator[Problem]:
+    """Walk the unknown keys of a document and of those in it."""
+    if isinstance(entity.unknown, dict):
+        for key in entity.unknown:
+            yield Problem(
+                f"{path}.{key}", "nothing reads this key", "correct or remove it", "warning"
+            )
+    for field in msgspec.structs.fields(entity):
+        value: object = getattr(entity, field.name)
+        inner = f"{path}.{field.encode_name}"
+        if isinstance(value, Document):
+            yield from _unknown_keys(value, inner)
+        elif isinstance(value, tuple):
+            for index, item in enumerate(cast("tuple[object, ...]", value)):
+                if isinstance(item, Document):
+                    yield from _unknown_keys(item, f"{inner}[{index}]")

@@ -1,0 +1,108 @@
+"""The control plane as one service: the admin API and what it stands on.
+
+Kept apart from the supervisor because it is slow to import (hypercorn, Starlette): `app` imports this
+module in a thread while the gateway workers start.
+"""
+
+import logging
+from functools import partial
+from typing import Final
+
+import trio
+
+from oto_trio.control.admin_api import AdminServer, build_app, serve_admin_api
+from oto_trio.control.credentials import AdminCredentials
+from oto_trio.control.first_start import bootstrap
+from oto_trio.control.gateway import Gateway
+from oto_trio.control.settings import Settings
+from oto_trio.control.store.base import Store
+from oto_trio.control.supervisor.supervision import Supervisor
+from oto_trio.gateway.installer import GLOBAL_CONFIG
+from oto_trio.model.errors import StoreError
+from oto_trio.plugin_api.folder import FolderPlugins
+from oto_trio.plugin_api.registry import discover
+
+__all__ = ["ControlPlane"]
+
+logger = logging.getLogger(__name__)
+
+STORE_PROBE_S: Final = 2.0
+"""Seconds between two looks at whether the store answers, and how long it may take to."""
+
+
+class ControlPlane:
+    """The admin API, the view of the gateway it works on, and the probe of the store.
+
+    Args:
+        store: Holds the entities.
+        supervisor: Keeps the workers.
+        credentials: The key of the admin API.
+        settings: Where to listen, and the probes' access keys.
+        folder: The folder of user plugins.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        supervisor: Supervisor,
+        credentials: AdminCredentials,
+        settings: Settings,
+        folder: FolderPlugins,
+    ) -> None:
+        self.gateway = Gateway(supervisor, store, discover(), folder)
+        """The gateway as the admin API sees it."""
+        self._store = store
+        self._supervisor = supervisor
+        self._settings = settings
+        self._app = build_app(
+            store,
+            [credentials],
+            self.gateway,
+            health_access_key=settings.health_access_key,
+            metrics_access_key=settings.metrics_access_key,
+        )
+
+    async def run(
+        self, shutdown: trio.Event, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Serve until told to stop; "started" with the admin API's URL once it listens.
+
+        Args:
+            shutdown: When set, requests under way are finished, and then everything ends.
+            task_status: Told the URL.
+
+        Raises:
+            OSError: The admin API's socket cannot be opened.
+            StoreError: The store cannot be read, or written the first time.
+        """
+        async with trio.open_nursery() as nursery:
+            await bootstrap(self._store)
+            await nursery.start(self.gateway.run)
+            nursery.start_soon(self._probe_store)
+            async with trio.open_nursery() as listeners:
+                server: AdminServer = await listeners.start(
+                    partial(
+                        serve_admin_api,
+                        self._app,
+                        host=self._settings.admin_bind,
+                        port=self._settings.admin_port,
+                        shutdown=shutdown,
+                    )
+                )
+                task_status.started(server.url)
+            nursery.cancel_scope.cancel()
+
+    async def _probe_store(self) -> None:
+        """Let the workers' probes show whether the store answers."""
+        while True:
+            is_healthy = False
+            with trio.move_on_after(STORE_PROBE_S):
+                try:
+                    await self._store.count(GLOBAL_CONFIG)
+                    is_healthy = True
+                except StoreError as error:
+                    logger.error("the store does not answer: %s", error)  # noqa: TRY400
+            await self._supervisor.tell_health(
+                store_is_healthy=is_healthy, is_started=self.gateway.is_started
+            )
+            await trio.sleep(STORE_PROBE_S)

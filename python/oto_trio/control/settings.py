@@ -1,0 +1,274 @@
+"""Static settings: what `oto-trio serve` is started with, from a configuration file and from flags.
+
+A configuration file is YAML, JSON or TOML, by its name::
+
+    settings:
+      http_port: 8080
+      workers: 2
+      engine: {head_timeout_s: 5}
+    routes:
+      - name: users
+        frontend: api.localhost/users
+        backend: http://127.0.0.1:9000
+    backends: []
+
+`settings` are the flags of `serve` by name, and what is too rare for a flag; a flag wins over the file.
+`routes` and `backends` are entities in Otoroshi's JSON, with a few short forms (see `declared`).
+
+Reading never stops at the first fault: every problem is gathered, with its path and a fix.
+"""
+
+import tomllib
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, cast
+
+import msgspec
+from msgspec import Meta
+
+from oto_trio.model.errors import Problem
+
+__all__ = [
+    "MAX_FILE_BYTES",
+    "NEEDS_NEW_WORKERS",
+    "NEEDS_RESTART",
+    "ConfigFile",
+    "Settings",
+    "read_config_file",
+    "settings_problems",
+    "with_overrides",
+]
+
+MAX_FILE_BYTES: Final = 64 * 1024 * 1024
+"""A configuration file larger than this is refused unread."""
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a gateway is started with. Every field is a key of `settings` in a configuration file."""
+
+    bind: Annotated[
+        str, Meta(description="address of the data listeners; :: takes IPv4 and IPv6")
+    ] = "0.0.0.0"  # noqa: S104 (a gateway is there to be reached)
+    http_port: Annotated[Port, Meta(description="port for plain HTTP; 0 picks a free one")] = 8080
+    https_port: Annotated[
+        Port, Meta(description="reserved for TLS and not opened yet; redirects to https name it")
+    ] = 8443
+    admin_bind: Annotated[str, Meta(description="address of the admin API")] = "127.0.0.1"
+    admin_port: Annotated[Port, Meta(description="port of the admin API; 0 picks a free one")] = (
+        8081
+    )
+    workers: Annotated[
+        int | None,
+        Meta(description="gateway processes; null = one a core, 0 = inside the supervisor"),
+    ] = None
+    data: Annotated[str, Meta(description="folder of the embedded store and the credentials")] = (
+        "oto-data"
+    )
+    plugins: Annotated[str | None, Meta(description="folder of user plugins")] = None
+    drain_timeout_s: Annotated[
+        float, Meta(ge=0, le=86400, description="how long exchanges in flight may take at the end")
+    ] = 10.0
+    log_format: Annotated[Literal["text", "json"], Meta(description="form of the log")] = "text"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="lowest level that is logged"),
+    ] = "info"
+    health_access_key: Annotated[
+        str | None, Meta(description="key the health probes ask for; null leaves them open")
+    ] = None
+    metrics_access_key: Annotated[
+        str | None, Meta(description="key the metrics ask for; null = that of the probes")
+    ] = None
+    engine: Annotated[
+        dict[str, Any], Meta(description="bounds and timeouts of the engine, by name")
+    ] = msgspec.field(default_factory=dict[str, Any])
+
+    @property
+    def engine_json(self) -> bytes:
+        """The engine's settings as it reads them."""
+        return msgspec.json.encode(self.engine)
+
+
+NEEDS_RESTART: Final = frozenset(
+    {"bind", "http_port", "https_port", "admin_bind", "admin_port", "workers", "data", "log_format"}
+)
+"""Settings that a reload cannot change: it says so, and goes on with the old value."""
+
+NEEDS_NEW_WORKERS: Final = frozenset(
+    {"plugins", "health_access_key", "metrics_access_key", "engine", "log_level"}
+)
+"""Settings that a reload changes by replacing the workers one by one."""
+
+
+class ConfigFile(msgspec.Struct, frozen=True):
+    """A configuration file, read but not yet judged as a whole.
+
+    Attributes:
+        path: Where it is.
+        settings: What it says under `settings`, key by key, valid ones only.
+        routes: Its routes as JSON objects, with the index in the file.
+        backends: Its backends likewise.
+        problems: What is wrong with it; paths start with `$`.
+    """
+
+    path: Path
+    settings: dict[str, Any]
+    routes: list[object]
+    backends: list[object]
+    problems: list[Problem]
+
+
+def read_config_file(path: Path) -> ConfigFile:
+    """Read a configuration file. Never raises: what is wrong is in its `problems`."""
+    problems: list[Problem] = []
+    document = _document(path, problems)
+    sections = ("settings", "routes", "backends")
+    problems += [_unknown_key("$", key, sections) for key in document if key not in sections]
+    settings: dict[str, Any] = {}
+    raw: object = document.get("settings") or {}
+    if isinstance(raw, dict):
+        settings, wrong = _checked(cast("dict[str, object]", raw), "$.settings")
+        problems += wrong
+    else:
+        problems.append(Problem("$.settings", "expected an object", "write settings by name"))
+    entities: dict[str, list[object]] = {}
+    for kind in ("routes", "backends"):
+        listed: object = document.get(kind) or []
+        if isinstance(listed, list):
+            entities[kind] = cast("list[object]", listed)
+        else:
+            entities[kind] = []
+            problems.append(Problem(f"$.{kind}", "expected a list", f"write a list of {kind}"))
+    return ConfigFile(path, settings, entities["routes"], entities["backends"], problems)
+
+
+def with_overrides(
+    file: ConfigFile | None, flags: Mapping[str, object]
+) -> tuple[Settings, list[Problem]]:
+    """Lay flags over a file over the defaults.
+
+    Args:
+        file: The configuration file; None when there is none.
+        flags: The flags that were given, by the name of their setting.
+
+    Returns:
+        The settings, and what is wrong with the flags; paths name them (`--http-port`).
+    """
+    checked, problems = _checked(flags, "$")
+    named = [
+        msgspec.structs.replace(p, path="--" + p.path.removeprefix("$.").replace("_", "-"))
+        for p in problems
+    ]
+    values: dict[str, Any] = {**(file.settings if file else {}), **checked}
+    return Settings(**values), named
+
+
+def settings_problems(settings: Settings) -> list[Problem]:
+    """Return what is wrong with settings as a whole, which no single key shows."""
+    problems: list[Problem] = []
+    used: dict[int, str] = {}
+    for name in ("http_port", "https_port", "admin_port"):
+        port: int = getattr(settings, name)
+        if port and port in used:
+            problems.append(
+                Problem(
+                    f"$.settings.{name}",
+                    f"port {port} is that of {used[port]} already",
+                    "choose another port, or 0 to get a free one",
+                )
+            )
+        used[port] = name
+    if settings.workers is not None and not 0 <= settings.workers <= 1024:
+        problems.append(
+            Problem("$.settings.workers", f"{settings.workers} workers", "choose 0 to 1024")
+        )
+    if settings.plugins is not None and not Path(settings.plugins).is_dir():
+        problems.append(
+            Problem(
+                "$.settings.plugins",
+                f"{settings.plugins} is no folder",
+                "make the folder, or leave the setting out",
+            )
+        )
+    return problems
+
+
+def _document(path: Path, problems: list[Problem]) -> dict[str, object]:
+    """Decode a file by the end of its name; an empty object when it cannot be."""
+    readers: dict[str, Callable[[bytes], Any]] = {
+        ".json": msgspec.json.decode,
+        ".yaml": msgspec.yaml.decode,
+        ".yml": msgspec.yaml.decode,
+        ".toml": lambda text: tomllib.loads(text.decode()),
+    }
+    reader = readers.get(path.suffix)
+    if reader is None:
+        problems.append(
+            Problem(
+                "$",
+                f"{path.suffix or 'a name without an end'} is no form of a configuration file",
+                "name it .yaml, .json or .toml",
+            )
+        )
+        return {}
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            problems.append(
+                Problem("$", f"larger than {MAX_FILE_BYTES} bytes", "use the admin API for so much")
+            )
+            return {}
+        document: object = reader(path.read_bytes())
+    except OSError as error:
+        problems.append(Problem("$", f"cannot be read: {error.strerror}", "check the path"))
+        return {}
+    except (msgspec.DecodeError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        text = " ".join(str(error).split())
+        problems.append(Problem("$", f"is not {path.suffix[1:]}: {text}", "correct the file"))
+        return {}
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        problems.append(
+            Problem("$", "expected an object", "write the keys settings, routes and backends")
+        )
+        return {}
+    return {str(key): value for key, value in cast("dict[object, object]", document).items()}
+
+
+def _checked(raw: Mapping[str, object], path: str) -> tuple[dict[str, Any], list[Problem]]:
+    """Check settings one by one; return the good ones and what is wrong with the others."""
+    fields = {field.name: field for field in msgspec.structs.fields(Settings)}
+    values: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for key, value in raw.items():
+        field = fields.get(key)
+        if field is None:
+            problems.append(_unknown_key(path, key, tuple(fields)))
+            continue
+        try:
+            values[key] = msgspec.convert(value, field.type)
+        except msgspec.ValidationError as error:
+            problems.append(Problem(f"{path}.{key}", _first_lower(str(error)), _described(key)))
+    return values, problems
+
+
+def _unknown_key(path: str, key: str, known: tuple[str, ...]) -> Problem:
+    """Say that a key is unknown, and which one may be meant."""
+    close = get_close_matches(key, known, n=1)
+    fix = f"write {close[0]}" if close else f"use one of {', '.join(sorted(known))}"
+    return Problem(f"{path}.{key}", "there is no such key", fix)
+
+
+def _described(key: str) -> str:
+    """Say what a setting takes, from its description and default."""
+    schema: dict[str, Any] = msgspec.json.schema(Settings)["$defs"]["Settings"]["properties"][key]
+    description: str = schema.get("description", key)
+    default = msgspec.json.encode(schema.get("default")).decode()
+    return f"{description} (default {default})"
+
+
+def _first_lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
