@@ -5,12 +5,14 @@ Bounds: `MAX_BODY_BYTES` for any body, `MAX_DEPTH` levels of nesting, `BODY_WAIT
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import parse_qsl
 
 import msgspec
 import trio
 import yaml
+from starlette.requests import ClientDisconnect
 
 from oto_trio.control.admin_api.json_patch import JsonPatchError, apply_oto_patch
 from oto_trio.control.admin_api.refusals import ApiError, bad_request
@@ -73,11 +75,15 @@ async def read_body(request: Request) -> bytes:
     parts: list[bytes] = []
     length = 0
     with trio.move_on_after(BODY_WAIT_S):
-        async for part in request.stream():
-            length += len(part)
-            if length > MAX_BODY_BYTES:
-                raise _too_large()
-            parts.append(part)
+        try:
+            async with aclosing(request.stream()) as stream:
+                async for part in stream:
+                    length += len(part)
+                    if length > MAX_BODY_BYTES:
+                        raise _too_large()
+                    parts.append(part)
+        except ClientDisconnect:
+            raise bad_request("the client left before the end of the body") from None
         return b"".join(parts)
     raise ApiError(408, "timeout", f"the body did not arrive within {BODY_WAIT_S:g} seconds")
 
