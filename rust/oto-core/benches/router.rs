@@ -5,7 +5,7 @@
 
 use std::hint::black_box;
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion};
 use oto_core::router::{Frontend, RequestFacts, Router};
 use serde_json::json;
 
@@ -153,5 +153,10 @@ fn edits(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, lookups, misses, edits);
-criterion_main!(benches);
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    lookups(&mut criterion);
+    misses(&mut criterion);
+    edits(&mut criterion);
+    criterion.final_summary();
+}
