@@ -1,6 +1,6 @@
 """A store that keeps everything in memory, and survives nothing. Native: no thread.
 
-For tests, for ``--store memory``, and as the twin that other drivers are compared with.
+For tests, and as the twin that other drivers are compared with.
 """
 
 from __future__ import annotations
