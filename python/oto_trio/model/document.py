@@ -31,6 +31,7 @@ __all__ = [
     "Document",
     "JsonObject",
     "ShortFormError",
+    "describe_type",
     "encode_document",
     "inspect_document",
     "json_kind",
@@ -162,6 +163,11 @@ def _unwrap(hint: Any) -> tuple[Any, str, bool]:
         if len(parts) == 1:
             bare = parts[0]
     return bare, description, nullable
+
+
+def describe_type(hint: Any) -> str:
+    """Name the type of a field for people: ``a whole number or null``, ``one of 'a', 'b'``."""
+    return _in_words(_unwrap(hint)[0])
 
 
 @cache

@@ -1,0 +1,185 @@
+"""Settings from environment variables, and from where each value came.
+
+Every setting can be given as ``OTO_TRIO_<NAME>``; a few also under the names that Otoroshi's deployments
+use. Our own name wins over ``OTOROSHI_…``, which wins over the bare one. An empty variable counts as not
+set, as deployment tools write it for "use the default".
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import msgspec
+
+from oto_trio.control.credentials import AdminCredentials
+from oto_trio.model.document import describe_type
+from oto_trio.model.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["ALIASES", "PREFIX", "Environment", "Origin", "origins", "read_environment"]
+
+PREFIX: Final = "OTO_TRIO_"
+"""Start of our own variables."""
+
+ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
+    "http_port": ("OTOROSHI_HTTP_PORT", "OTOROSHI_PORT", "HTTP_PORT", "PORT"),
+    "https_port": ("OTOROSHI_HTTPS_PORT", "HTTPS_PORT"),
+    "health_access_key": ("OTOROSHI_HEALTH_ACCESS_KEY", "HEALTH_ACCESS_KEY"),
+    "metrics_access_key": ("OTOROSHI_METRICS_ACCESS_KEY",),
+}
+"""Otoroshi's names of settings, the strongest first."""
+
+CLIENT_ID: Final = (
+    "OTO_TRIO_ADMIN_API_CLIENT_ID",
+    "OTOROSHI_ADMIN_API_CLIENT_ID",
+    "ADMIN_API_CLIENT_ID",
+)
+CLIENT_SECRET: Final = (
+    "OTO_TRIO_ADMIN_API_CLIENT_SECRET",
+    "OTOROSHI_ADMIN_API_CLIENT_SECRET",
+    "OTOROSHI_ADMIN_API_SECRET",
+    "ADMIN_API_CLIENT_SECRET",
+)
+
+_NO_SETTINGS: Final = frozenset({*CLIENT_ID, *CLIENT_SECRET})
+
+Origin: TypeAlias = str
+"""Where a value comes from: ``default``, a file's path, ``$NAME`` of a variable, or ``--flag``."""
+
+
+class Environment(msgspec.Struct, frozen=True):
+    """What the environment says."""
+
+    values: dict[str, object]
+    """Settings, by name; valid ones only."""
+    variables: dict[str, str]
+    """The variable each of them comes from."""
+    credentials: AdminCredentials | None
+    """The key of the admin API, when both of its halves are given."""
+    problems: list[Problem]
+    """What is wrong; paths name the variable. Values are not repeated: they may be secrets."""
+
+
+def read_environment(settings: type[msgspec.Struct], environ: Mapping[str, str]) -> Environment:
+    """Read settings from environment variables. Never raises: see `Environment.problems`.
+
+    Args:
+        settings: The struct of settings, whose fields name the variables.
+        environ: The variables, such as ``os.environ``.
+    """
+    values: dict[str, object] = {}
+    variables: dict[str, str] = {}
+    problems: list[Problem] = []
+    fields = {field.name: field for field in msgspec.structs.fields(settings)}
+    for name, field in fields.items():
+        variable = _first_set(environ, (PREFIX + name.upper(), *ALIASES.get(name, ())))
+        if variable is None:
+            continue
+        try:
+            values[name] = _convert(environ[variable], field.type)
+        except msgspec.ValidationError as error:
+            problems.append(Problem(f"${variable}", _reason(error, field.type), _fix(name)))
+        else:
+            variables[name] = variable
+    problems += _unknown(environ, fields)
+    credentials, wrong = _credentials(environ)
+    return Environment(values, variables, credentials, problems + wrong)
+
+
+def origins(
+    settings: type[msgspec.Struct],
+    *,
+    file: tuple[str, Mapping[str, object]] | None,
+    environment: Environment,
+    flags: Mapping[str, object],
+) -> dict[str, Origin]:
+    """Say of each setting where its value comes from. Flags win over variables, those over the file.
+
+    Args:
+        settings: The struct of settings.
+        file: The configuration file's path and what it sets; None when there is none.
+        environment: What the environment says.
+        flags: The flags that were given, by the name of their setting.
+    """
+    found: dict[str, Origin] = {}
+    for field in msgspec.structs.fields(settings):
+        name = field.name
+        if name in flags:
+            found[name] = f"--{name.replace('_', '-')}"
+        elif name in environment.variables:
+            found[name] = f"${environment.variables[name]}"
+        elif file is not None and name in file[1]:
+            found[name] = file[0]
+        else:
+            found[name] = "default"
+    return found
+
+
+def _first_set(environ: Mapping[str, str], names: tuple[str, ...]) -> str | None:
+    """Give the first variable of some that is set and not empty."""
+    return next((name for name in names if environ.get(name)), None)
+
+
+def _convert(text: str, hint: Any) -> object:
+    """Read a variable's text as a setting's type: as text, number or boolean, else as JSON.
+
+    Raises:
+        msgspec.ValidationError: It does not fit.
+    """
+    try:
+        return msgspec.convert(text, hint, strict=False)
+    except msgspec.ValidationError:
+        try:
+            value = msgspec.json.decode(text)
+        except (msgspec.DecodeError, RecursionError):
+            value = None
+        if not isinstance(value, dict | list):
+            raise
+        return msgspec.convert(value, hint)
+
+
+def _reason(error: msgspec.ValidationError, hint: Any) -> str:
+    """Say why a text does not fit a setting, without repeating the text."""
+    text = str(error).split(" - at")[0].replace("`", "")
+    if text.startswith("Invalid enum"):
+        return f"expected {describe_type(hint)}"
+    return text[:1].lower() + text[1:]
+
+
+def _fix(name: str) -> str:
+    """Say what to do about a variable that does not fit."""
+    return f"correct it, or remove it; it sets {name}"
+
+
+def _unknown(environ: Mapping[str, str], known: Mapping[str, object]) -> list[Problem]:
+    """Warn about variables with our prefix that set nothing: they are slips of the pen."""
+    names = [PREFIX + name.upper() for name in known]
+    problems: list[Problem] = []
+    for variable in sorted(environ):
+        if not variable.startswith(PREFIX) or variable in names or variable in _NO_SETTINGS:
+            continue
+        close = get_close_matches(variable, names, n=1, cutoff=0.8)
+        fix = f"write {close[0]}" if close else "remove it"
+        problems.append(Problem(f"${variable}", "nothing reads this variable", fix, "warning"))
+    return problems
+
+
+def _credentials(environ: Mapping[str, str]) -> tuple[AdminCredentials | None, list[Problem]]:
+    """Read the key of the admin API."""
+    client_id = _first_set(environ, CLIENT_ID)
+    secret = _first_set(environ, CLIENT_SECRET)
+    if client_id is None and secret is None:
+        return None, []
+    if client_id is None or secret is None:
+        given, other = (
+            (secret, CLIENT_ID[0]) if client_id is None else (client_id, CLIENT_SECRET[0])
+        )
+        problem = Problem(f"${given}", "is only one half of a key", f"set {other} too")
+        return None, [problem]
+    if ":" in environ[client_id]:
+        fix = "choose an id without ':'"
+        return None, [Problem(f"${client_id}", "has a ':', which ends the id in Basic", fix)]
+    return AdminCredentials(client_id=environ[client_id], client_secret=environ[secret]), []

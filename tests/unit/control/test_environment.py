@@ -1,0 +1,148 @@
+"""Settings from environment variables."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+import pytest
+from msgspec import Meta
+
+from oto_trio.control.credentials import AdminCredentials
+from oto_trio.control.environment import origins, read_environment
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    http_port: Annotated[int, Meta(ge=0, le=65535)] = 8080
+    workers: int | None = None
+    drain_timeout_s: Annotated[float, Meta(ge=0)] = 10.0
+    log_format: Literal["text", "json"] = "text"
+    health_access_key: str | None = None
+    trust: bool = True
+    engine: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
+
+
+def read(**environ: str) -> dict[str, object]:
+    environment = read_environment(Settings, environ)
+    assert environment.problems == []
+    return environment.values
+
+
+def test_every_setting_has_a_variable() -> None:
+    assert read(
+        OTO_TRIO_HTTP_PORT="9000",
+        OTO_TRIO_WORKERS="2",
+        OTO_TRIO_DRAIN_TIMEOUT_S="1.5",
+        OTO_TRIO_LOG_FORMAT="json",
+        OTO_TRIO_HEALTH_ACCESS_KEY="12345",
+        OTO_TRIO_TRUST="false",
+        OTO_TRIO_ENGINE='{"head_timeout_s": 5}',
+        PATH="/bin",
+    ) == {
+        "http_port": 9000,
+        "workers": 2,
+        "drain_timeout_s": 1.5,
+        "log_format": "json",
+        "health_access_key": "12345",
+        "trust": False,
+        "engine": {"head_timeout_s": 5},
+    }
+
+
+def test_null_is_a_value_where_null_is_allowed() -> None:
+    assert read(OTO_TRIO_WORKERS="null") == {"workers": None}
+
+
+def test_otoroshis_names_are_understood_and_ours_win() -> None:
+    names = ["PORT", "HTTP_PORT", "OTOROSHI_PORT", "OTOROSHI_HTTP_PORT", "OTO_TRIO_HTTP_PORT"]
+    given: dict[str, str] = {}
+    for port, name in enumerate(names, start=1):
+        given[name] = str(port)
+        assert read(**given) == {"http_port": port}
+    assert read(HEALTH_ACCESS_KEY="k") == {"health_access_key": "k"}
+
+
+def test_an_empty_variable_is_not_set() -> None:
+    assert read(OTO_TRIO_HTTP_PORT="", PORT="7") == {"http_port": 7}
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("OTO_TRIO_HTTP_PORT", "http"),
+        ("OTO_TRIO_HTTP_PORT", "70000"),
+        ("PORT", "-1"),
+        ("OTO_TRIO_WORKERS", "many"),
+        ("OTO_TRIO_DRAIN_TIMEOUT_S", "-1"),
+        ("OTO_TRIO_LOG_FORMAT", "xml"),
+        ("OTO_TRIO_TRUST", "maybe"),
+        ("OTO_TRIO_ENGINE", "{"),
+        ("OTO_TRIO_ENGINE", "[1]"),
+    ],
+)
+def test_a_value_that_does_not_fit_names_its_variable(variable: str, text: str) -> None:
+    environment = read_environment(Settings, {variable: text})
+    assert environment.values == {}
+    assert [p.path for p in environment.problems] == [f"${variable}"]
+    assert environment.problems[0].severity == "error"
+    assert "correct it" in environment.problems[0].fix
+
+
+def test_a_value_is_never_repeated_in_a_problem() -> None:
+    environment = read_environment(Settings, {"OTO_TRIO_LOG_FORMAT": "s3cr3t"})
+    assert environment.problems[0].message == "expected one of 'text', 'json'"
+    environment = read_environment(Settings, {"OTO_TRIO_WORKERS": "s3cr3t"})
+    assert "s3cr3t" not in str(environment.problems[0])
+
+
+def test_a_variable_that_nothing_reads_is_a_warning_with_the_likely_name() -> None:
+    environment = read_environment(Settings, {"OTO_TRIO_HTTP_PROT": "1", "OTO_TRIO_QQ": "1"})
+    assert [(p.path, p.severity, p.fix) for p in environment.problems] == [
+        ("$OTO_TRIO_HTTP_PROT", "warning", "write OTO_TRIO_HTTP_PORT"),
+        ("$OTO_TRIO_QQ", "warning", "remove it"),
+    ]
+
+
+@pytest.mark.parametrize("prefix", ["OTO_TRIO_", "OTOROSHI_", ""])
+def test_the_key_of_the_admin_api(prefix: str) -> None:
+    environ = {
+        f"{prefix}ADMIN_API_CLIENT_ID": "id",
+        f"{prefix}ADMIN_API_CLIENT_SECRET": "secret",
+    }
+    environment = read_environment(Settings, environ)
+    assert environment.credentials == AdminCredentials(client_id="id", client_secret="secret")
+    assert environment.problems == []
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"ADMIN_API_CLIENT_ID": "id"},
+        {"OTOROSHI_ADMIN_API_SECRET": "secret"},
+        {"ADMIN_API_CLIENT_ID": "i:d", "ADMIN_API_CLIENT_SECRET": "secret"},
+    ],
+)
+def test_half_a_key_or_a_bad_one_is_refused_without_showing_it(environ: dict[str, str]) -> None:
+    environment = read_environment(Settings, environ)
+    assert environment.credentials is None
+    assert len(environment.problems) == 1
+    assert "secret" not in str(environment.problems[0]).replace("SECRET", "")
+
+
+def test_each_value_remembers_where_it_came_from() -> None:
+    environment = read_environment(Settings, {"PORT": "1", "OTO_TRIO_WORKERS": "2"})
+    found = origins(
+        Settings,
+        file=("gateway.yaml", {"workers": 3, "log_format": "json", "trust": False}),
+        environment=environment,
+        flags={"log_format": "text", "health_access_key": "x"},
+    )
+    assert found == {
+        "http_port": "$PORT",
+        "workers": "$OTO_TRIO_WORKERS",
+        "drain_timeout_s": "default",
+        "log_format": "--log-format",
+        "health_access_key": "--health-access-key",
+        "trust": "gateway.yaml",
+        "engine": "default",
+    }
