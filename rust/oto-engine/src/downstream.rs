@@ -108,7 +108,7 @@ impl Engine {
                 down.input.extend_from_slice(&scratch[..count]);
                 let begins = down.phase == DownPhase::Idle;
                 down.phase = DownPhase::Head;
-                let more = down.ready.readable;
+                let more = down.ready.readable || down.ready.closed;
                 self.scratch = scratch;
                 self.recycle(request, response);
                 if begins {

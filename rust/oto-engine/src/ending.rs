@@ -34,7 +34,7 @@ impl Engine {
             return;
         };
         down.phase = DownPhase::Idle;
-        if !down.input.is_empty() || down.ready.readable {
+        if !down.input.is_empty() || down.ready.readable || down.ready.closed {
             self.again.push_back(down_token(key));
         }
         self.set_down_deadline(key, idle);
