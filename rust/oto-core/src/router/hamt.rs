@@ -42,8 +42,9 @@ pub(crate) struct Hamt<V> {
     root: Slot<V>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Default)]
 enum Slot<V> {
+    #[default]
     Empty,
     Leaf {
         hash: u64,
@@ -158,9 +159,7 @@ fn edit_slot<V: Keyed + Clone>(
                     hash,
                     value: made(make, edit),
                 };
-                let (before, after) = slots.split_at(at);
-                let grown = before.iter().cloned().chain([leaf]);
-                *slots = grown.chain(after.iter().cloned()).collect();
+                *slots = grown(slots, at, leaf);
                 *bitmap |= bit;
             } else {
                 let next = &mut Arc::make_mut(slots)[at];
@@ -168,6 +167,20 @@ fn edit_slot<V: Keyed + Clone>(
             }
         }
     }
+}
+
+/// The slots with one more at `at`. Slots that nobody else holds are moved and not counted up, which
+/// is what loading a whole table consists of.
+fn grown<V: Clone>(slots: &mut Arc<[Slot<V>]>, at: usize, leaf: Slot<V>) -> Arc<[Slot<V>]> {
+    if let Some(own) = Arc::get_mut(slots) {
+        let (before, after) = own.split_at_mut(at);
+        let (before, after) = (before.iter_mut(), after.iter_mut());
+        let moved = before.map(std::mem::take).chain([leaf]);
+        return moved.chain(after.map(std::mem::take)).collect();
+    }
+    let (before, after) = slots.split_at(at);
+    let shared = before.iter().cloned().chain([leaf]);
+    shared.chain(after.iter().cloned()).collect()
 }
 
 fn made<V>(make: &mut dyn FnMut() -> V, edit: &mut dyn FnMut(&mut V)) -> V {
@@ -183,7 +196,7 @@ fn make_room<V: Keyed + Clone>(slot: &mut Slot<V>, (hash, level): (u64, u32), ke
         Slot::Clash { hash: held, .. } if *held != hash => *held,
         _ => return,
     };
-    *slot = match std::mem::replace(slot, Slot::Empty) {
+    *slot = match std::mem::take(slot) {
         Slot::Leaf { value, .. } if held == hash => Slot::Clash {
             hash,
             values: Arc::from([value]),
