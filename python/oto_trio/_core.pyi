@@ -420,7 +420,7 @@ class Router:
         frontend: bytes,
         *,
         enabled: bool = True,
-        bound_listeners: Sequence[str] = (),
+        bound_listeners: Sequence[str] = ...,
     ) -> None:
         """Put a route in, in the place of an earlier one of the same id.
 
@@ -446,7 +446,7 @@ class Router:
         host: str,
         path: str,
         query: str = "",
-        headers: Sequence[tuple[str, str]] = (),
+        headers: Sequence[tuple[str, str]] = ...,
         listener: str = "standard-listener",
         *,
         exclusive: bool = False,
@@ -473,7 +473,7 @@ class Router:
         host: str,
         path: str,
         query: str = "",
-        headers: Sequence[tuple[str, str]] = (),
+        headers: Sequence[tuple[str, str]] = ...,
         listener: str = "standard-listener",
         *,
         exclusive: bool = False,
