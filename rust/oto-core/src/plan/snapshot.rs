@@ -103,7 +103,7 @@ impl Snapshot {
             problem,
         };
         let frontend = Frontend::from_json(&spec.frontend, spec.enabled, &spec.bound_listeners)
-            .map_err(|error| fail(format!("frontend.{error}")))?;
+            .map_err(|error| fail(error.to_string()))?;
         let route = spec.build(frontend.strip_path()).map_err(fail)?;
         self.router.insert(&id, frontend, Arc::new(route));
         Ok(())
