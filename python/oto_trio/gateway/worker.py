@@ -216,7 +216,7 @@ class _Worker:
         async with trio.open_nursery() as plumbing:
             plumbing.start_soon(self._write)
             plumbing.start_soon(self._drain_when, drain_asked)
-            await self._outbox.put(Hello(PROTOCOL, os.getpid()))
+            await self._tell(Hello(PROTOCOL, os.getpid()))
             async with trio.open_nursery() as services, trio.open_nursery() as exchanges:
                 self._make_pipeline(exchanges)
                 assert self._pipeline is not None, "it was just made"
@@ -251,6 +251,11 @@ class _Worker:
         with suppress(LinkClosedError):
             await self._outbox.run(self._link)
 
+    async def _tell(self, frame: UpFrame) -> None:
+        """Queue a frame that must arrive; without a supervisor there is nobody to tell."""
+        with suppress(LinkClosedError):
+            await self._outbox.put(frame)
+
     async def _read(self) -> None:
         """Take the supervisor's frames until it is gone."""
         try:
@@ -276,7 +281,7 @@ class _Worker:
             case AdoptSlot(slot):
                 self._adopt(slot)
             case AskMetrics(token):
-                await self._outbox.put(self._counters(token))
+                await self._tell(self._counters(token))
             case ControlHealth():
                 self._monitoring.control = order
             case MetricsPage():
@@ -318,10 +323,10 @@ class _Worker:
                     continue
                 if not self._adopted:
                     self._listen()
-                    await self._outbox.put(Applied(frame.revision, self._installer.routes))
-                    await self._outbox.put(Ready())
+                    await self._tell(Applied(frame.revision, self._installer.routes))
+                    await self._tell(Ready())
                 else:
-                    await self._outbox.put(Applied(frame.revision, self._installer.routes))
+                    await self._tell(Applied(frame.revision, self._installer.routes))
 
     def _listen(self) -> None:
         """Accept connections from now on."""
@@ -414,7 +419,7 @@ class _Worker:
             if self._clock() >= deadline:
                 break
             await trio.sleep(min(DRAIN_POLL_S, self._drain_timeout_s))
-        await self._outbox.put(Draining(waiting, finished=True, dropped=bool(waiting)))
+        await self._tell(Draining(waiting, finished=True, dropped=bool(waiting)))
 
     def _awaited(self) -> dict[str, int]:
         """Return what a drain waits for; empty when nothing is left."""

@@ -1,0 +1,180 @@
+"""A scripted engine: does what a test says, and remembers what the gateway told it.
+
+For tests of the gateway itself, without sockets to clients or backends. It satisfies
+`oto_trio.gateway.engine.Engine` as the Rust engine does.
+"""
+
+# ruff: noqa: ARG002, FBT001 (a fake has the engine's signatures and looks at little of them)
+
+import socket
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from oto_trio.gateway.engine import BodyReader, Event
+from oto_trio.gateway.installer import SnapshotLike
+from oto_trio.plugin_api import Exchange
+from oto_trio.testing.exchange import FakeExchange, FakeRequest
+
+__all__ = ["ScriptedEngine", "Suspended"]
+
+Script = deque[list[Event] | BaseException]
+"""What the next calls return or raise; an empty list once it is used up."""
+
+
+class Suspended(FakeExchange):
+    """A fake exchange that waits at a slot.
+
+    Args:
+        slot: The hook it waits for.
+        identity: Its id.
+        request: Its request.
+    """
+
+    def __init__(self, slot: int, identity: int = 1, *, request: FakeRequest | None = None) -> None:
+        super().__init__(request)
+        self.id = identity
+        self.slot = slot
+        self.generation = 1
+        self.reader: BodyReader | None = None
+
+    def bind_reader(self, reader: BodyReader, /) -> None:
+        """Keep what `request.read` would call."""
+        self.reader = reader
+
+
+class ScriptedEngine:
+    """An engine without sockets. Every attribute may be set by the test."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[object, ...]] = []
+        """What was called, with the arguments that matter."""
+        self.replies: Script = deque()
+        """Events of the next calls that give an exchange back or ask something."""
+        self.turns: Script = deque()
+        """Events of the next turns."""
+        self.expiries: Script = deque()
+        """Events of the next looks at the deadlines."""
+        self.records: deque[bytes] = deque()
+        """What `drain_records` returns next."""
+        self.adopted: list[tuple[int, str, bool]] = []
+        """The listeners it was given."""
+        self.installed: list[SnapshotLike] = []
+        """The snapshots it was given."""
+        self.counts: dict[str, int] = {"connections": 0, "exchanges": 0, "tunnels": 0, "pooled": 0}
+        """What is in flight."""
+        self.is_held = True
+        """Whether `read_body` comes in time."""
+        self.pending = False
+        """Whether a turn has work without a socket."""
+        self.oldest_generation = 0
+        """The oldest snapshot in use."""
+        self.is_drained = False
+        """Whether it was told to drain."""
+        self.is_closed = False
+        """Whether it was closed."""
+        self.on_turn: Callable[[], None] | None = None
+        """Called in each turn."""
+        self._ours, self._theirs = socket.socketpair()
+        for end in (self._ours, self._theirs):
+            end.settimeout(0)
+
+    def make_ready(self) -> None:
+        """Let the descriptor be readable until the next turn."""
+        self._theirs.send(b"x")
+
+    def stop(self) -> None:
+        """Close the descriptor that `fileno` gives."""
+        self._ours.close()
+        self._theirs.close()
+
+    def fileno(self) -> int:
+        """See `Engine.fileno`."""
+        return self._ours.fileno()
+
+    def adopt(self, fd: int, listener: str, secured: bool, /) -> None:
+        """See `Engine.adopt`."""
+        self.adopted.append((fd, listener, secured))
+
+    def turn(self, now: float, /) -> list[Event]:
+        """See `Engine.turn`."""
+        with suppress(BlockingIOError):
+            self._ours.recv(65536)
+        self.calls.append(("turn", now))
+        if self.on_turn is not None:
+            self.on_turn()
+        return self._next(self.turns)
+
+    def expire(self, now: float, /) -> list[Event]:
+        """See `Engine.expire`."""
+        self.calls.append(("expire", now))
+        return self._next(self.expiries)
+
+    def resume(self, exchange: Exchange, now: float, /) -> list[Event]:
+        """See `Engine.resume`."""
+        return self._say("resume", exchange.id)
+
+    def reject(self, exchange: Exchange, now: float, /) -> list[Event]:
+        """See `Engine.reject`."""
+        return self._say("reject", exchange.id)
+
+    def respond(
+        self,
+        exchange: Exchange,
+        status: int,
+        headers: Sequence[tuple[str, str]],
+        body: bytes,
+        now: float,
+        /,
+    ) -> list[Event]:
+        """See `Engine.respond`."""
+        return self._say("respond", exchange.id, status, list(headers), body)
+
+    def refuse(
+        self, exchange: Exchange, status: int, message: str, cause: str | None, now: float, /
+    ) -> list[Event]:
+        """See `Engine.refuse`."""
+        return self._say("refuse", exchange.id, status, message, cause)
+
+    def read_body(self, exchange: Exchange, limit: int, now: float, /) -> tuple[bool, list[Event]]:
+        """See `Engine.read_body`."""
+        return self.is_held, self._say("read_body", exchange.id, limit)
+
+    def resolved(self, hostname: str, addresses: list[str], now: float, /) -> list[Event]:
+        """See `Engine.resolved`."""
+        return self._say("resolved", hostname, addresses)
+
+    def drain_records(self, limit: int, /) -> bytes:
+        """See `Engine.drain_records`."""
+        return self.records.popleft() if self.records else b"\x90"
+
+    def metrics(self) -> dict[str, object]:
+        """See `Engine.metrics`."""
+        return {"requests": 7}
+
+    def drain(self, now: float, /) -> None:
+        """See `Engine.drain`."""
+        self.is_drained = True
+
+    def in_flight(self) -> dict[str, int]:
+        """See `Engine.in_flight`."""
+        return dict(self.counts)
+
+    def install(self, snapshot: SnapshotLike, /) -> None:
+        """See `SnapshotEngine.install`."""
+        self.installed.append(snapshot)
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        self.is_closed = True
+
+    def _say(self, *call: object) -> list[Event]:
+        self.calls.append(call)
+        return self._next(self.replies)
+
+    @staticmethod
+    def _next(script: Script) -> list[Event]:
+        step = script.popleft() if script else []
+        if isinstance(step, BaseException):
+            raise step
+        return step

@@ -1,0 +1,351 @@
+"""The installer: entities in, a live snapshot out."""
+
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import trio
+import trio.testing
+
+from oto_trio import _core
+from oto_trio.gateway.frames import Change, Entity, EntityKey, ProblemReport, SnapshotFull
+from oto_trio.gateway.installer import (
+    BACKENDS,
+    GLOBAL_CONFIG,
+    ROUTES,
+    SLICE_ROUTES,
+    Installer,
+    SnapshotLike,
+)
+from oto_trio.plugin_api.folder import FolderPlugins
+from oto_trio.plugin_api.registry import builtin_plugins
+from oto_trio.testing.scripted_engine import ScriptedEngine
+
+REGISTRY = builtin_plugins()
+
+
+class Stage:
+    """An installer on real snapshots and a scripted engine."""
+
+    def __init__(self, engine: ScriptedEngine, folder: FolderPlugins | None = None) -> None:
+        self.engine = engine
+        self.problems: list[ProblemReport] = []
+        self.revision = 0
+        self.installer = Installer(
+            engine,
+            cast("SnapshotLike", _core.Snapshot()),
+            REGISTRY,
+            folder=folder,
+            https_port=443,
+            clock=trio.current_time,
+            report=self.problems.append,
+        )
+
+    async def change(
+        self, *entities: Entity, removed: tuple[EntityKey, ...] = (), last: bool = True
+    ) -> bool:
+        self.revision += last
+        return await self.installer.take(Change(self.revision, last, list(entities), list(removed)))
+
+    @property
+    def live(self) -> _core.Snapshot:
+        return cast("_core.Snapshot", self.engine.installed[-1])
+
+    def explain(self, url: str, method: str = "GET") -> dict[str, Any]:
+        host, slash, path = url.partition("/")
+        return self.live.explain(method, host, slash + path or "/", [])
+
+    def target(self, url: str) -> str | None:
+        target = self.explain(url).get("target")
+        return None if target is None else target["address"]
+
+
+def route(
+    name: str, domain: str, *, to: str = "192.0.2.1", plugins: object = (), **more: object
+) -> Entity:
+    document = {
+        "id": name,
+        "name": name,
+        "frontend": {"domains": [domain]},
+        "backend": {"targets": [{"hostname": to, "port": 80}]},
+        "plugins": list(cast("list[object]", plugins)),
+        **more,
+    }
+    return Entity(ROUTES, name, json.dumps(document).encode())
+
+
+def backend(name: str, to: str) -> Entity:
+    document = {
+        "id": name,
+        "name": name,
+        "backend": {"targets": [{"hostname": to, "port": 80}]},
+    }
+    return Entity(BACKENDS, name, json.dumps(document).encode())
+
+
+def global_config(**more: object) -> Entity:
+    return Entity(GLOBAL_CONFIG, "global", json.dumps(more).encode())
+
+
+@pytest.fixture
+def stage(engine: ScriptedEngine) -> Stage:
+    return Stage(engine)
+
+
+async def test_a_snapshot_is_live_once_its_last_chunk_came(stage: Stage) -> None:
+    take = stage.installer.take
+    assert not await take(SnapshotFull(4, 0, False, [route("a", "a.test")]))
+    assert stage.engine.installed == []
+    assert await take(SnapshotFull(4, 1, True, [route("b", "b.test", to="192.0.2.2")]))
+    assert len(stage.live) == 2
+    assert stage.installer.routes == 2
+    assert stage.target("b.test/x") == "192.0.2.2:80"
+
+
+async def test_an_empty_snapshot_is_live_too(stage: Stage) -> None:
+    assert await stage.installer.take(SnapshotFull(0, 0, True, []))
+    assert len(stage.live) == 0
+
+
+async def test_a_snapshot_removes_what_it_does_not_name(stage: Stage) -> None:
+    await stage.change(route("a", "a.test"), route("b", "b.test"), backend("k", "192.0.2.9"))
+    await stage.installer.take(SnapshotFull(9, 0, True, [route("b", "b.test")]))
+    assert "a" not in stage.live
+    assert "b" in stage.live
+
+
+async def test_a_change_replaces_adds_and_removes(stage: Stage) -> None:
+    await stage.change(route("a", "a.test"), route("b", "b.test"))
+    await stage.change(
+        route("a", "a.test", to="192.0.2.7"),
+        route("c", "c.test"),
+        removed=(EntityKey(ROUTES, "b"), EntityKey(ROUTES, "never-was")),
+    )
+    assert stage.target("a.test/") == "192.0.2.7:80"
+    assert "b" not in stage.live
+    assert "c" in stage.live
+
+
+async def test_a_change_in_parts_is_installed_once(stage: Stage) -> None:
+    await stage.change(route("a", "a.test"))
+    assert len(stage.engine.installed) == 1
+    assert not await stage.change(route("b", "b.test"), last=False)
+    assert len(stage.engine.installed) == 1
+    assert await stage.change(route("c", "c.test"))
+    assert len(stage.engine.installed) == 2
+    assert len(stage.live) == 3
+
+
+async def test_a_route_follows_the_backend_it_refers_to(stage: Stage) -> None:
+    await stage.change(
+        backend("k", "192.0.2.50"),
+        route("a", "a.test", backend_ref="k"),
+        route("b", "b.test"),
+    )
+    assert stage.target("a.test/") == "192.0.2.50:80"
+    await stage.change(backend("k", "192.0.2.51"))
+    assert stage.target("a.test/") == "192.0.2.51:80"
+    assert stage.target("b.test/") == "192.0.2.1:80"
+    await stage.change(removed=(EntityKey(BACKENDS, "k"),))
+    assert stage.target("a.test/") is None
+    assert any("no backend k" in problem.message for problem in stage.problems)
+
+
+async def test_a_route_that_refers_no_more_does_not_follow(stage: Stage) -> None:
+    await stage.change(backend("k", "192.0.2.50"), route("a", "a.test", backend_ref="k"))
+    await stage.change(route("a", "a.test", to="192.0.2.3"))
+    await stage.change(backend("k", "192.0.2.51"))
+    assert stage.target("a.test/") == "192.0.2.3:80"
+
+
+async def test_global_slots_reach_every_route(stage: Stage) -> None:
+    await stage.change(route("a", "a.test"), route("b", "b.test"))
+    slots = [{"plugin": "cp:otoroshi.next.plugins.MaintenanceMode", "enabled": True}]
+    await stage.change(global_config(plugins={"config": {"ng": slots}}))
+    for domain in ("a.test", "b.test"):
+        plugins = [step["plugin"] for step in stage.explain(f"{domain}/")["plan"]]
+        assert "cp:otoroshi.next.plugins.MaintenanceMode" in plugins
+    await stage.change(global_config(plugins={"config": {}}))
+    plugins = [step["plugin"] for step in stage.explain("a.test/")["plan"]]
+    assert "cp:otoroshi.next.plugins.MaintenanceMode" not in plugins
+
+
+async def test_the_global_config_decides_about_forwarded_headers(stage: Stage) -> None:
+    await stage.change(route("a", "a.test"))
+
+    def host() -> str:
+        answer = stage.live.explain("GET", "a.test", "/", [("X-Forwarded-Host", "evil.test")])
+        found: str = answer["request"]["domain"]
+        return found
+
+    assert host() == "evil.test"
+    await stage.change(global_config(trustXForwarded=False))
+    assert host() == "a.test"
+
+
+async def test_a_route_that_cannot_be_read_stays_as_it_was_and_is_reported(stage: Stage) -> None:
+    await stage.change(route("a", "a.test"), route("b", "b.test"))
+    await stage.change(
+        Entity(ROUTES, "a", b"{nonsense"),
+        Entity(ROUTES, "b", b'{"id": "b"}'),
+        route("c", "c.test"),
+    )
+    assert stage.target("a.test/") == "192.0.2.1:80"
+    assert stage.target("b.test/") == "192.0.2.1:80"
+    assert "c" in stage.live
+    assert {problem.id for problem in stage.problems} == {"a", "b"}
+    assert all("stays as it was" in problem.message for problem in stage.problems)
+
+
+@pytest.mark.parametrize(
+    ("entity", "kind"),
+    [
+        (Entity(BACKENDS, "k", b"[]"), "backend"),
+        (Entity(BACKENDS, "k", b"{"), "backend"),
+        (Entity(GLOBAL_CONFIG, "global", b"3"), "global-config"),
+        (Entity(GLOBAL_CONFIG, "global", b"{"), "global-config"),
+    ],
+)
+async def test_other_entities_that_cannot_be_read_are_reported(
+    stage: Stage, entity: Entity, kind: str
+) -> None:
+    await stage.change(backend("k", "192.0.2.50"), route("a", "a.test", backend_ref="k"))
+    assert await stage.change(entity)
+    assert stage.target("a.test/") == "192.0.2.50:80"
+    assert [problem.kind for problem in stage.problems] == [kind]
+
+
+async def test_a_route_the_engine_refuses_is_closed_and_the_others_live(stage: Stage) -> None:
+    await stage.change(
+        route("a", "a.test"),
+        route(
+            "b",
+            "b.test",
+            plugins=[{"plugin": "cp:otoroshi.next.plugins.OverrideHost", "include": ["("]}],
+        ),
+        route("c", "c.test"),
+    )
+    assert stage.target("a.test/") == "192.0.2.1:80"
+    assert "c" in stage.live
+    assert stage.explain("b.test/")["plan"][0]["kind"] == "refuse"
+    assert {problem.id for problem in stage.problems} == {"b"}
+
+
+async def test_a_frontend_the_engine_refuses_leaves_the_route_as_it_was(stage: Stage) -> None:
+    await stage.change(route("a", "a.test"), route("b", "b.test"))
+    await stage.change(route("a", "a.test/$x<(>"), route("b", "b.test", to="192.0.2.4"))
+    assert stage.target("a.test/") == "192.0.2.1:80"
+    assert stage.target("b.test/") == "192.0.2.4:80"
+    assert {problem.id for problem in stage.problems} == {"a"}
+
+
+async def test_a_route_with_an_unknown_plugin_is_closed(stage: Stage) -> None:
+    await stage.change(route("a", "a.test", plugins=[{"plugin": "cp:no.such.Plugin"}]))
+    assert stage.explain("a.test/")["plan"][0]["kind"] == "refuse"
+    assert "no plugin cp:no.such.Plugin" in stage.problems[0].message
+
+
+async def test_compiling_lets_other_tasks_run(stage: Stage) -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(count)
+        await trio.lowlevel.checkpoint()
+        before = turns
+        await stage.change(*(route(f"r{n}", f"{n}.test") for n in range(10 * SLICE_ROUTES)))
+        assert turns - before >= 10
+        nursery.cancel_scope.cancel()
+    assert len(stage.live) == 10 * SLICE_ROUTES
+
+
+PLUGIN = '''
+"""A user plugin."""
+from oto_trio.plugin_api import Exchange, Plugin, Response
+
+class Hello(Plugin):
+    """Say something."""
+    id = "cp:user.Hello"
+    name = "Hello"
+    description = "Says something."
+    categories = ("Other",)
+
+    def call_backend(self, exchange: Exchange) -> Response:
+        """Answer."""
+        return Response(200, (), b"{words}")
+'''
+
+
+def write_plugin(path: Path, words: str) -> None:
+    path.write_text(PLUGIN.replace("{words}", words))
+
+
+def said(stage: Stage) -> list[bytes]:
+    hooks = [hook for hook in stage.installer.hooks.inline if hook is not None]
+    return [cast("Any", hook(cast("Any", None))).body for hook in hooks]
+
+
+async def test_a_changed_plugin_file_recompiles_the_routes_that_use_it(
+    engine: ScriptedEngine, tmp_path: Path
+) -> None:
+    file = tmp_path / "hello.py"
+    write_plugin(file, "one")
+    stage = Stage(engine, FolderPlugins(tmp_path))
+    await stage.change(
+        route("a", "a.test", plugins=[{"plugin": "cp:user.Hello"}]), route("b", "b.test")
+    )
+    assert said(stage) == [b"one"]
+    installed = len(engine.installed)
+    assert not await stage.installer.reload_plugins()
+    assert len(engine.installed) == installed
+
+    write_plugin(file, "a second version")
+    assert await stage.installer.reload_plugins()
+    assert len(engine.installed) == installed + 1
+    # An exchange in flight may still be on its way to the old hook.
+    assert said(stage) == [b"one", b"a second version"]
+    engine.oldest_generation = stage.live.generation
+    assert stage.installer.release_hooks(stage.live.generation - 1) == 0
+    assert stage.installer.release_hooks(None) == 1
+    assert said(stage) == [b"a second version"]
+
+
+async def test_a_broken_plugin_file_keeps_the_old_code_and_is_reported(
+    engine: ScriptedEngine, tmp_path: Path
+) -> None:
+    file = tmp_path / "hello.py"
+    write_plugin(file, "one")
+    stage = Stage(engine, FolderPlugins(tmp_path))
+    await stage.change(route("a", "a.test", plugins=[{"plugin": "cp:user.Hello"}]))
+    file.write_text("def broken(:\n")
+    await stage.installer.reload_plugins()
+    assert said(stage) == [b"one"]
+    assert [problem.kind for problem in stage.problems] == ["plugin"]
+    assert "hello.py:1" in stage.problems[0].message
+
+
+async def test_a_changed_plugin_in_a_global_slot_recompiles_every_route(
+    engine: ScriptedEngine, tmp_path: Path
+) -> None:
+    file = tmp_path / "hello.py"
+    write_plugin(file, "one")
+    stage = Stage(engine, FolderPlugins(tmp_path))
+    await stage.change(
+        route("a", "a.test"),
+        route("b", "b.test"),
+        global_config(plugins={"config": {"ng": [{"plugin": "cp:user.Hello"}]}}),
+    )
+    assert said(stage) == [b"one", b"one"]
+    write_plugin(file, "two")
+    await stage.installer.reload_plugins()
+    assert sorted(said(stage)) == [b"one", b"one", b"two", b"two"]
+
+
+async def test_without_a_folder_there_is_nothing_to_reload(stage: Stage) -> None:
+    assert not await stage.installer.reload_plugins()

@@ -1,0 +1,63 @@
+"""Access records on their way from the engine to the link."""
+
+import trio
+import trio.testing
+
+from oto_trio.gateway.frames import Records, UpFrame
+from oto_trio.gateway.link import LinkClosedError, Outbox, supervisor_end, worker_end
+from oto_trio.gateway.records import DRAIN_INTERVAL_S, RecordDrain
+from oto_trio.testing.scripted_engine import ScriptedEngine
+
+
+async def sent(outbox: Outbox[UpFrame]) -> list[UpFrame]:
+    ours, theirs = trio.testing.memory_stream_pair()
+    outbox.finish()
+    await outbox.run(worker_end(theirs))
+    await theirs.aclose()
+    frames: list[UpFrame] = []
+    link = supervisor_end(ours)
+    try:
+        while True:
+            frames.append(await link.receive())
+    except LinkClosedError:
+        return frames
+
+
+async def test_all_batches_in_the_ring_are_forwarded(engine: ScriptedEngine) -> None:
+    outbox: Outbox[UpFrame] = Outbox(8)
+    engine.records.extend([b"\x91\x01", b"\x91\x02"])
+    RecordDrain(engine, outbox, forward=True).drain()
+    assert await sent(outbox) == [Records(b"\x91\x01"), Records(b"\x91\x02")]
+
+
+async def test_nobody_wants_them_they_are_discarded_and_not_counted_as_lost(
+    engine: ScriptedEngine,
+) -> None:
+    outbox: Outbox[UpFrame] = Outbox(8)
+    drain = RecordDrain(engine, outbox, forward=False)
+    engine.records.extend([b"\x91\x01", b"\x91\x02"])
+    drain.drain()
+    assert not engine.records
+    assert drain.batches_dropped == 0
+    assert await sent(outbox) == []
+
+
+async def test_batches_the_supervisor_does_not_take_are_counted(engine: ScriptedEngine) -> None:
+    drain = RecordDrain(engine, Outbox(1), forward=True)
+    engine.records.extend([b"\x91\x01", b"\x91\x02", b"\x91\x03"])
+    drain.drain()
+    assert drain.batches_dropped == 2
+
+
+async def test_the_ring_is_emptied_again_and_again_and_once_more_at_the_end(
+    engine: ScriptedEngine, autojump_clock: trio.testing.MockClock
+) -> None:
+    outbox: Outbox[UpFrame] = Outbox(8)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(RecordDrain(engine, outbox, forward=True).run)
+        engine.records.append(b"\x91\x01")
+        await trio.sleep(2 * DRAIN_INTERVAL_S)
+        assert not engine.records
+        engine.records.append(b"\x91\x02")
+        nursery.cancel_scope.cancel()
+    assert await sent(outbox) == [Records(b"\x91\x01"), Records(b"\x91\x02")]
