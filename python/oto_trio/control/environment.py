@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import msgspec
 
 from oto_trio.control.credentials import AdminCredentials
-from oto_trio.model.document import describe_type
 from oto_trio.model.errors import Problem
+from oto_trio.model.wording import describe_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Where a route forwards to: targets, balancing, and the settings of the upstream client.
+"""Where a route forwards to: targets, and how one of them is chosen.
 
 The object `BackendSettings` stands inline in a route under ``backend``; the entity `Backend` stores one
 under a name, so that several routes can refer to it by ``backend_ref``. Durations are milliseconds, as
@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from typing_extensions import override
 
+from oto_trio.model.client_settings import ClientSettings, Whole
 from oto_trio.model.document import (
     Document,
     JsonObject,
@@ -27,15 +28,11 @@ from oto_trio.model.location import Location
 __all__ = [
     "Backend",
     "BackendSettings",
-    "ClientSettings",
-    "ConnectionCache",
-    "CustomTimeouts",
     "HealthCheck",
     "LoadBalancing",
     "Predicate",
     "Target",
     "TargetTls",
-    "UpstreamProxy",
     "backend_template",
     "read_backend",
     "write_backend",
@@ -168,7 +165,7 @@ class Target(Document, frozen=True, kw_only=True):
     ]
     port: Annotated[int, Meta(description="TCP port of the upstream, 1 to 65535", ge=1, le=65535)]
     tls: Annotated[bool, Meta(description="speak TLS to the target")] = False
-    weight: Annotated[int, Meta(description="share of calls relative to the other targets")] = 1
+    weight: Annotated[Whole, Meta(description="share of calls relative to the other targets")] = 1
     backup: Annotated[
         bool, Meta(description="used only when every other target is unavailable")
     ] = False
@@ -199,101 +196,12 @@ class Target(Document, frozen=True, kw_only=True):
         return raw
 
 
-class UpstreamProxy(Document, frozen=True, kw_only=True):
-    """An HTTP proxy between this gateway and the target; an empty object means none."""
-
-    host: Annotated[str | UnsetType, Meta(description="host name of the proxy")] = UNSET
-    port: Annotated[int | UnsetType, Meta(description="port of the proxy")] = UNSET
-    protocol: Annotated[str | UnsetType | None, Meta(description="http or https")] = UNSET
-    principal: Annotated[str | UnsetType | None, Meta(description="user name")] = UNSET
-    password: Annotated[str | UnsetType | None, Meta(description="password")] = UNSET
-    ntlm_domain: Annotated[str | UnsetType | None, Meta(description="NTLM domain")] = msgspec.field(
-        default=UNSET, name="ntlmDomain"
-    )
-    encoding: Annotated[str | UnsetType | None, Meta(description="encoding of the credentials")] = (
-        UNSET
-    )
-    non_proxy_hosts: Annotated[
-        tuple[str, ...] | UnsetType | None, Meta(description="hosts reached without the proxy")
-    ] = msgspec.field(default=UNSET, name="nonProxyHosts")
-
-    def __post_init__(self) -> None:
-        """Fill in the keys that Otoroshi writes once a host is set."""
-        if self.host is UNSET:
-            return
-        for key in (
-            "protocol",
-            "principal",
-            "password",
-            "ntlm_domain",
-            "encoding",
-            "non_proxy_hosts",
-        ):
-            if getattr(self, key) is UNSET:
-                msgspec.structs.force_setattr(self, key, None)
-
-
-class CustomTimeouts(Document, frozen=True, kw_only=True):
-    """Other timeouts for some paths of a backend, in milliseconds."""
-
-    path: Annotated[str, Meta(description="wildcard pattern of the path they hold for")] = "*"
-    call_timeout: Annotated[int, Meta(description="one attempt, up to the response head")] = 30000
-    call_and_stream_timeout: Annotated[
-        int, Meta(description="one attempt, up to the end of the response body")
-    ] = 3600000
-    connection_timeout: Annotated[int, Meta(description="connecting to the target")] = 10000
-    idle_timeout: Annotated[int, Meta(description="silence on the connection")] = 60000
-    global_timeout: Annotated[int, Meta(description="all attempts together")] = 30000
-
-    def __post_init__(self) -> None:
-        """Read a blank path as every path."""
-        if not self.path.strip():
-            msgspec.structs.force_setattr(self, "path", "*")
-
-
-class ConnectionCache(Document, frozen=True, kw_only=True):
-    """Otoroshi's cache of upstream connections; kept, the engine pools connections by itself."""
-
-    enabled: Annotated[bool, Meta(description="use the cache")] = False
-    queue_size: Annotated[int, Meta(description="calls that may wait for a connection")] = 2048
-
-
-class ClientSettings(Document, frozen=True, kw_only=True):
-    """How the upstream client behaves: retries, breaker and timeouts in milliseconds."""
-
-    retries: Annotated[int, Meta(description="attempts in all; 1 means no retry")] = 1
-    max_errors: Annotated[int, Meta(description="failures in a row that open the breaker")] = 20
-    retry_initial_delay: Annotated[int, Meta(description="wait before the second attempt, ms")] = 50
-    backoff_factor: Annotated[int, Meta(description="growth of the wait per attempt")] = 2
-    call_timeout: Annotated[int, Meta(description="one attempt, up to the response head, ms")] = (
-        30000
-    )
-    call_and_stream_timeout: Annotated[
-        int, Meta(description="one attempt, up to the end of the response body, ms")
-    ] = 120000
-    connection_timeout: Annotated[int, Meta(description="connecting to the target, ms")] = 10000
-    idle_timeout: Annotated[int, Meta(description="silence on the connection, ms")] = 60000
-    global_timeout: Annotated[int, Meta(description="all attempts together, ms")] = 30000
-    sample_interval: Annotated[
-        int, Meta(description="time until an open breaker lets one call through, ms")
-    ] = 2000
-    proxy: Annotated[UpstreamProxy, Meta(description="HTTP proxy towards the target")] = (
-        UpstreamProxy()
-    )
-    custom_timeouts: Annotated[
-        tuple[CustomTimeouts, ...], Meta(description="other timeouts for some paths")
-    ] = ()
-    cache_connection_settings: Annotated[
-        ConnectionCache, Meta(description="Otoroshi's connection cache")
-    ] = ConnectionCache()
-
-
 class HealthCheck(Document, frozen=True, kw_only=True, rename="camel"):
     """Active health checks of the targets. Its keys are camelCase in Otoroshi too."""
 
     enabled: Annotated[bool, Meta(description="check the targets")] = False
     url: Annotated[str, Meta(description="path or URL to call")] = ""
-    timeout: Annotated[int, Meta(description="longest wait for an answer, ms")] = 5000
+    timeout: Annotated[Whole, Meta(description="longest wait for an answer, ms")] = 5000
     healthy_statuses: Annotated[
         tuple[int, ...], Meta(description="statuses that mean healthy")
     ] = ()

@@ -17,24 +17,22 @@ ones, so an export of a newer Otoroshi passes through unharmed.
 
 from __future__ import annotations
 
-import types
 from functools import cache
-from typing import Any, Literal, NamedTuple, TypeVar, Union, cast, get_args, get_origin
+from typing import Any, Literal, NamedTuple, TypeVar, cast, get_args, get_origin
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from oto_trio.model.errors import EntityError, Problem
+from oto_trio.model.wording import broken_bound, in_words, json_kind, unwrap
 
 __all__ = [
     "UNKNOWN_KEY",
     "Document",
     "JsonObject",
     "ShortFormError",
-    "describe_type",
     "encode_document",
     "inspect_document",
-    "json_kind",
     "read_document",
     "write_document",
 ]
@@ -110,66 +108,6 @@ class _Shape(NamedTuple):
     """(key, class, is a list) of the fields that hold documents."""
 
 
-_WORDS: dict[Any, str] = {
-    str: "a text",
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    dict: "an object",
-    list: "a list",
-    tuple: "a list",
-}
-
-
-def json_kind(value: object) -> str:
-    """Name the JSON type of a decoded value, with its article: ``a text``, ``null``, ``a list``."""
-    if value is None:
-        return "null"
-    return _WORDS.get(type(value), f"a {type(value).__name__}")
-
-
-def _in_words(hint: Any) -> str:
-    """Name a leaf type for people."""
-    origin = get_origin(hint)
-    if origin is Literal:
-        return "one of " + ", ".join(map(repr, get_args(hint)))
-    if origin is dict:
-        key_value = get_args(hint)
-        return "an object of texts" if key_value[-1] is str else "an object"
-    if origin in (tuple, list):
-        return f"a list of {_in_words(get_args(hint)[0]).removeprefix('a ')}s"
-    if origin in (Union, types.UnionType):
-        return " or ".join(_in_words(a) for a in get_args(hint) if a is not UnsetType)
-    if hint is type(None):
-        return "null"
-    return _WORDS.get(hint, "a value")
-
-
-def _unwrap(hint: Any) -> tuple[Any, str, bool]:
-    """Strip Annotated, UNSET and null from a field's type.
-
-    Returns:
-        (bare type, description, whether null is allowed).
-    """
-    description = ""
-    for meta in getattr(hint, "__metadata__", ()):
-        if isinstance(meta, msgspec.Meta) and meta.description:
-            description = meta.description
-    bare = hint.__origin__ if hasattr(hint, "__metadata__") else hint
-    nullable = False
-    if get_origin(bare) in (Union, types.UnionType):
-        parts = [a for a in get_args(bare) if a is not UnsetType and a is not type(None)]
-        nullable = type(None) in get_args(bare)
-        if len(parts) == 1:
-            bare = parts[0]
-    return bare, description, nullable
-
-
-def describe_type(hint: Any) -> str:
-    """Name the type of a field for people: ``a whole number or null``, ``one of 'a', 'b'``."""
-    return _in_words(_unwrap(hint)[0])
-
-
 @cache
 def _shape_of(cls: type[Document]) -> _Shape:
     """Take a document class apart."""
@@ -177,7 +115,7 @@ def _shape_of(cls: type[Document]) -> _Shape:
     for field in msgspec.structs.fields(cls):
         if field.encode_name == UNKNOWN_KEY:
             continue
-        bare, description, nullable = _unwrap(field.type)
+        bare, description, nullable = unwrap(field.type)
         shape: Literal["leaf", "one", "many"] = "leaf"
         target: Any = field.type
         if isinstance(bare, type) and issubclass(bare, Document):
@@ -186,7 +124,7 @@ def _shape_of(cls: type[Document]) -> _Shape:
             item = get_args(bare)[0]
             if isinstance(item, type) and issubclass(item, Document):
                 shape, target = "many", item
-        words = {"one": "an object", "many": "a list of objects"}.get(shape) or _in_words(bare)
+        words = {"one": "an object", "many": "a list of objects"}.get(shape) or in_words(bare)
         fields.append(
             _Field(
                 field.name,
@@ -244,14 +182,6 @@ def _convert_leaf(value: object, hint: Any) -> object:
         raise
 
 
-def _complaint(error: msgspec.ValidationError, field: _Field, value: object) -> str:
-    """Say in words why a value was not taken."""
-    found = json_kind(value)
-    if field.expected == found:
-        return str(error).split(" - at")[0].replace("`", "").lower()  # a bound, not a type
-    return f"expected {field.expected}, found {found}"
-
-
 def _read_field(field: _Field, value: object, path: str, problems: list[Problem]) -> object:
     """Read one key on the careful way; UNSET means "use the default"."""
     if value is None and field.nullable:
@@ -261,7 +191,10 @@ def _read_field(field: _Field, value: object, path: str, problems: list[Problem]
         try:
             return _convert_leaf(value, field.type)
         except msgspec.ValidationError as error:
-            complaint = _complaint(error, field, value)
+            bound = broken_bound(error, field.expected, found)
+            if bound is not None:
+                problems.append(Problem(path, bound, _fix_for(field)))
+                return UNSET
     elif field.shape == "one" and type(value) is dict:
         return _read_object(field.type, cast("JsonObject", value), path, problems)
     elif field.shape == "many" and type(value) is list:
@@ -269,8 +202,7 @@ def _read_field(field: _Field, value: object, path: str, problems: list[Problem]
         return tuple(
             _read_item(field.type, item, f"{path}[{i}]", problems) for i, item in enumerate(items)
         )
-    else:
-        complaint = f"expected {field.expected}, found {found}"
+    complaint = f"expected {field.expected}, found {found}"
     if field.required:
         problems.append(Problem(path, complaint, _fix_for(field)))
     else:

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 
 from oto_trio.control.admin_api.json_patch import JsonPatchError, apply_oto_patch
 from oto_trio.control.admin_api.refusals import ApiError, bad_request
-from oto_trio.model.document import json_kind
+from oto_trio.model.wording import json_kind
 
 if TYPE_CHECKING:
     from starlette.requests import Request
