@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::domains::Domains;
 use super::select::{Loss, check};
-use super::trie::{Candidate, Found, Node, search, segments};
+use super::trie::{Candidate, Node};
+use super::walk::{Found, each_child, each_prefix_child, search, segments};
 use super::{RequestFacts, Router, bindings};
 
 /// What the router looked at for one request, and what came of it.
@@ -224,10 +225,10 @@ fn each_place<'a, T>(root: &'a Node<T>, path: &str, visit: &mut dyn FnMut(&Place
         for node in here {
             see(visit, node, matched_len, false);
             if next.len() < MAX_PLACES {
-                node.each_child(segment, &mut |child| next.push(child));
+                each_child(node, segment, &mut |child| next.push(child));
             }
             if !path.ends_with('/') {
-                node.each_prefix_child(segment, &mut |child| {
+                each_prefix_child(node, segment, &mut |child| {
                     see(visit, child, start + child.label().len(), true);
                 });
             }

@@ -7,10 +7,10 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::RequestFacts;
-use super::frontend::{FrontendError, Problem};
 use super::glob::glob_matches;
 use super::java_regex::JavaRegex;
 use super::path::MAX_PATTERN_BYTES;
+use super::problem::{FrontendError, Problem};
 
 /// What the value of a header, query parameter or cookie must be.
 #[derive(Clone, Debug)]

@@ -1,8 +1,8 @@
 //! The router: which route takes a request.
 //!
-//! Theory of operation. A request's domain chooses one tree ([`domains`]), its path a place in the
-//! tree ([`trie`]), and of the routes at that place the first that accepts method, headers, query,
-//! cookies and listener takes the request ([`select`]). The rules are Otoroshi's; `docs/routing.md`
+//! Theory of operation. A request's domain chooses one tree (`domains`), its path a place in the
+//! tree (`walk`), and of the routes at that place the first that accepts method, headers, query,
+//! cookies and listener takes the request (`select`). The rules are Otoroshi's; `docs/routing.md`
 //! states them, and each place where this router is saner on purpose.
 //!
 //! The router is persistent: a clone shares everything with its origin, and an edit copies only
@@ -40,21 +40,25 @@ mod hamt;
 mod java_regex;
 mod matcher;
 mod path;
+mod problem;
 mod select;
 mod trie;
+mod walk;
 
 use std::ops::Range;
 use std::sync::Arc;
 
 pub use explain::{CandidateReport, Explanation, MatchReport};
-pub use frontend::{Frontend, FrontendError, Problem};
+pub use frontend::Frontend;
 pub use java_regex::RegexError;
+pub use problem::{FrontendError, Problem};
 pub use select::{Expectation, Loss};
 
 use domains::Domains;
 use hamt::{Hamt, Keyed, hash_of};
 use select::check;
-use trie::{Candidate, Found, search, segments};
+use trie::Candidate;
+use walk::{Found, search, segments};
 
 /// What the router asks about a request.
 pub trait RequestFacts {

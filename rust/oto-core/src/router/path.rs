@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use smol_str::SmolStr;
 
-use super::frontend::{FrontendError, Problem};
 use super::java_regex::JavaRegex;
+use super::problem::{FrontendError, Problem};
 use crate::http1::canonical::{TargetError, canonical_path};
 
 /// One segment of a declared path.

@@ -8,7 +8,8 @@ use serde::{Serialize, Serializer};
 use super::RequestFacts;
 use super::frontend::Frontend;
 use super::matcher::NamedTest;
-use super::trie::{Candidate, Found};
+use super::trie::Candidate;
+use super::walk::{Found, Lists};
 
 /// The listener that stands for "no listener chosen": unbound routes and routes bound to either of
 /// these names are served there.
@@ -109,8 +110,7 @@ impl Serialize for Loss<'_> {
 impl<'a, T> Found<'a, T> {
     /// The candidates of this place in order: most matchers first, then oldest first.
     pub(crate) fn candidates(&self) -> impl Iterator<Item = &'a Candidate<T>> {
-        let mut lists: super::trie::Lists<'a, T> =
-            self.nodes.iter().map(|node| node.routes()).collect();
+        let mut lists: Lists<'a, T> = self.nodes.iter().map(|node| node.routes()).collect();
         std::iter::from_fn(move || {
             let lowest = match lists.as_mut_slice() {
                 [only] => only,

@@ -1,25 +1,20 @@
 //! The tree of path segments below one domain.
 //!
-//! Theory of operation. Each node is reached by one segment. A request walks down a segment at a
-//! time, always to the most specific kind of child: the segment itself, else `:name` and those
-//! `$name<regex>` that match (together: they bind the same segment), else the most specific
-//! pattern with a star. The choice is never taken back; the deepest node on the way that has
-//! routes answers, so shorter paths are prefixes. Where no child fits, a last literal segment
-//! may still match the start of a longer one (`/api/999` takes `/api/999-foo`).
+//! A node is reached by one segment, and holds the routes declared there and the ways on: literal
+//! segments in a hash map, and apart from them those that stand for more than one segment. How a
+//! request goes down is told in [`super::walk`].
 //!
-//! Because named and regex children are walked together, a place in the tree is a small set of
-//! nodes. Parameter names are no part of the tree: `/:id/a` and `/:key/b` share one child, and the
-//! names come from the declaration that wins.
+//! Parameter names are no part of the tree: `/:id/a` and `/:key/b` share one child, and the names
+//! come from the declaration that wins.
 //!
 //! Nodes are shared between clones; an edit copies those on its own path.
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 use super::RouteEntry;
-use super::glob::{GlobIndex, Lengths, by_specificity};
+use super::glob::{GlobIndex, Lengths};
 use super::hamt::{Hamt, Keyed, hash_of};
 use super::java_regex::JavaRegex;
 use super::path::{DeclaredPath, Segment};
@@ -35,7 +30,7 @@ pub(crate) struct Node<T> {
 }
 
 /// Children that stand for more than one segment.
-struct Others<T> {
+pub(crate) struct Others<T> {
     named: Option<Arc<Node<T>>>,
     regexes: Vec<(Arc<JavaRegex>, Arc<Node<T>>)>,
     globs: GlobIndex<Arc<Node<T>>>,
@@ -62,23 +57,6 @@ enum Candidates<T> {
     None,
     One(Candidate<T>),
     Many(Box<[Candidate<T>]>),
-}
-
-/// Nodes that a request stands on together.
-pub(crate) type Nodes<'a, T> = SmallVec<[&'a Node<T>; 2]>;
-
-/// Their routes, each list in order.
-pub(crate) type Lists<'a, T> = SmallVec<[&'a [Candidate<T>]; 2]>;
-
-/// Where a request's path ends in the tree.
-pub(crate) struct Found<'a, T> {
-    pub(crate) nodes: Nodes<'a, T>,
-    /// Bytes of the request's path that the way here took.
-    pub(crate) matched_len: usize,
-    /// The way took every segment.
-    pub(crate) no_more_segments: bool,
-    /// The last segment was matched at its start only.
-    pub(crate) inside_segment: bool,
 }
 
 impl<T> Candidate<T> {
@@ -242,22 +220,27 @@ impl<T> Node<T> {
         self.others.get_or_insert_default()
     }
 
-    /// Visit every child that one segment can lead to, whatever its kind.
-    pub(crate) fn each_child<'a>(&'a self, segment: &str, visit: &mut dyn FnMut(&'a Self)) {
-        if let Some(child) = self.literals.get(hash_of(segment), segment) {
-            visit(child);
-        }
-        if let Some(others) = self.others.as_deref() {
-            others.each_param(segment, visit);
-            others.globs.each_match(segment, &mut |child| visit(child));
-        }
+    /// The child of exactly this segment, whose hash the caller has.
+    #[inline]
+    pub(crate) fn literal(&self, hash: u64, segment: &str) -> Option<&Self> {
+        self.literals.get(hash, segment).map(Arc::as_ref)
     }
 
-    /// Visit the literal children that are a true prefix of `segment`, longest first.
-    pub(crate) fn each_prefix_child<'a>(&'a self, segment: &str, visit: &mut dyn FnMut(&'a Self)) {
-        for length in self.lengths.down_from(segment.len().saturating_sub(1)) {
-            visit_prefix(self, segment, length, visit);
-        }
+    /// The literal child that is the first `length` bytes of `segment`.
+    pub(crate) fn prefix(&self, segment: &str, length: usize) -> Option<&Self> {
+        let prefix = segment.get(..length)?;
+        self.literal(hash_of(prefix), prefix)
+    }
+
+    /// Lengths that literal children have.
+    pub(crate) fn lengths(&self) -> Lengths {
+        self.lengths
+    }
+
+    /// The children of the other kinds.
+    #[inline]
+    pub(crate) fn others(&self) -> Option<&Others<T>> {
+        self.others.as_deref()
     }
 }
 
@@ -266,7 +249,8 @@ impl<T> Others<T> {
         self.named.is_none() && self.regexes.is_empty() && self.globs.is_empty()
     }
 
-    fn each_param<'a>(&'a self, segment: &str, visit: &mut dyn FnMut(&'a Node<T>)) {
+    /// Visit the named child, and the regex children that `segment` matches.
+    pub(crate) fn each_param<'a>(&'a self, segment: &str, visit: &mut dyn FnMut(&'a Node<T>)) {
         if let Some(named) = &self.named {
             visit(named);
         }
@@ -276,133 +260,15 @@ impl<T> Others<T> {
             }
         }
     }
-}
 
-/// Walk `path` down from `root` to the deepest place that has routes.
-///
-/// Cost: one hash lookup a segment and node stood on; nothing is allocated unless more than two
-/// nodes are stood on together.
-pub(crate) fn search<'a, T>(root: &'a Node<T>, path: &str) -> Option<Found<'a, T>> {
-    let mut here: Nodes<'a, T> = SmallVec::from_slice(&[root]);
-    let mut deepest: Option<Found<'a, T>> = None;
-    let mut matched_len = 0;
-    for (start, segment) in segments(path) {
-        if has_routes(&here) {
-            deepest = Some(found(here.clone(), matched_len));
-        }
-        let next = step(&here, segment);
-        if next.is_empty() {
-            let inside = (!path.ends_with('/')).then(|| start_of_segment(&here, start, segment));
-            return inside.flatten().or(deepest);
-        }
-        here = next;
-        matched_len = start + segment.len();
+    /// The child of the most specific pattern that `segment` matches.
+    pub(crate) fn best_glob(&self, segment: &str) -> Option<&Node<T>> {
+        self.globs.best(segment).map(Arc::as_ref)
     }
-    if !has_routes(&here) {
-        return deepest;
-    }
-    let mut whole = found(here, matched_len);
-    whole.no_more_segments = true;
-    Some(whole)
-}
 
-/// The segments of a canonical path and where each starts.
-#[inline]
-pub(crate) fn segments(path: &str) -> impl Iterator<Item = (usize, &str)> {
-    let mut at = 1;
-    std::iter::from_fn(move || {
-        let rest = path.get(at..).filter(|rest| !rest.is_empty())?;
-        let length = memchr::memchr(b'/', rest.as_bytes()).unwrap_or(rest.len());
-        let start = at;
-        at += length + 1;
-        Some((start, &rest[..length]))
-    })
-}
-
-fn found<T>(nodes: Nodes<'_, T>, matched_len: usize) -> Found<'_, T> {
-    Found {
-        nodes,
-        matched_len,
-        no_more_segments: false,
-        inside_segment: false,
-    }
-}
-
-fn has_routes<T>(nodes: &[&Node<T>]) -> bool {
-    nodes.iter().any(|node| !node.routes().is_empty())
-}
-
-#[inline]
-fn step<'a, T>(here: &[&'a Node<T>], segment: &str) -> Nodes<'a, T> {
-    let hash = hash_of(segment);
-    let mut next: Nodes<'a, T> = here
-        .iter()
-        .filter_map(|node| node.literals.get(hash, segment))
-        .map(Arc::as_ref)
-        .collect();
-    if next.is_empty() {
-        step_aside(here, segment, &mut next);
-    }
-    next
-}
-
-/// The children of the less specific kinds.
-fn step_aside<'a, T>(here: &[&'a Node<T>], segment: &str, next: &mut Nodes<'a, T>) {
-    let others = || here.iter().filter_map(|node| node.others.as_deref());
-    others().for_each(|others| others.each_param(segment, &mut |child| next.push(child)));
-    if !next.is_empty() {
-        return;
-    }
-    for child in others().filter_map(|others| others.globs.best(segment)) {
-        match next
-            .first()
-            .map(|held| by_specificity(&child.label, &held.label))
-        {
-            Some(std::cmp::Ordering::Greater) => continue,
-            Some(std::cmp::Ordering::Less) => next.clear(),
-            _ => {}
-        }
-        next.push(child);
-    }
-}
-
-/// The longest literal child that is a true prefix of `segment` and may match inside it.
-fn start_of_segment<'a, T>(
-    here: &[&'a Node<T>],
-    start: usize,
-    segment: &str,
-) -> Option<Found<'a, T>> {
-    let lengths = here
-        .iter()
-        .fold(Lengths::default(), |all, node| all.union(node.lengths));
-    for length in lengths.down_from(segment.len().saturating_sub(1)) {
-        let mut nodes = Nodes::new();
-        for node in here {
-            visit_prefix(node, segment, length, &mut |child| {
-                if child.routes().iter().any(|route| !route.whole_segments) {
-                    nodes.push(child);
-                }
-            });
-        }
-        if !nodes.is_empty() {
-            let mut inside = found(nodes, start + length);
-            inside.inside_segment = true;
-            return Some(inside);
-        }
-    }
-    None
-}
-
-fn visit_prefix<'a, T>(
-    node: &'a Node<T>,
-    segment: &str,
-    length: usize,
-    visit: &mut dyn FnMut(&'a Node<T>),
-) {
-    if let Some(prefix) = segment.get(..length)
-        && let Some(child) = node.literals.get(hash_of(prefix), prefix)
-    {
-        visit(child);
+    /// Visit the children of all patterns that `segment` matches.
+    pub(crate) fn each_glob<'a>(&'a self, segment: &str, visit: &mut dyn FnMut(&'a Node<T>)) {
+        self.globs.each_match(segment, &mut |child| visit(child));
     }
 }
 
