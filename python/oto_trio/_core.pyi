@@ -154,6 +154,13 @@ class Engine:
     def turn(self, now: float) -> list[_Event]:
         """Do what is ready now, a bounded batch of it."""
 
+    def wait(self, timeout: float) -> bool:
+        """Block the thread, a millisecond at most, until `turn` has something to do; whether it has.
+
+        Args:
+            timeout: seconds.
+        """
+
     def expire(self, now: float) -> list[_Event]:
         """Carry out deadlines that are due."""
 

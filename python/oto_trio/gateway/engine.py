@@ -98,6 +98,10 @@ class Engine(Protocol):
         """Do one batch of I/O."""
         ...
 
+    def wait(self, timeout: float, /) -> bool:
+        """Block for a moment until a turn has something to do; whether it has."""
+        ...
+
     def expire(self, now: float, /) -> list[Event]:
         """Act on the deadlines that have passed."""
         ...

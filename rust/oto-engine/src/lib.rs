@@ -27,5 +27,5 @@ mod timer;
 mod tunnel;
 mod upstream;
 
-pub use engine::{Engine, Event, InFlight};
+pub use engine::{Engine, Event, InFlight, Waiter};
 pub use settings::Settings;

@@ -1,7 +1,7 @@
 //! `Engine`: the pumped engine.
 
 use std::net::IpAddr;
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::sync::Mutex;
 
 use oto_core::metrics::LATENCY_BOUNDS_S;
@@ -19,6 +19,7 @@ use crate::snapshot::Snapshot;
 #[pyclass(frozen, module = "oto_trio._core")]
 pub(crate) struct Engine {
     inner: Mutex<oto_engine::Engine>,
+    waiter: oto_engine::Waiter,
 }
 
 const RUN: u8 = 0;
@@ -26,6 +27,9 @@ const GONE: u8 = 1;
 const RESOLVE: u8 = 2;
 const BODY: u8 = 3;
 const PANIC: u8 = 4;
+
+/// The longest time `wait` blocks the interpreter's thread.
+const MOST_WAIT_S: f64 = 0.001;
 
 type Fields = Vec<(PyBackedStr, PyBackedStr)>;
 
@@ -38,8 +42,11 @@ impl Engine {
             oto_engine::Settings::from_json(settings.as_deref().unwrap_or(b"{}"))
                 .map_err(PyValueError::new_err)?;
         let engine = oto_engine::Engine::new(settings, seed).map_err(PyOSError::new_err)?;
+        let queue = duplicate(engine.fileno()).map_err(PyOSError::new_err)?;
+        let waiter = oto_engine::Waiter::new(queue);
         Ok(Self {
             inner: Mutex::new(engine),
+            waiter,
         })
     }
 
@@ -51,11 +58,7 @@ impl Engine {
         if fd < 0 {
             return Err(PyValueError::new_err("fd must be an open descriptor"));
         }
-        // SAFETY: the descriptor is only borrowed for the duplication, while the caller, who passed
-        // it, keeps it open; a wrong number makes the duplication fail with EBADF.
-        #[allow(unsafe_code)]
-        let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-        let owned = borrowed.try_clone_to_owned().map_err(PyOSError::new_err)?;
+        let owned = duplicate(fd).map_err(PyOSError::new_err)?;
         lock(&self.inner)
             .adopt(owned, listener, secured)
             .map_err(PyOSError::new_err)
@@ -68,6 +71,12 @@ impl Engine {
     fn turn<'py>(&self, py: Python<'py>, now: f64) -> PyResult<Bound<'py, PyList>> {
         let events = lock(&self.inner).turn(now);
         told(py, events)
+    }
+
+    fn wait(&self, py: Python<'_>, timeout: f64) -> bool {
+        // Longer waits are what the scheduler is for.
+        let timeout = std::time::Duration::from_secs_f64(timeout.clamp(0.0, MOST_WAIT_S));
+        py.detach(|| self.waiter.wait(timeout))
     }
 
     fn expire<'py>(&self, py: Python<'py>, now: f64) -> PyResult<Bound<'py, PyList>> {
@@ -225,6 +234,14 @@ impl Engine {
     fn close(&self) {
         lock(&self.inner).close();
     }
+}
+
+fn duplicate(fd: RawFd) -> std::io::Result<OwnedFd> {
+    // SAFETY: the descriptor is only borrowed for the duplication, while the caller, who has it
+    // open, waits; a wrong number makes the duplication fail with EBADF.
+    #[allow(unsafe_code)]
+    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    borrowed.try_clone_to_owned()
 }
 
 fn told<'py>(py: Python<'py>, events: Vec<Event>) -> PyResult<Bound<'py, PyList>> {
