@@ -22,6 +22,8 @@ pub enum HeadError {
     Target(TargetError),
     /// No `Host`, several, or one that is no host.
     Host,
+    /// A name that differs from one the gateway acts on only by `_` for `-`.
+    Lookalike,
     /// Both `Content-Length` and `Transfer-Encoding`, or one of them twice.
     AmbiguousFraming,
     /// A `Content-Length` that is no number.
@@ -63,6 +65,7 @@ impl HeadError {
             Self::TargetTooLong => "The request target is too long",
             Self::Target(error) => error.message(),
             Self::Host => "The request needs exactly one valid Host",
+            Self::Lookalike => "A header name imitates one that the gateway acts on",
             Self::AmbiguousFraming => "The request body is framed more than once",
             Self::ContentLength => "The Content-Length is not a number",
             Self::TransferEncoding => "This Transfer-Encoding is not supported",

@@ -92,6 +92,19 @@ impl Headers {
         self.fields.retain(|field| !unwanted(field.known));
     }
 
+    /// Whether a name is one the gateway acts on but for `_` in place of `-`: backends behind CGI or
+    /// WSGI read both as one.
+    pub(super) fn has_lookalike(&self) -> bool {
+        // One pass over the bytes, and almost always the last.
+        if memchr::memchr(b'_', &self.arena).is_none() {
+            return false;
+        }
+        self.fields.iter().any(|field| {
+            let name = field.name.of(&self.arena);
+            field.known == Known::Other && Known::imitated_by(name) != Known::Other
+        })
+    }
+
     fn position(&self, name: &[u8]) -> Option<usize> {
         self.fields
             .iter()

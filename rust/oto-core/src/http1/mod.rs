@@ -15,6 +15,7 @@ pub mod headers;
 pub mod names;
 pub mod request;
 pub mod response;
+mod upgrade;
 
 pub use body::{Decoder, Framing};
 pub use headers::Headers;

@@ -106,6 +106,19 @@ impl Known {
             .map_or(Self::Other, |(_, kind)| *kind)
     }
 
+    /// The name that CGI and its heirs read here: for them `_` and `-` are one.
+    #[must_use]
+    pub fn imitated_by(name: &[u8]) -> Self {
+        if !name.contains(&b'_') {
+            return Self::of(name);
+        }
+        let hyphens: Vec<u8> = name
+            .iter()
+            .map(|byte| if *byte == b'_' { b'-' } else { *byte })
+            .collect();
+        Self::of(&hyphens)
+    }
+
     /// Whether the field concerns one connection only and is never passed on (RFC 9110 §7.6.1).
     #[must_use]
     pub fn is_hop_by_hop(self) -> bool {

@@ -3,6 +3,7 @@
 use super::authority::{domain_length, split_absolute};
 use super::canonical::{self, TargetError};
 pub use super::head_error::HeadError;
+use super::upgrade::is_opaque_protocol;
 use super::{Framing, Headers, Known, Parsed, Span, has_strict_line_ends};
 
 /// Bounds on a head, in bytes and fields.
@@ -249,6 +250,9 @@ impl Request {
         if target.len as usize > limits.target_bytes {
             return Err(HeadError::TargetTooLong);
         }
+        if self.headers.has_lookalike() {
+            return Err(HeadError::Lookalike);
+        }
         let facts = self.read_fields()?;
         self.read_target(target)?;
         self.read_host(facts.host)?;
@@ -262,7 +266,7 @@ impl Request {
         let mut facts = Facts::default();
         let (mut length, mut chunked, mut close, mut keep_alive, mut upgrades) =
             (None, false, false, false, false);
-        let mut upgrade = None;
+        let (mut upgrade, mut wishes) = (None, 0);
         let is_old = self.version == Version::Http10;
         for (_, value, known) in self.headers.iter() {
             match known {
@@ -305,7 +309,10 @@ impl Request {
                         }
                     }
                 }
-                Known::Upgrade => upgrade = Some(span_in(&self.headers.arena, value)),
+                Known::Upgrade => {
+                    upgrade = Some(span_in(&self.headers.arena, value));
+                    wishes += 1;
+                }
                 Known::Expect => {
                     if !value.eq_ignore_ascii_case(b"100-continue") {
                         return Err(HeadError::Expectation);
@@ -324,7 +331,9 @@ impl Request {
             (None, false) => Framing::None,
         };
         self.expects_continue &= self.has_body();
-        self.upgrade = upgrade.filter(|_| upgrades && !is_old);
+        let may_upgrade = upgrades && wishes == 1 && !is_old && !self.has_body();
+        self.upgrade =
+            upgrade.filter(|wish| may_upgrade && is_opaque_protocol(wish.of(&self.headers.arena)));
         self.keep_alive = !close && (!is_old || keep_alive);
         Ok(facts)
     }

@@ -123,6 +123,10 @@ impl ResponseHead {
             self.keep_alive = false;
             Framing::UntilClose
         };
+        // RFC 9110 §8.6, RFC 9112 §6.1: a 204 announces no body; where one is announced, some may come.
+        if self.status == 204 && (chunked || length.is_some_and(|length| length > 0)) {
+            self.keep_alive = false;
+        }
         if drops {
             self.drop_connection_fields(nominated);
         }
@@ -163,6 +167,10 @@ pub fn parse(
     limits: &HeadLimits,
     head: &mut ResponseHead,
 ) -> Result<Parsed, ResponseError> {
+    // The parser would skip empty lines; before a response they are bytes that nobody asked for.
+    if matches!(bytes.first(), Some(b'\r' | b'\n')) {
+        return Err(ResponseError::Malformed);
+    }
     let mut table = [const { std::mem::MaybeUninit::uninit() }; MAX_FIELDS];
     let mut parser = httparse::Response::new(&mut []);
     let status = httparse::ParserConfig::default().parse_response_with_uninit_headers(
@@ -250,6 +258,15 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_with_a_body_where_none_may_be_is_not_used_again() {
+        for fields in ["Content-Length: 5", "Transfer-Encoding: chunked"] {
+            let raw = format!("HTTP/1.1 204 No Content\r\n{fields}\r\n\r\n");
+            let head = read(raw.as_bytes(), Method::Get).expect("valid");
+            assert_eq!((head.framing, head.keep_alive), (Framing::None, false));
+        }
+    }
+
+    #[test]
     fn ambiguous_answers_are_refused() {
         for raw in [
             &b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"[..],
@@ -259,9 +276,11 @@ mod tests {
         ] {
             assert_eq!(read(raw, Method::Get).err(), Some(ResponseError::Framing));
         }
-        assert_eq!(
-            read(b"HTTP/1.1 200 OK\nContent-Length: 5\n\n", Method::Get).err(),
-            Some(ResponseError::Malformed)
-        );
+        for raw in [
+            &b"HTTP/1.1 200 OK\nContent-Length: 5\n\n"[..],
+            b"\r\nHTTP/1.1 200 OK\r\n\r\n",
+        ] {
+            assert_eq!(read(raw, Method::Get).err(), Some(ResponseError::Malformed));
+        }
     }
 }

@@ -110,3 +110,40 @@ fn refused_heads() {
         );
     }
 }
+
+#[test]
+fn a_name_that_reads_like_one_of_ours_is_refused() {
+    for name in [
+        "Content_Length",
+        "TRANSFER_encoding",
+        "X_Forwarded-For",
+        "otoroshi_claim",
+    ] {
+        let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{name}: 1\r\n\r\n");
+        assert_eq!(
+            read(head.as_bytes()).err(),
+            Some(HeadError::Lookalike),
+            "{name}"
+        );
+    }
+    assert!(read(b"GET /_ HTTP/1.1\r\nHost: a_b\r\napi_key: 1\r\n\r\n").is_ok());
+}
+
+#[test]
+fn only_a_wish_for_one_opaque_protocol_is_kept() {
+    let upgrade = |fields: &str| {
+        let head = format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n{fields}\r\n\r\n");
+        let (request, _) = read(head.as_bytes()).expect("valid");
+        request.upgrade().map(<[u8]>::to_vec)
+    };
+    assert_eq!(upgrade("Upgrade: websocket"), Some(b"websocket".to_vec()));
+    for fields in [
+        "X: 1",
+        "Upgrade: h2c",
+        "Upgrade: websocket\r\nUpgrade: websocket",
+        "Upgrade: websocket\r\nContent-Length: 1",
+        "Upgrade: websocket\r\nTransfer-Encoding: chunked",
+    ] {
+        assert_eq!(upgrade(fields), None, "{fields}");
+    }
+}
