@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, cast
 from starlette.responses import Response
 from starlette.routing import Route as Path
 
-from oto_trio.control.admin_api.answers import answer
+from oto_trio.control.admin_api.answers import answer, list_answer
 from oto_trio.control.admin_api.bodies import (
     decode_json,
     decode_yaml,
@@ -156,13 +156,15 @@ class GenericApi:
     async def _list(self, request: Request, resource: Resource) -> Response:
         query = read_list_query(request.query_params)
         listed = await self._entities.list(resource, query)
-        headers = {"X-Pages": str(query.pages_of(listed.count))}
-        return answer(request, listed.documents, kind=resource.full_kind, headers=headers)
+        headers = {"X-Pages": str(query.pages_of(listed.total))}
+        return await list_answer(
+            request, listed.documents, kind=resource.full_kind, headers=headers
+        )
 
     async def _count(self, request: Request, resource: Resource) -> Response:
         query = read_list_query(request.query_params)
         if query.needs_all:
-            count = (await self._entities.list(resource, query)).count
+            count = (await self._entities.list(resource, query)).total
         else:
             count = await self._entities.count(resource)
         return answer(request, {"count": count}, kind=resource.full_kind, headers=NO_LIST)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 from starlette.routing import Route as Path
 
-from oto_trio.control.admin_api.answers import answer
+from oto_trio.control.admin_api.answers import answer, list_answer
 from oto_trio.control.admin_api.bodies import media_type, read_body, read_entity
 from oto_trio.control.admin_api.bulk import LEGACY_BULK, run_bulk
 from oto_trio.control.admin_api.generic import patched
@@ -84,7 +84,7 @@ class _Legacy:
     def _answer(
         self,
         request: Request,
-        value: dict[str, Any] | list[dict[str, Any]],
+        value: dict[str, Any],
         *,
         status: int = 200,
         headers: dict[str, str] | None = None,
@@ -100,12 +100,14 @@ class _Legacy:
         query = read_list_query(request.query_params)
         listed = await self._entities.list(self._resource, query)
         headers = {
-            "X-Count": str(listed.count),
+            "X-Count": str(listed.total),
             "X-Offset": str(query.offset),
             "X-Page": str(query.page),
             "X-Page-Size": str(query.page_size),
         }
-        return self._answer(request, listed.documents, headers=headers)
+        return await list_answer(
+            request, listed.documents, headers=headers, pretty_by_default=False
+        )
 
     async def _template(self, request: Request) -> Response:
         template = await self._entities.template(self._resource)

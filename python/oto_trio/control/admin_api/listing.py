@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import msgspec
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from oto_trio.model.document import JsonObject
 
 __all__ = ["ListQuery", "read_list_query", "values_at"]
+
+T = TypeVar("T")
 
 LARGEST_PAGE: Final = 1_000_000
 """Largest pageSize; otoroshictl asks for 99999 to get everything."""
@@ -69,13 +71,16 @@ class ListQuery(msgspec.Struct, frozen=True):
             for path, texts in self.containing
         )
 
-    def sort(self, documents: list[JsonObject]) -> None:
-        """Sort entities in place."""
-        for path, ascending in reversed(self.order):
-            keys = [next(iter(values_at(d, path)), None) for d in documents]
-            first = next((k for k in keys if k is not None), None)
+    def keys_of(self, document: JsonObject) -> list[object]:
+        """Give the values that an entity is sorted by, most important first."""
+        return [next(iter(values_at(document, path)), None) for path, _ in self.order]
+
+    def sort(self, keyed: list[tuple[list[object], T]]) -> None:
+        """Sort things in place by the keys of their entities (`keys_of`)."""
+        for position, (_, ascending) in reversed(list(enumerate(self.order))):
+            first = next((k[position] for k, _ in keyed if k[position] is not None), None)
             numeric = isinstance(first, int | float) and not isinstance(first, bool)
-            documents.sort(key=partial(_sort_key, path, numeric=numeric), reverse=not ascending)
+            keyed.sort(key=partial(_sort_key, position, numeric=numeric), reverse=not ascending)
 
     def project(self, document: JsonObject) -> JsonObject:
         """Keep only the fields asked for; what an entity has not is left out."""
@@ -100,9 +105,9 @@ def _below(spot: object, key: str) -> object:
     return cast("JsonObject", spot).setdefault(key, {}) if type(spot) is dict else None
 
 
-def _sort_key(path: tuple[str | int, ...], document: JsonObject, *, numeric: bool) -> Any:
+def _sort_key(position: int, item: tuple[list[object], object], *, numeric: bool) -> Any:
     """Make a key that sorts values of one kind, with the others behind them."""
-    value = next(iter(values_at(document, path)), None)
+    value = item[0][position]
     if numeric:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         return (0, value) if is_number else (1, 0)

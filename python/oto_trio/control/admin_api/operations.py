@@ -8,7 +8,7 @@ of one entity never overwrite each other unseen: the later one starts over from 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, cast
 
 import msgspec
 
@@ -20,7 +20,7 @@ from oto_trio.model.errors import ConflictError, Problem
 from oto_trio.model.ids import id_problem, named_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from oto_trio.control.admin_api.gateway_control import GatewayControl
     from oto_trio.control.admin_api.listing import ListQuery
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from oto_trio.model.document import Document, JsonObject
 
 __all__ = ["Entities", "Listed", "Written", "merge_documents"]
+
+WALK_PAGE: Final = 100
+"""Records read at once from the store: a few milliseconds' work, so that others are not held up."""
 
 MOST_ATTEMPTS: Final = 8
 """How often a write starts over when others write the same entity at the same time."""
@@ -47,12 +50,61 @@ class Written(msgspec.Struct, frozen=True):
     """Keys that were read otherwise than they were written."""
 
 
-class Listed(msgspec.Struct, frozen=True):
+class Listed(NamedTuple):
     """One page of a list."""
 
-    documents: list[dict[str, Any]]
-    count: int
+    documents: ListedDocuments
+    total: int
     """Entities on all pages."""
+
+
+class ListedDocuments:
+    """The documents of a page, read from the store as they are asked for."""
+
+    def __init__(
+        self,
+        entities: Entities,
+        resource: Resource,
+        records: AsyncIterator[Record],
+        query: ListQuery,
+    ) -> None:
+        self._entities = entities
+        self._resource = resource
+        self._records = records
+        self._query = query
+        self._skip = query.offset
+        self._left = query.page_size
+
+    def __aiter__(self) -> Self:
+        """Give the iterator itself."""
+        return self
+
+    async def __anext__(self) -> JsonObject:
+        """Give the next document. Cancellation: a checkpoint when the store is read."""
+        while self._skip > 0:
+            await anext(self._records)
+            self._skip -= 1
+        if self._left <= 0:
+            raise StopAsyncIteration
+        self._left -= 1
+        record = await anext(self._records)
+        return self._query.project(await self._entities.document_of(self._resource, record))
+
+
+class _Found:
+    """Records that were found, as an async iterator."""
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self._records = iter(records)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Record:
+        record = next(self._records, None)
+        if record is None:
+            raise StopAsyncIteration
+        return record
 
 
 def merge_documents(base: JsonObject, over: JsonObject) -> JsonObject:
@@ -97,35 +149,33 @@ class Entities:
             return document
         return {**document, "backend": self._decode(backend)["backend"]}
 
+    async def document_of(self, resource: Resource, record: Record) -> JsonObject:
+        """Make a stored record as it is answered."""
+        return await self._shown(resource, self._decode(record))
+
     async def get(self, resource: Resource, entity_id: str) -> JsonObject | None:
         """Read an entity as it is answered; None when there is none."""
         record = await self.store.get(resource.store_kind, resource.only_id or entity_id)
-        return None if record is None else await self._shown(resource, self._decode(record))
+        return None if record is None else await self.document_of(resource, record)
 
     async def count(self, resource: Resource) -> int:
         """Count the entities of a resource."""
         return await self.store.count(resource.store_kind)
 
     async def list(self, resource: Resource, query: ListQuery) -> Listed:
-        """Read a page of a list."""
-        found: list[JsonObject] = []
-        end = query.offset + query.page_size
-        position = 0
-        async for record in self.store.walk(resource.store_kind):
-            if query.needs_all or query.offset <= position < end:
-                document = await self._shown(resource, self._decode(record))
-                if not query.needs_all or query.matches(document):
-                    found.append(document)
-            position += 1
-            if position >= end and not query.needs_all:
-                break
-        if query.needs_all:
-            query.sort(found)
-            count = len(found)
-            found = found[query.offset : end]
-        else:
+        """Read a page of a list. Documents are read when they are asked for, records kept as text."""
+        walk = self.store.walk(resource.store_kind, page=WALK_PAGE)
+        if not query.needs_all:
             count = await self.count(resource)
-        return Listed([query.project(document) for document in found], count)
+            return Listed(ListedDocuments(self, resource, walk, query), count)
+        found: list[tuple[list[object], Record]] = []
+        async for record in walk:
+            document = await self.document_of(resource, record)
+            if query.matches(document):
+                found.append((query.keys_of(document), record))
+        query.sort(found)
+        records = _Found(record for _, record in found)
+        return Listed(ListedDocuments(self, resource, records, query), len(found))
 
     async def template(self, resource: Resource) -> JsonObject:
         """Make the template: the built-in one under what the global configuration lays over it."""

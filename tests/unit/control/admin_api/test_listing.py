@@ -23,9 +23,9 @@ def query(text: str) -> ListQuery:
 
 def ids(text: str) -> list[str]:
     asked = query(text)
-    found = [dict(r) for r in ROUTES if asked.matches(r)]
+    found = [(asked.keys_of(r), r) for r in ROUTES if asked.matches(r)]
     asked.sort(found)
-    return [r["id"] for r in found[asked.offset : asked.offset + asked.page_size]]
+    return [r["id"] for _, r in found[asked.offset : asked.offset + asked.page_size]]
 
 
 @pytest.mark.parametrize(
