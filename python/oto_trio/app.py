@@ -124,7 +124,9 @@ async def serve(
         configuration = source.read()
         settings = configuration.settings
         data = Path(settings.data)
-        key = await trio.to_thread.run_sync(_key, data, dev)
+        for warning in configuration.warnings:
+            logger.warning("%s", warning)
+        key = await trio.to_thread.run_sync(_key, configuration, dev)
         with listening(_bind(settings)) as listeners:
             async with await SqliteStore.open(data / STORE_FILE) as store:
                 await reconcile(store, configuration.declarations)
@@ -132,11 +134,13 @@ async def serve(
                 await app.run(signals, announce)
 
 
-def _key(data: Path, dev: bool) -> _Key:  # noqa: FBT001 (to_thread.run_sync passes no keywords)
-    """Return the key of the admin API; made at the first start."""
+def _key(configuration: Configuration, dev: bool) -> _Key:  # noqa: FBT001 (passed by run_sync)
+    """Return the key of the admin API: the environment's, the well-known one, or the kept one."""
+    if configuration.credentials is not None:
+        return _Key(configuration.credentials, None, is_shown=False)
     if dev:
         return _Key(DEV_CREDENTIALS, None, is_shown=True)
-    stored = load_or_create_credentials(data)
+    stored = load_or_create_credentials(Path(configuration.settings.data))
     return _Key(stored.credentials, stored.path, is_shown=stored.is_new)
 
 

@@ -49,11 +49,10 @@ class _Commands(click.Group):
 
 @click.command(
     cls=_Commands,
-    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "OTO_TRIO"},
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog=(
-        "Every option can be set by an environment variable: OTO_TRIO_SERVE_HTTP_PORT=80 is "
-        "`oto-trio serve --http-port 80`. Exit codes: 0 it worked, 1 it failed or found problems, "
-        "2 the command line is wrong."
+        "Exit codes: 0 it worked, 1 it failed or found problems, 2 the command line is wrong. "
+        "Completion for your shell: docs/cli.md."
     ),
 )
 def program() -> None:

@@ -79,7 +79,7 @@ def check_file(file: ConfigFile, folder: Path | None) -> tuple[list[Declaration]
         Its entities that could be read, and the problems, warnings included.
     """
     problems = list(file.problems)
-    settings, _ = with_overrides(file, {})
+    settings, _ = with_overrides(file, {}, {})
     problems += settings_problems(settings)
     wrong_engine = check_engine_settings(settings.engine_json)
     if wrong_engine is not None:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -92,7 +93,11 @@ def command(
     """Run the gateway.
 
     Addresses are printed on standard output once it takes requests, as one JSON object with
-    --log-format json; the log goes to standard error. An option wins over the configuration file.
+    --log-format json; the log goes to standard error.
+
+    Every option that sets something can also be given by an environment variable (--http-port is
+    OTO_TRIO_HTTP_PORT) and by the configuration file. An option wins over a variable, and that over the
+    file.
 
     \b
     Examples:
@@ -109,7 +114,7 @@ def command(
     Exit codes: 0 after a drain, 1 when it could not start or had to give up, 2 for a wrong command line.
     """  # noqa: D301 (click reads the \b)
     flags = {name: value for name, value in options.items() if value is not None}
-    source = Source(config, {**_dev_flags(dev=dev), **flags}, quick_routes)
+    source = Source(config, {**_dev_flags(dev=dev), **flags}, quick_routes, os.environ)
     try:
         settings = source.read().settings
         if dev:

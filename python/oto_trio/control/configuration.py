@@ -1,4 +1,4 @@
-"""Everything `serve` was told, read and judged together: file, flags, quick routes.
+"""Everything `serve` was told, read and judged together: file, environment, flags, quick routes.
 
 It is read at start and again at each SIGHUP, always as a whole: a reload with a fault in it changes
 nothing.
@@ -10,7 +10,9 @@ from pathlib import Path
 import msgspec
 
 from oto_trio.control.checking import check_engine_settings
+from oto_trio.control.credentials import AdminCredentials
 from oto_trio.control.declared import Declaration, quick_route, read_declared
+from oto_trio.control.environment import Origin, origins, read_environment
 from oto_trio.control.settings import (
     NEEDS_NEW_WORKERS,
     NEEDS_RESTART,
@@ -30,10 +32,16 @@ class Configuration(msgspec.Struct, frozen=True):
     Attributes:
         settings: The settings.
         declarations: The declared routes and backends.
+        credentials: The admin API's key when the environment gives it, else None.
+        origins: Where each setting comes from.
+        warnings: What is odd, but refuses nothing.
     """
 
     settings: Settings
     declarations: list[Declaration]
+    credentials: AdminCredentials | None
+    origins: dict[str, Origin]
+    warnings: list[Problem]
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -43,11 +51,13 @@ class Source(msgspec.Struct, frozen=True):
         file: The configuration file; None when there is none.
         flags: The flags that were given, by the name of their setting.
         quick_routes: The values of `--route`.
+        environ: The environment variables.
     """
 
     file: Path | None = None
     flags: Mapping[str, object] = msgspec.field(default_factory=dict[str, object])
     quick_routes: Sequence[str] = ()
+    environ: Mapping[str, str] = msgspec.field(default_factory=dict[str, str])
 
     def read(self) -> Configuration:
         """Read everything.
@@ -62,13 +72,22 @@ class Source(msgspec.Struct, frozen=True):
             file = read_config_file(self.file)
             declarations, wrong = read_declared(file)
             problems += [at_file(self.file, p) for p in (*file.problems, *wrong)]
-        settings, wrong_flags = with_overrides(file, self.flags)
+        environment = read_environment(Settings, self.environ)
+        problems += environment.problems
+        settings, wrong_flags = with_overrides(file, environment.values, self.flags)
         problems += wrong_flags
-        problems += [self._named(p) for p in settings_problems(settings)]
+        from_where = origins(
+            Settings,
+            file=None if file is None else (str(file.path), file.settings),
+            environment=environment,
+            flags=self.flags,
+        )
+        wrong_settings = settings_problems(settings)
         wrong_engine = check_engine_settings(settings.engine_json)
         if wrong_engine is not None:
             fix = "see docs/operations.md for the names and defaults"
-            problems.append(self._named(Problem("$.settings.engine", wrong_engine, fix)))
+            wrong_settings.append(Problem("$.settings.engine", wrong_engine, fix))
+        problems += [_named(p, from_where) for p in wrong_settings]
         for text in self.quick_routes:
             declaration, wrong = quick_route(text)
             problems += wrong
@@ -77,14 +96,16 @@ class Source(msgspec.Struct, frozen=True):
         errors = [problem for problem in problems if problem.severity == "error"]
         if errors:
             raise SettingsError(errors)
-        return Configuration(settings, declarations)
+        return Configuration(settings, declarations, environment.credentials, from_where, problems)
 
-    def _named(self, problem: Problem) -> Problem:
-        """Say whether a problem of the settings is one of a flag or of the file."""
-        key = problem.path.removeprefix("$.settings.")
-        if key in self.flags or self.file is None:
-            return msgspec.structs.replace(problem, path=f"--{key.replace('_', '-')}")
-        return at_file(self.file, problem)
+
+def _named(problem: Problem, from_where: Mapping[str, Origin]) -> Problem:
+    """Say of a problem of the settings where the setting comes from."""
+    origin = from_where.get(problem.path.removeprefix("$.settings."), "default")
+    if origin.startswith(("--", "$")):
+        return msgspec.structs.replace(problem, path=origin)
+    where = problem.path if origin == "default" else f"{origin}: {problem.path}"
+    return msgspec.structs.replace(problem, path=where)
 
 
 class Differences(msgspec.Struct, frozen=True):

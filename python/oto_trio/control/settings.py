@@ -1,4 +1,4 @@
-"""Static settings: what `oto-trio serve` is started with, from a configuration file and from flags.
+"""Static settings: what `oto-trio serve` is started with, and how a configuration file says it.
 
 A configuration file is YAML, JSON or TOML, by its name::
 
@@ -12,7 +12,8 @@ A configuration file is YAML, JSON or TOML, by its name::
         backend: http://127.0.0.1:9000
     backends: []
 
-`settings` are the flags of `serve` by name, and what is too rare for a flag; a flag wins over the file.
+`settings` are the flags of `serve` by name, and what is too rare for a flag; a flag wins over an environment variable
+(`environment`), and that over the file.
 `routes` and `backends` are entities in Otoroshi's JSON, with a few short forms (see `declared`).
 
 Reading never stops at the first fault: every problem is gathered, with its path and a fix.
@@ -146,12 +147,13 @@ def read_config_file(path: Path) -> ConfigFile:
 
 
 def with_overrides(
-    file: ConfigFile | None, flags: Mapping[str, object]
+    file: ConfigFile | None, environment: Mapping[str, object], flags: Mapping[str, object]
 ) -> tuple[Settings, list[Problem]]:
-    """Lay flags over a file over the defaults.
+    """Lay flags over environment variables over a file over the defaults.
 
     Args:
         file: The configuration file; None when there is none.
+        environment: The valid settings from environment variables, by name.
         flags: The flags that were given, by the name of their setting.
 
     Returns:
@@ -162,7 +164,7 @@ def with_overrides(
         msgspec.structs.replace(p, path="--" + p.path.removeprefix("$.").replace("_", "-"))
         for p in problems
     ]
-    values: dict[str, Any] = {**(file.settings if file else {}), **checked}
+    values: dict[str, Any] = {**(file.settings if file else {}), **environment, **checked}
     return Settings(**values), named
 
 

@@ -400,5 +400,10 @@ def _add(total: dict[str, int], counts: Mapping[str, int]) -> None:
 
 
 def _counts(counts: Mapping[str, int]) -> str:
-    """Say counts as `3 exchanges, 1 tunnels`; `nothing` when all are 0."""
-    return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing"
+    """Say counts as `3 exchanges, 1 tunnel`; `nothing` when all are 0."""
+    said = (
+        f"{count} {name.removesuffix('s') if count == 1 else name}"
+        for name, count in sorted(counts.items())
+        if count
+    )
+    return ", ".join(said) or "nothing"
