@@ -3,6 +3,7 @@
 
 pub mod balance;
 pub mod http1;
+pub mod intern;
 pub mod metrics;
 pub mod plan;
 pub mod record;

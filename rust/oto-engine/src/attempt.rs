@@ -180,7 +180,7 @@ impl Engine {
         let client = flow
             .route
             .as_ref()
-            .map(|route| route.backend.client)
+            .map(|route| *route.backend.client)
             .unwrap_or_default();
         if let Some(body) = &exchange.buffered {
             exchange.body_framing = Framing::Length(body.len() as u64);
@@ -259,7 +259,7 @@ impl Engine {
         let client = flow
             .route
             .as_ref()
-            .map(|route| route.backend.client)
+            .map(|route| *route.backend.client)
             .unwrap_or_default();
         let unsent = matches!(failure, Failure::Connect | Failure::ConnectTimeout);
         let may_repeat = replayable && (unsent || flow.request.method.is_idempotent());

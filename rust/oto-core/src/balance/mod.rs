@@ -12,7 +12,7 @@ pub mod round_robin;
 mod spec;
 
 pub use breaker::Breaker;
-pub use spec::{BackendSpec, BackendSpecError, ClientSettings};
+pub use spec::{BackendParts, BackendSpec, BackendSpecError, ClientSettings};
 
 use std::sync::Arc;
 
@@ -22,9 +22,9 @@ pub struct Target {
     /// The entity's id of the target.
     pub id: Box<str>,
     /// The name sent as `Host` when the host is overridden, and resolved to connect.
-    pub hostname: Box<str>,
+    pub hostname: Arc<str>,
     /// The address to connect to instead of resolving `hostname`.
-    pub ip_address: Option<Box<str>>,
+    pub ip_address: Option<Arc<str>>,
     /// TCP port.
     pub port: u16,
     /// Whether to speak TLS.
@@ -38,7 +38,7 @@ pub struct Target {
     /// `host:port` to connect to: the key of the connection pool and of name resolution.
     pub address: Arc<str>,
     /// `Host` value when the client sent none (`hostname[:port]`).
-    pub authority: Box<str>,
+    pub authority: Arc<str>,
     /// Consecutive failures and what they led to.
     pub breaker: Breaker,
 }
@@ -68,11 +68,11 @@ pub struct Backend {
     /// The targets, without duplicates, in declaration order.
     pub targets: Vec<Target>,
     /// Put before the remaining path.
-    pub root: Box<str>,
+    pub root: Arc<str>,
     /// Whether `root` replaces the whole path and query.
     pub rewrite: bool,
     /// Timeouts, retries and breaker settings.
-    pub client: ClientSettings,
+    pub client: Arc<ClientSettings>,
     strategy: Strategy,
     // Indexes into `targets`, each repeated by its weight.
     primaries: Vec<u16>,
@@ -90,6 +90,10 @@ impl Backend {
                 .get(usize::from(*index))
                 .is_some_and(|target| target.breaker.admits(now_s, &self.client))
         };
+        if let [only] = &*self.targets {
+            let counts = self.primaries.len() + self.backups.len() > 0;
+            return (counts && only.breaker.admits(now_s, &self.client)).then_some(0);
+        }
         // Almost always everything is usable: pick first, look afterwards.
         let past_primaries = attempt as usize > self.primaries.len() && !self.backups.is_empty();
         let first = if past_primaries {
@@ -119,7 +123,7 @@ mod tests {
 
     fn backend(json: &str) -> Backend {
         let spec: BackendSpec = serde_json::from_str(json).expect("json");
-        spec.build().expect("valid")
+        spec.build(&BackendParts::default()).expect("valid")
     }
 
     const TWO_AND_BACKUP: &str = r#"{"targets":[

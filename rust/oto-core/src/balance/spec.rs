@@ -4,6 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::intern::Interner;
 
 use super::{Backend, Breaker, Strategy, Target, round_robin::RoundRobin};
 
@@ -15,7 +18,7 @@ pub struct BackendSpec {
     root: String,
     rewrite: bool,
     load_balancing: BalancingSpec,
-    client: ClientSpec,
+    client: Option<Box<RawValue>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -59,7 +62,7 @@ impl Default for BackendSpec {
             root: "/".to_owned(),
             rewrite: false,
             load_balancing: BalancingSpec::default(),
-            client: ClientSpec::default(),
+            client: None,
         }
     }
 }
@@ -155,12 +158,33 @@ const MAX_WEIGHT: u32 = 1000;
 /// Targets of one backend, at most.
 const MAX_TARGETS: usize = 1000;
 
+/// Parts that backends share when they are equal.
+#[derive(Debug, Default)]
+pub struct BackendParts {
+    texts: Interner<str>,
+    clients: Interner<ClientSettings>,
+}
+
+impl BackendParts {
+    fn client(&self, json: Option<&RawValue>) -> Result<Arc<ClientSettings>, BackendSpecError> {
+        let json = json.map_or("{}", RawValue::get);
+        self.clients.get_or_try(json, || {
+            serde_json::from_str::<ClientSpec>(json)
+                .map(|spec| Arc::new(spec.build()))
+                .map_err(|error| BackendSpecError {
+                    field: "client".to_owned(),
+                    problem: error.to_string(),
+                })
+        })
+    }
+}
+
 impl BackendSpec {
     /// Check and build.
     ///
     /// # Errors
     /// [`BackendSpecError`] for the first target that cannot be connected to.
-    pub fn build(self) -> Result<Backend, BackendSpecError> {
+    pub fn build(self, parts: &BackendParts) -> Result<Backend, BackendSpecError> {
         let fail = |field: String, problem: &str| BackendSpecError {
             field,
             problem: problem.to_owned(),
@@ -181,7 +205,7 @@ impl BackendSpec {
         let (mut primaries, mut backups) = (Vec::new(), Vec::new());
         for (at, spec) in self.targets.into_iter().enumerate() {
             let weight = spec.weight.clamp(0, MAX_WEIGHT);
-            let target = spec.build(at)?;
+            let target = spec.build(at, parts)?;
             let same = |other: &Target| {
                 other.address == target.address
                     && other.tls == target.tls
@@ -206,9 +230,9 @@ impl BackendSpec {
         };
         Ok(Backend {
             targets,
-            root: self.root.into(),
+            root: parts.texts.text(&self.root),
             rewrite: self.rewrite,
-            client: self.client.build(),
+            client: parts.client(self.client.as_deref())?,
             strategy,
             primaries,
             backups,
@@ -217,7 +241,7 @@ impl BackendSpec {
 }
 
 impl TargetSpec {
-    fn build(self, at: usize) -> Result<Target, BackendSpecError> {
+    fn build(self, at: usize, parts: &BackendParts) -> Result<Target, BackendSpecError> {
         let fail = |key: &str, problem: &str| BackendSpecError {
             field: format!("targets[{at}].{key}"),
             problem: problem.to_owned(),
@@ -259,9 +283,9 @@ impl TargetSpec {
         };
         Ok(Target {
             id: id.into(),
-            address: Arc::from(format!("{host}:{port}")),
-            authority: authority.into(),
-            hostname: self.hostname.into(),
+            address: parts.texts.text(&format!("{host}:{port}")),
+            authority: parts.texts.text(&authority),
+            hostname: parts.texts.text(&self.hostname),
             ip_address: self.ip_address.map(Into::into),
             port,
             tls: self.tls,
@@ -299,7 +323,7 @@ mod tests {
     fn build(json: &str) -> Result<Backend, BackendSpecError> {
         serde_json::from_str::<BackendSpec>(json)
             .expect("json")
-            .build()
+            .build(&BackendParts::default())
     }
 
     #[test]

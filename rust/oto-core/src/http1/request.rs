@@ -474,12 +474,7 @@ pub fn parse(
         Ok(httparse::Status::Complete(len)) => len,
         Ok(httparse::Status::Partial) => {
             if input.len() >= limits.head_bytes {
-                let in_line = memchr::memchr(b'\n', input).is_none();
-                return Err(if in_line {
-                    HeadError::TargetTooLong
-                } else {
-                    HeadError::HeadTooLarge
-                });
+                return Err(too_large(input, limits));
             }
             // A bare CR or LF never becomes right by more bytes; a CR at the very end may.
             let end = input.len() - usize::from(input.last() == Some(&b'\r'));
@@ -494,7 +489,7 @@ pub fn parse(
         Err(_) => return Err(HeadError::Malformed),
     };
     if len > limits.head_bytes {
-        return Err(HeadError::HeadTooLarge);
+        return Err(too_large(input, limits));
     }
     let head = &input[..len];
     if !has_strict_line_ends(head) {
@@ -521,6 +516,14 @@ pub fn parse(
     );
     request.settle(method, target, limits)?;
     Ok(Parsed::Complete(skipped + len))
+}
+
+/// What is too large: the fields, or the request line alone. However the bytes are cut into reads.
+fn too_large(input: &[u8], limits: &HeadLimits) -> HeadError {
+    match memchr::memchr(b'\n', &input[..limits.head_bytes]) {
+        Some(_) => HeadError::HeadTooLarge,
+        None => HeadError::TargetTooLong,
+    }
 }
 
 /// Where `part`, a slice of `whole`, lies in it.

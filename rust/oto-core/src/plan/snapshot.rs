@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::spec::RouteSpec;
+use super::spec::{RouteParts, RouteSpec};
 use super::step::Route;
 use crate::router::{Frontend, Router};
 
@@ -34,6 +34,8 @@ pub struct Snapshot {
     pub router: Router<Arc<Route>>,
     /// The settings.
     pub settings: Settings,
+    // Shared by all snapshots that come from one another.
+    parts: Arc<RouteParts>,
 }
 
 impl fmt::Debug for Snapshot {
@@ -104,7 +106,9 @@ impl Snapshot {
         };
         let frontend = Frontend::from_json(&spec.frontend, spec.enabled, &spec.bound_listeners)
             .map_err(|error| fail(error.to_string()))?;
-        let route = spec.build(frontend.strip_path()).map_err(fail)?;
+        let route = spec
+            .build(frontend.strip_path(), &self.parts)
+            .map_err(fail)?;
         self.router.insert(&id, frontend, Arc::new(route));
         Ok(())
     }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::expectation::Expectation;
 use super::step::{Field, Gate, Phase, Plan, PlanStep, Route, Step};
-use crate::balance::BackendSpec;
+use crate::balance::{BackendParts, BackendSpec};
 use crate::http1::headers::{is_name, is_value};
+use crate::intern::Interner;
 
 /// What the control plane's compiler hands over for one route.
 #[derive(Debug, Deserialize)]
@@ -33,7 +35,7 @@ pub struct RouteSpec {
     pub backend: BackendSpec,
     /// The steps in execution order.
     #[serde(default)]
-    pub steps: Vec<StepSpec>,
+    pub steps: Option<Box<RawValue>>,
 }
 
 fn yes() -> bool {
@@ -42,7 +44,7 @@ fn yes() -> bool {
 
 /// One lowered step.
 #[derive(Debug, Deserialize)]
-pub struct StepSpec {
+struct StepSpec {
     phase: Phase,
     #[serde(default)]
     plugin: String,
@@ -104,47 +106,70 @@ impl RouteSpec {
     ///
     /// # Errors
     /// Field, problem and fix in one line.
-    pub fn build(self, strip_path: bool) -> Result<Route, String> {
-        let mut steps = Vec::with_capacity(self.steps.len() + 1);
-        for (at, spec) in self.steps.into_iter().enumerate() {
-            let plugin = spec.plugin.clone();
-            let step = spec
-                .build()
-                .map_err(|problem| format!("steps[{at}] ({plugin}): {problem}"))?;
-            if steps
-                .last()
-                .is_some_and(|last: &PlanStep| last.phase > step.phase)
-            {
-                return Err(format!(
-                    "steps[{at}] ({plugin}): out of order; sort steps by phase"
-                ));
-            }
-            steps.push(step);
-        }
-        let at = steps.partition_point(|step| step.phase < Phase::TransformRequest);
-        steps.insert(
-            at,
-            PlanStep {
-                phase: Phase::TransformRequest,
-                plugin: "engine".into(),
-                gate: None,
-                step: Step::PrepareForBackend,
-            },
-        );
-        let plan = Plan {
-            request_at: steps.partition_point(|step| step.phase < Phase::PreRoute),
-            response_at: steps.partition_point(|step| step.phase < Phase::TransformResponse),
-            done_at: steps.partition_point(|step| step.phase < Phase::Done),
-            steps,
-        };
+    pub fn build(self, strip_path: bool, parts: &RouteParts) -> Result<Route, String> {
+        let backend = self
+            .backend
+            .build(&parts.backends)
+            .map_err(|error| error.to_string())?;
         Ok(Route {
             id: Arc::from(self.id),
             name: self.name.into(),
             strip_path,
-            backend: self.backend.build().map_err(|error| error.to_string())?,
-            plan,
+            backend,
+            plan: parts.plan(self.steps.as_deref())?,
         })
     }
+}
+
+/// Parts that routes share when they are equal.
+#[derive(Debug, Default)]
+pub struct RouteParts {
+    plans: Interner<Plan>,
+    backends: BackendParts,
+}
+
+impl RouteParts {
+    fn plan(&self, json: Option<&RawValue>) -> Result<Arc<Plan>, String> {
+        let json = json.map_or("[]", RawValue::get);
+        self.plans.get_or_try(json, || {
+            let steps = serde_json::from_str(json).map_err(|error| format!("steps: {error}"))?;
+            build_plan(steps).map(Arc::new)
+        })
+    }
+}
+
+fn build_plan(specs: Vec<StepSpec>) -> Result<Plan, String> {
+    let mut steps = Vec::with_capacity(specs.len() + 1);
+    for (at, spec) in specs.into_iter().enumerate() {
+        let plugin = spec.plugin.clone();
+        let step = spec
+            .build()
+            .map_err(|problem| format!("steps[{at}] ({plugin}): {problem}"))?;
+        if steps
+            .last()
+            .is_some_and(|last: &PlanStep| last.phase > step.phase)
+        {
+            return Err(format!(
+                "steps[{at}] ({plugin}): out of order; sort steps by phase"
+            ));
+        }
+        steps.push(step);
+    }
+    let at = steps.partition_point(|step| step.phase < Phase::TransformRequest);
+    steps.insert(
+        at,
+        PlanStep {
+            phase: Phase::TransformRequest,
+            plugin: "engine".into(),
+            gate: None,
+            step: Step::PrepareForBackend,
+        },
+    );
+    Ok(Plan {
+        response_at: steps.partition_point(|step| step.phase < Phase::TransformResponse),
+        done_at: steps.partition_point(|step| step.phase < Phase::Done),
+        steps,
+    })
 }
 
 impl StepSpec {

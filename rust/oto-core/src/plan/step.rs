@@ -142,8 +142,6 @@ impl Gate {
 pub struct Plan {
     /// All steps.
     pub steps: Vec<PlanStep>,
-    /// The first step of the request stage: everything before decides whether the route matches.
-    pub request_at: usize,
     /// The first step that sees a response.
     pub response_at: usize,
     /// The first step of the done phase.
@@ -170,5 +168,5 @@ pub struct Route {
     /// Where requests go.
     pub backend: Backend,
     /// What is done on the way.
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
 }

@@ -147,3 +147,29 @@ fn only_a_wish_for_one_opaque_protocol_is_kept() {
         assert_eq!(upgrade(fields), None, "{fields}");
     }
 }
+
+#[test]
+fn what_is_too_large_has_one_status_however_it_is_read() {
+    let limits = HeadLimits {
+        head_bytes: 64,
+        target_bytes: 32,
+        fields: 4,
+    };
+    let refused = |head: &[u8]| parse(head, &limits, &mut Request::default()).err();
+    let line = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(70));
+    let field = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "a".repeat(70));
+    for end in 64..line.len() {
+        assert_eq!(
+            refused(&line.as_bytes()[..end]),
+            Some(HeadError::TargetTooLong),
+            "{end}"
+        );
+    }
+    for end in 64..=field.len() {
+        assert_eq!(
+            refused(&field.as_bytes()[..end]),
+            Some(HeadError::HeadTooLarge),
+            "{end}"
+        );
+    }
+}
