@@ -1,0 +1,18 @@
+"""What this process has open, to see that nothing was left."""
+
+import os
+
+__all__ = ["open_sockets"]
+
+
+def open_sockets() -> set[str]:
+    """The sockets and readiness sets of this process, as the kernel names them (`socket:[123]`)."""
+    names = set()
+    for descriptor in os.listdir("/proc/self/fd"):
+        try:
+            name = os.readlink(f"/proc/self/fd/{descriptor}")
+        except FileNotFoundError:
+            continue  # the descriptor that listed the folder
+        if name.startswith(("socket:", "anon_inode:")):
+            names.add(f"{descriptor} {name}")
+    return names
