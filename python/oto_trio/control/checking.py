@@ -3,6 +3,7 @@
 The admin API asks before it stores an entity, `oto-trio check` for every declared one.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -17,7 +18,7 @@ from oto_trio.plugin_api.registry import Registry
 
 __all__ = ["check_engine_settings", "check_entity"]
 
-_PROBE: Final = Route(id="probe", name="probe", frontend=Frontend(domains=("probe.invalid",)))
+_FIELD: Final = re.compile(r"([A-Za-z_][\w.\[\]]*): ")
 
 
 def check_entity(
@@ -36,9 +37,7 @@ def check_entity(
     if isinstance(entity, GlobalConfig):
         return check_global_slots(entity, registry)
     if isinstance(entity, Backend):
-        route = _replaced(_PROBE, entity)
-        problems = _check_route(route, registry, {})
-        return [_for_backend(problem) for problem in problems]
+        return _check_route(_probe(entity), registry, {})
     if isinstance(entity, Route):
         return _check_route(entity, registry, backends)
     return []
@@ -53,9 +52,10 @@ def check_engine_settings(settings: bytes) -> str | None:
     return None
 
 
-def _replaced(route: Route, backend: Backend) -> Route:
-    """Return a route that calls a backend."""
-    return Route(id=route.id, name=route.name, frontend=route.frontend, backend=backend.backend)
+def _probe(backend: Backend) -> Route:
+    """Return a route that does nothing but call a backend."""
+    frontend = Frontend(domains=("probe.invalid",))
+    return Route(id="probe", name="probe", frontend=frontend, backend=backend.backend)
 
 
 def _check_route(
@@ -67,11 +67,14 @@ def _check_route(
     try:
         _core.Snapshot().apply([lowered.document], [])
     except ValueError as error:
-        problems.append(Problem("$", str(error), "correct it"))
+        problems.append(_refused(route.id, str(error)))
     return problems
 
 
-def _for_backend(problem: Problem) -> Problem:
-    """Take the name of the probe out of a problem of a backend."""
-    message = problem.message.replace("route probe: ", "").replace("route 'probe': ", "")
-    return Problem(problem.path, message, problem.fix, problem.severity)
+def _refused(route_id: str, text: str) -> Problem:
+    """Take the engine's words apart: `route ID: FIELD: what is wrong; the fix`."""
+    text = text.removeprefix(f"route {route_id}: ")
+    match = _FIELD.match(text)
+    path, words = ("$", text) if match is None else (f"$.{match[1]}", text[match.end() :])
+    message, _, fix = words.partition("; ")
+    return Problem(path, message, fix or "correct it")

@@ -6,7 +6,6 @@ from typing import Any, cast
 
 import pytest
 import trio
-import trio.testing
 
 from oto_trio import _core
 from oto_trio.gateway.frames import Change, Entity, EntityKey, ProblemReport, SnapshotFull

@@ -1,0 +1,88 @@
+"""Would an entity work?"""
+
+from typing import Any
+
+import pytest
+
+from oto_trio.control.checking import check_engine_settings, check_entity
+from oto_trio.model.backend import read_backend
+from oto_trio.model.document import Document
+from oto_trio.model.errors import Problem
+from oto_trio.model.global_config import read_global_config
+from oto_trio.model.route import read_route
+from oto_trio.plugin_api.registry import builtin_plugins
+
+REGISTRY = builtin_plugins()
+BACKEND = read_backend(
+    {"id": "k", "name": "k", "backend": {"targets": [{"hostname": "h", "port": 80}]}}
+)
+
+
+def check(entity: Document) -> list[Problem]:
+    return check_entity(entity, REGISTRY, {"k": BACKEND})
+
+
+def route(**more: Any) -> Document:
+    return read_route({"id": "a", "name": "a", "frontend": {"domains": ["a.test"]}, **more})
+
+
+def test_what_works_has_no_problems() -> None:
+    assert check(route(backend_ref="k")) == []
+    assert check(BACKEND) == []
+    assert check(read_global_config({})) == []
+    assert check(Document()) == []
+
+
+@pytest.mark.parametrize(
+    ("entity", "path", "words"),
+    [
+        (route(plugins=[{"plugin": "cp:no.such"}]), "$.plugins[0].plugin", "no plugin cp:no.such"),
+        (
+            route(
+                plugins=[
+                    {
+                        "plugin": "cp:otoroshi.next.plugins.Redirection",
+                        "config": {"code": "often"},
+                    }
+                ]
+            ),
+            "$.plugins[0].config.code",
+            "",
+        ),
+        (route(backend_ref="lost"), "$.backend_ref", "no backend lost"),
+        (route(frontend={"domains": ["a.test/$x<(>"]}), "$.frontend.domains[0]", "(>"),
+        (
+            read_global_config({"plugins": {"config": {"ng": [{"plugin": "cp:no.such"}]}}}),
+            "$.plugins.config.ng[0].plugin",
+            "no plugin cp:no.such",
+        ),
+    ],
+)
+def test_what_does_not_work_is_told_with_its_path(entity: Document, path: str, words: str) -> None:
+    problems = check(entity)
+    assert [problem.path for problem in problems] == [path]
+    assert words in problems[0].message
+    assert problems[0].fix
+
+
+@pytest.mark.parametrize(
+    ("target", "field"),
+    [({"hostname": "a b"}, "hostname"), ({"hostname": "h", "ip_address": "nope"}, "ip_address")],
+)
+def test_a_backend_that_the_engine_refuses_is_told_with_its_own_path(
+    target: dict[str, Any], field: str
+) -> None:
+    backend = {"targets": [{"port": 80, **target}]}
+    for entity in (
+        read_backend({"id": "k", "name": "k", "backend": backend}),
+        route(backend=backend),
+    ):
+        (problem,) = check(entity)
+        assert problem.path == f"$.backend.targets[0].{field}"
+        assert problem.message.startswith("must be ")
+
+
+def test_engine_settings_are_judged_by_the_engine() -> None:
+    assert check_engine_settings(b"{}") is None
+    assert "head_bites" in (check_engine_settings(b'{"head_bites": 1}') or "")
+    assert check_engine_settings(b'{"head_bytes": "many"}') is not None
