@@ -61,11 +61,11 @@ class Runners(Generic[Work]):
     def start(self, work: Work) -> Runner[Work]:
         """Have a task do this work, a parked one if there is one; its scope cancels the work."""
         if self._parked:
-            runner = self._parked.pop()
+            runner: Runner[Work] = self._parked.pop()
             assert runner.task is not None, "a parked runner has run before"
             trio.lowlevel.reschedule(runner.task, outcome.Value(work))
         else:
-            runner = Runner()
+            runner = Runner[Work]()
             self._nursery.start_soon(self._serve, runner, work)
         return runner
 

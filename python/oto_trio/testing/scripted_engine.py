@@ -105,6 +105,11 @@ class ScriptedEngine:
             self.on_turn()
         return self._next(self.turns)
 
+    def wait(self, timeout: float, /) -> bool:
+        """See `Engine.wait`; a scripted engine never makes the pump linger."""
+        self.calls.append(("wait", timeout))
+        return False
+
     def expire(self, now: float, /) -> list[Event]:
         """See `Engine.expire`."""
         self.calls.append(("expire", now))
