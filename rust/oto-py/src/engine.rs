@@ -11,7 +11,8 @@ use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
-use crate::exchange::{Exchange, reply};
+use crate::decision::reply;
+use crate::exchange::Exchange;
 use crate::lock;
 use crate::snapshot::Snapshot;
 

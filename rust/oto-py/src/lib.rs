@@ -3,8 +3,10 @@
 //! Classes are frozen with their state behind a mutex; one crossing answers one question. The core
 //! never calls Python and keeps no Python object but the opaque attachment of an exchange.
 
+mod decision;
 mod engine;
 mod exchange;
+mod message;
 mod router;
 mod snapshot;
 
@@ -18,9 +20,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<snapshot::Snapshot>()?;
     module.add_class::<router::Router>()?;
     module.add_class::<exchange::Exchange>()?;
-    module.add_class::<exchange::Request>()?;
-    module.add_class::<exchange::ResponseHead>()?;
-    module.add_class::<exchange::Headers>()?;
+    module.add_class::<message::Request>()?;
+    module.add_class::<message::ResponseHead>()?;
+    module.add_class::<message::Headers>()?;
     let py = module.py();
     module.add("ExchangeGone", py.get_type::<exchange::ExchangeGone>())?;
     module.add("HeadRefused", py.get_type::<exchange::HeadRefused>())?;
