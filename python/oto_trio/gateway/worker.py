@@ -408,10 +408,14 @@ class _Worker:
         """Stop accepting, and wait until nothing is in flight or the deadline has come."""
         assert self._drain_timeout_s is not None, "somebody asked"
         assert self._monitoring is not None, "services run once everything is made"
+        assert self._pipeline is not None, "services run once everything is made"
         self._monitoring.is_draining = True
-        deadline = self._clock() + self._drain_timeout_s
+        now = self._clock()
+        deadline = now + self._drain_timeout_s
+        # A last turn accepts what is queued: the sockets may close for good after this.
+        self._pipeline.run(self._engine.turn(now), now)
         waiting = self._awaited()
-        self._engine.drain(self._clock())
+        self._engine.drain(now)
         self.close_listeners()
         self._pump.wake()
         self._outbox.offer(Draining(waiting, finished=False, dropped=False))

@@ -10,7 +10,7 @@ import ipaddress
 import os
 import socket
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import msgspec
@@ -57,8 +57,11 @@ class Listener(msgspec.Struct, frozen=True):
         return f"{'https' if self.secured else 'http'}://{shown}:{port}"
 
     def close(self) -> None:
-        """Close every socket. Idempotent."""
+        """Stop listening, also in the workers that share the sockets, and close them. Idempotent."""
         for sock in self.sockets:
+            # Closing alone leaves the socket listening for as long as a worker has a duplicate of it.
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
             sock.close()
 
 

@@ -61,6 +61,9 @@ READY_TIMEOUT_S: Final = 60.0
 KILL_GRACE_S: Final = 2.0
 """How long after a drain's deadline workers may take to end by themselves."""
 
+LAST_ACCEPT_S: Final = 1.0
+"""How long a drain leaves the sockets open for workers to accept what is queued on them."""
+
 METRICS_TIMEOUT_S: Final = 1.0
 """How long a worker is waited for when all are asked for their counters."""
 
@@ -190,14 +193,17 @@ class Supervisor:
         """
         self._stopping = True
         began = trio.current_time()
-        for listener in self._listeners:
-            listener.close()
         workers = list(self._workers)
         with trio.move_on_after(timeout_s + KILL_GRACE_S):
-            for worker in workers:
-                await worker.order(Drain(timeout_s))
+            with trio.move_on_after(LAST_ACCEPT_S):
+                for worker in workers:
+                    await worker.order(Drain(timeout_s))
+                for worker in workers:
+                    await worker.leaving.wait()
+            self._close_listeners()
             for worker in workers:
                 await worker.ended.wait()
+        self._close_listeners()
         waited_for: dict[str, int] = {}
         dropped: dict[str, int] = {}
         for worker in workers:
@@ -211,6 +217,10 @@ class Supervisor:
         if self._nursery is not None:
             self._nursery.cancel_scope.cancel()
         return DrainOutcome(trio.current_time() - began, waited_for, dropped)
+
+    def _close_listeners(self) -> None:
+        for listener in self._listeners:
+            listener.close()
 
     def kill(self) -> None:
         """End every worker at once."""

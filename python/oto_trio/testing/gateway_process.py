@@ -1,0 +1,224 @@
+"""A whole gateway as a process of its own, for tests that signals and crashes must be part of.
+
+::
+
+    async with gateway_process("--workers", "2", data=tmp_path) as gateway:
+        ...  # gateway.http and gateway.admin are its URLs
+        gateway.signal(signal.SIGUSR2)
+        await gateway.wait_for_log("workers replaced")
+
+Every wait has a deadline, and every process that was started has ended when the block has.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import trio
+import trio.testing
+
+__all__ = ["GatewayEndedError", "GatewayProcess", "gateway_process"]
+
+READY_S: Final = 30.0
+"""How long a gateway may take to get ready; a machine that also compiles is slow."""
+
+WAIT_S: Final = 20.0
+"""How long anything else is waited for."""
+
+
+class GatewayEndedError(Exception):
+    """The gateway ended before it was ready.
+
+    Args:
+        status: Its exit status.
+        output: What it wrote to standard error.
+    """
+
+    def __init__(self, status: int, output: str) -> None:
+        super().__init__(f"the gateway ended with status {status}:\n{output}")
+        self.status = status
+        self.output = output
+
+
+class GatewayProcess:
+    """A gateway that runs. Made by `gateway_process`.
+
+    Args:
+        process: Its supervisor.
+    """
+
+    def __init__(self, process: trio.Process) -> None:
+        self.announcement: dict[str, Any] = {}
+        """What it told when it was ready."""
+        self.log: list[dict[str, Any]] = []
+        """The lines of its log so far; a line that is no JSON has only a `message`."""
+        self._process = process
+        self._news = trio.Event()
+
+    @property
+    def pid(self) -> int:
+        """The supervisor's process."""
+        return self._process.pid
+
+    @property
+    def http(self) -> str:
+        """The URL of the gateway, on loopback."""
+        url: str = self.announcement["http"]
+        return url.replace("0.0.0.0", "127.0.0.1")  # noqa: S104 (an address that is shown)
+
+    @property
+    def port(self) -> int:
+        """The port of the gateway."""
+        return int(self.http.rpartition(":")[2])
+
+    @property
+    def admin(self) -> str:
+        """The URL of the admin API."""
+        url: str = self.announcement["admin"]
+        return url
+
+    @property
+    def auth(self) -> tuple[str, str]:
+        """The admin API's key, as (id, secret)."""
+        return self.announcement["client_id"], self.announcement["client_secret"]
+
+    def workers(self) -> list[int]:
+        """Return the worker processes that live now, oldest first."""
+        children = Path(f"/proc/{self.pid}/task").glob("*/children")
+        pids = {int(pid) for file in children for pid in file.read_text().split()}
+        return sorted(pid for pid in pids if b"worker" in _command(pid))
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send the supervisor a signal."""
+        self._process.send_signal(number)
+
+    async def wait(self) -> int:
+        """Wait until the supervisor has ended, and return its exit status."""
+        with trio.fail_after(WAIT_S):
+            return await self._process.wait()
+
+    async def wait_for_log(self, text: str, count: int = 1) -> dict[str, Any]:
+        """Wait until so many lines of the log contain a text, and return the last of them."""
+        with trio.fail_after(WAIT_S):
+            while True:
+                found = [line for line in self.log if text in line["message"]]
+                if len(found) >= count:
+                    return found[-1]
+                await self._news.wait()
+
+    async def wait_for_workers(self, count: int, *, without: int | None = None) -> list[int]:
+        """Wait until so many workers live, none of them the process `without`."""
+        with trio.fail_after(WAIT_S):
+            while True:
+                workers = self.workers()
+                if len(workers) == count and without not in workers:
+                    return workers
+                # The kernel announces the children of another process to nobody.
+                await trio.sleep(0.01)
+
+    async def read_log(self) -> None:
+        """Collect the log until the process ends. Run by `gateway_process`."""
+        assert self._process.stderr is not None, "it was opened with a pipe"
+        buffered = b""
+        async for data in self._process.stderr:
+            *lines, buffered = (buffered + data).split(b"\n")
+            self.log += [_parsed(line) for line in lines if line]
+            self._news.set()
+            self._news = trio.Event()
+
+    async def read_announcement(self) -> None:
+        """Wait until the gateway is ready. Run by `gateway_process`.
+
+        Raises:
+            GatewayEndedError: It ended instead.
+        """
+        assert self._process.stdout is not None, "it was opened with a pipe"
+        told = b""
+        with trio.fail_after(READY_S):
+            while not told.endswith(b"\n"):
+                data = await self._process.stdout.receive_some()
+                if not data:
+                    status = await self._process.wait()
+                    await trio.testing.wait_all_tasks_blocked(0.01)
+                    output = "\n".join(str(line["message"]) for line in self.log)
+                    raise GatewayEndedError(status, output)
+                told += data
+        self.announcement = json.loads(told)
+
+
+@asynccontextmanager
+async def gateway_process(
+    *arguments: str, data: Path, environ: Mapping[str, str] | None = None
+) -> AsyncGenerator[GatewayProcess]:
+    """Run `oto-trio serve` on free ports for the length of a block.
+
+    Args:
+        arguments: More arguments of `serve`.
+        data: Its data folder.
+        environ: More environment variables.
+
+    Raises:
+        GatewayEndedError: It ended before it was ready.
+        TooSlowError: It was not ready in time.
+    """
+    command = [
+        *(sys.executable, "-m", "oto_trio", "serve"),
+        *("--data", str(data), "--http-port", "0", "--admin-port", "0"),
+        *("--log-format", "json", "--bind", "127.0.0.1"),
+        *arguments,
+    ]
+    process = await trio.lowlevel.open_process(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **(environ or {})},
+        # Its own group, so that a Ctrl-C for the tests is theirs alone.
+        process_group=0,
+    )
+    gateway = GatewayProcess(process)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(gateway.read_log)
+        try:
+            await gateway.read_announcement()
+            yield gateway
+        finally:
+            with trio.CancelScope(shield=True):
+                await _end(gateway, process)
+
+
+async def _end(gateway: GatewayProcess, process: trio.Process) -> None:
+    """End a gateway and whatever it leaves behind."""
+    workers = gateway.workers() if process.returncode is None else []
+    if process.returncode is None:
+        process.terminate()
+        with trio.move_on_after(WAIT_S):
+            await process.wait()
+    if process.returncode is None:
+        process.kill()
+        await process.wait()
+        for pid in workers:
+            if b"worker" in _command(pid):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _command(pid: int) -> bytes:
+    """Return the command line of a process; empty when it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    try:
+        parsed: dict[str, Any] = json.loads(line)
+    except ValueError:
+        return {"message": line.decode(errors="replace")}
+    return parsed

@@ -1,0 +1,61 @@
+"""What the tests with real processes and sockets share."""
+
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
+
+import pytest
+import trio
+
+Answer = tuple[int, bytes]
+
+
+@dataclass
+class Upstream:
+    """A backend that answers what a test says.
+
+    `answer` gets the request head and returns a status and a body; `gate`, when set, holds answers back.
+    """
+
+    port: int = 0
+    answer: Callable[[bytes], Answer] = lambda head: (200, head.split(b"\r\n")[0])
+    gate: trio.Event | None = None
+    heads: list[bytes] = field(default_factory=list)
+    arrived: trio.Event = field(default_factory=trio.Event)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        buffered = b""
+        async with stream:
+            try:
+                while True:
+                    while b"\r\n\r\n" not in buffered:
+                        data = await stream.receive_some()
+                        if not data:
+                            return
+                        buffered += data
+                    head, _, buffered = buffered.partition(b"\r\n\r\n")
+                    self.heads.append(head)
+                    self.arrived.set()
+                    if self.gate is not None:
+                        await self.gate.wait()
+                    status, body = self.answer(head)
+                    await stream.send_all(
+                        b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body)
+                    )
+            except trio.BrokenResourceError:
+                return
+
+
+@pytest.fixture
+async def upstream() -> AsyncGenerator[Upstream]:
+    """A backend on loopback."""
+    backend = Upstream()
+    async with trio.open_nursery() as nursery:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        backend.port = listener.socket.getsockname()[1]
+        nursery.start_soon(trio.serve_listeners, backend.serve, [listener])
+        yield backend
+        nursery.cancel_scope.cancel()

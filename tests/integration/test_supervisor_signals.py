@@ -1,0 +1,484 @@
+"""A whole gateway under signals and crashes."""
+
+import json
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import trio
+
+from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
+
+pytestmark = pytest.mark.slow
+
+
+def routed(upstream: Any) -> tuple[str, str]:
+    return ("--route", f"api.localhost={upstream.url}")
+
+
+async def ask(port: int, path: str = "/", host: str = "api.localhost") -> tuple[int, bytes]:
+    """One request on a connection of its own; raises when the connection is refused or reset."""
+    with trio.fail_after(20):
+        stream = await trio.open_tcp_stream("127.0.0.1", port)
+        async with stream:
+            await stream.send_all(
+                f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
+            )
+            answer = b""
+            async for data in stream:
+                answer += data
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 "), answer
+    return int(head[9:12]), body
+
+
+class Load:
+    """Clients that ask again and again, each time on a new connection."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.answered = 0
+        self.refused = 0
+        self.broken = 0
+        self.statuses: set[int] = set()
+        self._news = trio.Event()
+
+    async def run(self) -> None:
+        while True:
+            try:
+                status, _ = await ask(self.port)
+            except OSError:
+                # What open_tcp_stream makes of a refused connect; a reset is BrokenResourceError.
+                self.refused += 1
+            except (trio.BrokenResourceError, AssertionError):
+                self.broken += 1
+            else:
+                self.statuses.add(status)
+                self.answered += 1
+            self._news.set()
+            self._news = trio.Event()
+
+    async def until_answered(self, more: int) -> None:
+        wanted = self.answered + more
+        with trio.fail_after(20):
+            while self.answered < wanted:
+                await self._news.wait()
+
+
+async def test_a_worker_killed_under_load_is_replaced_and_no_connection_is_refused(
+    upstream: Any, tmp_path: Path
+) -> None:
+    async with (
+        gateway_process("--workers", "2", *routed(upstream), data=tmp_path) as gateway,
+        trio.open_nursery() as nursery,
+    ):
+        load = Load(gateway.port)
+        for _ in range(4):
+            nursery.start_soon(load.run)
+        await load.until_answered(20)
+        victim = gateway.workers()[0]
+        began = trio.current_time()
+        os.kill(victim, signal.SIGKILL)
+        await gateway.wait_for_workers(2, without=victim)
+        replaced = trio.current_time() - began
+        await load.until_answered(50)
+        nursery.cancel_scope.cancel()
+    assert load.refused == 0
+    assert load.statuses == {200}
+    # Only what the dead worker held is lost: at most one exchange of each client.
+    assert load.broken <= 4
+    assert replaced < 1.0
+    assert (await_log(gateway, "by SIGKILL"))["level"] == "error"
+
+
+def await_log(gateway: GatewayProcess, text: str) -> dict[str, Any]:
+    return next(line for line in gateway.log if text in line["message"])
+
+
+async def test_both_workers_killed_leave_connections_waiting_not_refused(
+    upstream: Any, tmp_path: Path
+) -> None:
+    async with gateway_process("--workers", "2", *routed(upstream), data=tmp_path) as gateway:
+        for victim in gateway.workers():
+            os.kill(victim, signal.SIGKILL)
+        # Nobody accepts now; the supervisor's sockets keep these in their queues.
+        statuses: list[int] = []
+
+        async def one() -> None:
+            statuses.append((await ask(gateway.port))[0])
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(20):
+                nursery.start_soon(one)
+        assert statuses == [200] * 20
+
+
+async def test_workers_are_replaced_one_by_one_without_a_failed_request(
+    upstream: Any, tmp_path: Path
+) -> None:
+    async with (
+        gateway_process("--workers", "2", *routed(upstream), data=tmp_path) as gateway,
+        trio.open_nursery() as nursery,
+    ):
+        load = Load(gateway.port)
+        for _ in range(4):
+            nursery.start_soon(load.run)
+        await load.until_answered(20)
+        before = set(gateway.workers())
+        gateway.signal(signal.SIGUSR2)
+        await gateway.wait_for_log("workers replaced")
+        await load.until_answered(20)
+        nursery.cancel_scope.cancel()
+        after = set(await gateway.wait_for_workers(2))
+    assert not before & after
+    assert (load.refused, load.broken, load.statuses) == (0, 0, {200})
+
+
+async def test_a_drain_finishes_what_is_in_flight_and_says_what_it_waited_for(
+    upstream: Any, tmp_path: Path
+) -> None:
+    async with gateway_process("--workers", "2", *routed(upstream), data=tmp_path) as gateway:
+        upstream.gate = trio.Event()
+        answers: list[tuple[int, bytes]] = []
+
+        async def slow() -> None:
+            answers.append(await ask(gateway.port, "/slow"))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(slow)
+            with trio.fail_after(10):
+                await upstream.arrived.wait()
+            gateway.signal(signal.SIGTERM)
+            await gateway.wait_for_log("draining for up to 10 s")
+            await until(partial(is_refusing, gateway.port))
+            upstream.gate.set()
+        assert answers == [(200, b"GET /slow HTTP/1.1")]
+        assert await gateway.wait() == 0
+    assert "1 exchange" in await_log(gateway, "drained in")["message"]
+
+
+async def until(question: Callable[[], Awaitable[bool]]) -> None:
+    """Ask again and again until the answer is yes: for what tells nobody when it happens."""
+    with trio.fail_after(20):
+        while not await question():  # noqa: ASYNC110
+            await trio.sleep(0.01)
+
+
+async def is_refusing(port: int) -> bool:
+    try:
+        stream = await trio.open_tcp_stream("127.0.0.1", port)
+    except OSError:
+        return True
+    await stream.aclose()
+    return False
+
+
+async def test_a_drain_has_a_deadline_and_names_what_it_dropped(
+    upstream: Any, tmp_path: Path
+) -> None:
+    arguments = ("--workers", "1", "--drain-timeout", "0.5", *routed(upstream))
+    async with gateway_process(*arguments, data=tmp_path) as gateway:
+        upstream.gate = trio.Event()
+
+        async def slow() -> None:
+            with pytest.raises((AssertionError, trio.BrokenResourceError)):
+                await ask(gateway.port, "/slow")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(slow)
+            with trio.fail_after(10):
+                await upstream.arrived.wait()
+            began = trio.current_time()
+            gateway.signal(signal.SIGTERM)
+            assert await gateway.wait() == 0
+            assert trio.current_time() - began < 5
+    line = await_log(gateway, "drain deadline over")
+    assert line["level"] == "warning"
+    assert "dropped 1 connection, 1 exchange" in line["message"]
+
+
+async def test_a_second_signal_ends_at_once(upstream: Any, tmp_path: Path) -> None:
+    async with gateway_process("--workers", "1", *routed(upstream), data=tmp_path) as gateway:
+        upstream.gate = trio.Event()
+
+        async def slow() -> None:
+            with pytest.raises((AssertionError, trio.BrokenResourceError)):
+                await ask(gateway.port, "/slow")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(slow)
+            with trio.fail_after(10):
+                await upstream.arrived.wait()
+            (worker,) = gateway.workers()
+            gateway.signal(signal.SIGINT)
+            await gateway.wait_for_log("SIGINT: draining")
+            began = trio.current_time()
+            gateway.signal(signal.SIGTERM)
+            await gateway.wait()
+            assert trio.current_time() - began < 3
+    assert not Path(f"/proc/{worker}").exists()
+    assert await_log(gateway, "SIGTERM again: ending at once")
+
+
+async def test_workers_end_when_their_supervisor_is_killed(upstream: Any, tmp_path: Path) -> None:
+    async with gateway_process("--workers", "2", *routed(upstream), data=tmp_path) as gateway:
+        workers = gateway.workers()
+        gateway.signal(signal.SIGKILL)
+        await gateway.wait()
+
+        async def have_ended() -> bool:
+            return not any(Path(f"/proc/{pid}").exists() for pid in workers)
+
+        await until(have_ended)
+    assert sum("the supervisor is gone" in line["message"] for line in gateway.log) == 2
+
+
+async def test_a_worker_that_gets_sigterm_is_replaced_before_it_has_drained(
+    upstream: Any, tmp_path: Path
+) -> None:
+    async with gateway_process("--workers", "1", *routed(upstream), data=tmp_path) as gateway:
+        upstream.gate = trio.Event()
+        answers: list[tuple[int, bytes]] = []
+
+        async def slow() -> None:
+            answers.append(await ask(gateway.port, "/slow"))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(slow)
+            with trio.fail_after(10):
+                await upstream.arrived.wait()
+            (worker,) = gateway.workers()
+            os.kill(worker, signal.SIGTERM)
+            await gateway.wait_for_workers(2)
+            gate, upstream.gate = upstream.gate, None
+            assert await ask(gateway.port, "/other") == (200, b"GET /other HTTP/1.1")
+            gate.set()
+        assert answers == [(200, b"GET /slow HTTP/1.1")]
+        await gateway.wait_for_workers(1, without=worker)
+
+
+async def test_the_gateway_in_the_supervisor_does_the_same(upstream: Any, tmp_path: Path) -> None:
+    async with gateway_process("--workers", "0", *routed(upstream), data=tmp_path) as gateway:
+        assert gateway.workers() == []
+        assert await ask(gateway.port, "/x") == (200, b"GET /x HTTP/1.1")
+        gateway.signal(signal.SIGUSR2)
+        await gateway.wait_for_log("workers replaced")
+        assert await ask(gateway.port, "/y") == (200, b"GET /y HTTP/1.1")
+        gateway.signal(signal.SIGTERM)
+        assert await gateway.wait() == 0
+
+
+# ----------------------------------------------------------------------------- reload
+
+
+def write_config(path: Path, upstream: Any, *names: str, **settings: Any) -> None:
+    routes = [
+        {"id": name, "name": name, "frontend": f"{name}.test", "backend": upstream.url}
+        for name in names
+    ]
+    path.write_text(json.dumps({"settings": settings, "routes": routes}))
+
+
+async def test_sighup_reads_the_configuration_again(upstream: Any, tmp_path: Path) -> None:
+    config = tmp_path / "gateway.json"
+    write_config(config, upstream, "a", "b")
+    arguments = ("--workers", "2", "--config", str(config))
+    async with gateway_process(*arguments, data=tmp_path / "data") as gateway:
+        assert (await ask(gateway.port, host="a.test"))[0] == 200
+        workers = gateway.workers()
+
+        write_config(config, upstream, "b", "c", drain_timeout_s=3, http_port=1)
+        gateway.signal(signal.SIGHUP)
+        line = await gateway.wait_for_log("reloaded: 2 declared entities changed")
+        assert "in force: drain_timeout_s" in line["message"]
+        # The port was given by a flag, which wins over the file: nothing to restart for.
+        assert not any("only a restart" in line["message"] for line in gateway.log)
+
+        async def is_there() -> bool:
+            return (await ask(gateway.port, host="c.test"))[0] == 200
+
+        await until(is_there)
+        assert (await ask(gateway.port, host="a.test"))[0] == 404
+        assert (await ask(gateway.port, host="b.test"))[0] == 200
+        assert gateway.workers() == workers
+
+
+async def test_a_reload_names_what_needs_a_restart_and_replaces_workers_for_the_rest(
+    upstream: Any, tmp_path: Path
+) -> None:
+    config = tmp_path / "gateway.json"
+    write_config(config, upstream, "a", https_port=0)
+    arguments = ("--workers", "1", "--config", str(config))
+    async with gateway_process(*arguments, data=tmp_path / "data") as gateway:
+        before = gateway.workers()
+        write_config(config, upstream, "a", https_port=4433, engine={"head_bytes": 2048})
+        gateway.signal(signal.SIGHUP)
+        line = await gateway.wait_for_log("only a restart brings it in")
+        assert line["message"].startswith("https_port")
+        line = await gateway.wait_for_log("reloaded: ")
+        assert "brought in by new workers: engine" in line["message"]
+        await gateway.wait_for_workers(1, without=before[0])
+        status, _ = await ask(gateway.port, "/" + "x" * 3000, host="a.test")
+        assert status in {400, 414, 431}
+
+
+async def test_a_reload_with_a_fault_changes_nothing(upstream: Any, tmp_path: Path) -> None:
+    config = tmp_path / "gateway.json"
+    write_config(config, upstream, "a")
+    arguments = ("--workers", "1", "--config", str(config))
+    async with gateway_process(*arguments, data=tmp_path / "data") as gateway:
+        write_config(config, upstream, "b", drain_timeout_s="soon")
+        gateway.signal(signal.SIGHUP)
+        line = await gateway.wait_for_log("reload refused, nothing was changed")
+        assert f"{config}: $.settings.drain_timeout_s" in line["message"]
+        assert (await ask(gateway.port, host="a.test"))[0] == 200
+        assert (await ask(gateway.port, host="b.test"))[0] == 404
+
+
+# ----------------------------------------------------------------------------- admin API
+
+
+def admin(gateway: GatewayProcess) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=gateway.admin, auth=gateway.auth, timeout=20)
+
+
+def route(name: str, url: str) -> dict[str, Any]:
+    return {
+        "id": name,
+        "name": name,
+        "frontend": {"domains": [f"{name}.test"]},
+        "backend": {"url": url},
+    }
+
+
+async def test_a_change_is_live_in_every_worker_when_it_was_waited_for(
+    upstream: Any, tmp_path: Path
+) -> None:
+    async with gateway_process("--workers", "2", data=tmp_path) as gateway, admin(gateway) as api:
+        assert (await ask(gateway.port, host="a.test"))[0] == 404
+        times: list[float] = []
+        for number in range(5):
+            began = trio.current_time()
+            answer = await api.post(
+                "/api/routes", params={"wait": "applied"}, json=route(f"r{number}", upstream.url)
+            )
+            times.append(trio.current_time() - began)
+            assert answer.status_code == 201, answer.text
+            # Enough new connections that both workers get some.
+            for _ in range(8):
+                assert (await ask(gateway.port, host=f"r{number}.test"))[0] == 200
+        assert sorted(times)[2] < 0.1
+        answer = await api.delete("/api/routes/r0", params={"wait": "applied"})
+        assert answer.status_code == 200
+        for _ in range(8):
+            assert (await ask(gateway.port, host="r0.test"))[0] == 404
+
+
+async def test_what_was_acknowledged_survives_kill_9(upstream: Any, tmp_path: Path) -> None:
+    async with gateway_process("--workers", "1", data=tmp_path) as gateway, admin(gateway) as api:
+        auth = gateway.auth
+        for number in range(20):
+            answer = await api.post("/api/routes", json=route(f"r{number}", upstream.url))
+            assert answer.status_code == 201
+        gateway.signal(signal.SIGKILL)
+        await gateway.wait()
+    async with gateway_process("--workers", "1", data=tmp_path) as gateway:
+        # The key is kept, and not shown a second time.
+        assert gateway.announcement["client_id"] == auth[0]
+        assert gateway.announcement["client_secret"] is None
+        for number in range(20):
+            assert (await ask(gateway.port, host=f"r{number}.test"))[0] == 200
+
+
+async def test_an_entity_that_would_not_work_is_refused(upstream: Any, tmp_path: Path) -> None:
+    async with gateway_process("--workers", "0", data=tmp_path) as gateway, admin(gateway) as api:
+        bad = {**route("a", upstream.url), "plugins": [{"plugin": "cp:no.such.Plugin"}]}
+        answer = await api.post("/api/routes", json=bad)
+        assert answer.status_code == 400
+        assert "cp:no.such.Plugin" in answer.text
+        assert (await api.get("/api/routes/a")).status_code == 404
+
+
+async def test_probes_and_metrics_are_served_by_workers_and_by_the_admin_api(
+    upstream: Any, tmp_path: Path
+) -> None:
+    arguments = ("--workers", "2", *routed(upstream))
+    async with gateway_process(*arguments, data=tmp_path) as gateway, admin(gateway) as api:
+        for _ in range(6):
+            assert (await ask(gateway.port, "/x"))[0] == 200
+        prefix = "/.well-known/otoroshi/monitoring"
+        for page in ("health", "live", "ready", "startup"):
+            status, body = await ask(gateway.port, f"{prefix}/{page}", host="any.test")
+            assert status == 200, body
+            assert (await api.get(f"/{page}", auth=None)).status_code == 200
+        _, body = await ask(gateway.port, f"{prefix}/metrics?format=prom", host="any.test")
+        lines = body.decode().splitlines()
+        # All six, whichever worker answered them.
+        total = next(line for line in lines if line.startswith("otoroshi_requests_total "))
+        assert int(total.split()[1]) >= 6
+        assert "otoroshi_workers 2" in lines
+        answer = await api.get("/metrics", params={"filter": "otoroshi.workers"}, auth=None)
+        assert answer.json() == [{"name": "otoroshi.workers", "type": "gauge", "value": 2}]
+
+
+# ----------------------------------------------------------------------------- plugins
+
+PLUGIN = '''
+"""A user plugin."""
+import trio
+from oto_trio.plugin_api import Exchange, Plugin, Response
+
+class Hello(Plugin):
+    """Say something."""
+    id = "cp:user.Hello"
+    name = "Hello"
+    description = "Says something."
+    categories = ("Other",)
+
+    async def call_backend(self, exchange: Exchange) -> Response:
+        """Answer with the words of this version and the request's body."""
+        body = await exchange.request.read(1000)
+        await trio.sleep(0)
+        return Response(200, (), b"{words}:" + body)
+'''
+
+
+async def test_a_user_plugin_is_loaded_again_when_its_file_changes(
+    upstream: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "plugins"
+    folder.mkdir()
+    (folder / "hello.py").write_text(PLUGIN.replace("{words}", "one"))
+    config = tmp_path / "gateway.yaml"
+    config.write_text(
+        "routes: [{name: hello, frontend: hello.test, backend: 'http://127.0.0.1:1',"
+        " plugins: ['cp:user.Hello']}]"
+    )
+    arguments = ("--workers", "2", "--config", str(config), "--plugins", str(folder))
+    async with (
+        gateway_process(*arguments, data=tmp_path / "data") as gateway,
+        httpx.AsyncClient(base_url=gateway.http, timeout=10) as client,
+    ):
+
+        async def said() -> set[str]:
+            answers = set[str]()
+            for _ in range(8):
+                answer = await client.post(
+                    "/", headers={"Host": "hello.test", "Connection": "close"}, content=b"you"
+                )
+                answers.add(answer.text)
+            return answers
+
+        assert await said() == {"one:you"}
+        (folder / "hello.py").write_text("def broken(:\n")
+        line = await gateway.wait_for_log("hello.py:1")
+        assert line["level"] == "warning"
+        assert await said() == {"one:you"}
+        (folder / "hello.py").write_text(PLUGIN.replace("{words}", "the second"))
+        await gateway.wait_for_log("plugins loaded again (cp:user.Hello)", count=2)
+        assert await said() == {"the second:you"}
