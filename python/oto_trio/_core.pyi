@@ -68,7 +68,7 @@ class Snapshot:
         Args:
             upserts: lowered routes as JSON; a route replaces the one of the same id.
             removed: ids of routes to take away; unknown ids are ignored.
-            settings: JSON of the settings for all routes (`trust_x_forwarded`).
+            settings: JSON of the settings for all routes (`trust_x_forwarded`, `maintenance`).
 
         Raises:
             ValueError: names the route, the field and the fix; nothing is changed.

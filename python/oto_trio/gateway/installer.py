@@ -254,6 +254,7 @@ class Installer:
             {
                 "https_port": self._https_port,
                 "trust_x_forwarded": True if config is None else config.trust_x_forwarded,
+                "maintenance": False if config is None else config.maintenance_mode,
             }
         )
 

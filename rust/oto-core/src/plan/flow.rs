@@ -195,7 +195,17 @@ impl Flow {
         let Some(route) = self.route.take() else {
             return self.without_route();
         };
-        let next = self.run(&route);
+        let closed = self.snapshot.settings.maintenance && self.cursor == 0;
+        let next = if closed && self.stage == Stage::Request && self.body.is_none() {
+            self.refuse(
+                503,
+                "Service in maintenance mode",
+                "errors.service.in.maintenance",
+            );
+            Next::Reply
+        } else {
+            self.run(&route)
+        };
         self.route = Some(route);
         next
     }
@@ -418,5 +428,96 @@ impl RequestFacts for Facts<'_> {
 
     fn listener(&self) -> &str {
         self.listener
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::http1::{HeadLimits, Version};
+
+    fn begin(route: &str, settings: &str) -> Flow {
+        let snapshot = Snapshot::default()
+            .apply(
+                [route.as_bytes()].into_iter(),
+                [].into_iter(),
+                Some(settings.as_bytes()),
+            )
+            .expect("valid");
+        let fields: [(&[u8], &[u8]); 2] = [(b"host", b"a.b"), (b"accept", b"*/*")];
+        let limits = HeadLimits::default();
+        let request =
+            Request::from_parts(b"GET", b"/", fields.into_iter(), Version::Http11, &limits)
+                .expect("valid");
+        let downstream = Downstream {
+            ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            secured: false,
+            listener: Arc::from("standard-listener"),
+        };
+        let response = ResponseHead::default();
+        Flow::begin(1, request, response, downstream, Arc::new(snapshot), 0.0, 0)
+    }
+
+    const ANSWERED: &str = r#"{"id":"r","frontend":{"domains":["a.b"]},"steps":[
+        {"phase":"pre_route","kind":"python","slot":4,"inline":true},
+        {"phase":"call_backend","kind":"python","slot":5,"inline":false},
+        {"phase":"transform_response","kind":"set_headers","headers":{"x-end":"1"}},
+        {"phase":"done","kind":"python","slot":6,"inline":true}]}"#;
+
+    #[test]
+    fn hooks_run_in_order_and_an_answer_meets_the_response_steps() {
+        let mut flow = begin(ANSWERED, "{}");
+        assert_eq!(
+            flow.advance(),
+            Next::Python(PythonStep {
+                slot: 4,
+                inline: true
+            })
+        );
+        assert_eq!(
+            flow.advance(),
+            Next::Python(PythonStep {
+                slot: 5,
+                inline: false
+            })
+        );
+        let reply = Reply {
+            status: 201,
+            ..Reply::default()
+        };
+        assert_eq!(flow.respond(reply), Next::Reply);
+        assert_eq!(flow.response.headers.find(b"x-end"), Some(&b"1"[..]));
+        assert!(flow.begin_done());
+        assert_eq!(
+            flow.advance(),
+            Next::Python(PythonStep {
+                slot: 6,
+                inline: true
+            })
+        );
+        assert_eq!(flow.advance(), Next::Finished);
+    }
+
+    #[test]
+    fn an_early_answer_stands_as_it_is() {
+        let mut flow = begin(ANSWERED, "{}");
+        flow.advance();
+        assert_eq!(
+            flow.respond(Reply {
+                status: 200,
+                ..Reply::default()
+            }),
+            Next::Reply
+        );
+        assert_eq!(flow.response.headers.find(b"x-end"), None);
+    }
+
+    #[test]
+    fn maintenance_closes_every_route() {
+        let mut flow = begin(ANSWERED, r#"{"maintenance":true}"#);
+        assert_eq!(flow.advance(), Next::Reply);
+        assert_eq!(flow.response.status, 503);
     }
 }

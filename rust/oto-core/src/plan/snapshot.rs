@@ -15,12 +15,15 @@ use crate::router::{Frontend, Router};
 pub struct Settings {
     /// Whether `X-Forwarded-*` from clients is believed (Otoroshi's `trustXForwarded`).
     pub trust_x_forwarded: bool,
+    /// Whether every route answers that it is down for maintenance (`maintenanceMode`).
+    pub maintenance: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             trust_x_forwarded: true,
+            maintenance: false,
         }
     }
 }
