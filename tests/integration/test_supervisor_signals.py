@@ -12,7 +12,7 @@ import httpx
 import pytest
 import trio
 
-from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
+from oto_trio.testing.gateway_process import GatewayProcess, command_of, gateway_process
 
 pytestmark = pytest.mark.slow
 
@@ -221,7 +221,7 @@ async def test_a_second_signal_ends_at_once(upstream: Any, tmp_path: Path) -> No
             gateway.signal(signal.SIGTERM)
             await gateway.wait()
             assert trio.current_time() - began < 3
-    assert not Path(f"/proc/{worker}").exists()
+    assert command_of(worker) == b""
     assert await_log(gateway, "SIGTERM again: ending at once")
 
 
@@ -232,7 +232,7 @@ async def test_workers_end_when_their_supervisor_is_killed(upstream: Any, tmp_pa
         await gateway.wait()
 
         async def have_ended() -> bool:
-            return not any(Path(f"/proc/{pid}").exists() for pid in workers)
+            return not any(command_of(pid) for pid in workers)
 
         await until(have_ended)
     assert sum("the supervisor is gone" in line["message"] for line in gateway.log) == 2

@@ -71,9 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: The words after the program's name; those of this process when left out.
     """
     try:
-        program.main(args=arguments, prog_name="oto-trio", standalone_mode=False)
-    except click.exceptions.Exit as ended:
-        sys.exit(ended.exit_code)
+        # What a command raises as `Exit` comes back as its code, and None when it returned.
+        sys.exit(program.main(args=arguments, prog_name="oto-trio", standalone_mode=False))
     except click.Abort:
         click.echo("aborted", err=True)
         sys.exit(1)

@@ -81,13 +81,14 @@ def command(
     target = parts.path or "/"
     if parts.query:
         target += f"?{parts.query}"
+    fields = [_header(text) for text in headers]
     snapshot = _snapshot(_entities(**places), folder)
     try:
         answer = snapshot.explain(
             method,
             parts.netloc,
             target,
-            [_header(text) for text in headers],
+            fields,
             secured=parts.scheme == "https",
             listener=listener,
         )

@@ -23,7 +23,7 @@ from typing import Any, Final
 import trio
 import trio.testing
 
-__all__ = ["GatewayEndedError", "GatewayProcess", "gateway_process"]
+__all__ = ["GatewayEndedError", "GatewayProcess", "command_of", "gateway_process"]
 
 READY_S: Final = 30.0
 """How long a gateway may take to get ready; a machine that also compiles is slow."""
@@ -92,7 +92,7 @@ class GatewayProcess:
         """Return the worker processes that live now, oldest first."""
         children = Path(f"/proc/{self.pid}/task").glob("*/children")
         pids = {int(pid) for file in children for pid in file.read_text().split()}
-        return sorted(pid for pid in pids if b"worker" in _command(pid))
+        return sorted(pid for pid in pids if b"worker" in command_of(pid))
 
     def signal(self, number: signal.Signals) -> None:
         """Send the supervisor a signal."""
@@ -204,11 +204,11 @@ async def _end(gateway: GatewayProcess, process: trio.Process) -> None:
         process.kill()
         await process.wait()
         for pid in workers:
-            if b"worker" in _command(pid):
+            if b"worker" in command_of(pid):
                 os.kill(pid, signal.SIGKILL)
 
 
-def _command(pid: int) -> bytes:
+def command_of(pid: int) -> bytes:
     """Return the command line of a process; empty when it has ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()

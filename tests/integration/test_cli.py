@@ -1,0 +1,387 @@
+"""The command line, as people and scripts use it: arguments in, output and exit code out."""
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oto_trio.cli import COMMANDS
+from oto_trio.testing.gateway_process import GatewayEndedError, gateway_process
+
+HEADERS = "cp:otoroshi.next.plugins.AdditionalHeadersIn"
+CONFIG = f"""
+settings:
+  http_port: 0
+routes:
+  - id: users
+    name: users
+    frontend: {{domains: [api.localhost/users], methods: [GET]}}
+    backend: http://127.0.0.1:9000/v2
+    plugins:
+      - cp:otoroshi.next.plugins.OverrideHost
+      - {{plugin: {HEADERS}, config: {{headers: {{X-A: b}}}}}}
+  - id: writers
+    name: writers
+    frontend: {{domains: [api.localhost/users], methods: [POST]}}
+    backend_ref: stored
+backends:
+  - {{id: stored, name: stored, backend: 'https://192.0.2.9'}}
+"""
+
+
+def oto(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "oto_trio", *arguments],
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+        env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **environ},
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "gateway.yaml"
+    path.write_text(CONFIG)
+    return path
+
+
+# ----------------------------------------------------------------------------- help, version
+
+
+def test_the_help_lists_every_command() -> None:
+    result = oto("--help")
+    assert result.returncode == 0
+    assert oto("-h").stdout == result.stdout
+    for name, summary in COMMANDS.items():
+        assert f"{name} " in result.stdout
+        assert summary in result.stdout
+    assert "Exit codes" in result.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_examples(command: str) -> None:
+    result = oto(command, "--help")
+    assert result.returncode == 0
+    assert result.stdout.startswith(f"Usage: oto-trio {command}")
+    if command != "version":
+        assert f"  oto-trio {command} " in result.stdout
+
+
+def test_the_help_of_serve_says_what_each_option_defaults_to() -> None:
+    text = " ".join(oto("serve", "--help").stdout.split())
+    for words in ("default: 8080", "default: 8081", "default: 8443", "TLS is not served yet"):
+        assert words in text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["unknown"],
+        ["serve", "--no-such-option"],
+        ["serve", "--http-port", "http"],
+        ["serve", "--http-port", "70000"],
+        ["serve", "--workers", "-1"],
+        ["serve", "--log-format", "xml"],
+        ["check"],
+        ["explain", "GET"],
+        ["explain", "GET", "not-a-url"],
+        ["explain", "GET", "http://a", "-H", "nonsense", "--config", "c.yaml"],
+        ["explain", "GET", "http://a", "--config", "a", "--data", "b"],
+        ["plugins", "show"],
+    ],
+)
+def test_a_wrong_command_line_ends_with_2(arguments: list[str]) -> None:
+    result = oto(*arguments)
+    assert result.returncode == 2, result.stderr
+    assert "Traceback" not in result.stderr
+    assert "Error: " in result.stderr or "Usage: " in result.stderr
+
+
+def test_version_names_what_is_installed() -> None:
+    result = oto("version")
+    assert result.returncode == 0
+    assert [line.split()[0] for line in result.stdout.splitlines()] == [
+        "oto-trio",
+        "engine",
+        "python",
+        "trio",
+    ]
+    versions = json.loads(oto("version", "--json").stdout)
+    assert versions["oto-trio"] == versions["engine"]
+
+
+def test_the_shell_can_complete_commands() -> None:
+    result = oto(_OTO_TRIO_COMPLETE="bash_complete", COMP_WORDS="oto-trio ex", COMP_CWORD="1")
+    assert result.stdout.split() == ["plain,explain"]
+
+
+# ----------------------------------------------------------------------------- plugins
+
+
+def test_plugins_are_listed() -> None:
+    result = oto("plugins", "list")
+    assert result.returncode == 0
+    ids = [line.split()[0] for line in result.stdout.splitlines()]
+    assert HEADERS in ids
+    assert ids == sorted(ids)
+    described = json.loads(oto("plugins", "list", "--json").stdout)
+    assert [plugin["id"] for plugin in described] == ids
+
+
+def test_one_plugin_is_shown_by_its_id_or_the_end_of_it() -> None:
+    whole = oto("plugins", "show", HEADERS)
+    assert whole.returncode == 0
+    assert HEADERS in whole.stdout
+    assert oto("plugins", "show", "additionalheadersin").stdout == whole.stdout
+    described = json.loads(oto("plugins", "show", HEADERS, "--json").stdout)
+    assert described["id"] == HEADERS
+    assert described["origin"] == "builtin"
+
+
+def test_a_plugin_that_is_not_there_is_a_failure() -> None:
+    result = oto("plugins", "show", "Nonsense")
+    assert result.returncode == 1
+    assert "Nonsense is not the id of a plugin" in result.stderr
+
+
+def test_a_plugin_file_that_cannot_be_loaded_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("def broken(:\n")
+    result = oto("plugins", "list", "--plugins", str(tmp_path))
+    assert result.returncode == 1
+    assert "broken.py:1" in result.stderr
+    assert HEADERS in result.stdout
+
+
+# ----------------------------------------------------------------------------- check
+
+
+def test_a_good_file_is_ok(config: Path) -> None:
+    result = oto("check", str(config))
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == f"{config}: ok (2 routes, 1 backends)\n"
+
+
+def test_every_problem_has_file_path_and_fix(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(
+        """
+settings: {http_prot: 80, engine: {head_bites: 1}}
+routes:
+  - {name: a, frontend: a.test, backend: 'nowhere://x'}
+  - {name: b, frontend: b.test, backend_ref: lost, plugins: ['cp:no.such.Plugin']}
+  - {name: c, frontend: 'c.test/$x<(>', fronted: 1}
+"""
+    )
+    missing = tmp_path / "missing.yaml"
+    result = oto("check", str(bad), str(missing))
+    assert result.returncode == 1
+    lines = result.stdout.splitlines()
+    found = {tuple(line.split(": ")[:3]) for line in lines}
+    assert found == {
+        (str(bad), "$.settings.http_prot", "error"),
+        (str(bad), "$.settings.engine", "error"),
+        (str(bad), "$.routes[0].backend.url", "error"),
+        (str(bad), "$.routes[1].plugins[0].plugin", "error"),
+        (str(bad), "$.routes[1].backend_ref", "warning"),
+        (str(bad), "$.routes[2].frontend.domains[0]", "error"),
+        (str(bad), "$.routes[2].fronted", "warning"),
+        (str(missing), "$", "error"),
+    }
+    assert all("; " in line for line in lines)
+    objects = [json.loads(line) for line in oto("check", "--json", str(bad)).stdout.splitlines()]
+    assert len(objects) == len(lines) - 1
+    assert all(set(o) == {"file", "path", "severity", "message", "fix"} for o in objects)
+
+
+def test_warnings_fail_only_when_strict(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("routes: [{name: a, frontend: a.test, fronted: 1}]")
+    assert oto("check", str(path)).returncode == 0
+    assert oto("check", "--strict", str(path)).returncode == 1
+
+
+# ----------------------------------------------------------------------------- explain
+
+
+def test_a_request_is_explained_from_a_file(config: Path) -> None:
+    result = oto("explain", "GET", "http://api.localhost/users/1?x=2", "--config", str(config))
+    assert result.returncode == 0, result.stderr
+    text = " ".join(result.stdout.split())
+    assert "GET api.localhost/users/1?x=2" in text
+    assert "writers api.localhost/users no: the method is not among those of the route" in text
+    assert "route users (users)" in text
+    assert "override_host native cp:otoroshi.next.plugins.OverrideHost" in text
+    assert "http://127.0.0.1:9000" in text
+    assert "GET /v2/1?x=2 Host: 127.0.0.1" in text
+
+
+def test_a_stored_backend_is_followed(config: Path) -> None:
+    result = oto(
+        "explain", "POST", "https://api.localhost/users", "--json", "--config", str(config)
+    )
+    answer = json.loads(result.stdout)
+    assert answer["routing"]["winner"]["id"] == "writers"
+    assert answer["target"]["address"] == "192.0.2.9:443"
+    assert answer["request"]["secured"] is True
+
+
+def test_no_route_is_told_and_ends_with_1(config: Path) -> None:
+    result = oto("explain", "GET", "http://other.localhost/", "--config", str(config))
+    assert result.returncode == 1
+    assert "no route is declared on a domain that matches other.localhost" in result.stdout
+    result = oto("explain", "PUT", "http://api.localhost/users", "--config", str(config))
+    assert result.returncode == 1
+    assert "no route takes it" in result.stdout
+
+
+def test_a_header_can_decide(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(
+        "routes: [{name: gold, frontend: {domains: [a.test], headers: {X-Tier: gold}},"
+        " backend: 'http://192.0.2.1'}]"
+    )
+    arguments = ("explain", "GET", "http://a.test/", "--config", str(path))
+    assert oto(*arguments).returncode == 1
+    assert oto(*arguments, "-H", "x-tier: gold").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--config", "none.yaml"], "cannot be read"),
+        (["--data", "none"], "there is no store at"),
+        (["--admin", "http://127.0.0.1:1"], "is the gateway running?"),
+    ],
+)
+def test_routes_that_cannot_be_had_are_a_failure(arguments: list[str], words: str) -> None:
+    result = oto("explain", "GET", "http://a.test/", *arguments)
+    assert result.returncode == 1
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.slow
+async def test_a_request_is_explained_by_a_running_gateway_and_from_its_store_at_rest(
+    config: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    request = ("explain", "GET", "http://api.localhost/users/1", "--json")
+    arguments = ("--workers", "0", "--config", str(config))
+    async with gateway_process(*arguments, data=data) as gateway:
+        client_id, secret = gateway.auth
+        key = ("--client-id", client_id, "--client-secret", secret)
+        asked = oto(*request, "--admin", gateway.admin, *key)
+        assert json.loads(asked.stdout)["routing"]["winner"]["id"] == "users"
+        refused = oto(*request, "--admin", gateway.admin)
+        assert refused.returncode == 1
+        assert "refuses the key" in refused.stderr
+        locked = oto(*request, "--data", str(data))
+        assert locked.returncode == 1
+        assert "--admin" in locked.stderr
+    at_rest = oto(*request, "--data", str(data))
+    assert json.loads(at_rest.stdout) == json.loads(asked.stdout)
+
+
+# ----------------------------------------------------------------------------- serve
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--route", "nonsense"], "it is not FRONTEND=URL"),
+        (["--config", "none.yaml"], "none.yaml: $: cannot be read"),
+        (["--bind", "nowhere"], "is no address to listen on"),
+        (["--dev", "--bind", "0.0.0.0"], "must not be reachable on 0.0.0.0"),
+        (["--admin-bind", "192.0.2.1"], "the admin API cannot listen on 192.0.2.1"),
+        (["--plugins", "none"], "--plugins: none is no folder"),
+        (["--http-port", "1234", "--admin-port", "1234"], "--admin-port: port 1234 is that of"),
+    ],
+)
+def test_serve_says_in_one_line_why_it_cannot_start(
+    arguments: list[str], words: str, tmp_path: Path
+) -> None:
+    defaults = ("--http-port", "0", "--admin-port", "0", "--workers", "0")
+    result = oto("serve", "--data", str(tmp_path / "data"), *defaults, *arguments)
+    assert result.returncode == 1
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
+def test_serve_names_a_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        arguments = ("serve", "--data", str(tmp_path), "--bind", "127.0.0.1", "--workers", "0")
+        result = oto(*arguments, "--http-port", port, "--admin-port", "0")
+        assert result.returncode == 1
+        assert f"cannot listen on 127.0.0.1 port {port}: another process" in result.stderr
+        result = oto(*arguments, "--http-port", "0", "--admin-port", port)
+        assert result.returncode == 1
+        assert f"the admin API cannot listen on 127.0.0.1:{port}" in result.stderr
+
+
+@pytest.mark.slow
+async def test_dev_uses_the_well_known_key_on_loopback(tmp_path: Path) -> None:
+    async with gateway_process("--dev", "--workers", "0", data=tmp_path) as gateway:
+        assert gateway.auth == ("admin-api-apikey-id", "admin-api-apikey-secret")
+        assert gateway.announcement["http"].startswith("http://127.0.0.1:")
+        assert gateway.announcement["admin"].startswith("http://127.0.0.1:")
+        assert gateway.announcement["credentials_file"] is None
+
+
+@pytest.mark.slow
+async def test_a_store_that_another_gateway_has_is_told(tmp_path: Path) -> None:
+    async with gateway_process("--workers", "0", data=tmp_path):
+        with pytest.RaisesGroup(GatewayEndedError) as raised:
+            async with gateway_process("--workers", "0", data=tmp_path):
+                raise AssertionError
+        (error,) = raised.value.exceptions
+        assert isinstance(error, GatewayEndedError)
+        assert error.status == 1
+        assert str(tmp_path) in error.output
+        assert "Traceback" not in error.output
+
+
+@pytest.mark.slow
+async def test_settings_come_from_the_environment_too(tmp_path: Path) -> None:
+    environ = {
+        "OTO_TRIO_WORKERS": "0",
+        "OTO_TRIO_ADMIN_API_CLIENT_ID": "me",
+        "OTO_TRIO_ADMIN_API_CLIENT_SECRET": "hidden",
+        "OTO_TRIO_HTPP_PORT": "1",
+    }
+    async with gateway_process(data=tmp_path, environ=environ) as gateway:
+        assert gateway.workers() == []
+        assert gateway.announcement["client_id"] == "me"
+        assert gateway.announcement["client_secret"] is None
+        line = await gateway.wait_for_log("$OTO_TRIO_HTPP_PORT")
+        assert "write OTO_TRIO_HTTP_PORT" in line["message"]
+        assert "hidden" not in json.dumps(gateway.log)
+
+
+@pytest.mark.slow
+def test_the_text_form_tells_where_to_go(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "oto_trio", "serve", "--data", str(tmp_path)]
+    ports = ("--http-port", "0", "--admin-port", "0", "--workers", "1", "--bind", "127.0.0.1")
+    with subprocess.Popen(
+        [*command, *ports], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline().strip() for _ in range(7)]
+        process.terminate()
+        _, log = process.communicate(timeout=20)
+    shown: dict[str, Any] = {line[:11].strip(): line[11:] for line in lines[1:]}
+    assert lines[0] == "oto-trio is ready"
+    assert shown["gateway"].startswith("http://127.0.0.1:")
+    assert shown["admin API"].startswith("http://127.0.0.1:")
+    assert "shown this once" in shown["secret"]
+    assert process.returncode == 0
+    assert "INFO    supervisor: SIGTERM: draining" in log
+    assert "drained in" in log
