@@ -15,6 +15,7 @@ imported in a thread, so that workers and control plane get ready side by side.
 import importlib
 import logging
 import os
+import resource
 import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -59,6 +60,9 @@ PLUGIN_FOLDER: Final = "plugins"
 
 ADMIN_GRACE_S: Final = 3.0
 """How long requests of the admin API may take to end once the data plane has drained."""
+
+FEW_DESCRIPTORS: Final = 16_384
+"""A hard limit of open descriptors below this is worth a warning."""
 
 PROBLEMS_REMEMBERED: Final = 1024
 """Problems that are logged once although every worker reports them."""
@@ -126,12 +130,30 @@ async def serve(
         data = Path(settings.data)
         for warning in configuration.warnings:
             logger.warning("%s", warning)
+        _raise_descriptor_limit()
         key = await trio.to_thread.run_sync(_key, configuration, dev)
         with listening(_bind(settings)) as listeners:
             async with await SqliteStore.open(data / STORE_FILE) as store:
                 await reconcile(store, configuration.declarations)
                 app = _App(source, configuration, store, listeners, key)
                 await app.run(signals, announce)
+
+
+def _raise_descriptor_limit() -> None:
+    """Let this process and its workers open as many descriptors as the system allows them.
+
+    The usual soft limit of 1024 is there for programs that use `select`; it would end a gateway's
+    connections long before `max_connections` does.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard != resource.RLIM_INFINITY and hard < FEW_DESCRIPTORS:
+        logger.warning(
+            "only %d descriptors may be open in a process, about half as many connections; raise "
+            "the hard limit (ulimit -Hn, or LimitNOFILE of systemd)",
+            hard,
+        )
 
 
 def _key(configuration: Configuration, dev: bool) -> _Key:  # noqa: FBT001 (passed by run_sync)

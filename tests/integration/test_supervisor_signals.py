@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -271,6 +272,13 @@ async def test_the_gateway_in_the_supervisor_does_the_same(upstream: Any, tmp_pa
         assert await ask(gateway.port, "/y") == (200, b"GET /y HTTP/1.1")
         gateway.signal(signal.SIGTERM)
         assert await gateway.wait() == 0
+
+
+async def test_workers_may_open_as_many_descriptors_as_the_system_allows(tmp_path: Path) -> None:
+    async with gateway_process("--workers", "1", data=tmp_path) as gateway:
+        (worker,) = gateway.workers()
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        assert resource.prlimit(worker, resource.RLIMIT_NOFILE) == (hard, hard)
 
 
 # ----------------------------------------------------------------------------- reload
