@@ -16,6 +16,8 @@ pub use spec::{BackendParts, BackendSpec, BackendSpecError, ClientSettings};
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 /// One server of a backend.
 #[derive(Debug)]
 pub struct Target {
@@ -66,7 +68,7 @@ impl Strategy {
 #[derive(Debug)]
 pub struct Backend {
     /// The targets, without duplicates, in declaration order.
-    pub targets: Vec<Target>,
+    pub targets: SmallVec<[Target; 1]>,
     /// Put before the remaining path.
     pub root: Arc<str>,
     /// Whether `root` replaces the whole path and query.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use smallvec::SmallVec;
 
 use crate::intern::Interner;
 
@@ -201,7 +202,7 @@ impl BackendSpec {
                 "must be printable ASCII; escape other characters",
             ));
         }
-        let mut targets: Vec<Target> = Vec::with_capacity(self.targets.len());
+        let mut targets = SmallVec::<[Target; 1]>::with_capacity(self.targets.len());
         let (mut primaries, mut backups) = (Vec::new(), Vec::new());
         for (at, spec) in self.targets.into_iter().enumerate() {
             let weight = spec.weight.clamp(0, MAX_WEIGHT);

@@ -52,7 +52,7 @@ impl Snapshot {
             request: &request,
             listener,
         };
-        let routing = self.router.explain(&facts, &mut |_: &Arc<Route>| true);
+        let routing = self.router.explain(&facts, &mut |_: &Route| true);
         let mut answer = json!({
             "request": {
                 "method": request.method_text(), "host": request.host(), "domain": request.domain(),

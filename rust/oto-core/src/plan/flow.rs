@@ -8,6 +8,7 @@
 
 use std::any::Any;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use super::reply::{Reply, refusal};
@@ -15,7 +16,7 @@ use super::snapshot::Snapshot;
 use super::step::{Phase, Route, Step};
 use crate::balance::Target;
 use crate::http1::{Framing, Known, Request, ResponseHead};
-use crate::router::RequestFacts;
+use crate::router::{RequestFacts, RouteEntry};
 
 /// The client's side of a connection.
 #[derive(Clone, Debug)]
@@ -26,6 +27,18 @@ pub struct Downstream {
     pub secured: bool,
     /// The listener's id.
     pub listener: Arc<str>,
+}
+
+/// A matched route, shared with the router: one place in memory for what found it and what it is.
+#[derive(Clone, Debug)]
+pub struct Matched(Arc<RouteEntry<Route>>);
+
+impl Deref for Matched {
+    type Target = Route;
+
+    fn deref(&self) -> &Route {
+        &self.0.value
+    }
 }
 
 /// What must happen outside before the flow can go on.
@@ -77,7 +90,7 @@ pub struct Flow {
     /// What the exchange began with, and finishes with.
     pub snapshot: Arc<Snapshot>,
     /// The route, once matched.
-    pub route: Option<Arc<Route>>,
+    pub route: Option<Matched>,
     /// Bytes of the path that the route's declared path matched.
     pub matched_len: usize,
     /// Path parameters as (name, value).
@@ -160,16 +173,14 @@ impl Flow {
         let found = self
             .snapshot
             .router
-            .find(&facts, &mut |route: &Arc<Route>| {
-                !rejected.contains(&route.id)
-            });
+            .find(&facts, &mut |route: &Route| !rejected.contains(&route.id));
         self.cursor = 0;
         self.stage = Stage::Request;
         let Some(found) = found else {
             self.route = None;
             return;
         };
-        self.route = Some(Arc::clone(&found.route.value));
+        self.route = Some(Matched(Arc::clone(found.route)));
         self.matched_len = found.matched_len;
         let path = self.request.path();
         self.params = found
@@ -227,7 +238,7 @@ impl Flow {
         Next::Reply
     }
 
-    fn run(&mut self, route: &Arc<Route>) -> Next {
+    fn run(&mut self, route: &Route) -> Next {
         let plan = &route.plan;
         loop {
             let end = match self.stage {

@@ -15,7 +15,7 @@ mod spec;
 mod step;
 
 pub use explain::Question;
-pub use flow::{Downstream, Flow, MONITORING_SLOT, Next, PythonStep};
+pub use flow::{Downstream, Flow, MONITORING_SLOT, Matched, Next, PythonStep};
 pub use reply::{Reply, refusal};
 pub use snapshot::{ApplyError, Settings, Snapshot};
 pub use spec::RouteSpec;

@@ -1,7 +1,5 @@
 //! The native steps: what each does to a flow.
 
-use std::sync::Arc;
-
 use super::flow::Flow;
 use super::reply::Reply;
 use super::step::{Phase, Route, Step};
@@ -9,12 +7,7 @@ use crate::http1::{Framing, Headers, Known};
 
 impl Flow {
     /// Run one native step; a reply ends the request stage at once.
-    pub(super) fn native(
-        &mut self,
-        route: &Arc<Route>,
-        phase: Phase,
-        step: &Step,
-    ) -> Option<Reply> {
+    pub(super) fn native(&mut self, route: &Route, phase: Phase, step: &Step) -> Option<Reply> {
         match step {
             Step::Redirect { code, to } => return Some(redirection(*code, to)),
             Step::ForceHttps { port } => {

@@ -34,7 +34,7 @@ pub struct Snapshot {
     /// Grows with each change; an exchange keeps the one it began with.
     pub generation: u64,
     /// The routes.
-    pub router: Router<Arc<Route>>,
+    pub router: Router<Route>,
     /// The settings.
     pub settings: Settings,
     // Shared by all snapshots that come from one another.
@@ -112,7 +112,7 @@ impl Snapshot {
         let route = spec
             .build(frontend.strip_path(), &self.parts)
             .map_err(fail)?;
-        self.router.insert(&id, frontend, Arc::new(route));
+        self.router.insert(&id, frontend, route);
         Ok(())
     }
 }
