@@ -209,7 +209,6 @@ def _worker_settings(settings: Settings, folder: Path) -> WorkerSettings:
     return WorkerSettings(
         engine=settings.engine_json,
         plugin_folder=str(folder.absolute()),
-        https_port=settings.https_port or 443,
         drain_timeout_s=settings.drain_timeout_s,
         log_format=settings.log_format,
         log_level=settings.log_level.upper(),

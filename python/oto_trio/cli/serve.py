@@ -53,8 +53,7 @@ _PORT = click.IntRange(0, 65535)
 @click.option(
     "--https-port",
     type=_PORT,
-    help="Reserved: TLS is not served yet, so nothing listens here. Redirects to https name it.  "
-    "[default: 8443]",
+    help="Reserved: TLS is not served yet, so nothing listens here.  [default: 8443]",
 )
 @click.option(
     "--admin-bind", metavar="ADDRESS", help="Address of the admin API.  [default: 127.0.0.1]"

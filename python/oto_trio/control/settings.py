@@ -54,9 +54,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, Meta(description="address of the data listeners; :: takes IPv4 and IPv6")
     ] = "0.0.0.0"  # noqa: S104 (a gateway is there to be reached)
     http_port: Annotated[Port, Meta(description="port for plain HTTP; 0 picks a free one")] = 8080
-    https_port: Annotated[
-        Port, Meta(description="reserved for TLS and not opened yet; redirects to https name it")
-    ] = 8443
+    https_port: Annotated[Port, Meta(description="reserved for TLS; nothing listens there yet")] = (
+        8443
+    )
     admin_bind: Annotated[str, Meta(description="address of the admin API")] = "127.0.0.1"
     admin_port: Annotated[Port, Meta(description="port of the admin API; 0 picks a free one")] = (
         8081

@@ -103,7 +103,6 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
         listeners: Every listening socket handed down, also those of other slots.
         engine_settings: JSON for the engine's constructor: its bounds and timeouts.
         plugin_folder: The folder that holds user plugins, empty when there is none.
-        https_port: The public https port, for redirects.
         drain_timeout_s: How long a drain waits when the worker is asked to end by a signal.
         forward_records: Whether access records are wanted; otherwise they are discarded.
         log_format: `text` or `json`.
@@ -117,7 +116,6 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
     listeners: list[InheritedListener]
     engine_settings: bytes = b"{}"
     plugin_folder: str = ""
-    https_port: int = 443
     drain_timeout_s: float = 10.0
     forward_records: bool = False
     log_format: str = "text"

@@ -97,7 +97,6 @@ class Installer:
         snapshot: The empty snapshot to start from.
         registry: The built-in plugins and those of installed distributions.
         folder: The folder of user plugins, not yet polled; None when there is none.
-        https_port: The public https port, for redirects.
         clock: Reads the Trio clock.
         report: Takes each problem; must not block.
     """
@@ -109,7 +108,6 @@ class Installer:
         registry: Registry,
         *,
         folder: FolderPlugins | None,
-        https_port: int,
         clock: Clock,
         report: Callable[[ProblemReport], None],
     ) -> None:
@@ -119,7 +117,6 @@ class Installer:
         self._snapshot = snapshot
         self._base = registry
         self._folder = folder
-        self._https_port = https_port
         self._clock = clock
         self._report = report
         self._lock = trio.Lock()
@@ -252,7 +249,6 @@ class Installer:
         config = self._global
         return msgspec.json.encode(
             {
-                "https_port": self._https_port,
                 "trust_x_forwarded": True if config is None else config.trust_x_forwarded,
                 "maintenance": False if config is None else config.maintenance_mode,
             }

@@ -204,7 +204,6 @@ class _Worker:
             snapshot,
             discover(),
             folder=folder,
-            https_port=start.https_port,
             clock=self._clock,
             report=self._report_problem,
         )

@@ -36,7 +36,6 @@ class Stage:
             cast("SnapshotLike", _core.Snapshot()),
             REGISTRY,
             folder=folder,
-            https_port=443,
             clock=trio.current_time,
             report=self.problems.append,
         )

@@ -71,7 +71,6 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     Attributes:
         engine: JSON for the engine's constructor.
         plugin_folder: The folder with user plugins, empty when there is none.
-        https_port: The public https port, for redirects.
         drain_timeout_s: Drain deadline of a worker that is asked to end by a signal of its own.
         forward_records: Whether access records are wanted.
         log_format: `text` or `json`.
@@ -82,7 +81,6 @@ class WorkerSettings(msgspec.Struct, frozen=True):
 
     engine: bytes = b"{}"
     plugin_folder: str = ""
-    https_port: int = 443
     drain_timeout_s: float = 10.0
     forward_records: bool = False
     log_format: str = "text"
@@ -318,7 +316,6 @@ class Worker:
             listeners=inherited,
             engine_settings=settings.engine,
             plugin_folder=settings.plugin_folder,
-            https_port=settings.https_port,
             drain_timeout_s=settings.drain_timeout_s,
             forward_records=settings.forward_records,
             log_format=settings.log_format,
