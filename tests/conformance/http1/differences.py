@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["LAXER", "STRICTER", "Difference", "explained"]
+__all__ = ["LAXER", "STRICTER", "STRICTER_RESPONSES", "Difference", "explained"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,22 @@ LAXER: Final = (
         "UTF-8 in the target",
         rb"[\x80-\xff]",
         "browsers and curl send it; it is escaped before anybody else reads it",
+    ),
+)
+
+
+STRICTER_RESPONSES: Final = (
+    *STRICTER[:3],
+    STRICTER[4],
+    _when(
+        "two framings in a response",
+        rb"transfer-encoding:.*content-length:|content-length:.*transfer-encoding:",
+        "RFC 9112 §6.3 lets the coding win; the client may count, and read the rest as a response",
+    ),
+    _when(
+        "chunks in HTTP/1.0",
+        rb"HTTP/1\.0.*transfer-encoding:",
+        "RFC 9112 §6.1: the framing of such a message is faulty",
     ),
 )
 

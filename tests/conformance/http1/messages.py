@@ -5,7 +5,15 @@ from typing import Final
 
 import h11
 
-__all__ = ["RequestReader", "RequestSeen", "ResponseReader", "ResponseSeen", "requests_in", "responses_in"]
+__all__ = [
+    "Fields",
+    "RequestReader",
+    "RequestSeen",
+    "ResponseReader",
+    "ResponseSeen",
+    "requests_in",
+    "responses_in",
+]
 
 Fields = list[tuple[bytes, bytes]]
 
