@@ -1,15 +1,19 @@
 """The command line, as people and scripts use it: arguments in, output and exit code out."""
 
 import json
+import re
 import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from oto_trio.cli import COMMANDS
+from oto_trio.control.checking import check_engine_settings
+from oto_trio.control.settings import NEEDS_NEW_WORKERS, NEEDS_RESTART, Settings
 from oto_trio.testing.gateway_process import GatewayEndedError, gateway_process
 
 HEADERS = "cp:otoroshi.next.plugins.AdditionalHeadersIn"
@@ -385,3 +389,46 @@ def test_the_text_form_tells_where_to_go(tmp_path: Path) -> None:
     assert process.returncode == 0
     assert "INFO    supervisor: SIGTERM: draining" in log
     assert "drained in" in log
+
+
+# ----------------------------------------------------------------------------- docs
+
+
+def test_the_docs_name_every_option_setting_and_default() -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    text = (docs / "cli.md").read_text()
+    for command in COMMANDS:
+        shown = (
+            oto(command, "--help").stdout
+            if command != "plugins"
+            else oto("plugins", "list", "--help").stdout
+        )
+        options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", shown)) - {"--help", "--header"}
+        section = text.partition(f"## {command}\n")[2].partition("\n## ")[0]
+        assert {option for option in options if option not in section} == set()
+    for field in msgspec.structs.fields(Settings):
+        named = {field.name, f"--{field.name.replace('_', '-')}", "--drain-timeout"}
+        assert any(name in text for name in named), field.name
+
+
+def test_the_docs_name_every_setting_of_the_engine_with_its_default() -> None:
+    operations = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    section = operations.partition("## Settings of the engine")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"\| `(\w+)` \| ([\d.]+) \|", section))
+    documented = {name: json.loads(value) for name, value in rows.items()}
+    assert check_engine_settings(json.dumps(documented).encode()) is None
+    # The engine tells the names it knows when it is asked for one that it does not.
+    known = set(re.findall(r"`(\w+)`", check_engine_settings(b'{"unknown": 1}') or ""))
+    assert known - {"unknown"} == set(documented)
+
+
+def test_the_docs_sort_every_setting_as_a_reload_does() -> None:
+    operations = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    table = operations.partition("| settings | a reload |")[2].partition("\n\n")[0]
+    at_once, new_workers, restart = (
+        set(re.findall(r"`(\w+)`", line)) for line in table.splitlines()[2:5]
+    )
+    assert new_workers == NEEDS_NEW_WORKERS
+    assert restart == NEEDS_RESTART
+    names = {field.name for field in msgspec.structs.fields(Settings)}
+    assert at_once == names - NEEDS_NEW_WORKERS - NEEDS_RESTART
