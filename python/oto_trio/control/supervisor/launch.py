@@ -34,6 +34,13 @@ logger = logging.getLogger(__name__)
 WORKER_COMMAND: Final = (sys.executable, "-m", "oto_trio.gateway.worker")
 """The program of a worker; `--link FD` is appended."""
 
+MALLOC_TUNABLES: Final = "glibc.malloc.hugetlb=1:glibc.malloc.top_pad=16777216"
+"""A worker's heap on huge pages, grown in steps that hold some.
+
+A table of many routes is read all over: on small pages most of the cost of a rare route is finding
+its page. Where the C library is another one, or huge pages are off, this changes nothing.
+"""
+
 END_GRACE_S: Final = 1.0
 """How long a process may take to end by itself after its link was closed, before it is killed."""
 
@@ -104,6 +111,7 @@ class ProcessLauncher:
                     [*self._command, "--link", str(theirs.fileno())],
                     pass_fds=(theirs.fileno(), *descriptors),
                     stdin=subprocess.DEVNULL,
+                    env={"GLIBC_TUNABLES": MALLOC_TUNABLES, **os.environ},
                     # Its own group: Ctrl-C in a terminal reaches the supervisor alone, which
                     # then drains the workers in order.
                     process_group=0,
