@@ -26,7 +26,6 @@ Bounds
 """
 
 import logging
-import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol, TypeAlias, cast
@@ -44,6 +43,7 @@ from oto_trio.gateway.engine import (
     Event,
     SuspendedExchange,
 )
+from oto_trio.gateway.faults import FaultLog, split_fault
 from oto_trio.gateway.runners import Runner, Runners
 from oto_trio.plugin_api.answers import Answer, Refusal, Response
 from oto_trio.plugin_api.exchange import BodyTooLarge, Exchange
@@ -57,9 +57,6 @@ MAX_EVENTS: Final = 4096
 
 DONE_TIMEOUT_S: Final = 5.0
 """How long an `async def done` may take; nothing cancels it before."""
-
-LOG_INTERVAL_S: Final = 1.0
-"""A hook that keeps failing is logged once per interval, with the number of failures between."""
 
 InlineCall: TypeAlias = Callable[[Exchange], Answer]
 AsyncCall: TypeAlias = Callable[[Exchange], Awaitable[Answer]]
@@ -136,10 +133,8 @@ class Pipeline:
         self._runners: Runners[_Held] = Runners(nursery, self._run_async)
         self._tasks: dict[int, _Task] = {}
         self._bodies: dict[int, _Body] = {}
-        self._faults: dict[str, _Fault] = {}
+        self._faults = FaultLog(clock)
         self._backlog: deque[Event] = deque()
-        self.hook_failures = 0
-        """Hooks that raised or answered nonsense since the start."""
         self.panics = 0
         """Panics that the engine reported since the start."""
 
@@ -147,6 +142,11 @@ class Pipeline:
     def has_backlog(self) -> bool:
         """Whether events wait for `run_backlog`."""
         return bool(self._backlog)
+
+    @property
+    def hook_failures(self) -> int:
+        """Hooks that raised or answered nonsense since the start."""
+        return self._faults.count
 
     @property
     def tasks(self) -> int:
@@ -324,8 +324,7 @@ class Pipeline:
         try:
             return await call(exchange)
         except BaseException as error:  # noqa: BLE001 (re-raised unless it is a fault)
-            fault = self._without_passing(slot, error)
-            return _Failed(fault)
+            return _Failed(self._faulty(slot, error))
 
     def _next_async(self, identity: int, events: list[Event]) -> SuspendedExchange | None:
         """Return the exchange to go on with when all that came is its own next async step."""
@@ -342,9 +341,9 @@ class Pipeline:
         with trio.move_on_after(DONE_TIMEOUT_S, shield=True) as deadline:
             answer = await self._call(exchange, slot)
             if isinstance(answer, _Failed):
-                self._log_failure(slot, answer.error)
+                self._log(slot, answer.error)
         if deadline.cancelled_caught:
-            self._log_failure(slot, TimeoutError(f"it took longer than {DONE_TIMEOUT_S} s"))
+            self._log(slot, TimeoutError(f"it took longer than {DONE_TIMEOUT_S} s"))
         self._forget(exchange.id, task)
         now = self._clock()
         self.settle(self._engine.resume(exchange, now), now)
@@ -389,9 +388,21 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 (it is logged, and the exchange refused)
             return self._fail(exchange, slot, error, now)
 
+    def _log(self, slot: int, error: BaseException) -> None:
+        self._faults.log(self._hooks.plugins[slot], self._hooks.phases[slot], error)
+
+    def _faulty(self, slot: int, error: BaseException) -> BaseException:
+        """Return what is a hook's fault in an error; raise what must reach Trio instead."""
+        passing, fault = split_fault(error)
+        if passing is not None:
+            if fault is not None:
+                self._log(slot, fault)
+            raise passing
+        return error
+
     def _fail(self, exchange: Exchange, slot: int, error: BaseException, now: float) -> list[Event]:
         """Refuse an exchange whose hook failed; re-raise what is no fault of the hook."""
-        self._log_failure(slot, self._without_passing(slot, error))
+        self._log(slot, self._faulty(slot, error))
         message = _FAULTS.get(self._hooks.phases[slot])
         try:
             if message is None:
@@ -401,38 +412,6 @@ class Pipeline:
             # It was given back already; its connection's deadlines end whatever is left of it.
             logger.exception("an exchange could not be refused")
             return []
-
-    def _without_passing(self, slot: int, error: BaseException) -> BaseException:
-        """Return a hook's fault; raise what must reach Trio or the interpreter instead."""
-        if isinstance(error, BaseExceptionGroup):
-            group = cast("BaseExceptionGroup[BaseException]", error)
-            passing, fault = group.split(_is_passing)
-            if passing is not None:
-                if fault is not None:
-                    self._log_failure(slot, fault)
-                raise passing
-            return group
-        if _is_passing(error):
-            raise error
-        return error
-
-    def _log_failure(self, slot: int, error: BaseException) -> None:
-        """Log a hook's failure with its traceback, at most once per `LOG_INTERVAL_S` and hook."""
-        self.hook_failures += 1
-        plugin, phase = self._hooks.plugins[slot], self._hooks.phases[slot]
-        fault = self._faults.setdefault(f"{plugin} {phase}", _Fault())
-        now = self._clock()
-        if now < fault.silent_until:
-            fault.unlogged += 1
-            return
-        logger.error(
-            "plugin %s failed in %s%s",
-            plugin,
-            phase,
-            f" (and {fault.unlogged} times since it was last logged)" if fault.unlogged else "",
-            exc_info=error,
-        )
-        fault.silent_until, fault.unlogged = now + LOG_INTERVAL_S, 0
 
 
 class _Task:
@@ -471,22 +450,3 @@ class _Body:
     def __init__(self) -> None:
         self.arrived = trio.Event()
         self.data: bytes | None = None
-
-
-class _Fault:
-    """How often one hook fails, so that a broken plugin does not flood the log."""
-
-    __slots__ = ("silent_until", "unlogged")
-
-    def __init__(self) -> None:
-        self.silent_until = -math.inf
-        self.unlogged = 0
-
-
-def _is_passing(error: BaseException) -> bool:
-    """Tell whether an error is no fault of a hook and must reach Trio or the interpreter.
-
-    A plugin that calls `sys.exit` must not end the worker, and a panic of the engine arrives as a
-    `BaseException` of its own: both are faults.
-    """
-    return isinstance(error, (trio.Cancelled, KeyboardInterrupt))
