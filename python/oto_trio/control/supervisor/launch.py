@@ -31,8 +31,9 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-WORKER_COMMAND: Final = (sys.executable, "-m", "oto_trio.gateway.worker")
-"""The program of a worker; `--link FD` is appended."""
+WORKER_COMMAND: Final = (sys.executable, "-P", "-m", "oto_trio.gateway.worker")
+"""The program of a worker; `--link FD` is appended. With -P no module is taken from the folder that the
+gateway happens to be started in, as none is by the supervisor."""
 
 MALLOC_TUNABLES: Final = "glibc.malloc.hugetlb=1:glibc.malloc.top_pad=16777216"
 """A worker's heap on huge pages, grown in steps that hold some.

@@ -242,18 +242,21 @@ class Supervisor:
     # ------------------------------------------------------------------------- talking to all
 
     async def wait_applied(self, revision: int) -> None:
-        """Wait until a revision is live in every worker that serves, and at least in one.
+        """Wait until a revision is live in every worker, and until one serves at all.
 
-        A worker that is starting is not waited for: it will not accept a connection before it has
-        applied a revision at least as new.
+        A worker that has not begun to read the store yet is not waited for: it will see the revision
+        there, and accept no connection before that is live.
         """
         while not self.is_applied(revision):
             await self._moved.wait()
 
     def is_applied(self, revision: int) -> bool:
-        """Tell whether every worker that serves has applied a revision, and at least one does."""
-        serving = self.serving
-        return bool(serving) and all(worker.applied >= revision for worker in serving)
+        """Tell whether a revision is live in every worker that may lack it, and one serves."""
+        return bool(self.serving) and all(
+            worker.applied >= revision
+            for worker in self._workers
+            if worker.has_read_store and not worker.leaving.is_set()
+        )
 
     @property
     def serving(self) -> list[Worker]:
@@ -309,8 +312,10 @@ class Supervisor:
                 if worker.draining is None:
                     await worker.ended.wait()
                     await self._pause(slot, worker)
-                self.restarts += 1
-                slot.worker = self._launch(slot)
+                # Somebody may have replaced it meanwhile.
+                if slot.worker is worker:
+                    self.restarts += 1
+                    slot.worker = self._launch(slot)
             worker = slot.worker
 
     async def _pause(self, slot: _Slot, worker: Worker) -> None:
@@ -335,7 +340,6 @@ class Supervisor:
 
     async def _replace(self, slot: _Slot) -> bool:
         """Replace the worker of one slot; tell whether it worked."""
-        old = slot.worker
         new = self._launch(slot)
         with trio.move_on_after(READY_TIMEOUT_S):
             while not new.ready.is_set() and not new.ended.is_set():
@@ -344,7 +348,8 @@ class Supervisor:
             logger.error("slot %d keeps its worker: the new one did not get ready", slot.number)
             new.kill()
             return False
-        slot.worker = new
+        # Looked at only now: the one there was may have died and been followed by another.
+        old, slot.worker = slot.worker, new
         if old is not None and not old.ended.is_set():
             await old.order(Drain(self.settings.drain_timeout_s))
             with trio.move_on_after(self.settings.drain_timeout_s + KILL_GRACE_S):

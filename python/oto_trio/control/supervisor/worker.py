@@ -123,6 +123,8 @@ class Worker:
         self.pid: int | None = None
         self.applied = -1
         """The newest revision that is live in it; -1 before the first."""
+        self.has_read_store = False
+        """Whether the store was read for it; what is stored later comes as changes."""
         self.routes = 0
         """Routes in its snapshot."""
         self.metrics: dict[str, Any] = {}
@@ -231,6 +233,7 @@ class Worker:
     async def _send_entities(self) -> None:
         """Send a snapshot of the store, then every change of it, coalesced while the link is busy."""
         with suppress(LinkClosedError), self._store.watch() as changes:
+            self.has_read_store = True
             snapshot = await self._snapshot()
             since = snapshot.revision
             by_kind = {kind: [r for r in snapshot.records if r.kind == kind] for kind in KINDS}

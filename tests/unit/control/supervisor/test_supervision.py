@@ -206,6 +206,44 @@ async def test_all_workers_are_replaced_one_by_one_each_new_one_ready_first(
         assert stage.supervisor.restarts == 0
 
 
+async def test_a_worker_that_dies_while_it_is_being_replaced_leaves_no_third_one(
+    sockets: list[socket.socket],
+) -> None:
+    async with supervised(sockets[:1]) as stage:
+        await stage.launched[0].get_ready()
+        stage.begin(stage.supervisor.replace_all)
+        await stage.settled()
+        await stage.launched[0].end()
+        # The keeper knows nothing of the replacement, and fills the slot again.
+        assert len(stage.launched) == 3
+        await stage.launched[2].get_ready()
+        await stage.launched[1].get_ready()
+        assert len(stage.launched[2].heard_of(Drain)) == 1
+        await stage.launched[2].drained()
+        assert stage.supervisor.pids == [stage.launched[1].pid]
+        assert len(stage.launched) == 3
+
+
+async def test_a_replacement_in_a_back_off_is_not_replaced_by_the_keeper(
+    sockets: list[socket.socket], autojump_clock: trio.testing.MockClock
+) -> None:
+    async with supervised(sockets[:1]) as stage:
+        for number in range(3):
+            await stage.launched[number].get_ready()
+            await stage.launched[number].end()
+            with trio.fail_after(10):
+                if number < 2:
+                    await stage.until_launched(number + 2)
+                    await stage.settled()
+        stage.begin(stage.supervisor.replace_all)
+        await stage.until_launched(4)
+        await stage.settled()
+        await stage.launched[3].get_ready()
+        await trio.sleep(30)
+        assert len(stage.launched) == 4
+        assert stage.supervisor.pids == [stage.launched[3].pid]
+
+
 async def test_a_replacement_that_does_not_get_ready_leaves_the_old_worker(
     sockets: list[socket.socket], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -102,9 +102,12 @@ async def test_a_revision_is_applied_when_every_serving_worker_says_so(
         stage.begin(wait, 5)
         await stage.settled()
         await first.get_ready(5)
-        # The other one is starting: it will not accept a connection before it knows revision 5.
+        # The other one was sent revision 0, and would serve that when it gets ready now.
+        assert applied == []
+        await second.get_ready(0)
+        assert applied == []
+        await second.say(Applied(5, 0))
         assert applied == [5]
-        await second.get_ready(5)
         stage.begin(wait, 6)
         await first.say(Applied(6, 1))
         assert applied == [5]
