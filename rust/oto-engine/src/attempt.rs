@@ -42,6 +42,16 @@ impl Engine {
         let Some(flow) = exchange.flow.as_ref() else {
             return;
         };
+        if exchange.body_lost {
+            exchange.keep_alive = false;
+            self.refuse(
+                key,
+                413,
+                "The request body is too large",
+                "errors.client.error",
+            );
+            return;
+        }
         let Some(target) = flow.target() else {
             self.refuse(
                 key,
@@ -80,7 +90,8 @@ impl Engine {
             .clone();
         let safe_to_lose = flow.request.method.is_idempotent();
         while let Some(up) = self.pool.take(&address) {
-            if safe_to_lose || self.is_still_open(up) {
+            let is_quiet = self.ups.get(up).is_some_and(|up| up.ready.is_quiet());
+            if is_quiet && (safe_to_lose || self.is_still_open(up)) {
                 self.metrics.reused += 1;
                 self.send_request(key, up);
                 return;
@@ -195,6 +206,13 @@ impl Engine {
         flow.upstream_target(&mut path);
         encode::request_head(&flow.request, &path, flow.upstream_host(), http10, &mut out);
         self.path_out = path;
+        // Only a repeated attempt finds the body over already: its end was for the first one.
+        if exchange.body.is_done()
+            && exchange.body_framing == Framing::Chunked
+            && exchange.buffered.is_none()
+        {
+            encode::last_chunk(exchange.body.trailers(), &mut out);
+        }
         exchange.up = Some(at);
         exchange.wait = Wait::Upstream;
         up.answered = false;
@@ -224,6 +242,10 @@ impl Engine {
         self.set_up_deadline(at, due);
         if owes_continue {
             self.send_continue(key);
+        }
+        if pumps {
+            let idle = self.now_s + self.settings.body_idle_s;
+            self.touch_exchange(key, idle);
         }
         if pumps && !connecting {
             self.pump_request(key);

@@ -79,6 +79,10 @@ impl Engine {
         let Some(exchange) = self.held(key, id) else {
             return (false, std::mem::take(&mut self.raised));
         };
+        if exchange.body_lost {
+            self.raised.push(Event::Body(id, None));
+            return (true, std::mem::take(&mut self.raised));
+        }
         if exchange.body.is_done() {
             let body = exchange.buffered.clone().unwrap_or_default();
             let fits = body.len() <= limit;

@@ -107,6 +107,8 @@ pub(crate) struct Exchange {
     pub(crate) body_framing: Framing,
     /// The whole body, once a step asked for it.
     pub(crate) buffered: Option<Vec<u8>>,
+    /// The body was larger than a step would have it, and its beginning is gone.
+    pub(crate) body_lost: bool,
     /// The client waits for `100 Continue`.
     pub(crate) owes_continue: bool,
     /// How the response goes to the client.

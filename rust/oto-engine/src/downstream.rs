@@ -78,7 +78,12 @@ impl Engine {
         let held = down.input.len();
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch[..held].copy_from_slice(&down.input);
-        let got = down.ready.read(&mut down.stream, &mut scratch[held..]);
+        // What a pipelining client sent is used up before more is read: one read is all it can hold.
+        let got = if held > 0 && down.phase == DownPhase::Idle {
+            Ok(Got::Nothing)
+        } else {
+            down.ready.read(&mut down.stream, &mut scratch[held..])
+        };
         let count = match got {
             Ok(Got::Bytes(count)) => held + count,
             Ok(Got::Nothing) if held > 0 && down.phase == DownPhase::Idle => held,
@@ -86,8 +91,6 @@ impl Engine {
                 self.scratch = scratch;
                 return;
             }
-            // Pipelined requests are served before the end is noticed.
-            Ok(Got::End) if held > 0 && down.phase == DownPhase::Idle => held,
             Ok(Got::End) | Err(_) => {
                 self.scratch = scratch;
                 self.drop_down(key);
@@ -307,6 +310,7 @@ impl Exchange {
             body: Decoder::new(request.framing),
             body_framing: request.framing,
             buffered: None,
+            body_lost: false,
             owes_continue: request.expects_continue,
             response_framing: Framing::None,
             head_sent: false,

@@ -40,6 +40,21 @@ impl Engine {
         self.set_down_deadline(key, idle);
     }
 
+    /// End a connection so that its end does not look like the end of the message.
+    pub(crate) fn reset_down(&mut self, key: usize) {
+        let Some(down) = self.downs.get_mut(key) else {
+            return;
+        };
+        // Best effort: without it the client takes the part for the whole.
+        socket2::SockRef::from(&down.stream)
+            .set_linger(Some(std::time::Duration::ZERO))
+            .unwrap_or(());
+        if let Some(exchange) = down.exchange.take() {
+            self.account(key, *exchange);
+        }
+        self.drop_down(key);
+    }
+
     /// Count a finished exchange, record it and run its done steps.
     pub(crate) fn account(&mut self, key: usize, exchange: Exchange) {
         let duration = self.now_s - exchange.started_s;

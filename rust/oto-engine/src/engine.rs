@@ -299,10 +299,10 @@ impl Engine {
             let Some(down) = self.downs.get_mut(key) else {
                 return;
             };
-            (
-                &mut down.ready,
-                event.is_error() || (event.is_write_closed() && event.is_read_closed()),
-            )
+            // In a tunnel both directions end well, one after the other; else that is a reset.
+            let ended = event.is_write_closed() && event.is_read_closed();
+            let is_tunnel = matches!(down.phase, DownPhase::Tunnel(_));
+            (&mut down.ready, event.is_error() || (ended && !is_tunnel))
         };
         ready.readable |= event.is_readable() || event.is_read_closed();
         ready.closing |= event.is_read_closed();

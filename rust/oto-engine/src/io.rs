@@ -94,6 +94,11 @@ pub(crate) enum Got {
 }
 
 impl Readiness {
+    /// Whether the other side said nothing that was not read, and did not end.
+    pub(crate) fn is_quiet(&self) -> bool {
+        !(self.readable || self.closing || self.closed || self.broken)
+    }
+
     /// Read once into `space`, which is not empty.
     pub(crate) fn read(&mut self, stream: &mut TcpStream, space: &mut [u8]) -> io::Result<Got> {
         if self.closed {

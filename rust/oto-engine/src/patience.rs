@@ -9,6 +9,8 @@ use crate::attempt::Failure;
 use crate::connection::{DownPhase, UpPhase, Wait};
 use crate::engine::{Engine, Event};
 
+const BODY_TOO_SLOW: &str = "The request body took too long";
+
 impl Engine {
     /// Let the exchange's deadline be at most `idle_s`, or its own end.
     pub(crate) fn touch_exchange(&mut self, key: usize, idle_s: f64) {
@@ -87,6 +89,7 @@ impl Engine {
 
     fn exchange_expired(&mut self, key: usize) {
         let now = self.now_s;
+        let owes_body = self.owes_body(key);
         let Some(down) = self.downs.get_mut(key) else {
             return;
         };
@@ -111,20 +114,8 @@ impl Engine {
             }
         } else if exchange.answer_by_s <= now {
             self.time_out(key);
-        } else if !exchange.body.is_done()
-            && matches!(exchange.wait, Wait::Upstream | Wait::Body(_))
-        {
-            exchange.keep_alive = false;
-            if exchange.flow.is_some() {
-                self.refuse(
-                    key,
-                    408,
-                    "The request body took too long",
-                    "errors.client.error",
-                );
-            } else {
-                self.client_left(key);
-            }
+        } else if owes_body {
+            self.refuse_client(key, 408, BODY_TOO_SLOW);
         } else {
             let due = exchange.answer_by_s;
             self.touch_exchange(key, due);
@@ -133,11 +124,11 @@ impl Engine {
 
     /// No response head within the global time-out.
     fn time_out(&mut self, key: usize) {
-        let Some(exchange) = self
-            .downs
-            .get_mut(key)
-            .and_then(|down| down.exchange.as_mut())
-        else {
+        if self.owes_body(key) {
+            self.refuse_client(key, 408, BODY_TOO_SLOW);
+            return;
+        }
+        let Some(exchange) = self.downs.get(key).and_then(|down| down.exchange.as_ref()) else {
             return;
         };
         if exchange.flow.is_some() {
@@ -147,9 +138,46 @@ impl Engine {
                 "The backend took too long to answer",
                 "errors.request.timeout",
             );
-            return;
+        } else {
+            self.refuse_held(key, 504, "The request took too long");
         }
-        // A hook holds the exchange: it is cancelled, and its answer comes from here.
+    }
+
+    /// Whether the rest of the request body is what everybody waits for.
+    fn owes_body(&self, key: usize) -> bool {
+        let exchange = self.downs.get(key).and_then(|down| down.exchange.as_ref());
+        exchange.is_some_and(|exchange| {
+            let up = exchange.up.and_then(|at| self.ups.get(at));
+            let taken = up.is_none_or(|up| {
+                up.output.is_empty() && !up.deaf && !matches!(up.phase, UpPhase::Connecting(_))
+            });
+            let asked = matches!(exchange.wait, Wait::Upstream | Wait::Body(_));
+            !exchange.body.is_done() && asked && taken
+        })
+    }
+
+    /// The request itself is at fault: answer so, and close, also while a hook holds the exchange.
+    pub(crate) fn refuse_client(&mut self, key: usize, status: u16, message: &str) {
+        let Some(exchange) = self
+            .downs
+            .get_mut(key)
+            .and_then(|down| down.exchange.as_mut())
+        else {
+            return;
+        };
+        exchange.keep_alive = false;
+        if exchange.flow.is_some() {
+            self.refuse(key, status, message, "errors.client.error");
+        } else {
+            self.refuse_held(key, status, message);
+        }
+    }
+
+    /// A hook holds the exchange: it is cancelled, and the answer comes from here.
+    fn refuse_held(&mut self, key: usize, status: u16, message: &str) {
+        let Some(exchange) = self.downs.get(key).and_then(|down| down.exchange.as_ref()) else {
+            return;
+        };
         let id = exchange.id;
         self.raised.push(Event::Gone(id));
         let spent = self
@@ -161,7 +189,7 @@ impl Engine {
                 self.drop_up(up);
             }
         }
-        self.refuse_connection(key, 504, "The request took too long");
+        self.refuse_connection(key, status, message);
     }
 
     pub(crate) fn up_expired(&mut self, at: usize) {
@@ -169,6 +197,10 @@ impl Engine {
         match up.phase {
             UpPhase::Idle => self.drop_up(at),
             UpPhase::Connecting(key) => self.attempt_failed(key, Failure::ConnectTimeout),
+            // The backend cannot answer what it has not got: no reason to avoid it.
+            UpPhase::Head(key) if self.owes_body(key) => {
+                self.refuse_client(key, 408, BODY_TOO_SLOW);
+            }
             UpPhase::Head(key) => self.attempt_failed(key, Failure::Timeout),
             UpPhase::Body(key) => {
                 let reading = self

@@ -84,6 +84,7 @@ impl Engine {
                         if buffer.len() + data.len() > limit {
                             self.head_out = out;
                             exchange.buffered = None;
+                            exchange.body_lost = true;
                             return Pumped::Buffered(None);
                         }
                         buffer.extend_from_slice(data);
@@ -112,7 +113,7 @@ impl Engine {
         if !rest.is_empty() {
             input.extend_from_slice(rest);
         }
-        let more = ready.readable || (ended && !input.is_empty());
+        let more = ready.readable || ready.closed;
         if ended && limit.is_some() {
             return Pumped::Buffered(Some(exchange.buffered.get_or_insert_default().clone()));
         }
@@ -136,11 +137,10 @@ impl Engine {
             return;
         };
         exchange.keep_alive = false;
-        let held_by_python = exchange.flow.is_none();
-        if exchange.head_sent || held_by_python {
+        if exchange.head_sent {
             self.client_left(key);
         } else {
-            self.refuse(key, 400, message, "errors.client.error");
+            self.refuse_client(key, 400, message);
         }
     }
 

@@ -112,6 +112,10 @@ impl Engine {
             return;
         };
         exchange.keep_alive = false;
+        if exchange.head_sent && exchange.response_framing == Framing::UntilClose {
+            self.reset_down(key);
+            return;
+        }
         // What was read goes out first; then a close without the promised end tells the client.
         self.finish_exchange(key);
     }

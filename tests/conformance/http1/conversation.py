@@ -1,7 +1,7 @@
 """A gateway before a backend that writes down all it gets, and whole conversations with them."""
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -13,7 +13,7 @@ from tests.conformance.http1.gateway import Gateway, route, running, until
 from tests.conformance.http1.messages import RequestSeen
 from tests.conformance.http1.upstream import Recorder, Recording, Upstream
 
-__all__ = ["Outcome", "Stage", "byte_by_byte", "staged"]
+__all__ = ["Outcome", "Stage", "byte_by_byte", "fronting", "staged"]
 
 STATUS_LINE = re.compile(rb"HTTP/1\.1 (\d{3}) [^\r\n]*\r\n")
 
@@ -127,6 +127,29 @@ async def staged(
             nursery.start_soon(recorder.run)
             yield Stage(gateway, recorder)
             nursery.cancel_scope.cancel()
+    finally:
+        await upstream.close()
+
+
+@asynccontextmanager
+async def fronting(
+    *,
+    steps: Sequence[dict[str, Any]] = (),
+    client: dict[str, float] | None = None,
+    **settings: float,
+) -> AsyncIterator[tuple[Gateway, Upstream]]:
+    """Run a gateway before one backend that the test plays by hand.
+
+    Args:
+        steps: The route's plan.
+        client: Time-outs (milliseconds) and retries of the route.
+        settings: Bounds and time-outs of the engine.
+    """
+    upstream = await Upstream.open()
+    try:
+        plan = route(upstream.port, steps=steps, client=client)
+        async with running(plan, **settings) as gateway:
+            yield gateway, upstream
     finally:
         await upstream.close()
 

@@ -49,6 +49,19 @@ class Wire:
         self.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.stream.socket.close()
 
+    def send_at_once(self, data: bytes) -> int:
+        """Send what the kernel takes now, before anybody else has a turn; says how much it was."""
+        try:
+            return socket.socket.send(self.stream.socket._sock, data)
+        except BlockingIOError:
+            return 0
+
+    def send_and_close_at_once(self, data: bytes) -> int:
+        """Send what the kernel takes now and close; bytes and end arrive as one."""
+        count = self.send_at_once(data)
+        self.stream.socket.close()
+        return count
+
     async def read_some(self, most: int = 65536) -> bytes:
         """What is there, as soon as something is; nothing at the end, or after a reset."""
         if self.held:
