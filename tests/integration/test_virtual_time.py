@@ -8,16 +8,18 @@ import select
 import socket
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import trio
 import trio.testing
 
 from oto_trio import _core
 from oto_trio.gateway.compile import Hooks
-from oto_trio.gateway.engine import Engine
 from oto_trio.gateway.pipeline import Pipeline
 from oto_trio.gateway.pump import TICK_S, Pump
+
+if TYPE_CHECKING:
+    from oto_trio.gateway.engine import Engine
 
 CHECKPOINTS_MAX = 100_000
 """Rounds of the loop after which what a test waits for is taken as not coming."""
