@@ -12,6 +12,7 @@ Order matters for the start: the workers are launched before the admin API is ev
 imported in a thread, so that workers and control plane get ready side by side.
 """
 
+import gc
 import importlib
 import logging
 import os
@@ -101,13 +102,18 @@ class _Key(msgspec.Struct, frozen=True):
 
 
 async def serve(
-    source: Source, *, announce: Callable[[Announcement], None], dev: bool = False
+    source: Source,
+    *,
+    announce: Callable[[Announcement], None],
+    on_settings: Callable[[Settings], None],
+    dev: bool = False,
 ) -> None:
     """Run a whole gateway until a signal ends it.
 
     Args:
         source: Where the configuration comes from; read again at SIGHUP.
         announce: Told where it listens, once it takes requests.
+        on_settings: Told the settings before anything is opened; what it raises ends the start.
         dev: Use Otoroshi's well-known development credentials.
 
     Raises:
@@ -122,11 +128,14 @@ async def serve(
 
     Cancellation: ends everything at once, without a drain.
     """
+    # Reading 100,000 declared routes makes a million objects and no garbage cycles.
+    gc.disable()
     with trio.open_signal_receiver(
         signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2
     ) as signals:
         configuration = source.read()
         settings = configuration.settings
+        on_settings(settings)
         data = Path(settings.data)
         for warning in configuration.warnings:
             logger.warning("%s", warning)
@@ -135,7 +144,9 @@ async def serve(
         with listening(_bind(settings)) as listeners:
             async with await SqliteStore.open(data / STORE_FILE) as store:
                 await reconcile(store, configuration.declarations)
-                app = _App(source, configuration, store, listeners, key)
+                # From here on they are in the store; a hundred thousand need not be here too.
+                del configuration
+                app = _App(source, settings, store, listeners, key)
                 await app.run(signals, announce)
 
 
@@ -223,13 +234,13 @@ class _App:
     def __init__(
         self,
         source: Source,
-        configuration: Configuration,
+        settings: Settings,
         store: Store,
         listeners: tuple[Listener, ...],
         key: _Key,
     ) -> None:
         self._source = source
-        self._settings = configuration.settings
+        self._settings = settings
         self._store = store
         self._listeners = listeners
         self._key = key
@@ -262,6 +273,9 @@ class _App:
                     plane.gateway.is_started = True
                     await self._supervisor.tell_health(store_is_healthy=True, is_started=True)
                     announce(self._announcement(self._listeners[0].url, admin))
+                gc.enable()
+                gc.collect()
+                gc.freeze()
             outer.cancel_scope.cancel()
 
     async def _make_plane(self) -> "ControlPlane":

@@ -14,6 +14,7 @@ import trio
 
 from oto_trio.app import Announcement, serve
 from oto_trio.control.configuration import Source
+from oto_trio.control.settings import Settings
 from oto_trio.model.errors import GatewayError, Problem, SettingsError
 from oto_trio.telemetry.logs import configure_logging
 
@@ -115,14 +116,10 @@ def command(
     flags = {name: value for name, value in options.items() if value is not None}
     source = Source(config, {**_dev_flags(dev=dev), **flags}, quick_routes, os.environ)
     try:
-        settings = source.read().settings
-        if dev:
-            _check_loopback(settings.bind, settings.admin_bind)
-        configure_logging(
-            settings.log_format, source="supervisor", level=settings.log_level.upper()
+        told = _Told(dev=dev)
+        trio.run(
+            partial(serve, source, announce=told.announce, on_settings=told.on_settings, dev=dev)
         )
-        announce = partial(_announce, as_json=settings.log_format == "json")
-        trio.run(partial(serve, source, announce=announce, dev=dev))
     except* (GatewayError, OSError) as group:
         raise click.ClickException("\n".join(_messages(group))) from None
 
@@ -156,8 +153,37 @@ def _check_loopback(*addresses: str) -> None:
         raise SettingsError(problems)
 
 
+class _Told:
+    """What the gateway tells the command while it starts.
+
+    Args:
+        dev: Whether the well-known admin key is used.
+    """
+
+    def __init__(self, *, dev: bool) -> None:
+        self._dev = dev
+        self._as_json = False
+
+    def on_settings(self, settings: Settings) -> None:
+        """Set the log up.
+
+        Raises:
+            SettingsError: They must not be used with `--dev`.
+        """
+        if self._dev:
+            _check_loopback(settings.bind, settings.admin_bind)
+        self._as_json = settings.log_format == "json"
+        configure_logging(
+            settings.log_format, source="supervisor", level=settings.log_level.upper()
+        )
+
+    def announce(self, announcement: Announcement) -> None:
+        """Tell on standard output where the gateway listens."""
+        _announce(announcement, as_json=self._as_json)
+
+
 def _announce(announcement: Announcement, *, as_json: bool) -> None:
-    """Tell on standard output where the gateway listens."""
+    """Print where the gateway listens."""
     if as_json:
         line = {"event": "ready", **msgspec.structs.asdict(announcement)}
         click.echo(json.dumps(line))
