@@ -122,15 +122,19 @@ class Connection:
 
     async def answer(self) -> Answer:
         """Read one whole answer; it must have a Content-Length."""
+        status, headers = await self.read_head()
+        length = 0 if status == 101 else int(headers["content-length"])
+        return Answer(status, headers, await self.read(length))
+
+    async def read_head(self) -> tuple[int, dict[str, str]]:
+        """Read the status and the headers of an answer."""
         head = await self._until(b"\r\n\r\n")
         status_line, *lines = head.decode("latin-1").split("\r\n")
         headers = {
             name.lower(): value.strip()
             for name, _, value in (line.partition(":") for line in lines if line)
         }
-        status = int(status_line.split(" ", 2)[1])
-        length = 0 if status == 101 else int(headers["content-length"])
-        return Answer(status, headers, await self.read(length))
+        return int(status_line.split(" ", 2)[1]), headers
 
     async def read(self, count: int) -> bytes:
         """Read exactly so many bytes."""
