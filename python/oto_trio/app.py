@@ -1,6 +1,7 @@
 """The composition root: builds the services, opens their nurseries in order, and owns the end.
 
     serve
+    ├─ access log        writes in a thread, when it is wanted
     ├─ signals           SIGTERM and SIGINT drain, SIGHUP reloads, SIGUSR2 replaces the workers
     ├─ supervisor        the gateway workers (`control.supervisor`)
     └─ control plane     the admin API and what it stands on (`control.plane`)
@@ -42,6 +43,7 @@ from oto_trio.control.supervisor.worker import WorkerSettings
 from oto_trio.gateway.frames import ProblemReport
 from oto_trio.model.errors import GatewayError
 from oto_trio.plugin_api.folder import FolderPlugins
+from oto_trio.telemetry.access_log import AccessLog
 
 if TYPE_CHECKING:
     from oto_trio.control.plane import ControlPlane
@@ -245,11 +247,14 @@ class _App:
         self._listeners = listeners
         self._key = key
         self._folder = _plugin_folder(self._settings)
+        name = settings.access_log
+        self._access_log = None if name is None else AccessLog(name)
         self._supervisor = Supervisor(
             store,
             _launcher(self._settings),
             listeners,
             _worker_settings(self._settings, self._folder),
+            on_records=None if self._access_log is None else self._access_log.take,
             on_problem=self._log_problem,
         )
         self._problems: set[ProblemReport] = set()
@@ -263,6 +268,8 @@ class _App:
     ) -> None:
         """Run until a signal ends it."""
         async with trio.open_nursery() as outer:
+            if self._access_log is not None:
+                outer.start_soon(self._access_log.run)
             async with trio.open_nursery() as services:
                 outer.start_soon(self._obey, signals, outer, services)
                 async with trio.open_nursery() as starting:
@@ -358,6 +365,8 @@ class _App:
             self._supervisor.settings = _worker_settings(self._settings, self._folder)
             logging.getLogger().setLevel(self._settings.log_level.upper())
             await self._supervisor.reload_plugins()
+            if self._access_log is not None:
+                await self._access_log.reopen()
             logger.info(
                 "reloaded: %d declared entities changed; %s",
                 changes,

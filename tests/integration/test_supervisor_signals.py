@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -279,6 +280,34 @@ async def test_workers_may_open_as_many_descriptors_as_the_system_allows(tmp_pat
         (worker,) = gateway.workers()
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         assert resource.prlimit(worker, resource.RLIMIT_NOFILE) == (hard, hard)
+
+
+async def test_every_exchange_is_a_line_of_the_access_log_that_can_be_rotated(
+    upstream: Any, tmp_path: Path
+) -> None:
+    path, old = tmp_path / "access.log", tmp_path / "access.log.1"
+    arguments = ("--workers", "2", "--access-log", str(path), *routed(upstream))
+    async with gateway_process(*arguments, data=tmp_path / "data") as gateway:
+        began = datetime.now(UTC)
+        for number in range(6):
+            assert (await ask(gateway.port, f"/{number}"))[0] == 200
+
+        async def are_written() -> bool:
+            return path.read_text().count("\n") == 6
+
+        await until(are_written)
+        path.rename(old)
+        gateway.signal(signal.SIGHUP)
+        await gateway.wait_for_log("reloaded: ")
+        assert (await ask(gateway.port, "/x", host="other.test"))[0] == 404
+    lines = [json.loads(line) for line in old.read_text().splitlines()]
+    assert sorted(line["path"] for line in lines) == [f"/{number}" for number in range(6)]
+    for line in lines:
+        assert (line["status"], line["route"]) == (200, "route_api-localhost")
+        assert abs((datetime.fromisoformat(line["time"]) - began).total_seconds()) < 20
+    # The last one came with the drain.
+    (line,) = [json.loads(line) for line in path.read_text().splitlines()]
+    assert (line["path"], line["status"], line["route"]) == ("/x", 404, None)
 
 
 # ----------------------------------------------------------------------------- reload

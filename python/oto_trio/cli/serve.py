@@ -75,6 +75,11 @@ _PORT = click.IntRange(0, 65535)
     help="How long exchanges in flight may take at the end.  [default: 10]",
 )
 @click.option(
+    "--access-log",
+    metavar="FILE",
+    help="Write one JSON line an exchange; - is standard output.  [default: none]",
+)
+@click.option(
     "--log-format",
     type=click.Choice(["text", "json"]),
     help="Form of the log and of the line that tells the addresses.  [default: text]",

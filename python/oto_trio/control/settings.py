@@ -72,6 +72,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     drain_timeout_s: Annotated[
         float, Meta(ge=0, le=86400, description="how long exchanges in flight may take at the end")
     ] = 10.0
+    access_log: Annotated[
+        str | None, Meta(description="file for one JSON line an exchange; - is standard output")
+    ] = None
     log_format: Annotated[Literal["text", "json"], Meta(description="form of the log")] = "text"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
@@ -94,7 +97,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NEEDS_RESTART: Final = frozenset(
-    {"bind", "http_port", "https_port", "admin_bind", "admin_port", "workers", "data", "log_format"}
+    {
+        *("bind", "http_port", "https_port", "admin_bind", "admin_port"),
+        *("workers", "data", "access_log", "log_format"),
+    }
 )
 """Settings that a reload cannot change: it says so, and goes on with the old value."""
 

@@ -265,9 +265,11 @@ class Records(msgspec.Struct, frozen=True, tag="records"):
 
     Attributes:
         batch: A msgpack array of access records.
+        unix_offset_s: What to add to the records' times, which are the worker's, to get Unix time.
     """
 
     batch: bytes
+    unix_offset_s: float
 
 
 class Metrics(msgspec.Struct, frozen=True, tag="metrics"):

@@ -5,6 +5,7 @@ because the ring was full; it never waits. This task empties the ring a few time
 nobody wants records they are discarded here, so that the drop counter keeps meaning "lost".
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import trio
@@ -32,19 +33,28 @@ class RecordDrain:
         engine: Whose ring is emptied.
         outbox: Where batches go; a batch that finds it full is dropped and counted.
         forward: Whether anybody wants the records.
+        unix_offset_s: Tells how far Unix time is ahead of the engine's time, in seconds.
     """
 
-    def __init__(self, engine: Engine, outbox: Outbox[UpFrame], *, forward: bool) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        outbox: Outbox[UpFrame],
+        *,
+        forward: bool,
+        unix_offset_s: Callable[[], float],
+    ) -> None:
         self._engine = engine
         self._outbox = outbox
         self._forward = forward
+        self._unix_offset_s = unix_offset_s
         self.batches_dropped = 0
         """Batches lost because the supervisor did not take them fast enough."""
 
     def drain(self) -> None:
         """Empty the ring once; at most what it held at the start of the call."""
         while (batch := self._engine.drain_records(RECORDS_PER_BATCH)) != NO_RECORDS:
-            if self._forward and not self._outbox.offer(Records(batch)):
+            if self._forward and not self._outbox.offer(Records(batch, self._unix_offset_s())):
                 self.batches_dropped += 1
 
     async def run(self) -> None:

@@ -30,6 +30,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias, cast
 
@@ -189,7 +190,12 @@ class _Worker:
         self._outbox: Outbox[UpFrame] = Outbox(OUTBOX_FRAMES)
         self._pump = Pump(engine, self._clock)
         self._resolver = Resolver(self._resolved)
-        self._records = RecordDrain(engine, self._outbox, forward=start.forward_records)
+        self._records = RecordDrain(
+            engine,
+            self._outbox,
+            forward=start.forward_records,
+            unix_offset_s=lambda: datetime.now(UTC).timestamp() - trio.current_time(),
+        )
         self._descriptors = [listener.fd for listener in start.listeners]
         self._adopted: set[int] = set()
         self._drain_timeout_s: float | None = None

@@ -26,15 +26,15 @@ async def sent(outbox: Outbox[UpFrame]) -> list[UpFrame]:
 async def test_all_batches_in_the_ring_are_forwarded(engine: ScriptedEngine) -> None:
     outbox: Outbox[UpFrame] = Outbox(8)
     engine.records.extend([b"\x91\x01", b"\x91\x02"])
-    RecordDrain(engine, outbox, forward=True).drain()
-    assert await sent(outbox) == [Records(b"\x91\x01"), Records(b"\x91\x02")]
+    RecordDrain(engine, outbox, forward=True, unix_offset_s=lambda: 5.0).drain()
+    assert await sent(outbox) == [Records(b"\x91\x01", 5.0), Records(b"\x91\x02", 5.0)]
 
 
 async def test_nobody_wants_them_they_are_discarded_and_not_counted_as_lost(
     engine: ScriptedEngine,
 ) -> None:
     outbox: Outbox[UpFrame] = Outbox(8)
-    drain = RecordDrain(engine, outbox, forward=False)
+    drain = RecordDrain(engine, outbox, forward=False, unix_offset_s=lambda: 5.0)
     engine.records.extend([b"\x91\x01", b"\x91\x02"])
     drain.drain()
     assert not engine.records
@@ -43,7 +43,7 @@ async def test_nobody_wants_them_they_are_discarded_and_not_counted_as_lost(
 
 
 async def test_batches_the_supervisor_does_not_take_are_counted(engine: ScriptedEngine) -> None:
-    drain = RecordDrain(engine, Outbox(1), forward=True)
+    drain = RecordDrain(engine, Outbox(1), forward=True, unix_offset_s=lambda: 5.0)
     engine.records.extend([b"\x91\x01", b"\x91\x02", b"\x91\x03"])
     drain.drain()
     assert drain.batches_dropped == 2
@@ -54,10 +54,10 @@ async def test_the_ring_is_emptied_again_and_again_and_once_more_at_the_end(
 ) -> None:
     outbox: Outbox[UpFrame] = Outbox(8)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(RecordDrain(engine, outbox, forward=True).run)
+        nursery.start_soon(RecordDrain(engine, outbox, forward=True, unix_offset_s=lambda: 5.0).run)
         engine.records.append(b"\x91\x01")
         await trio.sleep(2 * DRAIN_INTERVAL_S)
         assert not engine.records
         engine.records.append(b"\x91\x02")
         nursery.cancel_scope.cancel()
-    assert await sent(outbox) == [Records(b"\x91\x01"), Records(b"\x91\x02")]
+    assert await sent(outbox) == [Records(b"\x91\x01", 5.0), Records(b"\x91\x02", 5.0)]

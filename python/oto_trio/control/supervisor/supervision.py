@@ -131,7 +131,8 @@ class Supervisor:
         listeners: The listening sockets, each with one socket a slot. The supervisor closes them
             when it drains.
         settings: What workers are told; may be replaced, and then holds for the next workers.
-        on_records: Takes batches of access records; None when nobody wants them.
+        on_records: Takes batches of access records, each with what to add to its times to get Unix
+            time; None when nobody wants them.
         on_problem: Takes each problem a worker reports.
     """
 
@@ -142,7 +143,7 @@ class Supervisor:
         listeners: Sequence[Listener],
         settings: WorkerSettings,
         *,
-        on_records: Callable[[bytes], None] | None = None,
+        on_records: Callable[[float, bytes], None] | None = None,
         on_problem: Callable[[ProblemReport], None] | None = None,
     ) -> None:
         self.settings = settings
@@ -394,10 +395,10 @@ class Supervisor:
         if self._on_problem is not None:
             self._on_problem(report)
 
-    def records(self, batch: bytes) -> None:
+    def records(self, unix_offset_s: float, batch: bytes) -> None:
         """See `Reports.records`."""
         if self._on_records is not None:
-            self._on_records(batch)
+            self._on_records(unix_offset_s, batch)
 
     def metrics_page_asked(self, worker: Worker, ask: AskMetricsPage) -> None:
         """See `Reports.metrics_page_asked`."""

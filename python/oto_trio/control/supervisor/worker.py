@@ -100,8 +100,8 @@ class Reports(Protocol):
         """Take a problem that a worker found."""
         ...
 
-    def records(self, batch: bytes) -> None:
-        """Take a msgpack array of access records."""
+    def records(self, unix_offset_s: float, batch: bytes) -> None:
+        """Take a msgpack array of access records; the offset makes their times Unix times."""
         ...
 
     def metrics_page_asked(self, worker: "Worker", ask: AskMetricsPage) -> None:
@@ -289,8 +289,8 @@ class Worker:
     def _take_report(self, frame: UpFrame) -> None:
         """Act on a frame that changes nothing about the worker itself."""
         match frame:
-            case Records(batch):
-                self._reports.records(batch)
+            case Records(batch, unix_offset_s):
+                self._reports.records(unix_offset_s, batch)
             case Metrics(token, values):
                 self.metrics = msgspec.json.decode(values, type=dict[str, Any])
                 if token == self._metrics_token:

@@ -122,7 +122,7 @@ class Stage:
         self.puppets = puppets
         self.store = store
         self.problems: list[ProblemReport] = []
-        self.records: list[bytes] = []
+        self.records: list[tuple[float, bytes]] = []
         self.started = trio.Event()
         self.nursery: trio.Nursery | None = None
 
@@ -151,7 +151,7 @@ async def supervised(
 ) -> AsyncGenerator[Stage]:
     """A supervisor whose workers, one a socket, were launched and wait for what the test says."""
     puppets = Puppets()
-    records: list[bytes] = []
+    records: list[tuple[float, bytes]] = []
     problems: list[ProblemReport] = []
     listener = Listener("standard-listener", False, tuple(sockets))
     async with MemoryStore() as store, trio.open_nursery() as nursery:
@@ -160,7 +160,7 @@ async def supervised(
             puppets,
             [listener],
             settings or WorkerSettings(),
-            on_records=records.append if is_recording else None,
+            on_records=(lambda *record: records.append(record)) if is_recording else None,
             on_problem=problems.append,
         )
         stage = Stage(supervisor, puppets, store)

@@ -139,15 +139,15 @@ async def test_a_worker_that_dies_is_not_waited_for(sockets: list[socket.socket]
 async def test_what_workers_report_reaches_its_taker(sockets: list[socket.socket]) -> None:
     async with supervised(sockets, is_recording=True) as stage:
         report = ProblemReport("route", "a", "is broken")
-        await stage.launched[0].say(report, Records(b"\x91\x01"))
+        await stage.launched[0].say(report, Records(b"\x91\x01", 9.0))
         assert stage.problems == [report]
-        assert stage.records == [b"\x91\x01"]
+        assert stage.records == [(9.0, b"\x91\x01")]
         assert stage.launched[0].start.forward_records
 
 
 async def test_without_takers_reports_are_dropped(sockets: list[socket.socket]) -> None:
     async with supervised(sockets[:1]) as stage:
-        await stage.launched[0].say(Records(b"\x91\x01"))
+        await stage.launched[0].say(Records(b"\x91\x01", 9.0))
         assert stage.records == []
 
 

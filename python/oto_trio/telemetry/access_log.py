@@ -1,0 +1,170 @@
+"""The access log: one JSON object a line for each exchange, in a file or on standard output.
+
+Workers send access records in batches; this turns them into lines. Writing happens in a thread, one batch at
+a time, so that a slow disk delays nobody; batches that come faster than the disk takes them are dropped and
+counted.
+"""
+
+import logging
+import sys
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import msgspec
+import trio
+
+__all__ = ["STANDARD_OUTPUT", "AccessLog"]
+
+logger = logging.getLogger(__name__)
+
+STANDARD_OUTPUT: Final = "-"
+"""The name of a log that goes to standard output."""
+
+WAITING_BATCHES: Final = 64
+"""Batches that wait for the disk, each of 2,048 records at most."""
+
+
+class _Record(msgspec.Struct, array_like=True, frozen=True):
+    """One exchange, as the engine packs it."""
+
+    started_s: float
+    duration_s: float
+    upstream_s: float
+    ip: str
+    route: str | None
+    target: str | None
+    method: str
+    host: str
+    path: str
+    status: int
+    attempts: int
+    bytes_in: int
+    bytes_out: int
+    local: bool
+
+
+_BATCH: Final = msgspec.msgpack.Decoder(list[_Record])
+
+
+class AccessLog:
+    """Writes access records as they come.
+
+    Args:
+        name: The file, which is appended to; `STANDARD_OUTPUT` for standard output.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.dropped = 0
+        """Batches lost because they came faster than they could be written."""
+        self._name = name
+        self._file = _open(name)
+        self._is_failing = False
+        self._put, self._take = trio.open_memory_channel[tuple[float, bytes] | None](
+            WAITING_BATCHES
+        )
+
+    def take(self, unix_offset_s: float, batch: bytes) -> None:
+        """Take a batch of records; never blocks.
+
+        Args:
+            unix_offset_s: What to add to the records' times to get Unix time.
+            batch: A msgpack array of records.
+        """
+        try:
+            self._put.send_nowait((unix_offset_s, batch))
+        except trio.WouldBlock:
+            self.dropped += 1
+
+    async def reopen(self) -> None:
+        """Write to a fresh file of the same name from here on, for who rotates the old one away."""
+        await self._put.send(None)
+
+    async def run(self) -> None:
+        """Write until cancelled, and then what has come so far."""
+        try:
+            async for item in self._take:
+                await trio.to_thread.run_sync(self._write, item)
+        finally:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Write what waits, and close the file."""
+        while True:
+            try:
+                item = self._take.receive_nowait()
+            except trio.WouldBlock:
+                break
+            self._write(item)
+        self._close()
+
+    def _close(self) -> None:
+        """Close the file; what a full disk did not take is lost, and was logged."""
+        if self._name != STANDARD_OUTPUT:
+            with suppress(OSError):
+                self._file.close()
+
+    def _write(self, item: tuple[float, bytes] | None) -> None:
+        """Write one batch, or open the file again; a full disk loses batches, and is logged once."""
+        try:
+            if item is None:
+                fresh = _open(self._name)
+                self._close()
+                self._file = fresh
+                return
+            offset_s, batch = item
+            self._file.write(b"".join(map(_Lines(offset_s).line, _BATCH.decode(batch))))
+            self._file.flush()
+        except OSError as error:
+            self.dropped += item is not None
+            if not self._is_failing:
+                logger.error("the access log %s cannot be written: %s", self._name, error)  # noqa: TRY400
+            self._is_failing = True
+        else:
+            self._is_failing = False
+
+
+class _Lines:
+    """Writes records of one worker as lines.
+
+    Args:
+        unix_offset_s: What to add to their times.
+    """
+
+    def __init__(self, unix_offset_s: float) -> None:
+        self._offset_s = unix_offset_s
+
+    def line(self, record: _Record) -> bytes:
+        """Return one record as a line."""
+        began = datetime.fromtimestamp(record.started_s + self._offset_s, UTC)
+        shown = {
+            "time": began.isoformat(timespec="milliseconds"),
+            "ip": record.ip,
+            "method": record.method,
+            "host": record.host,
+            "path": record.path,
+            "status": record.status,
+            "duration_ms": round(record.duration_s * 1000, 3),
+            "upstream_ms": round(record.upstream_s * 1000, 3),
+            "bytes_in": record.bytes_in,
+            "bytes_out": record.bytes_out,
+            "route": record.route,
+            "target": record.target,
+            "attempts": record.attempts,
+            "local": record.local,
+        }
+        return msgspec.json.encode(shown) + b"\n"
+
+
+def _open(name: str) -> BinaryIO:
+    """Open the log for appending; readable by its owner only, as it tells who asked for what.
+
+    Raises:
+        OSError: It cannot be opened.
+    """
+    if name == STANDARD_OUTPUT:
+        return sys.stdout.buffer
+    path = Path(name)
+    path.touch(mode=0o600)
+    return path.open("ab")

@@ -1,0 +1,123 @@
+"""The access log."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+import trio.testing
+
+from oto_trio.telemetry.access_log import STANDARD_OUTPUT, WAITING_BATCHES, AccessLog
+
+RECORD = [
+    *(1000.25, 0.0125, 0.01, "192.0.2.1", "route_1", "192.0.2.9:80"),
+    *("GET", "api.test", "/users", 200, 1, 0, 321, False),
+]
+
+
+def batch(*records: list[object]) -> bytes:
+    return msgspec.msgpack.encode(list(records) or [RECORD])
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+async def test_each_exchange_is_a_line_with_its_wall_clock_time(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    log = AccessLog(str(path))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(log.run)
+        log.take(1_700_000_000.0 - 1000, batch(RECORD, RECORD))
+        nursery.cancel_scope.cancel()
+    assert lines(path) == 2 * [
+        {
+            "time": "2023-11-14T22:13:20.250+00:00",
+            "ip": "192.0.2.1",
+            "method": "GET",
+            "host": "api.test",
+            "path": "/users",
+            "status": 200,
+            "duration_ms": 12.5,
+            "upstream_ms": 10.0,
+            "bytes_in": 0,
+            "bytes_out": 321,
+            "route": "route_1",
+            "target": "192.0.2.9:80",
+            "attempts": 1,
+            "local": False,
+        }
+    ]
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+async def test_what_is_there_is_appended_to(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    for _ in range(2):
+        log = AccessLog(str(path))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(log.run)
+            log.take(0, batch())
+            nursery.cancel_scope.cancel()
+    assert len(lines(path)) == 2
+
+
+async def test_a_rotated_file_is_left_and_a_fresh_one_begun(tmp_path: Path) -> None:
+    path, old = tmp_path / "access.log", tmp_path / "access.log.1"
+    log = AccessLog(str(path))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(log.run)
+        log.take(0, batch())
+        await trio.testing.wait_all_tasks_blocked()
+        path.rename(old)
+        await log.reopen()
+        log.take(0, batch(RECORD, RECORD, RECORD))
+        nursery.cancel_scope.cancel()
+    assert (len(lines(old)), len(lines(path))) == (1, 3)
+
+
+async def test_batches_that_come_too_fast_are_counted(tmp_path: Path) -> None:
+    log = AccessLog(str(tmp_path / "access.log"))
+    for _ in range(WAITING_BATCHES + 3):
+        log.take(0, batch())
+    assert log.dropped == 3
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(log.run)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_full_disk_is_logged_and_survived(caplog: pytest.LogCaptureFixture) -> None:
+    log = AccessLog("/dev/full")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(log.run)
+        log.take(0, batch())
+        log.take(0, batch())
+        nursery.cancel_scope.cancel()
+    assert log.dropped == 2
+    assert [record.getMessage() for record in caplog.records] == [
+        "the access log /dev/full cannot be written: [Errno 28] No space left on device"
+    ]
+
+
+async def test_standard_output_is_written_to_and_stays_open(
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    log = AccessLog(STANDARD_OUTPUT)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(log.run)
+        await log.reopen()
+        log.take(0, batch())
+        nursery.cancel_scope.cancel()
+    sys.stdout.write("still open")
+    sys.stdout.flush()
+    out, _ = capfdbinary.readouterr()
+    assert b'"path":"/users"' in out
+    assert out.endswith(b"still open")
+
+
+def test_a_file_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="access"):
+        AccessLog(str(tmp_path / "none" / "access.log"))
