@@ -11,10 +11,10 @@ from typing import Final
 
 from tests.conformance.http1.messages import Fields, RequestSeen
 
-__all__ = ["Refused", "canonical_path", "canonical_query", "canonical_request", "keeps_alive"]
+__all__ = ["RefusedError", "canonical_path", "canonical_query", "canonical_request", "keeps_alive"]
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The gateway refuses a request that h11 takes; the message is the reason's name."""
 
 
@@ -81,22 +81,22 @@ def canonical_request(seen: RequestSeen, backend: bytes) -> RequestSeen:
     """What the backend gets for a request that h11 read; `backend` is its own host and port.
 
     Raises:
-        Refused: Nothing, for this reason.
+        RefusedError: Nothing, for this reason.
     """
     is_old = seen.version == b"1.0"
     if seen.version not in {b"1.0", b"1.1"}:
-        raise Refused("version")
+        raise RefusedError("version")
     if seen.method == b"CONNECT":
-        raise Refused("connect")
+        raise RefusedError("connect")
     options = connection_options(seen.headers)
     framing = body_framing(seen, is_old=is_old)
     authority, target = canonical_target(seen)
     host = canonical_host(seen, authority, is_old=is_old)
     dropped = options - {b"close", b"keep-alive", b"upgrade"}
     if dropped & PROTECTED:
-        raise Refused("connection names a protected field")
+        raise RefusedError("connection names a protected field")
     if any(value.lower() != b"100-continue" for value in seen.values(b"expect")):
-        raise Refused("expectation")
+        raise RefusedError("expectation")
     headers: Fields = [(b"host", host or backend)]
     headers += [
         (name, value)
@@ -107,9 +107,7 @@ def canonical_request(seen: RequestSeen, backend: bytes) -> RequestSeen:
     headers += framing
     chunked = framing == [(b"transfer-encoding", b"chunked")]
     kept = [field for field in seen.trailers if field[0] not in TRAILERS_DROPPED]
-    return RequestSeen(
-        seen.method, target, b"1.1", headers, seen.body, kept if chunked else []
-    )
+    return RequestSeen(seen.method, target, b"1.1", headers, seen.body, kept if chunked else [])
 
 
 def keeps_alive(seen: RequestSeen) -> bool:
@@ -133,12 +131,12 @@ def body_framing(seen: RequestSeen, *, is_old: bool) -> Fields:
     """The one field that frames the body, or none."""
     codings, lengths = seen.values(b"transfer-encoding"), seen.values(b"content-length")
     if codings and (lengths or is_old):
-        raise Refused("two framings" if lengths else "chunked in HTTP/1.0")
+        raise RefusedError("two framings" if lengths else "chunked in HTTP/1.0")
     if codings:
         return [(b"transfer-encoding", b"chunked")]
     if lengths:
         if int(lengths[0]) >= 1 << 63 or len(lengths[0]) > 19:
-            raise Refused("length beyond 63 bits")
+            raise RefusedError("length beyond 63 bits")
         return [(b"content-length", str(int(lengths[0])).encode())]
     return []
 
@@ -153,7 +151,9 @@ def upgrade(seen: RequestSeen, options: set[bytes], *, is_old: bool) -> Fields:
     has_body = seen.values(b"transfer-encoding") or set(seen.values(b"content-length")) - {b"0"}
     if is_old or b"upgrade" not in options or has_body or len(wishes) != 1:
         return []
-    if not re.fullmatch(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(/[!#$%&'*+\-.^_`|~0-9A-Za-z]+)?", wishes[0]):
+    if not re.fullmatch(
+        rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(/[!#$%&'*+\-.^_`|~0-9A-Za-z]+)?", wishes[0]
+    ):
         return []
     if re.match(rb"(h2c?|h3|http|tls)(/|$)", wishes[0].lower()):
         return []
@@ -171,9 +171,9 @@ def canonical_target(seen: RequestSeen) -> tuple[bytes | None, bytes]:
         authority, target = absolute.groups()
         target = target if target.startswith(b"/") else b"/" + target
     if not target.startswith(b"/"):
-        raise Refused("target is no path")
+        raise RefusedError("target is no path")
     if b"#" in target:
-        raise Refused("fragment")
+        raise RefusedError("fragment")
     path, mark, query = target.partition(b"?")
     return authority, canonical_path(path) + mark + canonical_query(query)
 
@@ -181,11 +181,11 @@ def canonical_target(seen: RequestSeen) -> tuple[bytes | None, bytes]:
 def canonical_path(path: bytes) -> bytes:
     """The one spelling of an absolute path."""
     if re.search(rb"%(?![0-9A-Fa-f]{2})", path):
-        raise Refused("broken escape")
+        raise RefusedError("broken escape")
     if b"\\" in path:
-        raise Refused("backslash")
+        raise RefusedError("backslash")
     if re.search(rb"%([01][0-9A-Fa-f]|7[Ff])|[\x00-\x20\x7f]", path):
-        raise Refused("control character")
+        raise RefusedError("control character")
     plain = re.sub(rb"%(..)", lambda found: _respell(int(found[1], 16)), path)
     segments: list[bytes] = []
     is_open = False
@@ -193,7 +193,7 @@ def canonical_path(path: bytes) -> bytes:
         is_open = segment in {b"", b".", b".."}
         if segment == b"..":
             if not segments:
-                raise Refused("above the root")
+                raise RefusedError("above the root")
             segments.pop()
         elif not is_open:
             segments.append(segment)
@@ -215,20 +215,20 @@ def canonical_host(seen: RequestSeen, authority: bytes | None, *, is_old: bool) 
     fields = seen.values(b"host")
     field = fields[0] if fields else b""
     if authority is not None and fields and authority.lower() != field.lower():
-        raise Refused("two hosts")
+        raise RefusedError("two hosts")
     host = field or authority or b""
     if not host:
         if is_old and authority is None:
             return b""
-        raise Refused("no host")
+        raise RefusedError("no host")
     shape = HOST.fullmatch(host)
     if not shape or (shape[2] and shape[2] != b":" and int(shape[2][1:]) > 65535):
-        raise Refused("host")
+        raise RefusedError("host")
     if host.startswith(b"["):
         try:
             ipaddress.IPv6Address(host[1 : host.index(b"]")].decode())
         except ValueError:
-            raise Refused("host") from None
+            raise RefusedError("host") from None
     return host
 
 

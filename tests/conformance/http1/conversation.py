@@ -1,7 +1,7 @@
 """A gateway before a backend that writes down all it gets, and whole conversations with them."""
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -107,21 +107,19 @@ def _news(connections: list[Recording], before: list[tuple[int, int]]) -> Iterat
 async def staged(
     answer: Callable[[RequestSeen], bytes] | None = None,
     *,
-    backend: dict[str, Any] | None = None,
-    **settings: float,
+    settings: Mapping[str, float] | None = None,
 ) -> AsyncIterator[Stage]:
     """Run a gateway with one route, for every request, to a recording backend.
 
     Args:
         answer: The backend's response to a request.
-        backend: Further keys of the route, as `gateway.route` takes them.
         settings: Bounds and time-outs of the engine.
     """
     upstream = await Upstream.open()
     recorder = Recorder(upstream, answer)
     try:
         async with (
-            running(route(upstream.port, **(backend or {})), **settings) as gateway,
+            running(route(upstream.port), **(settings or {})) as gateway,
             trio.open_nursery() as nursery,
         ):
             nursery.start_soon(recorder.run)
@@ -135,7 +133,7 @@ async def staged(
 async def fronting(
     *,
     steps: Sequence[dict[str, Any]] = (),
-    client: dict[str, float] | None = None,
+    client: Mapping[str, float] | None = None,
     **settings: float,
 ) -> AsyncIterator[tuple[Gateway, Upstream]]:
     """Run a gateway before one backend that the test plays by hand.

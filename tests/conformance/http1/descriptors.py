@@ -1,6 +1,6 @@
 """What this process has open, to see that nothing was left."""
 
-import os
+from pathlib import Path
 
 __all__ = ["open_sockets"]
 
@@ -8,11 +8,11 @@ __all__ = ["open_sockets"]
 def open_sockets() -> set[str]:
     """The sockets and readiness sets of this process, as the kernel names them (`socket:[123]`)."""
     names = set()
-    for descriptor in os.listdir("/proc/self/fd"):
+    for descriptor in Path("/proc/self/fd").iterdir():
         try:
-            name = os.readlink(f"/proc/self/fd/{descriptor}")
+            name = str(descriptor.readlink())
         except FileNotFoundError:
             continue  # the descriptor that listed the folder
         if name.startswith(("socket:", "anon_inode:")):
-            names.add(f"{descriptor} {name}")
+            names.add(f"{descriptor.name} {name}")
     return names

@@ -3,7 +3,7 @@
 `STRICTER`: h11 takes it and the gateway refuses it. `LAXER`: the other way round. Each entry has a
 reason and a test of whether it may apply to the bytes at hand; a disagreement that no entry covers
 is a bug on one side. What the gateway refuses for what a request *means* (not how it is spelt) is
-in `canonical.Refused`.
+in `canonical.RefusedError`.
 """
 
 import re

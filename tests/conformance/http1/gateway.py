@@ -14,7 +14,7 @@ import select
 import socket
 import struct
 import termios
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -189,7 +189,7 @@ def route(
     identity: str = "r",
     path: str = "",
     steps: Sequence[dict[str, Any]] = (),
-    client: dict[str, float] | None = None,
+    client: Mapping[str, float] | None = None,
     targets: Sequence[dict[str, Any]] | None = None,
     **backend: Any,
 ) -> bytes:
@@ -211,7 +211,7 @@ def route(
             "frontend": {"domains": [f"*{path}"]},
             "backend": {
                 "targets": plain if targets is None else list(targets),
-                "client": client or {},
+                "client": dict(client or {}),
                 **backend,
             },
             "steps": list(steps),

@@ -135,7 +135,9 @@ async def test_a_half_answer_is_not_forgotten_when_the_attempt_is_repeated() -> 
 
 
 @pytest.mark.parametrize(
-    "head", [b"Content-Length: 100\r\n", b"Transfer-Encoding: chunked\r\n"], ids=["length", "chunks"]
+    "head",
+    [b"Content-Length: 100\r\n", b"Transfer-Encoding: chunked\r\n"],
+    ids=["length", "chunks"],
 )
 @pytest.mark.parametrize("version", [b"1.1", b"1.0"])
 async def test_an_answer_that_breaks_off_never_looks_whole(head: bytes, version: bytes) -> None:
@@ -149,7 +151,9 @@ async def test_an_answer_that_breaks_off_never_looks_whole(head: bytes, version:
         await backend.close()
         rest = await client.read_to_end()
         if version == b"1.0" and b"chunked" in head:
-            assert client.was_reset, "without length or chunks, only a reset says that more was meant"
+            assert client.was_reset, (
+                "without length or chunks, only a reset says that more was meant"
+            )
         else:
             assert rest in {b"", b"\r\n"}
         await client.close()

@@ -126,9 +126,9 @@ async def test_a_body_that_goes_on_is_waited_for() -> None:
         await backend.close()
 
 
-@pytest.mark.parametrize("timeout", ["call_timeout", "global_timeout"])
-async def test_a_slow_body_is_the_clients_fault_also_when_the_call_is_over(timeout: str) -> None:
-    async with fronting(client=PATIENT | {timeout: 5000}) as (gateway, upstream):
+@pytest.mark.parametrize("limit", ["call_timeout", "global_timeout"])
+async def test_a_slow_body_is_the_clients_fault_also_when_the_call_is_over(limit: str) -> None:
+    async with fronting(client=PATIENT | {limit: 5000}) as (gateway, upstream):
         client = await gateway.client()
         await client.send(POST)
         backend = await upstream.accept()

@@ -114,7 +114,7 @@ async def test_a_body_that_was_read_goes_to_the_backend_with_its_length(sent: by
 )
 async def test_a_body_that_was_too_large_never_reaches_the_backend_in_part(sent: bytes) -> None:
     """Its beginning is gone: whatever the hook decides, the rest alone would be another request."""
-    async with fronting(steps=ACCESS) as (gateway, upstream):
+    async with fronting(steps=ACCESS) as (gateway, _):
         client = await gateway.client()
         await client.send(sent)
         exchange = await gateway.held.receive()

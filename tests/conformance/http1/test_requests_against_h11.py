@@ -15,7 +15,7 @@ import trio
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.conformance.http1.canonical import Refused, canonical_request, keeps_alive
+from tests.conformance.http1.canonical import RefusedError, canonical_request, keeps_alive
 from tests.conformance.http1.conversation import Outcome, byte_by_byte, staged
 from tests.conformance.http1.differences import LAXER, STRICTER, explained
 from tests.conformance.http1.messages import RequestReader, RequestSeen
@@ -34,7 +34,9 @@ REQUESTS = {
         b"GET / HTTP/1.1\r\nHost: a\r\nConnection: X-Drop, keep-alive\r\nx-drop: 1\r\nTE: trailers\r\n"
         b"Keep-Alive: 5\r\nProxy-Authorization: x\r\nX-Keep: 1\r\n\r\n"
     ),
-    "canonical path": b"GET //a/./%7Eb/../c%2fd%zz? HTTP/1.1\r\nHost: a\r\n\r\n".replace(b"%zz", b""),
+    "canonical path": b"GET //a/./%7Eb/../c%2fd%zz? HTTP/1.1\r\nHost: a\r\n\r\n".replace(
+        b"%zz", b""
+    ),
     "absolute": b"GET HTTP://A.test?q HTTP/1.1\r\nHost: a.test\r\n\r\n",
     "asterisk": b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
     "old": b"GET /old HTTP/1.0\r\nHost: a\r\n\r\n",
@@ -133,7 +135,9 @@ def test_valid_requests_agree(requests: list[bytes], data: st.DataObject) -> Non
 
 
 @given(mutated_requests())
-@example(b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n")
+@example(
+    b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n"
+)
 def test_damaged_requests_agree(raw: bytes) -> None:
     trio.run(partial(converse_and_agree, raw, []))
 
@@ -172,7 +176,7 @@ def expected(raw: bytes, backend: bytes = b"") -> tuple[list[RequestSeen], str]:
             if not reader.feed(raw):
                 return wanted, "incomplete"
             wanted.append(canonical_request(reader.seen, backend))
-        except (h11.RemoteProtocolError, Refused):
+        except (h11.RemoteProtocolError, RefusedError):
             return wanted, "refused"
         if not keeps_alive(reader.seen):
             return wanted, "closed" if reader.rest else "clean"

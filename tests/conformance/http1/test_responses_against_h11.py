@@ -36,7 +36,7 @@ RESPONSES = {
     "until close": b"HTTP/1.1 200 OK\r\nX-A: 1\r\n\r\nhello",
     "old": b"HTTP/1.0 200\r\nX-A: 1\r\n\r\nhello",
     "nothing": b"HTTP/1.1 204 No Content\r\nConnection: close, X-A\r\nX-A: 1\r\n\r\n",
-    "not modified": b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\nETag: \"a\"\r\n\r\n",
+    "not modified": b'HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\nETag: "a"\r\n\r\n',
     "interim": (
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
         b"HTTP/1.1 500 Oh no\r\nContent-Length: 2\r\n\r\nno"

@@ -12,10 +12,10 @@ PATIENT = {"call_timeout": 0, "global_timeout": 0, "call_and_stream_timeout": 0,
 BIG = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
 
 
-@pytest.mark.parametrize("timeout", ["call_timeout", "global_timeout"])
+@pytest.mark.parametrize("limit", ["call_timeout", "global_timeout"])
 @pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\nX-A", b"HTTP/1.1 103 x\r\n\r\n"])
-async def test_a_backend_without_an_answer_is_a_504(timeout: str, head: bytes) -> None:
-    async with fronting(client=PATIENT | {timeout: 5000}) as (gateway, upstream):
+async def test_a_backend_without_an_answer_is_a_504(limit: str, head: bytes) -> None:
+    async with fronting(client=PATIENT | {limit: 5000}) as (gateway, upstream):
         client = await gateway.client()
         await client.send(GET)
         backend = await upstream.accept()

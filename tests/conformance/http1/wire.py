@@ -1,5 +1,6 @@
 """One end of a TCP connection, in a test's hand."""
 
+import os
 import socket
 import struct
 
@@ -25,6 +26,8 @@ class Wire:
         """Bytes that were read behind the last message."""
         self.was_reset = False
         """Whether the other side reset the connection, as a read or write found."""
+        self.is_finished = False
+        """Whether this side has ended what it sends."""
 
     async def send(self, data: bytes) -> None:
         """Send all bytes; a connection that the other side has closed swallows them."""
@@ -35,6 +38,7 @@ class Wire:
 
     async def finish(self) -> None:
         """Close the sending side only."""
+        self.is_finished = True
         try:
             await self.stream.send_eof()
         except trio.BrokenResourceError:
@@ -52,7 +56,7 @@ class Wire:
     def send_at_once(self, data: bytes) -> int:
         """Send what the kernel takes now, before anybody else has a turn; says how much it was."""
         try:
-            return socket.socket.send(self.stream.socket._sock, data)
+            return os.write(self.stream.socket.fileno(), data)
         except BlockingIOError:
             return 0
 

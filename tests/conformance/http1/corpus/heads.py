@@ -132,10 +132,16 @@ HEADS: Final = [
     refused("a method beyond ASCII", b"G\xc9T / HTTP/1.1\r\nHost: a\r\n\r\n"),
     refused("CONNECT", b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", 405),
     refused("CONNECT with a path", b"CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n", 405),
-    accepted("a method in lower case is another method", b"get / HTTP/1.1\r\nHost: a\r\n\r\n",
-             got(method=b"get")),
-    accepted("an HTTP/1.0 request ends its connection",
-             b"GET / HTTP/1.0\r\nHost: a\r\n\r\n" + HIDDEN, got()),
+    accepted(
+        "a method in lower case is another method",
+        b"get / HTTP/1.1\r\nHost: a\r\n\r\n",
+        got(method=b"get"),
+    ),
+    accepted(
+        "an HTTP/1.0 request ends its connection",
+        b"GET / HTTP/1.0\r\nHost: a\r\n\r\n" + HIDDEN,
+        got(),
+    ),
     # -------------------------------------------------------------------------- connection options
     refused("Host nominated", fields(b"Connection: host\r\n")),
     refused("Cookie nominated", fields(b"Connection: close, Cookie\r\nCookie: a\r\n")),
@@ -159,7 +165,9 @@ HEADS: Final = [
     refused("an unknown expectation", fields(b"Expect: 200-ok\r\n"), 417),
     refused("an expectation in a list", fields(b"Expect: 100-continue, x\r\n"), 417),
     refused("an empty expectation", fields(b"Expect:\r\n"), 417),
-    accepted("an expectation without a body is dropped", fields(b"Expect: 100-continue\r\n"), got()),
+    accepted(
+        "an expectation without a body is dropped", fields(b"Expect: 100-continue\r\n"), got()
+    ),
     # ------------------------------------------------------------------------------------ upgrades
     accepted(
         "no change to h2c",

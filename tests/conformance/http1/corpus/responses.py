@@ -190,12 +190,12 @@ RESPONSES: Final = [
     ResponseCase("a second response behind a length", TWO + NEXT, TWO),
     ResponseCase("a second response behind chunks", chunked(LAST) + NEXT, chunked(LAST)),
     ResponseCase("a second response behind nothing", length(b"0") + NEXT, length(b"0")),
-    ResponseCase("a second response behind HEAD", length(b"5") + NEXT, length(b"5"), method=b"HEAD"),
+    ResponseCase(
+        "a second response behind HEAD", length(b"5") + NEXT, length(b"5"), method=b"HEAD"
+    ),
     ResponseCase("a byte behind a length", TWO + b"\n", TWO),
     # -------------------------------------------------------------------------------- interim ones
-    ResponseCase(
-        "100 is ours to say", b"HTTP/1.1 100 Continue\r\n\r\n" + TWO, TWO, is_kept=True
-    ),
+    ResponseCase("100 is ours to say", b"HTTP/1.1 100 Continue\r\n\r\n" + TWO, TWO, is_kept=True),
     ResponseCase(
         "103 is passed on",
         b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: x\r\n\r\n" + TWO,
@@ -215,8 +215,10 @@ RESPONSES: Final = [
         b"HTTP/1.1 102 \r\n\r\n" + TWO,
         is_kept=True,
     ),
-    bad("a change of protocol that nobody asked for",
-        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"),
+    bad(
+        "a change of protocol that nobody asked for",
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n",
+    ),
     # ---------------------------------------------------------------------------------- fields
     ResponseCase(
         "what concerns one connection only goes",

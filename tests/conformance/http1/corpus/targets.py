@@ -40,7 +40,9 @@ TARGETS: Final = [
     refused("an authority that is no host", asked(b"http://a,b/", host=b"a,b")),
     accepted("absolute form loses scheme and authority", asked(b"HTTP://a/x?y"), got(b"/x?y")),
     accepted("absolute form without a path", asked(b"https://a?y"), got(b"/?y")),
-    accepted("an asterisk for OPTIONS", asked(b"*", method=b"OPTIONS"), got(b"*", method=b"OPTIONS")),
+    accepted(
+        "an asterisk for OPTIONS", asked(b"*", method=b"OPTIONS"), got(b"*", method=b"OPTIONS")
+    ),
     # -------------------------------------------------------------------------------- dot segments
     bad("above the root", b"/.."),
     bad("above the root by a detour", b"/a/../../etc/passwd"),
