@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ RECORD = [
 ]
 
 
-def batch(*records: list[object]) -> bytes:
+def batch(*records: Sequence[object]) -> bytes:
     return msgspec.msgpack.encode(list(records) or [RECORD])
 
 

@@ -152,6 +152,10 @@ async def supervised(
     """A supervisor whose workers, one a socket, were launched and wait for what the test says."""
     puppets = Puppets()
     records: list[tuple[float, bytes]] = []
+
+    def take(unix_offset_s: float, batch: bytes) -> None:
+        records.append((unix_offset_s, batch))
+
     problems: list[ProblemReport] = []
     listener = Listener("standard-listener", False, tuple(sockets))
     async with MemoryStore() as store, trio.open_nursery() as nursery:
@@ -160,7 +164,7 @@ async def supervised(
             puppets,
             [listener],
             settings or WorkerSettings(),
-            on_records=(lambda *record: records.append(record)) if is_recording else None,
+            on_records=take if is_recording else None,
             on_problem=problems.append,
         )
         stage = Stage(supervisor, puppets, store)
