@@ -39,7 +39,7 @@ pub enum Event {
 /// What a drain waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InFlight {
-    /// Client connections, idle ones included.
+    /// Client connections, idle ones included, those that only linger not.
     pub connections: usize,
     /// Requests being served.
     pub exchanges: usize,
@@ -50,7 +50,8 @@ pub struct InFlight {
 }
 
 pub(crate) struct Listener {
-    pub(crate) socket: TcpListener,
+    /// None once the engine drains: whoever handed it down may then close the last descriptor.
+    pub(crate) socket: Option<TcpListener>,
     pub(crate) id: Arc<str>,
     pub(crate) secured: bool,
 }
@@ -169,7 +170,7 @@ impl Engine {
             .registry()
             .register(&mut socket, token, Interest::READABLE)?;
         self.listeners.push(Listener {
-            socket,
+            socket: Some(socket),
             id: Arc::from(id),
             secured,
         });
@@ -356,10 +357,10 @@ impl Engine {
                 self.accepts_at_s = self.now_s + ACCEPT_PAUSE_S;
                 return;
             }
-            let Some(listener) = self.listeners.get(at) else {
+            let Some(socket) = self.listeners.get(at).and_then(|it| it.socket.as_ref()) else {
                 return;
             };
-            let (mut stream, address) = match listener.socket.accept() {
+            let (mut stream, address) = match socket.accept() {
                 Ok(accepted) => accepted,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 // The client gave up while it was queued: the next one may be fine.
@@ -461,11 +462,11 @@ impl Engine {
         self.now_s = now_s;
         self.draining = true;
         for listener in &mut self.listeners {
-            // An unknown registration means it is out of the set already.
-            self.poll
-                .registry()
-                .deregister(&mut listener.socket)
-                .unwrap_or(());
+            if let Some(mut socket) = listener.socket.take() {
+                // Other descriptors of the socket are still open, so closing ours would leave it in
+                // the set; an unknown registration means it is out already.
+                self.poll.registry().deregister(&mut socket).unwrap_or(());
+            }
         }
         let idle: Vec<usize> = self
             .downs
@@ -488,7 +489,8 @@ impl Engine {
                 .count()
         };
         InFlight {
-            connections: self.downs.len(),
+            // A lingering connection has its answer; nobody waits for it.
+            connections: count(|phase| !matches!(phase, DownPhase::Lingering)),
             exchanges: count(|phase| matches!(phase, DownPhase::Exchange)),
             tunnels: count(|phase| matches!(phase, DownPhase::Tunnel(_))),
             pooled: self.pool.len(),

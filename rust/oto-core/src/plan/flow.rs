@@ -160,8 +160,15 @@ impl Flow {
             rejected: Vec::new(),
             entropy: (now_s, random),
         };
-        flow.find_route();
+        if !flow.is_monitoring() {
+            flow.find_route();
+        }
         flow
+    }
+
+    /// Whether the gateway's own pages are asked for; no route, on any host, may hide them.
+    fn is_monitoring(&self) -> bool {
+        self.request.path().starts_with(MONITORING_PREFIX)
     }
 
     fn find_route(&mut self) {
@@ -228,7 +235,7 @@ impl Flow {
         if self.body.is_some() {
             return Next::Reply;
         }
-        if self.request.path().starts_with(MONITORING_PREFIX) {
+        if self.is_monitoring() {
             return Next::Python(PythonStep {
                 slot: MONITORING_SLOT,
                 inline: true,
@@ -450,6 +457,10 @@ mod tests {
     use crate::http1::{HeadLimits, Version};
 
     fn begin(route: &str, settings: &str) -> Flow {
+        begin_at("/", route, settings)
+    }
+
+    fn begin_at(path: &str, route: &str, settings: &str) -> Flow {
         let snapshot = Snapshot::default()
             .apply(
                 [route.as_bytes()].into_iter(),
@@ -459,9 +470,14 @@ mod tests {
             .expect("valid");
         let fields: [(&[u8], &[u8]); 2] = [(b"host", b"a.b"), (b"accept", b"*/*")];
         let limits = HeadLimits::default();
-        let request =
-            Request::from_parts(b"GET", b"/", fields.into_iter(), Version::Http11, &limits)
-                .expect("valid");
+        let request = Request::from_parts(
+            b"GET",
+            path.as_bytes(),
+            fields.into_iter(),
+            Version::Http11,
+            &limits,
+        )
+        .expect("valid");
         let downstream = Downstream {
             ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             secured: false,
@@ -523,6 +539,16 @@ mod tests {
             Next::Reply
         );
         assert_eq!(flow.response.headers.find(b"x-end"), None);
+    }
+
+    #[test]
+    fn no_route_hides_the_monitoring_pages() {
+        let mut flow = begin_at("/.well-known/otoroshi/monitoring/live", ANSWERED, "{}");
+        let slot = MONITORING_SLOT;
+        assert_eq!(
+            flow.advance(),
+            Next::Python(PythonStep { slot, inline: true })
+        );
     }
 
     #[test]
