@@ -1,12 +1,12 @@
 //! The response: read from the backend, decided on, framed for the client and passed on.
 
 use oto_core::http1::body::Piece;
-use oto_core::http1::{Decoder, Framing, Parsed, Version, encode, response};
+use oto_core::http1::{Decoder, Framing, Method, Parsed, Version, encode, response};
 use oto_core::plan::Next;
 
 use crate::attempt::Failure;
 use crate::connection::{Down, UpPhase, Wait};
-use crate::engine::{Engine, up_token};
+use crate::engine::{Engine, down_token, up_token};
 use crate::io::Got;
 
 /// Body bytes that are copied behind the head to leave in one write; more leave as a second part.
@@ -190,7 +190,8 @@ impl Engine {
             target.breaker.succeeded();
         }
         exchange.upstream_s = self.now_s - exchange.attempt_s;
-        up.keep_alive = flow.response.keep_alive;
+        // A connection that changed its protocol is none of ours any more, whatever the hooks make of it.
+        up.keep_alive = flow.response.keep_alive && !upgrades;
         up.body = Decoder::new(flow.response.framing);
         exchange.response_framing = client_framing(flow.response.framing, exchange.version);
         flow.begin_response();
@@ -233,13 +234,22 @@ impl Engine {
         let Some(flow) = exchange.flow.as_mut() else {
             return out;
         };
+        let status = flow.response.status;
+        flow.bodiless &= matches!(status, 204 | 304);
         if flow.bodiless {
             exchange.response_framing = Framing::None;
+            flow.response.announced_length = None;
+        } else if exchange.response_framing == Framing::None
+            && flow.request.method != Method::Head
+            && !matches!(status, 100..=199 | 204 | 304)
+        {
+            // A hook put a status with a body in place of one without: the body is empty, and says so.
+            exchange.response_framing = Framing::Length(0);
             flow.response.announced_length = None;
         }
         exchange.head_sent = true;
         exchange.probe_s = f64::INFINITY;
-        exchange.status = flow.response.status;
+        exchange.status = status;
         // An answer before the end of the request: the rest of it may never come.
         exchange.keep_alive &= exchange.body.is_done()
             && !self.draining
@@ -273,8 +283,15 @@ impl Engine {
             .flow
             .as_ref()
             .is_some_and(|flow| flow.response.status == 101);
-        let idle = self.now_s + self.settings.body_idle_s;
-        self.set_up_deadline(at, idle);
+        let idle = exchange
+            .flow
+            .as_ref()
+            .and_then(|flow| Some(flow.route.as_ref()?.backend.client.idle_s))
+            .unwrap_or(self.settings.body_idle_s);
+        let due = self.now_s + idle;
+        self.set_up_deadline(at, due);
+        // The request body waited for the hook too, and its edge is past.
+        self.again.push_back(down_token(key));
         let head = self.head_for_client(key);
         let again = if upgrades {
             self.begin_tunnel(at, key, &head, &held)

@@ -210,3 +210,122 @@ async def reading(gateway: Gateway, head: bytes) -> tuple[Wire, Exchange]:
     exchange = await gateway.held.receive()
     assert gateway.read_body(exchange, 100)
     return client, exchange
+
+
+async def test_an_upload_goes_on_when_the_early_answer_was_held() -> None:
+    async with fronting(steps=[python_step("transform_response")]) as (gateway, upstream):
+        client = await gateway.client()
+        await client.send(POST + b"01234")
+        backend = await upstream.accept()
+        await backend.read_until(b"01234")
+        await backend.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        exchange = await gateway.held.receive()
+        await client.send(b"56789")
+        await gateway.caught_up(client)
+        gateway.resume(exchange)
+        assert await backend.read_exactly(5) == b"56789"
+        await backend.send(b"2\r\nok\r\n0\r\n\r\n")
+        assert (await client.read_response()).body == b"ok"
+        await client.close()
+        await backend.close()
+
+
+async def test_an_answer_that_is_held_too_long_is_a_504() -> None:
+    limits = {"global_timeout": 5000}
+    steps = [python_step("transform_response")]
+    async with fronting(steps=steps, client=limits) as (gateway, upstream):
+        client = await gateway.client()
+        await client.send(GET)
+        backend = await answered(upstream)
+        exchange = await gateway.held.receive()
+        gateway.pass_time(5.1)
+        assert gateway.gone == [exchange.id]
+        assert (await client.read_response()).status == 504
+        assert await backend.read_to_end() == b""
+        gateway.resume(exchange)
+        await client.close()
+        await backend.close()
+        await gateway.settled()
+
+
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+@pytest.mark.parametrize("status", [204, 304, 404])
+async def test_a_hook_that_changes_the_status_keeps_the_message_whole(
+    method: bytes, status: int
+) -> None:
+    async with fronting(steps=[python_step("transform_response")]) as (gateway, upstream):
+        client = await gateway.client()
+        for _ in range(2):
+            await client.send(GET.replace(b"GET", method))
+        backend = await upstream.accept()
+        for _ in range(2):
+            await backend.read_until(b"\r\n\r\n")
+            await backend.send(OK.removesuffix(b"ok") if method == b"HEAD" else OK)
+            exchange = await gateway.held.receive()
+            assert exchange.response is not None
+            exchange.response.status = status
+            gateway.resume(exchange)
+            response = await client.read_response(method.decode())
+            wanted = b"ok" if (method, status) == (b"GET", 404) else b""
+            assert (response.status, response.body) == (status, wanted)
+        assert gateway.engine.in_flight()["pooled"] == 1
+        await client.close()
+        await backend.close()
+
+
+async def test_a_backend_that_changed_its_protocol_serves_no_other_request() -> None:
+    async with fronting(steps=[python_step("transform_response")]) as (gateway, upstream):
+        client = await gateway.client()
+        await client.send(GET[:-2] + b"Connection: upgrade\r\nUpgrade: x\r\n\r\n")
+        backend = await upstream.accept()
+        await backend.read_request()
+        await backend.send(b"HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
+        exchange = await gateway.held.receive()
+        assert exchange.response is not None
+        exchange.response.status = 404
+        gateway.resume(exchange)
+        assert (await client.read_response()).status == 404
+        assert gateway.engine.in_flight()["pooled"] == 0
+        await client.close()
+        await backend.close()
+        await gateway.settled()
+
+
+@pytest.mark.parametrize(
+    "head", [b"204 No Content\r\n", b"304 Not Modified\r\nContent-Length: 5\r\n"]
+)
+@pytest.mark.parametrize("statuses", [[200], [204, 200], [404]])
+async def test_a_hook_that_gives_a_status_with_a_body_gives_an_empty_one(
+    head: bytes, statuses: list[int]
+) -> None:
+    async with fronting(steps=[python_step("transform_response")]) as (gateway, upstream):
+        client = await gateway.client()
+        await client.send(GET)
+        backend = await upstream.accept()
+        await backend.read_request()
+        await backend.send(b"HTTP/1.1 " + head + b"\r\n")
+        exchange = await gateway.held.receive()
+        assert exchange.response is not None
+        for status in statuses:
+            exchange.response.status = status
+        gateway.resume(exchange)
+        response = await client.read_response()
+        assert (response.status, response.values(b"content-length")) == (statuses[-1], [b"0"])
+        await client.close()
+        await backend.close()
+
+
+async def test_a_hook_that_thinks_again_keeps_the_body() -> None:
+    async with fronting(steps=[python_step("transform_response")]) as (gateway, upstream):
+        client = await gateway.client()
+        await client.send(GET)
+        backend = await answered(upstream)
+        exchange = await gateway.held.receive()
+        assert exchange.response is not None
+        exchange.response.status = 204
+        exchange.response.status = 201
+        gateway.resume(exchange)
+        response = await client.read_response()
+        assert (response.status, response.body) == (201, b"ok")
+        await client.close()
+        await backend.close()
