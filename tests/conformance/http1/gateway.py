@@ -25,7 +25,7 @@ from tests.conformance.http1.wire import Wire, connect
 
 __all__ = ["PATIENCE_S", "Gateway", "python_step", "route", "running", "until"]
 
-PATIENCE_S = 3.0
+PATIENCE_S = 20.0
 """A wait longer than this is a failure; no test comes near it."""
 
 RUN, GONE, RESOLVE, BODY, PANIC = range(5)
@@ -132,7 +132,7 @@ class Gateway:
         )
 
     async def settled(self) -> None:
-        """Wait until nothing is in flight and no client is connected."""
+        """Wait until nothing is in flight and no client is connected, those aside that only linger."""
         await until(lambda: self.busy == {})
 
     @property
