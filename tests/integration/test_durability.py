@@ -131,7 +131,7 @@ class BulkWriter:
 
 
 async def test_every_acknowledged_write_survives_kill_9_of_the_supervisor(
-    upstream: Upstream, tmp_path: Path, record_property: Callable[[str, object], None]
+    upstream: Upstream, tmp_path: Path, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
     singles = [Writer(f"single-{number}", upstream.url) for number in range(6)]
     many = BulkWriter(upstream.url)
@@ -169,7 +169,7 @@ async def test_every_acknowledged_write_survives_kill_9_of_the_supervisor(
                 assert answer.status == 404
             else:
                 assert (answer.status, answer.version) == (200, f"v{version}")
-    record_property("writes in flight at the kills", in_flight)
+    record_testsuite_property("writes in flight at the kills", in_flight)
     assert in_flight, "no round killed while a write was under way"
     assert all(writer.acknowledged for writer in everyone)
 

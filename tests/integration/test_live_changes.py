@@ -96,7 +96,7 @@ async def test_a_change_that_was_waited_for_holds_for_the_next_request_of_every_
 
 
 async def test_ten_thousand_edits_under_load_fail_no_request_and_close_no_connection(
-    upstream: Upstream, data: Path, record_property: Callable[[str, object], None]
+    upstream: Upstream, data: Path, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
     async with (
         gateway_process("--workers", "2", data=data) as gateway,
@@ -118,8 +118,8 @@ async def test_ten_thousand_edits_under_load_fail_no_request_and_close_no_connec
         await load.until_answered(100)
         left = await api.get(f"{ROUTES}/_count")
         nursery.cancel_scope.cancel()
-    record_property("edits per second", round(edits.made / took_s))
-    record_property("requests per second", round(load.answered.total() / took_s))
+    record_testsuite_property("edits per second", round(edits.made / took_s))
+    record_testsuite_property("requests per second", round(load.answered.total() / took_s))
     assert edits.made == 10_000
     assert load.failures == []
     assert load.closed == 0
