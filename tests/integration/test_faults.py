@@ -153,7 +153,6 @@ async def test_a_slot_that_dies_again_and_again_leaves_no_connection_waiting(
         await gateway.wait_for_log("waits 0.50 s before its next worker")
 
 
-@pytest.mark.xfail(reason="a drain ends connections without a word", strict=False)
 async def test_new_workers_take_over_from_clients_that_keep_their_connections(
     upstream: Upstream, files: Files
 ) -> None:
@@ -273,7 +272,6 @@ async def refuses(port: int) -> bool:
     return False
 
 
-@pytest.mark.xfail(reason="a drain ends connections without a word", strict=False)
 async def test_a_drain_lets_clients_that_keep_asking_go_without_a_failed_request(
     upstream: Upstream, files: Files
 ) -> None:
@@ -302,7 +300,6 @@ async def test_a_drain_lets_clients_that_keep_asking_go_without_a_failed_request
     assert outcomes["told"] == 8, outcomes
 
 
-@pytest.mark.xfail(reason="a drain waits for such a client until its deadline", strict=True)
 async def test_a_drain_does_not_wait_for_a_client_that_never_asked(files: Files) -> None:
     arguments = files.declare(drain_timeout_s=8)
     async with (
@@ -319,7 +316,6 @@ async def test_a_drain_does_not_wait_for_a_client_that_never_asked(files: Files)
         assert await gateway.wait() == 0
 
 
-@pytest.mark.xfail(reason="a drain waits for such a client until its deadline", strict=True)
 async def test_a_drain_does_not_wait_for_a_client_whose_last_response_has_ended(
     files: Files,
 ) -> None:

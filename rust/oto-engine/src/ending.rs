@@ -29,7 +29,12 @@ impl Engine {
             self.finish_connection(key);
             return;
         }
-        let idle = self.now_s + self.settings.keep_alive_idle_s;
+        let patience = if self.draining {
+            self.settings.drain_idle_s
+        } else {
+            self.settings.keep_alive_idle_s
+        };
+        let idle = self.now_s + patience;
         let Some(down) = self.downs.get_mut(key) else {
             return;
         };

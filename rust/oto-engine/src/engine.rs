@@ -457,7 +457,8 @@ impl Engine {
         }
     }
 
-    /// Stop accepting; let what is in flight end, with `Connection: close` on what is answered.
+    /// Stop accepting; let what is in flight end, with `Connection: close` on what is answered, and
+    /// close what asks for nothing within `drain_idle_s`.
     pub fn drain(&mut self, now_s: f64) {
         self.now_s = now_s;
         self.draining = true;
@@ -468,14 +469,20 @@ impl Engine {
                 self.poll.registry().deregister(&mut socket).unwrap_or(());
             }
         }
+        let waits = |down: &Down| match down.phase {
+            DownPhase::Idle => true,
+            DownPhase::Head => down.input.is_empty(),
+            _ => false,
+        };
         let idle: Vec<usize> = self
             .downs
             .iter()
-            .filter(|(_, down)| down.phase == DownPhase::Idle && !down.ready.readable)
+            .filter(|(_, down)| waits(down))
             .map(|(key, _)| key)
             .collect();
+        let due = now_s + self.settings.drain_idle_s;
         for key in idle {
-            self.drop_down(key);
+            self.set_down_deadline(key, due);
         }
     }
 

@@ -19,6 +19,9 @@ pub struct Settings {
     pub body_idle_s: f64,
     /// A connection that waits for its next request.
     pub keep_alive_idle_s: f64,
+    /// While draining, how long a connection without a request is kept: a client that keeps its
+    /// connections may be sending one, and is answered with `Connection: close`.
+    pub drain_idle_s: f64,
     /// How long a closed connection is still read, so that its last answer is not reset.
     pub linger_s: f64,
     /// After a client closed its sending side: how long to wait before asking whether it is still there.
@@ -46,6 +49,7 @@ impl Default for Settings {
             head_timeout_s: 10.0,
             body_idle_s: 60.0,
             keep_alive_idle_s: 60.0,
+            drain_idle_s: 1.0,
             linger_s: 2.0,
             half_close_probe_s: 0.1,
             tunnel_idle_s: 3600.0,
