@@ -237,24 +237,38 @@ async def test_a_client_that_leaves_in_its_upload_takes_its_backend_connection_a
 
 async def test_a_drain_answers_what_is_in_flight_and_closes() -> None:
     async with fronting() as (gateway, upstream):
-        busy, idle = await gateway.client(), await gateway.client()
-        await busy.send(GET)
+        client = await gateway.client()
+        await client.send(GET)
         backend = await upstream.accept()
         await backend.read_request()
-        await idle.send(GET)
-        other = await upstream.accept()
-        await other.read_request()
-        await other.send(OK)
-        await idle.read_response()
-        await gateway.caught_up()
         gateway.engine.drain(gateway.now)
-        assert await idle.read_to_end() == b""
         await backend.send(OK)
-        response = await busy.read_response()
+        response = await client.read_response()
         assert (response.status, response.values(b"connection")) == (200, [b"close"])
-        assert await busy.read_to_end() == b""
-        for wire in (busy, idle, backend, other):
-            await wire.close()
+        assert await client.read_to_end() == b""
+        await client.close()
+        await backend.close()
+        await gateway.settled()
+
+
+async def test_a_drain_gives_an_unused_connection_time_for_one_more_request() -> None:
+    async with staged(settings={"drain_idle_s": 1}) as stage:
+        gateway = stage.gateway
+        silent, unused, used = [await gateway.client() for _ in range(3)]
+        for client in (unused, used):
+            await client.send(GET)
+            assert (await client.read_response()).values(b"connection") == []
+        await gateway.caught_up(silent, unused, used)
+        gateway.engine.drain(gateway.now)
+        gateway.pass_time(0.9)
+        await used.send(GET)
+        response = await used.read_response()
+        assert (response.status, response.values(b"connection")) == (200, [b"close"])
+        assert gateway.busy == {"connections": 2}
+        gateway.pass_time(0.2)
+        for client in (silent, unused, used):
+            assert await client.read_to_end() == b""
+            await client.close()
         await gateway.settled()
 
 
