@@ -319,9 +319,7 @@ class Exchange:
     def reject(self) -> None:
         """A match_route hook said no: `advance` goes on with another route."""
 
-    def respond(
-        self, status: int, headers: Sequence[tuple[str, str]], body: bytes
-    ) -> _Decision:
+    def respond(self, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> _Decision:
         """A hook answered; from call_backend the response steps run first."""
 
     def refuse(self, status: int, message: str, cause: str | None = None) -> _Decision:
