@@ -5,7 +5,7 @@ method returns at once and none is a checkpoint. A panic in Rust arrives as `Pan
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Literal, Self, TypeAlias, final
+from typing import Any, Literal, Self, TypeAlias, final, overload
 
 __version__: str
 
@@ -151,14 +151,18 @@ class Engine:
     def install(self, snapshot: Snapshot) -> None:
         """Use this snapshot for every exchange that begins from now on."""
 
-    def turn(self, now: float) -> list[_Event]:
-        """Do what is ready now, a bounded batch of it."""
-
-    def wait(self, timeout: float) -> bool:
-        """Block the thread, a millisecond at most, until `turn` has something to do; whether it has.
+    @overload
+    def turn(self, now: float) -> list[_Event]: ...
+    @overload
+    def turn(self, now: float, linger: float) -> list[_Event] | None:
+        """Do what is ready now, a bounded batch of it.
 
         Args:
-            timeout: seconds.
+            now: the Trio clock, in seconds.
+            linger: wait in place for so many seconds, a millisecond at most, when nothing is ready.
+
+        Returns:
+            The events; None when there was nothing to do, which only a turn that lingers tells.
         """
 
     def expire(self, now: float) -> list[_Event]:

@@ -19,7 +19,7 @@ kind       value                                 the gateway must
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, overload
 
 from oto_trio.plugin_api.exchange import Exchange
 
@@ -94,12 +94,12 @@ class Engine(Protocol):
         """Accept connections on a listening socket; the engine keeps a duplicate of it."""
         ...
 
-    def turn(self, now: float, /) -> list[Event]:
-        """Do one batch of I/O."""
-        ...
-
-    def wait(self, timeout: float, /) -> bool:
-        """Block for a moment until a turn has something to do; whether it has."""
+    @overload
+    def turn(self, now: float, /) -> list[Event]: ...
+    @overload
+    def turn(self, now: float, linger: float, /) -> list[Event] | None: ...
+    def turn(self, now: float, linger: float = 0.0, /) -> list[Event] | None:
+        """Do one batch of I/O; one that lingers tells by None that there was nothing to do."""
         ...
 
     def expire(self, now: float, /) -> list[Event]:

@@ -39,7 +39,7 @@ each batch, and the client that time. Every other task is late by so much at mos
 """
 
 BURST_S: Final = 0.002
-BURST_TURNS: Final = 32
+BURST_TURNS: Final = 256
 """The pump goes back to the loop after so many seconds, or turns on a clock that stands still."""
 
 FAULT_PAUSE_S: Final = 0.1
@@ -86,21 +86,20 @@ class Pump:
                 burst_end = now + BURST_S
                 for _ in range(BURST_TURNS):
                     try:
-                        events = engine.turn(now)
+                        events = engine.turn(now, LINGER_S)
                     except BaseException as error:  # noqa: BLE001 (re-raised unless it is a fault)
                         await self._note_fault(error)
+                        break
+                    if events is None:
                         break
                     self.turns += 1
                     if events:
                         pipeline.run(events, now)
-                    if engine.pending:
-                        self._follow.set()
-                        break
-                    if pipeline.tasks or not engine.wait(LINGER_S):
-                        break
                     now = clock()
-                    if now >= burst_end:
+                    if pipeline.tasks or now >= burst_end:
                         break
+                if engine.pending:
+                    self._follow.set()
 
     async def _run_follower(self, pipeline: Pipeline) -> None:
         """Turn the engine while work is pending, with a checkpoint after each turn."""

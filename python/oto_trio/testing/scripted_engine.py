@@ -9,7 +9,7 @@ For tests of the gateway itself, without sockets to clients or backends. It sati
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from typing import overload
 
 from oto_trio.gateway.engine import BodyReader, Event
 from oto_trio.gateway.installer import SnapshotLike
@@ -96,19 +96,21 @@ class ScriptedEngine:
         """See `Engine.adopt`."""
         self.adopted.append((fd, listener, secured))
 
-    def turn(self, now: float, /) -> list[Event]:
-        """See `Engine.turn`."""
-        with suppress(BlockingIOError):
+    @overload
+    def turn(self, now: float, /) -> list[Event]: ...
+    @overload
+    def turn(self, now: float, linger: float, /) -> list[Event] | None: ...
+    def turn(self, now: float, linger: float = 0.0, /) -> list[Event] | None:
+        """See `Engine.turn`; a scripted engine has nothing to do until it is made ready again."""
+        try:
             self._ours.recv(65536)
+        except BlockingIOError:
+            if linger:
+                return None
         self.calls.append(("turn", now))
         if self.on_turn is not None:
             self.on_turn()
         return self._next(self.turns)
-
-    def wait(self, timeout: float, /) -> bool:
-        """See `Engine.wait`; a scripted engine never makes the pump linger."""
-        self.calls.append(("wait", timeout))
-        return False
 
     def expire(self, now: float, /) -> list[Event]:
         """See `Engine.expire`."""

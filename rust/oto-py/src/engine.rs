@@ -29,8 +29,8 @@ const RESOLVE: u8 = 2;
 const BODY: u8 = 3;
 const PANIC: u8 = 4;
 
-/// The longest time `wait` blocks the interpreter's thread.
-const MOST_WAIT_S: f64 = 0.001;
+/// The longest time `turn` blocks the interpreter's thread.
+const MOST_LINGER_S: f64 = 0.001;
 
 type Fields = Vec<(PyBackedStr, PyBackedStr)>;
 
@@ -69,15 +69,22 @@ impl Engine {
         lock(&self.inner).install(snapshot.inner.clone());
     }
 
-    fn turn<'py>(&self, py: Python<'py>, now: f64) -> PyResult<Bound<'py, PyList>> {
+    #[pyo3(signature = (now, linger = 0.0))]
+    fn turn<'py>(
+        &self,
+        py: Python<'py>,
+        now: f64,
+        linger: f64,
+    ) -> PyResult<Option<Bound<'py, PyList>>> {
+        if linger > 0.0 && !lock(&self.inner).is_pending() {
+            // Longer waits are what the scheduler is for.
+            let most = std::time::Duration::from_secs_f64(linger.min(MOST_LINGER_S));
+            if !py.detach(|| self.waiter.wait(most)) {
+                return Ok(None);
+            }
+        }
         let events = lock(&self.inner).turn(now);
-        told(py, events)
-    }
-
-    fn wait(&self, py: Python<'_>, timeout: f64) -> bool {
-        // Longer waits are what the scheduler is for.
-        let timeout = std::time::Duration::from_secs_f64(timeout.clamp(0.0, MOST_WAIT_S));
-        py.detach(|| self.waiter.wait(timeout))
+        told(py, events).map(Some)
     }
 
     fn expire<'py>(&self, py: Python<'py>, now: f64) -> PyResult<Bound<'py, PyList>> {
