@@ -1,6 +1,7 @@
 //! The pure heart of the gateway: bytes and `now` in, bytes and decisions out.
 //! No sockets, no clock, no Python.
 
+pub mod access;
 pub mod balance;
 pub mod http1;
 pub mod intern;

@@ -35,9 +35,9 @@
 mod domains;
 mod explain;
 mod frontend;
-mod glob;
+pub(crate) mod glob;
 mod hamt;
-mod java_regex;
+pub(crate) mod java_regex;
 mod matcher;
 mod path;
 mod problem;

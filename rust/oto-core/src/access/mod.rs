@@ -1,0 +1,7 @@
+//! What decides whether a caller may pass, apart from who it is: addresses, paths, texts that attack.
+//!
+//! Nothing here knows of plans or flows; the steps in `plan::steps` ask it.
+
+mod restrictions;
+
+pub use restrictions::{Asked, Restrictions, RestrictionsSpec, Verdict};
