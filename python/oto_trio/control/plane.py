@@ -14,6 +14,7 @@ from oto_trio.control.admin_api import AdminServer, build_app, serve_admin_api
 from oto_trio.control.credentials import AdminCredentials
 from oto_trio.control.first_start import bootstrap
 from oto_trio.control.gateway import Gateway
+from oto_trio.control.jobs import Job, run_jobs
 from oto_trio.control.settings import Settings
 from oto_trio.control.store.base import Store
 from oto_trio.control.supervisor.supervision import Supervisor
@@ -79,6 +80,7 @@ class ControlPlane:
             await bootstrap(self._store)
             await nursery.start(self.gateway.run)
             nursery.start_soon(self._probe_store)
+            nursery.start_soon(run_jobs, self._jobs())
             async with trio.open_nursery() as listeners:
                 server: AdminServer = await listeners.start(
                     partial(
@@ -91,6 +93,10 @@ class ControlPlane:
                 )
                 task_status.started(server.url)
             nursery.cancel_scope.cancel()
+
+    def _jobs(self) -> list[Job]:
+        """Return what is done again and again beside the requests."""
+        return []
 
     async def _probe_store(self) -> None:
         """Let the workers' probes show whether the store answers."""
