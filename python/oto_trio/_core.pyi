@@ -15,6 +15,7 @@ __all__ = [
     "ExchangeGone",
     "HeadRefused",
     "Headers",
+    "Pattern",
     "Request",
     "ResponseHead",
     "Router",
@@ -498,3 +499,25 @@ class Router:
 
     def __len__(self) -> int: ...
     def __contains__(self, id: str, /) -> bool: ...
+
+@final
+class Pattern:
+    """A regular expression in Java's syntax, as Otoroshi's users write it.
+
+    Time is linear in the text, whatever the expression; look-around, back-references and possessive
+    quantifiers are refused.
+    """
+
+    def __new__(cls, source: str) -> Self:
+        """Compile.
+
+        Raises:
+            ValueError: What of the expression is wrong, or cannot be run here.
+        """
+
+    @property
+    def source(self) -> str:
+        """The expression as written."""
+
+    def matches(self, text: str) -> bool:
+        """Tell whether the whole text matches. Text with lone surrogates raises `UnicodeEncodeError`."""

@@ -7,6 +7,7 @@ mod decision;
 mod engine;
 mod exchange;
 mod message;
+mod pattern;
 mod router;
 mod snapshot;
 
@@ -23,6 +24,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<message::Request>()?;
     module.add_class::<message::ResponseHead>()?;
     module.add_class::<message::Headers>()?;
+    module.add_class::<pattern::Pattern>()?;
     let py = module.py();
     module.add("ExchangeGone", py.get_type::<exchange::ExchangeGone>())?;
     module.add("HeadRefused", py.get_type::<exchange::HeadRefused>())?;

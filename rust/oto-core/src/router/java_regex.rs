@@ -12,7 +12,7 @@ use regex::bytes::{Regex, RegexBuilder};
 
 /// A compiled expression together with its source.
 #[derive(Clone)]
-pub(crate) struct JavaRegex {
+pub struct JavaRegex {
     source: Box<str>,
     regex: Regex,
 }
@@ -41,7 +41,10 @@ impl fmt::Display for RegexError {
 
 impl JavaRegex {
     /// Compile `source`.
-    pub(crate) fn new(source: &str) -> Result<Self, RegexError> {
+    ///
+    /// # Errors
+    /// What of it cannot be run, or is wrong.
+    pub fn new(source: &str) -> Result<Self, RegexError> {
         let whole = format!(r"\A(?:{})\z", translate(source)?);
         let regex = build(&whole, false)
             .or_else(|_| build(&whole, true))
@@ -56,12 +59,14 @@ impl JavaRegex {
     }
 
     /// Whether the whole of `text` matches.
-    pub(crate) fn matches(&self, text: &[u8]) -> bool {
+    #[must_use]
+    pub fn matches(&self, text: &[u8]) -> bool {
         self.regex.is_match(text)
     }
 
     /// The expression as written.
-    pub(crate) fn source(&self) -> &str {
+    #[must_use]
+    pub fn source(&self) -> &str {
         &self.source
     }
 }

@@ -50,7 +50,7 @@ use std::sync::Arc;
 
 pub use explain::{CandidateReport, Explanation, MatchReport};
 pub use frontend::Frontend;
-pub use java_regex::RegexError;
+pub use java_regex::{JavaRegex, RegexError};
 pub use problem::{FrontendError, Problem};
 pub use select::{Expectation, Loss};
 
