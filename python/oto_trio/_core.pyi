@@ -63,6 +63,7 @@ class Snapshot:
         upserts: Sequence[bytes],
         removed: Sequence[str],
         settings: bytes | None = None,
+        entities: Sequence[tuple[str, str, bytes | None]] = (),
     ) -> Snapshot:
         """Return the snapshot after a change, all or nothing.
 
@@ -70,6 +71,7 @@ class Snapshot:
             upserts: lowered routes as JSON; a route replaces the one of the same id.
             removed: ids of routes to take away; unknown ids are ignored.
             settings: JSON of the settings for all routes (`trust_x_forwarded`, `maintenance`).
+            entities: what native steps look up: kind, id, and JSON or None when it is gone.
 
         Raises:
             ValueError: names the route, the field and the fix; nothing is changed.
@@ -104,6 +106,7 @@ class Snapshot:
         secured: bool = False,
         listener: str = "standard-listener",
         now: float = 0.0,
+        unix_time: float = 0.0,
         random: int = 0,
     ) -> Exchange:
         """Route a request whose bytes were decoded elsewhere; `Exchange.advance` runs its plan.
@@ -168,6 +171,9 @@ class Engine:
 
     def expire(self, now: float) -> list[_Event]:
         """Carry out deadlines that are due."""
+
+    def set_unix_offset(self, seconds: float) -> None:
+        """Tell how far Unix time is ahead of the clock that `turn` is given."""
 
     @property
     def pending(self) -> bool:

@@ -106,6 +106,10 @@ class Engine(Protocol):
         """Act on the deadlines that have passed."""
         ...
 
+    def set_unix_offset(self, seconds: float, /) -> None:
+        """Tell how far Unix time is ahead of the Trio clock, in seconds."""
+        ...
+
     # The four calls below take any exchange, because a hook holds it as plugin_api's protocol.
     def resume(self, exchange: Exchange, now: float, /) -> list[Event]:
         """Go on from the step after the one that ran."""

@@ -36,6 +36,7 @@ __all__ = [
     "GLOBAL_CONFIG",
     "KINDS",
     "ROUTES",
+    "TABLE_KINDS",
     "Installer",
     "SnapshotEngine",
     "SnapshotLike",
@@ -47,11 +48,17 @@ GLOBAL_CONFIG: Final = "global-config"
 BACKENDS: Final = "backends"
 ROUTES: Final = "routes"
 
-KINDS: Final = (GLOBAL_CONFIG, BACKENDS, ROUTES)
+TABLE_KINDS: Final[tuple[str, ...]] = ()
+"""The kinds that native steps look up by id; the engine reads them from the store's JSON itself."""
+
+KINDS: Final = (GLOBAL_CONFIG, BACKENDS, *TABLE_KINDS, ROUTES)
 """The kinds of entities a worker needs, in the order in which they must arrive in a snapshot."""
 
 SLICE_S: Final = 0.001
 """How long compiling may keep the Trio loop: what it adds at most to the latency of an exchange."""
+
+SLICE_ENTITIES: Final = 128
+"""Entities of the tables given to one `Snapshot.apply`."""
 
 SLICE_ROUTES: Final = 64
 """Routes given to one `Snapshot.apply`, which cannot be interrupted."""
@@ -70,9 +77,13 @@ class SnapshotLike(Protocol):
         ...
 
     def apply(
-        self, upserts: list[bytes], removed: list[str], settings: bytes | None = None
+        self,
+        upserts: list[bytes],
+        removed: list[str],
+        settings: bytes | None = None,
+        entities: Sequence[tuple[str, str, bytes | None]] = (),
     ) -> Self:
-        """Return a snapshot with some routes changed; raises ValueError and stays as it is."""
+        """Return a snapshot with some parts changed; raises ValueError and stays as it is."""
         ...
 
 
@@ -124,6 +135,8 @@ class Installer:
         self._backends: dict[str, Backend] = {}
         self._backend_of: dict[str, str] = {}
         self._uses: dict[str, set[str]] = {}
+        self._rows: set[EntityKey] = set()
+        self._changed_rows: dict[EntityKey, bytes | None] = {}
         self._global: GlobalConfig | None = None
         self._unseen: set[EntityKey] = set()
         self._new_settings: bytes | None = self._snapshot_settings()
@@ -192,7 +205,7 @@ class Installer:
         """Return the key of every entity that is known."""
         keys = {EntityKey(ROUTES, route_id) for route_id in self._routes}
         keys.update(EntityKey(BACKENDS, backend_id) for backend_id in self._backends)
-        return keys
+        return keys | self._rows
 
     def _note(
         self, upserts: Iterable[Entity], removed: Iterable[EntityKey]
@@ -210,15 +223,33 @@ class Installer:
                     dirty |= self._uses.get(entity.id, set())
             elif entity.kind == GLOBAL_CONFIG:
                 everything |= self._note_global_config(entity)
+            elif entity.kind in TABLE_KINDS:
+                self._note_row(EntityKey(entity.kind, entity.id), entity.body)
         for key in removed:
             if key.kind == ROUTES:
                 if self._routes.pop(key.id, None) is not None:
                     self._refer(key.id, None)
                     gone.append(key.id)
                 dirty.discard(key.id)
-            elif key.kind == BACKENDS and self._backends.pop(key.id, None) is not None:
-                dirty |= self._uses.get(key.id, set())
+            else:
+                dirty |= self._note_removal(key)
         return (set(self._routes) if everything else dirty), gone
+
+    def _note_removal(self, key: EntityKey) -> set[str]:
+        """Forget an entity that is no route; return the routes to compile."""
+        if key.kind in TABLE_KINDS:
+            self._note_row(key, None)
+        elif key.kind == BACKENDS and self._backends.pop(key.id, None) is not None:
+            return self._uses.get(key.id, set())
+        return set()
+
+    def _note_row(self, key: EntityKey, body: bytes | None) -> None:
+        """Take an entity of the tables over; None when it is gone."""
+        if body is None:
+            self._rows.discard(key)
+        else:
+            self._rows.add(key)
+        self._changed_rows[key] = body
 
     def _note_backend(self, entity: Entity) -> bool:
         """Take a stored backend over; tell whether it could be read."""
@@ -288,6 +319,7 @@ class Installer:
         if gone or self._new_settings is not None:
             self._snapshot = self._snapshot.apply([], list(gone), self._new_settings)
             self._new_settings = None
+        await self._apply_rows()
         slice_: list[Route] = []
         documents: list[bytes] = []
         began = self._clock()
@@ -306,6 +338,26 @@ class Installer:
                 await trio.lowlevel.checkpoint()
                 began = self._clock()
         self._apply(slice_, documents)
+
+    async def _apply_rows(self) -> None:
+        """Bring the entities of the tables into the snapshot that is being made, in slices."""
+        rows = [(key.kind, key.id, body) for key, body in self._changed_rows.items()]
+        self._changed_rows.clear()
+        for start in range(0, len(rows), SLICE_ENTITIES):
+            slice_ = rows[start : start + SLICE_ENTITIES]
+            try:
+                self._snapshot = self._snapshot.apply([], [], None, slice_)
+            except ValueError:
+                for row in slice_:
+                    self._apply_row(row)
+            await trio.lowlevel.checkpoint()
+
+    def _apply_row(self, row: tuple[str, str, bytes | None]) -> None:
+        """Apply one entity; one that the engine cannot read stays as it was."""
+        try:
+            self._snapshot = self._snapshot.apply([], [], None, [row])
+        except ValueError as error:
+            self._report(ProblemReport(row[0], row[1], f"{error}; it stays as it was"))
 
     def _apply(self, routes: Sequence[Route], documents: list[bytes]) -> None:
         """Apply one slice of compiled routes to the snapshot that is being made."""

@@ -17,6 +17,7 @@ engine drops the connection it was busy with.
 """
 
 import logging
+from datetime import UTC, datetime
 from typing import Final
 
 import trio
@@ -46,17 +47,26 @@ FAULT_PAUSE_S: Final = 0.1
 """Pause after a turn that raised, so that a fault which repeats does not burn the core."""
 
 
+def _unix_time() -> float:
+    """Return Unix time, in seconds."""
+    return datetime.now(UTC).timestamp()
+
+
 class Pump:
     """Turns one engine.
 
     Args:
         engine: The engine.
         clock: Reads the Trio clock.
+        unix_clock: Reads Unix time, in seconds: what calendars and tokens speak of; the system's by
+            default.
     """
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
+    def __init__(self, engine: Engine, clock: Clock, unix_clock: Clock | None = None) -> None:
         self._engine = engine
         self._clock = clock
+        self._unix_clock = unix_clock or _unix_time
+        self._tell_unix_time()
         self._follow = trio.Event()
         self.turns = 0
         """How often the engine was turned."""
@@ -66,6 +76,10 @@ class Pump:
     def wake(self) -> None:
         """Have the follower turn the engine soon, without waiting for a socket."""
         self._follow.set()
+
+    def _tell_unix_time(self) -> None:
+        """Tell the engine how far Unix time is ahead of the Trio clock; either may have been set."""
+        self._engine.set_unix_offset(self._unix_clock() - self._clock())
 
     async def run(self, pipeline: Pipeline) -> None:
         """Turn the engine whenever its sockets are ready, until cancelled.
@@ -125,6 +139,7 @@ class Pump:
         """Have the engine act on deadlines that passed."""
         while True:
             await trio.sleep(TICK_S)
+            self._tell_unix_time()
             now = self._clock()
             try:
                 events: list[Event] = self._engine.expire(now)

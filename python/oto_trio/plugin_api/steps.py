@@ -2,6 +2,12 @@
 
 ``Plugin.lower`` returns them; the compiler adds the plugin's id and the slot's path filters and encodes
 them as JSON, tagged by ``kind``. The engine's interpreter is the other end of this contract.
+
+The steps that several plugins share have a struct here. A step that belongs to one plugin is a `Native`
+with the plugin's own config as its settings::
+
+    def lower(self) -> tuple[Step, ...]:
+        return (steps.Native("cors", Phase.ACCESS, self.config),)
 """
 
 from typing import TypeAlias
@@ -14,6 +20,8 @@ __all__ = [
     "AddMissingHeaders",
     "AllowMethods",
     "ForceHttps",
+    "Hook",
+    "Native",
     "OverrideHost",
     "Redirect",
     "Refuse",
@@ -22,6 +30,7 @@ __all__ = [
     "SetHeaders",
     "Step",
     "XForwarded",
+    "encode_step",
 ]
 
 
@@ -105,8 +114,32 @@ class XForwarded(msgspec.Struct, frozen=True, tag_field="kind", tag="x_forwarded
     phase: Phase = Phase.TRANSFORM_REQUEST
 
 
+class Native(msgspec.Struct, frozen=True):
+    """A step of any kind that the engine has.
+
+    Args:
+        kind: Its name in the engine's table of steps.
+        phase: When it runs.
+        settings: What it reads, encoded flat beside kind and phase; normally the plugin's config.
+        undecided: Whether the step may leave the decision to the plugin's hook of the same phase.
+    """
+
+    kind: str
+    phase: Phase
+    settings: msgspec.Struct | None = None
+    undecided: bool = False
+
+
+class Hook(msgspec.Struct, frozen=True):
+    """Run the plugin's own hook of a phase: for a plugin that is native in other phases only."""
+
+    phase: Phase
+
+
 Step: TypeAlias = (
-    Redirect
+    Native
+    | Hook
+    | Redirect
     | ForceHttps
     | Refuse
     | AllowMethods
@@ -117,3 +150,19 @@ Step: TypeAlias = (
     | OverrideHost
     | XForwarded
 )
+
+
+def encode_step(step: Step) -> bytes:
+    """Encode a native step as the engine reads it; a `Hook` is not one.
+
+    Raises:
+        TypeError: The settings have something that JSON does not.
+    """
+    if not isinstance(step, Native):
+        return msgspec.json.encode(step)
+    fields: dict[str, object] = {"kind": step.kind, "phase": step.phase}
+    if step.settings is None:
+        return msgspec.json.encode(fields)
+    settings = msgspec.json.encode(step.settings)
+    head = msgspec.json.encode(fields)
+    return head if settings == b"{}" else head[:-1] + b"," + settings[1:]

@@ -48,6 +48,7 @@ class ScriptedEngine:
 
     def __init__(self) -> None:
         self.calls: list[tuple[object, ...]] = []
+        self.unix_offset_s = 0.0
         """What was called, with the arguments that matter."""
         self.replies: Script = deque()
         """Events of the next calls that give an exchange back or ask something."""
@@ -116,6 +117,10 @@ class ScriptedEngine:
         """See `Engine.expire`."""
         self.calls.append(("expire", now))
         return self._next(self.expiries)
+
+    def set_unix_offset(self, seconds: float, /) -> None:
+        """See `Engine.set_unix_offset`."""
+        self.unix_offset_s = seconds
 
     def resume(self, exchange: Exchange, now: float, /) -> list[Event]:
         """See `Engine.resume`."""

@@ -32,8 +32,12 @@ fuzz_target!(|input: Input<'_>| {
         None => route(&input),
     };
     let empty = Snapshot::default();
-    let routes = [route.as_slice()];
-    match empty.apply(routes.into_iter(), std::iter::empty(), input.raw) {
+    let change = Change {
+        routes: &[route.as_slice()],
+        settings: input.raw,
+        ..Change::default()
+    };
+    match empty.apply(&change) {
         Ok(snapshot) => ask(&Arc::new(snapshot), &input),
         Err(problem) => assert!(!problem.to_string().is_empty()),
     }

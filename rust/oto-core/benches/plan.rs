@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use oto_core::http1::{HeadLimits, Request, ResponseHead, request};
-use oto_core::plan::{Downstream, Flow, Next, Snapshot};
+use oto_core::plan::{Change, Downstream, Flow, Moment, Next, Snapshot};
 
 const HEAD: &[u8] =
     b"GET /users/42 HTTP/1.1\r\nHost: api.example.com\r\nAccept: */*\r\nX-Debug: 1\r\n\r\n";
@@ -27,6 +27,7 @@ fn plans(criterion: &mut Criterion) {
         ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
         secured: false,
         listener: Arc::from("standard-listener"),
+        client_cert: None,
     };
     let limits = HeadLimits::default();
     for (name, steps) in [("a plain route", FORWARD), ("seven native steps", CHAIN)] {
@@ -34,8 +35,10 @@ fn plans(criterion: &mut Criterion) {
             r#"{{"id":"r","frontend":{{"domains":["api.example.com"]}},
             "backend":{{"targets":[{{"hostname":"10.0.0.1","port":80}}]}},{steps}}}"#
         );
-        let applied =
-            Snapshot::default().apply([route.as_bytes()].into_iter(), [].into_iter(), None);
+        let applied = Snapshot::default().apply(&Change {
+            routes: &[route.as_bytes()],
+            ..Change::default()
+        });
         let Ok(snapshot) = applied.map(Arc::new) else {
             return;
         };
@@ -51,8 +54,7 @@ fn plans(criterion: &mut Criterion) {
                     std::mem::take(&mut answer),
                     downstream.clone(),
                     Arc::clone(&snapshot),
-                    0.0,
-                    7,
+                    Moment::default(),
                 );
                 assert_eq!(flow.advance(), Next::Forward);
                 flow.begin_response();
@@ -70,6 +72,7 @@ fn tables(criterion: &mut Criterion) {
         ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
         secured: false,
         listener: Arc::from("standard-listener"),
+        client_cert: None,
     };
     let limits = HeadLimits::default();
     for size in [10usize, 100_000] {
@@ -82,9 +85,12 @@ fn tables(criterion: &mut Criterion) {
                 )
             })
             .collect();
-        let upserts = routes.iter().map(String::as_bytes);
+        let upserts: Vec<_> = routes.iter().map(String::as_bytes).collect();
         let Ok(snapshot) = Snapshot::default()
-            .apply(upserts, [].into_iter(), None)
+            .apply(&Change {
+                routes: &upserts,
+                ..Change::default()
+            })
             .map(Arc::new)
         else {
             return;
@@ -113,8 +119,7 @@ fn tables(criterion: &mut Criterion) {
                         std::mem::take(&mut answer),
                         downstream.clone(),
                         Arc::clone(&snapshot),
-                        0.0,
-                        7,
+                        Moment::default(),
                     );
                     assert_eq!(flow.advance(), Next::Forward);
                     black_box(flow.target().map(|target| target.address.len()));

@@ -9,3 +9,4 @@ pub mod metrics;
 pub mod plan;
 pub mod record;
 pub mod router;
+pub mod tls;

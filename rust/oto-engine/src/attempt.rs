@@ -264,7 +264,7 @@ impl Engine {
     /// An attempt gave no answer: try again if that is safe and allowed, else tell the client.
     pub(crate) fn attempt_failed(&mut self, key: usize, failure: Failure) {
         let now = self.now_s;
-        let random = self.next_random();
+        let moment = self.moment();
         let Some(exchange) = self
             .downs
             .get_mut(key)
@@ -298,7 +298,7 @@ impl Engine {
         if may_repeat && flow.attempt < client.attempts && failure != Failure::Protocol {
             let delay = exchange.next_delay_s;
             exchange.next_delay_s *= client.backoff_factor;
-            flow.choose_again(now, random);
+            flow.choose_again(moment);
             self.metrics.retries += 1;
             self.release_up(key, false);
             self.attempt_after(key, delay);

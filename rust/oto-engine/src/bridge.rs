@@ -46,6 +46,7 @@ impl Engine {
         then: impl FnOnce(&mut Flow) -> Next,
     ) -> Vec<Event> {
         self.now_s = now_s;
+        flow.moment = self.moment();
         let key = (flow.id & 0xffff_ffff) as usize;
         match self.held(key, flow.id) {
             Some(exchange) => {

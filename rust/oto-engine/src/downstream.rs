@@ -166,7 +166,7 @@ impl Engine {
 
     fn begin_exchange(&mut self, key: usize, request: Request, response: ResponseHead) {
         let id = self.next_exchange_id(key);
-        let random = self.next_random();
+        let moment = self.moment();
         let Some(down) = self.downs.get_mut(key) else {
             return;
         };
@@ -177,6 +177,7 @@ impl Engine {
             ip: down.ip,
             secured: listener.secured,
             listener: Arc::clone(&listener.id),
+            client_cert: None,
         };
         down.phase = DownPhase::Exchange;
         let mut exchange = Box::new(Exchange::new(id, &request, self.now_s, self.draining));
@@ -186,8 +187,7 @@ impl Engine {
             response,
             downstream,
             Arc::clone(&self.snapshot),
-            self.now_s,
-            random,
+            moment,
         );
         if let Some(route) = &flow.route {
             let client = &route.backend.client;
@@ -208,6 +208,7 @@ impl Engine {
 
     /// Run the exchange's next steps.
     pub(crate) fn advance(&mut self, key: usize) {
+        let moment = self.moment();
         let Some(flow) = self
             .downs
             .get_mut(key)
@@ -215,6 +216,7 @@ impl Engine {
         else {
             return;
         };
+        flow.moment = moment;
         let next = flow.advance();
         self.follow(key, next);
     }

@@ -11,7 +11,7 @@ use mio::net::TcpListener;
 use mio::{Interest, Poll, Token};
 use oto_core::http1::{HeadLimits, Request, ResponseHead};
 use oto_core::metrics::Metrics;
-use oto_core::plan::{Flow, PythonStep, Snapshot};
+use oto_core::plan::{Flow, Moment, PythonStep, Snapshot};
 use oto_core::record::Ring;
 use slab::Slab;
 
@@ -81,6 +81,8 @@ pub struct Engine {
     /// Heads to be used again: their memory is the only thing that stays.
     pub(crate) spare: Vec<(Request, ResponseHead)>,
     pub(crate) now_s: f64,
+    /// What to add to the engine's time to get Unix time.
+    pub(crate) unix_offset_s: f64,
     pub(crate) draining: bool,
     accepts_at_s: f64,
     serial: u32,
@@ -143,6 +145,7 @@ impl Engine {
             path_out: Vec::with_capacity(256),
             spare: Vec::new(),
             now_s: 0.0,
+            unix_offset_s: 0.0,
             draining: false,
             accepts_at_s: 0.0,
             serial: 0,
@@ -182,6 +185,20 @@ impl Engine {
     /// Use this snapshot for every exchange that begins from now on.
     pub fn install(&mut self, snapshot: Arc<Snapshot>) {
         self.snapshot = snapshot;
+    }
+
+    /// Tell how far Unix time is ahead of the engine's time.
+    pub fn set_unix_offset(&mut self, offset_s: f64) {
+        self.unix_offset_s = offset_s;
+    }
+
+    /// Now, for a flow, with luck of its own.
+    pub(crate) fn moment(&mut self) -> Moment {
+        Moment {
+            mono_s: self.now_s,
+            unix_s: self.now_s + self.unix_offset_s,
+            random: self.next_random(),
+        }
     }
 
     /// The snapshot in use.

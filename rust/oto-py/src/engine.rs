@@ -92,6 +92,10 @@ impl Engine {
         told(py, events)
     }
 
+    fn set_unix_offset(&self, seconds: f64) {
+        lock(&self.inner).set_unix_offset(seconds);
+    }
+
     #[getter]
     fn pending(&self) -> bool {
         lock(&self.inner).is_pending()

@@ -25,19 +25,27 @@ impl Snapshot {
         }
     }
 
-    #[pyo3(signature = (upserts, removed, settings = None))]
+    #[pyo3(signature = (upserts, removed, settings = None, entities = Vec::new()))]
     fn apply(
         &self,
         upserts: Vec<PyBackedBytes>,
         removed: Vec<PyBackedStr>,
         settings: Option<PyBackedBytes>,
+        entities: Vec<(PyBackedStr, PyBackedStr, Option<PyBackedBytes>)>,
     ) -> PyResult<Self> {
-        let next = self.inner.apply(
-            upserts.iter().map(|json| &**json),
-            removed.iter().map(|id| &**id),
-            settings.as_deref(),
-        );
-        match next {
+        let routes: Vec<&[u8]> = upserts.iter().map(|json| &**json).collect();
+        let removed: Vec<&str> = removed.iter().map(|id| &**id).collect();
+        let entities: Vec<_> = entities
+            .iter()
+            .map(|(kind, id, json)| (&**kind, &**id, json.as_deref()))
+            .collect();
+        let change = plan::Change {
+            routes: &routes,
+            removed: &removed,
+            settings: settings.as_deref(),
+            entities: &entities,
+        };
+        match self.inner.apply(&change) {
             Ok(next) => Ok(Self {
                 inner: Arc::new(next),
             }),
@@ -74,7 +82,7 @@ impl Snapshot {
             .call_method1("loads", (answer.to_string(),))
     }
 
-    #[pyo3(signature = (method, target, headers, *, version = "2.0", remote_address = "127.0.0.1", secured = false, listener = "standard-listener", now = 0.0, random = 0))]
+    #[pyo3(signature = (method, target, headers, *, version = "2.0", remote_address = "127.0.0.1", secured = false, listener = "standard-listener", now = 0.0, unix_time = 0.0, random = 0))]
     #[allow(clippy::too_many_arguments)]
     fn begin(
         &self,
@@ -86,6 +94,7 @@ impl Snapshot {
         secured: bool,
         listener: &str,
         now: f64,
+        unix_time: f64,
         random: u64,
     ) -> PyResult<Exchange> {
         let version = match version {
@@ -109,6 +118,7 @@ impl Snapshot {
             ip,
             secured,
             listener: Arc::from(listener),
+            client_cert: None,
         };
         let flow = Flow::begin(
             0,
@@ -116,8 +126,11 @@ impl Snapshot {
             ResponseHead::default(),
             downstream,
             Arc::clone(&self.inner),
-            now,
-            random,
+            plan::Moment {
+                mono_s: now,
+                unix_s: unix_time,
+                random,
+            },
         );
         Ok(Exchange::unscheduled(Box::new(flow)))
     }

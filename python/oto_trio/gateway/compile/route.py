@@ -13,7 +13,14 @@ from msgspec import UNSET
 
 from oto_trio.gateway.compile.chain import ChainSlot, in_order
 from oto_trio.gateway.compile.hooks import Hooks, RouteHooks
-from oto_trio.gateway.compile.slots import CLOSED, SlotCompiler, lowered_step, step_prefix
+from oto_trio.gateway.compile.slots import (
+    CLOSED,
+    HOOK,
+    SlotCode,
+    SlotCompiler,
+    lowered_step,
+    step_prefix,
+)
 from oto_trio.model.backend import Backend, BackendSettings
 from oto_trio.model.document import inspect_document
 from oto_trio.model.errors import EntityError, Problem
@@ -178,9 +185,7 @@ class RouteCompiler:
             if code.plugin is None:
                 continue
             try:
-                bound[position] = staged.bind(
-                    code.plugin, code.config, code.config_key, code.phases
-                )
+                bound[position] = staged.bind(code.plugin, code.config, code.config_key, code.hooks)
             except PluginError as error:
                 where = GLOBAL_PATH if is_global else "$.plugins"
                 problems += [_at(f"{where}[{listed}].config", p) for p in error.problems]
@@ -189,6 +194,7 @@ class RouteCompiler:
                     phases=(CLOSED.phase,),
                     native={CLOSED.phase: (lowered_step(code.prefix, CLOSED),)},
                     plugin=None,
+                    hooks=(),
                 )
                 chain[position] = chain[position]._replace(code=closed)
         positions = {id(entry): position for position, entry in enumerate(chain)}
@@ -200,16 +206,27 @@ class RouteCompiler:
             for entry in in_order(chain, phase):
                 if entry.code.plugin is None:
                     steps.extend(entry.code.native[phase])
-                    continue
-                slot = bound[positions[id(entry)]][phase]
-                inline = b"false" if self._hooks.inline[slot] is None else b"true"
-                steps.append(
-                    msgspec.Raw(
-                        b'%b,"phase":"%b","kind":"python","slot":%d,"inline":%b}'
-                        % (entry.code.prefix, phase.value.encode(), slot, inline)
-                    )
-                )
+                else:
+                    slots = bound[positions[id(entry)]]
+                    steps.extend(self._hooked(entry.code, phase, slots.get(phase)))
         return steps
+
+    def _hooked(self, code: SlotCode, phase: Phase, slot: int | None) -> Iterable[msgspec.Raw]:
+        """Return the steps of one phase of a plugin with hooks, with the number of the hook."""
+        native = code.native.get(phase, (HOOK,))
+        if slot is None:
+            return native
+        inline = b"false" if self._hooks.inline[slot] is None else b"true"
+        number = b'"slot":%d,"inline":%b' % (slot, inline)
+        python = b'%b,"phase":"%b","kind":"python",%b}' % (
+            code.prefix,
+            phase.value.encode(),
+            number,
+        )
+        return [
+            msgspec.Raw(python if step is HOOK else b'%b,"twin":{%b}}' % (bytes(step)[:-1], number))
+            for step in native
+        ]
 
 
 def compile_route(

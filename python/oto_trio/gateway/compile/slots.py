@@ -15,9 +15,9 @@ from oto_trio.plugin_api.errors import PluginError
 from oto_trio.plugin_api.inspection import is_native, phases_of
 from oto_trio.plugin_api.phases import Phase
 from oto_trio.plugin_api.registry import PluginClass, Registry, instantiate
-from oto_trio.plugin_api.steps import Refuse, Step
+from oto_trio.plugin_api.steps import Hook, Native, Refuse, Step, encode_step
 
-__all__ = ["CLOSED", "SlotCode", "SlotCompiler", "lowered_step", "step_prefix"]
+__all__ = ["CLOSED", "HOOK", "SlotCode", "SlotCompiler", "lowered_step", "step_prefix"]
 
 CLOSED = Refuse(
     503, "This route is closed: a plugin of its plan cannot run", "errors.plugin.unavailable"
@@ -26,6 +26,9 @@ CLOSED = Refuse(
 
 CACHED_SLOTS = 4096
 """Distinct slots kept; a gateway with more of them starts over when the cache is full."""
+
+HOOK = msgspec.Raw(b"")
+"""What stands for a hook among native steps; the route's compiler puts its number in."""
 
 _STEP_TYPES = get_args(Step)
 
@@ -36,7 +39,8 @@ class SlotCode(msgspec.Struct, frozen=True):
     Args:
         phases: The phases it acts in, in order.
         native: Its native steps by phase, as JSON; empty when it runs in Python.
-        plugin: Its class when it runs in Python, else ``None``.
+        plugin: Its class when some of its hooks may run, else ``None``.
+        hooks: The phases whose hooks may run: all of them, or those that native steps leave.
         config: The effective config for its instances.
         config_key: Bytes that are equal when configs are.
         prefix: The beginning of each of its steps as JSON.
@@ -47,6 +51,7 @@ class SlotCode(msgspec.Struct, frozen=True):
     phases: tuple[Phase, ...] = ()
     native: Mapping[Phase, tuple[msgspec.Raw, ...]] = MappingProxyType({})
     plugin: PluginClass | None = None
+    hooks: tuple[Phase, ...] = ()
     config: msgspec.Struct | None = None
     config_key: bytes = b""
     prefix: bytes = b""
@@ -68,7 +73,7 @@ def step_prefix(slot: PluginSlot) -> bytes:
 
 def lowered_step(prefix: bytes, step: Step) -> msgspec.Raw:
     """Return one native step as the engine reads it."""
-    return msgspec.Raw(prefix + b"," + msgspec.json.encode(step)[1:])
+    return msgspec.Raw(prefix + b"," + encode_step(step)[1:])
 
 
 class SlotCompiler:
@@ -120,12 +125,27 @@ class SlotCompiler:
             return _closed(prefix, tuple(_within_config(p) for p in error.problems))
         if steps is None:
             phases = phases_of(plugin)
-            return SlotCode(phases, {}, plugin, config, key, prefix, is_conditional)
+            return SlotCode(phases, {}, plugin, phases, config, key, prefix, is_conditional)
         native: dict[Phase, tuple[msgspec.Raw, ...]] = {}
+        left: set[Phase] = set()
         for step in steps:
-            native[step.phase] = (*native.get(step.phase, ()), lowered_step(prefix, step))
+            is_hook = isinstance(step, Hook)
+            lowered = HOOK if is_hook else lowered_step(prefix, step)
+            native[step.phase] = (*native.get(step.phase, ()), lowered)
+            if is_hook or (isinstance(step, Native) and step.undecided):
+                left.add(step.phase)
         phases = tuple(phase for phase in Phase if phase in native)
-        return SlotCode(phases, native, prefix=prefix, is_conditional=is_conditional)
+        hooks = tuple(phase for phase in phases if phase in left)
+        return SlotCode(
+            phases,
+            native,
+            plugin if hooks else None,
+            hooks,
+            config,
+            key,
+            prefix,
+            is_conditional,
+        )
 
 
 def _lower(plugin: PluginClass, config: msgspec.Struct | None) -> tuple[Step, ...] | None:

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::flow::{Downstream, Facts, Flow};
+use super::moment::Moment;
 use super::snapshot::Snapshot;
-use super::step::{Field, PlanStep, Route, Step};
+use super::step::{PlanStep, Route, Step};
 use crate::http1::request::HeadError;
 use crate::http1::{HeadLimits, Request, ResponseHead, Version};
 
@@ -64,6 +65,7 @@ impl Snapshot {
             ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             secured: question.secured,
             listener: Arc::from(listener),
+            client_cert: None,
         };
         let mut flow = Flow::begin(
             0,
@@ -71,8 +73,7 @@ impl Snapshot {
             ResponseHead::default(),
             downstream,
             Arc::clone(self),
-            0.0,
-            0,
+            Moment::default(),
         );
         let Some(route) = flow.route.clone() else {
             return Ok(answer);
@@ -80,11 +81,15 @@ impl Snapshot {
         flow.choose_first();
         let mut target = Vec::new();
         flow.upstream_target(&mut target);
-        let overrides = route
-            .plan
-            .steps
-            .iter()
-            .any(|step| matches!(step.step, Step::OverrideHost));
+        let overrides = route.plan.steps.iter().any(|step| {
+            matches!(
+                step.step,
+                Step::Native {
+                    kind: "override_host",
+                    ..
+                }
+            )
+        });
         let host = match flow.target() {
             Some(target) if overrides => target.hostname.to_string(),
             _ => String::from_utf8_lossy(flow.upstream_host()).into_owned(),
@@ -116,55 +121,18 @@ fn describe(step: &PlanStep, path: &str, listener: &str) -> Value {
         .as_ref()
         .is_none_or(|gate| gate.passes(path, listener));
     let (kind, detail) = match &step.step {
-        Step::Redirect { code, to } => (
-            "redirect",
-            json!({"code": code, "to": String::from_utf8_lossy(to)}),
-        ),
-        Step::ForceHttps { port } => ("force_https", json!({"port": port})),
-        Step::Refuse {
-            status, message, ..
-        } => ("refuse", json!({"status": status, "message": message})),
-        Step::AllowMethods { allowed, forbidden } => (
-            "allow_methods",
-            json!({"allowed": allowed, "forbidden": forbidden}),
-        ),
-        Step::RequireHeaders(fields) => (
-            "require_headers",
-            fields
-                .iter()
-                .map(|(name, _)| String::from_utf8_lossy(name).into_owned())
-                .collect(),
-        ),
-        Step::SetHeaders(fields) => ("set_headers", names(fields)),
-        Step::AddMissingHeaders(fields) => ("add_missing_headers", names(fields)),
-        Step::RemoveHeaders(names) => (
-            "remove_headers",
-            names
-                .iter()
-                .map(|name| String::from_utf8_lossy(name).into_owned())
-                .collect(),
-        ),
-        Step::OverrideHost => ("override_host", Value::Null),
-        Step::XForwarded => ("x_forwarded", Value::Null),
-        Step::PrepareForBackend => ("choose_target", Value::Null),
-        Step::Python { inline, .. } => ("python", json!({"inline": inline})),
+        Step::Native { kind, step } => (*kind, step.explain()),
+        Step::Python(hook) => ("python", json!({"inline": hook.inline})),
     };
     json!({
         "phase": step.phase, "plugin": step.plugin, "kind": kind, "detail": detail, "runs": runs,
-        "native": !matches!(step.step, Step::Python { .. }),
+        "native": matches!(step.step, Step::Native { .. }),
     })
-}
-
-/// Header names only: values may be secrets.
-fn names(fields: &[Field]) -> Value {
-    fields
-        .iter()
-        .map(|(name, _)| String::from_utf8_lossy(name).into_owned())
-        .collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::snapshot::Change;
     use super::*;
 
     #[test]
@@ -174,7 +142,10 @@ mod tests {
             "steps":[{"phase":"access","plugin":"p","kind":"allow_methods","allowed":["GET"]},
                      {"phase":"transform_request","plugin":"o","kind":"override_host"}]}"#;
         let snapshot = Snapshot::default()
-            .apply([&route[..]].into_iter(), [].into_iter(), None)
+            .apply(&Change {
+                routes: &[route],
+                ..Change::default()
+            })
             .expect("valid");
         let headers = [("host".to_owned(), "api.a".to_owned())];
         let question = Question {

@@ -11,12 +11,16 @@ use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use super::attrs::{Attrs, Bounds};
+use super::moment::Moment;
 use super::reply::{Reply, refusal};
 use super::snapshot::Snapshot;
 use super::step::{Phase, Route, Step};
+use super::steps::{At, Field, Outcome};
 use crate::balance::Target;
 use crate::http1::{Framing, Known, Request, ResponseHead};
 use crate::router::{RequestFacts, RouteEntry};
+use crate::tls::ClientCertificate;
 
 /// The client's side of a connection.
 #[derive(Clone, Debug)]
@@ -27,6 +31,8 @@ pub struct Downstream {
     pub secured: bool,
     /// The listener's id.
     pub listener: Arc<str>,
+    /// The certificate the client proved to own.
+    pub client_cert: Option<Arc<ClientCertificate>>,
 }
 
 /// A matched route, shared with the router: one place in memory for what found it and what it is.
@@ -103,6 +109,12 @@ pub struct Flow {
     pub secured: bool,
     /// Whether an error answer was made here.
     pub refused: bool,
+    /// Now: the driver sets it before it lets the flow go on.
+    pub moment: Moment,
+    /// What steps know and tell each other.
+    pub attrs: Attrs,
+    /// What the bodies may be.
+    pub bounds: Bounds,
     /// What the driver keeps with the exchange between two hooks; the flow never looks inside.
     pub attachment: Option<Box<dyn Any + Send + Sync>>,
     pub(super) host_overridden: bool,
@@ -113,11 +125,11 @@ pub struct Flow {
     cursor: usize,
     stage: Stage,
     rejected: Vec<Arc<str>>,
-    entropy: (f64, u64),
+    pub(super) response_fields: Vec<Field>,
 }
 
 impl Flow {
-    /// Route a request. `now_s` and `random` serve the choice of a target.
+    /// Route a request.
     #[must_use]
     pub fn begin(
         id: u64,
@@ -125,8 +137,7 @@ impl Flow {
         response: ResponseHead,
         downstream: Downstream,
         snapshot: Arc<Snapshot>,
-        now_s: f64,
-        random: u64,
+        moment: Moment,
     ) -> Self {
         if snapshot.settings.trust_x_forwarded {
             request.trust_forwarded_host();
@@ -150,6 +161,9 @@ impl Flow {
             attempt: 1,
             target: None,
             refused: false,
+            moment,
+            attrs: Attrs::default(),
+            bounds: Bounds::default(),
             attachment: None,
             host_overridden: false,
             bodiless: false,
@@ -158,7 +172,7 @@ impl Flow {
             cursor: 0,
             stage: Stage::Request,
             rejected: Vec::new(),
-            entropy: (now_s, random),
+            response_fields: Vec::new(),
         };
         if !flow.is_monitoring() {
             flow.find_route();
@@ -210,6 +224,14 @@ impl Flow {
 
     /// Run steps until something outside must happen.
     pub fn advance(&mut self) -> Next {
+        let next = self.advance_steps();
+        if matches!(next, Next::Reply | Next::Stream) {
+            self.write_response_fields();
+        }
+        next
+    }
+
+    fn advance_steps(&mut self) -> Next {
         let Some(route) = self.route.take() else {
             return self.without_route();
         };
@@ -276,20 +298,33 @@ impl Flow {
             {
                 continue;
             }
-            if let Step::Python { slot, inline } = step.step {
-                return Next::Python(PythonStep { slot, inline });
-            }
-            if let Some(reply) = self.native(route, step.phase, &step.step) {
-                self.answer(reply);
-                return Next::Reply;
+            let native = match &step.step {
+                Step::Python(hook) => return Next::Python(*hook),
+                Step::Native { step, .. } => step,
+            };
+            let mut at = At {
+                flow: self,
+                route,
+                phase: step.phase,
+            };
+            match (native.run(&mut at), step.twin) {
+                (Outcome::Continue, _) => {}
+                (Outcome::Answer(reply), _) => {
+                    self.answer(reply);
+                    return Next::Reply;
+                }
+                (Outcome::Python, Some(hook)) => return Next::Python(hook),
+                (Outcome::Python, None) => {
+                    self.refuse(500, "this request could not be checked", "errors.undecided");
+                    return Next::Reply;
+                }
             }
         }
     }
 
     pub(super) fn choose_target(&mut self, route: &Route) {
-        self.target = route
-            .backend
-            .choose(self.attempt, self.entropy.0, self.entropy.1);
+        let Moment { mono_s, random, .. } = self.moment;
+        self.target = route.backend.choose(self.attempt, mono_s, random);
     }
 
     /// Choose the first target before the plan reaches that point; for explanations.
@@ -301,9 +336,9 @@ impl Flow {
     }
 
     /// Choose again for the next attempt.
-    pub fn choose_again(&mut self, now_s: f64, random: u64) {
+    pub fn choose_again(&mut self, moment: Moment) {
         self.attempt += 1;
-        self.entropy = (now_s, random);
+        self.moment = moment;
         if let Some(route) = self.route.take() {
             self.choose_target(&route);
             self.route = Some(route);
@@ -373,6 +408,7 @@ impl Flow {
         if phase == Phase::CallBackend && self.route.is_some() {
             return self.advance();
         }
+        self.write_response_fields();
         Next::Reply
     }
 
@@ -380,9 +416,11 @@ impl Flow {
     pub fn refuse(&mut self, status: u16, message: &str, cause: &str) {
         let reply = self.refusal(status, message, cause);
         self.answer(reply);
+        self.write_response_fields();
     }
 
-    pub(super) fn refusal(&mut self, status: u16, message: &str, cause: &str) -> Reply {
+    /// Make an error answer in Otoroshi's format, for a step to give.
+    pub fn refusal(&mut self, status: u16, message: &str, cause: &str) -> Reply {
         self.refused = true;
         refusal(status, message, cause, Some(&self.request))
     }
@@ -453,6 +491,7 @@ impl RequestFacts for Facts<'_> {
 mod tests {
     use std::net::Ipv4Addr;
 
+    use super::super::snapshot::Change;
     use super::*;
     use crate::http1::{HeadLimits, Version};
 
@@ -462,11 +501,11 @@ mod tests {
 
     fn begin_at(path: &str, route: &str, settings: &str) -> Flow {
         let snapshot = Snapshot::default()
-            .apply(
-                [route.as_bytes()].into_iter(),
-                [].into_iter(),
-                Some(settings.as_bytes()),
-            )
+            .apply(&Change {
+                routes: &[route.as_bytes()],
+                settings: Some(settings.as_bytes()),
+                ..Change::default()
+            })
             .expect("valid");
         let fields: [(&[u8], &[u8]); 2] = [(b"host", b"a.b"), (b"accept", b"*/*")];
         let limits = HeadLimits::default();
@@ -482,9 +521,17 @@ mod tests {
             ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             secured: false,
             listener: Arc::from("standard-listener"),
+            client_cert: None,
         };
         let response = ResponseHead::default();
-        Flow::begin(1, request, response, downstream, Arc::new(snapshot), 0.0, 0)
+        Flow::begin(
+            1,
+            request,
+            response,
+            downstream,
+            Arc::new(snapshot),
+            Moment::default(),
+        )
     }
 
     const ANSWERED: &str = r#"{"id":"r","frontend":{"domains":["a.b"]},"steps":[

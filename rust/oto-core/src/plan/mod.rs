@@ -4,19 +4,26 @@
 //! transform_request, call_backend, transform_response, done. Native steps run here; a Python step
 //! suspends the [`Flow`], which is then handed to Python and comes back to go on behind it.
 
-mod expectation;
+mod attrs;
+mod editing;
 mod explain;
 mod flow;
 mod forwarding;
-mod native;
+mod moment;
 mod reply;
 mod snapshot;
 mod spec;
 mod step;
+mod steps;
+mod tables;
 
+pub use attrs::{Alert, Attrs, Bounds};
 pub use explain::Question;
 pub use flow::{Downstream, Flow, MONITORING_SLOT, Matched, Next, PythonStep};
+pub use moment::Moment;
 pub use reply::{Reply, refusal};
-pub use snapshot::{ApplyError, Settings, Snapshot};
+pub use snapshot::{ApplyError, Change, Settings, Snapshot};
 pub use spec::RouteSpec;
-pub use step::{Field, Phase, Plan, PlanStep, Route, Step};
+pub use step::{Phase, Plan, PlanStep, Route, Step};
+pub use steps::{At, Field, NativeStep, Outcome};
+pub use tables::{EntityTable, Table, TableEntity, Tables};

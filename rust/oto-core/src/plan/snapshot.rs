@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::spec::{RouteParts, RouteSpec};
 use super::step::Route;
+use super::tables::Tables;
 use crate::router::{Frontend, Router};
 
 /// Settings that hold for all routes.
@@ -37,6 +38,8 @@ pub struct Snapshot {
     pub router: Router<Route>,
     /// The settings.
     pub settings: Settings,
+    /// Entities that steps look up.
+    pub tables: Tables,
     // Shared by all snapshots that come from one another.
     parts: Arc<RouteParts>,
 }
@@ -67,31 +70,52 @@ impl fmt::Display for ApplyError {
 
 impl std::error::Error for ApplyError {}
 
+/// What changes from one snapshot to the next.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Change<'a> {
+    /// Lowered routes as JSON, new or in place of those with the same id.
+    pub routes: &'a [&'a [u8]],
+    /// Ids of routes that are gone.
+    pub removed: &'a [&'a str],
+    /// The settings as JSON; none leaves them.
+    pub settings: Option<&'a [u8]>,
+    /// Entities of the tables: kind, id, and JSON or none when it is gone.
+    pub entities: &'a [(&'a str, &'a str, Option<&'a [u8]>)],
+}
+
 impl Snapshot {
     /// The snapshot after a change: all of it, or an error and this one stays.
     ///
-    /// Cost: proportional to the routes named, not to the routes there are.
+    /// Cost: proportional to what is named, not to what there is.
     ///
     /// # Errors
-    /// [`ApplyError`] for the first route or setting that cannot be used.
-    pub fn apply<'a>(
-        &self,
-        upserts: impl Iterator<Item = &'a [u8]>,
-        removed: impl Iterator<Item = &'a str>,
-        settings: Option<&[u8]>,
-    ) -> Result<Self, ApplyError> {
+    /// [`ApplyError`] for the first part that cannot be used.
+    pub fn apply(&self, change: &Change<'_>) -> Result<Self, ApplyError> {
         let mut next = self.clone();
         next.generation += 1;
-        if let Some(json) = settings {
+        if let Some(json) = change.settings {
             next.settings = serde_json::from_slice(json).map_err(|error| ApplyError {
                 route: String::new(),
                 problem: format!("settings: {error}"),
             })?;
         }
-        for id in removed {
+        for (kind, id, json) in change.entities {
+            let fail = |problem: String| ApplyError {
+                route: String::new(),
+                problem: format!("{kind} {id}: {problem}"),
+            };
+            let Some(table) = next.tables.by_kind(kind) else {
+                return Err(fail("the engine has no table of that kind".to_owned()));
+            };
+            match json {
+                Some(json) => table.put(id, json).map_err(fail)?,
+                None => table.remove(id),
+            }
+        }
+        for id in change.removed {
             next.router.remove(id);
         }
-        for json in upserts {
+        for json in change.routes {
             next.upsert(json)?;
         }
         Ok(next)

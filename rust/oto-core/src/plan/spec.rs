@@ -1,16 +1,16 @@
 //! A lowered route as JSON, checked and turned into a [`Route`].
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
-use super::expectation::Expectation;
-use super::step::{Field, Gate, Phase, Plan, PlanStep, Route, Step};
+use super::flow::PythonStep;
+use super::step::{Gate, Phase, Plan, PlanStep, Route, Step};
+use super::steps::{PrepareForBackend, build_step};
 use crate::balance::{BackendParts, BackendSpec};
-use crate::http1::headers::{is_name, is_value};
 use crate::intern::Interner;
 
 /// What the control plane's compiler hands over for one route.
@@ -54,51 +54,27 @@ struct StepSpec {
     exclude: Vec<String>,
     #[serde(default)]
     bound_listeners: Vec<String>,
+    kind: String,
+    /// The hook that runs when a native step cannot decide.
+    #[serde(default)]
+    twin: Option<HookSpec>,
     #[serde(flatten)]
-    kind: StepKind,
+    settings: Map<String, Value>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-enum StepKind {
-    Redirect {
-        code: u16,
-        to: String,
-    },
-    ForceHttps {
-        #[serde(default)]
-        port: Option<u16>,
-    },
-    Refuse {
-        status: u16,
-        message: String,
-        #[serde(default)]
-        cause: Option<String>,
-    },
-    AllowMethods {
-        #[serde(default)]
-        allowed: Option<Vec<String>>,
-        #[serde(default)]
-        forbidden: Vec<String>,
-    },
-    RequireHeaders {
-        headers: BTreeMap<String, String>,
-    },
-    SetHeaders {
-        headers: BTreeMap<String, String>,
-    },
-    AddMissingHeaders {
-        headers: BTreeMap<String, String>,
-    },
-    RemoveHeaders {
-        names: Vec<String>,
-    },
-    OverrideHost {},
-    XForwarded {},
-    Python {
-        slot: i64,
-        inline: bool,
-    },
+#[derive(Clone, Copy, Debug, Deserialize)]
+struct HookSpec {
+    slot: i64,
+    inline: bool,
+}
+
+impl From<HookSpec> for PythonStep {
+    fn from(spec: HookSpec) -> Self {
+        Self {
+            slot: spec.slot,
+            inline: spec.inline,
+        }
+    }
 }
 
 impl RouteSpec {
@@ -162,7 +138,11 @@ fn build_plan(specs: Vec<StepSpec>) -> Result<Plan, String> {
             phase: Phase::TransformRequest,
             plugin: "engine".into(),
             gate: None,
-            step: Step::PrepareForBackend,
+            step: Step::Native {
+                kind: PrepareForBackend::KIND,
+                step: Box::new(PrepareForBackend),
+            },
+            twin: None,
         },
     );
     Ok(Plan {
@@ -186,120 +166,22 @@ impl StepSpec {
                 listeners: self.bound_listeners.into_iter().map(Into::into).collect(),
             })
         };
+        let step = if self.kind == "python" {
+            let hook: HookSpec = serde_json::from_value(Value::Object(self.settings))
+                .map_err(|error| error.to_string())?;
+            Step::Python(hook.into())
+        } else {
+            let (kind, step) = build_step(&self.kind, self.settings)?;
+            Step::Native { kind, step }
+        };
         Ok(PlanStep {
             phase: self.phase,
             plugin: self.plugin.into(),
             gate,
-            step: self.kind.build()?,
+            step,
+            twin: self.twin.map(Into::into),
         })
     }
-}
-
-impl StepKind {
-    fn build(self) -> Result<Step, String> {
-        Ok(match self {
-            Self::Redirect { code, to } => {
-                if !matches!(code, 301 | 302 | 303 | 307 | 308) {
-                    return Err(format!(
-                        "code: {code} is no redirection; use 301, 302, 303, 307 or 308"
-                    ));
-                }
-                let to = latin1(&to)
-                    .filter(|to| is_value(to))
-                    .ok_or("to: must be text that a header can carry; escape other characters")?;
-                Step::Redirect {
-                    code,
-                    to: to.into(),
-                }
-            }
-            Self::ForceHttps { port } => Step::ForceHttps {
-                port: port.filter(|port| *port != 443),
-            },
-            Self::Refuse {
-                status,
-                message,
-                cause,
-            } => {
-                if !(400..=599).contains(&status) {
-                    return Err(format!("status: {status} is no error; use 400 to 599"));
-                }
-                Step::Refuse {
-                    status,
-                    message: message.into(),
-                    cause: cause.unwrap_or_default().into(),
-                }
-            }
-            Self::AllowMethods { allowed, forbidden } => {
-                let upper = |list: Vec<String>| -> Vec<Box<str>> {
-                    list.into_iter()
-                        .map(|method| method.to_ascii_uppercase().into())
-                        .collect()
-                };
-                Step::AllowMethods {
-                    allowed: allowed.map(upper),
-                    forbidden: upper(forbidden),
-                }
-            }
-            Self::RequireHeaders { headers } => Step::RequireHeaders(
-                headers
-                    .into_iter()
-                    .map(|(name, text)| {
-                        let expectation = Expectation::parse(&text)
-                            .map_err(|problem| format!("headers.{name}: {problem}"))?;
-                        Ok((name.into_bytes().into(), expectation))
-                    })
-                    .collect::<Result<_, String>>()?,
-            ),
-            Self::SetHeaders { headers } => Step::SetHeaders(fields(headers)?),
-            Self::AddMissingHeaders { headers } => Step::AddMissingHeaders(fields(headers)?),
-            Self::RemoveHeaders { names } => Step::RemoveHeaders(
-                names
-                    .into_iter()
-                    .map(|name| name.into_bytes().into())
-                    .collect(),
-            ),
-            Self::OverrideHost {} => Step::OverrideHost,
-            Self::XForwarded {} => Step::XForwarded,
-            Self::Python { slot, inline } => Step::Python { slot, inline },
-        })
-    }
-}
-
-fn fields(headers: BTreeMap<String, String>) -> Result<Vec<Field>, String> {
-    headers
-        .into_iter()
-        .map(|(name, value)| {
-            if !is_name(name.as_bytes()) {
-                return Err(format!(
-                    "headers.{name:?}: not a header name; use letters, digits and -"
-                ));
-            }
-            if matches!(
-                name.to_ascii_lowercase().as_str(),
-                "content-length" | "transfer-encoding" | "connection"
-            ) {
-                return Err(format!(
-                    "headers.{name}: the gateway frames messages itself; remove it"
-                ));
-            }
-            let value = latin1(&value).ok_or_else(|| {
-                format!("headers.{name}: the value has a character that no header can carry")
-            })?;
-            if !is_value(&value) {
-                return Err(format!(
-                    "headers.{name}: the value must not hold control characters"
-                ));
-            }
-            Ok((name.into_bytes().into(), value.into()))
-        })
-        .collect()
-}
-
-/// Header text as bytes: one character a byte, as Python reads and writes it.
-fn latin1(text: &str) -> Option<Vec<u8>> {
-    text.chars()
-        .map(|char| u8::try_from(u32::from(char)).ok())
-        .collect()
 }
 
 fn patterns(key: &str, list: &[String]) -> Result<Vec<Regex>, String> {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use regex::Regex;
 
-use super::expectation::Expectation;
+use super::flow::PythonStep;
+use super::steps::NativeStep;
 use crate::balance::Backend;
 
 /// A moment in an exchange's life, in order.
@@ -45,62 +46,18 @@ impl Phase {
     }
 }
 
-/// A header field to write: name and value.
-pub type Field = (Box<[u8]>, Box<[u8]>);
-
-/// One thing to do. Native steps are done by the engine; a Python step is handed up.
+/// One thing to do.
 #[derive(Debug)]
 pub enum Step {
-    /// Answer with a redirection.
-    Redirect {
-        /// 301, 302, 303, 307 or 308.
-        code: u16,
-        /// The value of `Location`.
-        to: Box<[u8]>,
+    /// Done by the engine.
+    Native {
+        /// Its name in the table of steps.
+        kind: &'static str,
+        /// What is done.
+        step: Box<dyn NativeStep>,
     },
-    /// Redirect plain HTTP to HTTPS with 303.
-    ForceHttps {
-        /// The exposed HTTPS port; none means 443.
-        port: Option<u16>,
-    },
-    /// Answer with an error.
-    Refuse {
-        /// The status.
-        status: u16,
-        /// The message shown.
-        message: Box<str>,
-        /// Otoroshi's cause id.
-        cause: Box<str>,
-    },
-    /// Let only some methods through.
-    AllowMethods {
-        /// Allowed methods in upper case; none means all.
-        allowed: Option<Vec<Box<str>>>,
-        /// Forbidden methods in upper case.
-        forbidden: Vec<Box<str>>,
-    },
-    /// Refuse unless every named header is as expected.
-    RequireHeaders(Vec<(Box<[u8]>, Expectation)>),
-    /// Put headers in place.
-    SetHeaders(Vec<Field>),
-    /// Put headers that are absent.
-    AddMissingHeaders(Vec<Field>),
-    /// Take headers away.
-    RemoveHeaders(Vec<Box<[u8]>>),
-    /// Send the target's host name as `Host`.
-    OverrideHost,
-    /// Add `X-Forwarded-*`.
-    XForwarded,
-    /// Take away what a client may not send on, and choose the target: put in by the compiler
-    /// where the request starts to become the backend's.
-    PrepareForBackend,
     /// Run a hook in Python.
-    Python {
-        /// Index of the bound hook in the worker's table.
-        slot: i64,
-        /// Whether the hook is a plain function, run without a task.
-        inline: bool,
-    },
+    Python(PythonStep),
 }
 
 /// A step with its place.
@@ -114,6 +71,8 @@ pub struct PlanStep {
     pub gate: Option<Gate>,
     /// What it does.
     pub step: Step,
+    /// The hook that runs instead when a native step cannot decide.
+    pub twin: Option<PythonStep>,
 }
 
 /// What a plugin slot is limited to: `include`, `exclude` and `bound_listeners`.

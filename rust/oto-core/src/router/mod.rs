@@ -36,7 +36,7 @@ mod domains;
 mod explain;
 mod frontend;
 pub(crate) mod glob;
-mod hamt;
+pub(crate) mod hamt;
 pub(crate) mod java_regex;
 mod matcher;
 mod path;

@@ -6,7 +6,7 @@ use regex::{Regex, RegexBuilder};
 
 /// A condition on one header value, in Otoroshi's notation.
 #[derive(Debug)]
-pub enum Expectation {
+pub(super) enum Expectation {
     /// Equality, the form without a function name.
     Equals(Box<str>),
     /// `Not(x)`
@@ -30,7 +30,7 @@ impl Expectation {
     ///
     /// # Errors
     /// What is wrong with the pattern, in words.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         let inside = |name: &str| {
             text.strip_prefix(name)
                 .and_then(|rest| rest.strip_prefix('('))
@@ -69,7 +69,7 @@ impl Expectation {
 
     /// Whether a value is as expected. Its bytes count as one character each, as Python reads them.
     #[must_use]
-    pub fn accepts(&self, value: &[u8]) -> bool {
+    pub(super) fn accepts(&self, value: &[u8]) -> bool {
         let value: Cow<'_, str> = match std::str::from_utf8(value) {
             Ok(text) if text.is_ascii() => Cow::Borrowed(text),
             _ => Cow::Owned(value.iter().map(|byte| char::from(*byte)).collect()),

@@ -1,0 +1,63 @@
+//! What the steps of one exchange tell each other and the access record: Otoroshi's "attrs".
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+/// Something an operator should see: becomes an `AlertEvent`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alert {
+    /// Otoroshi's name of the alert, such as `RevokedApiKeyUsageAlert`.
+    pub name: &'static str,
+    /// Its own fields; no secret may be in them.
+    pub fields: Value,
+}
+
+/// What is known of the caller and of the exchange beyond its messages.
+#[derive(Debug, Default)]
+pub struct Attrs {
+    /// The logged-in user, in Otoroshi's JSON.
+    pub user: Option<Arc<Value>>,
+    /// The payload of the last token that was verified.
+    pub claims: Option<Arc<Value>>,
+    /// Extra data of the exchange's event, such as `apikey_rejection_reason`.
+    pub extra: Map<String, Value>,
+    /// Alerts to raise when the exchange is over.
+    pub alerts: Vec<Alert>,
+}
+
+/// More alerts than this from one exchange are not kept.
+const ALERTS: usize = 16;
+
+impl Attrs {
+    /// Raise an alert.
+    pub fn alert(&mut self, name: &'static str, fields: Value) {
+        if self.alerts.len() < ALERTS {
+            self.alerts.push(Alert { name, fields });
+        }
+    }
+}
+
+/// What the bodies of an exchange may be: set by steps, kept by whoever moves the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Bytes the request body may have; more is answered with 413.
+    pub request_bytes: u64,
+    /// Bytes the response body may have; more is answered with 502, or cut off when it has begun.
+    pub response_bytes: u64,
+    /// Bytes a second of the request body.
+    pub request_rate: u64,
+    /// Bytes a second of the response body.
+    pub response_rate: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            request_bytes: u64::MAX,
+            response_bytes: u64::MAX,
+            request_rate: u64::MAX,
+            response_rate: u64::MAX,
+        }
+    }
+}

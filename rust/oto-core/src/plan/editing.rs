@@ -1,0 +1,47 @@
+//! How steps and hooks edit the messages of an exchange.
+
+use super::flow::Flow;
+use super::step::Phase;
+use crate::http1::{Framing, Headers};
+
+impl Flow {
+    /// The fields that a phase edits: the request's, or the response's.
+    pub fn headers(&mut self, phase: Phase) -> &mut Headers {
+        if phase >= Phase::TransformResponse {
+            &mut self.response.headers
+        } else {
+            &mut self.request.headers
+        }
+    }
+
+    /// Set a header of the request or the response, as the phase has it. A new `Host` takes back
+    /// an earlier override.
+    pub fn set_header(&mut self, phase: Phase, name: &[u8], value: &[u8]) {
+        if phase < Phase::TransformResponse && name.eq_ignore_ascii_case(b"host") {
+            self.host_overridden = false;
+        }
+        self.headers(phase).set(name, value);
+    }
+
+    /// Send a header with whatever answer goes out, a refusal included. It replaces one of the
+    /// same name that the backend or a later step wrote.
+    pub fn add_to_response(&mut self, name: &[u8], value: &[u8]) {
+        self.response_fields.push((name.into(), value.into()));
+    }
+
+    /// Send another status; one that never has a body drops the body with it.
+    pub fn set_status(&mut self, status: u16) {
+        self.response.status = status;
+        if matches!(status, 204 | 304) {
+            self.response.framing = Framing::None;
+            self.bodiless = true;
+        }
+    }
+
+    /// Write what [`Flow::add_to_response`] gathered, last of all.
+    pub(super) fn write_response_fields(&mut self) {
+        for (name, value) in self.response_fields.drain(..) {
+            self.response.headers.set(&name, &value);
+        }
+    }
+}

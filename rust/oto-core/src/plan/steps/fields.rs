@@ -1,0 +1,58 @@
+//! Header fields in the settings of steps.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::http1::headers::{is_name, is_value};
+
+/// A header field to write: name and value.
+pub type Field = (Box<[u8]>, Box<[u8]>);
+
+/// Check fields that a step will write.
+///
+/// # Errors
+/// Field, problem and fix.
+pub(super) fn fields(headers: BTreeMap<String, String>) -> Result<Vec<Field>, String> {
+    headers
+        .into_iter()
+        .map(|(name, value)| {
+            if !is_name(name.as_bytes()) {
+                return Err(format!(
+                    "headers.{name:?}: not a header name; use letters, digits and -"
+                ));
+            }
+            if matches!(
+                name.to_ascii_lowercase().as_str(),
+                "content-length" | "transfer-encoding" | "connection"
+            ) {
+                return Err(format!(
+                    "headers.{name}: the gateway frames messages itself; remove it"
+                ));
+            }
+            let value = latin1(&value).ok_or_else(|| {
+                format!("headers.{name}: the value has a character that no header can carry")
+            })?;
+            if !is_value(&value) {
+                return Err(format!(
+                    "headers.{name}: the value must not hold control characters"
+                ));
+            }
+            Ok((name.into_bytes().into(), value.into()))
+        })
+        .collect()
+}
+
+/// Header text as bytes: one character a byte, as Python reads and writes it.
+pub(super) fn latin1(text: &str) -> Option<Vec<u8>> {
+    text.chars()
+        .map(|char| u8::try_from(u32::from(char)).ok())
+        .collect()
+}
+
+/// Names of fields as JSON; values may be secrets.
+pub(super) fn names<'a>(names: impl Iterator<Item = &'a [u8]>) -> Value {
+    names
+        .map(|name| String::from_utf8_lossy(name).into_owned())
+        .collect()
+}

@@ -1,0 +1,141 @@
+//! The native steps: one file each, and the table that finds them by the name plugins lower to.
+//!
+//! To add one: a file with its settings (a serde struct with [`StepSettings`]) and its step (a
+//! [`NativeStep`]), and a line in [`KINDS`]. The Python plugin that lowers itself to it keeps its
+//! hooks as the readable twin, and a property test compares the two.
+
+mod add_missing_headers;
+mod allow_methods;
+mod expectation;
+mod fields;
+mod force_https;
+mod override_host;
+mod prepare_for_backend;
+mod redirect;
+mod refuse;
+mod remove_headers;
+mod require_headers;
+mod set_headers;
+mod x_forwarded;
+
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::flow::Flow;
+use super::reply::Reply;
+use super::step::{Phase, Route};
+
+pub use fields::Field;
+pub(super) use prepare_for_backend::PrepareForBackend;
+
+/// Where a step stands while it runs.
+#[derive(Debug)]
+pub struct At<'a> {
+    /// The exchange; steps edit its messages.
+    pub flow: &'a mut Flow,
+    /// Its route.
+    pub route: &'a Route,
+    /// When this is.
+    pub phase: Phase,
+}
+
+/// What a step decides.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Go on with the next step.
+    Continue,
+    /// Answer in the backend's place, or instead of what it answered.
+    Answer(Reply),
+    /// Undecided: the plugin's hook in Python runs instead. Only for a step that was lowered with
+    /// a twin; without one the exchange is refused, because nobody checked it.
+    Python,
+}
+
+/// One thing the engine does to an exchange without Python.
+pub trait NativeStep: fmt::Debug + Send + Sync {
+    /// Do it.
+    fn run(&self, at: &mut At<'_>) -> Outcome;
+
+    /// What it will do, for explanations: never a secret.
+    fn explain(&self) -> Value {
+        Value::Null
+    }
+}
+
+/// The settings of a step as a plugin lowers them, flat beside `kind` and `phase`; members that a
+/// step does not know are the plugin's own affair.
+pub(super) trait StepSettings: DeserializeOwned {
+    /// The step they make.
+    type Step: NativeStep + 'static;
+
+    /// Check them.
+    ///
+    /// # Errors
+    /// Field, problem and fix in one line.
+    fn build(self) -> Result<Self::Step, String>;
+}
+
+type Build = fn(Map<String, Value>) -> Result<Box<dyn NativeStep>, String>;
+
+fn build<S: StepSettings>(settings: Map<String, Value>) -> Result<Box<dyn NativeStep>, String> {
+    let settings: S =
+        serde_json::from_value(Value::Object(settings)).map_err(|error| error.to_string())?;
+    Ok(Box::new(settings.build()?))
+}
+
+/// Every kind, in alphabetical order.
+const KINDS: &[(&str, Build)] = &[
+    (
+        "add_missing_headers",
+        build::<add_missing_headers::Settings>,
+    ),
+    ("allow_methods", build::<allow_methods::Settings>),
+    ("force_https", build::<force_https::Settings>),
+    ("override_host", build::<override_host::Settings>),
+    ("redirect", build::<redirect::Settings>),
+    ("refuse", build::<refuse::Settings>),
+    ("remove_headers", build::<remove_headers::Settings>),
+    ("require_headers", build::<require_headers::Settings>),
+    ("set_headers", build::<set_headers::Settings>),
+    ("x_forwarded", build::<x_forwarded::Settings>),
+];
+
+/// Build a step of a kind.
+///
+/// # Errors
+/// There is no such kind, or its settings are wrong.
+pub(super) fn build_step(
+    kind: &str,
+    settings: Map<String, Value>,
+) -> Result<(&'static str, Box<dyn NativeStep>), String> {
+    let found = KINDS.binary_search_by(|(name, _)| (*name).cmp(kind));
+    let Some((name, build)) = found.ok().and_then(|at| KINDS.get(at)) else {
+        let known: Vec<_> = KINDS.iter().map(|(name, _)| *name).collect();
+        return Err(format!(
+            "there is no native step {kind:?}; use one of python, {}",
+            known.join(", ")
+        ));
+    };
+    Ok((name, build(settings)?))
+}
+
+/// An answer that sends the client elsewhere.
+fn redirection(status: u16, to: &[u8]) -> Reply {
+    Reply {
+        status,
+        headers: vec![(b"Location".to_vec(), to.to_vec())],
+        body: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted() {
+        assert!(KINDS.windows(2).all(|pair| pair[0].0 < pair[1].0));
+    }
+}

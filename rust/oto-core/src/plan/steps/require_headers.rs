@@ -1,0 +1,51 @@
+//! Refuse unless every named header is as expected.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::expectation::Expectation;
+use super::fields::names;
+use super::{At, NativeStep, Outcome, StepSettings};
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Settings {
+    headers: BTreeMap<String, String>,
+}
+
+/// The step.
+#[derive(Debug)]
+pub(super) struct RequireHeaders(Vec<(Box<[u8]>, Expectation)>);
+
+impl StepSettings for Settings {
+    type Step = RequireHeaders;
+
+    fn build(self) -> Result<RequireHeaders, String> {
+        let expected = self.headers.into_iter().map(|(name, text)| {
+            let expectation = Expectation::parse(&text)
+                .map_err(|problem| format!("headers.{name}: {problem}"))?;
+            Ok((name.into_bytes().into(), expectation))
+        });
+        Ok(RequireHeaders(expected.collect::<Result<_, String>>()?))
+    }
+}
+
+impl NativeStep for RequireHeaders {
+    fn run(&self, at: &mut At<'_>) -> Outcome {
+        let headers = &at.flow.request.headers;
+        let met = self.0.iter().all(|(name, expectation)| {
+            headers
+                .find(name)
+                .is_some_and(|value| expectation.accepts(value))
+        });
+        if met {
+            return Outcome::Continue;
+        }
+        Outcome::Answer(at.flow.refusal(400, "bad request", "errors.bad.request"))
+    }
+
+    fn explain(&self) -> Value {
+        names(self.0.iter().map(|(name, _)| &**name))
+    }
+}
