@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
 from oto_trio.control.admin_api.access import ApiKeyGuard, StateEcho
+from oto_trio.control.admin_api.api_keys import ApiKeyPaths
 from oto_trio.control.admin_api.generic import GenericApi
 from oto_trio.control.admin_api.legacy import LegacyApi
 from oto_trio.control.admin_api.operations import Entities
@@ -56,6 +57,7 @@ def build_app(
         more_routes: Further paths, looked at first and guarded by the API key too.
     """
     entities = Entities(store, gateway, env=env)
+    adorned = Entities(store, gateway, env=env, adorned=True)
     probes = Probes(
         store,
         gateway,
@@ -66,7 +68,8 @@ def build_app(
         routes=[
             *more_routes,
             *probes.paths(),
-            *GenericApi(entities).paths(),
+            *GenericApi(adorned).paths(),
+            *ApiKeyPaths(entities).paths(),
             *LegacyApi(entities).paths(),
         ],
         middleware=[

@@ -45,17 +45,18 @@ class _Line(msgspec.Struct):
     """One line on its way, and the revision it got."""
 
     entity: JsonObject
+    id_key: str
     outcome: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
     revision: int = 0
 
     @property
     def entity_id(self) -> str:
         """The id in the line; empty when it has none."""
-        entity_id = self.entity.get("id")
+        entity_id = self.entity.get(self.id_key)
         return entity_id if isinstance(entity_id, str) else ""
 
 
-def _lines(text: bytes) -> list[_Line]:
+def _lines(text: bytes, id_key: str) -> list[_Line]:
     """Take a body apart; lines that are no object are left out, as Otoroshi does."""
     lines: list[_Line] = []
     for part in text.splitlines():
@@ -64,7 +65,7 @@ def _lines(text: bytes) -> list[_Line]:
         except ApiError:
             continue
         if isinstance(value, dict):
-            lines.append(_Line(cast("JsonObject", value)))
+            lines.append(_Line(cast("JsonObject", value), id_key))
     return lines
 
 
@@ -97,7 +98,7 @@ class _Bulk:
         line.revision = revision
         line.outcome = {"status": status, word: True, "id": entity_id}
         if self._dialect.names_id_field:
-            line.outcome["id_field"] = "id"
+            line.outcome["id_field"] = self._resource.id_key
 
     def _note_error(self, line: _Line, status: int, error: str, description: object) -> None:
         """Note a refusal."""
@@ -118,7 +119,9 @@ class _Bulk:
         except ConflictError:
             self._note_error(line, 400, "bad_entity", "entity already exists")
         else:
-            self._note(line, 201, "created", written.document["id"], written.revision)
+            self._note(
+                line, 201, "created", written.document[self._resource.id_key], written.revision
+            )
 
     async def _change(self, line: _Line, missing: ApiError, changed: JsonObject | None) -> None:
         """Replace an entity that is there by `changed`, or by the line's patch of it."""
@@ -137,7 +140,7 @@ class _Bulk:
             return cast("JsonObject", result)
 
         if not line.entity_id:
-            raise bad_request('the line has no text under "id"; add it')
+            raise bad_request(f'the line has no text under "{line.id_key}"; add it')
         written = await self._entities.change(
             self._resource,
             line.entity_id,
@@ -181,7 +184,7 @@ async def run_bulk(
     ):
         raise bad_request(f"_group={group!r} is no number from 1 to {MOST_PARALLEL}")
     options = read_write_options(request)
-    lines = _lines(await read_body(request))
+    lines = _lines(await read_body(request), resource.id_key)
     bulk = _Bulk(entities, resource, dialect, strict=options.is_strict)
     todo = iter(lines)
 

@@ -127,20 +127,33 @@ class Entities:
         store: Where they are kept.
         gateway: What serves them.
         env: Name of the environment, part of new ids unless it is ``prod``.
+        adorned: Whether documents are answered with what only the generic dialect adds.
     """
 
-    def __init__(self, store: Store, gateway: GatewayControl, *, env: str) -> None:
+    def __init__(
+        self, store: Store, gateway: GatewayControl, *, env: str, adorned: bool = False
+    ) -> None:
         self.store = store
         self.gateway = gateway
         self.env = env
+        self._adorned = adorned
 
     def _decode(self, record: Record) -> JsonObject:
         """Read a stored document."""
         document: JsonObject = msgspec.json.decode(record.document)
         return document
 
+    def _as_read(self, resource: Resource, document: JsonObject) -> JsonObject:
+        """Make a document as it reads now, in this dialect."""
+        if resource.shown is not None:
+            document = resource.shown(document)
+        if self._adorned and resource.adorned is not None:
+            document = resource.adorned(document)
+        return document
+
     async def _shown(self, resource: Resource, document: JsonObject) -> JsonObject:
         """Make a stored document as it is answered: a route shows the backend it refers to."""
+        document = self._as_read(resource, document)
         ref = document.get("backend_ref")
         if resource.store_kind != "routes" or not isinstance(ref, str) or id_problem(ref):
             return document
@@ -190,6 +203,8 @@ class Entities:
 
     def new_id(self, resource: Resource) -> str:
         """Make an id for a new entity."""
+        if resource.new_id is not None:
+            return resource.new_id()
         return named_id(resource.singular, env=self.env)
 
     def _read(
@@ -204,13 +219,13 @@ class Entities:
         if resource.only_id is not None:
             cleaned.pop("id", None)
         entity, problems = inspect_document(resource.cls, cleaned)
-        entity_id = cleaned.get("id")
+        entity_id = cleaned.get(resource.id_key)
         if isinstance(entity_id, str):
             problem = id_problem(entity_id)
             if entity_id in RESERVED_IDS:
                 problem = (f"the id {entity_id!r} is a word of the API", "choose another id")
             if problem is not None:
-                problems.append(Problem("$.id", *problem))
+                problems.append(Problem(f"$.{resource.id_key}", *problem))
         refusing = [p for p in problems if strict or p.severity == "error"]
         if entity is None or refusing:
             raise refused_entity(refusing)
@@ -236,8 +251,8 @@ class Entities:
             ConflictError: There is such an entity.
         """
         await self._check_writable(resource)
-        if document.get("id") in (None, ""):
-            document = {**document, "id": self.new_id(resource)}
+        if document.get(resource.id_key) in (None, ""):
+            document = {**document, resource.id_key: self.new_id(resource)}
         entity, warnings = self._read(resource, document, strict=strict)
         if stamped:
             entity = _stamp(entity, "created_at")
@@ -246,7 +261,7 @@ class Entities:
             resource.store_kind, entity_id, encode_document(entity), expect="absent"
         )
         return Written(
-            document=write_document(entity),
+            document=self._as_read(resource, write_document(entity)),
             revision=revision,
             is_new=True,
             is_unchanged=False,
@@ -284,7 +299,7 @@ class Entities:
             shown = None if old is None else await self._shown(resource, old)
             document = make(shown)
             if resource.only_id is None:
-                document = {**document, "id": entity_id}
+                document = {**document, resource.id_key: entity_id}
             entity, warnings = self._read(resource, document, strict=strict)
             unchanged = old is not None and inspect_document(resource.cls, old)[0] == entity
             if stamped:
@@ -297,7 +312,7 @@ class Entities:
             except ConflictError:
                 continue
             return Written(
-                document=write_document(entity),
+                document=self._as_read(resource, write_document(entity)),
                 revision=revision,
                 is_new=old is None,
                 is_unchanged=unchanged,
@@ -324,7 +339,7 @@ class Entities:
                 )
             except ConflictError:
                 continue
-            return self._decode(record), revision
+            return self._as_read(resource, self._decode(record)), revision
         raise ApiError(409, "conflict", "others keep changing this entity; try again")
 
     async def delete_all(self, resource: Resource) -> int:

@@ -5,9 +5,17 @@ To serve another kind of entity, add its struct to `oto_trio.model` and a row he
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from oto_trio.model.api_key import (
+    ApiKey,
+    api_key_template,
+    new_client_id,
+    shown_api_key,
+    with_bearer,
+)
 from oto_trio.model.backend import Backend, backend_template
 from oto_trio.model.global_config import GLOBAL_CONFIG_ID, GlobalConfig, first_global_config
 from oto_trio.model.route import Route, route_template
@@ -15,9 +23,17 @@ from oto_trio.model.route import Route, route_template
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from oto_trio.model.document import Document
+    from oto_trio.model.document import Document, JsonObject
 
-__all__ = ["GLOBAL_CONFIGS", "RESERVED_IDS", "RESOURCES", "VERSION", "Resource", "find_resource"]
+__all__ = [
+    "API_KEYS",
+    "GLOBAL_CONFIGS",
+    "RESERVED_IDS",
+    "RESOURCES",
+    "VERSION",
+    "Resource",
+    "find_resource",
+]
 
 VERSION: Final = "v1"
 """The one version of every resource."""
@@ -50,6 +66,14 @@ class Resource:
     """Its key in the ``templates`` of the global configuration."""
     only_id: str | None = None
     """The one id there is, for a resource that can be neither created nor removed."""
+    id_key: str = "id"
+    """The key of its documents that holds the id."""
+    new_id: Callable[[], str] | None = None
+    """Makes the id of a new entity; None = the singular name and a random uuid."""
+    shown: Callable[[JsonObject], JsonObject] | None = None
+    """Makes a stored document as it reads now; must not change its argument."""
+    adorned: Callable[[JsonObject], JsonObject] | None = None
+    """Adds what only the generic dialect answers; must not change its argument."""
 
     @property
     def full_kind(self) -> str:
@@ -68,6 +92,22 @@ GLOBAL_CONFIGS: Final = Resource(
     template=lambda _env: first_global_config(),
     template_key="",
     only_id=GLOBAL_CONFIG_ID,
+)
+
+API_KEYS: Final = Resource(
+    kind="Apikey",
+    plural="apikeys",
+    singular="apikey",
+    group="apim.otoroshi.io",
+    legacy_path="/api/apikeys",
+    store_kind="apikeys",
+    cls=ApiKey,
+    template=lambda _env: api_key_template(),
+    template_key="apikey",
+    id_key="clientId",
+    new_id=new_client_id,
+    shown=lambda document: shown_api_key(document, time.time_ns() // 1_000_000),
+    adorned=with_bearer,
 )
 
 RESOURCES: Final[tuple[Resource, ...]] = (
@@ -93,6 +133,7 @@ RESOURCES: Final[tuple[Resource, ...]] = (
         template=lambda env: backend_template(env=env),
         template_key="backend",
     ),
+    API_KEYS,
     GLOBAL_CONFIGS,
 )
 """Every resource, in the order in which ``/apis/entities`` lists them."""
