@@ -5,6 +5,7 @@ pub mod access;
 pub mod balance;
 pub mod http1;
 pub mod intern;
+pub mod jose;
 pub mod metrics;
 pub mod plan;
 pub mod record;

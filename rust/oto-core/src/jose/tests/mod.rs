@@ -1,0 +1,4 @@
+//! Vectors of the RFCs, and every way to be refused.
+
+mod refusals;
+mod vectors;
