@@ -2,6 +2,9 @@
 //!
 //! Nothing here knows of plans or flows; the steps in `plan::steps` ask it.
 
+mod ip_set;
+pub mod payloads;
 mod restrictions;
 
+pub use ip_set::IpSet;
 pub use restrictions::{Asked, Restrictions, RestrictionsSpec, Verdict};

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use crate::router::java_regex::JavaRegex;
+use crate::router::JavaRegex;
 
 /// Restrictions as JSON has them: `allow_last` or, in API keys, `allowLast`.
 #[derive(Clone, Debug, Deserialize)]

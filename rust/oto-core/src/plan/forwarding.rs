@@ -1,6 +1,8 @@
 //! What a flow says of both its sides: who asks, and what the backend is asked.
 
 use super::flow::{Downstream, Flow};
+use super::reply::Reply;
+use crate::access::IpSet;
 use crate::http1::{Known, Request};
 
 impl Flow {
@@ -42,6 +44,26 @@ impl Flow {
             }
         }
         self.downstream.ip.to_string()
+    }
+
+    /// Whether the client's address, as a trusted proxy or the socket says, is in a set.
+    pub(super) fn comes_from(&self, addresses: &IpSet) -> bool {
+        if addresses.is_empty() {
+            return false;
+        }
+        if self.snapshot.settings.trust_x_forwarded && !self.forwarded_chain.is_empty() {
+            return addresses.contains(&self.remote_address());
+        }
+        addresses.contains_ip(self.downstream.ip)
+    }
+
+    /// The answer to a client whose address may not pass.
+    pub(super) fn address_refusal(&mut self) -> Reply {
+        self.refusal(
+            403,
+            "Your IP address is not allowed",
+            "errors.ip.address.not.allowed",
+        )
     }
 
     /// Append path and query for the backend: root, then what `strip_path` leaves.

@@ -4,10 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::spec::{RouteParts, RouteSpec};
 use super::step::Route;
 use super::tables::Tables;
+use crate::access::IpSet;
 use crate::router::{Frontend, Router};
 
 /// Settings that hold for all routes.
@@ -18,6 +20,12 @@ pub struct Settings {
     pub trust_x_forwarded: bool,
     /// Whether every route answers that it is down for maintenance (`maintenanceMode`).
     pub maintenance: bool,
+    /// Addresses that alone may pass, when there are any (`ipFiltering.whitelist`).
+    pub ip_allowed: IpSet,
+    /// Addresses that may not pass (`ipFiltering.blacklist`).
+    pub ip_blocked: IpSet,
+    /// The config that plugins share (`plugins.config`), without the slots in it.
+    pub plugins_config: Value,
 }
 
 impl Default for Settings {
@@ -25,6 +33,9 @@ impl Default for Settings {
         Self {
             trust_x_forwarded: true,
             maintenance: false,
+            ip_allowed: IpSet::default(),
+            ip_blocked: IpSet::default(),
+            plugins_config: Value::Null,
         }
     }
 }
@@ -37,7 +48,7 @@ pub struct Snapshot {
     /// The routes.
     pub router: Router<Route>,
     /// The settings.
-    pub settings: Settings,
+    pub settings: Arc<Settings>,
     /// Entities that steps look up.
     pub tables: Tables,
     // Shared by all snapshots that come from one another.
@@ -94,10 +105,11 @@ impl Snapshot {
         let mut next = self.clone();
         next.generation += 1;
         if let Some(json) = change.settings {
-            next.settings = serde_json::from_slice(json).map_err(|error| ApplyError {
+            let settings = serde_json::from_slice(json).map_err(|error| ApplyError {
                 route: String::new(),
                 problem: format!("settings: {error}"),
             })?;
+            next.settings = Arc::new(settings);
         }
         for (kind, id, json) in change.entities {
             let fail = |problem: String| ApplyError {

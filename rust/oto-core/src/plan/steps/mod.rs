@@ -6,16 +6,26 @@
 
 mod add_missing_headers;
 mod allow_methods;
+mod basic_auth;
+mod disable_http10;
 mod expectation;
 mod fields;
 mod force_https;
+mod ip_lists;
+mod legacy_checks;
+mod log4shell;
+mod long_headers;
 mod override_host;
 mod prepare_for_backend;
+mod react2shell;
 mod redirect;
 mod refuse;
 mod remove_headers;
+mod require_cookies;
 mod require_headers;
+mod routing_restrictions;
 mod set_headers;
+mod time_restriction;
 mod x_forwarded;
 
 use std::fmt;
@@ -92,13 +102,27 @@ const KINDS: &[(&str, Build)] = &[
         build::<add_missing_headers::Settings>,
     ),
     ("allow_methods", build::<allow_methods::Settings>),
+    ("basic_auth", build::<basic_auth::Settings>),
+    ("disable_http10", build::<disable_http10::Settings>),
     ("force_https", build::<force_https::Settings>),
+    ("ip_allowed_list", build::<ip_lists::Allowed>),
+    ("ip_block_list", build::<ip_lists::Blocked>),
+    ("legacy_checks", build::<legacy_checks::Settings>),
+    ("log4shell", build::<log4shell::Settings>),
+    ("long_headers", build::<long_headers::Settings>),
     ("override_host", build::<override_host::Settings>),
+    ("react2shell", build::<react2shell::Settings>),
     ("redirect", build::<redirect::Settings>),
     ("refuse", build::<refuse::Settings>),
     ("remove_headers", build::<remove_headers::Settings>),
+    ("require_cookies", build::<require_cookies::Settings>),
     ("require_headers", build::<require_headers::Settings>),
+    (
+        "routing_restrictions",
+        build::<routing_restrictions::Settings>,
+    ),
     ("set_headers", build::<set_headers::Settings>),
+    ("time_restriction", build::<time_restriction::Settings>),
     ("x_forwarded", build::<x_forwarded::Settings>),
 ];
 
