@@ -10,11 +10,13 @@ from typing import Any, Literal, Self, TypeAlias, final, overload
 __version__: str
 
 __all__ = [
+    "ClientCertificate",
     "Engine",
     "Exchange",
     "ExchangeGone",
     "HeadRefused",
     "Headers",
+    "HmacVerifier",
     "Pattern",
     "Request",
     "ResponseHead",
@@ -108,6 +110,7 @@ class Snapshot:
         now: float = 0.0,
         unix_time: float = 0.0,
         random: int = 0,
+        client_chain: Sequence[bytes] = (),
     ) -> Exchange:
         """Route a request whose bytes were decoded elsewhere; `Exchange.advance` runs its plan.
 
@@ -265,6 +268,14 @@ class Exchange:
         """Generation of the snapshot the exchange runs on."""
 
     @property
+    def unix_time(self) -> float:
+        """Now, in Unix seconds, as the plan sees it."""
+
+    @property
+    def client_certificate(self) -> ClientCertificate | None:
+        """The certificate the client proved to own in its TLS handshake."""
+
+    @property
     def route_id(self) -> str:
         """The route's id; empty before a route is found."""
 
@@ -341,6 +352,49 @@ class Exchange:
 
     def bind_reader(self, reader: Callable[[Exchange, int], Awaitable[bytes]]) -> None:
         """Set what `request.read` calls."""
+
+@final
+class ClientCertificate:
+    """What a client proved to own in its TLS handshake; never changes."""
+
+    @property
+    def chain(self) -> list[bytes]:
+        """The chain in DER, the client's own first."""
+
+    @property
+    def subject(self) -> str:
+        """The subject, as `CN=a, OU=b`."""
+
+    @property
+    def issuer(self) -> str:
+        """The issuer, as `CN=a, OU=b`."""
+
+    @property
+    def common_name(self) -> str | None:
+        """The subject's first common name."""
+
+    @property
+    def serial(self) -> str:
+        """The serial number in hexadecimal, lower case."""
+
+    @property
+    def alternative_names(self) -> list[str]:
+        """DNS names, addresses, mail addresses and URIs of the subject alternative name."""
+
+    @property
+    def not_before_s(self) -> int:
+        """Valid from, in Unix seconds."""
+
+    @property
+    def not_after_s(self) -> int:
+        """Valid until, in Unix seconds."""
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether a trusted authority vouches for it."""
+
+    def certificates(self) -> list[ClientCertificate]:
+        """Each certificate of the chain on its own, the client's first."""
 
 @final
 class Request:
@@ -527,3 +581,24 @@ class Pattern:
 
     def matches(self, text: str) -> bool:
         """Tell whether the whole text matches. Text with lone surrogates raises `UnicodeEncodeError`."""
+
+@final
+class HmacVerifier:
+    """Checks the signature that Otoroshi's scheme `hmac` puts under `Authorization`.
+
+    Args:
+        secret: what caller and gateway share; an empty one verifies nothing.
+        authorization_header: the field that carries the signature; when a request lacks it, and by
+            default, one of `Authorization` and `Proxy-Authorization` does.
+    """
+
+    def __new__(cls, secret: str, authorization_header: str | None = None) -> Self: ...
+    def verify(self, headers: Sequence[tuple[str, str]]) -> bool:
+        """Tell whether the request's sender has the secret; compared in constant time.
+
+        Args:
+            headers: the request's fields in wire order, values as Latin-1 text.
+
+        Raises:
+            ValueError: a value has a character outside Latin-1.
+        """

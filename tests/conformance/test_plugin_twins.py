@@ -4,6 +4,8 @@ Every plugin that lowers itself is compiled twice: natively, and with its hooks 
 request goes through both plans, and what reaches the backend and the client must be equal.
 """
 
+import base64
+import hmac
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -39,6 +41,7 @@ class Case(msgspec.Struct, frozen=True):
     strip_path: bool = True
     trust: bool = True
     response_headers: tuple[tuple[str, str], ...] = ()
+    unix_time: float = 1_700_000_000.123
 
 
 # ------------------------------------------------------------------------------------ generators
@@ -98,6 +101,31 @@ def cases(arriving: st.SearchStrategy[Any] = ARRIVING) -> st.SearchStrategy[Case
     )
 
 
+SECRET = "a shared secret"
+
+
+def signed(listed: str, algorithm: str, text: str) -> str:
+    """Return credentials of Otoroshi's scheme, made without the engine."""
+    digest = hmac.digest(SECRET.encode(), text.encode(), algorithm.lower().removeprefix("hmac-"))
+    signature = base64.b64encode(digest).decode()
+    return f'hmac algorithm="{algorithm}",headers="{listed}",signature="{signature}"'
+
+
+SIGNED = st.builds(
+    lambda date, name, credentials: (("Date", date), ("X-One", "b"), (name, credentials)),
+    st.sampled_from(["1", "2"]),
+    st.sampled_from(["Authorization", "Proxy-Authorization", "X-Mac", "x-mac"]),
+    st.builds(
+        signed,
+        st.sampled_from(["Date", "x-one date", "Date X-One", "", "Date Absent"]),
+        st.sampled_from(["HMAC-SHA1", "hmac-sha256", "HMAC-SHA384", "HMAC-SHA512"]),
+        st.sampled_from(["1", "1 b", ""]),
+    ),
+)
+
+ARRIVALS = {"HMACValidator": SIGNED}
+"""What a plugin's requests carry, where the usual fields would not tell much."""
+
 METHOD_LIST = st.lists(st.sampled_from(["GET", "get", "POST", "Purge"]), max_size=3)
 NO_CONFIG = st.just(cast("dict[str, Any]", {}))
 
@@ -105,8 +133,29 @@ CONFIGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "AdditionalHeadersIn": st.fixed_dictionaries({"headers": FIELDS}),
     "AdditionalHeadersOut": st.fixed_dictionaries({"headers": FIELDS}),
     "AllowHttpMethods": st.fixed_dictionaries({"allowed": METHOD_LIST, "forbidden": METHOD_LIST}),
+    "BasicAuthCaller": st.fixed_dictionaries(
+        {
+            "username": st.none() | TEXT,
+            "password": st.none() | TEXT,
+            "headerName": NAMES,
+            "headerValueFormat": st.sampled_from(["Basic %s", "%s%s", ""]),
+        }
+    ),
     "BuildMode": NO_CONFIG,
     "ForceHttpsTraffic": NO_CONFIG,
+    "HMACCaller": st.fixed_dictionaries(
+        {
+            "secret": st.none() | TEXT,
+            "algo": st.sampled_from(["HMAC-SHA1", "hmac-sha256", "HMAC-SHA384", "HMAC-SHA512"]),
+            "authorizationHeader": st.none() | NAMES,
+        }
+    ),
+    "HMACValidator": st.fixed_dictionaries(
+        {
+            "secret": st.sampled_from([None, "", "a", SECRET]),
+            "authorizationHeader": st.sampled_from([None, "", "x-mac"]),
+        }
+    ),
     "HeadersValidation": st.fixed_dictionaries(
         {"headers": st.dictionaries(NAMES, EXPECTATIONS, max_size=2)}
     ),
@@ -160,6 +209,7 @@ def run(registry: Registry, plugin: str, config: dict[str, Any], case: Case) -> 
         version="1.1",
         remote_address=SOCKET_ADDRESS,
         secured=case.secured,
+        unix_time=case.unix_time,
     )
     seen: list[Any] = []
     decision: tuple[Any, ...] = exchange.advance()
@@ -220,7 +270,8 @@ def test_every_native_plugin_has_its_cases() -> None:
 @given(data=st.data())
 def test_a_native_plugin_does_what_its_hooks_do(name: str, data: st.DataObject) -> None:
     config = data.draw(CONFIGS[name], "config")
-    case = data.draw(st.one_of(cases(), cases(FORWARDED)), "case")
+    special = ARRIVALS.get(name, FORWARDED)
+    case = data.draw(st.one_of(cases(), cases(special)), "case")
     native = run(BUILTIN, NG + name, config, case)
     hooked_ = run(TWINS, NG + name, config, case)
     assert native == hooked_

@@ -11,6 +11,7 @@ from oto_trio.plugin_api.config import Config
 from oto_trio.plugin_api.errors import PluginError
 from oto_trio.plugin_api.exchange import (
     BodyTooLarge,
+    ClientCertificate,
     Exchange,
     Headers,
     Request,
@@ -27,6 +28,7 @@ __all__ = [
     "PHASE_ORDER",
     "Answer",
     "BodyTooLarge",
+    "ClientCertificate",
     "Config",
     "Exchange",
     "HeaderName",

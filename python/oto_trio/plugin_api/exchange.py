@@ -5,9 +5,20 @@ satisfy these protocols, so a plugin never imports either. Header names are case
 everywhere; names and values are text decoded as latin-1 (RFC 9110 §5.5 leaves the bytes opaque).
 """
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-__all__ = ["BodyTooLarge", "Exchange", "Headers", "Request", "ResponseHead", "stripped_path"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "BodyTooLarge",
+    "ClientCertificate",
+    "Exchange",
+    "Headers",
+    "Request",
+    "ResponseHead",
+    "stripped_path",
+]
 
 
 class BodyTooLarge(Exception):  # noqa: N818 (reads as a state, like trio.Cancelled)
@@ -141,12 +152,75 @@ class ResponseHead(Protocol):
         ...
 
 
+class ClientCertificate(Protocol):
+    """The certificate a client proved to own in its TLS handshake, with the chain it sent."""
+
+    @property
+    def chain(self) -> list[bytes]:
+        """The chain in DER, the client's own first."""
+        ...
+
+    @property
+    def subject(self) -> str:
+        """The subject, as ``CN=a, OU=b``."""
+        ...
+
+    @property
+    def issuer(self) -> str:
+        """The issuer, as ``CN=a, OU=b``."""
+        ...
+
+    @property
+    def common_name(self) -> str | None:
+        """The subject's first common name."""
+        ...
+
+    @property
+    def serial(self) -> str:
+        """The serial number in hexadecimal, lower case."""
+        ...
+
+    @property
+    def alternative_names(self) -> list[str]:
+        """DNS names, addresses, mail addresses and URIs of the subject alternative name."""
+        ...
+
+    @property
+    def not_before_s(self) -> int:
+        """Valid from, in Unix seconds."""
+        ...
+
+    @property
+    def not_after_s(self) -> int:
+        """Valid until, in Unix seconds."""
+        ...
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether a trusted authority vouches for it; always, unless validation was relaxed."""
+        ...
+
+    def certificates(self) -> "Sequence[ClientCertificate]":
+        """Return each certificate of the chain on its own, the client's first."""
+        ...
+
+
 class Exchange(Protocol):
     """One request and its response, with what the gateway knows about them."""
 
     @property
     def id(self) -> int:
         """Unique in this worker while the exchange lives."""
+        ...
+
+    @property
+    def unix_time(self) -> float:
+        """Now, in Unix seconds: what calendars and tokens speak of. A test sets it."""
+        ...
+
+    @property
+    def client_certificate(self) -> ClientCertificate | None:
+        """The certificate the downstream proved to own; ``None`` without TLS or without one."""
         ...
 
     @property

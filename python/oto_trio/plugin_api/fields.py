@@ -12,6 +12,7 @@ __all__ = [
     "HeaderName",
     "HeaderValue",
     "writable_fields",
+    "writable_name",
 ]
 
 # A pattern is searched, not matched, and `$` also matches before a last newline: hence the anchors.
@@ -39,3 +40,17 @@ def writable_fields(fields: Mapping[str, str]) -> dict[str, str]:
     return {
         name: fields[name] for name in sorted(fields) if name and name.lower() not in ENGINE_FIELDS
     }
+
+
+def writable_name(key: str, name: str) -> None:
+    """Refuse, when a config is read, the name of a field that only the engine writes.
+
+    Args:
+        key: The config's key, for the message.
+        name: The name; ``""`` stands for a default.
+
+    Raises:
+        ValueError: The field frames the message.
+    """
+    if name.lower() in ENGINE_FIELDS:
+        raise ValueError(f"{key}: the gateway writes {name} itself; choose another header")

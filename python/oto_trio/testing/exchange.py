@@ -21,6 +21,7 @@ import trio
 from oto_trio.plugin_api import (
     Answer,
     BodyTooLarge,
+    ClientCertificate,
     Phase,
     Plugin,
     Refusal,
@@ -173,6 +174,8 @@ class FakeExchange:
         self.request = request or FakeRequest()
         self.response = response
         self.id = 1
+        self.unix_time = 1_700_000_000.0
+        self.client_certificate: ClientCertificate | None = None
         self.route_id = "route_1"
         self.route_name = "a route"
         self.secured = False

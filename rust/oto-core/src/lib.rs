@@ -10,4 +10,5 @@ pub mod metrics;
 pub mod plan;
 pub mod record;
 pub mod router;
+pub mod signature;
 pub mod tls;

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::{PyDict, PyString, PyTuple};
 
+use crate::client_certificate::ClientCertificate;
 use crate::decision::{decision, reply};
 use crate::lock;
 use crate::message::{Request, ResponseHead, text};
@@ -127,6 +128,19 @@ impl Exchange {
     #[getter]
     fn generation(&self) -> PyResult<u64> {
         self.hold()?.with(|flow| flow.snapshot.generation)
+    }
+
+    #[getter]
+    fn unix_time(&self) -> PyResult<f64> {
+        self.hold()?.with(|flow| flow.moment.unix_s)
+    }
+
+    #[getter]
+    fn client_certificate(&self) -> PyResult<Option<ClientCertificate>> {
+        self.hold()?.with(|flow| {
+            let certificate = flow.downstream.client_cert.clone();
+            certificate.map(ClientCertificate::of)
+        })
     }
 
     #[getter]

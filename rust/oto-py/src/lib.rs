@@ -3,12 +3,14 @@
 //! Classes are frozen with their state behind a mutex; one crossing answers one question. The core
 //! never calls Python and keeps no Python object but the opaque attachment of an exchange.
 
+mod client_certificate;
 mod decision;
 mod engine;
 mod exchange;
 mod message;
 mod pattern;
 mod router;
+mod signature;
 mod snapshot;
 
 use pyo3::prelude::*;
@@ -21,10 +23,12 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<snapshot::Snapshot>()?;
     module.add_class::<router::Router>()?;
     module.add_class::<exchange::Exchange>()?;
+    module.add_class::<client_certificate::ClientCertificate>()?;
     module.add_class::<message::Request>()?;
     module.add_class::<message::ResponseHead>()?;
     module.add_class::<message::Headers>()?;
     module.add_class::<pattern::Pattern>()?;
+    module.add_class::<signature::HmacVerifier>()?;
     let py = module.py();
     module.add("ExchangeGone", py.get_type::<exchange::ExchangeGone>())?;
     module.add("HeadRefused", py.get_type::<exchange::HeadRefused>())?;

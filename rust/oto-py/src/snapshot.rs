@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use oto_core::http1::{HeadLimits, Request, ResponseHead, Version};
 use oto_core::plan::{self, Downstream, Flow};
+use oto_core::tls::ClientCertificate;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
@@ -82,7 +83,7 @@ impl Snapshot {
             .call_method1("loads", (answer.to_string(),))
     }
 
-    #[pyo3(signature = (method, target, headers, *, version = "2.0", remote_address = "127.0.0.1", secured = false, listener = "standard-listener", now = 0.0, unix_time = 0.0, random = 0))]
+    #[pyo3(signature = (method, target, headers, *, version = "2.0", remote_address = "127.0.0.1", secured = false, listener = "standard-listener", now = 0.0, unix_time = 0.0, random = 0, client_chain = Vec::new()))]
     #[allow(clippy::too_many_arguments)]
     fn begin(
         &self,
@@ -96,6 +97,7 @@ impl Snapshot {
         now: f64,
         unix_time: f64,
         random: u64,
+        client_chain: Vec<PyBackedBytes>,
     ) -> PyResult<Exchange> {
         let version = match version {
             "1.0" => Version::Http10,
@@ -118,7 +120,7 @@ impl Snapshot {
             ip,
             secured,
             listener: Arc::from(listener),
-            client_cert: None,
+            client_cert: client_certificate(&client_chain)?,
         };
         let flow = Flow::begin(
             0,
@@ -155,4 +157,15 @@ impl Snapshot {
             self.inner.router.len()
         )
     }
+}
+
+fn client_certificate(chain: &[PyBackedBytes]) -> PyResult<Option<Arc<ClientCertificate>>> {
+    if chain.is_empty() {
+        return Ok(None);
+    }
+    let chain = chain.iter().map(|der| der.to_vec()).collect();
+    let certificate = ClientCertificate::read(chain, true).ok_or_else(|| {
+        PyValueError::new_err("client_chain: its first certificate cannot be read; give DER")
+    })?;
+    Ok(Some(Arc::new(certificate)))
 }

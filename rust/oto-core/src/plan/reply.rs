@@ -13,6 +13,19 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
+impl Reply {
+    /// An answer with a JSON body and nothing else, as plugins give that do not use the gateway's
+    /// error format.
+    #[must_use]
+    pub fn json(status: u16, body: &serde_json::Value) -> Self {
+        Self {
+            status,
+            headers: vec![(b"Content-Type".to_vec(), b"application/json".to_vec())],
+            body: body.to_string().into_bytes(),
+        }
+    }
+}
+
 /// Build an error answer: HTML when the client accepts `text/html` or says nothing, else JSON.
 ///
 /// `cause` picks the page (maintenance, under construction); it is not shown.

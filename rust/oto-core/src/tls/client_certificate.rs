@@ -56,6 +56,16 @@ impl ClientCertificate {
             chain,
         })
     }
+
+    /// Each certificate of the chain on its own, the client's first; one that cannot be read is left
+    /// out.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<Self> {
+        let chain = self.chain.iter();
+        chain
+            .filter_map(|der| Self::read(vec![der.clone()], self.is_trusted))
+            .collect()
+    }
 }
 
 /// A name as text; none for kinds that no certificate of a client or server needs.

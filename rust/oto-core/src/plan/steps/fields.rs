@@ -56,3 +56,41 @@ pub(super) fn names<'a>(names: impl Iterator<Item = &'a [u8]>) -> Value {
         .map(|name| String::from_utf8_lossy(name).into_owned())
         .collect()
 }
+
+/// Check the name of one header that a step writes; nothing and the empty name mean the default.
+///
+/// # Errors
+/// Field, problem and fix.
+pub(super) fn header_name(
+    key: &str,
+    given: Option<&str>,
+    default: &str,
+) -> Result<Box<str>, String> {
+    let name = given.filter(|name| !name.is_empty()).unwrap_or(default);
+    if !is_name(name.as_bytes()) {
+        return Err(format!(
+            "{key}: {name:?} is no header name; use letters, digits and -"
+        ));
+    }
+    if matches!(
+        name.to_ascii_lowercase().as_str(),
+        "content-length" | "transfer-encoding" | "connection"
+    ) {
+        return Err(format!(
+            "{key}: the gateway writes {name} itself; choose another header"
+        ));
+    }
+    Ok(name.into())
+}
+
+/// Put a secret where a format has its first `%s`, as the value of a header.
+///
+/// # Errors
+/// Field, problem and fix; never the secret.
+pub(super) fn formatted(key: &str, format: &str, secret: &str) -> Result<Vec<u8>, String> {
+    latin1(&format.replacen("%s", secret, 1))
+        .filter(|value| is_value(value))
+        .ok_or_else(|| {
+            format!("{key}: the value has a character that no header can carry; remove it")
+        })
+}

@@ -7,10 +7,13 @@
 mod add_missing_headers;
 mod allow_methods;
 mod basic_auth;
+mod basic_auth_caller;
 mod disable_http10;
 mod expectation;
 mod fields;
 mod force_https;
+mod hmac_caller;
+mod hmac_validator;
 mod ip_lists;
 mod legacy_checks;
 mod log4shell;
@@ -103,8 +106,11 @@ const KINDS: &[(&str, Build)] = &[
     ),
     ("allow_methods", build::<allow_methods::Settings>),
     ("basic_auth", build::<basic_auth::Settings>),
+    ("basic_auth_caller", build::<basic_auth_caller::Settings>),
     ("disable_http10", build::<disable_http10::Settings>),
     ("force_https", build::<force_https::Settings>),
+    ("hmac_caller", build::<hmac_caller::Settings>),
+    ("hmac_validator", build::<hmac_validator::Settings>),
     ("ip_allowed_list", build::<ip_lists::Allowed>),
     ("ip_block_list", build::<ip_lists::Blocked>),
     ("legacy_checks", build::<legacy_checks::Settings>),

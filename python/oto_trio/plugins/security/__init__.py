@@ -1,0 +1,1 @@
+"""Plugins on what keeps messages and backends safe (Otoroshi's category Security)."""
