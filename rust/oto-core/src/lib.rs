@@ -6,6 +6,7 @@ pub mod balance;
 pub mod http1;
 pub mod intern;
 pub mod jose;
+pub mod limits;
 pub mod metrics;
 pub mod plan;
 pub mod record;

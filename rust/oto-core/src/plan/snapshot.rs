@@ -10,6 +10,7 @@ use super::spec::{RouteParts, RouteSpec};
 use super::step::Route;
 use super::tables::Tables;
 use crate::access::IpSet;
+use crate::limits::Limits;
 use crate::router::{Frontend, Router};
 
 /// Settings that hold for all routes.
@@ -51,6 +52,8 @@ pub struct Snapshot {
     pub settings: Arc<Settings>,
     /// Entities that steps look up.
     pub tables: Tables,
+    /// The counters, the same in all snapshots that come from one another.
+    pub limits: Arc<Limits>,
     // Shared by all snapshots that come from one another.
     parts: Arc<RouteParts>,
 }
@@ -95,6 +98,15 @@ pub struct Change<'a> {
 }
 
 impl Snapshot {
+    /// A snapshot of nothing, which counts in these counters.
+    #[must_use]
+    pub fn counting_in(limits: Arc<Limits>) -> Self {
+        Self {
+            limits,
+            ..Self::default()
+        }
+    }
+
     /// The snapshot after a change: all of it, or an error and this one stays.
     ///
     /// Cost: proportional to what is named, not to what there is.
