@@ -183,6 +183,12 @@ impl Algorithms {
         Self(self.0 & other.0)
     }
 
+    /// What either has.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Whether none is in.
     #[must_use]
     pub const fn is_empty(self) -> bool {

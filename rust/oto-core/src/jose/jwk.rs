@@ -1,5 +1,7 @@
 //! JSON Web Keys, sets of them and thumbprints (RFC 7517, RFC 7518 section 6, RFC 7638, RFC 8037).
 
+use std::sync::Arc;
+
 use aws_lc_rs::digest;
 use aws_lc_rs::rsa::KeyPairComponents;
 use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair, RsaPublicKeyComponents};
@@ -52,7 +54,7 @@ pub fn signing_key(
     let key = if text(jwk, "kty")? == "oct" {
         SigningKey::from_secret(&bytes(jwk, "k")?, algorithm)?
     } else {
-        SigningKey::from_private(private(jwk)?, algorithm)?
+        SigningKey::from_private(Arc::new(private(jwk)?), algorithm)?
     };
     Ok(match jwk.get("kid").and_then(Value::as_str) {
         Some(kid) => key.with_kid(kid),
@@ -165,7 +167,7 @@ pub fn thumbprint(public: &Public) -> String {
 /// Public keys by id.
 #[derive(Debug, Default)]
 pub struct KeySet {
-    keys: Vec<VerifyingKey>,
+    keys: Vec<Arc<VerifyingKey>>,
 }
 
 impl KeySet {
@@ -192,13 +194,14 @@ impl KeySet {
             .filter(|jwk| jwk.get("kty").and_then(Value::as_str) != Some("oct"))
             .filter_map(|jwk| verifying_key(jwk, Algorithms::ALL).ok())
             .filter(|key| key.kid().is_some())
+            .map(Arc::new)
             .collect();
         Ok(Self { keys })
     }
 
     /// The key of that id which fits the algorithm.
     #[must_use]
-    pub fn find(&self, kid: &str, algorithm: Algorithm) -> Option<&VerifyingKey> {
+    pub fn find(&self, kid: &str, algorithm: Algorithm) -> Option<&Arc<VerifyingKey>> {
         self.keys
             .iter()
             .find(|key| key.kid() == Some(kid) && key.fits(algorithm))
@@ -222,6 +225,7 @@ impl KeyChoice for KeySet {
         header
             .kid()
             .and_then(|kid| self.find(kid, header.algorithm))
+            .map(|key| &**key)
             .ok_or(JoseError::NoKey)
     }
 }

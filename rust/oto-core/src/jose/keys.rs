@@ -1,5 +1,7 @@
 //! Keys ready for use: everything that can be prepared once is.
 
+use std::sync::Arc;
+
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
@@ -207,7 +209,7 @@ pub struct SigningKey {
 
 enum Secret {
     Hmac(Box<hmac::Key>),
-    Private(Private),
+    Private(Arc<Private>),
 }
 
 impl std::fmt::Debug for Secret {
@@ -237,15 +239,15 @@ impl SigningKey {
     /// # Errors
     /// What is wrong with the text, or a key that does not fit the algorithm.
     pub fn from_pem(text: &str, algorithm: Algorithm) -> Result<Self, JoseError> {
-        Self::from_private(Private::read(text, "privateKey")?, algorithm)
+        Self::from_private(Arc::new(Private::read(text, "privateKey")?), algorithm)
     }
 
     /// Sign with a private key.
     ///
     /// # Errors
     /// [`JoseError::KeyMismatch`].
-    pub fn from_private(private: Private, algorithm: Algorithm) -> Result<Self, JoseError> {
-        let fits = match &private {
+    pub fn from_private(private: Arc<Private>, algorithm: Algorithm) -> Result<Self, JoseError> {
+        let fits = match &*private {
             Private::Rsa(_) => algorithm.family() == Family::Rsa,
             Private::Ec(curve, _) => algorithm == curve.algorithm(),
             Private::Ed(_) => algorithm == Algorithm::EdDsa,
@@ -346,10 +348,16 @@ impl SigningKey {
     /// # Errors
     /// As [`SigningKey::sign`].
     pub fn sign_bytes(&self, message: &[u8]) -> Result<Vec<u8>, JoseError> {
-        let failed = |_| JoseError::BadSignature;
         match &self.secret {
             Secret::Hmac(key) => Ok(hmac::sign(key, message).as_ref().to_vec()),
-            Secret::Private(Private::Rsa(pair)) => {
+            Secret::Private(private) => self.sign_with(private, message),
+        }
+    }
+
+    fn sign_with(&self, private: &Private, message: &[u8]) -> Result<Vec<u8>, JoseError> {
+        let failed = |_| JoseError::BadSignature;
+        match private {
+            Private::Rsa(pair) => {
                 let encoding =
                     rsa_encoding(self.algorithm).ok_or(JoseError::KeyMismatch(self.algorithm))?;
                 let mut signature = vec![0; pair.public_modulus_len()];
@@ -357,11 +365,11 @@ impl SigningKey {
                     .map_err(failed)?;
                 Ok(signature)
             }
-            Secret::Private(Private::Ec(_, pair)) => pair
+            Private::Ec(_, pair) => pair
                 .sign(&self.random, message)
                 .map(|signature| signature.as_ref().to_vec())
                 .map_err(failed),
-            Secret::Private(Private::Ed(pair)) => Ok(pair.sign(message).as_ref().to_vec()),
+            Private::Ed(pair) => Ok(pair.sign(message).as_ref().to_vec()),
         }
     }
 }

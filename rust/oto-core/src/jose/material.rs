@@ -241,9 +241,7 @@ impl Private {
             Some("RSA PRIVATE KEY") => Self::of_pkcs1(der),
             Some("EC PRIVATE KEY") => Self::of_sec1(der),
             Some(_) => None,
-            None => Self::of_pkcs8(der)
-                .or_else(|| Self::of_pkcs1(der))
-                .or_else(|| Self::of_sec1(der)),
+            None => Self::of_der(der),
         };
         found.ok_or_else(|| {
             bad(
@@ -252,6 +250,14 @@ impl Private {
                  P-384, P-521 or Ed25519 key as PEM (PRIVATE KEY, RSA PRIVATE KEY or EC PRIVATE KEY)",
             )
         })
+    }
+
+    /// The key in DER: PKCS8, PKCS1 or SEC1.
+    #[must_use]
+    pub fn of_der(der: &[u8]) -> Option<Self> {
+        Self::of_pkcs8(der)
+            .or_else(|| Self::of_pkcs1(der))
+            .or_else(|| Self::of_sec1(der))
     }
 
     fn of_pkcs8(der: &[u8]) -> Option<Self> {

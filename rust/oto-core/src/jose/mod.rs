@@ -22,6 +22,9 @@
 //!
 //! * [`VerifyingKey`] and [`SigningKey`] come from a secret (`from_secret`), from PEM or bare base64
 //!   (`from_pem`: SPKI, PKCS8, PKCS1, SEC1, certificate) or from a JWK ([`jwk`]).
+//!   [`AlgoSettings`] is Otoroshi's JSON for them: `AlgoSettings::read(json)?.prepare()?` when the
+//!   snapshot is compiled gives an [`Algo`], whose `signing` and `verifying` find the key of a
+//!   request (in the settings, in a certificate, in a fetched key set).
 //! * [`Jws::parse`] takes a token apart when its header has to be seen first: which `kid`, which
 //!   `alg`; [`Verifier::verify_with`] then goes on without parsing again.
 //! * [`Verifier::verify`] does it all: allow-list, signature, `exp`, `nbf`, `iat` and the [`Rules`].
@@ -39,9 +42,11 @@ pub mod encoding;
 mod error;
 pub mod jwk;
 mod jws;
+mod key_sets;
 mod keys;
 mod material;
 mod rules;
+mod settings;
 
 #[cfg(test)]
 mod tests;
@@ -50,6 +55,8 @@ pub use algorithm::{Algorithm, Algorithms, Family};
 pub use error::JoseError;
 pub use jwk::KeySet;
 pub use jws::{Header, Jws, KeyChoice, MAX_TOKEN_BYTES, Verified, Verifier};
+pub use key_sets::{Found, KeySets, REFRESH_S};
 pub use keys::{SigningKey, VerifyingKey};
 pub use material::{Curve, Private, Public};
 pub use rules::{DEFAULT_LEEWAY_S, Rules, text_of};
+pub use settings::{Algo, AlgoSettings, Choice, Fixed, JwksSettings, Keyring, SetAt};

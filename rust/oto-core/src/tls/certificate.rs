@@ -11,6 +11,7 @@ use x509_parser::parse_x509_certificate;
 
 use super::client_certificate::name_text;
 use super::distinguished_name::common_name;
+use crate::jose::{Algorithms, Private, Public, VerifyingKey};
 
 /// A certificate with its chain and, for those that are ours, its key.
 pub struct Certificate {
@@ -40,6 +41,8 @@ pub struct Certificate {
     pub is_not_allowed: bool,
     /// What the engine made of it, once; the core never looks inside.
     pub prepared: OnceLock<Option<Arc<dyn Any + Send + Sync>>>,
+    pub(super) verifying: OnceLock<Option<Arc<VerifyingKey>>>,
+    pub(super) signing: OnceLock<Option<Arc<Private>>>,
 }
 
 /// No key is ever shown.
@@ -129,8 +132,31 @@ impl Certificate {
             is_exposed: entity.exposed,
             is_not_allowed,
             prepared: OnceLock::new(),
+            verifying: OnceLock::new(),
+            signing: OnceLock::new(),
             chain,
         })
+    }
+
+    /// Its public key for signatures of tokens, under the certificate's id; read at first use.
+    #[must_use]
+    pub fn verifying_key(&self) -> Option<Arc<VerifyingKey>> {
+        let key = self.verifying.get_or_init(|| {
+            let public = Public::of_certificate(self.chain.first()?)?;
+            let key = VerifyingKey::from_public(public, Algorithms::ALL).ok()?;
+            Some(Arc::new(key.with_kid(&*self.id)))
+        });
+        key.clone()
+    }
+
+    /// Its private key to sign tokens with; read at first use.
+    #[must_use]
+    pub fn private_key(&self) -> Option<Arc<Private>> {
+        let key = self.signing.get_or_init(|| {
+            let der = self.key.as_ref()?.secret_der();
+            Private::of_der(der).map(Arc::new)
+        });
+        key.clone()
     }
 
     /// Whether a server may show it now.
