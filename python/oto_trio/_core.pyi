@@ -5,7 +5,7 @@ method returns at once and none is a checkpoint. A panic in Rust arrives as `Pan
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Literal, Self, TypeAlias, final, overload
+from typing import Any, Literal, Protocol, Self, TypeAlias, final, overload
 
 __version__: str
 
@@ -22,6 +22,7 @@ __all__ = [
     "ResponseHead",
     "Router",
     "Snapshot",
+    "Template",
     "__version__",
 ]
 
@@ -327,6 +328,9 @@ class Exchange:
     def attrs(self) -> dict[str, Any]:
         """A dictionary that lives with the exchange, shared by its plugins."""
 
+    def native(self) -> Exchange:
+        """Itself; what imitates an exchange answers with one of these."""
+
     def advance(self) -> _Decision:
         """Run native steps until something outside must happen; only for `Snapshot.begin`.
 
@@ -476,6 +480,41 @@ class Headers:
         """All fields."""
 
     def __contains__(self, name: str, /) -> bool: ...
+
+class _Native(Protocol):
+    """What stands for an exchange: the engine's own, or one that imitates it."""
+
+    def native(self) -> Exchange: ...
+
+@final
+class Template:
+    """A text with expressions of Otoroshi's language, compiled once (`docs/expressions.md`)."""
+
+    def __new__(cls, source: str) -> Self:
+        """Compile a text.
+
+        Raises:
+            ValueError: it is too long, has too many expressions, or a regular expression in it is none
+                that can be run.
+        """
+
+    @property
+    def source(self) -> str:
+        """The text as it was written."""
+
+    @property
+    def is_literal(self) -> bool:
+        """Whether there is nothing to evaluate in it."""
+
+    def render(self, exchange: _Native) -> str:
+        """Return the text with its values.
+
+        Raises:
+            ExchangeGone: the exchange was given back to the engine.
+        """
+
+    def render_header(self, exchange: _Native) -> str:
+        """Return the text with its values; what no header can carry is replaced by `?`."""
 
 @final
 class Router:

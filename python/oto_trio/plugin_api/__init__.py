@@ -4,6 +4,7 @@ The registry, the folder of user plugins and the inspection of classes are for t
 from their modules.
 """
 
+from oto_trio._core import Template
 from oto_trio.plugin_api import steps
 from oto_trio.plugin_api.answers import Answer, Refusal, Response
 from oto_trio.plugin_api.bodies import read_body
@@ -42,6 +43,7 @@ __all__ = [
     "Response",
     "ResponseHead",
     "Step",
+    "Template",
     "meets",
     "read_body",
     "steps",

@@ -7,6 +7,8 @@ everywhere; names and values are text decoded as latin-1 (RFC 9110 §5.5 leaves 
 
 from typing import TYPE_CHECKING, Protocol
 
+from oto_trio import _core
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -289,6 +291,10 @@ class Exchange(Protocol):
 
         Prefix your keys with your plugin id.
         """
+        ...
+
+    def native(self) -> _core.Exchange:
+        """Return the engine's own exchange, for what only the engine does (``Template.render``)."""
         ...
 
 

@@ -16,8 +16,10 @@ from inspect import isawaitable
 from typing import Any, TypeAlias, cast
 from urllib.parse import urlsplit
 
+import msgspec
 import trio
 
+from oto_trio._core import Exchange, Snapshot
 from oto_trio.plugin_api import (
     Answer,
     BodyTooLarge,
@@ -187,6 +189,8 @@ class FakeExchange:
         self.strip_path = True
         self.target_hostname: str | None = "backend.internal"
         self.attrs: dict[str, object] = {}
+        self.unix_time = 0.0
+        """What expressions take for now, in Unix seconds."""
 
     @classmethod
     def of(
@@ -209,6 +213,41 @@ class FakeExchange:
         exchange = cls(request)
         exchange.secured = parts.scheme == "https"
         return exchange
+
+    def native(self) -> Exchange:
+        """Return the engine's exchange for the same request, as it is now.
+
+        It is a copy, to ask things of: what is done to it does not come back. The path parameters
+        must be segments of the path.
+        """
+        segments = self.request.path.split("/")
+        for name, value in self.path_params.items():
+            segments[segments.index(value)] = f":{name}"
+        route = {
+            "id": self.route_id,
+            "name": self.route_name,
+            "frontend": {
+                "domains": [self.request.domain + "/".join(segments)],
+                "strip_path": self.strip_path,
+            },
+        }
+        settings = msgspec.json.encode({"trust_x_forwarded": False})
+        snapshot = Snapshot().apply([msgspec.json.encode(route)], [], settings)
+        fields = [(n, v) for n, v in self.request.headers.items() if n.lower() != "host"]
+        query = self.request.query
+        return snapshot.begin(
+            self.request.method.encode(),
+            (self.request.path + ("?" + query if query else "")).encode(),
+            [
+                (n.encode("latin-1"), v.encode("latin-1"))
+                for n, v in [("Host", self.request.host), *fields]
+            ],
+            version=self.request.version,
+            remote_address=self.remote_address,
+            secured=self.secured,
+            listener=self.listener,
+            unix_time=self.unix_time,
+        )
 
 
 async def call_hook(plugin: Plugin[Any], phase: Phase, exchange: FakeExchange) -> Answer:

@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod balance;
+pub mod expression;
 pub mod http1;
 pub mod intern;
 pub mod jose;

@@ -1,5 +1,6 @@
 //! What the steps of one exchange tell each other and the access record: Otoroshi's "attrs".
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -20,16 +21,36 @@ pub struct Attrs {
     pub user: Option<Arc<Value>>,
     /// The payload of the last token that was verified.
     pub claims: Option<Arc<Value>>,
+    /// The payload of the token that the backend gets.
+    pub claims_out: Option<Arc<Value>>,
+    /// The payload of the token that stood for an API key.
+    pub apikey_claims: Option<Arc<Value>>,
+    /// The token that was verified, as it was sent.
+    pub token_in: Option<Arc<str>>,
+    /// The token that the backend gets.
+    pub token_out: Option<Arc<str>>,
+    /// Texts for the expressions `ctx`, `token`, `item` and `params`, by name.
+    pub context: BTreeMap<Box<str>, Box<str>>,
     /// Extra data of the exchange's event, such as `apikey_rejection_reason`.
     pub extra: Map<String, Value>,
     /// Alerts to raise when the exchange is over.
     pub alerts: Vec<Alert>,
 }
 
+/// More texts than this are not taken into the context of one exchange.
+const CONTEXT: usize = 256;
+
 /// More alerts than this from one exchange are not kept.
 const ALERTS: usize = 16;
 
 impl Attrs {
+    /// Give expressions a text; past 256 of them it is dropped.
+    pub fn tell(&mut self, name: &str, value: &str) {
+        if self.context.len() < CONTEXT || self.context.contains_key(name) {
+            self.context.insert(name.into(), value.into());
+        }
+    }
+
     /// Raise an alert.
     pub fn alert(&mut self, name: &'static str, fields: Value) {
         if self.alerts.len() < ALERTS {

@@ -232,22 +232,20 @@ impl Flow {
     }
 
     fn advance_steps(&mut self) -> Next {
-        let Some(route) = self.route.take() else {
+        // Steps may look at the flow's route too, so it stays in its place.
+        let Some(route) = self.route.clone() else {
             return self.without_route();
         };
         let closed = self.snapshot.settings.maintenance && self.cursor == 0;
-        let next = if closed && self.stage == Stage::Request && self.body.is_none() {
+        if closed && self.stage == Stage::Request && self.body.is_none() {
             self.refuse(
                 503,
                 "Service in maintenance mode",
                 "errors.service.in.maintenance",
             );
-            Next::Reply
-        } else {
-            self.run(&route)
-        };
-        self.route = Some(route);
-        next
+            return Next::Reply;
+        }
+        self.run(&route)
     }
 
     fn without_route(&mut self) -> Next {

@@ -10,6 +10,7 @@ use super::spec::{RouteParts, RouteSpec};
 use super::step::Route;
 use super::tables::Tables;
 use crate::access::IpSet;
+use crate::expression::Environment;
 use crate::limits::Limits;
 use crate::router::{Frontend, Router};
 
@@ -27,6 +28,8 @@ pub struct Settings {
     pub ip_blocked: IpSet,
     /// The config that plugins share (`plugins.config`), without the slots in it.
     pub plugins_config: Value,
+    /// What expressions may read in every route.
+    pub expressions: Environment,
 }
 
 impl Default for Settings {
@@ -37,6 +40,7 @@ impl Default for Settings {
             ip_allowed: IpSet::default(),
             ip_blocked: IpSet::default(),
             plugins_config: Value::Null,
+            expressions: Environment::default(),
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::flow::PythonStep;
-use super::step::{Gate, Phase, Plan, PlanStep, Route, Step};
+use super::step::{Gate, Phase, Plan, PlanStep, Route, RouteFacts, Step};
 use super::steps::{PrepareForBackend, build_step};
 use crate::balance::{BackendParts, BackendSpec};
 use crate::intern::Interner;
@@ -36,6 +36,9 @@ pub struct RouteSpec {
     /// The steps in execution order.
     #[serde(default)]
     pub steps: Option<Box<RawValue>>,
+    /// What expressions may ask of the route.
+    #[serde(default)]
+    pub facts: Option<Box<RouteFacts>>,
 }
 
 fn yes() -> bool {
@@ -93,6 +96,7 @@ impl RouteSpec {
             strip_path,
             backend,
             plan: parts.plan(self.steps.as_deref())?,
+            facts: self.facts,
         })
     }
 }

@@ -1,8 +1,11 @@
 //! What a plan is made of.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use regex::Regex;
+use serde::Deserialize;
+use serde_json::Value;
 
 use super::flow::PythonStep;
 use super::steps::NativeStep;
@@ -115,6 +118,21 @@ impl Plan {
     }
 }
 
+/// What expressions may ask of a route beyond its id and name; the compiler hands it over for the
+/// routes whose plugins ask.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct RouteFacts {
+    /// Ids of the groups it belongs to.
+    pub groups: Vec<String>,
+    /// Its domains, with their paths, as declared.
+    pub domains: Vec<String>,
+    /// Its metadata.
+    pub metadata: BTreeMap<String, String>,
+    /// The entity; null unless it is asked for.
+    pub document: Value,
+}
+
 /// A route as the engine runs it.
 #[derive(Debug)]
 pub struct Route {
@@ -128,4 +146,6 @@ pub struct Route {
     pub backend: Backend,
     /// What is done on the way.
     pub plan: Arc<Plan>,
+    /// What expressions may ask of it.
+    pub facts: Option<Box<RouteFacts>>,
 }

@@ -71,6 +71,22 @@ impl JavaRegex {
     }
 }
 
+/// Compile an expression that is looked for anywhere in a text.
+///
+/// # Errors
+/// As [`JavaRegex::new`].
+pub(crate) fn search(source: &str) -> Result<regex::Regex, RegexError> {
+    let translated = translate(source)?;
+    regex::RegexBuilder::new(&translated)
+        .size_limit(COMPILED_BYTES)
+        .dfa_size_limit(COMPILED_BYTES)
+        .build()
+        .map_err(|error| match error {
+            regex::Error::CompiledTooBig(_) => RegexError::TooLarge,
+            error => RegexError::Syntax(last_line(&error.to_string())),
+        })
+}
+
 impl fmt::Debug for JavaRegex {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "JavaRegex({:?})", self.source)

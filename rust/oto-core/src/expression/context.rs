@@ -1,0 +1,109 @@
+//! Values that plugins and the gateway put into the exchange's context: `ctx`, `item`, `params`,
+//! `token`.
+
+use super::functions::Change;
+use super::parse::Lookup;
+use super::{Answer, date::Date};
+use crate::plan::Flow;
+
+/// A value of the context.
+#[derive(Debug)]
+pub(super) struct Context {
+    /// Keys in order; the first that is there counts.
+    keys: Vec<Box<str>>,
+    change: Option<Change>,
+}
+
+impl Context {
+    /// Tell whether a text asks for the context.
+    ///
+    /// # Errors
+    /// A call has an expression that cannot be compiled.
+    pub(super) fn parse(text: &str) -> Result<Lookup<Self>, String> {
+        let plain = |key: &str, marker: &str, name: &str| {
+            let context = Self {
+                keys: vec![key.into()],
+                change: None,
+            };
+            Some((context, format!("{marker}{name}").into()))
+        };
+        if let Some(name) = text.strip_prefix("item.") {
+            return Ok(plain(text, "no-item-", name));
+        }
+        if let Some(name) = text.strip_prefix("params.") {
+            return Ok(plain(text, "no-params-", name));
+        }
+        for word in ["ctx", "token"] {
+            let Some(rest) = text
+                .strip_prefix(word)
+                .and_then(|rest| rest.strip_prefix('.'))
+            else {
+                continue;
+            };
+            if let Some((name, change)) = Change::split(rest)? {
+                let context = Self {
+                    keys: vec![name.into()],
+                    change: Some(change),
+                };
+                return Ok(Some((context, format!("no-{word}-{name}").into())));
+            }
+            let (names, default) = match rest.rsplit_once(':') {
+                Some((names, default)) => (names, Some(default)),
+                None => (rest, None),
+            };
+            // `ctx.a|ctx.b`: the later names carry the word again.
+            let again = format!("{word}.");
+            let names: Vec<&str> = names
+                .split('|')
+                .enumerate()
+                .map(|(at, name)| {
+                    if at == 0 {
+                        Some(name)
+                    } else {
+                        name.strip_prefix(&*again)
+                    }
+                })
+                .collect::<Option<_>>()
+                .unwrap_or_else(|| vec![names]);
+            let missing = default.map_or_else(
+                || format!("no-{word}-{}", names.join("-")).into(),
+                Into::into,
+            );
+            let context = Self {
+                keys: names.into_iter().map(Into::into).collect(),
+                change: None,
+            };
+            return Ok(Some((context, missing)));
+        }
+        Ok(None)
+    }
+
+    pub(super) fn read(&self, flow: &Flow, out: &mut String) -> Answer {
+        for key in &self.keys {
+            let start = out.len();
+            if !push(flow, key, out) {
+                continue;
+            }
+            if let Some(change) = &self.change {
+                let value = out.split_off(start);
+                out.push_str(&change.apply(&value));
+            }
+            return Answer::Found;
+        }
+        Answer::Missing
+    }
+}
+
+/// Append what the context has under a key; the gateway's own keys are always there.
+fn push(flow: &Flow, key: &str, out: &mut String) -> bool {
+    if let Some(value) = flow.attrs.context.get(key) {
+        out.push_str(value);
+        return true;
+    }
+    match key {
+        "requestId" | "requestSnowflake" => out.push_str(&flow.id.to_string()),
+        "requestTimestamp" => Date::now(flow).push_iso(out),
+        _ => return false,
+    }
+    true
+}
