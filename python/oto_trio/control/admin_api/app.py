@@ -12,9 +12,11 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from oto_trio.control.admin_api.access import ApiKeyGuard, StateEcho
 from oto_trio.control.admin_api.api_keys import ApiKeyPaths
+from oto_trio.control.admin_api.certificates import CertificatePaths
 from oto_trio.control.admin_api.generic import GenericApi
 from oto_trio.control.admin_api.legacy import LegacyApi
 from oto_trio.control.admin_api.operations import Entities
+from oto_trio.control.admin_api.pki import PkiApi
 from oto_trio.control.admin_api.probes import Probes, is_probe_path
 from oto_trio.control.admin_api.refusals import gateway_error
 from oto_trio.model.errors import GatewayError, StoreError
@@ -35,7 +37,7 @@ __all__ = ["build_app"]
 logger = logging.getLogger(__name__)
 
 
-def build_app(
+def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keyword)
     store: Store,
     credentials: Sequence[AdminCredentials],
     gateway: GatewayControl,
@@ -43,6 +45,7 @@ def build_app(
     env: str = "prod",
     health_access_key: str | None = None,
     metrics_access_key: str | None = None,
+    aia_base: str | None = None,
     more_routes: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """Build the admin API.
@@ -54,6 +57,8 @@ def build_app(
         env: Name of the environment, part of new ids unless it is ``prod``.
         health_access_key: Key the probes ask for; None leaves them open.
         metrics_access_key: Key ``/metrics`` asks for; None takes the key of the probes.
+        aia_base: Base URL under which certificates that are made here say their issuer is found;
+            None leaves that out.
         more_routes: Further paths, looked at first and guarded by the API key too.
     """
     entities = Entities(store, gateway, env=env)
@@ -70,6 +75,8 @@ def build_app(
             *probes.paths(),
             *GenericApi(adorned).paths(),
             *ApiKeyPaths(entities).paths(),
+            *CertificatePaths(entities).paths(),
+            *PkiApi(entities, aia_base=aia_base).paths(),
             *LegacyApi(entities).paths(),
         ],
         middleware=[

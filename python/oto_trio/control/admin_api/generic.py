@@ -201,7 +201,11 @@ class GenericApi:
         document = await self._body(request, resource)
         try:
             written = await self._entities.create(
-                resource, document, stamped=True, strict=options.is_strict
+                resource,
+                document,
+                stamped=True,
+                strict=options.is_strict,
+                enriched=options.is_enriched,
             )
         except ConflictError:
             raise ApiError(401, "unauthorized", "resource already exists") from None
@@ -252,7 +256,12 @@ class GenericApi:
         """Store what `make` makes, and answer with it."""
         options = read_write_options(request)
         written = await self._entities.change(
-            resource, request.path_params["id"], make, stamped=True, strict=options.is_strict
+            resource,
+            request.path_params["id"],
+            make,
+            stamped=True,
+            strict=options.is_strict,
+            enriched=options.is_enriched,
         )
         headers = await settle(self._entities.gateway, options, written.revision, written.warnings)
         if tells_update and not written.is_new:

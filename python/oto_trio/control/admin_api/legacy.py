@@ -130,7 +130,11 @@ class _Legacy:
         document = await self._body(request)
         try:
             written = await self._entities.create(
-                self._resource, document, stamped=False, strict=options.is_strict
+                self._resource,
+                document,
+                stamped=False,
+                strict=options.is_strict,
+                enriched=options.is_enriched,
             )
         except ConflictError:
             raise ApiError(400, "not_found", "Entity already exists") from None
@@ -165,6 +169,7 @@ class _Legacy:
                 make_from,
                 stamped=False,
                 strict=options.is_strict,
+                enriched=options.is_enriched,
             )
         except ApiError as error:
             raise _in_legacy_words(error, "bad_entity", "Bad entity format") from None

@@ -18,6 +18,7 @@ from oto_trio.control.store import Delete
 from oto_trio.model.document import encode_document, inspect_document, write_document
 from oto_trio.model.errors import ConflictError, Problem
 from oto_trio.model.ids import id_problem, named_id
+from oto_trio.pki import PkiError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -208,7 +209,7 @@ class Entities:
         return named_id(resource.singular, env=self.env)
 
     def _read(
-        self, resource: Resource, document: JsonObject, *, strict: bool
+        self, resource: Resource, document: JsonObject, *, strict: bool, enriched: bool
     ) -> tuple[Document, tuple[Problem, ...]]:
         """Read and check a document.
 
@@ -233,10 +234,21 @@ class Entities:
         refusing = [p for p in problems if strict or p.severity == "error"]
         if refusing:
             raise refused_entity(refusing)
+        if enriched and resource.enriched is not None:
+            try:
+                entity = resource.enriched(entity)
+            except PkiError as error:
+                raise refused_entity([error.problem]) from None
         return entity, tuple(problems)
 
     async def create(
-        self, resource: Resource, document: JsonObject, *, stamped: bool, strict: bool = False
+        self,
+        resource: Resource,
+        document: JsonObject,
+        *,
+        stamped: bool,
+        strict: bool = False,
+        enriched: bool = True,
     ) -> Written:
         """Store a new entity; it gets an id when it has none.
 
@@ -245,15 +257,16 @@ class Entities:
             document: Its document.
             stamped: Whether ``metadata.created_at`` is set.
             strict: Whether warnings refuse it too.
+            enriched: Whether what can be read from other keys is computed (`Resource.enriched`).
 
         Raises:
             ApiError: The document is refused.
             ConflictError: There is such an entity.
         """
-        await self._check_writable(resource)
+        await self.check_writable(resource)
         if document.get(resource.id_key) in (None, ""):
             document = {**document, resource.id_key: self.new_id(resource)}
-        entity, warnings = self._read(resource, document, strict=strict)
+        entity, warnings = self._read(resource, document, strict=strict, enriched=enriched)
         if stamped:
             entity = _stamp(entity, "created_at")
         entity_id = cast("Any", entity).id
@@ -276,6 +289,7 @@ class Entities:
         *,
         stamped: bool,
         strict: bool = False,
+        enriched: bool = True,
     ) -> Written:
         """Store an entity made from what is stored under its id.
 
@@ -286,11 +300,12 @@ class Entities:
                 again when the entity changed meanwhile. May raise to refuse.
             stamped: Whether ``metadata.updated_at`` is set.
             strict: Whether warnings refuse it too.
+            enriched: Whether what can be read from other keys is computed (`Resource.enriched`).
 
         Raises:
             ApiError: The document is refused, or others keep changing it.
         """
-        await self._check_writable(resource)
+        await self.check_writable(resource)
         store_id = resource.only_id or entity_id
         for _ in range(MOST_ATTEMPTS):
             known = None if id_problem(store_id) else store_id
@@ -300,7 +315,7 @@ class Entities:
             document = make(shown)
             if resource.only_id is None:
                 document = {**document, resource.id_key: entity_id}
-            entity, warnings = self._read(resource, document, strict=strict)
+            entity, warnings = self._read(resource, document, strict=strict, enriched=enriched)
             unchanged = old is not None and inspect_document(resource.cls, old)[0] == entity
             if stamped:
                 entity = _stamp(entity, "updated_at")
@@ -326,7 +341,7 @@ class Entities:
         Returns:
             (its last document, revision), or None when there was none.
         """
-        await self._check_writable(resource)
+        await self.check_writable(resource)
         if id_problem(entity_id):
             return None
         for _ in range(MOST_ATTEMPTS):
@@ -348,12 +363,15 @@ class Entities:
         Returns:
             The revision.
         """
-        await self._check_writable(resource)
+        await self.check_writable(resource)
         snapshot = await self.store.snapshot([resource.store_kind])
         return await self.store.transact([Delete(r.kind, r.id) for r in snapshot.records])
 
-    async def _check_writable(self, resource: Resource) -> None:
+    async def check_writable(self, resource: Resource | None = None) -> None:
         """Refuse writes while ``apiReadOnly`` is set, but those that can end that state.
+
+        Args:
+            resource: What is to be written; None = anything but the global configuration.
 
         Raises:
             ApiError: The API is read-only.

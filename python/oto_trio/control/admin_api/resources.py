@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from oto_trio.model.api_key import (
     ApiKey,
@@ -17,8 +17,12 @@ from oto_trio.model.api_key import (
     with_bearer,
 )
 from oto_trio.model.backend import Backend, backend_template
+from oto_trio.model.certificate import CERTIFICATES as CERTIFICATE_KIND
+from oto_trio.model.certificate import Certificate, certificate_template
 from oto_trio.model.global_config import GLOBAL_CONFIG_ID, GlobalConfig, first_global_config
+from oto_trio.model.ids import named_id
 from oto_trio.model.route import Route, route_template
+from oto_trio.pki import enrich
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "API_KEYS",
+    "CERTIFICATES",
     "GLOBAL_CONFIGS",
     "RESERVED_IDS",
     "RESOURCES",
@@ -74,6 +79,9 @@ class Resource:
     """Makes a stored document as it reads now; must not change its argument."""
     adorned: Callable[[JsonObject], JsonObject] | None = None
     """Adds what only the generic dialect answers; must not change its argument."""
+    enriched: Callable[[Any], Document] | None = None
+    """Brings an entity in order before it is stored, and computes keys from others. May raise
+    `PkiError`, which refuses the write. A request leaves it out by ``?enrich=false``."""
 
     @property
     def full_kind(self) -> str:
@@ -110,6 +118,20 @@ API_KEYS: Final = Resource(
     adorned=with_bearer,
 )
 
+CERTIFICATES: Final = Resource(
+    kind="Certificate",
+    plural="certificates",
+    singular="certificate",
+    group="pki.otoroshi.io",
+    legacy_path="/api/certificates",
+    store_kind=CERTIFICATE_KIND,
+    cls=Certificate,
+    template=lambda env: certificate_template(env=env),
+    template_key="certificate",
+    new_id=lambda: named_id("cert"),
+    enriched=enrich,
+)
+
 RESOURCES: Final[tuple[Resource, ...]] = (
     Resource(
         kind="Route",
@@ -134,6 +156,7 @@ RESOURCES: Final[tuple[Resource, ...]] = (
         template_key="backend",
     ),
     API_KEYS,
+    CERTIFICATES,
     GLOBAL_CONFIGS,
 )
 """Every resource, in the order in which ``/apis/entities`` lists them."""

@@ -34,12 +34,14 @@ class WriteOptions(msgspec.Struct, frozen=True):
 
     is_strict: bool
     """Refuse keys of the wrong type rather than reading them as absent."""
+    is_enriched: bool
+    """Compute what can be read from other keys; only certificates have such keys."""
     wait_s: float | None
     """How long to wait until the change is live; None = answer when it is stored."""
 
 
 def read_write_options(request: Request) -> WriteOptions:
-    """Read ``?strict=true``, ``?wait=applied`` and ``?timeout=<ms>``.
+    """Read ``?strict=true``, ``?enrich=false``, ``?wait=applied`` and ``?timeout=<ms>``.
 
     Raises:
         ApiError: A parameter has another value; the message names it.
@@ -54,6 +56,7 @@ def read_write_options(request: Request) -> WriteOptions:
         raise bad_request(f"timeout={text!r} is no number of ms from 1 to {LONGEST_WAIT_MS}")
     return WriteOptions(
         is_strict=params.get("strict") == "true",
+        is_enriched=params.get("enrich") != "false",
         wait_s=int(text) / 1000 if wait else None,
     )
 

@@ -1,0 +1,221 @@
+"""Certificates near their end: which are due, and how one is renewed.
+
+A renewed certificate keeps its key, its serial number, its subject and its extensions, as in Otoroshi,
+where an API key may be bound to subject and serial of a client's certificate. Other than there, every
+alternative name is kept, and a certificate whose issuer is not in the store is refused instead of being
+replaced by a self-signed one.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
+from oto_trio.model.certificate import (
+    EXPIRED_PREFIX,
+    UNTIL_EXPIRATION_PREFIX,
+    Certificate,
+)
+from oto_trio.pki.errors import PkiError
+from oto_trio.pki.facts import enrich
+from oto_trio.pki.keys import read_private_key
+from oto_trio.pki.pem import chain_pem, is_issued_by, ordered_chain, read_certificates
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from oto_trio.pki.issuing import Authority
+    from oto_trio.pki.keys import PrivateKey
+
+__all__ = [
+    "find_issuer",
+    "is_due",
+    "is_expired",
+    "is_renewable",
+    "marked_expired",
+    "renewed",
+    "until_expiration",
+]
+
+LEFT_PERCENT: Final = 20
+"""Share of the validity that is left when a certificate is due."""
+
+STANDARD_DURATION: Final = timedelta(days=365)
+"""How long a renewed certificate is valid, or as long as it was before, if that is longer."""
+
+LEAST_GAIN: Final = timedelta(days=1)
+"""A renewal must bring at least so much; otherwise it would be due again at once, for ever."""
+
+
+def is_due(certificate: Certificate, now_ms: int) -> bool:
+    """Tell whether less than a fifth of the validity is left; also true after its end."""
+    lifetime_ms = certificate.valid_to - certificate.valid_from
+    if lifetime_ms <= 0:
+        return False
+    return (certificate.valid_to - now_ms) * 100 < LEFT_PERCENT * lifetime_ms
+
+
+def is_renewable(certificate: Certificate, now_ms: int) -> bool:
+    """Tell whether a certificate shall be renewed now."""
+    return (
+        certificate.auto_renew
+        and not certificate.revoked
+        and not certificate.lets_encrypt
+        and not _is_former(certificate)
+        and is_due(certificate, now_ms)
+    )
+
+
+def _is_former(certificate: Certificate) -> bool:
+    """Tell whether a certificate is the copy of one that was renewed."""
+    return certificate.metadata.get("untilExpiration") == "true" or certificate.name.startswith(
+        UNTIL_EXPIRATION_PREFIX
+    )
+
+
+def is_expired(certificate: Certificate, now_ms: int) -> bool:
+    """Tell whether a certificate is outside of its validity, and not marked so."""
+    is_marked = certificate.metadata.get("expired") == "true" or certificate.name.startswith(
+        EXPIRED_PREFIX
+    )
+    return not certificate.revoked and not is_marked and not certificate.is_current(now_ms)
+
+
+def marked_expired(certificate: Certificate) -> Certificate:
+    """Mark a certificate as expired."""
+    return msgspec.structs.replace(
+        certificate,
+        name=EXPIRED_PREFIX + certificate.name,
+        metadata={**certificate.metadata, "expired": "true"},
+    )
+
+
+def until_expiration(certificate: Certificate, new_id: str) -> Certificate:
+    """Make the copy that is kept of a certificate that was renewed.
+
+    Args:
+        certificate: As it was before.
+        new_id: The copy's id.
+    """
+    return msgspec.structs.replace(
+        certificate,
+        id=new_id,
+        name=UNTIL_EXPIRATION_PREFIX + certificate.name,
+        metadata={
+            **certificate.metadata,
+            "untilExpiration": "true",
+            "nextCertificate": certificate.id,
+        },
+    )
+
+
+def find_issuer(certificate: Certificate, authorities: Iterable[Certificate]) -> Certificate | None:
+    """Find what can sign a certificate again: the one it names, else the one that signed it.
+
+    Args:
+        certificate: The certificate.
+        authorities: Certificates to choose from; those without a key are passed over.
+
+    Returns:
+        None when it signed itself, or there is none.
+    """
+    able = [a for a in authorities if a.ca and a.private_key.strip() and not _is_former(a)]
+    named = next((a for a in able if a.id == certificate.ca_ref), None)
+    if named is not None or certificate.self_signed:
+        return named
+    try:
+        first = read_certificates(certificate.chain)[0]
+    except PkiError:
+        return None
+    for authority in able:
+        try:
+            if is_issued_by(first, read_certificates(authority.chain)[0]):
+                return authority
+        except PkiError:
+            continue
+    return None
+
+
+def renewed(
+    certificate: Certificate,
+    authority: Authority | None,
+    *,
+    now: datetime,
+    duration: timedelta | None = None,
+) -> Certificate:
+    """Renew a certificate: the same, from now on. Call it in a thread.
+
+    Args:
+        certificate: As it is stored.
+        authority: What signs it; None for one that signed itself.
+        now: Begin of its validity.
+        duration: How long it shall be valid; None = `STANDARD_DURATION`, or as before if longer.
+
+    Raises:
+        PkiError: It has no key, its issuer is not there, or a renewal would not bring anything.
+    """
+    if not certificate.private_key.strip():
+        raise PkiError("$.privateKey", "the private key is not here", "import it again, renewed")
+    key = read_private_key(certificate.private_key, certificate.password)
+    old = ordered_chain(read_certificates(certificate.chain), key)[0]
+    if authority is None and not is_issued_by(old, old):
+        raise PkiError(
+            "$.caRef",
+            "the authority that issued it is not in the store with its key",
+            "store it there, or import the certificate again, renewed",
+        )
+    lifetime = old.not_valid_after_utc - old.not_valid_before_utc
+    begin = now.replace(microsecond=0)
+    end = begin + (duration or max(lifetime, STANDARD_DURATION))
+    if authority is not None:
+        last = authority.certificate.not_valid_after_utc
+        end = min(end, last)
+        if end == last and last < old.not_valid_after_utc + LEAST_GAIN:
+            raise PkiError("$.caRef", "its authority ends too soon", "renew the authority first")
+    signed = _signed_again(old, key, authority, begin, end)
+    above = () if authority is None else (authority.certificate, *authority.issuers)
+    return enrich(
+        msgspec.structs.replace(
+            certificate,
+            chain=chain_pem((signed, *above)),
+            name=certificate.name.removeprefix(EXPIRED_PREFIX),
+            metadata={k: v for k, v in certificate.metadata.items() if k != "expired"},
+        )
+    )
+
+
+def _signed_again(
+    old: x509.Certificate,
+    key: PrivateKey,
+    authority: Authority | None,
+    begin: datetime,
+    end: datetime,
+) -> x509.Certificate:
+    """Sign a certificate again, with another validity."""
+    signer: PrivateKey = key if authority is None else authority.key
+    builder = x509.CertificateBuilder(
+        subject_name=old.subject,
+        issuer_name=old.subject if authority is None else authority.certificate.subject,
+        public_key=key.public_key(),
+        serial_number=old.serial_number,
+        not_valid_before=begin,
+        not_valid_after=end,
+    )
+    for extension in old.extensions:
+        if not isinstance(extension.value, x509.AuthorityKeyIdentifier):
+            builder = builder.add_extension(extension.value, critical=extension.critical)
+    signer_id = x509.SubjectKeyIdentifier.from_public_key(signer.public_key())
+    above = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(signer_id)
+    builder = builder.add_extension(above, critical=False)
+    if isinstance(signer, ed25519.Ed25519PrivateKey):
+        return builder.sign(signer, None)
+    digest = old.signature_hash_algorithm
+    if isinstance(digest, hashes.SHA256 | hashes.SHA384 | hashes.SHA512):
+        return builder.sign(signer, digest)
+    return builder.sign(signer, hashes.SHA256())
