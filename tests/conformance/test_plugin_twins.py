@@ -48,7 +48,10 @@ class Case(msgspec.Struct, frozen=True):
 
 NAMES = st.sampled_from(["X-One", "x-one", "X-Two", "Accept", "Via", "Otoroshi-State", ""])
 VALUES = st.text(st.sampled_from("ab*(), ="), max_size=6).map(str.strip)
-FIELDS = st.dictionaries(NAMES, VALUES, max_size=4)
+TEMPLATES = st.sampled_from(
+    ["${req.method}-${req.headers.x-one:d}", "a${req.query.x} ${nothing}", "${ctx.a||req.path}"]
+)
+FIELDS = st.dictionaries(NAMES, VALUES | TEMPLATES, max_size=4)
 ARRIVING = st.lists(st.tuples(NAMES.filter(bool), VALUES), max_size=5).map(tuple)
 # Not "/users?": a hook cannot tell an empty query from none, the engine can.
 TARGETS = ["/users", "/users/", "/users/1", "/users/a%20b?x=1&y"]
@@ -165,7 +168,7 @@ CONFIGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "OverrideHost": NO_CONFIG,
     "ReadOnlyCalls": NO_CONFIG,
     "Redirection": st.fixed_dictionaries(
-        {"code": st.sampled_from([200, 301, 302, 303, 307, 308]), "to": VALUES}
+        {"code": st.sampled_from([200, 301, 302, 303, 307, 308]), "to": VALUES | TEMPLATES}
     ),
     "RemoveHeadersIn": st.fixed_dictionaries({"header_names": st.lists(NAMES, max_size=3)}),
     "RemoveHeadersOut": st.fixed_dictionaries({"header_names": st.lists(NAMES, max_size=3)}),

@@ -24,6 +24,7 @@ from oto_trio.plugin_api.fields import HeaderName, HeaderValue, writable_fields
 from oto_trio.plugin_api.phases import PHASE_ORDER, Phase
 from oto_trio.plugin_api.plugin import Plugin
 from oto_trio.plugin_api.steps import Step
+from oto_trio.plugin_api.templates import compiled_template, header_templates
 
 __all__ = [
     "PHASE_ORDER",
@@ -44,6 +45,8 @@ __all__ = [
     "ResponseHead",
     "Step",
     "Template",
+    "compiled_template",
+    "header_templates",
     "meets",
     "read_body",
     "steps",

@@ -17,6 +17,7 @@ from oto_trio.plugin_api import (
     Phase,
     Plugin,
     Step,
+    header_templates,
     steps,
     writable_fields,
 )
@@ -29,7 +30,7 @@ class AdditionalHeadersInConfig(Config, frozen=True):
 
     headers: Annotated[
         dict[HeaderName, HeaderValue],
-        Meta(description="Values by header name; they replace the client's."),
+        Meta(description="Values by header name; they replace the client's; ${…} is evaluated."),
     ] = {}
 
 
@@ -41,11 +42,15 @@ class AdditionalHeadersIn(Plugin[AdditionalHeadersInConfig]):
     description = "Sets request headers, replacing those the client sent."
     categories = ("Headers", "Classic")
 
+    def __init__(self, config: AdditionalHeadersInConfig) -> None:
+        super().__init__(config)
+        self._values = header_templates(config.headers)
+
     @override
     def transform_request(self, exchange: Exchange) -> None:
         headers = exchange.request.headers
-        for name, value in writable_fields(self.config.headers).items():
-            headers.set(name, value)
+        for name, value in self._values.items():
+            headers.set(name, value.render_header(exchange))
 
     @override
     def lower(self) -> tuple[Step, ...]:

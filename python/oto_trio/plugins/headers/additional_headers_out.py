@@ -17,6 +17,7 @@ from oto_trio.plugin_api import (
     Phase,
     Plugin,
     Step,
+    header_templates,
     steps,
     writable_fields,
 )
@@ -29,7 +30,7 @@ class AdditionalHeadersOutConfig(Config, frozen=True):
 
     headers: Annotated[
         dict[HeaderName, HeaderValue],
-        Meta(description="Values by header name; they replace the backend's."),
+        Meta(description="Values by header name; they replace the backend's; ${…} is evaluated."),
     ] = {}
 
 
@@ -41,12 +42,16 @@ class AdditionalHeadersOut(Plugin[AdditionalHeadersOutConfig]):
     description = "Sets response headers, replacing those the backend sent."
     categories = ("Headers", "Classic")
 
+    def __init__(self, config: AdditionalHeadersOutConfig) -> None:
+        super().__init__(config)
+        self._values = header_templates(config.headers)
+
     @override
     def transform_response(self, exchange: Exchange) -> None:
         assert exchange.response is not None, "a response phase has a response"
         headers = exchange.response.headers
-        for name, value in writable_fields(self.config.headers).items():
-            headers.set(name, value)
+        for name, value in self._values.items():
+            headers.set(name, value.render_header(exchange))
 
     @override
     def lower(self) -> tuple[Step, ...]:

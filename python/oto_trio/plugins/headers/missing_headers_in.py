@@ -17,6 +17,7 @@ from oto_trio.plugin_api import (
     Phase,
     Plugin,
     Step,
+    header_templates,
     steps,
     writable_fields,
 )
@@ -29,7 +30,7 @@ class MissingHeadersInConfig(Config, frozen=True):
 
     headers: Annotated[
         dict[HeaderName, HeaderValue],
-        Meta(description="Values by header name, for headers that are absent."),
+        Meta(description="Values by header name, for headers that are absent; ${…} is evaluated."),
     ] = {}
 
 
@@ -41,12 +42,16 @@ class MissingHeadersIn(Plugin[MissingHeadersInConfig]):
     description = "Sets request headers the client did not send."
     categories = ("Headers", "Classic")
 
+    def __init__(self, config: MissingHeadersInConfig) -> None:
+        super().__init__(config)
+        self._values = header_templates(config.headers)
+
     @override
     def transform_request(self, exchange: Exchange) -> None:
         headers = exchange.request.headers
-        for name, value in writable_fields(self.config.headers).items():
+        for name, value in self._values.items():
             if name not in headers:
-                headers.set(name, value)
+                headers.set(name, value.render_header(exchange))
 
     @override
     def lower(self) -> tuple[Step, ...]:

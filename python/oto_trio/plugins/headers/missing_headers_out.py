@@ -17,6 +17,7 @@ from oto_trio.plugin_api import (
     Phase,
     Plugin,
     Step,
+    header_templates,
     steps,
     writable_fields,
 )
@@ -29,7 +30,7 @@ class MissingHeadersOutConfig(Config, frozen=True):
 
     headers: Annotated[
         dict[HeaderName, HeaderValue],
-        Meta(description="Values by header name, for headers that are absent."),
+        Meta(description="Values by header name, for headers that are absent; ${…} is evaluated."),
     ] = {}
 
 
@@ -41,13 +42,17 @@ class MissingHeadersOut(Plugin[MissingHeadersOutConfig]):
     description = "Sets response headers the backend did not send."
     categories = ("Headers", "Classic")
 
+    def __init__(self, config: MissingHeadersOutConfig) -> None:
+        super().__init__(config)
+        self._values = header_templates(config.headers)
+
     @override
     def transform_response(self, exchange: Exchange) -> None:
         assert exchange.response is not None, "a response phase has a response"
         headers = exchange.response.headers
-        for name, value in writable_fields(self.config.headers).items():
+        for name, value in self._values.items():
             if name not in headers:
-                headers.set(name, value)
+                headers.set(name, value.render_header(exchange))
 
     @override
     def lower(self) -> tuple[Step, ...]:

@@ -172,6 +172,54 @@ pub fn header_bytes(text: &str) -> Vec<u8> {
         .collect()
 }
 
+/// A header value with expressions; what never changes is kept as the bytes it becomes.
+#[derive(Debug)]
+pub enum HeaderTemplate {
+    /// Nothing to evaluate in it.
+    Literal(Box<[u8]>),
+    /// A text with expressions.
+    Dynamic(Template),
+}
+
+impl HeaderTemplate {
+    /// Compile a value.
+    ///
+    /// # Errors
+    /// As [`Template::parse`], or the text has a character that no header can carry.
+    pub fn parse(source: &str) -> Result<Self, String> {
+        if source.chars().any(|letter| {
+            letter > '\u{ff}' || (letter.is_control() && letter < '\u{80}' && letter != '\t')
+        }) {
+            return Err(
+                "the value has a character that no header can carry; use Latin-1 text".to_owned(),
+            );
+        }
+        let template = Template::parse(source)?;
+        Ok(match template.literal() {
+            Some(text) => Self::Literal(header_bytes(text).into()),
+            None => Self::Dynamic(template),
+        })
+    }
+
+    /// The value for one exchange.
+    #[must_use]
+    pub fn value(&self, flow: &Flow) -> Cow<'_, [u8]> {
+        match self {
+            Self::Literal(bytes) => Cow::Borrowed(bytes),
+            Self::Dynamic(template) => Cow::Owned(template.header_value(flow)),
+        }
+    }
+
+    /// The value as it was written.
+    #[must_use]
+    pub fn source(&self) -> Cow<'_, str> {
+        match self {
+            Self::Literal(bytes) => bytes.iter().copied().map(char::from).collect(),
+            Self::Dynamic(template) => Cow::Borrowed(template.source()),
+        }
+    }
+}
+
 /// A JSON value whose strings are templates; keys and other values stay as they are.
 #[derive(Debug)]
 pub enum JsonTemplate {

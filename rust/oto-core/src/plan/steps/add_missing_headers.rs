@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::fields::{Field, fields, names};
+use super::fields::{FieldTemplate, fields, names};
 use super::{At, NativeStep, Outcome, StepSettings};
 
 #[derive(Debug, Deserialize)]
@@ -15,7 +15,7 @@ pub(super) struct Settings {
 
 /// The step.
 #[derive(Debug)]
-pub(super) struct AddMissingHeaders(Vec<Field>);
+pub(super) struct AddMissingHeaders(Vec<FieldTemplate>);
 
 impl StepSettings for Settings {
     type Step = AddMissingHeaders;
@@ -29,7 +29,8 @@ impl NativeStep for AddMissingHeaders {
     fn run(&self, at: &mut At<'_>) -> Outcome {
         for (name, value) in &self.0 {
             if at.flow.headers(at.phase).find(name).is_none() {
-                at.flow.set_header(at.phase, name, value);
+                let value = value.value(at.flow);
+                at.flow.set_header(at.phase, name, &value);
             }
         }
         Outcome::Continue

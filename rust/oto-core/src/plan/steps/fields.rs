@@ -4,16 +4,20 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::expression::HeaderTemplate;
 use crate::http1::headers::{is_name, is_value};
 
 /// A header field to write: name and value.
 pub type Field = (Box<[u8]>, Box<[u8]>);
 
+/// A header field to write, its value with expressions.
+pub(super) type FieldTemplate = (Box<[u8]>, HeaderTemplate);
+
 /// Check fields that a step will write.
 ///
 /// # Errors
 /// Field, problem and fix.
-pub(super) fn fields(headers: BTreeMap<String, String>) -> Result<Vec<Field>, String> {
+pub(super) fn fields(headers: BTreeMap<String, String>) -> Result<Vec<FieldTemplate>, String> {
     headers
         .into_iter()
         .map(|(name, value)| {
@@ -30,15 +34,9 @@ pub(super) fn fields(headers: BTreeMap<String, String>) -> Result<Vec<Field>, St
                     "headers.{name}: the gateway frames messages itself; remove it"
                 ));
             }
-            let value = latin1(&value).ok_or_else(|| {
-                format!("headers.{name}: the value has a character that no header can carry")
-            })?;
-            if !is_value(&value) {
-                return Err(format!(
-                    "headers.{name}: the value must not hold control characters"
-                ));
-            }
-            Ok((name.into_bytes().into(), value.into()))
+            let value = HeaderTemplate::parse(&value)
+                .map_err(|problem| format!("headers.{name}: {problem}"))?;
+            Ok((name.into_bytes().into(), value))
         })
         .collect()
 }

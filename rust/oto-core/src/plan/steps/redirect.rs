@@ -3,9 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::fields::latin1;
 use super::{At, NativeStep, Outcome, StepSettings, redirection};
-use crate::http1::headers::is_value;
+use crate::expression::HeaderTemplate;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Settings {
@@ -17,7 +16,7 @@ pub(super) struct Settings {
 #[derive(Debug)]
 pub(super) struct Redirect {
     code: u16,
-    to: Box<[u8]>,
+    to: HeaderTemplate,
 }
 
 impl StepSettings for Settings {
@@ -30,22 +29,17 @@ impl StepSettings for Settings {
                 "code: {code} is no redirection; use 301, 302, 303, 307 or 308"
             ));
         }
-        let to = latin1(&to)
-            .filter(|to| is_value(to))
-            .ok_or("to: must be text that a header can carry; escape other characters")?;
-        Ok(Redirect {
-            code,
-            to: to.into(),
-        })
+        let to = HeaderTemplate::parse(&to).map_err(|problem| format!("to: {problem}"))?;
+        Ok(Redirect { code, to })
     }
 }
 
 impl NativeStep for Redirect {
-    fn run(&self, _at: &mut At<'_>) -> Outcome {
-        Outcome::Answer(redirection(self.code, &self.to))
+    fn run(&self, at: &mut At<'_>) -> Outcome {
+        Outcome::Answer(redirection(self.code, &self.to.value(at.flow)))
     }
 
     fn explain(&self) -> Value {
-        json!({"code": self.code, "to": String::from_utf8_lossy(&self.to)})
+        json!({"code": self.code, "to": self.to.source()})
     }
 }

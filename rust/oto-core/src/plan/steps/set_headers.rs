@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::fields::{Field, fields, names};
+use super::fields::{FieldTemplate, fields, names};
 use super::{At, NativeStep, Outcome, StepSettings};
 
 #[derive(Debug, Deserialize)]
@@ -15,7 +15,7 @@ pub(super) struct Settings {
 
 /// The step.
 #[derive(Debug)]
-pub(super) struct SetHeaders(Vec<Field>);
+pub(super) struct SetHeaders(Vec<FieldTemplate>);
 
 impl StepSettings for Settings {
     type Step = SetHeaders;
@@ -28,7 +28,8 @@ impl StepSettings for Settings {
 impl NativeStep for SetHeaders {
     fn run(&self, at: &mut At<'_>) -> Outcome {
         for (name, value) in &self.0 {
-            at.flow.set_header(at.phase, name, value);
+            let value = value.value(at.flow);
+            at.flow.set_header(at.phase, name, &value);
         }
         Outcome::Continue
     }
