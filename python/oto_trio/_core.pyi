@@ -218,6 +218,17 @@ class Engine:
     def resolved(self, hostname: str, addresses: Sequence[str], now: float) -> list[_Event]:
         """Tell the addresses of a host name; none means there are none."""
 
+    def capture(self, settings: bytes) -> None:
+        """Keep other access records from now on.
+
+        Args:
+            settings: JSON: `records` (how many wait at most; 0 makes none), `details` (whether they tell what events
+                need), and `redaction` (what of them may be told).
+
+        Raises:
+            ValueError: What is wrong with it; nothing is changed then.
+        """
+
     def drain_records(self, max: int) -> bytes:
         """Up to `max` access records as one msgpack array of arrays, oldest first."""
 

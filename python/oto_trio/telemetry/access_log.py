@@ -43,6 +43,8 @@ class _Record(msgspec.Struct, array_like=True, frozen=True):
     bytes_in: int
     bytes_out: int
     local: bool
+    request_id: str
+    apikey: str | None
 
 
 _BATCH: Final = msgspec.msgpack.Decoder(list[_Record])
@@ -153,6 +155,8 @@ class _Lines:
             "target": record.target,
             "attempts": record.attempts,
             "local": record.local,
+            "request_id": record.request_id,
+            "apikey": record.apikey,
         }
         return msgspec.json.encode(shown) + b"\n"
 

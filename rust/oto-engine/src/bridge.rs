@@ -58,6 +58,9 @@ impl Engine {
             // The exchange is over, or its client left: only the done steps are still owed.
             None if flow.is_done_stage() => self.run_done(flow),
             None => {
+                if let Some(ended) = self.ended.remove(&flow.id) {
+                    self.record(ended, &mut flow);
+                }
                 if flow.begin_done() {
                     self.run_done(flow);
                 }

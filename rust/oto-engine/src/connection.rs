@@ -121,6 +121,8 @@ pub(crate) struct Exchange {
     pub(crate) attempts: u16,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
+    /// Of `bytes_out`, those of the head.
+    pub(crate) head_out: u64,
     pub(crate) started_s: f64,
     pub(crate) attempt_s: f64,
     pub(crate) upstream_s: f64,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use oto_core::http1::request::{self, HeadError};
 use oto_core::http1::{Decoder, Framing, Parsed, Request, ResponseHead, Version, encode};
 use oto_core::plan::{Downstream, Flow, Next, refusal};
+use oto_core::record::{Head, snowflake};
 
 use crate::connection::{DownPhase, Exchange, Wait};
 use crate::engine::{Engine, Event, down_token, up_token};
@@ -181,7 +182,7 @@ impl Engine {
         };
         down.phase = DownPhase::Exchange;
         let mut exchange = Box::new(Exchange::new(id, &request, self.now_s, self.draining));
-        let flow = Flow::begin(
+        let mut flow = Flow::begin(
             id,
             request,
             response,
@@ -189,6 +190,11 @@ impl Engine {
             Arc::clone(&self.snapshot),
             moment,
         );
+        flow.request_id = snowflake(moment.unix_s, self.settings.instance, id >> 32);
+        if let Some(mut details) = self.ring.details() {
+            details.heads.copy(Head::Request, &flow.request.headers);
+            flow.details = Some(details);
+        }
         if let Some(route) = &flow.route {
             let client = &route.backend.client;
             exchange.answer_by_s = self.now_s + client.global_s;
@@ -292,6 +298,7 @@ impl Engine {
         encode::response_head(&flow.response, shape, &mut out);
         let body: &[u8] = if bodiless || is_head { &[] } else { &body };
         exchange.bytes_out += (out.len() + body.len()) as u64;
+        exchange.head_out = out.len() as u64;
         let sent = down.output.send(&mut down.stream, &out, body);
         self.head_out = out;
         if sent.is_err() {
@@ -323,6 +330,7 @@ impl Exchange {
             attempts: 0,
             bytes_in: 0,
             bytes_out: 0,
+            head_out: 0,
             started_s: now_s,
             attempt_s: now_s,
             upstream_s: 0.0,

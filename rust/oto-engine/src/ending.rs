@@ -1,9 +1,10 @@
 //! How exchanges and connections end: well, with their last answer flushed, or because somebody left.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use oto_core::plan::{Flow, Next};
-use oto_core::record::Record;
+use oto_core::record::{Details, Head, Record};
 
 use crate::connection::{DownPhase, Exchange};
 use crate::engine::{Engine, Event, down_token};
@@ -13,6 +14,51 @@ use crate::io::Got;
 const CLIENT_LEFT: u16 = 499;
 /// The most reads of one turn after the last answer.
 const LINGER_READS: usize = 16;
+
+/// The most exchanges whose record waits for Python to give their flow back.
+const ENDED: usize = 4096;
+
+/// How an exchange ended: what its record tells besides the flow.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended {
+    pub(crate) started_s: f64,
+    pub(crate) duration_s: f64,
+    pub(crate) upstream_s: f64,
+    pub(crate) ip: IpAddr,
+    pub(crate) status: u16,
+    pub(crate) attempts: u16,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) head_out: u64,
+    pub(crate) local: bool,
+}
+
+/// Copy what an event tells out of a flow that is over.
+fn filled(mut details: Box<Details>, flow: &mut Flow, ended: &Ended) -> Box<Details> {
+    details.request_id = flow.request_id;
+    if let Some(query) = flow.request.query() {
+        details.query.extend_from_slice(query.as_bytes());
+    }
+    details.version = flow.request.version;
+    details.secured = flow.secured;
+    details.target_tls = flow.target().is_some_and(|target| target.tls);
+    if ended.attempts > 0 {
+        details.heads.copy(Head::ToBackend, &flow.request.headers);
+    }
+    details.heads.copy(Head::Response, &flow.response.headers);
+    details.head_out = ended.head_out;
+    if let Some(route) = &flow.route {
+        details.route_name = route.name.clone();
+    }
+    if ended.local && flow.refused {
+        details.refusal = flow.attrs.refusal.take();
+    }
+    details.extra = flow.attrs.extra.clone();
+    details.alerts = std::mem::take(&mut flow.attrs.alerts);
+    details.client_cert = flow.downstream.client_cert.clone();
+    details.trace = flow.attrs.trace;
+    details
+}
 
 impl Engine {
     /// The response is sent, or held in the connection's output: count it and go on.
@@ -66,34 +112,13 @@ impl Engine {
         self.metrics.finished(exchange.status, duration);
         self.metrics.bytes_in += exchange.bytes_in;
         self.metrics.bytes_out += exchange.bytes_out;
+        let ended = self.ended_of(key, &exchange);
         let Some(mut flow) = exchange.flow else {
+            self.remember(exchange.id, ended);
             return;
         };
-        if self.ring.is_on() {
-            if let Some(down) = self.downs.get(key) {
-                let mut text = self.ring.text();
-                let (method, host) = (flow.request.method_text(), flow.request.host());
-                text.extend_from_slice(method.as_bytes());
-                text.extend_from_slice(host.as_bytes());
-                text.extend_from_slice(flow.request.path().as_bytes());
-                let record = Record {
-                    started_s: exchange.started_s,
-                    duration_s: duration,
-                    upstream_s: exchange.upstream_s,
-                    ip: down.ip,
-                    route: flow.route.as_ref().map(|route| Arc::clone(&route.id)),
-                    target: flow.target().map(|target| Arc::clone(&target.address)),
-                    method_len: u16::try_from(method.len()).unwrap_or(0),
-                    host_len: u16::try_from(host.len()).unwrap_or(0),
-                    text,
-                    status: exchange.status,
-                    attempts: exchange.attempts,
-                    bytes_in: exchange.bytes_in,
-                    bytes_out: exchange.bytes_out,
-                    local: exchange.local,
-                };
-                self.ring.push(record);
-            }
+        if let Some(ended) = ended {
+            self.record(ended, &mut flow);
         }
         if flow.begin_done() {
             self.run_done(flow);
@@ -101,6 +126,66 @@ impl Engine {
             let flow = *flow;
             self.recycle(flow.request, flow.response);
         }
+    }
+
+    /// What the record tells of an exchange besides its flow; none when records are not wanted.
+    pub(crate) fn ended_of(&self, key: usize, exchange: &Exchange) -> Option<Ended> {
+        if !self.ring.is_on() {
+            return None;
+        }
+        Some(Ended {
+            started_s: exchange.started_s,
+            duration_s: self.now_s - exchange.started_s,
+            upstream_s: exchange.upstream_s,
+            ip: self.downs.get(key)?.ip,
+            status: exchange.status,
+            attempts: exchange.attempts,
+            bytes_in: exchange.bytes_in,
+            bytes_out: exchange.bytes_out,
+            head_out: exchange.head_out,
+            local: exchange.local,
+        })
+    }
+
+    /// Python holds the flow of an exchange that is over: its record is made when it comes back.
+    pub(crate) fn remember(&mut self, id: u64, ended: Option<Ended>) {
+        if let Some(ended) = ended {
+            if self.ended.len() < ENDED {
+                self.ended.insert(id, ended);
+            }
+        }
+    }
+
+    /// Make the record of an exchange.
+    pub(crate) fn record(&mut self, ended: Ended, flow: &mut Flow) {
+        let mut text = self.ring.text();
+        let (method, host) = (flow.request.method_text(), flow.request.host());
+        text.extend_from_slice(method.as_bytes());
+        text.extend_from_slice(host.as_bytes());
+        text.extend_from_slice(flow.request.path().as_bytes());
+        let record = Record {
+            started_s: ended.started_s,
+            duration_s: ended.duration_s,
+            upstream_s: ended.upstream_s,
+            ip: ended.ip,
+            route: flow.route.as_ref().map(|route| Arc::clone(&route.id)),
+            target: flow.target().map(|target| Arc::clone(&target.address)),
+            method_len: u16::try_from(method.len()).unwrap_or(0),
+            host_len: u16::try_from(host.len()).unwrap_or(0),
+            text,
+            status: ended.status,
+            attempts: ended.attempts,
+            bytes_in: ended.bytes_in,
+            bytes_out: ended.bytes_out,
+            local: ended.local,
+            request_id: flow.request_id,
+            apikey: None,
+            details: flow
+                .details
+                .take()
+                .map(|details| filled(details, flow, &ended)),
+        };
+        self.ring.push(record);
     }
 
     /// Hand out the next step of the done phase; nobody waits for it.

@@ -1,6 +1,6 @@
 //! The engine: its sockets, its turn, its deadlines.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -12,10 +12,11 @@ use mio::{Interest, Poll, Token};
 use oto_core::http1::{HeadLimits, Request, ResponseHead};
 use oto_core::metrics::Metrics;
 use oto_core::plan::{Flow, Moment, PythonStep, Snapshot};
-use oto_core::record::Ring;
+use oto_core::record::{CaptureSettings, Ring};
 use slab::Slab;
 
 use crate::connection::{Down, DownPhase, Up};
+use crate::ending::Ended;
 use crate::io::{Output, Readiness};
 use crate::pool::{Addresses, Pool};
 use crate::settings::{READ_BYTES, Settings};
@@ -71,6 +72,8 @@ pub struct Engine {
     pub(crate) limits: HeadLimits,
     pub(crate) metrics: Metrics,
     pub(crate) ring: Ring,
+    /// Exchanges that ended while Python held their flow; the record waits for it.
+    pub(crate) ended: HashMap<u64, Ended>,
     /// Events for Python, gathered during a call.
     pub(crate) raised: Vec<Event>,
     /// Connections with more to do than one round allows.
@@ -136,6 +139,7 @@ impl Engine {
             snapshot: Arc::new(Snapshot::default()),
             limits: settings.head_limits(),
             ring: Ring::new(settings.records_capacity),
+            ended: HashMap::new(),
             settings,
             metrics: Metrics::default(),
             raised: Vec::new(),
@@ -519,6 +523,20 @@ impl Engine {
             tunnels: count(|phase| matches!(phase, DownPhase::Tunnel(_))),
             pooled: self.pool.len(),
         }
+    }
+
+    /// Keep other access records from now on.
+    ///
+    /// # Errors
+    /// What is wrong with the settings; nothing is changed then.
+    pub fn capture(&mut self, settings: CaptureSettings) -> Result<(), String> {
+        self.ring.capture(settings)
+    }
+
+    /// Details of records that were lost because those that waited took too much memory.
+    #[must_use]
+    pub fn details_dropped(&self) -> u64 {
+        self.ring.details_dropped()
     }
 
     /// Append up to `most` access records as msgpack.

@@ -184,10 +184,14 @@ impl Engine {
             .downs
             .get_mut(key)
             .and_then(|down| down.exchange.take());
-        if let Some(exchange) = spent {
+        if let Some(mut exchange) = spent {
             if let Some(up) = exchange.up {
                 self.drop_up(up);
             }
+            exchange.status = status;
+            exchange.local = true;
+            let ended = self.ended_of(key, &exchange);
+            self.remember(id, ended);
         }
         self.refuse_connection(key, status, message);
     }

@@ -3,6 +3,7 @@
 use oto_core::http1::body::Piece;
 use oto_core::http1::{Decoder, Framing, Method, Parsed, Version, encode, response};
 use oto_core::plan::Next;
+use oto_core::record::Head;
 
 use crate::attempt::Failure;
 use crate::connection::{Down, UpPhase, Wait};
@@ -194,6 +195,13 @@ impl Engine {
         up.keep_alive = flow.response.keep_alive && !upgrades;
         up.body = Decoder::new(flow.response.framing);
         exchange.response_framing = client_framing(flow.response.framing, exchange.version);
+        if let Some(details) = &mut flow.details {
+            details.backend_status = flow.response.status;
+            details.chunked = flow.response.framing == Framing::Chunked;
+            details
+                .heads
+                .copy(Head::FromBackend, &flow.response.headers);
+        }
         flow.begin_response();
         match flow.advance() {
             Next::Stream => {
@@ -260,6 +268,7 @@ impl Engine {
             version: exchange.version,
         };
         encode::response_head(&flow.response, shape, &mut out);
+        exchange.head_out = out.len() as u64;
         out
     }
 

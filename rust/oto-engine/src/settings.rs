@@ -38,6 +38,8 @@ pub struct Settings {
     pub resolution_s: f64,
     /// Access records kept until they are drained; 0 makes none.
     pub records_capacity: usize,
+    /// What tells the ids of this engine's requests from those of others: 0 to 1023.
+    pub instance: u16,
 }
 
 impl Default for Settings {
@@ -58,6 +60,7 @@ impl Default for Settings {
             pool_idle_s: 30.0,
             resolution_s: 30.0,
             records_capacity: 0,
+            instance: 0,
         }
     }
 }

@@ -191,6 +191,14 @@ impl Engine {
         PyBytes::new(py, &out)
     }
 
+    fn capture(&self, settings: PyBackedBytes) -> PyResult<()> {
+        let settings = serde_json::from_slice(&settings)
+            .map_err(|error| PyValueError::new_err(format!("capture settings: {error}")))?;
+        lock(&self.inner)
+            .capture(settings)
+            .map_err(PyValueError::new_err)
+    }
+
     fn metrics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let engine = lock(&self.inner);
         let (metrics, dropped) = engine.metrics();
@@ -210,6 +218,7 @@ impl Engine {
             ("bytes_out", metrics.bytes_out),
             ("panics", metrics.panics),
             ("records_dropped", dropped),
+            ("event_details_dropped", engine.details_dropped()),
             ("connections", in_flight.connections as u64),
             ("exchanges", in_flight.exchanges as u64),
             ("tunnels", in_flight.tunnels as u64),

@@ -16,6 +16,7 @@ from oto_trio.telemetry.access_log import STANDARD_OUTPUT, WAITING_BATCHES, Acce
 RECORD = [
     *(1000.25, 0.0125, 0.01, "192.0.2.1", "route_1", "192.0.2.9:80"),
     *("GET", "api.test", "/users", 200, 1, 0, 321, False),
+    *("1989", "key_1", None),
 ]
 
 
@@ -50,6 +51,8 @@ async def test_each_exchange_is_a_line_with_its_wall_clock_time(tmp_path: Path) 
             "target": "192.0.2.9:80",
             "attempts": 1,
             "local": False,
+            "request_id": "1989",
+            "apikey": "key_1",
         }
     ]
     assert path.stat().st_mode & 0o777 == 0o600

@@ -14,6 +14,28 @@ pub struct Alert {
     pub fields: Value,
 }
 
+/// Why the gateway answered with an error of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RefusalFacts {
+    /// What the client was told.
+    pub message: Box<str>,
+    /// Otoroshi's cause id.
+    pub cause: Box<str>,
+}
+
+/// A trace that an exchange is part of, by W3C trace context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// Id of the whole trace.
+    pub trace_id: [u8; 16],
+    /// Id of our span: the backend's parent.
+    pub span_id: [u8; 8],
+    /// Id of the client's span; none when the trace begins here.
+    pub parent_id: Option<[u8; 8]>,
+    /// Whether somebody records it.
+    pub sampled: bool,
+}
+
 /// What is known of the caller and of the exchange beyond its messages.
 #[derive(Debug, Default)]
 pub struct Attrs {
@@ -33,6 +55,10 @@ pub struct Attrs {
     pub context: BTreeMap<Box<str>, Box<str>>,
     /// Extra data of the exchange's event, such as `apikey_rejection_reason`.
     pub extra: Map<String, Value>,
+    /// Why the gateway refused, the last time it did.
+    pub refusal: Option<RefusalFacts>,
+    /// The trace the exchange is part of.
+    pub trace: Option<Trace>,
     /// Alerts to raise when the exchange is over.
     pub alerts: Vec<Alert>,
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::flow::{Downstream, Facts, Flow};
+use super::facts::Facts;
+use super::flow::{Downstream, Flow};
 use super::moment::Moment;
 use super::snapshot::Snapshot;
 use super::step::{PlanStep, Route, Step};

@@ -11,7 +11,8 @@ use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::attrs::{Attrs, Bounds};
+use super::attrs::{Attrs, Bounds, RefusalFacts};
+use super::facts::Facts;
 use super::moment::Moment;
 use super::reply::{Reply, refusal};
 use super::snapshot::Snapshot;
@@ -19,7 +20,8 @@ use super::step::{Phase, Route, Step};
 use super::steps::{At, Field, Outcome};
 use crate::balance::Target;
 use crate::http1::{Framing, Known, Request, ResponseHead};
-use crate::router::{RequestFacts, RouteEntry};
+use crate::record::Details;
+use crate::router::RouteEntry;
 use crate::tls::ClientCertificate;
 
 /// The client's side of a connection.
@@ -115,6 +117,10 @@ pub struct Flow {
     pub attrs: Attrs,
     /// What the bodies may be.
     pub bounds: Bounds,
+    /// Otoroshi's id of the request, a snowflake; 0 where the driver gives none.
+    pub request_id: u64,
+    /// What the exchange's event will tell; none when nobody wants events.
+    pub details: Option<Box<Details>>,
     /// What the driver keeps with the exchange between two hooks; the flow never looks inside.
     pub attachment: Option<Box<dyn Any + Send + Sync>>,
     pub(super) host_overridden: bool,
@@ -164,6 +170,8 @@ impl Flow {
             moment,
             attrs: Attrs::default(),
             bounds: Bounds::default(),
+            request_id: 0,
+            details: None,
             attachment: None,
             host_overridden: false,
             bodiless: false,
@@ -420,6 +428,10 @@ impl Flow {
     /// Make an error answer in Otoroshi's format, for a step to give.
     pub fn refusal(&mut self, status: u16, message: &str, cause: &str) -> Reply {
         self.refused = true;
+        self.attrs.refusal = Some(RefusalFacts {
+            message: message.into(),
+            cause: cause.into(),
+        });
         refusal(status, message, cause, Some(&self.request))
     }
 
@@ -448,40 +460,6 @@ impl Flow {
     #[must_use]
     pub fn has_body(&self) -> bool {
         self.body.is_some()
-    }
-}
-
-pub(super) struct Facts<'a> {
-    pub(super) request: &'a Request,
-    pub(super) listener: &'a str,
-}
-
-impl RequestFacts for Facts<'_> {
-    fn domain(&self) -> &str {
-        self.request.domain()
-    }
-
-    fn path(&self) -> &str {
-        self.request.path()
-    }
-
-    fn method(&self) -> &str {
-        self.request.method_text()
-    }
-
-    fn query(&self) -> &str {
-        self.request.query().unwrap_or("")
-    }
-
-    fn header(&self, lower_name: &str, visit: &mut dyn FnMut(&[u8]) -> bool) -> bool {
-        self.request
-            .headers
-            .find_all(lower_name.as_bytes())
-            .any(visit)
-    }
-
-    fn listener(&self) -> &str {
-        self.listener
     }
 }
 

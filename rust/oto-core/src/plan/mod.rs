@@ -7,6 +7,7 @@
 mod attrs;
 mod editing;
 mod explain;
+mod facts;
 mod flow;
 mod forwarding;
 mod moment;
@@ -17,7 +18,7 @@ mod step;
 mod steps;
 mod tables;
 
-pub use attrs::{Alert, Attrs, Bounds};
+pub use attrs::{Alert, Attrs, Bounds, RefusalFacts, Trace};
 pub use explain::Question;
 pub use flow::{Downstream, Flow, MONITORING_SLOT, Matched, Next, PythonStep};
 pub use moment::Moment;
