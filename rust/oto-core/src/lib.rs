@@ -7,6 +7,7 @@ pub mod expression;
 pub mod http1;
 pub mod intern;
 pub mod jose;
+pub mod jwt;
 pub mod limits;
 pub mod metrics;
 pub mod plan;

@@ -150,6 +150,7 @@ mod tests {
     fn ask(sets: &KeySets, kid: &str, mono_s: f64) -> &'static str {
         let at = SetAt {
             url: "u".into(),
+            request: "{}".into(),
             ttl_s: 100.0,
             algorithms: Algorithms::ALL,
         };

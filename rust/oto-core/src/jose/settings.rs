@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::algorithm::{Algorithm, Algorithms, Family};
 use super::encoding;
@@ -97,6 +97,9 @@ pub struct JwksSettings {
     /// The kind of its keys: `RSA` or `EC`. Other keys of the set do not count.
     #[serde(default = "rsa")]
     pub kty: String,
+    /// How it is fetched: `timeout`, `headers`, `proxy`, `mtlsConfig`; the engine does not look.
+    #[serde(flatten)]
+    pub call: Map<String, Value>,
 }
 
 fn an_hour() -> u64 {
@@ -221,8 +224,11 @@ impl AlgoSettings {
                 if settings.url.is_empty() {
                     return Err(bad("url", "missing; give the address of the key set"));
                 }
+                let mut request = settings.call.clone();
+                request.insert("url".to_owned(), settings.url.as_str().into());
                 Ok(Algo::Set(SetAt {
                     url: settings.url.as_str().into(),
+                    request: Value::Object(request).to_string().into(),
                     ttl_s: settings.ttl as f64 / 1000.0,
                     algorithms: Algorithms::of_family(family),
                 }))
@@ -302,6 +308,8 @@ pub struct Fixed {
 pub struct SetAt {
     /// Its address.
     pub url: Arc<str>,
+    /// Its settings as JSON, for whoever fetches it.
+    pub request: Arc<str>,
     /// How long it is believed, in seconds.
     pub ttl_s: f64,
     /// What its keys may be used with.
@@ -315,7 +323,7 @@ pub enum Choice {
     Key(Arc<VerifyingKey>),
     /// There is none: Otoroshi's `error.bad.input.algorithm.name`.
     None,
-    /// The set at this address has to be fetched first.
+    /// A key set has to be fetched first; its settings as JSON.
     Fetch(Arc<str>),
 }
 
@@ -354,7 +362,7 @@ impl Algo {
                 return match ring.sets.find(set, header, ring.mono_s) {
                     Found::Key(key) => Choice::Key(key),
                     Found::None => Choice::None,
-                    Found::Fetch => Choice::Fetch(Arc::clone(&set.url)),
+                    Found::Fetch => Choice::Fetch(Arc::clone(&set.request)),
                 };
             }
         };
@@ -391,7 +399,7 @@ impl Algo {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Map, json};
+    use serde_json::json;
 
     use super::*;
     use crate::jose::{Jws, Rules, Verifier};

@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use crate::jose::Header;
+use crate::jwt::Injection;
+
 /// Something an operator should see: becomes an `AlertEvent`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alert {
@@ -53,6 +56,12 @@ pub struct Attrs {
     pub token_out: Option<Arc<str>>,
     /// Texts for the expressions `ctx`, `token`, `item` and `params`, by name.
     pub context: BTreeMap<Box<str>, Box<str>>,
+    /// The header of the token that was verified.
+    pub token_header: Option<Arc<Header>>,
+    /// What puts the backend's token into its request.
+    pub injection: Option<Arc<Injection>>,
+    /// The key set that an undecided step needs first: its settings as JSON.
+    pub wanted_key_set: Option<Arc<str>>,
     /// Extra data of the exchange's event, such as `apikey_rejection_reason`.
     pub extra: Map<String, Value>,
     /// Why the gateway refused, the last time it did.

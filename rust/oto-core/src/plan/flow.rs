@@ -16,7 +16,7 @@ use super::facts::Facts;
 use super::moment::Moment;
 use super::reply::{Reply, refusal};
 use super::snapshot::Snapshot;
-use super::step::{Phase, Route, Step};
+use super::step::{Phase, PlanStep, Route, Step};
 use super::steps::{At, Field, Outcome};
 use crate::balance::Target;
 use crate::http1::{Framing, Known, Request, ResponseHead};
@@ -386,23 +386,22 @@ impl Flow {
         self.stage == Stage::Done
     }
 
+    /// The step of a route that was handed out last.
+    pub(super) fn handed_out<'r>(&self, route: &'r Route) -> Option<&'r PlanStep> {
+        route.plan.steps.get(self.cursor.wrapping_sub(1))
+    }
+
     /// The phase of the step that was handed out last.
     #[must_use]
     pub fn phase(&self) -> Phase {
-        let step = self
-            .route
-            .as_ref()
-            .and_then(|route| route.plan.steps.get(self.cursor.wrapping_sub(1)));
+        let step = self.route.as_ref().and_then(|it| self.handed_out(it));
         step.map_or(Phase::CallBackend, |step| step.phase)
     }
 
     /// The plugin of the step that was handed out last.
     #[must_use]
     pub fn plugin(&self) -> &str {
-        let step = self
-            .route
-            .as_ref()
-            .and_then(|route| route.plan.steps.get(self.cursor.wrapping_sub(1)));
+        let step = self.route.as_ref().and_then(|it| self.handed_out(it));
         step.map_or("", |step| &step.plugin)
     }
 

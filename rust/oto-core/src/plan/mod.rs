@@ -17,6 +17,7 @@ mod spec;
 mod step;
 mod steps;
 mod tables;
+mod undecided;
 
 pub use attrs::{Alert, Attrs, Bounds, RefusalFacts, Trace};
 pub use explain::Question;

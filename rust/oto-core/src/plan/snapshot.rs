@@ -11,6 +11,7 @@ use super::step::Route;
 use super::tables::Tables;
 use crate::access::IpSet;
 use crate::expression::Environment;
+use crate::jose::KeySets;
 use crate::limits::Limits;
 use crate::router::{Frontend, Router};
 
@@ -56,6 +57,8 @@ pub struct Snapshot {
     pub settings: Arc<Settings>,
     /// Entities that steps look up.
     pub tables: Tables,
+    /// Key sets that were fetched; all snapshots of an engine have the same.
+    pub key_sets: Arc<KeySets>,
     /// The counters, the same in all snapshots that come from one another.
     pub limits: Arc<Limits>,
     // Shared by all snapshots that come from one another.

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use crate::jwt::JwtVerifier;
 use crate::router::hamt::{Hamt, Keyed, hash_of};
 use crate::tls::Certificates;
 
@@ -31,10 +32,18 @@ pub trait TableEntity: Sized {
 }
 
 /// Entities of one kind by id. A clone shares all rows.
-#[derive(Clone)]
 pub struct EntityTable<T> {
     rows: Hamt<Arc<Row<T>>>,
     len: usize,
+}
+
+impl<T> Clone for EntityTable<T> {
+    fn clone(&self) -> Self {
+        Self {
+            rows: self.rows.clone(),
+            len: self.len,
+        }
+    }
 }
 
 struct Row<T> {
@@ -102,6 +111,8 @@ impl<T: TableEntity> Table for EntityTable<T> {
 pub struct Tables {
     /// Certificates, for TLS and for signatures.
     pub certificates: Certificates,
+    /// JWT verifiers.
+    pub verifiers: EntityTable<JwtVerifier>,
 }
 
 impl Tables {
@@ -109,6 +120,7 @@ impl Tables {
     pub fn by_kind(&mut self, kind: &str) -> Option<&mut dyn Table> {
         Some(match kind {
             "certificates" => &mut self.certificates,
+            "jwt-verifiers" => &mut self.verifiers,
             _ => return None,
         })
     }

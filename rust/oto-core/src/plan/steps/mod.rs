@@ -8,6 +8,7 @@ mod add_missing_headers;
 mod allow_methods;
 mod basic_auth;
 mod basic_auth_caller;
+mod custom_response;
 mod disable_http10;
 mod expectation;
 mod fields;
@@ -15,6 +16,9 @@ mod force_https;
 mod hmac_caller;
 mod hmac_validator;
 mod ip_lists;
+mod jwt_signer;
+mod jwt_verification;
+mod jwt_verification_only;
 mod legacy_checks;
 mod log4shell;
 mod long_headers;
@@ -113,6 +117,12 @@ const KINDS: &[(&str, Build)] = &[
     ("hmac_validator", build::<hmac_validator::Settings>),
     ("ip_allowed_list", build::<ip_lists::Allowed>),
     ("ip_block_list", build::<ip_lists::Blocked>),
+    ("jwt_signer", build::<jwt_signer::Settings>),
+    ("jwt_verification", build::<jwt_verification::Settings>),
+    (
+        "jwt_verification_only",
+        build::<jwt_verification_only::Settings>,
+    ),
     ("legacy_checks", build::<legacy_checks::Settings>),
     ("log4shell", build::<log4shell::Settings>),
     ("long_headers", build::<long_headers::Settings>),

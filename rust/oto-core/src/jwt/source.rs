@@ -1,0 +1,194 @@
+//! Where a token stands in a request, and how it is put there.
+
+use std::borrow::Cow;
+
+use regex::{Regex, RegexBuilder};
+use serde::Deserialize;
+
+use super::injection::Injection;
+use crate::http1::headers::is_name;
+use crate::http1::{Known, Request};
+
+/// A place for a token.
+#[derive(Debug)]
+pub enum Source {
+    /// A parameter of the query.
+    Query(Box<str>),
+    /// A header field.
+    Header {
+        /// Its name.
+        name: Box<str>,
+        /// What is taken off its value, and put before a new one: `Bearer `.
+        remove: Box<str>,
+        /// `remove` as a pattern, when it is more than a text to take off the front.
+        pattern: Option<Regex>,
+    },
+    /// A cookie.
+    Cookie(Box<str>),
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type")]
+enum Json {
+    #[serde(rename = "InQueryParam")]
+    Query { name: String },
+    #[serde(rename = "InHeader")]
+    Header {
+        name: String,
+        #[serde(default)]
+        remove: String,
+    },
+    #[serde(rename = "InCookie")]
+    Cookie { name: String },
+}
+
+/// Longest pattern for `remove`, in bytes.
+const MAX_PATTERN_BYTES: usize = 1024;
+
+impl Source {
+    /// Read Otoroshi's token location.
+    ///
+    /// # Errors
+    /// Field, problem and fix.
+    pub fn read(json: &serde_json::Value) -> Result<Self, String> {
+        let read = Json::deserialize(json).map_err(|error| error.to_string())?;
+        match read {
+            Json::Query { name } => named(name).map(Self::Query),
+            Json::Cookie { name } => named(name).map(Self::Cookie),
+            Json::Header { name, remove } => {
+                if !is_name(name.as_bytes()) {
+                    return Err("name: not a header name; use letters, digits and -".to_owned());
+                }
+                if remove.len() > MAX_PATTERN_BYTES {
+                    return Err("remove: longer than 1024 bytes".to_owned());
+                }
+                let plain = regex::escape(&remove) == remove;
+                let pattern = if plain {
+                    None
+                } else {
+                    let built = RegexBuilder::new(&remove).size_limit(1 << 20).build();
+                    Some(built.map_err(|_| {
+                        "remove: not a pattern this gateway can run; escape special characters"
+                            .to_owned()
+                    })?)
+                };
+                Ok(Self::Header {
+                    name: name.into(),
+                    remove: remove.into(),
+                    pattern,
+                })
+            }
+        }
+    }
+
+    /// The header field of that name, with a text to take off.
+    #[must_use]
+    pub fn header(name: &str, remove: &str) -> Self {
+        Self::Header {
+            name: name.into(),
+            remove: remove.into(),
+            pattern: None,
+        }
+    }
+
+    /// The token that stands there; absent also when it is no text.
+    #[must_use]
+    pub fn find<'r>(&self, request: &'r Request) -> Option<Cow<'r, str>> {
+        match self {
+            Self::Query(name) => query(request.query()?, name),
+            Self::Cookie(name) => cookies(request)
+                .find(|(other, _)| *other == &**name)
+                .map(|(_, value)| value.trim_matches('"').into()),
+            Self::Header {
+                name,
+                remove,
+                pattern,
+            } => {
+                let value = request.headers.find(name.as_bytes())?;
+                let value = std::str::from_utf8(value).ok()?;
+                Some(match pattern {
+                    Some(pattern) => match pattern.replace_all(value, "") {
+                        Cow::Borrowed(rest) => rest.trim().into(),
+                        Cow::Owned(rest) => rest.trim().to_owned().into(),
+                    },
+                    None if remove.is_empty() || !value.contains(&**remove) => value.trim().into(),
+                    None => match value.strip_prefix(&**remove) {
+                        Some(rest) if !rest.contains(&**remove) => rest.trim().into(),
+                        _ => value.replace(&**remove, "").trim().to_owned().into(),
+                    },
+                })
+            }
+        }
+    }
+
+    /// What puts a token there. A place in the query is never written (Otoroshi's way).
+    #[must_use]
+    pub fn inject(&self, token: &str) -> Injection {
+        let mut injection = Injection::default();
+        match self {
+            Self::Query(_) => {}
+            Self::Header { name, remove, .. } => {
+                let value = format!("{remove}{token}");
+                injection.add_headers.push((name.clone(), value.into()));
+            }
+            Self::Cookie(name) => injection.add_cookies.push((name.clone(), token.into())),
+        }
+        injection
+    }
+
+    /// What takes the token away when it moved to `other`.
+    pub(super) fn vacate(&self, other: &Self, injection: &mut Injection) {
+        match (self, other) {
+            (Self::Header { name, .. }, Self::Header { name: kept, .. })
+                if name.eq_ignore_ascii_case(kept) => {}
+            (Self::Header { name, .. }, _) => injection.remove_headers.push(name.clone()),
+            (Self::Cookie(name), Self::Cookie(kept)) if name == kept => {}
+            (Self::Cookie(name), _) => injection.remove_cookies.push(name.clone()),
+            (Self::Query(_), _) => {}
+        }
+    }
+}
+
+fn named(name: String) -> Result<Box<str>, String> {
+    let usable = |char: char| char.is_ascii_graphic() && !";,=\"\\".contains(char);
+    if name.is_empty() || !name.chars().all(usable) {
+        return Err("name: empty or with a character that no such name has".to_owned());
+    }
+    Ok(name.into())
+}
+
+/// Name and value of each cookie, in order.
+pub(super) fn cookies(request: &Request) -> impl Iterator<Item = (&str, &str)> {
+    request
+        .headers
+        .iter()
+        .filter(|(_, _, known)| *known == Known::Cookie)
+        .filter_map(|(_, value, _)| std::str::from_utf8(value).ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+}
+
+/// The first value of a parameter, percent escapes of ASCII undone.
+fn query<'q>(query: &'q str, name: &str) -> Option<Cow<'q, str>> {
+    let value = query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(other, _)| *other == name)
+        .map(|(_, value)| value)?;
+    if !value.contains('%') {
+        return Some(value.into());
+    }
+    let mut text = String::with_capacity(value.len());
+    let mut rest = value;
+    while let Some((before, after)) = rest.split_once('%') {
+        text.push_str(before);
+        let byte = u8::from_str_radix(after.get(..2)?, 16).ok()?;
+        if !byte.is_ascii() {
+            return None;
+        }
+        text.push(char::from(byte));
+        rest = after.get(2..)?;
+    }
+    text.push_str(rest);
+    Some(text.into())
+}
