@@ -23,6 +23,7 @@ __all__ = [
     "Router",
     "Snapshot",
     "Template",
+    "TokenKeys",
     "__version__",
 ]
 
@@ -651,4 +652,34 @@ class HmacVerifier:
 
         Raises:
             ValueError: a value has a character outside Latin-1.
+        """
+
+@final
+class TokenKeys:
+    """The keys of one of Otoroshi's algorithm settings, for tokens that hooks make and check.
+
+    Args:
+        settings: JSON of the settings (`{"type": "HSAlgoSettings", ...}`).
+
+    Raises:
+        ValueError: names the field, the problem and the fix; never a secret.
+    """
+
+    def __new__(cls, settings: bytes) -> Self: ...
+    def sign(self, claims: bytes, exchange: object | None = None) -> str | None:
+        """Sign claims as a compact JWT; None when there is no key to sign with.
+
+        Args:
+            claims: JSON of the claims.
+            exchange: the exchange whose snapshot has the certificates, for settings that name one.
+
+        Raises:
+            ValueError: the claims are no JSON object.
+        """
+
+    def verify(self, token: str, exchange: object | None = None) -> bytes:
+        """Return the claims of a token, as JSON, when its signature is good. Times are not checked.
+
+        Raises:
+            ValueError: why the token is none, or is not the key's.
         """

@@ -19,6 +19,7 @@ from oto_trio.model.route import read_route
 from oto_trio.plugin_api import Exchange, Refusal, Response
 from oto_trio.plugin_api.inspection import is_native
 from oto_trio.plugin_api.registry import PluginClass, Registry, builtin_plugins
+from tests.conformance.challenge_backend import BEHAVIOURS, STATE, answer_to, masked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +43,7 @@ class Case(msgspec.Struct, frozen=True):
     trust: bool = True
     response_headers: tuple[tuple[str, str], ...] = ()
     unix_time: float = 1_700_000_000.123
+    behaviour: str = "right"
 
 
 # ------------------------------------------------------------------------------------ generators
@@ -101,6 +103,7 @@ def cases(arriving: st.SearchStrategy[Any] = ARRIVING) -> st.SearchStrategy[Case
         strip_path=st.booleans(),
         trust=st.booleans(),
         response_headers=ARRIVING,
+        behaviour=st.sampled_from(sorted(BEHAVIOURS)),
     )
 
 
@@ -165,6 +168,9 @@ CONFIGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "MaintenanceMode": NO_CONFIG,
     "MissingHeadersIn": st.fixed_dictionaries({"headers": FIELDS}),
     "MissingHeadersOut": st.fixed_dictionaries({"headers": FIELDS}),
+    "OtoroshiChallenge": st.fixed_dictionaries(
+        {"version": st.sampled_from(["V1", "V2", 2]), "ttl": st.sampled_from([30, 31])}
+    ),
     "OverrideHost": NO_CONFIG,
     "ReadOnlyCalls": NO_CONFIG,
     "Redirection": st.fixed_dictionaries(
@@ -222,8 +228,13 @@ def run(registry: Registry, plugin: str, config: dict[str, Any], case: Case) -> 
             decision = give(exchange, call(cast("Exchange", Forwarding(exchange, case))))
             continue
         _, target, path, host, fields = decision
+        answer = list(case.response_headers)
+        if plugin == NG + "OtoroshiChallenge":
+            asked = next(text.decode() for name, text in fields if name == STATE.encode())
+            answer += answer_to(asked, int(case.unix_time), case.behaviour)
+            fields = [(n, masked(v.decode()) if n == STATE.encode() else v) for n, v in fields]
         seen.append(("forward", target, path, host, without_host(fields)))
-        decision = exchange.receive(203, list(map(latin1, case.response_headers)))
+        decision = exchange.receive(203, list(map(latin1, answer)))
     return [*seen, decision]
 
 

@@ -30,6 +30,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<message::Headers>()?;
     module.add_class::<pattern::Pattern>()?;
     module.add_class::<signature::HmacVerifier>()?;
+    module.add_class::<signature::TokenKeys>()?;
     module.add_class::<template::Template>()?;
     let py = module.py();
     module.add("ExchangeGone", py.get_type::<exchange::ExchangeGone>())?;

@@ -1,12 +1,16 @@
 //! Signatures for hooks written in Python: the same checks that native steps make.
 
 use oto_core::http1::Headers;
+use oto_core::jose::{Algo, AlgoSettings, Choice, Jws, KeySets, Keyring, Rules, Verifier};
 use oto_core::signature::hmac;
+use oto_core::tls::Certificates;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
+use pyo3::types::PyBytes;
 
 use crate::decision::latin1;
+use crate::exchange::Exchange;
 
 /// Checks Otoroshi's `hmac` credentials.
 #[pyclass(frozen, module = "oto_trio._core")]
@@ -36,6 +40,89 @@ impl HmacVerifier {
     fn __repr__(&self) -> &'static str {
         "<HmacVerifier>"
     }
+}
+
+/// The keys of one of Otoroshi's algorithm settings, for tokens that hooks make and check.
+#[pyclass(frozen, module = "oto_trio._core")]
+pub(crate) struct TokenKeys {
+    algo: Algo,
+}
+
+#[pymethods]
+impl TokenKeys {
+    #[new]
+    fn new(settings: &[u8]) -> PyResult<Self> {
+        let wrong = |problem: String| PyValueError::new_err(problem);
+        let json = serde_json::from_slice(settings).map_err(|error| wrong(error.to_string()))?;
+        let settings = AlgoSettings::read(&json).map_err(wrong)?;
+        if settings.has_expressions() {
+            return Err(wrong(
+                "an expression cannot stand for a key here; write the key itself".to_owned(),
+            ));
+        }
+        let algo = settings
+            .prepare()
+            .map_err(|error| wrong(error.to_string()))?;
+        Ok(Self { algo })
+    }
+
+    #[pyo3(signature = (claims, exchange = None))]
+    fn sign(&self, claims: &[u8], exchange: Option<&Bound<'_, PyAny>>) -> PyResult<Option<String>> {
+        let wrong = |problem: String| PyValueError::new_err(problem);
+        let claims = serde_json::from_slice(claims).map_err(|error| wrong(error.to_string()))?;
+        let Some(key) = self.algo.signing(&certificates(exchange)?) else {
+            return Ok(None);
+        };
+        let token = key.sign(&serde_json::Map::new(), &claims);
+        token.map(Some).map_err(|error| wrong(error.to_string()))
+    }
+
+    #[pyo3(signature = (token, exchange = None))]
+    fn verify<'py>(
+        &self,
+        py: Python<'py>,
+        token: &str,
+        exchange: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let wrong = |problem: &dyn std::fmt::Display| PyValueError::new_err(problem.to_string());
+        let jws = Jws::parse(token).map_err(|error| wrong(&error))?;
+        let certificates = certificates(exchange)?;
+        let ring = Keyring {
+            certificates: &certificates,
+            sets: &KeySets::default(),
+            mono_s: 0.0,
+        };
+        let Choice::Key(key) = self.algo.verifying(jws.header(), ring) else {
+            return Err(wrong(&"there is no key for this token"));
+        };
+        let verifier = Verifier {
+            algorithms: self.algo.algorithms(),
+            rules: Rules {
+                leeway_s: f64::INFINITY,
+                ..Rules::default()
+            },
+        };
+        let verified = verifier.verify_with(&jws, &key, 0.0);
+        let verified = verified.map_err(|error| wrong(&error))?;
+        Ok(PyBytes::new(py, verified.claims.to_string().as_bytes()))
+    }
+
+    #[allow(clippy::unused_self)]
+    fn __repr__(&self) -> &'static str {
+        "<TokenKeys>"
+    }
+}
+
+/// The certificates an exchange's snapshot has; none for an exchange that no engine made.
+fn certificates(exchange: Option<&Bound<'_, PyAny>>) -> PyResult<Certificates> {
+    let held = exchange.and_then(|any| any.cast::<Exchange>().ok());
+    held.map_or_else(
+        || Ok(Certificates::default()),
+        |held| {
+            let held = held.get().hold()?;
+            held.with(|flow| flow.snapshot.tables.certificates.clone())
+        },
+    )
 }
 
 /// Header fields as Python has them.

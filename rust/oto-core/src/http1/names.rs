@@ -24,7 +24,7 @@ pub enum Known {
     GatewayOwned,
     /// `Otoroshi-State`, gateway-owned too; its value is echoed in error answers.
     OtoroshiState,
-    /// `Otoroshi-State-Resp`, removed from backend responses.
+    /// `Otoroshi-State-Resp`: what a backend proves to the gateway; never sent on to the client.
     OtoroshiStateResp,
     /// `Trailer`
     Trailer,
@@ -149,7 +149,7 @@ impl Known {
     /// Whether a backend's value never reaches a client (Otoroshi: engine.md §7).
     #[must_use]
     pub fn is_removed_from_response(self) -> bool {
-        matches!(self, Self::OtoroshiStateResp | Self::Internal)
+        self == Self::Internal
     }
 
     /// Whether `Connection: <name>` may not take this field away: it frames or addresses the message.

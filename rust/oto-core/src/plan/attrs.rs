@@ -70,6 +70,8 @@ pub struct Attrs {
     pub trace: Option<Trace>,
     /// Alerts to raise when the exchange is over.
     pub alerts: Vec<Alert>,
+    /// States that the backend has to send back, by what its answer is found under.
+    pub challenges: Vec<(Box<str>, Box<str>)>,
 }
 
 /// More texts than this are not taken into the context of one exchange.

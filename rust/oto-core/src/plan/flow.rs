@@ -132,6 +132,10 @@ pub struct Flow {
     stage: Stage,
     rejected: Vec<Arc<str>>,
     pub(super) response_fields: Vec<Field>,
+    /// The request is the backend's: an `Otoroshi-State` in it is for the backend's eyes only.
+    pub(super) is_prepared: bool,
+    /// The client's own `Otoroshi-State`, taken out when the request became the backend's.
+    pub(super) client_state: Option<Box<[u8]>>,
 }
 
 impl Flow {
@@ -181,6 +185,8 @@ impl Flow {
             stage: Stage::Request,
             rejected: Vec::new(),
             response_fields: Vec::new(),
+            is_prepared: false,
+            client_state: None,
         };
         if !flow.is_monitoring() {
             flow.find_route();
@@ -285,8 +291,13 @@ impl Flow {
                 match self.stage {
                     Stage::Request if self.body.is_some() => self.begin_response_of(route),
                     Stage::Request => return Next::Forward,
-                    Stage::Response if self.body.is_some() => return Next::Reply,
-                    Stage::Response => return Next::Stream,
+                    Stage::Response => {
+                        // What a backend proves, it proves to the gateway and not to the client.
+                        let headers = &mut self.response.headers;
+                        headers.remove_known(|known| known == Known::OtoroshiStateResp);
+                        let is_here = self.body.is_some();
+                        return if is_here { Next::Reply } else { Next::Stream };
+                    }
                     Stage::Done => return Next::Finished,
                 }
                 continue;
@@ -431,7 +442,17 @@ impl Flow {
             message: message.into(),
             cause: cause.into(),
         });
-        refusal(status, message, cause, Some(&self.request))
+        let mut reply = refusal(status, message, cause, Some(&self.request));
+        if self.is_prepared {
+            let state = self.client_state.as_deref().unwrap_or(b"--");
+            for (name, value) in &mut reply.headers {
+                if name == b"Otoroshi-State-Resp" {
+                    value.clear();
+                    value.extend_from_slice(state);
+                }
+            }
+        }
+        reply
     }
 
     fn answer(&mut self, reply: Reply) {

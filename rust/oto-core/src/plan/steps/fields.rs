@@ -6,6 +6,8 @@ use serde_json::Value;
 
 use crate::expression::HeaderTemplate;
 use crate::http1::headers::{is_name, is_value};
+use crate::plan::flow::Flow;
+use crate::plan::reply::Reply;
 
 /// A header field to write: name and value.
 pub type Field = (Box<[u8]>, Box<[u8]>);
@@ -91,4 +93,13 @@ pub(super) fn formatted(key: &str, format: &str, secret: &str) -> Result<Vec<u8>
         .ok_or_else(|| {
             format!("{key}: the value has a character that no header can carry; remove it")
         })
+}
+
+/// The answer when a request cannot be signed for its backend: a plugin that fails, in Otoroshi's words.
+pub(super) fn signing_fault(flow: &mut Flow) -> Reply {
+    flow.refusal(
+        500,
+        "an error happened during request-transformation plugins phase",
+        "internal_server_error",
+    )
 }

@@ -22,6 +22,7 @@ mod jwt_verification_only;
 mod legacy_checks;
 mod log4shell;
 mod long_headers;
+mod otoroshi_challenge;
 mod override_host;
 mod prepare_for_backend;
 mod react2shell;
@@ -126,6 +127,7 @@ const KINDS: &[(&str, Build)] = &[
     ("legacy_checks", build::<legacy_checks::Settings>),
     ("log4shell", build::<log4shell::Settings>),
     ("long_headers", build::<long_headers::Settings>),
+    ("otoroshi_challenge", build::<otoroshi_challenge::Settings>),
     ("override_host", build::<override_host::Settings>),
     ("react2shell", build::<react2shell::Settings>),
     ("redirect", build::<redirect::Settings>),

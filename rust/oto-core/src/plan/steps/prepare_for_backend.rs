@@ -15,10 +15,10 @@ impl PrepareForBackend {
 
 impl NativeStep for PrepareForBackend {
     fn run(&self, at: &mut At<'_>) -> Outcome {
-        at.flow
-            .request
-            .headers
-            .remove_known(Known::is_removed_from_request);
+        let headers = &mut at.flow.request.headers;
+        at.flow.is_prepared = true;
+        at.flow.client_state = headers.find_known(Known::OtoroshiState).map(Into::into);
+        headers.remove_known(Known::is_removed_from_request);
         at.flow.choose_target(at.route);
         Outcome::Continue
     }
