@@ -4,7 +4,7 @@ Times are seconds of the Trio clock. Nothing here blocks, starts a thread or rea
 method returns at once and none is a checkpoint. A panic in Rust arrives as `PanicException`.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol, Self, TypeAlias, final, overload
 
 __version__: str
@@ -335,6 +335,19 @@ class Exchange:
     @property
     def response(self) -> ResponseHead | None:
         """The response head, once there is one."""
+
+    @property
+    def user(self) -> dict[str, Any] | None:
+        """The logged-in user in Otoroshi's JSON, as a copy; assign to log one in for this exchange."""
+
+    @user.setter
+    def user(self, user: Mapping[str, Any] | None) -> None: ...
+    @property
+    def plugins_config(self) -> dict[str, Any]:
+        """What the global config's `plugins.config` says to all plugins, as a copy."""
+
+    def alert(self, name: str, fields: Mapping[str, object]) -> None:
+        """Raise an alert; of one exchange, 16 are kept. No secret may be in its fields."""
 
     @property
     def attrs(self) -> dict[str, Any]:

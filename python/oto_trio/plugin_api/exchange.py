@@ -5,7 +5,8 @@ satisfy these protocols, so a plugin never imports either. Header names are case
 everywhere; names and values are text decoded as latin-1 (RFC 9110 §5.5 leaves the bytes opaque).
 """
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from oto_trio import _core
 
@@ -283,6 +284,28 @@ class Exchange(Protocol):
     @property
     def response(self) -> ResponseHead | None:
         """The response head, in ``transform_response`` and ``done``; ``None`` before."""
+        ...
+
+    @property
+    def user(self) -> Mapping[str, Any] | None:
+        """The logged-in user in Otoroshi's JSON; ``None`` when nobody is. Assign to log one in."""
+        ...
+
+    @user.setter
+    def user(self, user: Mapping[str, Any] | None, /) -> None: ...
+
+    @property
+    def plugins_config(self) -> Mapping[str, Any]:
+        """What the global config's ``plugins.config`` says to all plugins, without the slots in it."""
+        ...
+
+    def alert(self, name: str, fields: Mapping[str, object], /) -> None:
+        """Raise an alert that operators get as an event; of one exchange, 16 are kept.
+
+        Args:
+            name: Otoroshi's name of it, such as ``ReactToShellDetectedAlert``.
+            fields: Its own facts, as JSON; no secret may be in them.
+        """
         ...
 
     @property

@@ -1,9 +1,12 @@
 """Header fields in configs: what a name and a value may hold, and which fields nobody may set."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
+
+if TYPE_CHECKING:
+    from oto_trio.plugin_api.exchange import Exchange, Headers
 
 __all__ = [
     "ENGINE_FIELDS",
@@ -11,6 +14,7 @@ __all__ = [
     "HEADER_VALUE_PATTERN",
     "HeaderName",
     "HeaderValue",
+    "shorten_fields",
     "writable_fields",
     "writable_name",
 ]
@@ -54,3 +58,38 @@ def writable_name(key: str, name: str) -> None:
     """
     if name.lower() in ENGINE_FIELDS:
         raise ValueError(f"{key}: the gateway writes {name} itself; choose another header")
+
+
+def shorten_fields(
+    exchange: "Exchange", headers: "Headers", limit_bytes: int, *, cut: bool
+) -> None:
+    """Drop the fields whose value is too long, or cut them; raise an alert for each name.
+
+    The values of such a field that stay go to the end of the head, in their order. The fields the
+    engine writes itself stay as they are.
+
+    Args:
+        exchange: For the alerts; they do not have the values.
+        headers: The fields to look at.
+        limit_bytes: The longest value.
+        cut: Whether a longer value is cut to ``limit_bytes - 1``, as Otoroshi does, or dropped.
+    """
+    names: dict[str, str] = {}
+    for name, value in headers.items():
+        if len(value) > limit_bytes and name.lower() not in ENGINE_FIELDS:
+            names.setdefault(name.lower(), name)
+    for name in names.values():
+        values = headers.get_all(name)
+        headers.remove(name)
+        for value in values:
+            if len(value) <= limit_bytes:
+                headers.add(name, value)
+            elif cut:
+                headers.add(name, value[: max(limit_bytes - 1, 0)].rstrip(" \t"))
+        facts = {
+            "header": name,
+            "length": max(map(len, values)),
+            "max": limit_bytes,
+            "removed": not cut,
+        }
+        exchange.alert("HeaderTooLongAlert", facts)

@@ -21,6 +21,7 @@ __all__ = [
     "AllowMethods",
     "ForceHttps",
     "Hook",
+    "LongHeaders",
     "Native",
     "OverrideHost",
     "Redirect",
@@ -128,6 +129,13 @@ class Native(msgspec.Struct, frozen=True):
     phase: Phase
     settings: msgspec.Struct | None = None
     undecided: bool = False
+
+
+class LongHeaders(msgspec.Struct, frozen=True):
+    """The settings of ``long_headers``, which drops or cuts header fields that are too long."""
+
+    value: int
+    cut: bool
 
 
 class Hook(msgspec.Struct, frozen=True):

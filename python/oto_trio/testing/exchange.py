@@ -11,7 +11,7 @@ a plugin that works here works there.
 """
 
 import re
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from inspect import isawaitable
 from typing import Any, TypeAlias, cast
 from urllib.parse import urlsplit
@@ -191,6 +191,14 @@ class FakeExchange:
         self.attrs: dict[str, object] = {}
         self.unix_time = 0.0
         """What expressions take for now, in Unix seconds."""
+        self.user: Mapping[str, Any] | None = None
+        self.plugins_config: Mapping[str, Any] = {}
+        self.alerts: list[tuple[str, Mapping[str, object]]] = []
+        """What ``alert`` was given."""
+
+    def alert(self, name: str, fields: Mapping[str, object], /) -> None:
+        """Keep an alert in ``alerts``."""
+        self.alerts.append((name, fields))
 
     @classmethod
     def of(

@@ -1,6 +1,6 @@
 //! `Exchange` and its parts: what a hook sees and edits while it holds the flow.
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use oto_core::plan::{Flow, Next, Phase, PythonStep};
 use pyo3::create_exception;
@@ -8,9 +8,11 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::{PyDict, PyString, PyTuple};
+use serde_json::Value;
 
 use crate::client_certificate::ClientCertificate;
 use crate::decision::{decision, reply};
+use crate::json::{from_python, to_python};
 use crate::lock;
 use crate::message::{Request, ResponseHead, text};
 
@@ -244,6 +246,33 @@ impl Exchange {
     /// Itself; what wraps or imitates an exchange answers with one of these.
     fn native(slf: Py<Self>) -> Py<Self> {
         slf
+    }
+
+    #[getter]
+    fn user<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let user = self.hold()?.with(|flow| flow.attrs.user.clone())?;
+        user.map(|user| to_python(py, &user)).transpose()
+    }
+
+    #[setter]
+    fn set_user(&self, user: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let user = user.as_ref().map(from_python).transpose()?;
+        self.hold()?
+            .with(|flow| flow.attrs.user = user.map(Arc::new))
+    }
+
+    #[getter]
+    fn plugins_config<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let snapshot = self.hold()?.with(|flow| Arc::clone(&flow.snapshot))?;
+        match &snapshot.settings.plugins_config {
+            Value::Null => Ok(PyDict::new(py).into_any()),
+            config => to_python(py, config),
+        }
+    }
+
+    fn alert(&self, name: String, fields: &Bound<'_, PyAny>) -> PyResult<()> {
+        let fields = from_python(fields)?;
+        self.hold()?.with(|flow| flow.attrs.alert(name, fields))
     }
 
     /// Run native steps until something outside must happen.

@@ -7,6 +7,7 @@ mod client_certificate;
 mod decision;
 mod engine;
 mod exchange;
+mod json;
 mod message;
 mod pattern;
 mod router;

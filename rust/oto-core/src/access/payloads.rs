@@ -1,7 +1,7 @@
-//! Texts that attack: Log4Shell (CVE-2021-44228) and React2Shell (CVE-2025-55182).
+//! Texts that attack: Log4Shell (CVE-2021-44228).
 //!
-//! Both look for what known attacks have in common. They are a net under software that cannot be
-//! patched today, not a reason to leave it unpatched.
+//! This looks for what known attacks have in common. It is a net under software that cannot be patched
+//! today, not a reason to leave it unpatched.
 
 use std::borrow::Cow;
 
@@ -116,30 +116,6 @@ fn decoded<'a>(text: &'a [u8], mark: &[u8], digits: usize) -> Cow<'a, [u8]> {
     }
 }
 
-/// From this score on a request counts as a React2Shell attack.
-pub const REACT2SHELL_SCORE: u32 = 3;
-
-/// How much the body of a POST looks like a React2Shell attack: 1 for a header of server actions, 2
-/// for forged objects, 3 for shell commands.
-///
-/// Source: Otoroshi's `React2SShellDetector`.
-#[must_use]
-pub fn react2shell_score(has_action_header: bool, body: &[u8]) -> u32 {
-    let has = |words: &[&str]| {
-        words
-            .iter()
-            .any(|word| memmem::find(body, word.as_bytes()).is_some())
-    };
-    let forged = has(&[
-        "$@",
-        "\"status\":\"resolved_model\"",
-        "\"status\": \"resolved_model\"",
-        "constructor:constructor",
-    ]);
-    let shell = has(&["whoami", " id ", "uname", "/etc/passwd", "/tmp/"]);
-    u32::from(has_action_header) + 2 * u32::from(forged) + 3 * u32::from(shell)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,15 +156,5 @@ mod tests {
         ] {
             assert!(!has_jndi_lookup(text.as_bytes()), "{text}");
         }
-    }
-
-    #[test]
-    fn a_react2shell_body_scores() {
-        assert_eq!(react2shell_score(true, b"[\"hello\"]"), 1);
-        assert_eq!(react2shell_score(true, b"{\"then\":\"$@1\"}"), 3);
-        assert_eq!(
-            react2shell_score(false, b"constructor:constructor whoami"),
-            5
-        );
     }
 }

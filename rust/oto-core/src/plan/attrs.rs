@@ -1,5 +1,6 @@
 //! What the steps of one exchange tell each other and the access record: Otoroshi's "attrs".
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use crate::jwt::Injection;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alert {
     /// Otoroshi's name of the alert, such as `RevokedApiKeyUsageAlert`.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Its own fields; no secret may be in them.
     pub fields: Value,
 }
@@ -89,9 +90,12 @@ impl Attrs {
     }
 
     /// Raise an alert.
-    pub fn alert(&mut self, name: &'static str, fields: Value) {
+    pub fn alert(&mut self, name: impl Into<Cow<'static, str>>, fields: Value) {
         if self.alerts.len() < ALERTS {
-            self.alerts.push(Alert { name, fields });
+            self.alerts.push(Alert {
+                name: name.into(),
+                fields,
+            });
         }
     }
 }

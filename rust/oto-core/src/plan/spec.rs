@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::flow::PythonStep;
 use super::step::{Gate, Phase, Plan, PlanStep, Route, RouteFacts, Step};
-use super::steps::{PrepareForBackend, build_step};
+use super::steps::{LegacyChecks, NativeStep, PrepareForBackend, build_step};
 use crate::balance::{BackendParts, BackendSpec};
 use crate::intern::Interner;
 
@@ -39,6 +39,9 @@ pub struct RouteSpec {
     /// What expressions may ask of the route.
     #[serde(default)]
     pub facts: Option<Box<RouteFacts>>,
+    /// Whether the checks of the global configuration hold for it.
+    #[serde(default)]
+    pub legacy_checks: bool,
 }
 
 fn yes() -> bool {
@@ -95,7 +98,7 @@ impl RouteSpec {
             name: self.name.into(),
             strip_path,
             backend,
-            plan: parts.plan(self.steps.as_deref())?,
+            plan: parts.plan(self.steps.as_deref(), self.legacy_checks)?,
             facts: self.facts,
         })
     }
@@ -105,20 +108,26 @@ impl RouteSpec {
 #[derive(Debug, Default)]
 pub struct RouteParts {
     plans: Interner<Plan>,
+    checked_plans: Interner<Plan>,
     backends: BackendParts,
 }
 
 impl RouteParts {
-    fn plan(&self, json: Option<&RawValue>) -> Result<Arc<Plan>, String> {
+    fn plan(&self, json: Option<&RawValue>, is_checked: bool) -> Result<Arc<Plan>, String> {
         let json = json.map_or("[]", RawValue::get);
-        self.plans.get_or_try(json, || {
+        let plans = if is_checked {
+            &self.checked_plans
+        } else {
+            &self.plans
+        };
+        plans.get_or_try(json, || {
             let steps = serde_json::from_str(json).map_err(|error| format!("steps: {error}"))?;
-            build_plan(steps).map(Arc::new)
+            build_plan(steps, is_checked).map(Arc::new)
         })
     }
 }
 
-fn build_plan(specs: Vec<StepSpec>) -> Result<Plan, String> {
+fn build_plan(specs: Vec<StepSpec>, is_checked: bool) -> Result<Plan, String> {
     let mut steps = Vec::with_capacity(specs.len() + 1);
     for (at, spec) in specs.into_iter().enumerate() {
         let plugin = spec.plugin.clone();
@@ -138,22 +147,35 @@ fn build_plan(specs: Vec<StepSpec>) -> Result<Plan, String> {
     let at = steps.partition_point(|step| step.phase < Phase::TransformRequest);
     steps.insert(
         at,
-        PlanStep {
-            phase: Phase::TransformRequest,
-            plugin: "engine".into(),
-            gate: None,
-            step: Step::Native {
-                kind: PrepareForBackend::KIND,
-                step: Box::new(PrepareForBackend),
-            },
-            twin: None,
-        },
+        own_step(
+            Phase::TransformRequest,
+            PrepareForBackend::KIND,
+            PrepareForBackend,
+        ),
     );
+    if is_checked {
+        let checks = own_step(Phase::Access, LegacyChecks::KIND, LegacyChecks);
+        steps.insert(at, checks);
+    }
     Ok(Plan {
         response_at: steps.partition_point(|step| step.phase < Phase::TransformResponse),
         done_at: steps.partition_point(|step| step.phase < Phase::Done),
         steps,
     })
+}
+
+/// A step that the compiler puts in by itself.
+fn own_step(phase: Phase, kind: &'static str, step: impl NativeStep + 'static) -> PlanStep {
+    PlanStep {
+        phase,
+        plugin: "engine".into(),
+        gate: None,
+        step: Step::Native {
+            kind,
+            step: Box::new(step),
+        },
+        twin: None,
+    }
 }
 
 impl StepSpec {

@@ -1,26 +1,18 @@
 //! What the global configuration keeps out of every route: `ipFiltering`.
 //!
 //! The compiler puts this step behind a route's own access steps, unless the route's metadata
-//! `otoroshi-core-apply-legacy-checks` says `false`. The lists are in the snapshot's settings, so that a
-//! change of them compiles no route again.
+//! `otoroshi-core-apply-legacy-checks` says `false`; no plugin lowers itself to it. The lists are in the
+//! snapshot's settings, so that a change of them compiles no route again.
 
-use serde::Deserialize;
-
-use super::{At, NativeStep, Outcome, StepSettings};
-
-#[derive(Debug, Deserialize)]
-pub(super) struct Settings {}
+use super::{At, NativeStep, Outcome};
 
 /// The step.
 #[derive(Debug)]
-pub(super) struct LegacyChecks;
+pub(in super::super) struct LegacyChecks;
 
-impl StepSettings for Settings {
-    type Step = LegacyChecks;
-
-    fn build(self) -> Result<LegacyChecks, String> {
-        Ok(LegacyChecks)
-    }
+impl LegacyChecks {
+    /// Its name in explanations.
+    pub(in super::super) const KIND: &'static str = "legacy_checks";
 }
 
 impl NativeStep for LegacyChecks {

@@ -46,6 +46,7 @@ use super::reply::Reply;
 use super::step::{Phase, Route};
 
 pub use fields::Field;
+pub(super) use legacy_checks::LegacyChecks;
 pub(super) use prepare_for_backend::PrepareForBackend;
 
 /// Where a step stands while it runs.
@@ -124,7 +125,6 @@ const KINDS: &[(&str, Build)] = &[
         "jwt_verification_only",
         build::<jwt_verification_only::Settings>,
     ),
-    ("legacy_checks", build::<legacy_checks::Settings>),
     ("log4shell", build::<log4shell::Settings>),
     ("long_headers", build::<long_headers::Settings>),
     ("otoroshi_challenge", build::<otoroshi_challenge::Settings>),

@@ -1,0 +1,1 @@
+"""Plugins on cookies (Otoroshi's category Cookies)."""

@@ -1,0 +1,1 @@
+"""Plugins that change messages (Otoroshi's category Transformations)."""
