@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import pytest
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
 from oto_trio._core import Snapshot
 from oto_trio.gateway.compile import Hooks, RouteCompiler
 from oto_trio.model.route import read_route
-from oto_trio.plugin_api import Exchange, Refusal, Response
+from oto_trio.plugin_api import BodyTooLarge, Exchange, Refusal, Response
 from oto_trio.plugin_api.inspection import is_native
 from oto_trio.plugin_api.registry import PluginClass, Registry, builtin_plugins
+from tests.conformance import access_cases
 from tests.conformance.challenge_backend import BEHAVIOURS, STATE, answer_to, masked
 
 if TYPE_CHECKING:
@@ -44,6 +46,10 @@ class Case(msgspec.Struct, frozen=True):
     response_headers: tuple[tuple[str, str], ...] = ()
     unix_time: float = 1_700_000_000.123
     behaviour: str = "right"
+    version: str = "1.1"
+    socket_address: str = SOCKET_ADDRESS
+    body: bytes = b""
+    plugins_config: dict[str, Any] = {}
 
 
 # ------------------------------------------------------------------------------------ generators
@@ -93,18 +99,20 @@ FORWARDED = st.sampled_from(
 )
 
 
-def cases(arriving: st.SearchStrategy[Any] = ARRIVING) -> st.SearchStrategy[Case]:
-    return st.builds(
-        Case,
-        method=METHODS,
-        target=st.sampled_from(TARGETS),
-        headers=arriving,
-        secured=st.booleans(),
-        strip_path=st.booleans(),
-        trust=st.booleans(),
-        response_headers=ARRIVING,
-        behaviour=st.sampled_from(sorted(BEHAVIOURS)),
-    )
+def cases(
+    arriving: st.SearchStrategy[Any] = ARRIVING, **extra: st.SearchStrategy[Any]
+) -> st.SearchStrategy[Case]:
+    fields: dict[str, st.SearchStrategy[Any]] = {
+        "method": METHODS,
+        "target": st.sampled_from(TARGETS),
+        "headers": arriving,
+        "secured": st.booleans(),
+        "strip_path": st.booleans(),
+        "trust": st.booleans(),
+        "response_headers": ARRIVING,
+        "behaviour": st.sampled_from(sorted(BEHAVIOURS)),
+    }
+    return st.builds(Case, **(fields | extra))
 
 
 SECRET = "a shared secret"
@@ -129,7 +137,7 @@ SIGNED = st.builds(
     ),
 )
 
-ARRIVALS = {"HMACValidator": SIGNED}
+ARRIVALS: dict[str, st.SearchStrategy[Any]] = {**access_cases.ARRIVALS, "HMACValidator": SIGNED}
 """What a plugin's requests carry, where the usual fields would not tell much."""
 
 METHOD_LIST = st.lists(st.sampled_from(["GET", "get", "POST", "Purge"]), max_size=3)
@@ -180,6 +188,7 @@ CONFIGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "RemoveHeadersOut": st.fixed_dictionaries({"header_names": st.lists(NAMES, max_size=3)}),
     "XForwardedHeaders": NO_CONFIG,
 }
+CONFIGS.update(access_cases.CONFIGS)
 
 # ------------------------------------------------------------------------------------ two plans
 
@@ -209,23 +218,26 @@ def run(registry: Registry, plugin: str, config: dict[str, Any], case: Case) -> 
     hooks = Hooks()
     lowered = RouteCompiler(registry, hooks).compile(route, {})
     assert lowered.problems == ()
-    settings = msgspec.json.encode({"trust_x_forwarded": case.trust})
+    settings = msgspec.json.encode(
+        {"trust_x_forwarded": case.trust, "plugins_config": case.plugins_config}
+    )
     snapshot = Snapshot().apply([lowered.document], [], settings)
     exchange = snapshot.begin(
         case.method.encode(),
         case.target.encode(),
         [(b"Host", b"a.localhost:8080"), *map(latin1, case.headers)],
-        version="1.1",
-        remote_address=SOCKET_ADDRESS,
+        version=case.version,
+        remote_address=case.socket_address,
         secured=case.secured,
         unix_time=case.unix_time,
     )
+    exchange.bind_reader(reader_of(case.body))
     seen: list[Any] = []
     decision: tuple[Any, ...] = exchange.advance()
     while decision[0] in ("python", "forward"):
         if decision[0] == "python":
-            call = cast("Callable[[Exchange], Any]", hooks.inline[decision[1]])
-            decision = give(exchange, call(cast("Exchange", Forwarding(exchange, case))))
+            held = cast("Exchange", Forwarding(exchange, case))
+            decision = give(exchange, call_hook(hooks, decision[1], held))
             continue
         _, target, path, host, fields = decision
         answer = list(case.response_headers)
@@ -238,13 +250,34 @@ def run(registry: Registry, plugin: str, config: dict[str, Any], case: Case) -> 
     return [*seen, decision]
 
 
+def reader_of(body: bytes) -> Any:
+    """Return what reads a request's body."""
+
+    async def read(_exchange: object, limit: int) -> bytes:
+        await trio.lowlevel.checkpoint()
+        if len(body) > limit:
+            raise BodyTooLarge(limit)
+        return body
+
+    return read
+
+
+def call_hook(hooks: Hooks, slot: int, exchange: Exchange) -> object:
+    """Call a hook of either kind."""
+    inline = hooks.inline[slot]
+    if inline is not None:
+        return inline(exchange)
+    return trio.run(cast("Callable[[Exchange], Any]", hooks.suspending[slot]), exchange)
+
+
 class Forwarding:
     """A native exchange that also tells the chain of addresses, which the engine keeps to itself."""
 
     def __init__(self, exchange: Any, case: Case) -> None:
         self._exchange = exchange
         claimed = [value for name, value in case.headers if name.lower() == "x-forwarded-for"]
-        self.forwarded_for = ", ".join([*(claimed[:1] if case.trust else []), SOCKET_ADDRESS])
+        chain = [*(claimed[:1] if case.trust else []), case.socket_address]
+        self.forwarded_for = ", ".join(chain)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._exchange, name)
@@ -285,7 +318,8 @@ def test_every_native_plugin_has_its_cases() -> None:
 def test_a_native_plugin_does_what_its_hooks_do(name: str, data: st.DataObject) -> None:
     config = data.draw(CONFIGS[name], "config")
     special = ARRIVALS.get(name, FORWARDED)
-    case = data.draw(st.one_of(cases(), cases(special)), "case")
+    extra = access_cases.EXTRAS.get(name, {})
+    case = data.draw(st.one_of(cases(**extra), cases(special, **extra)), "case")
     native = run(BUILTIN, NG + name, config, case)
     hooked_ = run(TWINS, NG + name, config, case)
     assert native == hooked_

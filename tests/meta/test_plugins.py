@@ -39,6 +39,23 @@ IMPLEMENTED: dict[str, tuple[Any, tuple[str, ...]]] = {
         ("TrafficControl",),
     ),
     "XForwardedHeaders": (None, ("Headers", "Classic")),
+    "CookiesValidation": ({"cookies": {}}, ("Cookies",)),
+    "DisableHttp10": (None, ("TrafficControl", "Classic")),
+    "GlobalMaintenanceMode": (None, ("AccessControl", "Classic")),
+    "IpAddressAllowedList": ({"addresses": []}, ("AccessControl", "Classic")),
+    "IpAddressBlockList": ({"addresses": []}, ("AccessControl", "Classic")),
+    "LimitHeaderInTooLong": ({"value": 8192}, ("Headers",)),
+    "LimitHeaderOutTooLong": ({"value": 8192}, ("Headers",)),
+    "NgLog4ShellFilter": ({"status": 200, "body": "", "parse_body": False}, ("Security",)),
+    "React2SShellDetector": ({"block": False}, ("Transformations",)),
+    "RejectHeaderInTooLong": ({"value": 8192}, ("Headers",)),
+    "RejectHeaderOutTooLong": ({"value": 8192}, ("Headers",)),
+    "RoutingRestrictions": (
+        {"allow_last": True, "allowed": [], "forbidden": [], "not_found": []},
+        ("AccessControl", "Classic"),
+    ),
+    "SimpleBasicAuth": ({"realm": "authentication", "users": {}}, ("Authentication",)),
+    "TimeRestrictedAccessPlugin": ({"rules": [], "timezone": None}, ("AccessControl", "Classic")),
 }
 
 

@@ -14,6 +14,7 @@ from oto_trio.model.document import Document
 from oto_trio.model.errors import Problem
 from oto_trio.model.global_config import GlobalConfig
 from oto_trio.model.route import Frontend, Route
+from oto_trio.plugin_api.addresses import address_fault
 from oto_trio.plugin_api.registry import Registry
 
 __all__ = ["check_engine_settings", "check_entity"]
@@ -35,7 +36,7 @@ def check_entity(
         The problems, warnings included; paths start at the entity.
     """
     if isinstance(entity, GlobalConfig):
-        return check_global_slots(entity, registry)
+        return [*check_global_slots(entity, registry), *_check_addresses(entity)]
     if isinstance(entity, Backend):
         return _check_route(_probe(entity), registry, {})
     if isinstance(entity, Route):
@@ -50,6 +51,20 @@ def check_engine_settings(settings: bytes) -> str | None:
     except ValueError as error:
         return str(error)
     return None
+
+
+def _check_addresses(config: GlobalConfig) -> list[Problem]:
+    """Return what is no address in the lists of the global config."""
+    lists = {
+        "whitelist": config.ip_filtering.whitelist,
+        "blacklist": config.ip_filtering.blacklist,
+    }
+    return [
+        Problem(f"$.ipFiltering.{name}[{place}]", fault, "correct the entry, or remove it")
+        for name, entries in lists.items()
+        for place, entry in enumerate(entries)
+        if (fault := address_fault(entry)) is not None
+    ]
 
 
 def _probe(backend: Backend) -> Route:

@@ -56,6 +56,11 @@ def test_what_works_has_no_problems() -> None:
             "$.plugins.config.ng[0].plugin",
             "no plugin cp:no.such",
         ),
+        (
+            read_global_config({"ipFiltering": {"blacklist": ["10.0.0.7", "10.0.0"]}}),
+            "$.ipFiltering.blacklist[1]",
+            "'10.0.0' is no address",
+        ),
     ],
 )
 def test_what_does_not_work_is_told_with_its_path(entity: Document, path: str, words: str) -> None:

@@ -182,6 +182,43 @@ async def test_the_global_config_decides_about_forwarded_headers(stage: Stage) -
     assert host() == "a.test"
 
 
+async def test_the_global_config_keeps_addresses_out_of_every_route(stage: Stage) -> None:
+    spared = {"otoroshi-core-apply-legacy-checks": "false"}
+    await stage.change(route("a", "a.test"), route("b", "b.test", metadata=spared))
+
+    def passes(address: str, host: bytes = b"a.test") -> bool:
+        exchange = stage.live.begin(b"GET", b"/", [(b"Host", host)], remote_address=address)
+        return exchange.advance()[0] == "forward"
+
+    assert passes("192.0.2.7")
+    await stage.change(global_config(ipFiltering={"blacklist": ["192.0.2.0/30", "192.0.2.7"]}))
+    assert [passes(f"192.0.2.{last}") for last in (3, 4, 7)] == [False, True, False]
+    assert passes("192.0.2.7", b"b.test")
+    await stage.change(
+        global_config(ipFiltering={"whitelist": ["192.0.*"], "blacklist": ["192.0.2.7"]})
+    )
+    assert [passes(each) for each in ("192.0.2.8", "192.0.2.7", "198.51.100.1")] == [
+        True,
+        False,
+        False,
+    ]
+    assert stage.problems == []
+
+
+async def test_an_address_that_is_none_is_reported_and_lets_nobody_in(stage: Stage) -> None:
+    await stage.change(
+        route("a", "a.test"),
+        global_config(ipFiltering={"whitelist": ["10.0.0"], "blacklist": ["x", "192.0.2.7"]}),
+    )
+    fields = [(b"Host", b"a.test")]
+    exchange = stage.live.begin(b"GET", b"/", fields, remote_address="192.0.2.8")
+    assert exchange.advance()[:2] == ("reply", 403)
+    assert [problem.message.partition(":")[0] for problem in stage.problems] == [
+        "$.ipFiltering.whitelist[0]",
+        "$.ipFiltering.blacklist[0]",
+    ]
+
+
 async def test_a_route_that_cannot_be_read_stays_as_it_was_and_is_reported(stage: Stage) -> None:
     await stage.change(route("a", "a.test"), route("b", "b.test"))
     await stage.change(

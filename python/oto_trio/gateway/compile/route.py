@@ -45,6 +45,10 @@ GLOBAL_PATH = "$.plugins.config.ng"
 """Where the global config holds the slots of every route."""
 
 
+LEGACY_CHECKS = "otoroshi-core-apply-legacy-checks"
+"""Metadata of a route; ``false`` spares it the global config's own checks, such as ``ipFiltering``."""
+
+
 class Lowered(msgspec.Struct, frozen=True):
     """A compiled route.
 
@@ -70,6 +74,7 @@ class _LoweredRoute(msgspec.Struct, frozen=True):
     bound_listeners: Sequence[str]
     backend: BackendSettings
     steps: Sequence[msgspec.Raw]
+    legacy_checks: bool
 
 
 def global_slots(
@@ -295,7 +300,14 @@ def _lowered(
         frontend = msgspec.structs.replace(frontend, unknown=UNSET)
     document = msgspec.json.encode(
         _LoweredRoute(
-            route.id, route.name, route.enabled, frontend, route.bound_listeners, backend, steps
+            route.id,
+            route.name,
+            route.enabled,
+            frontend,
+            route.bound_listeners,
+            backend,
+            steps,
+            route.metadata.get(LEGACY_CHECKS, "true") != "false",
         )
     )
     return Lowered(route.id, document, tuple(problems))

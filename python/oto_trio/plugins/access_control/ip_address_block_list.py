@@ -9,8 +9,8 @@ from typing import Annotated
 from msgspec import Meta
 from typing_extensions import override
 
-from oto_trio.model.addresses import AddressSet
 from oto_trio.plugin_api import Config, Exchange, Phase, Plugin, Refusal, Step, steps
+from oto_trio.plugin_api.addresses import AddressSet
 
 __all__ = ["IpAddressBlockList", "IpAddressBlockListConfig"]
 

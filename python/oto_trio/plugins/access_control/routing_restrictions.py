@@ -10,7 +10,6 @@ import msgspec
 from msgspec import Meta
 from typing_extensions import override
 
-from oto_trio._core import Pattern
 from oto_trio.plugin_api import (
     Answer,
     Config,
@@ -22,21 +21,22 @@ from oto_trio.plugin_api import (
     Step,
     steps,
 )
+from oto_trio.plugin_api.patterns import Pattern, pattern_fault
 
 __all__ = ["Restriction", "RoutingRestrictions", "RoutingRestrictionsConfig"]
 
 
 class Restriction(msgspec.Struct, frozen=True):
-    """A method and a path.
+    """A method and a path."""
 
-    Args:
-        method: A method in any case; ``*`` is every one.
-        path: A regular expression for the whole path, or for domain and path when it does not start
-            with ``/``.
-    """
-
-    method: str = "*"
-    path: str = "/.*"
+    method: Annotated[str, Meta(description="A method in any case; * is every one.")] = "*"
+    path: Annotated[
+        str,
+        Meta(
+            description="A regular expression for the whole path, or for domain and path when it does "
+            "not start with /."
+        ),
+    ] = "/.*"
 
 
 Restrictions = tuple[Restriction, ...]
@@ -60,10 +60,9 @@ class RoutingRestrictionsConfig(Config, frozen=True):
         for name in ("allowed", "forbidden", "not_found"):
             restrictions: Restrictions = getattr(self, name)
             for place, restriction in enumerate(restrictions):
-                try:
-                    Pattern(restriction.path)
-                except ValueError as error:
-                    raise ValueError(f"{name}[{place}].path: {error}") from error
+                fault = pattern_fault(restriction.path)
+                if fault is not None:
+                    raise ValueError(f"{name}[{place}].path: {fault}")
 
 
 class RoutingRestrictions(Plugin[RoutingRestrictionsConfig]):

@@ -19,23 +19,14 @@ __all__ = ["TimeRestrictedAccessConfig", "TimeRestrictedAccessPlugin", "TimeRule
 
 _TIME = re.compile(r"[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{3})?)?")
 
-Day = Annotated[int, Meta(ge=1, le=7)]
-
 
 class TimeRule(msgspec.Struct, frozen=True):
-    """A time of day on some days; a time over midnight is two rules.
+    """A time of day on some days; a time over midnight is two rules."""
 
-    Args:
-        time_start: From, not included, as ``08:00:00.000``.
-        time_end: Until, not included.
-        day_start: From this day on, 1 is Monday.
-        day_end: Up to this day.
-    """
-
-    time_start: str = "08:00:00.000"
-    time_end: str = "20:00:00.000"
-    day_start: Day = 1
-    day_end: Day = 5
+    time_start: Annotated[str, Meta(description="From, not included.")] = "08:00:00.000"
+    time_end: Annotated[str, Meta(description="Until, not included.")] = "20:00:00.000"
+    day_start: Annotated[int, Meta(description="From this day on; 1 is Monday.", ge=1, le=7)] = 1
+    day_end: Annotated[int, Meta(description="Up to this day.", ge=1, le=7)] = 5
 
 
 class TimeRestrictedAccessConfig(Config, frozen=True):
@@ -62,7 +53,7 @@ class TimeRestrictedAccessConfig(Config, frozen=True):
         if self.timezone:
             try:
                 ZoneInfo(self.timezone)
-            except (ValueError, OSError) as error:
+            except (ValueError, OSError, KeyError) as error:
                 raise ValueError(
                     f"timezone: there is no zone {self.timezone!r}; write one such as Europe/Paris"
                 ) from error

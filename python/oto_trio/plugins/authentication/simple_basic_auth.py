@@ -1,6 +1,6 @@
 """Let through who knows a name and a password of a list.
 
-Phases: access. Native, but for passwords that are kept as BCrypt hashes.
+Phases: access. Native.
 Otoroshi: ``cp:otoroshi.next.plugins.SimpleBasicAuth``.
 """
 

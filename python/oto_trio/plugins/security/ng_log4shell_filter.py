@@ -1,6 +1,6 @@
 """Answer attacks on log4j (CVE-2021-44228) in the backend's place.
 
-Phases: transform_request. Native, but for bodies.
+Phases: transform_request. Native.
 Otoroshi: ``cp:otoroshi.next.plugins.NgLog4ShellFilter``.
 """
 
@@ -48,7 +48,7 @@ class NgLog4ShellFilter(Plugin[NgLog4ShellFilterConfig]):
     """Answers by itself when method, path, query, a header or the body has a lookup of ``jndi:``.
 
     Lookups put together by other lookups are seen, and those hidden by percent encoding or JSON
-    escapes. It is a net under software that cannot be patched today.
+    escapes. Bodies are read in Python. It is a net under software that cannot be patched today.
     """
 
     id = "cp:otoroshi.next.plugins.NgLog4ShellFilter"

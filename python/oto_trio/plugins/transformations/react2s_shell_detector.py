@@ -1,6 +1,6 @@
 """Detect attacks on React server components (React2Shell, CVE-2025-55182).
 
-Phases: transform_request. Native, but for the bodies of POST requests.
+Phases: transform_request. Native.
 Otoroshi: ``cp:otoroshi.next.plugins.React2SShellDetector``.
 """
 
@@ -49,6 +49,8 @@ class React2SShellDetectorConfig(Config, frozen=True):
 
 class React2SShellDetector(Plugin[React2SShellDetectorConfig]):
     """Raises ``ReactToShellDetectedAlert`` for a POST that looks like an attack; refuses it with 401.
+
+    The bodies of POST requests are read in Python; nothing else leaves the engine.
 
     A body says how long it is, or not. One of more than 1 MiB that says so is searched no further when
     attacks are only told; when they are blocked, or its length comes out on the way, it is refused with

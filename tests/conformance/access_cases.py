@@ -1,0 +1,219 @@
+"""What the twins of the access-control plugins are tried with: configs, headers and the rest of a request."""
+
+import base64
+from typing import TYPE_CHECKING, Any, cast
+
+from hypothesis import strategies as st
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+__all__ = ["ARRIVALS", "CONFIGS", "EXTRAS"]
+
+ADDRESSES = st.sampled_from(
+    [
+        "192.0.2.7",
+        "192.0.2.8",
+        "192.0.2.0/24",
+        "192.0.2.9/29",
+        "0.0.0.0/0",
+        "192.0.*",
+        "192.*.7",
+        "*",
+        "2001:db8::/32",
+        "2001:DB8:0::1",
+        "2001:db8:*",
+        "::ffff:192.0.2.0/120",
+        "::ffff:192.0.2.7",
+        "::/0",
+        "unk*",
+        " 192.0.2.7 ",
+        "",
+    ]
+)
+CLAIMED = st.sampled_from(
+    [
+        "192.0.2.7",
+        "192.0.2.14, 10.0.0.1",
+        "2001:db8::1",
+        "2001:DB8:0:0::1",
+        "::ffff:192.0.2.7",
+        "::192.0.2.7",
+        "fe80::1%eth0",
+        "unknown",
+        "192.0.2.07",
+        "192.0.2.7:80",
+        "",
+    ]
+)
+PATTERNS = st.sampled_from(
+    ["/.*", "/users", "/users/[0-9]+", ".*", "a\\.localhost/.*", "b.*", "/users/?", ""]
+)
+ITEMS = st.lists(
+    st.fixed_dictionaries(
+        {"method": st.sampled_from(["*", "get", "POST"]), "path": PATTERNS}, optional={}
+    ),
+    max_size=2,
+)
+TIMES = st.sampled_from(["00:00:00.000", "08:00", "22:13:20.123", "22:13:20", "23:59:59.999"])
+RULES = st.lists(
+    st.fixed_dictionaries(
+        {
+            "time_start": TIMES,
+            "time_end": TIMES,
+            "day_start": st.integers(1, 7),
+            "day_end": st.integers(1, 7),
+        }
+    ),
+    max_size=2,
+)
+
+
+def basic(text: str) -> str:
+    """Return the value of ``Authorization`` for ``name:password``."""
+    return "Basic " + base64.b64encode(text.encode()).decode()
+
+
+CREDENTIALS = st.one_of(
+    st.builds(
+        basic, st.sampled_from(["bob:secret", "bob:wrong", "ann:", "eve:", "no colon", "é:é"])
+    ),
+    st.sampled_from(["basic Ym9iOnNlY3JldA==", "Basic", "Basic %%", "Bearer Ym9iOnNlY3JldA=="]),
+)
+# The second hash is that of "secret", at the lowest cost there is.
+USERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "bob": st.sampled_from(
+            [
+                "secret",
+                "$2b$04$5.G60qcJlvWDqFmlu9wmaef.BBrgw2e/H74gMNwix8f6W5ThgbrN2",
+                "$2b$nonsense",
+            ]
+        ),
+        "ann": st.just(""),
+        "é": st.just("é"),
+    },
+)
+COOKIES = st.lists(
+    st.tuples(
+        st.sampled_from(["Cookie", "cookie"]),
+        st.lists(
+            st.sampled_from(
+                ["a=1", "a=2", 'a="1"', "a = 1", "b=", "a", "=1", "b=1=1", 'a="', "Ã©=1"]
+            ),
+            max_size=3,
+        ).map("; ".join),
+    ),
+    max_size=2,
+).map(tuple)
+ATTACKS = st.lists(
+    st.sampled_from(
+        [
+            "${",
+            "}",
+            "jndi:",
+            "lower:j",
+            "ndi:",
+            "::-j",
+            "J",
+            "date:'j'",
+            "a",
+            "%24%7B",
+            r"\u0024",
+            "{",
+            "%",
+        ]
+    ),
+    max_size=8,
+).map("".join)
+LONG = st.sampled_from(["", "a", "aaaa", "aaaaaaaa", "a a   b", "\xe9" * 6])
+LONG_FIELDS = st.lists(
+    st.tuples(st.sampled_from(["X-One", "x-one", "X-Two", "Content-Type"]), LONG), max_size=5
+).map(tuple)
+
+NO_CONFIG = st.just(cast("dict[str, Any]", {}))
+LENGTHS = st.fixed_dictionaries({"value": st.integers(0, 8)})
+
+CONFIGS: "dict[str, SearchStrategy[dict[str, Any]]]" = {
+    "CookiesValidation": st.fixed_dictionaries(
+        {
+            "cookies": st.dictionaries(
+                st.sampled_from(["a", "b", "é"]), st.sampled_from(["1", "", "1=1"]), max_size=2
+            )
+        }
+    ),
+    "DisableHttp10": NO_CONFIG,
+    "GlobalMaintenanceMode": NO_CONFIG,
+    "IpAddressAllowedList": st.fixed_dictionaries({"addresses": st.lists(ADDRESSES, max_size=3)}),
+    "IpAddressBlockList": st.fixed_dictionaries({"addresses": st.lists(ADDRESSES, max_size=3)}),
+    "LimitHeaderInTooLong": LENGTHS,
+    "LimitHeaderOutTooLong": LENGTHS,
+    "NgLog4ShellFilter": st.fixed_dictionaries(
+        {"status": st.sampled_from([200, 403]), "body": st.just("no"), "parse_body": st.booleans()}
+    ),
+    "React2SShellDetector": st.fixed_dictionaries({"block": st.booleans()}),
+    "RejectHeaderInTooLong": LENGTHS,
+    "RejectHeaderOutTooLong": LENGTHS,
+    "RoutingRestrictions": st.fixed_dictionaries(
+        {"allow_last": st.booleans(), "allowed": ITEMS, "forbidden": ITEMS, "not_found": ITEMS}
+    ),
+    "SimpleBasicAuth": st.fixed_dictionaries(
+        {"users": USERS, "realm": st.sampled_from(["authentication", 'a "b" \\', ""])}
+    ),
+    "TimeRestrictedAccessPlugin": st.fixed_dictionaries(
+        {
+            "rules": RULES,
+            "timezone": st.sampled_from([None, "", "UTC", "Europe/Paris", "Asia/Kathmandu"]),
+        }
+    ),
+}
+
+ARRIVALS: "dict[str, SearchStrategy[Any]]" = {
+    "CookiesValidation": COOKIES,
+    "IpAddressAllowedList": st.builds(lambda text: (("X-Forwarded-For", text),), CLAIMED),
+    "IpAddressBlockList": st.builds(lambda text: (("X-Forwarded-For", text),), CLAIMED),
+    "LimitHeaderInTooLong": LONG_FIELDS,
+    "NgLog4ShellFilter": st.builds(
+        lambda text: (("X-One", text.strip()), ("Content-Length", "9")), ATTACKS
+    ),
+    "React2SShellDetector": st.sampled_from(
+        [(("Content-Length", "9"),), (("Content-Length", "9"), ("Next-Action", "a"))]
+    ),
+    "RejectHeaderInTooLong": LONG_FIELDS,
+    "SimpleBasicAuth": st.builds(lambda text: (("Authorization", text),), CREDENTIALS),
+}
+
+GLOBAL_USERS = "simple_basic_auth_global_users"
+
+EXTRAS: "dict[str, dict[str, SearchStrategy[Any]]]" = {
+    "DisableHttp10": {"version": st.sampled_from(["1.0", "1.1", "2.0"])},
+    "IpAddressAllowedList": {
+        "socket_address": st.sampled_from(
+            ["192.0.2.7", "192.0.2.15", "2001:db8::1", "::ffff:c000:207"]
+        )
+    },
+    "IpAddressBlockList": {
+        "socket_address": st.sampled_from(
+            ["192.0.2.7", "192.0.2.15", "2001:db8::1", "::ffff:c000:207"]
+        )
+    },
+    "LimitHeaderOutTooLong": {"response_headers": LONG_FIELDS},
+    "NgLog4ShellFilter": {"body": ATTACKS.map(str.encode)},
+    "React2SShellDetector": {
+        "method": st.sampled_from(["POST", "GET"]),
+        "body": st.lists(
+            st.sampled_from(
+                [b"$@", b"whoami", b" id ", b"uname", b"constructor:constructor", b"a"]
+            ),
+            max_size=2,
+        ).map(b"".join),
+    },
+    "RejectHeaderOutTooLong": {"response_headers": LONG_FIELDS},
+    "SimpleBasicAuth": {
+        "plugins_config": st.sampled_from([{}, {GLOBAL_USERS: {"eve": "", "bob": "wrong"}}])
+    },
+    "TimeRestrictedAccessPlugin": {
+        "unix_time": st.floats(1_699_900_000, 1_700_600_000).map(lambda at: round(at, 3))
+    },
+}

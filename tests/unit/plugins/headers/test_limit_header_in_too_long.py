@@ -1,0 +1,38 @@
+"""LimitHeaderInTooLong."""
+
+import pytest
+
+from oto_trio.plugin_api import Phase, PluginError, steps
+from oto_trio.plugin_api.config import read_config
+from oto_trio.plugins.headers.limit_header_in_too_long import (
+    LimitHeaderInTooLong,
+    LimitHeaderInTooLongConfig,
+)
+from oto_trio.testing import FakeExchange, play
+
+FIELDS = [
+    ("X-A", "1234"),
+    ("X-A", "abcde"),
+    ("X-B", "12"),
+    ("x-a", "1"),
+    ("Content-Length", "123456"),
+]
+
+
+async def test_long_values_are_cut() -> None:
+    plugin = LimitHeaderInTooLong(LimitHeaderInTooLongConfig(4))
+    exchange = FakeExchange.of("GET", "http://a.b/", FIELDS)
+    assert await play(plugin, exchange) is None
+    headers = exchange.request.headers
+    assert headers.get_all("X-A") == ["1234", "abc", "1"]
+    assert headers.get_all("X-B") == ["12"]
+    assert headers.get("Content-Length") == "123456"
+    facts = {"header": "X-A", "length": 5, "max": 4, "removed": False}
+    assert exchange.alerts == [("HeaderTooLongAlert", facts)]
+    settings = steps.LongHeaders(4, cut=True)
+    assert plugin.lower() == (steps.Native("long_headers", Phase.TRANSFORM_REQUEST, settings),)
+
+
+def test_a_negative_length_is_refused_when_the_config_is_read() -> None:
+    with pytest.raises(PluginError, match=r"\$\.value"):
+        read_config(LimitHeaderInTooLongConfig, {"value": -1})
