@@ -9,8 +9,9 @@ from typing import Final
 
 from oto_trio import _core
 from oto_trio.gateway.compile import Hooks, RouteCompiler, check_global_slots
+from oto_trio.model.api_key import ApiKey
 from oto_trio.model.backend import Backend
-from oto_trio.model.document import Document
+from oto_trio.model.document import Document, encode_document
 from oto_trio.model.errors import Problem
 from oto_trio.model.global_config import GlobalConfig
 from oto_trio.model.route import Frontend, Route
@@ -41,6 +42,17 @@ def check_entity(
         return _check_route(_probe(entity), registry, {})
     if isinstance(entity, Route):
         return _check_route(entity, registry, backends)
+    if isinstance(entity, ApiKey):
+        return _check_row("apikeys", entity.id, encode_document(entity))
+    return []
+
+
+def _check_row(kind: str, entity_id: str, document: bytes) -> list[Problem]:
+    """Have the engine read an entity that native steps look up."""
+    try:
+        _core.Snapshot().apply([], [], None, [(kind, entity_id, document)])
+    except ValueError as error:
+        return [_refused("", str(error).removeprefix(f"{kind} {entity_id}: "))]
     return []
 
 

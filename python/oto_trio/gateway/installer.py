@@ -49,7 +49,7 @@ GLOBAL_CONFIG: Final = "global-config"
 BACKENDS: Final = "backends"
 ROUTES: Final = "routes"
 
-TABLE_KINDS: Final[tuple[str, ...]] = ()
+TABLE_KINDS: Final[tuple[str, ...]] = ("apikeys",)
 """The kinds that native steps look up by id; the engine reads them from the store's JSON itself."""
 
 KINDS: Final = (GLOBAL_CONFIG, BACKENDS, *TABLE_KINDS, ROUTES)

@@ -53,6 +53,18 @@ fn filled(mut details: Box<Details>, flow: &mut Flow, ended: &Ended) -> Box<Deta
     if ended.local && flow.refused {
         details.refusal = flow.attrs.refusal.take();
     }
+    if let Some(key) = &flow.attrs.apikey {
+        let mut identity = key.light_json();
+        if let Some(fields) = identity.as_object_mut() {
+            fields.insert("identityType".into(), "APIKEY".into());
+            for (ours, theirs) in [("clientId", "identity"), ("clientName", "label")] {
+                if let Some(value) = fields.remove(ours) {
+                    fields.insert(theirs.into(), value);
+                }
+            }
+        }
+        details.identity = Some(identity);
+    }
     details.extra = flow.attrs.extra.clone();
     details.alerts = std::mem::take(&mut flow.attrs.alerts);
     details.client_cert = flow.downstream.client_cert.clone();
@@ -179,7 +191,7 @@ impl Engine {
             bytes_out: ended.bytes_out,
             local: ended.local,
             request_id: flow.request_id,
-            apikey: None,
+            apikey: flow.attrs.apikey.as_ref().map(|key| key.shared_id()),
             details: flow
                 .details
                 .take()

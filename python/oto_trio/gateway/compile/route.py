@@ -72,9 +72,33 @@ class _LoweredRoute(msgspec.Struct, frozen=True):
     enabled: bool
     frontend: Frontend
     bound_listeners: Sequence[str]
+    membership: msgspec.Raw
     backend: BackendSettings
     steps: Sequence[msgspec.Raw]
     legacy_checks: bool
+
+
+class _Membership(msgspec.Struct, frozen=True):
+    """What a route belongs to: what a key may name beside the route itself."""
+
+    tenant: str
+    groups: Sequence[str]
+    api: str | None
+    original: str | None
+
+
+_API = "Otoroshi-Api-Ref"
+_ORIGINAL = "otoroshi-core-original-route-id"
+"""Metadata of a route that was made from an API, or from a composition."""
+
+
+def _membership(route: Route) -> msgspec.Raw:
+    """Return what a route belongs to."""
+    metadata = route.metadata
+    belongs = _Membership(
+        route.loc.tenant, route.groups, metadata.get(_API), metadata.get(_ORIGINAL)
+    )
+    return msgspec.Raw(msgspec.json.encode(belongs))
 
 
 def global_slots(
@@ -305,6 +329,7 @@ def _lowered(
             route.enabled,
             frontend,
             route.bound_listeners,
+            _membership(route),
             backend,
             steps,
             route.metadata.get(LEGACY_CHECKS, "true") != "false",

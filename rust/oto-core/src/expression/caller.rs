@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::parse::{Lookup, index_with_default, with_default};
 use super::value::{at_any_path, at_path, push_json};
 use super::{Answer, Fault};
+use crate::apikeys::ApiKey;
 use crate::plan::Flow;
 
 /// A fact of the caller.
@@ -107,14 +108,14 @@ impl Caller {
 
     fn read_key(&self, key: &Key<'_>, out: &mut String) -> Result<Answer, Fault> {
         let text = match self {
-            Self::KeyName => Some(key.name),
+            Self::KeyName => Some(key.name()),
             Self::KeyMetadata(name) => key.metadata(name),
             Self::KeyTag(at) => key.tag(at.ok_or(Fault)?),
             Self::KeyJson { pretty } => {
                 write_json(&key.light(), *pretty, out)?;
                 return Ok(Answer::Found);
             }
-            _ => Some(key.id),
+            _ => Some(key.id()),
         };
         Ok(push_text(text, out))
     }
@@ -177,40 +178,39 @@ impl Caller {
             }
             Self::Name if user.is_some() => out.push_str(of_user("name").unwrap_or("")),
             _ if user.is_some() => out.push_str(of_user("email").unwrap_or("")),
-            Self::Name => out.push_str(key.map_or("", |key| key.name)),
-            _ => out.push_str(key.map_or("", |key| key.id)),
+            Self::Name => out.push_str(key.map_or("", |key| key.name())),
+            _ => out.push_str(key.map_or("", |key| key.id())),
         }
         Ok(Answer::Found)
     }
 }
 
 /// What expressions see of an API key.
-struct Key<'a> {
-    id: &'a str,
-    name: &'a str,
-    document: &'a Value,
-}
+struct Key<'a>(&'a ApiKey);
 
 impl<'a> Key<'a> {
-    fn of(_flow: &'a Flow) -> Option<Self> {
-        None
+    fn of(flow: &'a Flow) -> Option<Self> {
+        flow.attrs.apikey.as_deref().map(Self)
     }
 
-    fn metadata(&self, name: &str) -> Option<&str> {
-        self.document.get("metadata")?.get(name)?.as_str()
+    fn id(&self) -> &'a str {
+        self.0.client_id()
     }
 
-    fn tag(&self, at: usize) -> Option<&str> {
-        self.document.get("tags")?.get(at)?.as_str()
+    fn name(&self) -> &'a str {
+        self.0.client_name()
+    }
+
+    fn metadata(&self, name: &str) -> Option<&'a str> {
+        self.0.metadata(name)
+    }
+
+    fn tag(&self, at: usize) -> Option<&'a str> {
+        self.0.tags().nth(at)
     }
 
     fn light(&self) -> Value {
-        json!({
-            "clientId": self.id,
-            "clientName": self.name,
-            "metadata": self.document.get("metadata"),
-            "tags": self.document.get("tags"),
-        })
+        self.0.light_json()
     }
 }
 

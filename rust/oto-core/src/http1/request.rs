@@ -194,6 +194,11 @@ impl Request {
             .append_bytes(&first[..domain_len].to_ascii_lowercase());
     }
 
+    /// Put another query in place, or none. It must be canonical: printable ASCII without `#` or space.
+    pub fn set_query(&mut self, query: Option<&str>) {
+        self.query = query.map(|query| self.headers.append_bytes(query.as_bytes()));
+    }
+
     /// Forget everything, keeping the memory.
     pub fn clear(&mut self) {
         let mut headers = std::mem::take(&mut self.headers);

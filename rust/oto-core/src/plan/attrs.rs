@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use crate::apikeys::{ApiKey, Extractors, Found};
 use crate::jose::Header;
 use crate::jwt::Injection;
+use crate::limits::Usage;
 
 /// Something an operator should see: becomes an `AlertEvent`.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,17 +42,30 @@ pub struct Trace {
     pub sampled: bool,
 }
 
+/// Client id and secret as they were sent, each if it was.
+pub(super) type SentKey = [Option<Box<[u8]>>; 2];
+
 /// What is known of the caller and of the exchange beyond its messages.
 #[derive(Debug, Default)]
 pub struct Attrs {
+    /// The API key of the caller.
+    pub apikey: Option<Arc<ApiKey>>,
+    /// The claims of the token that the caller signed with its key, for expressions.
+    pub apikey_claims: Option<Arc<Value>>,
+    /// Where the caller's credential stands in the request, to be taken away before the backend
+    /// gets it.
+    pub credential: Option<(Arc<Extractors>, Found)>,
+    /// Client id and secret as the caller sent them in their usual headers, for a backend that is
+    /// to have them all the same.
+    pub sent_key: Option<Box<SentKey>>,
+    /// What the caller's key has used of its quotas.
+    pub quota: Option<Usage>,
     /// The logged-in user, in Otoroshi's JSON.
     pub user: Option<Arc<Value>>,
     /// The payload of the last token that was verified.
     pub claims: Option<Arc<Value>>,
     /// The payload of the token that the backend gets.
     pub claims_out: Option<Arc<Value>>,
-    /// The payload of the token that stood for an API key.
-    pub apikey_claims: Option<Arc<Value>>,
     /// The token that was verified, as it was sent.
     pub token_in: Option<Arc<str>>,
     /// The token that the backend gets.

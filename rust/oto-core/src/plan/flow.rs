@@ -246,10 +246,20 @@ impl Flow {
     }
 
     fn advance_steps(&mut self) -> Next {
-        // Steps may look at the flow's route too, so it stays in its place.
-        let Some(route) = self.route.clone() else {
-            return self.without_route();
-        };
+        loop {
+            // Steps may look at the flow's route too, so it stays in its place.
+            let Some(route) = self.route.clone() else {
+                return self.without_route();
+            };
+            match self.advance_on(&route) {
+                Some(next) => return next,
+                None => self.reject_route(),
+            }
+        }
+    }
+
+    /// Run steps of a route; none when the route does not take this request after all.
+    fn advance_on(&mut self, route: &Route) -> Option<Next> {
         let closed = self.snapshot.settings.maintenance && self.cursor == 0;
         if closed && self.stage == Stage::Request && self.body.is_none() {
             self.refuse(
@@ -257,9 +267,9 @@ impl Flow {
                 "Service in maintenance mode",
                 "errors.service.in.maintenance",
             );
-            return Next::Reply;
+            return Some(Next::Reply);
         }
-        self.run(&route)
+        self.run(route)
     }
 
     fn without_route(&mut self) -> Next {
@@ -279,7 +289,7 @@ impl Flow {
         Next::Reply
     }
 
-    fn run(&mut self, route: &Route) -> Next {
+    fn run(&mut self, route: &Route) -> Option<Next> {
         let plan = &route.plan;
         loop {
             let end = match self.stage {
@@ -290,15 +300,15 @@ impl Flow {
             if self.cursor >= end {
                 match self.stage {
                     Stage::Request if self.body.is_some() => self.begin_response_of(route),
-                    Stage::Request => return Next::Forward,
+                    Stage::Request => return Some(Next::Forward),
                     Stage::Response => {
                         // What a backend proves, it proves to the gateway and not to the client.
                         let headers = &mut self.response.headers;
                         headers.remove_known(|known| known == Known::OtoroshiStateResp);
                         let is_here = self.body.is_some();
-                        return if is_here { Next::Reply } else { Next::Stream };
+                        return Some(if is_here { Next::Reply } else { Next::Stream });
                     }
-                    Stage::Done => return Next::Finished,
+                    Stage::Done => return Some(Next::Finished),
                 }
                 continue;
             }
@@ -316,7 +326,7 @@ impl Flow {
                 continue;
             }
             let native = match &step.step {
-                Step::Python(hook) => return Next::Python(*hook),
+                Step::Python(hook) => return Some(Next::Python(*hook)),
                 Step::Native { step, .. } => step,
             };
             let mut at = At {
@@ -326,14 +336,15 @@ impl Flow {
             };
             match (native.run(&mut at), step.twin) {
                 (Outcome::Continue, _) => {}
+                (Outcome::Reject, _) => return None,
                 (Outcome::Answer(reply), _) => {
                     self.answer(reply);
-                    return Next::Reply;
+                    return Some(Next::Reply);
                 }
-                (Outcome::Python, Some(hook)) => return Next::Python(hook),
+                (Outcome::Python, Some(hook)) => return Some(Next::Python(hook)),
                 (Outcome::Python, None) => {
                     self.refuse(500, "this request could not be checked", "errors.undecided");
-                    return Next::Reply;
+                    return Some(Next::Reply);
                 }
             }
         }

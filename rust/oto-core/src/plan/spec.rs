@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::flow::PythonStep;
 use super::step::{Gate, Phase, Plan, PlanStep, Route, RouteFacts, Step};
 use super::steps::{LegacyChecks, NativeStep, PrepareForBackend, build_step};
+use crate::apikeys::{Membership, MembershipSpec};
 use crate::balance::{BackendParts, BackendSpec};
 use crate::intern::Interner;
 
@@ -33,6 +34,9 @@ pub struct RouteSpec {
     /// The backend, references resolved.
     #[serde(default)]
     pub backend: BackendSpec,
+    /// Tenant, groups and origin ([`MembershipSpec`]).
+    #[serde(default)]
+    pub membership: Option<Box<RawValue>>,
     /// The steps in execution order.
     #[serde(default)]
     pub steps: Option<Box<RawValue>>,
@@ -96,6 +100,7 @@ impl RouteSpec {
         Ok(Route {
             id: Arc::from(self.id),
             name: self.name.into(),
+            membership: parts.membership(self.membership.as_deref())?,
             strip_path,
             backend,
             plan: parts.plan(self.steps.as_deref(), self.legacy_checks)?,
@@ -109,10 +114,20 @@ impl RouteSpec {
 pub struct RouteParts {
     plans: Interner<Plan>,
     checked_plans: Interner<Plan>,
+    memberships: Interner<Membership>,
     backends: BackendParts,
 }
 
 impl RouteParts {
+    fn membership(&self, json: Option<&RawValue>) -> Result<Arc<Membership>, String> {
+        let json = json.map_or("{}", RawValue::get);
+        self.memberships.get_or_try(json, || {
+            let spec: MembershipSpec =
+                serde_json::from_str(json).map_err(|error| format!("membership: {error}"))?;
+            Ok(Arc::new(Membership::new(spec)))
+        })
+    }
+
     fn plan(&self, json: Option<&RawValue>, is_checked: bool) -> Result<Arc<Plan>, String> {
         let json = json.map_or("[]", RawValue::get);
         let plans = if is_checked {

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::flow::PythonStep;
 use super::steps::NativeStep;
+use crate::apikeys::Membership;
 use crate::balance::Backend;
 
 /// A moment in an exchange's life, in order.
@@ -140,6 +141,8 @@ pub struct Route {
     pub id: Arc<str>,
     /// The entity's name.
     pub name: Box<str>,
+    /// What it belongs to.
+    pub membership: Arc<Membership>,
     /// Whether the matched part of the path is taken off.
     pub strip_path: bool,
     /// Where requests go.

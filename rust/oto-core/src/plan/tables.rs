@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use crate::apikeys::ApiKeys;
 use crate::jwt::JwtVerifier;
 use crate::router::hamt::{Hamt, Keyed, hash_of};
 use crate::tls::Certificates;
@@ -109,6 +110,8 @@ impl<T: TableEntity> Table for EntityTable<T> {
 /// All tables.
 #[derive(Clone, Default)]
 pub struct Tables {
+    /// API keys by client id.
+    pub apikeys: ApiKeys,
     /// Certificates, for TLS and for signatures.
     pub certificates: Certificates,
     /// JWT verifiers.
@@ -119,6 +122,7 @@ impl Tables {
     /// The table of a kind, by the name the store has for it.
     pub fn by_kind(&mut self, kind: &str) -> Option<&mut dyn Table> {
         Some(match kind {
+            "apikeys" => &mut self.apikeys,
             "certificates" => &mut self.certificates,
             "jwt-verifiers" => &mut self.verifiers,
             _ => return None,

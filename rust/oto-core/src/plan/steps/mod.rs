@@ -6,6 +6,7 @@
 
 mod add_missing_headers;
 mod allow_methods;
+mod apikey_calls;
 mod basic_auth;
 mod basic_auth_caller;
 mod custom_response;
@@ -65,6 +66,8 @@ pub struct At<'a> {
 pub enum Outcome {
     /// Go on with the next step.
     Continue,
+    /// This route does not take the request; another one may. In the match_route phase only.
+    Reject,
     /// Answer in the backend's place, or instead of what it answered.
     Answer(Reply),
     /// Undecided: the plugin's hook in Python runs instead. Only for a step that was lowered with
@@ -111,6 +114,7 @@ const KINDS: &[(&str, Build)] = &[
         build::<add_missing_headers::Settings>,
     ),
     ("allow_methods", build::<allow_methods::Settings>),
+    ("apikey_calls", build::<apikey_calls::Settings>),
     ("basic_auth", build::<basic_auth::Settings>),
     ("basic_auth_caller", build::<basic_auth_caller::Settings>),
     ("disable_http10", build::<disable_http10::Settings>),
