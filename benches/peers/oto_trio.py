@@ -15,7 +15,7 @@ from benches.launch import free_port
 from benches.peers.proxy import CommandLine, Proxy
 
 COMMAND: Final = (
-    "{oto} serve --workers 1 --http-port {port} --https-port 0 --admin-port {admin_port}"
+    "{oto} serve --workers 1 --http-port {port} --admin-port {admin_port}"
     " --data {data} --config {config} --log-format json"
 )
 """Overridden by the environment variable OTO_BENCH_CMD, with the same placeholders."""

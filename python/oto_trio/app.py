@@ -76,6 +76,7 @@ class Announcement(msgspec.Struct, frozen=True):
 
     Attributes:
         http: URL of the data listener.
+        https: URL of the data listener for HTTPS; None without one.
         admin: URL of the admin API.
         pid: The supervisor's process.
         workers: The workers' processes, by slot.
@@ -86,6 +87,7 @@ class Announcement(msgspec.Struct, frozen=True):
     """
 
     http: str
+    https: str | None
     admin: str
     pid: int
     workers: list[int]
@@ -143,12 +145,12 @@ async def serve(
             logger.warning("%s", warning)
         _raise_descriptor_limit()
         key = await trio.to_thread.run_sync(_key, configuration, dev)
-        with listening(_bind(settings)) as listeners:
+        with listening(*_bind(settings)) as listeners:
             async with await SqliteStore.open(data / STORE_FILE) as store:
                 await reconcile(store, configuration.declarations)
                 # From here on they are in the store; a hundred thousand need not be here too.
                 del configuration
-                app = _App(source, settings, store, listeners, key)
+                app = _App(source, settings, store, listeners, key, dev=dev)
                 await app.run(signals, announce)
 
 
@@ -188,15 +190,23 @@ def _slots(settings: Settings) -> int:
     return max(workers, 1)
 
 
-def _bind(settings: Settings) -> Listener:
-    """Open the data listener."""
-    return bind_listener(
-        STANDARD_LISTENER,
-        settings.bind,
-        settings.http_port,
-        secured=False,
-        slots=_slots(settings),
-    )
+def _bind(settings: Settings) -> list[Listener]:
+    """Open the data listeners: the plain one, then the one for HTTPS if it is wanted.
+
+    Both are the same listener to routes, as in Otoroshi.
+    """
+    slots = _slots(settings)
+    name, host = STANDARD_LISTENER, settings.bind
+    listeners = [bind_listener(name, host, settings.http_port, secured=False, slots=slots)]
+    if settings.https_port is not None:
+        try:
+            listeners.append(
+                bind_listener(name, host, settings.https_port, secured=True, slots=slots)
+            )
+        except BaseException:
+            listeners[0].close()
+            raise
+    return listeners
 
 
 def _launcher(settings: Settings) -> Launcher:
@@ -227,6 +237,7 @@ def _worker_settings(settings: Settings, folder: Path) -> WorkerSettings:
         log_level=settings.log_level.upper(),
         health_access_key=settings.health_access_key,
         metrics_access_key=settings.metrics_access_key,
+        client_auth=settings.client_auth,
     )
 
 
@@ -240,12 +251,15 @@ class _App:
         store: Store,
         listeners: tuple[Listener, ...],
         key: _Key,
+        *,
+        dev: bool,
     ) -> None:
         self._source = source
         self._settings = settings
         self._store = store
         self._listeners = listeners
         self._key = key
+        self._dev = dev
         self._folder = _plugin_folder(self._settings)
         name = settings.access_log
         self._access_log = None if name is None else AccessLog(name)
@@ -275,11 +289,12 @@ class _App:
                 async with trio.open_nursery() as starting:
                     starting.start_soon(services.start, self._supervisor.run)
                     plane = self._plane = await self._make_plane()
+                    plane.is_dev = self._dev
                     admin: str = await services.start(plane.run, self._shutdown)
                 if not self._is_draining:
                     plane.gateway.is_started = True
                     await self._supervisor.tell_health(store_is_healthy=True, is_started=True)
-                    announce(self._announcement(self._listeners[0].url, admin))
+                    announce(self._announcement(admin))
                 gc.enable()
                 gc.collect()
                 gc.freeze()
@@ -299,10 +314,12 @@ class _App:
             FolderPlugins(self._folder),
         )
 
-    def _announcement(self, http: str, admin: str) -> Announcement:
+    def _announcement(self, admin: str) -> Announcement:
         key = self._key
+        urls = {listener.secured: listener.url for listener in self._listeners}
         return Announcement(
-            http=http,
+            http=urls[False],
+            https=urls.get(True),
             admin=admin,
             pid=os.getpid(),
             workers=self._supervisor.pids,

@@ -54,7 +54,7 @@ _PORT = click.IntRange(0, 65535)
 @click.option(
     "--https-port",
     type=_PORT,
-    help="Reserved: TLS is not served yet, so nothing listens here.  [default: 8443]",
+    help="Port of the gateway for HTTPS; 0 picks one.  [default: no HTTPS]",
 )
 @click.option(
     "--admin-bind", metavar="ADDRESS", help="Address of the admin API.  [default: 127.0.0.1]"
@@ -108,6 +108,7 @@ def command(
     Examples:
       oto-trio serve --dev --route 'api.localhost/users=http://127.0.0.1:9000'
       oto-trio serve --data /var/lib/oto-trio --config /etc/oto-trio.yaml
+      oto-trio serve --dev --https-port 8443
       oto-trio serve --http-port 0 --admin-port 0 --log-format json
 
     \b
@@ -196,6 +197,8 @@ def _announce(announcement: Announcement, *, as_json: bool) -> None:
     workers = ", ".join(map(str, dict.fromkeys(announcement.workers)))
     click.echo("oto-trio is ready")
     click.echo(f"  gateway    {announcement.http}")
+    if announcement.https is not None:
+        click.echo(f"  HTTPS      {announcement.https}")
     click.echo(f"  admin API  {announcement.admin}")
     click.echo(f"  data       {announcement.data}")
     click.echo(f"  processes  {announcement.pid}, workers {workers}")

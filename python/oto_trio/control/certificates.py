@@ -159,6 +159,15 @@ class CertificateStore:
         config, _ = inspect_document(GlobalConfig, msgspec.json.decode(record.document))
         return first_global_config().auto_cert if config is None else config.auto_cert
 
+    @property
+    def revision(self) -> int:
+        """The store's latest revision."""
+        return self.store.revision
+
+    def entity_of(self, issued: Issued, query: CsrQuery, ca_ref: str, **more: Any) -> Certificate:
+        """Make the entity of a certificate that was made just now; see `certificate_of`."""
+        return certificate_of(issued, query, ca_ref=ca_ref, **more)
+
     def now(self) -> datetime:
         """Return the time of day."""
         return datetime.now(UTC)

@@ -29,6 +29,16 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "https_port": ("OTOROSHI_HTTPS_PORT", "HTTPS_PORT"),
     "health_access_key": ("OTOROSHI_HEALTH_ACCESS_KEY", "HEALTH_ACCESS_KEY"),
     "metrics_access_key": ("OTOROSHI_METRICS_ACCESS_KEY",),
+    "domain": ("OTOROSHI_DOMAIN", "APP_DOMAIN"),
+    "client_auth": ("OTOROSHI_SSL_OUTSIDE_CLIENT_AUTH", "SSL_OUTSIDE_CLIENT_AUTH"),
+    "root_ca_ca": ("OTOROSHI_SSL_ROOTCA_CA",),
+    "root_ca_cert": ("OTOROSHI_SSL_ROOTCA_CERT",),
+    "root_ca_key": ("OTOROSHI_SSL_ROOTCA_KEY",),
+    "root_ca_import_ca": ("OTOROSHI_SSL_ROOTCA_IMPORTCA",),
+    "initial_cacert": ("OTOROSHI_INITIAL_CACERT", "INITIAL_CACERT"),
+    "initial_cert": ("OTOROSHI_INITIAL_CERT", "INITIAL_CERT"),
+    "initial_cert_key": ("OTOROSHI_INITIAL_CERT_KEY", "INITIAL_CERT_KEY"),
+    "initial_cert_import_ca": ("OTOROSHI_INITIAL_CERT_IMPORTCA",),
 }
 """Otoroshi's names of settings, the strongest first."""
 

@@ -5,21 +5,27 @@ module in a thread while the gateway workers start.
 """
 
 import logging
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
 import trio
 
 from oto_trio.control.admin_api import AdminServer, build_app, serve_admin_api
+from oto_trio.control.certificates import CertificateStore
 from oto_trio.control.credentials import AdminCredentials
 from oto_trio.control.first_start import bootstrap
 from oto_trio.control.gateway import Gateway
 from oto_trio.control.jobs import Job, run_jobs
+from oto_trio.control.jobs.first_certificates import FirstCertificates, GivenCertificate
+from oto_trio.control.jobs.renew_certificates import RenewCertificates
 from oto_trio.control.settings import Settings
 from oto_trio.control.store.base import Store
-from oto_trio.control.supervisor.supervision import Supervisor
+from oto_trio.control.supervisor.supervision import CertificateVerdict, Supervisor
 from oto_trio.gateway.installer import GLOBAL_CONFIG
 from oto_trio.model.errors import StoreError
+from oto_trio.pki.auto_certificate import AutoCertificates
+from oto_trio.pki.first_certificates import ROOT_CA
 from oto_trio.plugin_api.folder import FolderPlugins
 from oto_trio.plugin_api.registry import discover
 
@@ -52,7 +58,10 @@ class ControlPlane:
     ) -> None:
         self.gateway = Gateway(supervisor, store, discover(), folder)
         """The gateway as the admin API sees it."""
+        self.is_dev = False
+        """Whether this is a gateway on a desk; set before `run`."""
         self._store = store
+        self._certificates = CertificateStore(store)
         self._supervisor = supervisor
         self._settings = settings
         self._app = build_app(
@@ -61,6 +70,7 @@ class ControlPlane:
             self.gateway,
             health_access_key=settings.health_access_key,
             metrics_access_key=settings.metrics_access_key,
+            aia_base=_aia_base(settings),
         )
 
     async def run(
@@ -80,6 +90,7 @@ class ControlPlane:
             await bootstrap(self._store)
             await nursery.start(self.gateway.run)
             nursery.start_soon(self._probe_store)
+            self._supervisor.on_certificate_asked = self._make_certificates()
             nursery.start_soon(run_jobs, self._jobs())
             async with trio.open_nursery() as listeners:
                 server: AdminServer = await listeners.start(
@@ -96,7 +107,26 @@ class ControlPlane:
 
     def _jobs(self) -> list[Job]:
         """Return what is done again and again beside the requests."""
-        return []
+        settings = self._settings
+        first = FirstCertificates(
+            self._certificates,
+            domain=settings.domain,
+            aia_base=_aia_base(settings),
+            given=_given_certificates(settings),
+            has_wildcard=settings.wildcard_certificate,
+            is_awaited=settings.https_port is not None,
+        )
+        return [first.job(), RenewCertificates(self._certificates).job()]
+
+    def _make_certificates(self) -> Callable[[str], Awaitable[CertificateVerdict]]:
+        """Return what makes certificates for server names that workers ask for."""
+        certificates = AutoCertificates(self._certificates, dev=self.is_dev)
+
+        async def make(server_name: str) -> CertificateVerdict:
+            verdict = await certificates.ask(server_name)
+            return CertificateVerdict(verdict.ok, verdict.revision, verdict.unsaved)
+
+        return make
 
     async def _probe_store(self) -> None:
         """Let the workers' probes show whether the store answers."""
@@ -112,3 +142,31 @@ class ControlPlane:
                 store_is_healthy=is_healthy, is_started=self.gateway.is_started
             )
             await trio.sleep(STORE_PROBE_S)
+
+
+def _aia_base(settings: Settings) -> str:
+    """Return the base URL under which certificates say that their issuer is found."""
+    port = "" if settings.http_port in (0, 80) else f":{settings.http_port}"
+    return f"http://otoroshi-api.{settings.domain}{port}/.well-known/otoroshi/security"
+
+
+def _given_certificates(settings: Settings) -> list[GivenCertificate]:
+    """Return the certificates that the settings name, the root authority first."""
+    root = GivenCertificate(
+        id=ROOT_CA,
+        ca=settings.root_ca_ca,
+        cert=settings.root_ca_cert,
+        key=settings.root_ca_key,
+        import_ca=settings.root_ca_import_ca,
+    )
+    initial = GivenCertificate(
+        ca=settings.initial_cacert,
+        cert=settings.initial_cert,
+        key=settings.initial_cert_key,
+        import_ca=settings.initial_cert_import_ca,
+    )
+    more = [
+        GivenCertificate(ca=given.ca, cert=given.cert, key=given.key, import_ca=given.import_ca)
+        for given in settings.initial_certs
+    ]
+    return [given for given in (root, initial, *more) if given.ca or given.cert]

@@ -19,6 +19,7 @@ A configuration file is YAML, JSON or TOML, by its name::
 Reading never stops at the first fault: every problem is gathered, with its path and a fix.
 """
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
@@ -35,6 +36,7 @@ __all__ = [
     "NEEDS_NEW_WORKERS",
     "NEEDS_RESTART",
     "ConfigFile",
+    "InitialCertificate",
     "Settings",
     "read_config_file",
     "settings_problems",
@@ -44,7 +46,20 @@ __all__ = [
 MAX_FILE_BYTES: Final = 64 * 1024 * 1024
 """A configuration file larger than this is refused unread."""
 
+_DOMAIN: Final = re.compile(
+    r"(?=.{1,200}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
+)
+
 Port = Annotated[int, Meta(ge=0, le=65535)]
+
+
+class InitialCertificate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A certificate that is brought into the store at the start: each part is PEM, or a file's path."""
+
+    ca: Annotated[str | None, Meta(description="the authority that issued it")] = None
+    cert: Annotated[str | None, Meta(description="the certificate, with its chain")] = None
+    key: Annotated[str | None, Meta(description="its private key")] = None
+    import_ca: Annotated[bool, Meta(description="store the authority too")] = False
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,9 +69,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, Meta(description="address of the data listeners; :: takes IPv4 and IPv6")
     ] = "0.0.0.0"  # noqa: S104 (a gateway is there to be reached)
     http_port: Annotated[Port, Meta(description="port for plain HTTP; 0 picks a free one")] = 8080
-    https_port: Annotated[Port, Meta(description="reserved for TLS; nothing listens there yet")] = (
-        8443
-    )
+    https_port: Annotated[
+        Port | None, Meta(description="port for HTTPS; 0 picks a free one, null = no HTTPS")
+    ] = None
     admin_bind: Annotated[str, Meta(description="address of the admin API")] = "127.0.0.1"
     admin_port: Annotated[Port, Meta(description="port of the admin API; 0 picks a free one")] = (
         8081
@@ -86,6 +101,39 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     metrics_access_key: Annotated[
         str | None, Meta(description="key the metrics ask for; null = that of the probes")
     ] = None
+    domain: Annotated[
+        str, Meta(min_length=1, description="domain that the gateway's own hosts are below")
+    ] = "oto.tools"
+    client_auth: Annotated[
+        Literal["None", "Want", "Need", "Dynamic"],
+        Meta(description="certificates of HTTPS clients; Dynamic = as the global config says"),
+    ] = "Dynamic"
+    wildcard_certificate: Annotated[
+        bool, Meta(description="make a certificate for *.domain at the first start")
+    ] = True
+    root_ca_ca: Annotated[
+        str | None, Meta(description="what signed your root authority: PEM, or a file's path")
+    ] = None
+    root_ca_cert: Annotated[
+        str | None, Meta(description="your root authority, in place of one made: PEM, or a path")
+    ] = None
+    root_ca_key: Annotated[
+        str | None, Meta(description="its private key: PEM, or a file's path")
+    ] = None
+    root_ca_import_ca: Annotated[bool, Meta(description="store what signed it too")] = False
+    initial_cacert: Annotated[
+        str | None, Meta(description="an authority to store at the start: PEM, or a file's path")
+    ] = None
+    initial_cert: Annotated[
+        str | None, Meta(description="a certificate to store at the start: PEM, or a file's path")
+    ] = None
+    initial_cert_key: Annotated[
+        str | None, Meta(description="its private key: PEM, or a file's path")
+    ] = None
+    initial_cert_import_ca: Annotated[bool, Meta(description="store initial_cacert too")] = False
+    initial_certs: Annotated[
+        tuple[InitialCertificate, ...], Meta(description="more of them: ca, cert, key, import_ca")
+    ] = ()
     engine: Annotated[
         dict[str, Any], Meta(description="bounds and timeouts of the engine, by name")
     ] = msgspec.field(default_factory=dict[str, Any])
@@ -99,13 +147,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 NEEDS_RESTART: Final = frozenset(
     {
         *("bind", "http_port", "https_port", "admin_bind", "admin_port"),
-        *("workers", "data", "access_log", "log_format"),
+        *("workers", "data", "access_log", "log_format", "domain", "wildcard_certificate"),
+        *("root_ca_ca", "root_ca_cert", "root_ca_key", "root_ca_import_ca", "initial_certs"),
+        *("initial_cacert", "initial_cert", "initial_cert_key", "initial_cert_import_ca"),
     }
 )
 """Settings that a reload cannot change: it says so, and goes on with the old value."""
 
 NEEDS_NEW_WORKERS: Final = frozenset(
-    {"plugins", "health_access_key", "metrics_access_key", "engine", "log_level"}
+    {"plugins", "health_access_key", "metrics_access_key", "engine", "log_level", "client_auth"}
 )
 """Settings that a reload changes by replacing the workers one by one."""
 
@@ -179,7 +229,7 @@ def settings_problems(settings: Settings) -> list[Problem]:
     problems: list[Problem] = []
     used: dict[int, str] = {}
     for name in ("http_port", "https_port", "admin_port"):
-        port: int = getattr(settings, name)
+        port: int | None = getattr(settings, name)
         if port and port in used:
             problems.append(
                 Problem(
@@ -188,11 +238,17 @@ def settings_problems(settings: Settings) -> list[Problem]:
                     "choose another port, or 0 to get a free one",
                 )
             )
-        used[port] = name
+        if port is not None:
+            used[port] = name
     if settings.workers is not None and not 0 <= settings.workers <= 1024:
         problems.append(
             Problem("$.settings.workers", f"{settings.workers} workers", "choose 0 to 1024")
         )
+    if not _DOMAIN.fullmatch(settings.domain):
+        problems.append(
+            Problem("$.settings.domain", "this is no domain", "write it like oto.tools")
+        )
+    problems += _half_pairs(settings)
     if settings.plugins is not None and not Path(settings.plugins).is_dir():
         problems.append(
             Problem(
@@ -202,6 +258,25 @@ def settings_problems(settings: Settings) -> list[Problem]:
             )
         )
     return problems
+
+
+def _half_pairs(settings: Settings) -> list[Problem]:
+    """Find certificates that are named without their key, and keys without their certificate."""
+    pairs = {
+        "root_ca_cert": (settings.root_ca_cert, "root_ca_key", settings.root_ca_key),
+        "initial_cert": (settings.initial_cert, "initial_cert_key", settings.initial_cert_key),
+    }
+    for index, given in enumerate(settings.initial_certs):
+        pairs[f"initial_certs[{index}].cert"] = (given.cert, "key", given.key)
+    return [
+        Problem(
+            f"$.settings.{name}",
+            "a certificate and its private key go together",
+            f"give both, or leave {name} and {other} out",
+        )
+        for name, (cert, other, key) in pairs.items()
+        if (cert is None) != (key is None)
+    ]
 
 
 def _document(path: Path, problems: list[Problem]) -> dict[str, object]:

@@ -2,10 +2,10 @@
 
 Down (supervisor to worker): `Start`, then the entities as `SnapshotFull` chunks, then `Change` for
 every later revision, plus the orders `AdoptSlot`, `ReloadPlugins`, `AskMetrics`, `ControlHealth`,
-`MetricsPage` and `Drain`.
+`MetricsPage`, `CertificateAnswer` and `Drain`.
 
 Up (worker to supervisor): `Hello`, `Applied` for every revision that is live, `Ready` once it
-listens, then `ProblemReport`, `Records`, `Metrics`, `Health`, `AskMetricsPage`, and `Draining`.
+listens, then `ProblemReport`, `Records`, `Metrics`, `Health`, `AskMetricsPage`, `AskCertificate`, and `Draining`.
 
 Entities travel as the JSON bytes the store holds, and each worker compiles them itself: the link
 never carries compiled state, so a cluster worker on another machine can be fed the same frames.
@@ -21,8 +21,10 @@ __all__ = [
     "PROTOCOL",
     "AdoptSlot",
     "Applied",
+    "AskCertificate",
     "AskMetrics",
     "AskMetricsPage",
+    "CertificateAnswer",
     "Change",
     "ControlHealth",
     "DownFrame",
@@ -109,6 +111,8 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
         log_level: A `logging` level name.
         health_access_key: Key the health probes ask for; None leaves them open.
         metrics_access_key: Key the metrics page asks for; None leaves it open.
+        client_auth: Whether HTTPS clients need a certificate: `None`, `Want`, `Need`, or `Dynamic`
+            for what the global configuration says (`tlsSettings.clientAuth`).
     """
 
     protocol: int
@@ -122,6 +126,7 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
     log_level: str = "INFO"
     health_access_key: str | None = None
     metrics_access_key: str | None = None
+    client_auth: str = "Dynamic"
 
 
 class SnapshotFull(msgspec.Struct, frozen=True, tag="snapshot"):
@@ -206,6 +211,25 @@ class MetricsPage(msgspec.Struct, frozen=True, tag="metrics_page"):
     status: int
     content_type: str
     body: bytes
+
+
+class CertificateAnswer(msgspec.Struct, frozen=True, tag="certificate_answer"):
+    """The answer to an `AskCertificate`.
+
+    With `ok` and no `certificate`, one for the name is in the store, and was applied by this worker
+    before the answer was sent, unless that took longer than a second: choose again.
+
+    Attributes:
+        token: The asker's token.
+        ok: Whether there is a certificate now; without, the handshake fails.
+        certificate: JSON of a certificate entity that is in no store, for this handshake and the next
+            few of its name (`replyNicely`: the HTTP layer then answers 404 `errors.ssl.nocert`);
+            empty when it is in the store.
+    """
+
+    token: int
+    ok: bool
+    certificate: bytes = b""
 
 
 class Drain(msgspec.Struct, frozen=True, tag="drain"):
@@ -310,6 +334,18 @@ class AskMetricsPage(msgspec.Struct, frozen=True, tag="ask_metrics_page"):
     accept: str
 
 
+class AskCertificate(msgspec.Struct, frozen=True, tag="ask_certificate"):
+    """A client asked for a server name that no certificate is for; its handshake waits.
+
+    Attributes:
+        token: Comes back in the answer.
+        server_name: The name, as the client sent it.
+    """
+
+    token: int
+    server_name: str
+
+
 class Draining(msgspec.Struct, frozen=True, tag="draining"):
     """The worker drains, and this is what it waits for.
 
@@ -333,12 +369,22 @@ DownFrame: TypeAlias = (
     | AskMetrics
     | ControlHealth
     | MetricsPage
+    | CertificateAnswer
     | Drain
 )
 """A frame from the supervisor to a worker."""
 
 UpFrame: TypeAlias = (
-    Hello | Applied | Ready | ProblemReport | Records | Metrics | Health | AskMetricsPage | Draining
+    Hello
+    | Applied
+    | Ready
+    | ProblemReport
+    | Records
+    | Metrics
+    | Health
+    | AskMetricsPage
+    | AskCertificate
+    | Draining
 )
 """A frame from a worker to the supervisor."""
 

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from oto_trio.control.credentials import AdminCredentials
 from oto_trio.control.environment import origins, read_environment
+from oto_trio.control.settings import Settings as All
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +61,33 @@ def test_otoroshis_names_are_understood_and_ours_win() -> None:
         given[name] = str(port)
         assert read(**given) == {"http_port": port}
     assert read(HEALTH_ACCESS_KEY="k") == {"health_access_key": "k"}
+
+
+def test_otoroshis_names_of_certificates_are_understood() -> None:
+    given = {
+        "OTOROSHI_HTTPS_PORT": "8443",
+        "OTOROSHI_DOMAIN": "gateway.localhost",
+        "OTOROSHI_SSL_OUTSIDE_CLIENT_AUTH": "Need",
+        "OTOROSHI_SSL_ROOTCA_CERT": "root.pem",
+        "OTOROSHI_SSL_ROOTCA_KEY": "root.key",
+        "OTOROSHI_SSL_ROOTCA_IMPORTCA": "true",
+        "INITIAL_CACERT": "ca.pem",
+        "OTOROSHI_INITIAL_CERT": "-----BEGIN CERTIFICATE-----",
+        "INITIAL_CERT_KEY": "key.pem",
+        "OTO_TRIO_INITIAL_CERTS": '[{"cert": "c", "key": "k"}]',
+        "OTO_TRIO_WILDCARD_CERTIFICATE": "false",
+    }
+    environment = read_environment(All, given)
+    assert environment.problems == []
+    found = environment.values
+    assert (found["https_port"], found["domain"]) == (8443, "gateway.localhost")
+    assert (found["client_auth"], found["wildcard_certificate"]) == ("Need", False)
+    assert (found["root_ca_cert"], found["root_ca_key"]) == ("root.pem", "root.key")
+    assert found["root_ca_import_ca"] is True
+    assert (found["initial_cacert"], found["initial_cert_key"]) == ("ca.pem", "key.pem")
+    assert found["initial_cert"] == "-----BEGIN CERTIFICATE-----"
+    wrong = read_environment(All, {"OTO_TRIO_INITIAL_CERTS": "[{]"})
+    assert [p.path for p in wrong.problems] == ["$OTO_TRIO_INITIAL_CERTS"]
 
 
 def test_an_empty_variable_is_not_set() -> None:

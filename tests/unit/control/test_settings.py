@@ -10,6 +10,7 @@ from oto_trio.control import settings as settings_module
 from oto_trio.control.settings import (
     NEEDS_NEW_WORKERS,
     NEEDS_RESTART,
+    InitialCertificate,
     Settings,
     read_config_file,
     settings_problems,
@@ -153,10 +154,43 @@ def test_a_wrong_flag_is_named_as_a_flag() -> None:
         (Settings(workers=-1), "$.settings.workers"),
         (Settings(workers=5000), "$.settings.workers"),
         (Settings(plugins="there/is/none"), "$.settings.plugins"),
+        (Settings(domain="no domain"), "$.settings.domain"),
+        (Settings(domain="*.oto.tools"), "$.settings.domain"),
+        (Settings(root_ca_cert="PEM"), "$.settings.root_ca_cert"),
+        (Settings(initial_cert_key="secret"), "$.settings.initial_cert"),
+        (
+            Settings(initial_certs=(InitialCertificate(), InitialCertificate(cert="x"))),
+            "$.settings.initial_certs[1].cert",
+        ),
     ],
 )
 def test_what_no_single_key_shows_is_found(settings: Settings, path: str) -> None:
     assert [problem.path for problem in settings_problems(settings)] == [path]
+
+
+def test_certificates_and_https_are_settings_too(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(
+        """
+settings:
+  https_port: 0
+  domain: gateway.localhost
+  client_auth: Want
+  initial_certs:
+  - {cert: cert.pem, key: key.pem, ca: ca.pem, import_ca: true}
+"""
+    )
+    file = read_config_file(path)
+    assert file.problems == []
+    settings, _ = with_overrides(file, {}, {})
+    assert settings_problems(settings) == []
+    given = InitialCertificate(cert="cert.pem", key="key.pem", ca="ca.pem", import_ca=True)
+    assert settings.initial_certs == (given,)
+    assert (settings.https_port, settings.client_auth) == (0, "Want")
+    assert Settings().https_port is None, "no HTTPS unless it is asked for"
+    path.write_text("settings: {initial_certs: [{cert: c, kee: k}], client_auth: Maybe}")
+    paths = {problem.path for problem in read_config_file(path).problems}
+    assert paths == {"$.settings.initial_certs", "$.settings.client_auth"}
 
 
 def test_ports_that_are_picked_do_not_collide(tmp_path: Path) -> None:

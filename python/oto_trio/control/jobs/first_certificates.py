@@ -26,7 +26,7 @@ from oto_trio.pki.first_certificates import (
     WILDCARD,
     FirstCertificate,
 )
-from oto_trio.pki.pem import read_certificates
+from oto_trio.pki.pem import is_issued_by, read_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -177,7 +177,7 @@ class FirstCertificates:
             if given.cert is not None and given.key is not None:
                 chain = await _content(given.cert)
                 if given.ca is not None:
-                    chain += "\n" + await _content(given.ca)
+                    chain = await in_pki_thread(_extended, chain, await _content(given.ca))
                 await self._store(given.id, chain, await _content(given.key))
             elif given.ca is not None and not given.import_ca:
                 await self._store(None, await _content(given.ca), "")
@@ -226,6 +226,14 @@ def _read(path: Path) -> str:
     """Read a small file."""
     with path.open(encoding="utf-8") as file:
         return file.read(1024 * 1024)
+
+
+def _extended(chain: str, ca: str) -> str:
+    """Return a chain with the authority at its end, if that issued one of its certificates."""
+    issuer = read_certificates(ca)[0]
+    if any(is_issued_by(link, issuer) for link in read_certificates(chain)):
+        return f"{chain}\n{ca}"
+    return chain
 
 
 def _is_among(certificate: Certificate, known: Sequence[Certificate]) -> bool:

@@ -19,7 +19,7 @@ Policy
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -32,7 +32,9 @@ from oto_trio.control.supervisor.listening import Listener
 from oto_trio.control.supervisor.worker import Worker, WorkerSettings
 from oto_trio.gateway.frames import (
     AdoptSlot,
+    AskCertificate,
     AskMetricsPage,
+    CertificateAnswer,
     ControlHealth,
     Drain,
     MetricsPage,
@@ -42,7 +44,7 @@ from oto_trio.gateway.frames import (
 from oto_trio.gateway.metrics import merge_metrics, metrics_page, without_gauges
 from oto_trio.model.errors import GatewayError
 
-__all__ = ["Backoff", "DrainOutcome", "Supervisor", "WorkersFailedError"]
+__all__ = ["Backoff", "CertificateVerdict", "DrainOutcome", "Supervisor", "WorkersFailedError"]
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +65,12 @@ KILL_GRACE_S: Final = 2.0
 
 LAST_ACCEPT_S: Final = 1.0
 """How long a drain leaves the sockets open for workers to accept what is queued on them."""
+
+CERTIFICATE_APPLY_S: Final = 1.0
+"""How long a worker that asked for a certificate is waited for to apply it, before it is answered."""
+
+MOST_CERTIFICATE_ASKS: Final = 1024
+"""Handshakes of all workers that wait for a certificate at once; more are refused at once."""
 
 METRICS_TIMEOUT_S: Final = 1.0
 """How long a worker is waited for when all are asked for their counters."""
@@ -112,6 +120,20 @@ class Backoff:
         return min(MAX_DELAY_S, FIRST_DELAY_S * 2.0 ** (self._failures - 2))
 
 
+class CertificateVerdict(msgspec.Struct, frozen=True):
+    """What became of the wish for a certificate.
+
+    Attributes:
+        ok: Whether there is one now.
+        revision: The store's revision from which on it is there; 0 when nothing was stored.
+        certificate: JSON of a certificate that is in no store; empty otherwise.
+    """
+
+    ok: bool
+    revision: int = 0
+    certificate: bytes = b""
+
+
 class _Slot:
     """One place for a worker."""
 
@@ -159,6 +181,9 @@ class Supervisor:
         self._retired_metrics: dict[str, Any] = {}
         self._control_health = ControlHealth(store_is_healthy=True, is_started=False)
         self._nursery: trio.Nursery | None = None
+        self._certificate_asks = 0
+        self.on_certificate_asked: Callable[[str], Awaitable[CertificateVerdict]] | None = None
+        """Makes a certificate for a server name; set once the control plane can. Must not raise."""
         self.restarts = 0
         """Workers that ended unasked and were replaced."""
 
@@ -408,6 +433,27 @@ class Supervisor:
     async def _answer_metrics_page(self, worker: Worker, ask: AskMetricsPage) -> None:
         page = metrics_page(await self.metrics(), query=ask.query, accept=ask.accept)
         await worker.order(MetricsPage(ask.token, page.status, page.content_type, page.body))
+
+    def certificate_asked(self, worker: Worker, ask: AskCertificate) -> None:
+        """See `Reports.certificate_asked`."""
+        assert self._nursery is not None, "the supervisor runs"
+        self._nursery.start_soon(self._answer_certificate, worker, ask)
+
+    async def _answer_certificate(self, worker: Worker, ask: AskCertificate) -> None:
+        """Have a certificate made, wait until the asker has it, and say so."""
+        make = self.on_certificate_asked
+        if make is None or self._certificate_asks >= MOST_CERTIFICATE_ASKS:
+            await worker.order(CertificateAnswer(ask.token, ok=False))
+            return
+        self._certificate_asks += 1
+        try:
+            verdict = await make(ask.server_name)
+            with trio.move_on_after(CERTIFICATE_APPLY_S):
+                while worker.applied < verdict.revision and not worker.ended.is_set():
+                    await self._moved.wait()
+        finally:
+            self._certificate_asks -= 1
+        await worker.order(CertificateAnswer(ask.token, verdict.ok, verdict.certificate))
 
 
 def _add(total: dict[str, int], counts: Mapping[str, int]) -> None:

@@ -25,6 +25,7 @@ from oto_trio.control.supervisor.listening import Listener
 from oto_trio.gateway.frames import (
     PROTOCOL,
     Applied,
+    AskCertificate,
     AskMetrics,
     AskMetricsPage,
     Change,
@@ -77,6 +78,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
         log_level: A `logging` level name.
         health_access_key: Key the health probes ask for; None leaves them open.
         metrics_access_key: Key the metrics page asks for; None leaves it open.
+        client_auth: Whether HTTPS clients need a certificate; see `Start`.
     """
 
     engine: bytes = b"{}"
@@ -87,6 +89,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     log_level: str = "INFO"
     health_access_key: str | None = None
     metrics_access_key: str | None = None
+    client_auth: str = "Dynamic"
 
 
 class Reports(Protocol):
@@ -106,6 +109,10 @@ class Reports(Protocol):
 
     def metrics_page_asked(self, worker: "Worker", ask: AskMetricsPage) -> None:
         """Answer with `Worker.order(MetricsPage(...))`, from a task."""
+        ...
+
+    def certificate_asked(self, worker: "Worker", ask: AskCertificate) -> None:
+        """Answer with `Worker.order(CertificateAnswer(...))`, from a task."""
         ...
 
 
@@ -300,6 +307,8 @@ class Worker:
                 self._reports.problem(frame)
             case AskMetricsPage():
                 self._reports.metrics_page_asked(self, frame)
+            case AskCertificate():
+                self._reports.certificate_asked(self, frame)
             case _:
                 pass  # Health: that it came was noted, and that is what it is for
 
@@ -325,6 +334,7 @@ class Worker:
             log_level=settings.log_level,
             health_access_key=settings.health_access_key,
             metrics_access_key=settings.metrics_access_key,
+            client_auth=settings.client_auth,
         )
 
 

@@ -13,6 +13,7 @@ from oto_trio.control.supervisor.supervision import (
     STABLE_S,
     START_ATTEMPTS,
     Backoff,
+    CertificateVerdict,
     DrainOutcome,
     Supervisor,
     WorkersFailedError,
@@ -21,6 +22,9 @@ from oto_trio.control.supervisor.worker import SILENCE_S, WorkerSettings
 from oto_trio.gateway.frames import (
     PROTOCOL,
     AdoptSlot,
+    Applied,
+    AskCertificate,
+    CertificateAnswer,
     Drain,
     Draining,
     Health,
@@ -351,3 +355,64 @@ async def test_a_kill_ends_everything_at_once(sockets: list[socket.socket]) -> N
         await stage.settled()
         assert all(puppet.killed.is_set() for puppet in stage.launched)
         assert len(stage.launched) == 2
+
+
+# ----------------------------------------------------------------------------- certificates
+
+
+async def test_a_certificate_is_asked_for_and_answered_once_it_is_applied(
+    sockets: list[socket.socket], autojump_clock: trio.testing.MockClock
+) -> None:
+    async with supervised(sockets[:1]) as stage:
+        puppet = stage.launched[0]
+        await puppet.get_ready()
+        asked: list[str] = []
+
+        async def make(name: str) -> CertificateVerdict:
+            asked.append(name)
+            if name == "refused":
+                return CertificateVerdict(ok=False)
+            if name == "nicely":
+                return CertificateVerdict(ok=True, certificate=b"{}")
+            return CertificateVerdict(ok=True, revision=7)
+
+        await puppet.say(AskCertificate(1, "early"))
+        await stage.settled()
+        assert puppet.heard_of(CertificateAnswer) == [CertificateAnswer(1, ok=False)]
+        stage.supervisor.on_certificate_asked = make
+        await puppet.say(
+            AskCertificate(2, "refused"), AskCertificate(3, "nicely"), AskCertificate(4, "made")
+        )
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        answers = puppet.heard_of(CertificateAnswer)
+        assert answers[1:] == [
+            CertificateAnswer(2, ok=False),
+            CertificateAnswer(3, ok=True, certificate=b"{}"),
+        ]
+        await puppet.say(Applied(7, 0))
+        await stage.settled()
+        assert puppet.heard_of(CertificateAnswer)[3:] == [CertificateAnswer(4, ok=True)]
+        assert asked == ["refused", "nicely", "made"]
+
+
+async def test_too_many_waiting_handshakes_are_refused_at_once(
+    sockets: list[socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oto_trio.control.supervisor.supervision.MOST_CERTIFICATE_ASKS", 2)
+    async with supervised(sockets[:1]) as stage:
+        puppet = stage.launched[0]
+        await puppet.get_ready()
+        gate = trio.Event()
+
+        async def make(name: str) -> CertificateVerdict:
+            await gate.wait()
+            return CertificateVerdict(ok=True)
+
+        stage.supervisor.on_certificate_asked = make
+        await puppet.say(*(AskCertificate(token, "a.b") for token in (1, 2, 3)))
+        await stage.settled()
+        assert puppet.heard_of(CertificateAnswer) == [CertificateAnswer(3, ok=False)]
+        gate.set()
+        await stage.settled()
+        answers = puppet.heard_of(CertificateAnswer)[1:]
+        assert sorted(answer.token for answer in answers) == [1, 2]
