@@ -177,6 +177,12 @@ class Engine:
     def expire(self, now: float) -> list[_Event]:
         """Carry out deadlines that are due."""
 
+    def certificate_told(self, server_name: str, now: float) -> list[_Event]:
+        """A certificate that was asked for is in the installed snapshot now, or will not come."""
+
+    def set_ticket_secret(self, secret: bytes) -> None:
+        """Lock TLS session tickets with a secret that all workers of a gateway share."""
+
     def set_unix_offset(self, seconds: float) -> None:
         """Tell how far Unix time is ahead of the clock that `turn` is given."""
 

@@ -15,6 +15,8 @@ kind       value                                 the gateway must
 `RESOLVE`  host name                              look it up, then `resolved`
 `BODY`     (exchange id, bytes or None)           wake the hook that reads the body
 `PANIC`    what panicked                          log and count it; the connection is gone
+`CERTIFICATE` server name                         have one made, then `certificate_told`
+`NOTICE`   what an operator should know           log it
 =========  ====================================  =====================================
 """
 
@@ -25,8 +27,10 @@ from oto_trio.plugin_api.exchange import Exchange
 
 __all__ = [
     "BODY",
+    "CERTIFICATE",
     "GONE",
     "MONITORING_SLOT",
+    "NOTICE",
     "PANIC",
     "RESOLVE",
     "RUN",
@@ -42,6 +46,8 @@ GONE: Final = 1
 RESOLVE: Final = 2
 BODY: Final = 3
 PANIC: Final = 4
+CERTIFICATE: Final = 5
+NOTICE: Final = 6
 
 MONITORING_SLOT: Final = -1
 """The slot of an exchange for `/.well-known/otoroshi/monitoring/...`, which has no route."""
@@ -143,6 +149,14 @@ class Engine(Protocol):
 
     def resolved(self, hostname: str, addresses: list[str], now: float, /) -> list[Event]:
         """Answer a `RESOLVE`; no address means that the name could not be resolved."""
+        ...
+
+    def certificate_told(self, server_name: str, now: float, /) -> list[Event]:
+        """Answer a `CERTIFICATE`: it is in the installed snapshot now, or there will be none."""
+        ...
+
+    def set_ticket_secret(self, secret: bytes, /) -> None:
+        """Lock TLS session tickets with a secret that all workers share."""
         ...
 
     def drain_records(self, limit: int, /) -> bytes:

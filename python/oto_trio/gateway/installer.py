@@ -21,14 +21,13 @@ from typing import Final, Protocol, Self
 import msgspec
 import trio
 
-from oto_trio.gateway.compile import Hooks, RouteCompiler, used_plugins
+from oto_trio.gateway.compile import Hooks, RouteCompiler, snapshot_settings, used_plugins
 from oto_trio.gateway.engine import Clock
 from oto_trio.gateway.frames import Change, Entity, EntityKey, ProblemReport, SnapshotFull
 from oto_trio.model.backend import Backend, read_backend
 from oto_trio.model.errors import EntityError, Problem
 from oto_trio.model.global_config import GlobalConfig, read_global_config
 from oto_trio.model.route import Route, read_route
-from oto_trio.plugin_api.addresses import address_fault
 from oto_trio.plugin_api.folder import FolderPlugins, changed_ids, with_folder
 from oto_trio.plugin_api.registry import Registry
 
@@ -63,10 +62,6 @@ SLICE_ENTITIES: Final = 128
 
 SLICE_ROUTES: Final = 64
 """Routes given to one `Snapshot.apply`, which cannot be interrupted."""
-
-
-SLOT_LISTS: Final = frozenset({"ng", "incoming_request_validators"})
-"""Keys of the global config's ``plugins.config`` that hold slots; the others are for plugins to read."""
 
 
 class SnapshotLike(Protocol):
@@ -282,38 +277,10 @@ class Installer:
 
     def _snapshot_settings(self) -> bytes:
         """Return the settings of the snapshot: what holds for every route."""
-        config = self._global
-        if config is None:
-            return b"{}"
-        filtering = config.ip_filtering
-        shared = {
-            key: value for key, value in config.plugins.config.items() if key not in SLOT_LISTS
-        }
-        return msgspec.json.encode(
-            {
-                "trust_x_forwarded": config.trust_x_forwarded,
-                "maintenance": config.maintenance_mode,
-                "ip_allowed": self._addresses("whitelist", filtering.whitelist),
-                "ip_blocked": self._addresses("blacklist", filtering.blacklist),
-                "plugins_config": shared,
-            }
-        )
-
-    def _addresses(self, name: str, entries: Sequence[str]) -> list[str]:
-        """Return the entries of an address list that are addresses; report the others.
-
-        One that is none matches nobody. A list of nothing else must not read as an empty one, which
-        would let everybody in.
-        """
-        usable: list[str] = []
-        for place, entry in enumerate(entries):
-            fault = address_fault(entry)
-            if fault is None:
-                usable.append(entry)
-                continue
-            where = f"$.ipFiltering.{name}[{place}]"
-            self._report(ProblemReport(GLOBAL_CONFIG, "", f"{where}: {fault}"))
-        return usable or ["-*" for _ in entries[:1]]
+        settings, problems = snapshot_settings(self._global)
+        for problem in problems:
+            self._report(ProblemReport(GLOBAL_CONFIG, "", str(problem)))
+        return msgspec.json.encode(settings)
 
     def _make_compiler(self) -> RouteCompiler:
         """Make the compiler for the present plugins and global slots."""

@@ -44,6 +44,17 @@ _NAMES: Final[Mapping[str, tuple[str, MetricKind, str]]] = {
     "bytes_in": ("otoroshi.requests.data.in.bytes", "counter", "Body bytes from downstreams"),
     "bytes_out": ("otoroshi.requests.data.out.bytes", "counter", "Bytes sent to downstreams"),
     "accepted": ("otoroshi.connections.accepted", "counter", "Connections accepted"),
+    "handshakes": ("otoroshi.tls.handshakes", "counter", "TLS handshakes that ended well"),
+    "handshakes_resumed": (
+        "otoroshi.tls.handshakes.resumed",
+        "counter",
+        "Of those, by resuming an earlier session",
+    ),
+    "handshake_failures": (
+        "otoroshi.tls.handshakes.failed",
+        "counter",
+        "TLS handshakes with clients that failed",
+    ),
     "accept_errors": ("otoroshi.connections.accept.errors", "counter", "Accepts that failed"),
     "connected": ("otoroshi.upstream.connected", "counter", "Connections made to targets"),
     "reused": ("otoroshi.upstream.reused", "counter", "Kept connections to targets used again"),

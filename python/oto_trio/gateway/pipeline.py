@@ -34,7 +34,9 @@ import trio
 
 from oto_trio.gateway.engine import (
     BODY,
+    CERTIFICATE,
     GONE,
+    NOTICE,
     PANIC,
     RESOLVE,
     RUN,
@@ -109,6 +111,7 @@ class Pipeline:
         nursery: Owns the tasks of async hooks.
         wake_pump: Called when work is left that no socket will announce. Must not block.
         resolve: Called with each host name to look up. Must not block.
+        ask_certificate: Called with each server name a certificate is wanted for. Must not block.
         monitor: Answers an exchange for a monitoring page, now or in a task of its own.
     """
 
@@ -122,12 +125,14 @@ class Pipeline:
         wake_pump: Callable[[], None],
         resolve: Callable[[str], None],
         monitor: Callable[[SuspendedExchange], None],
+        ask_certificate: Callable[[str], None] | None = None,
     ) -> None:
         self._engine = engine
         self._hooks = hooks
         self._clock = clock
         self._nursery = nursery
         self._wake_pump = wake_pump
+        self._ask_certificate = ask_certificate or self._no_certificate
         self._resolve = resolve
         self._monitor = monitor
         self._runners: Runners[_Held] = Runners(nursery, self._run_async)
@@ -270,11 +275,20 @@ class Pipeline:
             if body is not None:
                 body.data = data
                 body.arrived.set()
+        elif kind == CERTIFICATE:
+            self._ask_certificate(cast("str", value))
+        elif kind == NOTICE:
+            logger.warning("%s", value)
         elif kind == PANIC:
             self.panics += 1
             logger.error("the engine panicked and dropped one connection: %s", value)
         else:
             logger.error("the engine raised an event of unknown kind %r", kind)
+
+    def _no_certificate(self, server_name: str) -> None:
+        """Answer that no certificate can be made: nobody is there who makes them."""
+        now = self._clock()
+        self.settle(self._engine.certificate_told(server_name, now), now)
 
     # ------------------------------------------------------------------------- async hooks
 

@@ -118,6 +118,15 @@ class ScriptedEngine:
         self.calls.append(("expire", now))
         return self._next(self.expiries)
 
+    def certificate_told(self, server_name: str, now: float, /) -> list[Event]:
+        """See `Engine.certificate_told`."""
+        self.calls.append(("certificate_told", server_name, now))
+        return []
+
+    def set_ticket_secret(self, secret: bytes, /) -> None:
+        """See `Engine.set_ticket_secret`."""
+        self.calls.append(("set_ticket_secret", secret))
+
     def set_unix_offset(self, seconds: float, /) -> None:
         """See `Engine.set_unix_offset`."""
         self.unix_offset_s = seconds

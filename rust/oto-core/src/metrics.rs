@@ -26,6 +26,12 @@ pub struct Metrics {
     pub connected: u64,
     /// Times an unused backend connection was taken up again.
     pub reused: u64,
+    /// TLS handshakes with clients that ended well.
+    pub handshakes: u64,
+    /// Of those, by resuming an earlier session.
+    pub resumed: u64,
+    /// TLS handshakes with clients that failed.
+    pub handshake_failures: u64,
     /// Accepts that failed (descriptors or memory ran out).
     pub accept_errors: u64,
     /// Body bytes from clients.

@@ -5,13 +5,17 @@ use std::sync::Arc;
 
 use mio::Interest;
 use mio::net::TcpStream;
+use oto_core::balance::TargetTls;
 use oto_core::http1::{Decoder, Framing, encode};
+use rustls::pki_types::ServerName;
 
 use crate::connection::{Exchange, Up, UpPhase, Wait};
 use crate::engine::{Engine, Event, up_token};
 use crate::io::{Output, Readiness};
 use crate::pool::Lookup;
+use crate::socket::Socket;
 use crate::timer::Deadline;
+use crate::tls::Session;
 
 /// How an attempt ended without an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +30,8 @@ pub(crate) enum Failure {
     Timeout,
     /// The answer is no HTTP, or ambiguous.
     Protocol,
+    /// No TLS connection could be made; nothing was sent.
+    Tls,
 }
 
 impl Engine {
@@ -61,15 +67,6 @@ impl Engine {
             );
             return;
         };
-        if target.tls {
-            self.refuse(
-                key,
-                502,
-                "This gateway does not speak TLS to backends yet",
-                "errors.proxy.error",
-            );
-            return;
-        }
         if target.http10 && exchange.body_framing == Framing::Chunked && exchange.buffered.is_none()
         {
             self.refuse(
@@ -82,14 +79,18 @@ impl Engine {
         }
         exchange.attempts = exchange.attempts.saturating_add(1);
         exchange.attempt_s = self.now_s;
-        let (address, port) = (Arc::clone(&target.address), target.port);
+        let (pool_key, port) = (Arc::clone(&target.pool_key), target.port);
+        let tls = target
+            .tls
+            .as_ref()
+            .map(|tls| (Arc::clone(tls), Arc::clone(&target.hostname)));
         let host = target
             .ip_address
             .as_ref()
             .unwrap_or(&target.hostname)
             .clone();
         let safe_to_lose = flow.request.method.is_idempotent();
-        while let Some(up) = self.pool.take(&address) {
+        while let Some(up) = self.pool.take(&pool_key) {
             let is_quiet = self.ups.get(up).is_some_and(|up| up.ready.is_quiet());
             if is_quiet && (safe_to_lose || self.is_still_open(up)) {
                 self.metrics.reused += 1;
@@ -98,7 +99,7 @@ impl Engine {
             }
             self.drop_up(up);
         }
-        self.connect(key, &host, port, address);
+        self.connect(key, &host, port, pool_key, tls);
     }
 
     /// Look once whether the backend closed an unused connection: a request that may not be sent
@@ -107,11 +108,17 @@ impl Engine {
         let Some(up) = self.ups.get_mut(up) else {
             return false;
         };
-        let mut byte = [0u8; 1];
-        matches!(up.stream.peek(&mut byte), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+        up.stream.is_silent()
     }
 
-    fn connect(&mut self, key: usize, host: &str, port: u16, address: Arc<str>) {
+    fn connect(
+        &mut self,
+        key: usize,
+        host: &str,
+        port: u16,
+        pool_key: Arc<str>,
+        tls: Option<(Arc<TargetTls>, Arc<str>)>,
+    ) {
         let lookup = self.addresses.find(host, port, self.now_s);
         let (address_found, ask) = match lookup {
             Lookup::Found(found, ask) => (Some(found), ask),
@@ -137,13 +144,37 @@ impl Engine {
             self.addresses.wait(host, key, id);
             return;
         };
-        match self.open(found, address, key) {
+        let session = match tls.map(|(tls, name)| self.session(&tls, &name)).transpose() {
+            Ok(session) => session,
+            Err(problem) => {
+                self.notice("TLS to a backend", &problem);
+                self.attempt_failed(key, Failure::Tls);
+                return;
+            }
+        };
+        match self.open(found, pool_key, key, session) {
             Ok(up) => self.send_request(key, up),
             Err(_) => self.attempt_failed(key, Failure::Connect),
         }
     }
 
-    fn open(&mut self, to: SocketAddr, address: Arc<str>, key: usize) -> std::io::Result<usize> {
+    /// Begin a TLS session with a target.
+    fn session(&mut self, tls: &TargetTls, host: &str) -> Result<Session, String> {
+        let unix_s = self.now_s + self.unix_offset_s;
+        let config = self.clients.config(&self.snapshot, tls, unix_s)?;
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let name = ServerName::try_from(bare.to_owned())
+            .map_err(|_| format!("{host} is no name that a certificate can have"))?;
+        Session::client(config, name).map_err(|error| error.to_string())
+    }
+
+    fn open(
+        &mut self,
+        to: SocketAddr,
+        address: Arc<str>,
+        key: usize,
+        session: Option<Session>,
+    ) -> std::io::Result<usize> {
         let mut stream = TcpStream::connect(to)?;
         // Best effort: a connection without it is slower, not wrong.
         stream.set_nodelay(true).unwrap_or(());
@@ -156,7 +187,10 @@ impl Engine {
             Interest::READABLE | Interest::WRITABLE,
         )?;
         entry.insert(Up {
-            stream,
+            stream: match session {
+                Some(session) => Socket::tls(stream, session),
+                None => Socket::Plain(stream),
+            },
             address,
             serial,
             ready: Readiness::default(),
@@ -221,8 +255,8 @@ impl Engine {
         let connecting = matches!(up.phase, UpPhase::Connecting(_));
         let body: &[u8] = exchange.buffered.as_deref().unwrap_or(&[]);
         if connecting {
-            up.output.push(&out);
-            up.output.push(body);
+            up.output.hold(&mut up.stream, &out);
+            up.output.hold(&mut up.stream, body);
         } else {
             up.phase = UpPhase::Head(key);
             up.reused = true;
@@ -283,7 +317,10 @@ impl Engine {
             .as_ref()
             .map(|route| *route.backend.client)
             .unwrap_or_default();
-        let unsent = matches!(failure, Failure::Connect | Failure::ConnectTimeout);
+        let unsent = matches!(
+            failure,
+            Failure::Connect | Failure::ConnectTimeout | Failure::Tls
+        );
         let may_repeat = replayable && (unsent || flow.request.method.is_idempotent());
         if stale && may_repeat {
             // The backend had closed the connection before it saw this request: not its failure.
@@ -319,6 +356,11 @@ impl Engine {
             Failure::Closed => (
                 502,
                 "The backend closed the connection without an answer",
+                "errors.proxy.error",
+            ),
+            Failure::Tls => (
+                502,
+                "No TLS connection to the backend could be made",
                 "errors.proxy.error",
             ),
             Failure::Protocol => (

@@ -3,16 +3,16 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use mio::net::TcpStream;
 use oto_core::http1::{Decoder, Framing, Version};
 use oto_core::plan::Flow;
 
 use crate::io::{Output, Readiness};
+use crate::socket::Socket;
 use crate::timer::Deadline;
 
 /// A client's connection.
 pub(crate) struct Down {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Socket,
     pub(crate) ip: IpAddr,
     pub(crate) listener: usize,
     pub(crate) serial: u32,
@@ -28,6 +28,12 @@ pub(crate) struct Down {
 /// What a client's connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DownPhase {
+    /// TLS: waiting for the client's first message.
+    Hello,
+    /// TLS: a certificate for the name it asked for is being made.
+    AwaitingCertificate,
+    /// TLS: the handshake is under way.
+    Handshake,
     /// Waiting for the first byte of a request.
     Idle,
     /// Some bytes of a head are there.
@@ -44,7 +50,7 @@ pub(crate) enum DownPhase {
 
 /// A connection to a backend.
 pub(crate) struct Up {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Socket,
     pub(crate) address: Arc<str>,
     pub(crate) serial: u32,
     pub(crate) ready: Readiness,

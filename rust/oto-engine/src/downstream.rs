@@ -9,6 +9,7 @@ use oto_core::record::{Head, snowflake};
 
 use crate::connection::{DownPhase, Exchange, Wait};
 use crate::engine::{Engine, Event, down_token, up_token};
+use crate::handshake::is_misdirected;
 use crate::io::Got;
 use crate::settings::READ_BYTES;
 
@@ -37,6 +38,10 @@ impl Engine {
             return;
         };
         match down.phase {
+            DownPhase::Hello => self.read_hello(key),
+            DownPhase::Handshake => self.shake_hands(key),
+            // Whoever leaves meanwhile is found gone when the certificate is there.
+            DownPhase::AwaitingCertificate => {}
             DownPhase::Idle | DownPhase::Head => self.read_head(key),
             DownPhase::Exchange => {
                 if down.ready.closing {
@@ -174,11 +179,13 @@ impl Engine {
         let Some(listener) = self.listeners.get(down.listener) else {
             return;
         };
+        let facts = down.stream.facts();
+        let is_misdirected = facts.is_some_and(|facts| is_misdirected(facts, request.domain()));
         let downstream = Downstream {
             ip: down.ip,
             secured: listener.secured,
             listener: Arc::clone(&listener.id),
-            client_cert: None,
+            client_cert: facts.and_then(|facts| facts.client_cert.clone()),
         };
         down.phase = DownPhase::Exchange;
         let mut exchange = Box::new(Exchange::new(id, &request, self.now_s, self.draining));
@@ -208,6 +215,15 @@ impl Engine {
         self.touch_exchange(key, due);
         if closing {
             self.plan_probe(key);
+        }
+        if is_misdirected {
+            self.refuse(
+                key,
+                421,
+                "This connection is not for that host",
+                "errors.misdirected.request",
+            );
+            return;
         }
         self.advance(key);
     }

@@ -108,10 +108,7 @@ impl Engine {
         let Some(down) = self.downs.get_mut(key) else {
             return;
         };
-        // Best effort: without it the client takes the part for the whole.
-        socket2::SockRef::from(&down.stream)
-            .set_linger(Some(std::time::Duration::ZERO))
-            .unwrap_or(());
+        down.stream.break_off();
         if let Some(exchange) = down.exchange.take() {
             self.account(key, *exchange);
         }
@@ -230,7 +227,7 @@ impl Engine {
         let Some(down) = self.downs.get_mut(key) else {
             return;
         };
-        if down.ready.closed || down.stream.shutdown(std::net::Shutdown::Write).is_err() {
+        if down.ready.closed || down.stream.shutdown().is_err() {
             self.drop_down(key);
             return;
         }
@@ -305,9 +302,9 @@ impl Engine {
             }
         }
         // Closing the socket takes it out of the set too; this only keeps the set tidy before that.
-        self.poll
-            .registry()
-            .deregister(&mut down.stream)
-            .unwrap_or(());
+        down.stream.say_end();
+        if let Ok(tcp) = down.stream.tcp() {
+            self.poll.registry().deregister(tcp).unwrap_or(());
+        }
     }
 }

@@ -7,12 +7,14 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use mio::net::TcpListener;
 use mio::{Interest, Poll, Token};
 use oto_core::http1::{HeadLimits, Request, ResponseHead};
 use oto_core::metrics::Metrics;
 use oto_core::plan::{Flow, Moment, PythonStep, Snapshot};
 use oto_core::record::{CaptureSettings, Ring};
+use oto_core::tls::ClientAuth;
 use slab::Slab;
 
 use crate::connection::{Down, DownPhase, Up};
@@ -20,7 +22,9 @@ use crate::ending::Ended;
 use crate::io::{Output, Readiness};
 use crate::pool::{Addresses, Pool};
 use crate::settings::{READ_BYTES, Settings};
+use crate::socket::Socket;
 use crate::timer::{Deadline, Owner, Timers};
+use crate::tls::{Clients, Servers};
 
 /// Something only Python can do.
 #[derive(Debug)]
@@ -35,6 +39,10 @@ pub enum Event {
     Body(u64, Option<Vec<u8>>),
     /// A connection was dropped because its handling panicked.
     Panic(String),
+    /// Make a certificate for this server name.
+    Certificate(String),
+    /// Tell an operator.
+    Notice(String),
 }
 
 /// What a drain waits for.
@@ -55,6 +63,8 @@ pub(crate) struct Listener {
     pub(crate) socket: Option<TcpListener>,
     pub(crate) id: Arc<str>,
     pub(crate) secured: bool,
+    /// What is asked of clients; none follows the settings of the snapshot.
+    pub(crate) client_auth: Option<ClientAuth>,
 }
 
 /// Non-blocking HTTP/1 between clients and backends, turned from outside.
@@ -65,6 +75,12 @@ pub struct Engine {
     pub(crate) downs: Slab<Down>,
     pub(crate) ups: Slab<Up>,
     pub(crate) pool: Pool,
+    pub(crate) servers: Servers,
+    pub(crate) clients: Clients,
+    /// Connections that wait for a certificate, by the name it is for.
+    pub(crate) wanted: HashMap<Box<str>, Vec<(usize, u32)>, RandomState>,
+    /// The second of the last notices, and how many there were.
+    pub(crate) notices: (f64, u32),
     pub(crate) addresses: Addresses,
     pub(crate) timers: Timers,
     pub(crate) snapshot: Arc<Snapshot>,
@@ -134,6 +150,10 @@ impl Engine {
             downs: Slab::new(),
             ups: Slab::new(),
             pool: Pool::default(),
+            servers: Servers::new(&seed.to_be_bytes()),
+            clients: Clients::default(),
+            wanted: HashMap::default(),
+            notices: (0.0, 0),
             addresses: Addresses::default(),
             timers: Timers::default(),
             snapshot: Arc::new(Snapshot::default()),
@@ -180,6 +200,7 @@ impl Engine {
             socket: Some(socket),
             id: Arc::from(id),
             secured,
+            client_auth: self.settings.client_auth(),
         });
         // Connections may be waiting already; the edge for them is past.
         self.again.push_back(token);
@@ -188,7 +209,15 @@ impl Engine {
 
     /// Use this snapshot for every exchange that begins from now on.
     pub fn install(&mut self, snapshot: Arc<Snapshot>) {
+        self.servers.follow(&snapshot);
+        self.clients.follow(&snapshot);
         self.snapshot = snapshot;
+    }
+
+    /// Lock session tickets with a secret that all workers of a gateway share.
+    pub fn set_ticket_secret(&mut self, secret: &[u8]) {
+        self.servers = Servers::new(secret);
+        self.servers.follow(&self.snapshot);
     }
 
     /// Tell how far Unix time is ahead of the engine's time.
@@ -378,7 +407,11 @@ impl Engine {
                 self.accepts_at_s = self.now_s + ACCEPT_PAUSE_S;
                 return;
             }
-            let Some(socket) = self.listeners.get(at).and_then(|it| it.socket.as_ref()) else {
+            let Some(listener) = self.listeners.get(at) else {
+                return;
+            };
+            let secured = listener.secured;
+            let Some(socket) = listener.socket.as_ref() else {
                 return;
             };
             let (mut stream, address) = match socket.accept() {
@@ -413,18 +446,27 @@ impl Engine {
             }
             self.serial = self.serial.wrapping_add(1);
             let mut down = Down {
-                stream,
+                stream: Socket::Plain(stream),
                 ip: unmapped(address.ip()),
                 listener: at,
                 serial: self.serial,
                 ready: Readiness::default(),
                 input: Vec::new(),
                 output: Output::default(),
-                phase: DownPhase::Head,
+                phase: if secured {
+                    DownPhase::Hello
+                } else {
+                    DownPhase::Head
+                },
                 exchange: None,
                 deadline: Deadline::never(),
             };
-            let due = self.now_s + self.settings.head_timeout_s;
+            let due = self.now_s
+                + if secured {
+                    self.settings.handshake_timeout_s
+                } else {
+                    self.settings.head_timeout_s
+                };
             self.timers
                 .set(&mut down.deadline, due, Owner::Down, key, self.serial);
             entry.insert(down);
@@ -492,7 +534,7 @@ impl Engine {
         }
         let waits = |down: &Down| match down.phase {
             DownPhase::Idle => true,
-            DownPhase::Head => down.input.is_empty(),
+            DownPhase::Head | DownPhase::Hello => down.input.is_empty(),
             _ => false,
         };
         let idle: Vec<usize> = self

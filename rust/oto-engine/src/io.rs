@@ -1,8 +1,8 @@
 //! Non-blocking reads and writes on one connection, edge-triggered.
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io;
 
-use mio::net::TcpStream;
+use crate::socket::Socket;
 
 /// Bytes that a connection did not take yet.
 #[derive(Debug, Default)]
@@ -16,56 +16,44 @@ impl Output {
         self.bytes.is_empty()
     }
 
-    pub(crate) fn push(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
+    /// Keep bytes until the connection is there.
+    pub(crate) fn hold(&mut self, stream: &mut Socket, bytes: &[u8]) {
+        match stream {
+            // Nothing is written before the handshake is over, and nothing can fail.
+            Socket::Tls(_) => stream.write(bytes, &[], &mut self.bytes).unwrap_or(()),
+            _ => self.bytes.extend_from_slice(bytes),
+        }
     }
 
     /// Write what waits. True when nothing is left.
-    pub(crate) fn flush(&mut self, stream: &mut TcpStream) -> io::Result<bool> {
-        while self.sent < self.bytes.len() {
-            match stream.write(&self.bytes[self.sent..]) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => self.sent += written,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+    pub(crate) fn flush(&mut self, stream: &mut Socket) -> io::Result<bool> {
+        loop {
+            while self.sent < self.bytes.len() {
+                match stream.write_prepared(&self.bytes[self.sent..]) {
+                    Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                    Ok(written) => self.sent += written,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
             }
+            // An idle connection owns no buffer.
+            *self = Self::default();
+            if !stream.owes() {
+                return Ok(true);
+            }
+            stream.write(&[], &[], &mut self.bytes)?;
         }
-        // An idle connection owns no buffer.
-        *self = Self::default();
-        Ok(true)
     }
 
     /// Write two parts as one, keeping what the connection does not take.
     pub(crate) fn send(
         &mut self,
-        stream: &mut TcpStream,
+        stream: &mut Socket,
         first: &[u8],
         second: &[u8],
     ) -> io::Result<()> {
-        let mut written = 0;
-        if self.is_empty() {
-            written = loop {
-                let result = if second.is_empty() {
-                    stream.write(first)
-                } else {
-                    stream.write_vectored(&[IoSlice::new(first), IoSlice::new(second)])
-                };
-                match result {
-                    Ok(written) => break written,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break 0,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(error),
-                }
-            };
-        }
-        if written < first.len() {
-            self.push(&first[written..]);
-            self.push(second);
-        } else if written - first.len() < second.len() {
-            self.push(&second[written - first.len()..]);
-        }
-        Ok(())
+        stream.write(first, second, &mut self.bytes)
     }
 }
 
@@ -100,7 +88,7 @@ impl Readiness {
     }
 
     /// Read once into `space`, which is not empty.
-    pub(crate) fn read(&mut self, stream: &mut TcpStream, space: &mut [u8]) -> io::Result<Got> {
+    pub(crate) fn read(&mut self, stream: &mut Socket, space: &mut [u8]) -> io::Result<Got> {
         if self.closed {
             return Ok(Got::End);
         }
@@ -109,14 +97,13 @@ impl Readiness {
                 return Ok(Got::Nothing);
             }
             match stream.read(space) {
-                Ok(0) => {
+                Ok((0, _)) => {
                     self.closed = true;
                     self.readable = false;
                     return Ok(Got::End);
                 }
-                Ok(count) => {
-                    // A short read emptied the socket: the next bytes make a new edge (epoll(7)).
-                    self.readable = count == space.len() || self.closing;
+                Ok((count, more)) => {
+                    self.readable = more || self.closing;
                     return Ok(Got::Bytes(count));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,

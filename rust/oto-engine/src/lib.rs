@@ -17,13 +17,16 @@ mod connection;
 mod downstream;
 mod ending;
 mod engine;
+mod handshake;
 mod io;
 mod patience;
 mod pool;
 mod request_body;
 mod response;
 mod settings;
+mod socket;
 mod timer;
+mod tls;
 mod tunnel;
 mod upstream;
 

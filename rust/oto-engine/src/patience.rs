@@ -80,6 +80,10 @@ impl Engine {
         };
         match down.phase {
             DownPhase::Idle | DownPhase::Flushing | DownPhase::Lingering => self.drop_down(key),
+            DownPhase::Hello | DownPhase::AwaitingCertificate | DownPhase::Handshake => {
+                self.metrics.handshake_failures += 1;
+                self.drop_down(key);
+            }
             DownPhase::Head if down.input.is_empty() => self.drop_down(key),
             DownPhase::Head => self.refuse_connection(key, 408, "The request head took too long"),
             DownPhase::Tunnel(_) => self.client_left(key),

@@ -1,10 +1,9 @@
 //! Upgraded connections: bytes both ways, unread.
 
-use std::net::Shutdown;
-
 use crate::connection::{DownPhase, UpPhase};
 use crate::engine::{Engine, down_token, up_token};
 use crate::io::{Got, Output, Readiness};
+use crate::socket::Socket;
 
 /// Reads in one direction before others have their turn.
 const READS: usize = 4;
@@ -107,9 +106,9 @@ impl Engine {
 /// Move bytes one way; an end is passed on once everything before it is written.
 fn pass(
     from: &mut Readiness,
-    source: &mut mio::net::TcpStream,
+    source: &mut Socket,
     output: &mut Output,
-    sink: &mut mio::net::TcpStream,
+    sink: &mut Socket,
     scratch: &mut [u8],
 ) -> std::io::Result<bool> {
     let mut moved = false;
@@ -125,7 +124,7 @@ fn pass(
             Got::Nothing => break,
             Got::End => {
                 // The other side may have closed meanwhile; then there is nobody to tell.
-                sink.shutdown(Shutdown::Write).unwrap_or(());
+                sink.shutdown().unwrap_or(());
                 moved = true;
             }
         }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use crate::attempt::Failure;
 use crate::connection::{DownPhase, UpPhase};
 use crate::engine::Engine;
+use crate::io::Got;
+use crate::socket::HandshakeError;
 
 impl Engine {
     /// Do all that a backend's connection allows now.
@@ -15,8 +17,10 @@ impl Engine {
         let phase = up.phase;
         match phase {
             UpPhase::Idle => {
-                // Nothing is expected: bytes or an end both spoil the connection.
-                if up.ready.readable || up.ready.broken {
+                // Nothing is expected: bytes or an end both spoil the connection. Under TLS the
+                // bytes may be tickets, which are none of the connection's.
+                let is_quiet = matches!(up.ready.read(&mut up.stream, &mut [0]), Ok(Got::Nothing));
+                if !is_quiet || up.ready.broken {
                     let address = Arc::clone(&up.address);
                     self.pool.forget(&address, at);
                     self.drop_up(at);
@@ -24,12 +28,35 @@ impl Engine {
                 return;
             }
             UpPhase::Connecting(key) => {
-                if up.ready.broken || !matches!(up.stream.take_error(), Ok(None)) {
+                if up.ready.broken
+                    || !matches!(up.stream.tcp().and_then(|tcp| tcp.take_error()), Ok(None))
+                {
                     self.attempt_failed(key, Failure::Connect);
                     return;
                 }
-                if up.stream.peer_addr().is_err() {
+                if up.stream.tcp().and_then(|tcp| tcp.peer_addr()).is_err() {
                     return;
+                }
+                let shaken = up.stream.handshake();
+                // Even a failed handshake owes an alert.
+                let flushed = up.output.flush(&mut up.stream);
+                match shaken {
+                    Ok(true) if flushed.is_ok() => {}
+                    Ok(false) if flushed.is_ok() => {
+                        up.ready.readable = false;
+                        return;
+                    }
+                    Err(HandshakeError::Tls(error)) => {
+                        let address = Arc::clone(&up.address);
+                        let address = address.split('|').next().unwrap_or_default();
+                        self.notice("TLS to a backend", &format!("{address}: {error}"));
+                        self.attempt_failed(key, Failure::Tls);
+                        return;
+                    }
+                    _ => {
+                        self.attempt_failed(key, Failure::Closed);
+                        return;
+                    }
                 }
                 up.phase = UpPhase::Head(key);
                 let call = self.call_timeout(key);
@@ -100,10 +127,10 @@ impl Engine {
                 self.pool.forget(&up.address, at);
             }
             // Closing the socket takes it out of the set too; this keeps the set tidy before that.
-            self.poll
-                .registry()
-                .deregister(&mut up.stream)
-                .unwrap_or(());
+            up.stream.say_end();
+            if let Ok(tcp) = up.stream.tcp() {
+                self.poll.registry().deregister(tcp).unwrap_or(());
+            }
         }
     }
 

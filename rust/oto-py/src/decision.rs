@@ -25,9 +25,13 @@ pub(crate) fn decision<'py>(
         Next::Forward => {
             let mut path = Vec::new();
             flow.upstream_target(&mut path);
-            let target = flow
-                .target()
-                .map(|target| (target.hostname.to_string(), target.port, target.tls));
+            let target = flow.target().map(|target| {
+                (
+                    target.hostname.to_string(),
+                    target.port,
+                    target.tls.is_some(),
+                )
+            });
             let (path, host) = (
                 PyBytes::new(py, &path),
                 PyBytes::new(py, flow.upstream_host()),

@@ -28,6 +28,8 @@ const GONE: u8 = 1;
 const RESOLVE: u8 = 2;
 const BODY: u8 = 3;
 const PANIC: u8 = 4;
+const CERTIFICATE: u8 = 5;
+const NOTICE: u8 = 6;
 
 /// The longest time `turn` blocks the interpreter's thread.
 const MOST_LINGER_S: f64 = 0.001;
@@ -89,6 +91,20 @@ impl Engine {
 
     fn expire<'py>(&self, py: Python<'py>, now: f64) -> PyResult<Bound<'py, PyList>> {
         let events = lock(&self.inner).expire(now);
+        told(py, events)
+    }
+
+    fn set_ticket_secret(&self, secret: PyBackedBytes) {
+        lock(&self.inner).set_ticket_secret(&secret);
+    }
+
+    fn certificate_told<'py>(
+        &self,
+        py: Python<'py>,
+        server_name: &str,
+        now: f64,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let events = lock(&self.inner).certificate_told(server_name, now);
         told(py, events)
     }
 
@@ -214,6 +230,9 @@ impl Engine {
             ("connected", metrics.connected),
             ("reused", metrics.reused),
             ("accept_errors", metrics.accept_errors),
+            ("handshakes", metrics.handshakes),
+            ("handshakes_resumed", metrics.resumed),
+            ("handshake_failures", metrics.handshake_failures),
             ("bytes_in", metrics.bytes_in),
             ("bytes_out", metrics.bytes_out),
             ("panics", metrics.panics),
@@ -279,6 +298,8 @@ fn told<'py>(py: Python<'py>, events: Vec<Event>) -> PyResult<Bound<'py, PyList>
                 (BODY, (id, body)).into_pyobject(py)?
             }
             Event::Panic(text) => (PANIC, text).into_pyobject(py)?,
+            Event::Certificate(name) => (CERTIFICATE, name).into_pyobject(py)?,
+            Event::Notice(text) => (NOTICE, text).into_pyobject(py)?,
         };
         list.append(tuple)?;
     }

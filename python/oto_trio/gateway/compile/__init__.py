@@ -14,6 +14,7 @@ from oto_trio.gateway.compile.route import (
     global_slots,
     used_plugins,
 )
+from oto_trio.gateway.compile.settings import snapshot_settings
 
 __all__ = [
     "Hooks",
@@ -23,5 +24,6 @@ __all__ = [
     "check_route",
     "compile_route",
     "global_slots",
+    "snapshot_settings",
     "used_plugins",
 ]

@@ -10,9 +10,11 @@ pub mod breaker;
 pub mod random;
 pub mod round_robin;
 mod spec;
+mod target_tls;
 
 pub use breaker::Breaker;
 pub use spec::{BackendParts, BackendSpec, BackendSpecError, ClientSettings};
+pub use target_tls::TargetTls;
 
 use std::sync::Arc;
 
@@ -29,16 +31,18 @@ pub struct Target {
     pub ip_address: Option<Arc<str>>,
     /// TCP port.
     pub port: u16,
-    /// Whether to speak TLS.
-    pub tls: bool,
+    /// How to speak TLS; none for plain HTTP.
+    pub tls: Option<Arc<TargetTls>>,
     /// Whether to speak HTTP/1.0.
     pub http10: bool,
     /// Only used when no primary target is left.
     pub backup: bool,
     /// How often the target stands in the list of choices.
     pub weight: u16,
-    /// `host:port` to connect to: the key of the connection pool and of name resolution.
+    /// `host:port` to connect to.
     pub address: Arc<str>,
+    /// What connections must have in common to be used for each other's requests.
+    pub pool_key: Arc<str>,
     /// `Host` value when the client sent none (`hostname[:port]`).
     pub authority: Arc<str>,
     /// Consecutive failures and what they led to.

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use crate::intern::Interner;
 
-use super::{Backend, Breaker, Strategy, Target, round_robin::RoundRobin};
+use super::{Backend, Breaker, Strategy, Target, TargetTls, round_robin::RoundRobin};
 
 /// A backend as Otoroshi writes it; every key has Otoroshi's default.
 #[derive(Debug, Deserialize)]
@@ -33,6 +33,7 @@ struct TargetSpec {
     backup: bool,
     protocol: String,
     ip_address: Option<String>,
+    tls_config: Option<TargetTls>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -79,6 +80,7 @@ impl Default for TargetSpec {
             backup: false,
             protocol: "HTTP/1.1".to_owned(),
             ip_address: None,
+            tls_config: None,
         }
     }
 }
@@ -164,9 +166,20 @@ const MAX_TARGETS: usize = 1000;
 pub struct BackendParts {
     texts: Interner<str>,
     clients: Interner<ClientSettings>,
+    tls: Interner<TargetTls>,
 }
 
 impl BackendParts {
+    fn tls(&self, key: &str, tls: TargetTls) -> Arc<TargetTls> {
+        let made = self
+            .tls
+            .get_or_try(key, || Ok::<_, std::convert::Infallible>(Arc::new(tls)));
+        match made {
+            Ok(tls) => tls,
+            Err(never) => match never {},
+        }
+    }
+
     fn client(&self, json: Option<&RawValue>) -> Result<Arc<ClientSettings>, BackendSpecError> {
         let json = json.map_or("{}", RawValue::get);
         self.clients.get_or_try(json, || {
@@ -208,8 +221,7 @@ impl BackendSpec {
             let weight = spec.weight.clamp(0, MAX_WEIGHT);
             let target = spec.build(at, parts)?;
             let same = |other: &Target| {
-                other.address == target.address
-                    && other.tls == target.tls
+                other.pool_key == target.pool_key
                     && other.hostname == target.hostname
                     && other.backup == target.backup
             };
@@ -282,14 +294,24 @@ impl TargetSpec {
         } else {
             format!("{}:{port}", self.hostname)
         };
+        let address = parts.texts.text(&format!("{host}:{port}"));
+        let (tls, pool_key) = if self.tls {
+            let tls = self.tls_config.unwrap_or_default().effective();
+            let key = tls.key();
+            let pool_key = format!("{address}|{}|{key}", self.hostname);
+            (Some(parts.tls(&key, tls)), parts.texts.text(&pool_key))
+        } else {
+            (None, Arc::clone(&address))
+        };
         Ok(Target {
             id: id.into(),
-            address: parts.texts.text(&format!("{host}:{port}")),
+            address,
+            pool_key,
             authority: parts.texts.text(&authority),
             hostname: parts.texts.text(&self.hostname),
             ip_address: self.ip_address.map(Into::into),
             port,
-            tls: self.tls,
+            tls,
             http10: self.protocol.eq_ignore_ascii_case("HTTP/1.0"),
             backup: self.backup,
             weight: self.weight.clamp(0, MAX_WEIGHT) as u16,

@@ -14,6 +14,7 @@ use crate::expression::Environment;
 use crate::jose::KeySets;
 use crate::limits::Limits;
 use crate::router::{Frontend, Router};
+use crate::tls::TlsSettings;
 
 /// Settings that hold for all routes.
 #[derive(Clone, Debug, Deserialize)]
@@ -31,6 +32,8 @@ pub struct Settings {
     pub plugins_config: Value,
     /// What expressions may read in every route.
     pub expressions: Environment,
+    /// What holds for every handshake.
+    pub tls: TlsSettings,
 }
 
 impl Default for Settings {
@@ -42,6 +45,7 @@ impl Default for Settings {
             ip_blocked: IpSet::default(),
             plugins_config: Value::Null,
             expressions: Environment::default(),
+            tls: TlsSettings::default(),
         }
     }
 }

@@ -166,6 +166,15 @@ impl Certificate {
         self.is_server() && self.not_before_s <= second && second <= self.not_after_s
     }
 
+    /// Whether a name in lower case is one it is for.
+    #[must_use]
+    pub fn covers(&self, name: &str) -> bool {
+        self.names.iter().any(|own| match own.strip_prefix("*.") {
+            Some(parent) => name.split_once('.').is_some_and(|(_, rest)| rest == parent),
+            None => **own == *name,
+        })
+    }
+
     /// Whether a server may show it while it is valid.
     pub(super) fn is_server(&self) -> bool {
         self.key.is_some() && !self.is_ca && !self.is_keypair && !self.is_revoked

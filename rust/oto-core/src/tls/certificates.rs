@@ -17,6 +17,7 @@ use crate::router::hamt::{Hamt, Keyed, hash_of};
 pub struct Certificates {
     by_id: Hamt<ById>,
     by_name: Hamt<Arc<ByName>>,
+    revision: u64,
 }
 
 #[derive(Clone)]
@@ -72,6 +73,12 @@ impl Certificates {
         best
     }
 
+    /// A number that is another one after every change, for whoever keeps what follows from them.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
     /// Visit all of them.
     pub fn for_each<'a>(&'a self, visit: &mut dyn FnMut(&'a Arc<Certificate>)) {
         self.by_id.for_each(&mut |row| visit(&row.0));
@@ -120,6 +127,7 @@ impl Table for Certificates {
         self.remove(id);
         self.set_names(&certificate, true);
         self.by_id.insert(ById(certificate));
+        self.revision += 1;
         Ok(())
     }
 
@@ -127,6 +135,7 @@ impl Table for Certificates {
         if let Some(certificate) = self.get(id).cloned() {
             self.set_names(&certificate, false);
             self.by_id.prune(id, &mut |_| false);
+            self.revision += 1;
         }
     }
 }

@@ -69,3 +69,10 @@ fn escaped(value: &str) -> String {
     }
     out
 }
+
+/// The issuer of a certificate, in DER as the certificate has it.
+#[must_use]
+pub fn issuer_of(der: &[u8]) -> Option<&[u8]> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+    Some(certificate.tbs_certificate.issuer.as_raw())
+}

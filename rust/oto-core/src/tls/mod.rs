@@ -4,8 +4,13 @@
 mod certificate;
 mod certificates;
 mod client_certificate;
+pub mod client_hello;
 mod distinguished_name;
+mod settings;
 
 pub use certificate::Certificate;
 pub use certificates::Certificates;
 pub use client_certificate::ClientCertificate;
+pub use client_hello::ClientHello;
+pub use distinguished_name::issuer_of;
+pub use settings::{ClientAuth, TlsSettings};

@@ -1,0 +1,63 @@
+"""From the global config to the settings of a snapshot: what holds for every route."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from oto_trio.model.errors import Problem
+from oto_trio.model.global_config import GlobalConfig
+from oto_trio.plugin_api.addresses import address_fault
+
+__all__ = ["snapshot_settings"]
+
+SLOT_LISTS: Final = frozenset({"ng", "incoming_request_validators"})
+"""Keys of the global config's ``plugins.config`` that hold slots; the others are for plugins to read."""
+
+
+def snapshot_settings(config: GlobalConfig | None) -> tuple[dict[str, Any], list[Problem]]:
+    """Return the settings of a snapshot as the engine reads them, and what is wrong with them.
+
+    Args:
+        config: The global config; None before there is one.
+    """
+    if config is None:
+        return {}, []
+    problems: list[Problem] = []
+    filtering = config.ip_filtering
+    tls = config.tls_settings
+    settings: dict[str, Any] = {
+        "trust_x_forwarded": config.trust_x_forwarded,
+        "maintenance": config.maintenance_mode,
+        "ip_allowed": _addresses("whitelist", filtering.whitelist, problems),
+        "ip_blocked": _addresses("blacklist", filtering.blacklist, problems),
+        "plugins_config": {
+            key: value for key, value in config.plugins.config.items() if key not in SLOT_LISTS
+        },
+        "tls": {
+            "default_domain": tls.default_domain,
+            "random_if_not_found": tls.random_if_not_found,
+            "client_auth": tls.client_auth,
+            "trusted_cas": tls.trusted_cas_server,
+            "system_cas_for_clients": tls.include_jdk_ca_server,
+            "system_cas_for_backends": tls.include_jdk_ca_client,
+            "strict": tls.strict_backend_server_validation,
+            "creates_certificates": config.auto_cert.enabled,
+        },
+    }
+    return settings, problems
+
+
+def _addresses(name: str, entries: Sequence[str], problems: list[Problem]) -> list[str]:
+    """Return the entries of an address list that are addresses; note the others.
+
+    One that is none matches nobody. A list of nothing else must not read as an empty one, which
+    would let everybody in.
+    """
+    usable: list[str] = []
+    for place, entry in enumerate(entries):
+        fault = address_fault(entry)
+        if fault is None:
+            usable.append(entry)
+        else:
+            where = f"$.ipFiltering.{name}[{place}]"
+            problems.append(Problem(where, fault, "write an address, or remove the entry"))
+    return usable or ["-*" for _ in entries[:1]]

@@ -1,0 +1,248 @@
+//! The first message of a client, read without answering it (RFC 8446 section 4.1.2, RFC 6066
+//! section 3): which server name is asked for decides the certificate, before any handshake begins.
+
+/// What a client asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientHello {
+    /// The server name, in lower case, without a final dot.
+    pub server_name: Option<String>,
+    /// Protocols offered by ALPN, in the client's order.
+    pub protocols: Vec<Vec<u8>>,
+}
+
+/// What the bytes of a connection begin with.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// More bytes are needed.
+    Partial,
+    /// The whole first message.
+    Hello(ClientHello),
+    /// No TLS, or broken.
+    Malformed(&'static str),
+}
+
+/// Bytes of the message, at most: key shares of post-quantum groups fit many times.
+pub const MOST_BYTES: usize = 16 * 1024;
+
+const HANDSHAKE_RECORD: u8 = 22;
+const CLIENT_HELLO: u8 = 1;
+const SERVER_NAME: u16 = 0;
+const ALPN: u16 = 16;
+
+/// Read the opening bytes of a connection. The message may be spread over several records, and a
+/// record over several reads.
+#[must_use]
+pub fn read(bytes: &[u8]) -> Opening {
+    let mut message = Vec::new();
+    let mut rest = bytes;
+    loop {
+        let Some((header, body)) = rest.split_at_checked(5) else {
+            return match rest.first() {
+                Some(kind) if *kind != HANDSHAKE_RECORD => Opening::Malformed("no TLS"),
+                _ => Opening::Partial,
+            };
+        };
+        if header[0] != HANDSHAKE_RECORD || header[1] != 3 {
+            return Opening::Malformed("no TLS");
+        }
+        let length = usize::from(u16::from_be_bytes([header[3], header[4]]));
+        if length == 0 || length > MOST_BYTES {
+            return Opening::Malformed("a record of a forbidden length");
+        }
+        message.extend_from_slice(body.get(..length).unwrap_or(body));
+        if let Some(kind) = message.first() {
+            if *kind != CLIENT_HELLO {
+                return Opening::Malformed("the first message is no ClientHello");
+            }
+        }
+        if let Some([_, a, b, c]) = message.first_chunk::<4>() {
+            let wanted = 4 + (usize::from(*a) << 16 | usize::from(*b) << 8 | usize::from(*c));
+            if wanted > MOST_BYTES {
+                return Opening::Malformed("a ClientHello that is too long");
+            }
+            if let Some(hello) = message.get(4..wanted) {
+                return parse(hello).map_or(
+                    Opening::Malformed("a ClientHello that cannot be read"),
+                    Opening::Hello,
+                );
+            }
+        }
+        match body.get(length..) {
+            Some(next) => rest = next,
+            None => return Opening::Partial,
+        }
+    }
+}
+
+/// Takes parts off the front of some bytes.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn number(&mut self, bytes: usize) -> Option<usize> {
+        let taken = self.take(bytes)?;
+        Some(
+            taken
+                .iter()
+                .fold(0, |sum, byte| sum << 8 | usize::from(*byte)),
+        )
+    }
+
+    /// A vector with a length of so many bytes before it.
+    fn vector(&mut self, length_bytes: usize) -> Option<Self> {
+        let length = self.number(length_bytes)?;
+        self.take(length).map(Self)
+    }
+}
+
+fn parse(hello: &[u8]) -> Option<ClientHello> {
+    let mut reader = Reader(hello);
+    let mut found = ClientHello::default();
+    reader.take(2 + 32)?;
+    reader.vector(1)?;
+    reader.vector(2)?;
+    reader.vector(1)?;
+    if reader.0.is_empty() {
+        return Some(found);
+    }
+    let mut extensions = reader.vector(2)?;
+    while !extensions.0.is_empty() {
+        let kind = u16::try_from(extensions.number(2)?).ok()?;
+        let mut body = extensions.vector(2)?;
+        match kind {
+            SERVER_NAME => found.server_name = server_name(body)?,
+            ALPN => {
+                let mut list = body.vector(2)?;
+                while !list.0.is_empty() {
+                    found.protocols.push(list.vector(1)?.0.to_vec());
+                }
+            }
+            _ => {}
+        }
+    }
+    Some(found)
+}
+
+/// The host name of the list; none when there is none, nothing when it is broken.
+#[allow(clippy::option_option)] // broken, absent and there are three things
+fn server_name(mut body: Reader<'_>) -> Option<Option<String>> {
+    let mut list = body.vector(2)?;
+    while !list.0.is_empty() {
+        let kind = list.number(1)?;
+        let name = list.vector(2)?.0;
+        if kind != 0 {
+            continue;
+        }
+        let text = std::str::from_utf8(name).ok()?;
+        let is_name = !text.is_empty()
+            && text.len() <= 253
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+        if !is_name {
+            return None;
+        }
+        return Some(Some(text.trim_end_matches('.').to_ascii_lowercase()));
+    }
+    Some(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A ClientHello with these extensions, in one record.
+    fn hello(extensions: &[(u16, Vec<u8>)]) -> Vec<u8> {
+        let mut body = vec![3, 3];
+        body.extend([7; 32]);
+        body.extend([0, 0, 2, 0x13, 0x01, 1, 0]);
+        let mut list = Vec::new();
+        for (kind, data) in extensions {
+            list.extend(kind.to_be_bytes());
+            list.extend((data.len() as u16).to_be_bytes());
+            list.extend(data);
+        }
+        body.extend((list.len() as u16).to_be_bytes());
+        body.extend(list);
+        let mut message = vec![1, 0];
+        message.extend((body.len() as u16).to_be_bytes());
+        message.extend(body);
+        records(&message, usize::MAX)
+    }
+
+    fn records(message: &[u8], most: usize) -> Vec<u8> {
+        let parts = message.chunks(most.min(message.len()));
+        parts
+            .flat_map(|part| {
+                let mut record = vec![22, 3, 1];
+                record.extend((part.len() as u16).to_be_bytes());
+                record.extend(part);
+                record
+            })
+            .collect()
+    }
+
+    fn sni(name: &[u8]) -> (u16, Vec<u8>) {
+        let mut data = ((name.len() + 3) as u16).to_be_bytes().to_vec();
+        data.push(0);
+        data.extend((name.len() as u16).to_be_bytes());
+        data.extend(name);
+        (0, data)
+    }
+
+    #[test]
+    fn name_and_protocols_are_read() {
+        let bytes = hello(&[sni(b"API.oto.tools."), (16, b"\x00\x03\x02h2".to_vec())]);
+        let Opening::Hello(found) = read(&bytes) else {
+            panic!("a whole hello")
+        };
+        assert_eq!(found.server_name.as_deref(), Some("api.oto.tools"));
+        assert_eq!(found.protocols, [b"h2"]);
+    }
+
+    #[test]
+    fn every_prefix_is_partial_and_fragments_join() {
+        let whole = hello(&[sni(b"a.b")]);
+        for end in 0..whole.len() {
+            assert_eq!(read(&whole[..end]), Opening::Partial, "{end} bytes");
+        }
+        let fragmented = records(&whole[5..], 1);
+        assert_eq!(read(&fragmented), read(&whole));
+        for end in 0..fragmented.len() {
+            assert_eq!(read(&fragmented[..end]), Opening::Partial);
+        }
+    }
+
+    #[test]
+    fn what_is_no_hello_is_told() {
+        for bytes in [
+            &b"GET / HTTP/1.1\r\n"[..],
+            b"\x16\x02\x00\x00\x05",
+            b"\x16\x03\x01\x00\x00",
+            b"\x16\x03\x01\x00\x01\x02",
+            b"\x16\x03\x01\x00\x04\x01\x01\x00\x00",
+        ] {
+            assert!(matches!(read(bytes), Opening::Malformed(_)), "{bytes:?}");
+        }
+        for name in [&b"a b"[..], b"", b"a\0b", &[b'a'; 300]] {
+            assert!(matches!(read(&hello(&[sni(name)])), Opening::Malformed(_)));
+        }
+    }
+
+    #[test]
+    fn no_garbage_panics() {
+        let whole = hello(&[sni(b"a.b"), (16, b"\x00\x03\x02h2".to_vec())]);
+        for at in 0..whole.len() {
+            for value in [0, 1, 0x7f, 0xff] {
+                let mut bytes = whole.clone();
+                bytes[at] = value;
+                std::hint::black_box(read(&bytes));
+            }
+        }
+    }
+}
