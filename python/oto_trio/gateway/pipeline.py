@@ -111,7 +111,6 @@ class Pipeline:
         nursery: Owns the tasks of async hooks.
         wake_pump: Called when work is left that no socket will announce. Must not block.
         resolve: Called with each host name to look up. Must not block.
-        ask_certificate: Called with each server name a certificate is wanted for. Must not block.
         monitor: Answers an exchange for a monitoring page, now or in a task of its own.
     """
 
@@ -125,14 +124,14 @@ class Pipeline:
         wake_pump: Callable[[], None],
         resolve: Callable[[str], None],
         monitor: Callable[[SuspendedExchange], None],
-        ask_certificate: Callable[[str], None] | None = None,
     ) -> None:
         self._engine = engine
         self._hooks = hooks
         self._clock = clock
         self._nursery = nursery
         self._wake_pump = wake_pump
-        self._ask_certificate = ask_certificate or self._no_certificate
+        self.ask_certificate: Callable[[str], None] = self._no_certificate
+        """Called with each server name that a certificate is wanted for. Must not block."""
         self._resolve = resolve
         self._monitor = monitor
         self._runners: Runners[_Held] = Runners(nursery, self._run_async)
@@ -276,7 +275,7 @@ class Pipeline:
                 body.data = data
                 body.arrived.set()
         elif kind == CERTIFICATE:
-            self._ask_certificate(cast("str", value))
+            self.ask_certificate(cast("str", value))
         elif kind == NOTICE:
             logger.warning("%s", value)
         elif kind == PANIC:
