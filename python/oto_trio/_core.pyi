@@ -150,11 +150,19 @@ class Engine:
     def fileno(self) -> int:
         """The descriptor that is readable when `turn` has something to do."""
 
-    def adopt(self, fd: int, listener: str, secured: bool) -> None:
+    def adopt(self, fd: int, listener: str, secured: bool, client_auth: str = "Dynamic") -> None:
         """Accept connections from a listening socket; the descriptor is duplicated.
+
+        Args:
+            fd: the socket.
+            listener: the listener's id.
+            secured: whether clients speak TLS on it.
+            client_auth: whether they show a certificate (`None`, `Want`, `Need`), or `Dynamic`
+                for what the settings of the snapshot say.
 
         Raises:
             OSError: the descriptor is no listening socket that can be watched.
+            ValueError: `client_auth` is none of the four.
         """
 
     def install(self, snapshot: Snapshot) -> None:

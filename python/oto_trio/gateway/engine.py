@@ -96,7 +96,14 @@ class Engine(Protocol):
         """Return the descriptor that is readable when `turn` has sockets to serve."""
         ...
 
-    def adopt(self, fd: int, listener: str, secured: bool, /) -> None:  # noqa: FBT001
+    def adopt(
+        self,
+        fd: int,
+        listener: str,
+        secured: bool,  # noqa: FBT001
+        client_auth: str = "Dynamic",
+        /,
+    ) -> None:
         """Accept connections on a listening socket; the engine keeps a duplicate of it."""
         ...
 

@@ -184,11 +184,18 @@ impl Engine {
         self.poll.as_raw_fd()
     }
 
-    /// Take over a listening socket.
+    /// Take over a listening socket. `secured` has it speak TLS; `client_auth` is what is asked of
+    /// clients then, none follows the settings of the snapshot.
     ///
     /// # Errors
     /// When it cannot be made non-blocking or watched.
-    pub fn adopt(&mut self, socket: OwnedFd, id: &str, secured: bool) -> io::Result<()> {
+    pub fn adopt(
+        &mut self,
+        socket: OwnedFd,
+        id: &str,
+        secured: bool,
+        client_auth: Option<ClientAuth>,
+    ) -> io::Result<()> {
         let socket = std::net::TcpListener::from(socket);
         socket.set_nonblocking(true)?;
         let mut socket = TcpListener::from_std(socket);
@@ -200,7 +207,7 @@ impl Engine {
             socket: Some(socket),
             id: Arc::from(id),
             secured,
-            client_auth: self.settings.client_auth(),
+            client_auth,
         });
         // Connections may be waiting already; the edge for them is past.
         self.again.push_back(token);

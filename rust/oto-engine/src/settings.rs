@@ -1,7 +1,6 @@
 //! Bounds and timeouts of an engine.
 
 use oto_core::http1::HeadLimits;
-use oto_core::tls::ClientAuth;
 use serde::Deserialize;
 
 /// What an engine is started with. Times are seconds, sizes bytes; every field has a default.
@@ -39,9 +38,6 @@ pub struct Settings {
     pub resolution_s: f64,
     /// From accepting a TLS connection to the end of its handshake.
     pub handshake_timeout_s: f64,
-    /// Whether clients show a certificate: `None`, `Want`, `Need`, or `Dynamic` for what the global
-    /// config says.
-    pub client_auth: ClientAuthSetting,
     /// Access records kept until they are drained; 0 makes none.
     pub records_capacity: usize,
     /// What tells the ids of this engine's requests from those of others: 0 to 1023.
@@ -66,7 +62,6 @@ impl Default for Settings {
             pool_idle_s: 30.0,
             resolution_s: 30.0,
             handshake_timeout_s: 10.0,
-            client_auth: ClientAuthSetting::Dynamic,
             records_capacity: 0,
             instance: 0,
         }
@@ -82,16 +77,6 @@ impl Settings {
         serde_json::from_slice(json).map_err(|error| format!("engine settings: {error}"))
     }
 
-    /// What listeners ask of clients; none follows the snapshot.
-    pub(crate) fn client_auth(&self) -> Option<ClientAuth> {
-        match self.client_auth {
-            ClientAuthSetting::None => Some(ClientAuth::None),
-            ClientAuthSetting::Want => Some(ClientAuth::Want),
-            ClientAuthSetting::Need => Some(ClientAuth::Need),
-            ClientAuthSetting::Dynamic => None,
-        }
-    }
-
     /// The bounds of a head as the parser wants them.
     #[must_use]
     pub fn head_limits(&self) -> HeadLimits {
@@ -101,19 +86,6 @@ impl Settings {
             fields: self.head_fields,
         }
     }
-}
-
-/// Otoroshi's `otoroshi.ssl.fromOutside.clientAuth`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub enum ClientAuthSetting {
-    /// Never.
-    None,
-    /// Asked for.
-    Want,
-    /// Needed.
-    Need,
-    /// As the global config says.
-    Dynamic,
 }
 
 /// One read: what a connection can bring in before anything else has its turn, and so the most that

@@ -37,27 +37,12 @@ impl Engine {
                 if up.stream.tcp().and_then(|tcp| tcp.peer_addr()).is_err() {
                     return;
                 }
-                let shaken = up.stream.handshake();
-                // Even a failed handshake owes an alert.
-                let flushed = up.output.flush(&mut up.stream);
-                match shaken {
-                    Ok(true) if flushed.is_ok() => {}
-                    Ok(false) if flushed.is_ok() => {
-                        up.ready.readable = false;
-                        return;
-                    }
-                    Err(HandshakeError::Tls(error)) => {
-                        let address = Arc::clone(&up.address);
-                        let address = address.split('|').next().unwrap_or_default();
-                        self.notice("TLS to a backend", &format!("{address}: {error}"));
-                        self.attempt_failed(key, Failure::Tls);
-                        return;
-                    }
-                    _ => {
-                        self.attempt_failed(key, Failure::Closed);
-                        return;
-                    }
+                if !self.is_connected(at, key) {
+                    return;
                 }
+                let Some(up) = self.ups.get_mut(at) else {
+                    return;
+                };
                 up.phase = UpPhase::Head(key);
                 let call = self.call_timeout(key);
                 self.set_up_deadline(at, call);
@@ -68,7 +53,8 @@ impl Engine {
             return;
         };
         let Some(key) = up.phase.owner() else { return };
-        if !up.output.is_empty() && !up.deaf {
+        let begins = matches!(phase, UpPhase::Connecting(_));
+        if (begins || !up.output.is_empty()) && !up.deaf {
             match up.output.flush(&mut up.stream) {
                 Ok(true) if matches!(up.phase, UpPhase::Tunnel(_)) => {}
                 Ok(true) => self.pump_request(key),
@@ -88,6 +74,31 @@ impl Engine {
             UpPhase::Head(_) | UpPhase::Body(_) => self.pump_response(at, key),
             UpPhase::Held(_) | UpPhase::Connecting(_) | UpPhase::Idle => {}
         }
+    }
+
+    /// Go on with a TLS handshake; tells whether requests may be sent now.
+    fn is_connected(&mut self, at: usize, key: usize) -> bool {
+        let Some(up) = self.ups.get_mut(at) else {
+            return false;
+        };
+        if up.stream.session().is_none() {
+            return true;
+        }
+        let shaken = up.stream.handshake();
+        // Even a failed handshake owes an alert.
+        let flushed = up.output.flush(&mut up.stream);
+        match shaken {
+            Ok(true) if flushed.is_ok() => return true,
+            Ok(false) if flushed.is_ok() => up.ready.readable = false,
+            Err(HandshakeError::Tls(error)) => {
+                let address = Arc::clone(&up.address);
+                let address = address.split('|').next().unwrap_or_default();
+                self.notice("TLS to a backend", &format!("{address}: {error}"));
+                self.attempt_failed(key, Failure::Tls);
+            }
+            _ => self.attempt_failed(key, Failure::Closed),
+        }
+        false
     }
 
     /// Part the exchange from its backend connection: into the pool if it may be used again.

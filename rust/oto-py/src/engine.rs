@@ -5,6 +5,7 @@ use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::sync::Mutex;
 
 use oto_core::metrics::LATENCY_BOUNDS_S;
+use oto_core::tls::ClientAuth;
 use oto_engine::{Event, Settings};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -57,13 +58,25 @@ impl Engine {
         lock(&self.inner).fileno()
     }
 
-    fn adopt(&self, fd: RawFd, listener: &str, secured: bool) -> PyResult<()> {
+    #[pyo3(signature = (fd, listener, secured, client_auth = "Dynamic"))]
+    fn adopt(&self, fd: RawFd, listener: &str, secured: bool, client_auth: &str) -> PyResult<()> {
+        let client_auth = match client_auth {
+            "Dynamic" => None,
+            "None" => Some(ClientAuth::None),
+            "Want" => Some(ClientAuth::Want),
+            "Need" => Some(ClientAuth::Need),
+            other => {
+                return Err(PyValueError::new_err(format!(
+                    "client_auth: {other:?} is none of None, Want, Need, Dynamic"
+                )));
+            }
+        };
         if fd < 0 {
             return Err(PyValueError::new_err("fd must be an open descriptor"));
         }
         let owned = duplicate(fd).map_err(PyOSError::new_err)?;
         lock(&self.inner)
-            .adopt(owned, listener, secured)
+            .adopt(owned, listener, secured, client_auth)
             .map_err(PyOSError::new_err)
     }
 

@@ -1,0 +1,117 @@
+"""TLS to backends: whom the gateway believes, and what it shows."""
+
+import json
+import ssl
+from typing import Any
+
+import pytest
+import trustme
+
+from tests.conformance.http1.gateway import route
+from tests.conformance.tls.secure import (
+    authority,
+    backend,
+    ca_certificate,
+    certificate,
+    connect,
+    exchange,
+    secured,
+)
+
+
+def _server(*names: str, ca: str = "ours", needs: trustme.CA | None = None) -> ssl.SSLContext:
+    """TLS of a backend with a certificate for these names."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority(ca).issue_cert(*names).configure_cert(context)
+    if needs is not None:
+        needs.configure_trust(context)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def _target(port: int, **config: Any) -> dict[str, Any]:
+    """A target under TLS that is called by name and found on this machine."""
+    return {
+        "hostname": "back.test",
+        "ip_address": "127.0.0.1",
+        "port": port,
+        "tls": True,
+        "tls_config": {"enabled": bool(config), **config},
+    }
+
+
+async def _ask(
+    context: ssl.SSLContext, entities: dict[str, bytes] | None = None, **config: Any
+) -> tuple[int, list[str], list[str]]:
+    """Ask through a gateway; returns status, the notices, and the names the backend was asked for."""
+    certificates = {"one": certificate("a.test"), **(entities or {})}
+    async with backend(context) as (port, names):
+        plan = route(targets=[_target(port, **config)])
+        async with secured(plan, certificates=certificates) as gateway:
+            stream = await connect(gateway.port)
+            status, _ = await exchange(stream)
+            return status, gateway.notices, names
+
+
+OURS = {"ca": ca_certificate(authority())}
+
+
+async def test_an_authority_in_the_table_is_believed() -> None:
+    assert await _ask(_server("back.test"), OURS) == (200, [], ["back.test"])
+
+
+async def test_an_unknown_authority_is_not() -> None:
+    status, notices, _ = await _ask(_server("back.test"))
+    assert status == 502
+    assert len(notices) == 1
+    assert "UnknownIssuer" in notices[0]
+
+
+async def test_another_name_is_refused_unless_loose() -> None:
+    assert (await _ask(_server("other.test"), OURS))[0] == 502
+    assert (await _ask(_server("other.test"), OURS, loose=True))[0] == 200
+    assert (await _ask(_server("other.test"), loose=True))[0] == 502, "the authority still counts"
+
+
+async def test_anything_goes_only_when_asked_for() -> None:
+    assert (await _ask(_server("other.test"), trust_all=True))[0] == 200
+
+
+async def test_a_pinned_certificate_needs_no_authority() -> None:
+    leaf = authority("theirs").issue_cert("back.test")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    leaf.configure_cert(context)
+    pem = leaf.cert_chain_pems[0].bytes().decode()
+    pinned = {"pin": json.dumps({"chain": pem, "domain": ""}).encode()}
+    assert (await _ask(context, pinned, trusted_certs=["pin"]))[0] == 200
+    other = {"pin": certificate("back.test", ca=authority("theirs"))}
+    assert (await _ask(context, other, trusted_certs=["pin"]))[0] == 502
+
+
+async def test_the_client_certificate_is_shown() -> None:
+    context = _server("back.test", needs=authority())
+    shown = {**OURS, "me": certificate("gateway.test")}
+    assert (await _ask(context, shown, certs=["me"]))[0] == 200
+    assert (await _ask(_server("back.test", needs=authority()), OURS))[0] == 502
+
+
+async def test_a_certificate_that_is_missing_is_told() -> None:
+    for config in ({"certs": ["gone"]}, {"trusted_certs": ["gone"]}):
+        status, notices, _ = await _ask(_server("back.test"), OURS, **config)
+        assert status == 502
+        assert "there is no certificate gone" in notices[0]
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_connections_are_used_again(version: ssl.TLSVersion) -> None:
+    context = _server("back.test")
+    context.minimum_version = context.maximum_version = version
+    certificates = {"one": certificate("a.test"), **OURS}
+    async with backend(context, echo=True) as (port, names):
+        plan = route(targets=[_target(port)])
+        async with secured(plan, certificates=certificates) as gateway:
+            stream = await connect(gateway.port)
+            for size in (0, 10, 100_000, 2_000_000):
+                assert await exchange(stream, body=b"x" * size) == (200, b"x" * size)
+            assert len(names) == 1
+            assert gateway.count("reused") == 3
