@@ -41,7 +41,7 @@ fn filled(mut details: Box<Details>, flow: &mut Flow, ended: &Ended) -> Box<Deta
     }
     details.version = flow.request.version;
     details.secured = flow.secured;
-    details.target_tls = flow.target().is_some_and(|target| target.tls);
+    details.target_tls = flow.target().is_some_and(|target| target.tls.is_some());
     if ended.attempts > 0 {
         details.heads.copy(Head::ToBackend, &flow.request.headers);
     }

@@ -281,12 +281,12 @@ async def test_what_is_no_handshake_is_closed(opening: bytes) -> None:
 async def test_a_silent_client_is_closed_in_time() -> None:
     async with secured(handshake_timeout_s=3) as gateway:
         stream = await open_plain(gateway.port)
-        await stream.send_all(b"\x16\x03\x01")
         await until(lambda: gateway.count("accepted") == 1)
         gateway.pass_time(2.9)
         assert gateway.busy == {"connections": 1}
         gateway.pass_time(0.2)
         assert await stream.receive_some() == b""
+        assert gateway.count("handshake_failures") == 1
 
 
 async def test_the_end_is_said() -> None:
