@@ -14,16 +14,20 @@ __all__ = [
     "Engine",
     "Exchange",
     "ExchangeGone",
+    "ExchangeLimits",
     "HeadRefused",
     "Headers",
     "HmacVerifier",
+    "Limits",
     "Pattern",
     "Request",
     "ResponseHead",
     "Router",
     "Snapshot",
     "Template",
+    "TokenBucket",
     "TokenKeys",
+    "Usage",
     "__version__",
 ]
 
@@ -55,8 +59,13 @@ class ExchangeGone(RuntimeError):
 class Snapshot:
     """Routes, plans and settings as one immutable value; a change makes another that shares the rest."""
 
-    def __new__(cls) -> Self:
-        """An empty snapshot, generation 0."""
+    def __new__(cls, limits: Limits | None = None) -> Self:
+        """An empty snapshot, generation 0.
+
+        Args:
+            limits: the counters; those that come from this snapshot count in them too. None makes
+                counters of their own.
+        """
 
     @property
     def generation(self) -> int:
@@ -343,6 +352,10 @@ class Exchange:
         """Host name of the chosen target, once chosen."""
 
     @property
+    def limits(self) -> ExchangeLimits:
+        """The counters, for plugins that limit."""
+
+    @property
     def request(self) -> Request:
         """The canonical request."""
 
@@ -389,6 +402,9 @@ class Exchange:
 
     def refuse(self, status: int, message: str, cause: str | None = None) -> _Decision:
         """A hook refused: an error in Otoroshi's format."""
+
+    def finish(self) -> _Decision:
+        """Run the steps that come when the exchange is over; again after each of their hooks."""
 
     def receive(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> _Decision:
         """The backend answered with this head: run the response steps."""
@@ -710,3 +726,237 @@ class TokenKeys:
         Raises:
             ValueError: why the token is none, or is not the key's.
         """
+
+@final
+class Limits:
+    """Counters by key: windows, days, months, token buckets, bans, calls at once (`docs/limits.md`).
+
+    A table in memory, of this process alone or in a file that all workers of a machine map; then what
+    it counts is exact among them. `now` is the Trio clock, `unix_time` the clock on the wall, both in
+    seconds.
+    """
+
+    def __new__(
+        cls,
+        *,
+        slots: int = 4096,
+        seed: tuple[int, int] = (0, 0),
+        window_ms: int = 10_000,
+        utc_offset_s: int = 0,
+        fd: int | None = None,
+    ) -> Self:
+        """A new table.
+
+        Args:
+            slots: counters there is room for; rounded up. A counter takes 73 bytes.
+            seed: the secret of its keys, two numbers below 2**64; counts are found again after a
+                restart by the same seed.
+            window_ms: the throttling window.
+            utc_offset_s: how far the server's time zone is east of UTC.
+            fd: an empty file to make it in, which must never be cut shorter; None keeps it in this
+                process.
+
+        Raises:
+            OSError: there is no memory, or the file cannot be mapped.
+        """
+
+    @staticmethod
+    def open(fd: int, gauge: int) -> Limits:
+        """Use the table that another process made.
+
+        Args:
+            fd: its file; may be closed afterwards.
+            gauge: the number under which this process counts its calls at once; its own, below
+                `gauges`.
+
+        Raises:
+            OSError: it is no table of this version, or is cut short.
+        """
+
+    @property
+    def gauges(self) -> int:
+        """Processes that may count their calls at once."""
+
+    @property
+    def window_ms(self) -> int:
+        """The throttling window in milliseconds."""
+
+    def set_clock_offset(self, seconds: float) -> None:
+        """Tell how far the machine's monotonic clock is ahead of this process's Trio clock."""
+
+    def set_utc_offset(self, seconds: int) -> None:
+        """Tell every process how far the server's time zone is east of UTC."""
+
+    def consume_quota(
+        self,
+        client_id: str,
+        now: float,
+        unix_time: float,
+        *,
+        window: int = 10_000_000,
+        daily: int = 10_000_000,
+        monthly: int = 10_000_000,
+        strategy: bytes | None = None,
+        bucket: str = "",
+    ) -> Usage:
+        """Count a call of an API key. 10,000,000 is no limit.
+
+        Args:
+            client_id: the key's id.
+            now: now.
+            unix_time: now.
+            window: calls in a throttling window.
+            daily: calls in a day.
+            monthly: calls in a month.
+            strategy: Otoroshi's JSON of a `throttlingStrategy`; its quota counts then.
+            bucket: its `bucketKey`, evaluated; empty counts by the client id.
+
+        Raises:
+            ValueError: the strategy is none; names the field.
+        """
+
+    def peek_quota(
+        self,
+        client_id: str,
+        now: float,
+        unix_time: float,
+        *,
+        window: int = 10_000_000,
+        daily: int = 10_000_000,
+        monthly: int = 10_000_000,
+    ) -> Usage:
+        """What `consume_quota` has counted; counts nothing."""
+
+    def reset_quota(self, client_id: str, now: float, unix_time: float) -> None:
+        """Set an API key's day and month back to 0."""
+
+    def take_changed(self) -> list[tuple[bytes, int, int, int, int]]:
+        """Days and months that changed since the last call.
+
+        Returns:
+            Key (16 bytes), day counted from 1970, its calls, month counted from January 1970, its
+            calls.
+        """
+
+    def restore(
+        self, kept: Sequence[tuple[bytes, int, int, int, int]], now: float, unix_time: float
+    ) -> None:
+        """Bring back what `take_changed` gave; added to what was counted meanwhile.
+
+        Raises:
+            ValueError: a key is none.
+        """
+
+    def sweep(self, part: int, parts: int, now: float, unix_time: float) -> int:
+        """Free the counters of one part of the table that are over; how many were."""
+
+    def release(self, pid: int, gauge: int) -> None:
+        """Give back what a process that has ended held."""
+
+    def occupancy(self) -> tuple[int, int]:
+        """Counters in use, and room for counters."""
+
+    @property
+    def under_way(self) -> int:
+        """Calls under way in all processes, where they are bounded."""
+
+    @property
+    def uncounted(self) -> int:
+        """Calls let through uncounted because there was no room."""
+
+    @property
+    def forgotten(self) -> int:
+        """Windows forgotten before their end to make room."""
+
+@final
+class Usage:
+    """What one call did to its limits.
+
+    Each is four numbers: calls used, the limit, its length and what is left of it in milliseconds.
+    """
+
+    @property
+    def broken(self) -> Literal["window", "daily", "monthly"] | None:
+        """The first limit that does not hold; None lets the call through."""
+
+    @property
+    def retry_after_s(self) -> int | None:
+        """Seconds until no limit is broken any more; None when none is."""
+
+    @property
+    def window(self) -> tuple[int, int, int, int]:
+        """The throttling window, or the token bucket."""
+
+    @property
+    def daily(self) -> tuple[int, int, int, int]:
+        """The day."""
+
+    @property
+    def monthly(self) -> tuple[int, int, int, int]:
+        """The month."""
+
+@final
+class ExchangeLimits:
+    """The counters as one exchange sees them; see `plugin_api.limits`. Counts at the exchange's time.
+
+    Every method raises `ExchangeGone` once the exchange was given back.
+    """
+
+    def window(self, key: str, limit: int, window_ms: int | None = None) -> Usage:
+        """Count a call in a window that begins with its first call; None is the throttling window."""
+
+    def quotas(
+        self,
+        key: str,
+        *,
+        window: int = 10_000_000,
+        daily: int = 10_000_000,
+        monthly: int = 10_000_000,
+    ) -> Usage:
+        """Count a call in the throttling window, the day and the month."""
+
+    def strategy(self, key: str, strategy: bytes) -> Usage:
+        """Count a call by a strategy in Otoroshi's JSON. Raises ValueError when it is none."""
+
+    def fail(self, key: str, most: int, detect_ms: int, ban_ms: int) -> bool:
+        """Count a failure; whether it was the last one that is allowed, and bans."""
+
+    def banned_ms(self, key: str) -> int:
+        """Milliseconds that a ban still lasts; 0 without one."""
+
+    def address(self) -> Usage | None:
+        """Count the call for its address, once an exchange; None when there is no limit."""
+
+    def everybody(self) -> Usage | None:
+        """Count the call for everybody, once an exchange; None when there is no limit."""
+
+    def tell(self, usage: Usage, policy: str = "window") -> None:
+        """Tell the client in `RateLimit`; the policy is `window`, `address` or `global`."""
+
+    def retry_after(self, seconds: int) -> None:
+        """Send `Retry-After`."""
+
+@final
+class TokenBucket:
+    """So many calls at once, so many in the long run. Begins full; every interval brings tokens."""
+
+    def __new__(cls, capacity: int, interval_ms: int, tokens: int) -> Self:
+        """A full bucket.
+
+        Args:
+            capacity: tokens it holds, 1 to 2**32 - 1.
+            interval_ms: milliseconds between two refills, which come at its multiples.
+            tokens: tokens that a refill brings.
+
+        Raises:
+            ValueError: names the number that cannot be.
+        """
+
+    def take(self, now: float, tokens: int = 1) -> bool:
+        """Take tokens, all or none; whether they were there."""
+
+    def available(self, now: float) -> int:
+        """Tokens in it."""
+
+    def wait_s(self, now: float, tokens: int = 1) -> float | None:
+        """Seconds until there are so many; None when it never holds them."""

@@ -140,10 +140,53 @@ SIGNED = st.builds(
 ARRIVALS: dict[str, st.SearchStrategy[Any]] = {**access_cases.ARRIVALS, "HMACValidator": SIGNED}
 """What a plugin's requests carry, where the usual fields would not tell much."""
 
+LIMIT = st.sampled_from([0, 1, 10000000])
+KEY = st.sampled_from([None, "", "k", "${req.ip}", "${req.headers.x-one}"])
+CALLER = {
+    "per_route": st.booleans(),
+    "group": st.sampled_from([None, "", "${req.method}"]),
+    "expression": st.sampled_from(["${req.ip}", "everybody"]),
+}
+QUOTA = st.fixed_dictionaries({"window": LIMIT, "daily": LIMIT, "monthly": LIMIT})
+ENTRIES = st.lists(
+    st.sampled_from(["Ip(192.0.2.*)", "Ip(192.0.2.7)", "Cidr(203.0.113.0/24)", "r1-*", "", "x"]),
+    max_size=2,
+)
+
 METHOD_LIST = st.lists(st.sampled_from(["GET", "get", "POST", "Purge"]), max_size=3)
 NO_CONFIG = st.just(cast("dict[str, Any]", {}))
 
 CONFIGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
+    "DistributedRedisThrottling": st.fixed_dictionaries({"quota": QUOTA, "bucketKey": KEY}),
+    "LuaDistributedRedisThrottling": st.fixed_dictionaries({"quota": QUOTA, "bucketKey": KEY}),
+    "FixedWindow": st.fixed_dictionaries({"quota": QUOTA, "bucketKey": KEY}),
+    "LocalTokenBucket": st.fixed_dictionaries(
+        {"quota": QUOTA, "bucketKey": KEY, "capacity": st.sampled_from([1, 3])}
+    ),
+    "NgServiceQuotas": st.fixed_dictionaries(
+        {"throttling_quota": LIMIT, "daily_quota": LIMIT, "monthly_quota": LIMIT}
+    ),
+    "NgCustomQuotas": st.fixed_dictionaries(
+        {**CALLER, "daily_quota": LIMIT, "monthly_quota": LIMIT}
+    ),
+    "NgCustomThrottling": st.fixed_dictionaries({**CALLER, "throttling_quota": LIMIT}),
+    "GlobalThrottling": NO_CONFIG,
+    "GlobalPerIpAddressThrottling": NO_CONFIG,
+    "Fail2BanPlugin": st.fixed_dictionaries(
+        {
+            "url_regex": st.lists(
+                st.fixed_dictionaries(
+                    {
+                        "pattern": st.sampled_from(["/users", "/.*", "x"]),
+                        "mode": st.sampled_from(["allow", "block"]),
+                    }
+                ),
+                max_size=2,
+            ),
+            "ignored": ENTRIES,
+            "blocked": ENTRIES,
+        }
+    ),
     "AdditionalHeadersIn": st.fixed_dictionaries({"headers": FIELDS}),
     "AdditionalHeadersOut": st.fixed_dictionaries({"headers": FIELDS}),
     "AllowHttpMethods": st.fixed_dictionaries({"allowed": METHOD_LIST, "forbidden": METHOD_LIST}),

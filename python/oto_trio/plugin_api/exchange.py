@@ -277,6 +277,21 @@ class Exchange(Protocol):
         ...
 
     @property
+    def limits(self) -> _core.ExchangeLimits:
+        """The counters: windows, quotas, buckets and bans, exact among all workers of the machine.
+
+        ::
+
+            usage = exchange.limits.window(f"mine:{exchange.remote_address}", limit=20)
+            if usage.retry_after_s is not None:
+                exchange.limits.retry_after(usage.retry_after_s)
+                return Refusal(429, "Too much requests")
+
+        Keys are the plugin's own words; prefix them with something of yours.
+        """
+        ...
+
+    @property
     def request(self) -> Request:
         """The request."""
         ...

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import msgspec
 import trio
 
-from oto_trio._core import Exchange, Snapshot
+from oto_trio._core import Exchange, ExchangeLimits, Limits, Snapshot
 from oto_trio.plugin_api import (
     Answer,
     BodyTooLarge,
@@ -199,6 +199,10 @@ class FakeExchange:
     def alert(self, name: str, fields: Mapping[str, object], /) -> None:
         """Keep an alert in ``alerts``."""
         self.alerts.append((name, fields))
+        self.now = 0.0
+        """What limits take for now, in seconds of the Trio clock."""
+        self.counters = Limits()
+        """What limits count in; give several exchanges the same to count them together."""
 
     @classmethod
     def of(
@@ -222,6 +226,11 @@ class FakeExchange:
         exchange.secured = parts.scheme == "https"
         return exchange
 
+    @property
+    def limits(self) -> ExchangeLimits:
+        """What the plugin counts by; it counts in `counters`."""
+        return self.native().limits
+
     def native(self) -> Exchange:
         """Return the engine's exchange for the same request, as it is now.
 
@@ -240,7 +249,7 @@ class FakeExchange:
             },
         }
         settings = msgspec.json.encode({"trust_x_forwarded": False})
-        snapshot = Snapshot().apply([msgspec.json.encode(route)], [], settings)
+        snapshot = Snapshot(self.counters).apply([msgspec.json.encode(route)], [], settings)
         fields = [(n, v) for n, v in self.request.headers.items() if n.lower() != "host"]
         query = self.request.query
         return snapshot.begin(
@@ -254,6 +263,7 @@ class FakeExchange:
             remote_address=self.remote_address,
             secured=self.secured,
             listener=self.listener,
+            now=self.now,
             unix_time=self.unix_time,
         )
 

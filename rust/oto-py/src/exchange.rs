@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::client_certificate::ClientCertificate;
 use crate::decision::{decision, reply};
 use crate::json::{from_python, to_python};
+use crate::limits::ExchangeLimits;
 use crate::lock;
 use crate::message::{Request, ResponseHead, text};
 
@@ -217,6 +218,11 @@ impl Exchange {
     }
 
     #[getter]
+    fn limits(slf: Py<Self>) -> ExchangeLimits {
+        ExchangeLimits::of(slf)
+    }
+
+    #[getter]
     fn request(slf: Py<Self>) -> Request {
         Request::of(slf)
     }
@@ -315,6 +321,18 @@ impl Exchange {
         self.hold()?.with(|flow| {
             flow.refuse(status, message, cause.unwrap_or(""));
             decision(py, flow, Next::Reply)
+        })?
+    }
+
+    /// The exchange is over: run the done steps.
+    fn finish<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        self.hold()?.with(|flow| {
+            let next = if flow.is_done_stage() || flow.begin_done() {
+                flow.advance()
+            } else {
+                Next::Finished
+            };
+            decision(py, flow, next)
         })?
     }
 

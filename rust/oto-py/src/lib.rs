@@ -8,6 +8,7 @@ mod decision;
 mod engine;
 mod exchange;
 mod json;
+mod limits;
 mod message;
 mod pattern;
 mod router;
@@ -24,6 +25,10 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<engine::Engine>()?;
     module.add_class::<snapshot::Snapshot>()?;
     module.add_class::<router::Router>()?;
+    module.add_class::<limits::Limits>()?;
+    module.add_class::<limits::Usage>()?;
+    module.add_class::<limits::ExchangeLimits>()?;
+    module.add_class::<limits::TokenBucket>()?;
     module.add_class::<exchange::Exchange>()?;
     module.add_class::<client_certificate::ClientCertificate>()?;
     module.add_class::<message::Request>()?;

@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 
 use crate::exchange::{Exchange, HeadRefused};
+use crate::limits::Limits;
 
 /// Everything an engine decides by.
 #[pyclass(frozen, module = "oto_trio._core")]
@@ -20,9 +21,14 @@ pub(crate) struct Snapshot {
 #[pymethods]
 impl Snapshot {
     #[new]
-    fn new() -> Self {
+    #[pyo3(signature = (limits = None))]
+    fn new(limits: Option<&Limits>) -> Self {
+        let inner = match limits {
+            Some(limits) => plan::Snapshot::counting_in(Arc::clone(&limits.inner)),
+            None => plan::Snapshot::default(),
+        };
         Self {
-            inner: Arc::new(plan::Snapshot::default()),
+            inner: Arc::new(inner),
         }
     }
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
+from oto_trio.gateway.compile.limits import limit_settings
 from oto_trio.model.errors import Problem
 from oto_trio.model.global_config import GlobalConfig
 from oto_trio.plugin_api.addresses import address_fault
@@ -27,6 +28,7 @@ def snapshot_settings(config: GlobalConfig | None) -> tuple[dict[str, Any], list
     settings: dict[str, Any] = {
         "trust_x_forwarded": config.trust_x_forwarded,
         "maintenance": config.maintenance_mode,
+        **limit_settings(config),
         "ip_allowed": _addresses("whitelist", filtering.whitelist, problems),
         "ip_blocked": _addresses("blacklist", filtering.blacklist, problems),
         "plugins_config": {

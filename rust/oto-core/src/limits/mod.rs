@@ -22,6 +22,7 @@ mod stress;
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 pub use calendar::Calendar;
@@ -33,8 +34,11 @@ pub use under_way::UnderWay;
 pub use windows::LONGEST_WINDOW_MS;
 
 use memory::Words;
+use quota::UNBOUNDED;
 use table::{FORGOTTEN, HEADER_WORDS, Kind, Moved, SLOTS, Slot, Table};
 use windows::{period, window};
+
+use crate::plan::Moment;
 
 /// "otolim" and the version of the layout.
 const MAGIC: u64 = 0x6f74_6f6c_696d_0001;
@@ -103,6 +107,8 @@ pub struct Limits {
     seed: Seed,
     window_ms: u64,
     gauge: usize,
+    /// What this process's clock needs to become the machine's, as bits of an f64.
+    clock_offset_s: AtomicU64,
 }
 
 impl Default for Limits {
@@ -161,6 +167,7 @@ impl Limits {
             seed: setup.seed,
             window_ms,
             gauge: 0,
+            clock_offset_s: AtomicU64::new(0),
         }
     }
 
@@ -207,10 +214,24 @@ impl Limits {
             seed,
             window_ms: window_ms.clamp(1, LONGEST_WINDOW_MS),
             gauge,
+            clock_offset_s: AtomicU64::new(0),
         })
     }
 
     // --------------------------------------------------------------------- what all share
+
+    /// Tell how far the machine's monotonic clock is ahead of the one that moments here are read from:
+    /// a Trio run begins its clock where it likes, and the workers of a table must agree.
+    pub fn set_clock_offset(&self, seconds: f64) {
+        self.clock_offset_s.store(seconds.to_bits(), Relaxed);
+    }
+
+    /// A moment of this process as all processes of the table understand it.
+    #[must_use]
+    pub fn now(&self, moment: Moment) -> Now {
+        let offset_s = f64::from_bits(self.clock_offset_s.load(Relaxed));
+        Now::at(moment.mono_s + offset_s, moment.unix_s)
+    }
 
     /// The throttling window in milliseconds.
     #[must_use]
@@ -482,13 +503,6 @@ impl Limits {
         });
     }
 }
-
-const UNBOUNDED: Count = Count {
-    used: 0,
-    limit: UNLIMITED,
-    length_ms: 0,
-    left_ms: 0,
-};
 
 fn buckets(slots: usize) -> usize {
     slots.clamp(SLOTS, 1 << 28).div_ceil(SLOTS)

@@ -1,7 +1,5 @@
 //! When something is counted.
 
-use crate::plan::Moment;
-
 /// A moment in the units of counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
@@ -12,7 +10,8 @@ pub struct Now {
 }
 
 impl Now {
-    /// From clock readings in seconds; what is before their beginning counts as the beginning.
+    /// From clock readings in seconds. A reading of an engine's clock goes through
+    /// [`Limits::now`](super::Limits::now) instead, which knows how it differs from the machine's. What is before their beginning counts as the beginning.
     #[must_use]
     pub fn at(mono_s: f64, unix_s: f64) -> Self {
         Self {
@@ -20,11 +19,5 @@ impl Now {
             mono_ms: (mono_s * 1000.0 + 1e-4) as u64,
             unix_s: unix_s.max(0.0) as i64,
         }
-    }
-}
-
-impl From<Moment> for Now {
-    fn from(moment: Moment) -> Self {
-        Self::at(moment.mono_s, moment.unix_s)
     }
 }

@@ -51,6 +51,14 @@ pub struct Count {
     pub left_ms: u64,
 }
 
+/// A count without limit.
+pub(super) const UNBOUNDED: Count = Count {
+    used: 0,
+    limit: UNLIMITED,
+    length_ms: 0,
+    left_ms: 0,
+};
+
 impl Count {
     /// Whether the limit holds.
     #[must_use]
@@ -96,6 +104,17 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// A window by itself.
+    #[must_use]
+    pub fn of_window(window: Count) -> Self {
+        Self {
+            window,
+            daily: UNBOUNDED,
+            monthly: UNBOUNDED,
+            refused: false,
+        }
+    }
+
     /// The first limit that does not hold; none lets the call through.
     #[must_use]
     pub fn broken(&self) -> Option<Broken> {

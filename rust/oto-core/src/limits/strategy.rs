@@ -1,6 +1,6 @@
 //! Counting by a strategy: an API key's, or that of a plugin.
 
-use super::{Key, Limits, Now, Quota, Space, Strategy, UNBOUNDED, Usage};
+use super::{Key, Limits, Now, Quota, Space, Strategy, Usage};
 
 impl Limits {
     /// Count a call of an API key, by its own quotas or by its strategy.
@@ -65,12 +65,7 @@ impl Limits {
             } => {
                 let parts = [bucket.as_bytes(), &duration_ms.to_le_bytes()];
                 let key = self.key(Space::FixedWindow, &parts);
-                Usage {
-                    window: self.throttle(key, quota.window, *duration_ms, now),
-                    daily: UNBOUNDED,
-                    monthly: UNBOUNDED,
-                    refused: false,
-                }
+                Usage::of_window(self.throttle(key, quota.window, *duration_ms, now))
             }
             Strategy::TokenBucket { refill, .. } => {
                 let (rates, capacity) = refill.words();

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use smallvec::SmallVec;
+
+use crate::limits::Count;
 
 use crate::apikeys::{ApiKey, Extractors, Found};
 use crate::jose::Header;
@@ -88,6 +91,19 @@ pub struct Attrs {
     pub alerts: Vec<Alert>,
     /// States that the backend has to send back, by what its answer is found under.
     pub challenges: Vec<(Box<str>, Box<str>)>,
+    /// What was counted for it.
+    pub counted: Counted,
+}
+
+/// What limits have counted of an exchange, each once.
+#[derive(Debug, Default)]
+pub struct Counted {
+    /// The calls of its address, when they were counted.
+    pub address: Option<Count>,
+    /// All calls, when they were counted.
+    pub global: Option<Count>,
+    /// What the client is told in `RateLimit`: names of policies, and how they stand.
+    pub(super) told: SmallVec<[(&'static str, Count); 3]>,
 }
 
 /// More texts than this are not taken into the context of one exchange.

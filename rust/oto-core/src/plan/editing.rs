@@ -40,6 +40,7 @@ impl Flow {
 
     /// Write what [`Flow::add_to_response`] gathered, last of all.
     pub(super) fn write_response_fields(&mut self) {
+        self.write_rate_limits();
         for (name, value) in self.response_fields.drain(..) {
             self.response.headers.set(&name, &value);
         }

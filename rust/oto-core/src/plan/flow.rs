@@ -8,20 +8,21 @@
 
 use std::any::Any;
 use std::net::IpAddr;
-use std::ops::Deref;
 use std::sync::Arc;
 
 use super::attrs::{Attrs, Bounds, RefusalFacts};
 use super::facts::Facts;
+use super::matched::Matched;
 use super::moment::Moment;
+use super::next::{Next, PythonStep};
 use super::reply::{Reply, refusal};
 use super::snapshot::Snapshot;
 use super::step::{Phase, PlanStep, Route, Step};
 use super::steps::{At, Field, Outcome};
 use crate::balance::Target;
 use crate::http1::{Framing, Known, Request, ResponseHead};
+use crate::limits::UnderWay;
 use crate::record::Details;
-use crate::router::RouteEntry;
 use crate::tls::ClientCertificate;
 
 /// The client's side of a connection.
@@ -35,42 +36,6 @@ pub struct Downstream {
     pub listener: Arc<str>,
     /// The certificate the client proved to own.
     pub client_cert: Option<Arc<ClientCertificate>>,
-}
-
-/// A matched route, shared with the router: one place in memory for what found it and what it is.
-#[derive(Clone, Debug)]
-pub struct Matched(Arc<RouteEntry<Route>>);
-
-impl Deref for Matched {
-    type Target = Route;
-
-    fn deref(&self) -> &Route {
-        &self.0.value
-    }
-}
-
-/// What must happen outside before the flow can go on.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Next {
-    /// Run this hook, then advance.
-    Python(PythonStep),
-    /// Call the backend, fill `response`, then [`Flow::begin_response`] and advance.
-    Forward,
-    /// Send `response` with the body taken from [`Flow::take_body`].
-    Reply,
-    /// Send `response` with the backend's body.
-    Stream,
-    /// The done phase is over; drop the flow.
-    Finished,
-}
-
-/// A hook to run in Python.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PythonStep {
-    /// Index in the worker's table of bound hooks; [`MONITORING_SLOT`] for the gateway's own pages.
-    pub slot: i64,
-    /// Whether the hook is a plain function.
-    pub inline: bool,
 }
 
 /// The slot of the monitoring pages, which answer on every host.
@@ -136,6 +101,9 @@ pub struct Flow {
     pub(super) is_prepared: bool,
     /// The client's own `Otoroshi-State`, taken out when the request became the backend's.
     pub(super) client_state: Option<Box<[u8]>>,
+    /// Counts the exchange among those under way, when there is a bound to that.
+    pub(super) under_way: Option<UnderWay>,
+    pub(super) is_one_too_many: bool,
 }
 
 impl Flow {
@@ -187,7 +155,10 @@ impl Flow {
             response_fields: Vec::new(),
             is_prepared: false,
             client_state: None,
+            under_way: None,
+            is_one_too_many: false,
         };
+        flow.enter();
         if !flow.is_monitoring() {
             flow.find_route();
         }
@@ -195,7 +166,7 @@ impl Flow {
     }
 
     /// Whether the gateway's own pages are asked for; no route, on any host, may hide them.
-    fn is_monitoring(&self) -> bool {
+    pub(super) fn is_monitoring(&self) -> bool {
         self.request.path().starts_with(MONITORING_PREFIX)
     }
 
@@ -215,7 +186,7 @@ impl Flow {
             self.route = None;
             return;
         };
-        self.route = Some(Matched(Arc::clone(found.route)));
+        self.route = Some(Matched::of(found.route));
         self.matched_len = found.matched_len;
         let path = self.request.path();
         self.params = found
@@ -246,6 +217,9 @@ impl Flow {
     }
 
     fn advance_steps(&mut self) -> Next {
+        if self.turn_away() {
+            return Next::Reply;
+        }
         loop {
             // Steps may look at the flow's route too, so it stays in its place.
             let Some(route) = self.route.clone() else {

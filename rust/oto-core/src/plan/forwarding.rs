@@ -1,5 +1,7 @@
 //! What a flow says of both its sides: who asks, and what the backend is asked.
 
+use std::net::IpAddr;
+
 use super::flow::{Downstream, Flow};
 use super::reply::Reply;
 use crate::access::IpSet;
@@ -44,6 +46,24 @@ impl Flow {
             }
         }
         self.downstream.ip.to_string()
+    }
+
+    /// Look at the client's address as bytes that are the same however it is written; what a trusted
+    /// proxy says and is no address counts as it stands.
+    pub(super) fn with_address<T>(&self, look: impl FnOnce(&[u8]) -> T) -> T {
+        let ip = if self.snapshot.settings.trust_x_forwarded && !self.forwarded_chain.is_empty() {
+            let text = self.remote_address();
+            match text.parse::<IpAddr>() {
+                Ok(ip) => ip,
+                Err(_) => return look(text.as_bytes()),
+            }
+        } else {
+            self.downstream.ip
+        };
+        match ip.to_canonical() {
+            IpAddr::V4(ip) => look(&ip.octets()),
+            IpAddr::V6(ip) => look(&ip.octets()),
+        }
     }
 
     /// Whether the client's address, as a trusted proxy or the socket says, is in a set.

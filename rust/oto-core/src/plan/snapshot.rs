@@ -12,7 +12,7 @@ use super::tables::Tables;
 use crate::access::IpSet;
 use crate::expression::Environment;
 use crate::jose::KeySets;
-use crate::limits::Limits;
+use crate::limits::{Limits, UNLIMITED};
 use crate::router::{Frontend, Router};
 use crate::tls::TlsSettings;
 
@@ -28,6 +28,14 @@ pub struct Settings {
     pub ip_allowed: IpSet,
     /// Addresses that may not pass (`ipFiltering.blacklist`).
     pub ip_blocked: IpSet,
+    /// Calls of one address in a throttling window (`perIpThrottlingQuota`).
+    pub address_quota: u64,
+    /// All calls in a throttling window (`throttlingQuota`).
+    pub global_quota: u64,
+    /// Calls under way at once, when they are bounded (`maxConcurrentRequests`).
+    pub most_at_once: Option<u64>,
+    /// Whether clients are told of limits in `RateLimit` and `RateLimit-Policy`.
+    pub rate_limit_fields: bool,
     /// The config that plugins share (`plugins.config`), without the slots in it.
     pub plugins_config: Value,
     /// What expressions may read in every route.
@@ -43,6 +51,10 @@ impl Default for Settings {
             maintenance: false,
             ip_allowed: IpSet::default(),
             ip_blocked: IpSet::default(),
+            address_quota: UNLIMITED,
+            global_quota: UNLIMITED,
+            most_at_once: None,
+            rate_limit_fields: true,
             plugins_config: Value::Null,
             expressions: Environment::default(),
             tls: TlsSettings::default(),

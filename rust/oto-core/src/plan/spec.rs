@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::flow::PythonStep;
+use super::next::PythonStep;
 use super::step::{Gate, Phase, Plan, PlanStep, Route, RouteFacts, Step};
 use super::steps::{LegacyChecks, NativeStep, PrepareForBackend, build_step};
 use crate::apikeys::{Membership, MembershipSpec};

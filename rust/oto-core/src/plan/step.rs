@@ -7,7 +7,7 @@ use regex::Regex;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::flow::PythonStep;
+use super::next::PythonStep;
 use super::steps::NativeStep;
 use crate::apikeys::Membership;
 use crate::balance::Backend;

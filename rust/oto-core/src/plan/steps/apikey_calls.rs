@@ -14,7 +14,7 @@ use crate::apikeys::{
     ApiKey, Asking, Constraints, ConstraintsSpec, Credential, ExtractSpec, Extractors, Refused,
     Shown,
 };
-use crate::limits::{Now, Usage};
+use crate::limits::Usage;
 use crate::plan::flow::Flow;
 use crate::plan::reply::Reply;
 use crate::plan::step::{Phase, Route};
@@ -320,7 +320,7 @@ impl ApikeyCalls {
 
     fn use_quota(&self, flow: &Flow, key: &ApiKey) -> Usage {
         let limits = &flow.snapshot.limits;
-        let now = Now::from(flow.moment);
+        let now = flow.now();
         if !self.update_quotas {
             return limits.peek_quota(key.client_id(), key.quota(), now);
         }

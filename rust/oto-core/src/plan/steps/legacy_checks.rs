@@ -1,9 +1,11 @@
-//! What the global configuration keeps out of every route: `ipFiltering`.
+//! What the global configuration keeps out of every route: too many calls (`perIpThrottlingQuota`,
+//! `throttlingQuota`) and addresses (`ipFiltering`).
 //!
 //! The compiler puts this step behind a route's own access steps, unless the route's metadata
 //! `otoroshi-core-apply-legacy-checks` says `false`; no plugin lowers itself to it. The lists are in the
 //! snapshot's settings, so that a change of them compiles no route again.
 
+use super::global_throttling::{throttle_address, throttle_all};
 use super::{At, NativeStep, Outcome};
 
 /// The step.
@@ -17,6 +19,10 @@ impl LegacyChecks {
 
 impl NativeStep for LegacyChecks {
     fn run(&self, at: &mut At<'_>) -> Outcome {
+        let throttled = throttle_address(at.flow).or_else(|| throttle_all(at.flow));
+        if let Some(reply) = throttled {
+            return Outcome::Answer(reply);
+        }
         let settings = &at.flow.snapshot.settings;
         let is_let_in = settings.ip_allowed.is_empty() || at.flow.comes_from(&settings.ip_allowed);
         if is_let_in && !at.flow.comes_from(&settings.ip_blocked) {

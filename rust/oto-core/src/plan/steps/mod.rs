@@ -9,11 +9,14 @@ mod allow_methods;
 mod apikey_calls;
 mod basic_auth;
 mod basic_auth_caller;
+mod custom_quotas;
 mod custom_response;
 mod disable_http10;
 mod expectation;
+mod fail2ban;
 mod fields;
 mod force_https;
+mod global_throttling;
 mod hmac_caller;
 mod hmac_validator;
 mod ip_lists;
@@ -26,6 +29,7 @@ mod long_headers;
 mod otoroshi_challenge;
 mod override_host;
 mod prepare_for_backend;
+mod rate_limit;
 mod react2shell;
 mod redirect;
 mod refuse;
@@ -117,7 +121,11 @@ const KINDS: &[(&str, Build)] = &[
     ("apikey_calls", build::<apikey_calls::Settings>),
     ("basic_auth", build::<basic_auth::Settings>),
     ("basic_auth_caller", build::<basic_auth_caller::Settings>),
+    ("custom_quotas", build::<custom_quotas::Quotas>),
+    ("custom_throttling", build::<custom_quotas::Throttling>),
     ("disable_http10", build::<disable_http10::Settings>),
+    ("fail2ban", build::<fail2ban::Settings>),
+    ("fail2ban_count", build::<fail2ban::AtTheEnd>),
     ("force_https", build::<force_https::Settings>),
     ("hmac_caller", build::<hmac_caller::Settings>),
     ("hmac_validator", build::<hmac_validator::Settings>),
@@ -133,17 +141,21 @@ const KINDS: &[(&str, Build)] = &[
     ("long_headers", build::<long_headers::Settings>),
     ("otoroshi_challenge", build::<otoroshi_challenge::Settings>),
     ("override_host", build::<override_host::Settings>),
+    ("rate_limit", build::<rate_limit::Settings>),
     ("react2shell", build::<react2shell::Settings>),
     ("redirect", build::<redirect::Settings>),
     ("refuse", build::<refuse::Settings>),
     ("remove_headers", build::<remove_headers::Settings>),
     ("require_cookies", build::<require_cookies::Settings>),
     ("require_headers", build::<require_headers::Settings>),
+    ("route_quotas", build::<custom_quotas::Route>),
     (
         "routing_restrictions",
         build::<routing_restrictions::Settings>,
     ),
     ("set_headers", build::<set_headers::Settings>),
+    ("throttle_address", build::<global_throttling::PerAddress>),
+    ("throttle_all", build::<global_throttling::All>),
     ("time_restriction", build::<time_restriction::Settings>),
     ("x_forwarded", build::<x_forwarded::Settings>),
 ];
