@@ -194,7 +194,7 @@ class Engine:
     def expire(self, now: float) -> list[_Event]:
         """Carry out deadlines that are due."""
 
-    def certificate_told(self, server_name: str, now: float) -> list[_Event]:
+    def certificate_told(self, server_name: str, certificate: bytes, now: float) -> list[_Event]:
         """A certificate that was asked for is in the installed snapshot now, or will not come."""
 
     def set_ticket_secret(self, secret: bytes) -> None:

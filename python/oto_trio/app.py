@@ -18,6 +18,7 @@ import importlib
 import logging
 import os
 import resource
+import secrets
 import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -227,7 +228,9 @@ def _plugin_folder(settings: Settings) -> Path:
     return folder
 
 
-def _worker_settings(settings: Settings, folder: Path) -> WorkerSettings:
+def _worker_settings(
+    settings: Settings, folder: Path, ticket_secret: bytes, *, dev: bool
+) -> WorkerSettings:
     """Return what workers are told."""
     return WorkerSettings(
         engine=settings.engine_json,
@@ -238,6 +241,8 @@ def _worker_settings(settings: Settings, folder: Path) -> WorkerSettings:
         health_access_key=settings.health_access_key,
         metrics_access_key=settings.metrics_access_key,
         client_auth=settings.client_auth,
+        makes_certificates=dev,
+        ticket_secret=ticket_secret,
     )
 
 
@@ -260,6 +265,7 @@ class _App:
         self._listeners = listeners
         self._key = key
         self._dev = dev
+        self._ticket_secret = secrets.token_bytes(32)
         self._folder = _plugin_folder(self._settings)
         name = settings.access_log
         self._access_log = None if name is None else AccessLog(name)
@@ -267,7 +273,7 @@ class _App:
             store,
             _launcher(self._settings),
             listeners,
-            _worker_settings(self._settings, self._folder),
+            self._worker_settings(),
             on_records=None if self._access_log is None else self._access_log.take,
             on_problem=self._log_problem,
         )
@@ -379,7 +385,7 @@ class _App:
                 **{name: getattr(self._settings, name) for name in found.needs_restart},
             )
             self._folder = _plugin_folder(self._settings)
-            self._supervisor.settings = _worker_settings(self._settings, self._folder)
+            self._supervisor.settings = self._worker_settings()
             logging.getLogger().setLevel(self._settings.log_level.upper())
             await self._supervisor.reload_plugins()
             if self._access_log is not None:
@@ -412,6 +418,10 @@ class _App:
                 )
 
     # ------------------------------------------------------------------------- reports
+
+    def _worker_settings(self) -> WorkerSettings:
+        """Return what workers are told."""
+        return _worker_settings(self._settings, self._folder, self._ticket_secret, dev=self._dev)
 
     def _log_problem(self, report: ProblemReport) -> None:
         """Log a problem once, however many workers report it."""

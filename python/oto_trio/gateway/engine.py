@@ -158,7 +158,7 @@ class Engine(Protocol):
         """Answer a `RESOLVE`; no address means that the name could not be resolved."""
         ...
 
-    def certificate_told(self, server_name: str, now: float, /) -> list[Event]:
+    def certificate_told(self, server_name: str, certificate: bytes, now: float, /) -> list[Event]:
         """Answer a `CERTIFICATE`: it is in the installed snapshot now, or there will be none."""
         ...
 

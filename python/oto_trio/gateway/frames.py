@@ -113,6 +113,10 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
         metrics_access_key: Key the metrics page asks for; None leaves it open.
         client_auth: Whether HTTPS clients need a certificate: `None`, `Want`, `Need`, or `Dynamic`
             for what the global configuration says (`tlsSettings.clientAuth`).
+        makes_certificates: Whether to ask for a certificate for every unknown server name, whatever
+            the global configuration says of `autoCert`.
+        ticket_secret: What TLS session tickets are locked with, so that every worker can open them;
+            empty for a secret of the worker's own.
     """
 
     protocol: int
@@ -127,6 +131,8 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
     health_access_key: str | None = None
     metrics_access_key: str | None = None
     client_auth: str = "Dynamic"
+    makes_certificates: bool = False
+    ticket_secret: bytes = b""
 
 
 class SnapshotFull(msgspec.Struct, frozen=True, tag="snapshot"):

@@ -110,6 +110,8 @@ class Installer:
         folder: The folder of user plugins, not yet polled; None when there is none.
         clock: Reads the Trio clock.
         report: Takes each problem; must not block.
+        makes_certificates: Whether a certificate is asked for each unknown server name, whatever the
+            global config says.
     """
 
     def __init__(
@@ -121,6 +123,7 @@ class Installer:
         folder: FolderPlugins | None,
         clock: Clock,
         report: Callable[[ProblemReport], None],
+        makes_certificates: bool = False,
     ) -> None:
         self.hooks = Hooks()
         """The table of bound hooks; the pipeline reads it."""
@@ -130,6 +133,7 @@ class Installer:
         self._folder = folder
         self._clock = clock
         self._report = report
+        self._makes_certificates = makes_certificates
         self._lock = trio.Lock()
         self._routes: dict[str, bytes] = {}
         self._backends: dict[str, Backend] = {}
@@ -277,7 +281,9 @@ class Installer:
 
     def _snapshot_settings(self) -> bytes:
         """Return the settings of the snapshot: what holds for every route."""
-        settings, problems = snapshot_settings(self._global)
+        settings, problems = snapshot_settings(
+            self._global, makes_certificates=self._makes_certificates
+        )
         for problem in problems:
             self._report(ProblemReport(GLOBAL_CONFIG, "", str(problem)))
         return msgspec.json.encode(settings)

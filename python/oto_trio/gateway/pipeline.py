@@ -287,7 +287,7 @@ class Pipeline:
     def _no_certificate(self, server_name: str) -> None:
         """Answer that no certificate can be made: nobody is there who makes them."""
         now = self._clock()
-        self.settle(self._engine.certificate_told(server_name, now), now)
+        self.settle(self._engine.certificate_told(server_name, b"", now), now)
 
     # ------------------------------------------------------------------------- async hooks
 

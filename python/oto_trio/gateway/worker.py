@@ -42,7 +42,9 @@ from oto_trio.gateway.frames import (
     PROTOCOL,
     AdoptSlot,
     Applied,
+    AskCertificate,
     AskMetrics,
+    CertificateAnswer,
     Change,
     ControlHealth,
     DownFrame,
@@ -212,7 +214,12 @@ class _Worker:
             folder=folder,
             clock=self._clock,
             report=self._report_problem,
+            makes_certificates=start.makes_certificates,
         )
+        if start.ticket_secret:
+            engine.set_ticket_secret(start.ticket_secret)
+        self._wanted_certificates: dict[int, str] = {}
+        self._certificate_token = 0
         self._pipeline: Pipeline | None = None
         self._monitoring: Monitoring | None = None
 
@@ -291,6 +298,8 @@ class _Worker:
                 self._monitoring.control = order
             case MetricsPage():
                 self._monitoring.take(order)
+            case CertificateAnswer():
+                self._take_certificate(order)
             case ReloadPlugins():
                 await self._reload_plugins()
             case _:
@@ -315,6 +324,7 @@ class _Worker:
             resolve=self._resolver.ask,
             monitor=self._monitoring.answer,
         )
+        self._pipeline.ask_certificate = self._ask_certificate
 
     def _respond(self, exchange: Exchange, response: Response) -> None:
         assert self._pipeline is not None, "it surfaced the exchange"
@@ -348,7 +358,9 @@ class _Worker:
         self._adopted.add(slot)
         for listener in self._start.listeners:
             if listener.slot == slot:
-                self._engine.adopt(listener.fd, listener.name, listener.secured)
+                self._engine.adopt(
+                    listener.fd, listener.name, listener.secured, self._start.client_auth
+                )
         self._pump.wake()
 
     async def _watch_plugins(self) -> None:
@@ -397,6 +409,24 @@ class _Worker:
         assert self._pipeline is not None, "names are asked for by its exchanges"
         now = self._clock()
         self._pipeline.settle(self._engine.resolved(hostname, addresses, now), now)
+
+    def _ask_certificate(self, server_name: str) -> None:
+        """Have the supervisor make a certificate; the engine asks for a few names at a time."""
+        self._certificate_token += 1
+        token = self._certificate_token
+        self._wanted_certificates[token] = server_name
+        if not self._outbox.offer(AskCertificate(token, server_name)):
+            self._take_certificate(CertificateAnswer(token, ok=False))
+
+    def _take_certificate(self, answer: CertificateAnswer) -> None:
+        """Tell the engine what became of a certificate it asked for."""
+        server_name = self._wanted_certificates.pop(answer.token, None)
+        if server_name is None:
+            return
+        assert self._pipeline is not None, "names are asked for by its connections"
+        now = self._clock()
+        events = self._engine.certificate_told(server_name, answer.certificate, now)
+        self._pipeline.settle(events, now)
 
     # ------------------------------------------------------------------------- the end
 

@@ -93,7 +93,14 @@ class ScriptedEngine:
         """See `Engine.fileno`."""
         return self._ours.fileno()
 
-    def adopt(self, fd: int, listener: str, secured: bool, /) -> None:
+    def adopt(
+        self,
+        fd: int,
+        listener: str,
+        secured: bool,
+        client_auth: str = "Dynamic",
+        /,
+    ) -> None:
         """See `Engine.adopt`."""
         self.adopted.append((fd, listener, secured))
 
@@ -118,9 +125,9 @@ class ScriptedEngine:
         self.calls.append(("expire", now))
         return self._next(self.expiries)
 
-    def certificate_told(self, server_name: str, now: float, /) -> list[Event]:
+    def certificate_told(self, server_name: str, certificate: bytes, now: float, /) -> list[Event]:
         """See `Engine.certificate_told`."""
-        self.calls.append(("certificate_told", server_name, now))
+        self.calls.append(("certificate_told", server_name, certificate, now))
         return []
 
     def set_ticket_secret(self, secret: bytes, /) -> None:

@@ -181,6 +181,7 @@ impl Engine {
         };
         let facts = down.stream.facts();
         let is_misdirected = facts.is_some_and(|facts| is_misdirected(facts, request.domain()));
+        let is_not_allowed = facts.is_some_and(|facts| facts.certificate.is_not_allowed);
         let downstream = Downstream {
             ip: down.ip,
             secured: listener.secured,
@@ -215,6 +216,11 @@ impl Engine {
         self.touch_exchange(key, due);
         if closing {
             self.plan_probe(key);
+        }
+        if is_not_allowed {
+            let message = "There is no certificate for this host";
+            self.refuse(key, 404, message, "errors.ssl.nocert");
+            return;
         }
         if is_misdirected {
             self.refuse(

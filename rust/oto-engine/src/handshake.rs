@@ -102,9 +102,11 @@ impl Engine {
         }
     }
 
-    /// A certificate that was asked for is in the snapshot now, or there will be none.
-    pub fn certificate_told(&mut self, name: &str, now_s: f64) -> Vec<Event> {
+    /// A certificate that was asked for is in the snapshot now, or there will be none. `unsaved` is
+    /// the JSON of one that is only for the connections that wait; empty otherwise.
+    pub fn certificate_told(&mut self, name: &str, unsaved: &[u8], now_s: f64) -> Vec<Event> {
         self.now_s = now_s;
+        let unsaved = Certificate::read(name, unsaved).ok().map(Arc::new);
         for (key, serial) in self.wanted.remove(name).unwrap_or_default() {
             let waits = self.downs.get(key).is_some_and(|down| {
                 down.serial == serial && down.phase == DownPhase::AwaitingCertificate
@@ -113,7 +115,11 @@ impl Engine {
                 continue;
             }
             let unix_s = now_s + self.unix_offset_s;
-            match Servers::choose(&self.snapshot, Some(name), unix_s) {
+            let shown = match &unsaved {
+                Some(certificate) => Shown::Certificate(Arc::clone(certificate)),
+                None => Servers::choose(&self.snapshot, Some(name), unix_s),
+            };
+            match shown {
                 Shown::Certificate(certificate) => {
                     self.begin_session(key, Some(name.to_owned()), &certificate);
                 }

@@ -115,9 +115,10 @@ impl Engine {
         &self,
         py: Python<'py>,
         server_name: &str,
+        certificate: PyBackedBytes,
         now: f64,
     ) -> PyResult<Bound<'py, PyList>> {
-        let events = lock(&self.inner).certificate_told(server_name, now);
+        let events = lock(&self.inner).certificate_told(server_name, &certificate, now);
         told(py, events)
     }
 

@@ -49,9 +49,11 @@ def _authority(name: str) -> trustme.CA:
     return trustme.CA(organization_name=name)
 
 
-def certificate(*names: str, ca: trustme.CA | None = None, **entity: Any) -> bytes:
+def certificate(
+    *names: str, ca: trustme.CA | None = None, common_name: str | None = None, **entity: Any
+) -> bytes:
     """A certificate entity for these names, as the store holds it."""
-    leaf = (ca or authority()).issue_cert(*names)
+    leaf = (ca or authority()).issue_cert(*names, common_name=common_name)
     chain = b"".join(blob.bytes() for blob in leaf.cert_chain_pems).decode()
     key = leaf.private_key_pem.bytes().decode()
     return json.dumps({"chain": chain, "privateKey": key, "domain": names[0], **entity}).encode()
@@ -95,9 +97,9 @@ class SecureGateway(Gateway):
         )
         self.engine.install(self._snapshot)
 
-    def told(self, server_name: str) -> None:
+    def told(self, server_name: str, unsaved: bytes = b"") -> None:
         """Say that a wanted certificate is there, or will not be."""
-        self.note(self.engine.certificate_told(server_name, self.now))
+        self.note(self.engine.certificate_told(server_name, unsaved, self.now))
         self._turn_pending()
 
 

@@ -309,3 +309,19 @@ async def test_pipelined_requests_in_one_record() -> None:
             data = bytes(await stream.receive_some())
             assert data
             received += data
+
+
+async def test_a_name_that_is_not_allowed_is_told_nicely() -> None:
+    async with (
+        backend() as (port, _),
+        secured(route(port), tls={"creates_certificates": True}) as gateway,
+        trio.open_nursery() as nursery,
+    ):
+
+        async def ask() -> None:
+            stream = await connect(gateway.port, "bad.test")
+            assert (await exchange(stream, "bad.test"))[0] == 404
+
+        nursery.start_soon(ask)
+        await until(lambda: gateway.wanted == ["bad.test"])
+        gateway.told("bad.test", certificate("bad.test", common_name="NotAllowedCert"))

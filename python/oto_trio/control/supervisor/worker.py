@@ -79,6 +79,8 @@ class WorkerSettings(msgspec.Struct, frozen=True):
         health_access_key: Key the health probes ask for; None leaves them open.
         metrics_access_key: Key the metrics page asks for; None leaves it open.
         client_auth: Whether HTTPS clients need a certificate; see `Start`.
+        makes_certificates: Whether certificates are made for all unknown server names; see `Start`.
+        ticket_secret: What TLS session tickets are locked with; see `Start`.
     """
 
     engine: bytes = b"{}"
@@ -90,6 +92,8 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     health_access_key: str | None = None
     metrics_access_key: str | None = None
     client_auth: str = "Dynamic"
+    makes_certificates: bool = False
+    ticket_secret: bytes = b""
 
 
 class Reports(Protocol):
@@ -335,6 +339,8 @@ class Worker:
             health_access_key=settings.health_access_key,
             metrics_access_key=settings.metrics_access_key,
             client_auth=settings.client_auth,
+            makes_certificates=settings.makes_certificates,
+            ticket_secret=settings.ticket_secret,
         )
 
 

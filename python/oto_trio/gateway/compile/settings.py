@@ -14,14 +14,17 @@ SLOT_LISTS: Final = frozenset({"ng", "incoming_request_validators"})
 """Keys of the global config's ``plugins.config`` that hold slots; the others are for plugins to read."""
 
 
-def snapshot_settings(config: GlobalConfig | None) -> tuple[dict[str, Any], list[Problem]]:
+def snapshot_settings(
+    config: GlobalConfig | None, *, makes_certificates: bool = False
+) -> tuple[dict[str, Any], list[Problem]]:
     """Return the settings of a snapshot as the engine reads them, and what is wrong with them.
 
     Args:
         config: The global config; None before there is one.
+        makes_certificates: Whether certificates are made whatever it says.
     """
     if config is None:
-        return {}, []
+        return {"tls": {"creates_certificates": makes_certificates}}, []
     problems: list[Problem] = []
     filtering = config.ip_filtering
     tls = config.tls_settings
@@ -42,7 +45,7 @@ def snapshot_settings(config: GlobalConfig | None) -> tuple[dict[str, Any], list
             "system_cas_for_clients": tls.include_jdk_ca_server,
             "system_cas_for_backends": tls.include_jdk_ca_client,
             "strict": tls.strict_backend_server_validation,
-            "creates_certificates": config.auto_cert.enabled,
+            "creates_certificates": config.auto_cert.enabled or makes_certificates,
         },
     }
     return settings, problems
