@@ -7,18 +7,22 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+import msgspec
+
 from oto_trio import _core
 from oto_trio.gateway.compile import Hooks, RouteCompiler, check_global_slots
 from oto_trio.model.api_key import ApiKey
 from oto_trio.model.backend import Backend
+from oto_trio.model.data_exporter import DataExporter
 from oto_trio.model.document import Document, encode_document
 from oto_trio.model.errors import Problem
 from oto_trio.model.global_config import GlobalConfig
 from oto_trio.model.route import Frontend, Route
 from oto_trio.plugin_api.addresses import address_fault
 from oto_trio.plugin_api.registry import Registry
+from oto_trio.telemetry.exporters import check_exporter
 
-__all__ = ["check_engine_settings", "check_entity"]
+__all__ = ["check_engine_settings", "check_entity", "check_redaction"]
 
 _FIELD: Final = re.compile(r"([A-Za-z_][\w.\[\]]*): ")
 
@@ -29,7 +33,7 @@ def check_entity(
     """Say why an entity could not be served.
 
     Args:
-        entity: A route, a stored backend or the global config; anything else has no problems here.
+        entity: A route, a stored backend, a data exporter or the global config; anything else has no problems here.
         registry: Which plugins there are.
         backends: The stored backends by id, for a route that refers to one.
 
@@ -44,6 +48,8 @@ def check_entity(
         return _check_route(entity, registry, backends)
     if isinstance(entity, ApiKey):
         return _check_row("apikeys", entity.id, encode_document(entity))
+    if isinstance(entity, DataExporter):
+        return check_exporter(entity)
     return []
 
 
@@ -77,6 +83,18 @@ def _check_addresses(config: GlobalConfig) -> list[Problem]:
         for place, entry in enumerate(entries)
         if (fault := address_fault(entry)) is not None
     ]
+
+
+def check_redaction(redaction: Mapping[str, object]) -> str | None:
+    """Say what is wrong with the setting `redaction`; None when nothing is."""
+    engine = _core.Engine()
+    try:
+        engine.capture(msgspec.json.encode({"redaction": redaction}))
+    except ValueError as error:
+        return str(error).removeprefix("capture settings: ").removeprefix("redaction.")
+    finally:
+        engine.close()
+    return None
 
 
 def _probe(backend: Backend) -> Route:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from oto_trio.control.checking import check_engine_settings
+from oto_trio.control.checking import check_engine_settings, check_redaction
 from oto_trio.control.credentials import AdminCredentials
 from oto_trio.control.declared import Declaration, quick_route, read_declared
 from oto_trio.control.environment import Origin, origins, read_environment
@@ -87,6 +87,10 @@ class Source(msgspec.Struct, frozen=True):
         if wrong_engine is not None:
             fix = "see docs/operations.md for the names and defaults"
             wrong_settings.append(Problem("$.settings.engine", wrong_engine, fix))
+        wrong_rules = check_redaction(settings.redaction)
+        if wrong_rules is not None:
+            fix = "write names with show, strip, hash or mask under headers, query and fields"
+            wrong_settings.append(Problem("$.settings.redaction", wrong_rules, fix))
         problems += [_named(p, from_where) for p in wrong_settings]
         for text in self.quick_routes:
             declaration, wrong = quick_route(text)

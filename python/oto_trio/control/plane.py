@@ -14,6 +14,7 @@ import trio
 from oto_trio.control.admin_api import AdminServer, build_app, serve_admin_api
 from oto_trio.control.certificates import CertificateStore
 from oto_trio.control.credentials import AdminCredentials
+from oto_trio.control.exporting import Exporting
 from oto_trio.control.first_start import bootstrap
 from oto_trio.control.gateway import Gateway
 from oto_trio.control.jobs import Job, run_jobs
@@ -60,6 +61,10 @@ class ControlPlane:
         """The gateway as the admin API sees it."""
         self.is_dev = False
         """Whether this is a gateway on a desk; set before `run`."""
+        self.exporting = Exporting(store, supervisor.capture, redaction=settings.redaction)
+        """Makes events and exports them."""
+        supervisor.on_events = self.exporting.take
+        supervisor.extra_metrics = self.exporting.metrics
         self._store = store
         self._certificates = CertificateStore(store)
         self._supervisor = supervisor
@@ -91,6 +96,7 @@ class ControlPlane:
             await nursery.start(self.gateway.run)
             nursery.start_soon(self._probe_store)
             self._supervisor.on_certificate_asked = self._make_certificates()
+            nursery.start_soon(self.exporting.run)
             nursery.start_soon(run_jobs, self._jobs())
             async with trio.open_nursery() as listeners:
                 server: AdminServer = await listeners.start(

@@ -90,6 +90,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     access_log: Annotated[
         str | None, Meta(description="file for one JSON line an exchange; - is standard output")
     ] = None
+    redaction: Annotated[
+        dict[str, Any],
+        Meta(
+            description="what events tell of headers, query and fields, by name: show, strip, hash or mask"
+        ),
+    ] = msgspec.field(default_factory=dict[str, Any])
     log_format: Annotated[Literal["text", "json"], Meta(description="form of the log")] = "text"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
@@ -147,7 +153,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 NEEDS_RESTART: Final = frozenset(
     {
         *("bind", "http_port", "https_port", "admin_bind", "admin_port"),
-        *("workers", "data", "access_log", "log_format", "domain", "wildcard_certificate"),
+        *("workers", "data", "access_log", "redaction", "log_format"),
+        *("domain", "wildcard_certificate"),
         *("root_ca_ca", "root_ca_cert", "root_ca_key", "root_ca_import_ca", "initial_certs"),
         *("initial_cacert", "initial_cert", "initial_cert_key", "initial_cert_import_ca"),
     }

@@ -166,6 +166,10 @@ class Engine(Protocol):
         """Lock TLS session tickets with a secret that all workers share."""
         ...
 
+    def capture(self, settings: bytes, /) -> None:
+        """Keep other access records from now on; raises ValueError and goes on as before."""
+        ...
+
     def drain_records(self, limit: int, /) -> bytes:
         """Take up to `limit` access records, as one msgpack array."""
         ...

@@ -2,7 +2,7 @@
 
 Down (supervisor to worker): `Start`, then the entities as `SnapshotFull` chunks, then `Change` for
 every later revision, plus the orders `AdoptSlot`, `ReloadPlugins`, `AskMetrics`, `ControlHealth`,
-`MetricsPage`, `CertificateAnswer` and `Drain`.
+`MetricsPage`, `CertificateAnswer`, `Capture` and `Drain`.
 
 Up (worker to supervisor): `Hello`, `Applied` for every revision that is live, `Ready` once it
 listens, then `ProblemReport`, `Records`, `Metrics`, `Health`, `AskMetricsPage`, `AskCertificate`, and `Draining`.
@@ -24,6 +24,7 @@ __all__ = [
     "AskCertificate",
     "AskMetrics",
     "AskMetricsPage",
+    "Capture",
     "CertificateAnswer",
     "Change",
     "ControlHealth",
@@ -238,6 +239,18 @@ class CertificateAnswer(msgspec.Struct, frozen=True, tag="certificate_answer"):
     certificate: bytes = b""
 
 
+class Capture(msgspec.Struct, frozen=True, tag="capture"):
+    """Say what records tell from now on; without this frame, nothing for events.
+
+    Attributes:
+        events: Whether events are wanted, and so records with details.
+        redaction: JSON: what of them may be told, as the engine reads it.
+    """
+
+    events: bool
+    redaction: bytes = b"{}"
+
+
 class Drain(msgspec.Struct, frozen=True, tag="drain"):
     """Stop accepting, finish what is in flight, then end.
 
@@ -376,6 +389,7 @@ DownFrame: TypeAlias = (
     | ControlHealth
     | MetricsPage
     | CertificateAnswer
+    | Capture
     | Drain
 )
 """A frame from the supervisor to a worker."""

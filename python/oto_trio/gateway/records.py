@@ -46,7 +46,8 @@ class RecordDrain:
     ) -> None:
         self._engine = engine
         self._outbox = outbox
-        self._forward = forward
+        self.forward = forward
+        """Whether anybody wants the records; may change while it runs."""
         self._unix_offset_s = unix_offset_s
         self.batches_dropped = 0
         """Batches lost because the supervisor did not take them fast enough."""
@@ -54,7 +55,7 @@ class RecordDrain:
     def drain(self) -> None:
         """Empty the ring once; at most what it held at the start of the call."""
         while (batch := self._engine.drain_records(RECORDS_PER_BATCH)) != NO_RECORDS:
-            if self._forward and not self._outbox.offer(Records(batch, self._unix_offset_s())):
+            if self.forward and not self._outbox.offer(Records(batch, self._unix_offset_s())):
                 self.batches_dropped += 1
 
     async def run(self) -> None:

@@ -44,6 +44,7 @@ from oto_trio.gateway.frames import (
     Applied,
     AskCertificate,
     AskMetrics,
+    Capture,
     CertificateAnswer,
     Change,
     ControlHealth,
@@ -168,11 +169,12 @@ async def run_worker(
 
 
 def _engine_settings(start: Start) -> bytes:
-    """Return the engine's settings, with room for access records when they are wanted."""
-    if not start.forward_records:
-        return start.engine_settings
+    """Return the engine's settings, with the slot, and with room for records when they are wanted."""
     settings = msgspec.json.decode(start.engine_settings, type=dict[str, object])
-    return msgspec.json.encode({"records_capacity": RECORDS_CAPACITY, **settings})
+    given: dict[str, object] = {"instance": start.slot}
+    if start.forward_records:
+        given["records_capacity"] = RECORDS_CAPACITY
+    return msgspec.json.encode({**given, **settings})
 
 
 class _Worker:
@@ -300,10 +302,31 @@ class _Worker:
                 self._monitoring.take(order)
             case CertificateAnswer():
                 self._take_certificate(order)
+            case Capture(events, redaction):
+                self._capture(redaction, events=events)
             case ReloadPlugins():
                 await self._reload_plugins()
             case _:
                 logger.error("the supervisor sent %s where it has no meaning", type(order).__name__)
+
+    def _capture(self, redaction: bytes, *, events: bool) -> None:
+        """Have the engine keep records as they are wanted now."""
+        is_wanted = events or self._start.forward_records
+        settings = msgspec.json.encode(
+            {
+                "records": RECORDS_CAPACITY if is_wanted else 0,
+                "details": events,
+                "redaction": msgspec.Raw(redaction),
+            }
+        )
+        # What was kept so far goes where it was meant to go.
+        self._records.drain()
+        try:
+            self._engine.capture(settings)
+        except ValueError as error:
+            self._report_problem(ProblemReport("engine", "", f"records stay as they were: {error}"))
+            return
+        self._records.forward = is_wanted
 
     # ------------------------------------------------------------------------- services
 

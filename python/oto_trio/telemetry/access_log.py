@@ -87,7 +87,12 @@ class AccessLog:
         """Write until cancelled, and then what has come so far."""
         try:
             async for item in self._take:
-                await trio.to_thread.run_sync(self._write, item)
+                try:
+                    await trio.to_thread.run_sync(self._write, item)
+                except trio.Cancelled:
+                    # It is raised before the thread begins: what was taken is still to be written.
+                    self._write(item)
+                    raise
         finally:
             self._flush()
 

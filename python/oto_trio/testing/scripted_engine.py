@@ -58,6 +58,8 @@ class ScriptedEngine:
         """Events of the next looks at the deadlines."""
         self.records: deque[bytes] = deque()
         """What `drain_records` returns next."""
+        self.captures: list[bytes] = []
+        """What `capture` was called with."""
         self.adopted: list[tuple[int, str, bool]] = []
         """The listeners it was given."""
         self.installed: list[SnapshotLike] = []
@@ -171,6 +173,10 @@ class ScriptedEngine:
     def resolved(self, hostname: str, addresses: list[str], now: float, /) -> list[Event]:
         """See `Engine.resolved`."""
         return self._say("resolved", hostname, addresses)
+
+    def capture(self, settings: bytes, /) -> None:
+        """See `Engine.capture`."""
+        self.captures.append(settings)
 
     def drain_records(self, limit: int, /) -> bytes:
         """See `Engine.drain_records`."""

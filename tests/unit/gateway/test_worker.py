@@ -22,6 +22,7 @@ from oto_trio.gateway.frames import (
     Applied,
     AskMetrics,
     AskMetricsPage,
+    Capture,
     Change,
     ControlHealth,
     DownFrame,
@@ -249,7 +250,25 @@ async def test_records_are_forwarded_only_when_wanted(
         assert records.unix_offset_s + trio.current_time() == pytest.approx(now, abs=5)
         assert json.loads(stage.settings or b"")["records_capacity"] > 0
     async with worked(engine, descriptors, engine_settings=b'{"head_bytes":9}') as stage:
-        assert stage.settings == b'{"head_bytes":9}'
+        assert json.loads(stage.settings or b"") == {"instance": 0, "head_bytes": 9}
+
+
+async def test_events_are_captured_while_they_are_wanted(
+    engine: ScriptedEngine, descriptors: list[int]
+) -> None:
+    async with worked(engine, descriptors) as stage:
+        await stage.send(Capture(events=True, redaction=b'{"hash_key":"k"}'))
+        await stage.send(EMPTY)
+        await stage.expect(Ready)
+        wanted = json.loads(engine.captures[-1])
+        assert wanted["details"] is True
+        assert wanted["records"] > 0
+        assert wanted["redaction"] == {"hash_key": "k"}
+        engine.records.append(b"\x91\x01")
+        assert (await stage.expect(Records)).batch == b"\x91\x01"
+        await stage.send(Capture(events=False))
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert json.loads(engine.captures[-1])["records"] == 0
 
 
 async def test_monitoring_pages_show_what_the_supervisor_told(

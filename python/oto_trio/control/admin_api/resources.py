@@ -19,6 +19,11 @@ from oto_trio.model.api_key import (
 from oto_trio.model.backend import Backend, backend_template
 from oto_trio.model.certificate import CERTIFICATES as CERTIFICATE_KIND
 from oto_trio.model.certificate import Certificate, certificate_template
+from oto_trio.model.data_exporter import (
+    DATA_EXPORTERS,
+    DataExporter,
+    data_exporter_template,
+)
 from oto_trio.model.global_config import GLOBAL_CONFIG_ID, GlobalConfig, first_global_config
 from oto_trio.model.ids import named_id
 from oto_trio.model.route import Route, route_template
@@ -157,6 +162,18 @@ RESOURCES: Final[tuple[Resource, ...]] = (
     ),
     API_KEYS,
     CERTIFICATES,
+    Resource(
+        kind="DataExporter",
+        plural="data-exporters",
+        singular="data-exporter",
+        group="events.otoroshi.io",
+        legacy_path="/api/data-exporter-configs",
+        store_kind=DATA_EXPORTERS,
+        cls=DataExporter,
+        template=lambda env: data_exporter_template(env=env),
+        template_key="dataExporter",
+        new_id=lambda: named_id("data_exporter"),
+    ),
     GLOBAL_CONFIGS,
 )
 """Every resource, in the order in which ``/apis/entities`` lists them."""

@@ -34,6 +34,7 @@ from oto_trio.gateway.frames import (
     AdoptSlot,
     AskCertificate,
     AskMetricsPage,
+    Capture,
     CertificateAnswer,
     ControlHealth,
     Drain,
@@ -180,6 +181,11 @@ class Supervisor:
         self._moved = trio.Event()
         self._retired_metrics: dict[str, Any] = {}
         self._control_health = ControlHealth(store_is_healthy=True, is_started=False)
+        self._capture = Capture(events=False)
+        self.on_events: Callable[[float, bytes], None] | None = None
+        """Takes the same batches while events are wanted (`capture`); their records have details."""
+        self.extra_metrics: Callable[[], dict[str, int]] = dict
+        """Counters of the control plane, shown with those of the workers."""
         self._nursery: trio.Nursery | None = None
         self._certificate_asks = 0
         self.on_certificate_asked: Callable[[str], Awaitable[CertificateVerdict]] | None = None
@@ -310,6 +316,7 @@ class Supervisor:
         )
         merged["workers"] = len(self.serving)
         merged["worker_restarts"] = self.restarts
+        merged.update(self.extra_metrics())
         return merged
 
     async def reload_plugins(self) -> None:
@@ -324,6 +331,19 @@ class Supervisor:
             self._control_health = health
             for worker in list(self._workers):
                 await worker.order(health)
+
+    async def capture(self, *, events: bool, redaction: bytes) -> None:
+        """Say whether events are wanted, and what of exchanges they may tell.
+
+        Args:
+            events: Whether they are.
+            redaction: JSON, as the engine reads it.
+        """
+        capture = Capture(events, redaction)
+        if capture != self._capture:
+            self._capture = capture
+            for worker in list(self._workers):
+                await worker.order(capture)
 
     # ------------------------------------------------------------------------- slots
 
@@ -396,6 +416,7 @@ class Supervisor:
             self.settings, forward_records=self._on_records is not None
         )
         await worker.order(self._control_health)
+        await worker.order(self._capture)
         how = await worker.run(self._launcher, self._listeners, settings)
         self._workers.discard(worker)
         self._retired_metrics = merge_metrics(
@@ -424,6 +445,8 @@ class Supervisor:
         """See `Reports.records`."""
         if self._on_records is not None:
             self._on_records(unix_offset_s, batch)
+        if self.on_events is not None and self._capture.events:
+            self.on_events(unix_offset_s, batch)
 
     def metrics_page_asked(self, worker: Worker, ask: AskMetricsPage) -> None:
         """See `Reports.metrics_page_asked`."""

@@ -1,0 +1,1 @@
+"""Events in Otoroshi's JSON: what they hold, made from records and from what the control plane does."""

@@ -1,0 +1,156 @@
+"""Events of a whole gateway: what they hold, and that no secret is in them, or anywhere else."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+import trio
+
+from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
+from tests.integration.clients import GUARD_S, admin, eventually, route
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.integration.conftest import Upstream
+
+pytestmark = pytest.mark.slow
+
+EXPORTERS = "/apis/events.otoroshi.io/v1/data-exporters"
+APPLIED = {"wait": "applied"}
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJwbGFudGVkIn0.cGxhbnRlZHNpZ25hdHVyZQ"
+PLANTED = [
+    "planted-bearer",
+    "planted-basic",
+    b64encode(b"user:planted-basic").decode(),
+    "planted-cookie",
+    "planted-set-cookie",
+    "planted-query",
+    "planted-api-key",
+    "planted-client-secret",
+    "planted-referer",
+    "planted-body",
+    "planted-pem",
+    "planted-userinfo",
+    "otoapk_planted",
+    JWT,
+    JWT.rpartition(".")[2],
+]
+
+
+def exporter(name: str, **changes: Any) -> dict[str, Any]:
+    """Return the document of a file exporter."""
+    return {
+        "id": name,
+        "name": name,
+        "type": "file",
+        "enabled": True,
+        "groupSize": 1,
+        "groupDuration": 50,
+        **changes,
+    }
+
+
+def events_in(path: Path) -> list[dict[str, Any]]:
+    """Read the events of a file; a line that is being written is none yet."""
+    if not path.exists():
+        return []
+    return [
+        json.loads(line) for line in path.read_text().splitlines(keepends=True) if line[-1] == "\n"
+    ]
+
+
+async def send_secrets(gateway: GatewayProcess) -> None:
+    """Send requests with a secret in every place there is."""
+    headers = [
+        ("Authorization", "Bearer planted-bearer"),
+        ("Proxy-Authorization", "Basic " + b64encode(b"user:planted-basic").decode()),
+        ("Cookie", "a=planted-cookie"),
+        ("X-Api-Key", "planted-api-key"),
+        ("Otoroshi-Client-Id", "not-secret"),
+        ("Otoroshi-Client-Secret", "planted-client-secret"),
+        ("X-Harmless", JWT),
+        ("X-Odd", "otoapk_planted_1"),
+        ("X-Url", "https://user:planted-userinfo@host/"),
+        ("X-Pem", "-----BEGIN PRIVATE KEY----- planted-pem"),
+        ("Referer", "https://site.test/?token=planted-referer"),
+        ("Accept", "application/json"),
+    ]
+    async with httpx.AsyncClient(base_url=gateway.http) as client:
+        for host in ("api.test", "nowhere.test"):
+            answer = await client.post(
+                f"/a/{JWT}?plain=1&access_token=planted-query",
+                headers=[*headers, ("Host", host)],
+                json={"password": "planted-body"},
+            )
+            assert answer.status_code in {200, 404}
+
+
+async def test_every_exchange_has_an_event_and_no_secret_is_told_anywhere(
+    tmp_path: Path, upstream: Upstream
+) -> None:
+    path = tmp_path / "out" / "events.log"
+    log = tmp_path / "access.log"
+    with trio.fail_after(2 * GUARD_S):
+        async with (
+            gateway_process(
+                "--workers", "2", "--access-log", str(log), data=tmp_path / "data"
+            ) as gateway,
+            admin(gateway) as api,
+        ):
+            plugin = {
+                "plugin": "cp:otoroshi.next.plugins.AdditionalHeadersOut",
+                "config": {"headers": {"Set-Cookie": "s=planted-set-cookie", "X-Added": "yes"}},
+            }
+            document = route("api", upstream.url) | {"plugins": [plugin]}
+            made = await api.post(
+                "/apis/proxy.otoroshi.io/v1/routes", json=document, params=APPLIED
+            )
+            assert made.status_code == 201, made.text
+            made = await api.post(EXPORTERS, json=exporter("e", config={"path": str(path)}))
+            assert made.status_code == 201, made.text
+            await eventually(lambda: _sends(gateway, path))
+            await send_secrets(gateway)
+            await eventually(lambda: _has(path, "POST", 2))
+            metrics = (await api.get("/metrics", params={"format": "prometheus"})).text
+            assert "otoroshi_exporters_running 1" in metrics
+            assert "otoroshi_exporters_dropped 0" in metrics
+            told = path.read_text() + log.read_text() + metrics + json.dumps(gateway.log)
+        told += json.dumps(gateway.log)
+    served, refused = (event for event in events_in(path) if event["method"] == "POST")
+    if served["err"]:
+        served, refused = refused, served
+    assert served["@serviceId"] == "api"
+    assert served["callAttempts"] == 1
+    assert served["data"]["dataIn"] > 0
+    assert served["to"]["uri"] == "/a/***?plain=1&access_token=***"
+    names = {field["key"].lower(): field["value"] for field in served["headers"]}
+    assert names["accept"] == "application/json"
+    assert names["otoroshi-client-id"] == "not-secret"
+    assert names["authorization"] == names["cookie"] == "***"
+    out = {field["key"].lower(): field["value"] for field in served["otoroshiHeadersOut"]}
+    assert out["x-added"] == "yes"
+    assert out["set-cookie"] == "***"
+    assert refused["err"] is True
+    assert refused["status"] == 404
+    assert refused["gwError"] == "no route found !"
+    assert refused["extraInfos"]["cause"] == "not_found"
+    assert served["reqId"] != refused["reqId"]
+    for secret in PLANTED:
+        assert secret not in told, secret
+
+
+async def _sends(gateway: GatewayProcess, path: Path) -> bool:
+    """Ask once, and tell whether some event arrived: then every worker will make them soon."""
+    async with httpx.AsyncClient(base_url=gateway.http) as client:
+        for _ in range(8):
+            await client.get("/", headers={"Host": "warm.test", "Connection": "close"})
+    return len(events_in(path)) > 0
+
+
+async def _has(path: Path, method: str, count: int) -> bool:
+    return len([event for event in events_in(path) if event["method"] == method]) >= count
