@@ -34,6 +34,7 @@ from oto_trio.control.credentials import (
     load_or_create_credentials,
 )
 from oto_trio.control.declared import reconcile
+from oto_trio.control.limits import LimitsKeeper, LimitsTable, load_seed
 from oto_trio.control.settings import Settings
 from oto_trio.control.store.base import Store
 from oto_trio.control.store.sqlite import SqliteStore
@@ -151,8 +152,12 @@ async def serve(
                 await reconcile(store, configuration.declarations)
                 # From here on they are in the store; a hundred thousand need not be here too.
                 del configuration
-                app = _App(source, settings, store, listeners, key, dev=dev)
-                await app.run(signals, announce)
+                seed, among_processes = await load_seed(store), settings.workers != 0
+                with LimitsTable(data, seed, among_processes=among_processes) as limits:
+                    keeper = LimitsKeeper(store, limits)
+                    await keeper.load()
+                    app = _App(source, settings, store, listeners, key, limits, dev=dev)
+                    await app.run(signals, announce, keeper)
 
 
 def _raise_descriptor_limit() -> None:
@@ -256,6 +261,7 @@ class _App:
         store: Store,
         listeners: tuple[Listener, ...],
         key: _Key,
+        limits: LimitsTable,
         *,
         dev: bool,
     ) -> None:
@@ -276,6 +282,7 @@ class _App:
             self._worker_settings(),
             on_records=None if self._access_log is None else self._access_log.take,
             on_problem=self._log_problem,
+            limits=limits,
         )
         self._problems: set[ProblemReport] = set()
         self._changing = trio.Lock()
@@ -284,10 +291,14 @@ class _App:
         self._plane: ControlPlane | None = None
 
     async def run(
-        self, signals: AsyncIterator[int], announce: Callable[[Announcement], None]
+        self,
+        signals: AsyncIterator[int],
+        announce: Callable[[Announcement], None],
+        keeper: LimitsKeeper,
     ) -> None:
         """Run until a signal ends it."""
         async with trio.open_nursery() as outer:
+            outer.start_soon(keeper.run)
             if self._access_log is not None:
                 outer.start_soon(self._access_log.run)
             async with trio.open_nursery() as services:

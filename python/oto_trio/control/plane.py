@@ -76,6 +76,7 @@ class ControlPlane:
             health_access_key=settings.health_access_key,
             metrics_access_key=settings.metrics_access_key,
             aia_base=_aia_base(settings),
+            limits=supervisor.limits,
         )
 
     async def run(

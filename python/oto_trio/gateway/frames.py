@@ -35,6 +35,7 @@ __all__ = [
     "EntityKey",
     "Health",
     "Hello",
+    "InheritedLimits",
     "InheritedListener",
     "Metrics",
     "MetricsPage",
@@ -97,6 +98,20 @@ class InheritedListener(msgspec.Struct, frozen=True, array_like=True):
     slot: int
 
 
+class InheritedLimits(msgspec.Struct, frozen=True, array_like=True):
+    """The table of counters that all workers of the machine share.
+
+    Attributes:
+        fd: The descriptor in the worker's process.
+        gauge: The worker's own number in it.
+        among_processes: Whether other processes count in it too, so that times must be the machine's.
+    """
+
+    fd: int
+    gauge: int
+    among_processes: bool
+
+
 class Start(msgspec.Struct, frozen=True, tag="start"):
     """The first frame down: everything a worker needs before entities arrive.
 
@@ -118,6 +133,7 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
             the global configuration says of `autoCert`.
         ticket_secret: What TLS session tickets are locked with, so that every worker can open them;
             empty for a secret of the worker's own.
+        limits: The counters to use; None lets the worker count by itself.
     """
 
     protocol: int
@@ -134,6 +150,7 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
     client_auth: str = "Dynamic"
     makes_certificates: bool = False
     ticket_secret: bytes = b""
+    limits: InheritedLimits | None = None
 
 
 class SnapshotFull(msgspec.Struct, frozen=True, tag="snapshot"):

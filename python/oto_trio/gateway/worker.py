@@ -31,12 +31,14 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias, cast
 
 import msgspec
 import trio
 
+from oto_trio.gateway.clocks import machine_clock_offset_s
 from oto_trio.gateway.engine import Engine
 from oto_trio.gateway.frames import (
     PROTOCOL,
@@ -53,6 +55,7 @@ from oto_trio.gateway.frames import (
     Draining,
     Health,
     Hello,
+    InheritedLimits,
     Metrics,
     MetricsPage,
     ProblemReport,
@@ -118,8 +121,14 @@ MakeEngine: TypeAlias = Callable[[bytes], tuple[WorkerEngine, SnapshotLike]]
 """Makes an engine from its settings (JSON), and an empty snapshot that it can install."""
 
 
-def native_engine(settings: bytes) -> tuple[WorkerEngine, SnapshotLike]:
+def native_engine(
+    settings: bytes, limits: InheritedLimits | None = None
+) -> tuple[WorkerEngine, SnapshotLike]:
     """Make the Rust engine.
+
+    Args:
+        settings: JSON of its settings.
+        limits: The counters to use; None makes some of its own. Their descriptor is closed.
 
     Raises:
         ValueError: A setting is wrong; names it.
@@ -128,13 +137,22 @@ def native_engine(settings: bytes) -> tuple[WorkerEngine, SnapshotLike]:
     from oto_trio import _core  # noqa: PLC0415 (tests run workers without it)
 
     engine = _core.Engine(settings, secrets.randbits(64))
-    return cast("WorkerEngine", engine), cast("SnapshotLike", _core.Snapshot())
+    counters = None
+    if limits is not None:
+        try:
+            counters = _core.Limits.open(limits.fd, limits.gauge)
+        finally:
+            os.close(limits.fd)
+        if limits.among_processes:
+            # Each Trio run begins its clock where it likes; what is counted together must agree.
+            counters.set_clock_offset(machine_clock_offset_s())
+    return cast("WorkerEngine", engine), cast("SnapshotLike", _core.Snapshot(counters))
 
 
 async def run_worker(
     link: Link[DownFrame, UpFrame],
     *,
-    make_engine: MakeEngine = native_engine,
+    make_engine: MakeEngine | None = None,
     on_start: Callable[[Start], None] | None = None,
     drain_asked: trio.Event | None = None,
 ) -> None:
@@ -142,7 +160,7 @@ async def run_worker(
 
     Args:
         link: The worker's end of its link; it stays open, its owner closes it.
-        make_engine: Makes the engine.
+        make_engine: Makes the engine; None makes the native one, with the counters that `Start` names.
         on_start: Called with the first frame, before anything else.
         drain_asked: Set from outside to drain, as SIGTERM does.
 
@@ -159,6 +177,8 @@ async def run_worker(
         raise LinkProtocolError(f"expected Start of protocol {PROTOCOL}, got {start!r:.200}")
     if on_start is not None:
         on_start(start)
+    if make_engine is None:
+        make_engine = partial(native_engine, limits=start.limits)
     engine, snapshot = make_engine(_engine_settings(start))
     worker = _Worker(start, link, engine, snapshot)
     try:

@@ -84,10 +84,13 @@ class GlobalConfig(Document, frozen=True, kw_only=True, rename="camel"):
     ip_filtering: Annotated[IpFiltering, Meta(description="addresses let in and kept out")] = (
         IpFiltering()
     )
-    throttling_quota: Annotated[int, Meta(description="calls a second in all")] = 10000000
-    per_ip_throttling_quota: Annotated[int, Meta(description="calls a second per address")] = (
-        10000000
-    )
+    throttling_quota: Annotated[
+        int,
+        Meta(description="calls in a throttling window (10 seconds) in all; 10000000 is no limit"),
+    ] = 10000000
+    per_ip_throttling_quota: Annotated[
+        int, Meta(description="calls in a throttling window per address; 10000000 is no limit")
+    ] = 10000000
     analytics_webhooks: Annotated[
         tuple[dict[str, Any], ...], Meta(description="webhooks that get events")
     ] = ()
@@ -158,10 +161,12 @@ def write_global_config(config: GlobalConfig) -> JsonObject:
 
 
 def first_global_config() -> GlobalConfig:
-    """Make the global configuration of a new installation."""
+    """Make the global configuration of a new installation.
+
+    Unlike Otoroshi's it throttles nobody: 500 calls in ten seconds from one address are a load test, or
+    one proxy.
+    """
     return GlobalConfig(
         init_with_new_engine=True,
-        throttling_quota=100000,
-        per_ip_throttling_quota=500,
         tls_settings=TlsSettings(strict_backend_server_validation=True),
     )

@@ -127,7 +127,7 @@ def test_a_new_installation_starts_strict() -> None:
     config = first_global_config()
     assert config.tls_settings.strict_backend_server_validation
     assert config.init_with_new_engine
-    assert (config.throttling_quota, config.per_ip_throttling_quota) == (100000, 500)
+    assert (config.throttling_quota, config.per_ip_throttling_quota) == (10000000, 10000000)
 
 
 def test_a_wrong_value_is_warned_about_by_its_json_key() -> None:

@@ -18,6 +18,7 @@ from oto_trio.control.admin_api.legacy import LegacyApi
 from oto_trio.control.admin_api.operations import Entities
 from oto_trio.control.admin_api.pki import PkiApi
 from oto_trio.control.admin_api.probes import Probes, is_probe_path
+from oto_trio.control.admin_api.quotas import QuotaPaths
 from oto_trio.control.admin_api.refusals import gateway_error
 from oto_trio.model.errors import GatewayError, StoreError
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from oto_trio.control.admin_api.gateway_control import GatewayControl
     from oto_trio.control.credentials import AdminCredentials
+    from oto_trio.control.limits import LimitsTable
     from oto_trio.control.store import Store
 
 __all__ = ["build_app"]
@@ -47,6 +49,7 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
     metrics_access_key: str | None = None,
     aia_base: str | None = None,
     more_routes: Sequence[BaseRoute] = (),
+    limits: LimitsTable | None = None,
 ) -> Starlette:
     """Build the admin API.
 
@@ -59,6 +62,7 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
         metrics_access_key: Key ``/metrics`` asks for; None takes the key of the probes.
         aia_base: Base URL under which certificates that are made here say their issuer is found;
             None leaves that out.
+        limits: The counters that the workers share; None serves no path about quotas.
         more_routes: Further paths, looked at first and guarded by the API key too.
     """
     entities = Entities(store, gateway, env=env)
@@ -74,6 +78,7 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
             *more_routes,
             *probes.paths(),
             *GenericApi(adorned).paths(),
+            *([] if limits is None else QuotaPaths(entities, limits).paths()),
             *ApiKeyPaths(entities).paths(),
             *CertificatePaths(entities).paths(),
             *PkiApi(entities, aia_base=aia_base).paths(),

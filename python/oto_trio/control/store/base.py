@@ -33,6 +33,7 @@ __all__ = [
     "LIST_PAGE",
     "Batch",
     "Change",
+    "Counter",
     "Delete",
     "Expectation",
     "Put",
@@ -92,6 +93,16 @@ class Change(msgspec.Struct, frozen=True):
     id: str
     document: bytes | None
     """JSON text, or None when it was removed."""
+
+
+class Counter(msgspec.Struct, frozen=True):
+    """A number that is kept beside the documents: no revision, no feed, and an end of its own."""
+
+    name: str
+    value: int
+    """Of 64 bits, signed."""
+    expires_at: float | None = None
+    """Unix time from which on it is forgotten; None keeps it."""
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -186,6 +197,26 @@ class Store(ABC):
             StoreError: The store could not keep them; nothing was kept.
 
         Cancellation: a checkpoint. When cancelled, the writes may or may not have been made.
+        """
+
+    @abstractmethod
+    async def load_counters(self, prefix: str) -> Sequence[Counter]:
+        """Read the counters whose names begin with a text, sorted by name; none that has expired.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+
+    @abstractmethod
+    async def save_counters(self, counters: Sequence[Counter]) -> None:
+        """Keep counters, all or none, new or in the place of those of the same name.
+
+        They survive what documents survive. Expired ones may be dropped meanwhile.
+
+        Raises:
+            StoreError: The store could not keep them; nothing was kept.
+
+        Cancellation: a checkpoint. When cancelled, they may or may not have been kept.
         """
 
     @abstractmethod

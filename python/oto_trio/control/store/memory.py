@@ -6,6 +6,7 @@ For tests, and as the twin that other drivers are compared with.
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import trio
@@ -14,6 +15,7 @@ from typing_extensions import override
 from oto_trio.control.store.base import (
     LIST_PAGE,
     Change,
+    Counter,
     Put,
     Record,
     Snapshot,
@@ -56,6 +58,7 @@ class MemoryStore(Store):
     def __init__(self) -> None:
         super().__init__(FeedHub())
         self._shelves: dict[str, _Shelf] = {}
+        self._counters: dict[str, Counter] = {}
         self._closed = False
 
     @property
@@ -114,6 +117,24 @@ class MemoryStore(Store):
         elif self._closed:
             raise StoreClosedError("the store is closed")
         return self.revision
+
+    @override
+    async def load_counters(self, prefix: str) -> Sequence[Counter]:
+        await trio.lowlevel.checkpoint()
+        self._shelf("")  # raises when closed
+        now = datetime.now(UTC).timestamp()
+        self._counters = {
+            name: counter
+            for name, counter in self._counters.items()
+            if counter.expires_at is None or counter.expires_at > now
+        }
+        return [self._counters[n] for n in sorted(self._counters) if n.startswith(prefix)]
+
+    @override
+    async def save_counters(self, counters: Sequence[Counter]) -> None:
+        await trio.lowlevel.checkpoint()
+        self._shelf("")  # raises when closed
+        self._counters.update((counter.name, counter) for counter in counters)
 
     @override
     async def aclose(self) -> None:

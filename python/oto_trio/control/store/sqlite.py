@@ -15,7 +15,9 @@ find their outcome when they get the lock. No background task is needed, so none
 
 from __future__ import annotations
 
+import math
 import sqlite3
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 import trio
@@ -24,6 +26,7 @@ from typing_extensions import override
 from oto_trio.control.store.base import (
     LIST_PAGE,
     Change,
+    Counter,
     Put,
     Record,
     Snapshot,
@@ -248,6 +251,43 @@ class SqliteStore(Store):
             ).rowcount:
                 changes.append(Change(revision, write.kind, write.id, None))
         return tuple(changes)
+
+    @override
+    async def load_counters(self, prefix: str) -> Sequence[Counter]:
+        def work() -> Sequence[Counter]:
+            rows = self._connection.execute(
+                "SELECT name, value, expires_at FROM counters "
+                "WHERE substr(name, 1, ?) = ? AND coalesce(expires_at, ?) > ? ORDER BY name",
+                (len(prefix), prefix, math.inf, datetime.now(UTC).timestamp()),
+            )
+            return [Counter(*row) for row in rows]
+
+        return await self._in_thread(work)
+
+    @override
+    async def save_counters(self, counters: Sequence[Counter]) -> None:
+        await self._in_thread(self._save_counters, counters)
+
+    def _save_counters(self, counters: Sequence[Counter]) -> None:
+        """Write counters with one COMMIT, and drop some that expired. Runs in the thread."""
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            connection.executemany(
+                "INSERT INTO counters VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE "
+                "SET value = ?2, expires_at = ?3",
+                [(counter.name, counter.value, counter.expires_at) for counter in counters],
+            )
+            connection.execute(
+                "DELETE FROM counters WHERE name IN (SELECT name FROM counters "
+                "WHERE expires_at <= ? LIMIT 1000)",
+                (datetime.now(UTC).timestamp(),),
+            )
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
 
     @override
     async def aclose(self) -> None:

@@ -23,6 +23,7 @@ from oto_trio.gateway.link import Link, supervisor_end, worker_end
 __all__ = [
     "WORKER_COMMAND",
     "InProcessLauncher",
+    "Inherited",
     "Launcher",
     "ProcessLauncher",
     "RunWorker",
@@ -79,14 +80,23 @@ class Running(Protocol):
         ...
 
 
+class Inherited(Protocol):
+    """Something that a worker inherits: a listening socket, the table of counters."""
+
+    def fileno(self) -> int:
+        """Return its descriptor."""
+        ...
+
+
 class Launcher(Protocol):
     """Starts workers."""
 
-    def launch(self, sockets: Sequence[socket.socket]) -> AbstractAsyncContextManager[Running]:
+    def launch(self, sockets: Sequence[Inherited]) -> AbstractAsyncContextManager[Running]:
         """Run a worker for the length of a block at most; it has ended when the block has.
 
         Args:
-            sockets: The listening sockets it may use. They stay the caller's.
+            sockets: The listening sockets it may use, and what else it inherits. They stay the
+                caller's.
         """
         ...
 
@@ -102,7 +112,7 @@ class ProcessLauncher:
         self._command = tuple(command)
 
     @asynccontextmanager
-    async def launch(self, sockets: Sequence[socket.socket]) -> AsyncGenerator["_Process", None]:
+    async def launch(self, sockets: Sequence[Inherited]) -> AsyncGenerator["_Process", None]:
         """See `Launcher.launch`. A process that does not end by itself is killed."""
         ours, theirs = socket.socketpair()
         with theirs:
@@ -172,7 +182,7 @@ class InProcessLauncher:
         self._run_worker = run_worker
 
     @asynccontextmanager
-    async def launch(self, sockets: Sequence[socket.socket]) -> AsyncGenerator["_Task", None]:
+    async def launch(self, sockets: Sequence[Inherited]) -> AsyncGenerator["_Task", None]:
         """See `Launcher.launch`."""
         ours, theirs = (
             trio.SocketStream(trio.socket.from_stdlib_socket(end)) for end in socket.socketpair()

@@ -26,6 +26,7 @@ import msgspec
 import trio
 from typing_extensions import override
 
+from oto_trio.control.limits.table import LimitsTable
 from oto_trio.control.store.base import Store
 from oto_trio.control.supervisor.launch import Launcher
 from oto_trio.control.supervisor.listening import Listener
@@ -157,6 +158,7 @@ class Supervisor:
         on_records: Takes batches of access records, each with what to add to its times to get Unix
             time; None when nobody wants them.
         on_problem: Takes each problem a worker reports.
+        limits: The counters that all workers share; None leaves each alone with its own.
     """
 
     def __init__(
@@ -168,6 +170,7 @@ class Supervisor:
         *,
         on_records: Callable[[float, bytes], None] | None = None,
         on_problem: Callable[[ProblemReport], None] | None = None,
+        limits: LimitsTable | None = None,
     ) -> None:
         self.settings = settings
         self._store = store
@@ -175,6 +178,8 @@ class Supervisor:
         self._listeners = tuple(listeners)
         self._on_records = on_records
         self._on_problem = on_problem
+        self.limits = limits
+        """The counters that all workers share."""
         self._slots = [_Slot(number) for number in range(len(self._listeners[0].sockets))]
         self._workers: set[Worker] = set()
         self._stopping = False
@@ -417,7 +422,7 @@ class Supervisor:
         )
         await worker.order(self._control_health)
         await worker.order(self._capture)
-        how = await worker.run(self._launcher, self._listeners, settings)
+        how = await worker.run(self._launcher, self._listeners, settings, self.limits)
         self._workers.discard(worker)
         self._retired_metrics = merge_metrics(
             [self._retired_metrics, without_gauges(worker.metrics)]

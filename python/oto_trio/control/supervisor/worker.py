@@ -19,8 +19,9 @@ from typing import Any, Final, Protocol
 import msgspec
 import trio
 
+from oto_trio.control.limits.table import LimitsTable
 from oto_trio.control.store.base import Batch, Snapshot, Store
-from oto_trio.control.supervisor.launch import Launcher, Running
+from oto_trio.control.supervisor.launch import Inherited, Launcher, Running
 from oto_trio.control.supervisor.listening import Listener
 from oto_trio.gateway.frames import (
     PROTOCOL,
@@ -34,6 +35,7 @@ from oto_trio.gateway.frames import (
     Entity,
     EntityKey,
     Hello,
+    InheritedLimits,
     InheritedListener,
     Metrics,
     ProblemReport,
@@ -157,6 +159,7 @@ class Worker:
         self._outbox: Outbox[DownFrame] = Outbox(OUTBOX_FRAMES)
         self._running: Running | None = None
         self._last_word = -math.inf
+        self._gauge = 0
         self._metrics_token = 0
         self._fresh_metrics = trio.Event()
 
@@ -166,9 +169,19 @@ class Worker:
         return self.ready.is_set() and not self.leaving.is_set()
 
     async def run(
-        self, launcher: Launcher, listeners: Sequence[Listener], settings: WorkerSettings
+        self,
+        launcher: Launcher,
+        listeners: Sequence[Listener],
+        settings: WorkerSettings,
+        limits: LimitsTable | None = None,
     ) -> str:
         """Launch the worker and talk to it until it has ended.
+
+        Args:
+            launcher: Starts it.
+            listeners: The sockets it inherits.
+            settings: What it is told.
+            limits: The counters it shares with the others; None leaves it alone with its own.
 
         Returns:
             How it ended, such as `by SIGKILL`.
@@ -178,18 +191,23 @@ class Worker:
         started = trio.current_time()
         how = "before it started"
         try:
-            sockets = [sock for listener in listeners for sock in listener.sockets]
+            sockets: list[Inherited] = [s for listener in listeners for s in listener.sockets]
+            if limits is not None:
+                sockets.append(limits)
+                self._gauge = limits.take_gauge()
             async with launcher.launch(sockets) as running:
                 self._running, self.pid = running, running.pid
                 with suppress(LinkClosedError):
                     # Past the outbox: orders may be waiting in it, and this comes before them.
-                    await running.link.send(self._start(running, listeners, settings))
+                    await running.link.send(self._start(running, listeners, settings, limits))
                     await self._talk(running)
                 with trio.move_on_after(FINAL_WAIT_S):
                     how = await running.wait()
         except OSError as error:
             how = f"because it could not be started: {error}"
         finally:
+            if limits is not None:
+                limits.give_back(self.pid, self._gauge)
             self.lived_s = trio.current_time() - started
             self._outbox.close()
             self.leaving.set()
@@ -317,7 +335,11 @@ class Worker:
                 pass  # Health: that it came was noted, and that is what it is for
 
     def _start(
-        self, running: Running, listeners: Sequence[Listener], settings: WorkerSettings
+        self,
+        running: Running,
+        listeners: Sequence[Listener],
+        settings: WorkerSettings,
+        limits: LimitsTable | None,
     ) -> Start:
         """Make the first frame."""
         descriptors = iter(running.descriptors)
@@ -341,6 +363,9 @@ class Worker:
             client_auth=settings.client_auth,
             makes_certificates=settings.makes_certificates,
             ticket_secret=settings.ticket_secret,
+            limits=None
+            if limits is None
+            else InheritedLimits(next(descriptors), self._gauge, limits.among_processes),
         )
 
 
