@@ -48,7 +48,7 @@ GLOBAL_CONFIG: Final = "global-config"
 BACKENDS: Final = "backends"
 ROUTES: Final = "routes"
 
-TABLE_KINDS: Final[tuple[str, ...]] = ("apikeys",)
+TABLE_KINDS: Final[tuple[str, ...]] = ("apikeys", "certificates", "jwt-verifiers")
 """The kinds that native steps look up by id; the engine reads them from the store's JSON itself."""
 
 KINDS: Final = (GLOBAL_CONFIG, BACKENDS, *TABLE_KINDS, ROUTES)

@@ -227,6 +227,30 @@ class Exchange(Protocol):
         ...
 
     @property
+    def wanted_key_set(self) -> str | None:
+        """What the native step of this hook lacks: the settings of a key set, as JSON."""
+        ...
+
+    def put_key_set(self, url: str, body: bytes | None, now: float, /) -> None:
+        """Keep a key set for every exchange of this worker, or (None) note that it cannot be had.
+
+        Raises:
+            ValueError: It is no key set; noted as a failure.
+        """
+        ...
+
+    def decide(self, now: float, /) -> bool | tuple[int, list[tuple[str, str]], bytes]:
+        """Let the native step decide again that left its decision to this hook.
+
+        Args:
+            now: The Trio clock, in seconds.
+
+        Returns:
+            True to go on; False when it still cannot decide; else its answer: status, fields, body.
+        """
+        ...
+
+    @property
     def route_id(self) -> str:
         """The id of the route that won."""
         ...

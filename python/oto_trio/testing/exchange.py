@@ -178,6 +178,11 @@ class FakeExchange:
         self.id = 1
         self.unix_time = 1_700_000_000.0
         self.client_certificate: ClientCertificate | None = None
+        self.wanted_key_set: str | None = None
+        self.key_sets: dict[str, bytes | None] = {}
+        """What ``put_key_set`` was told."""
+        self.decision: bool | tuple[int, list[tuple[str, str]], bytes] = True
+        """What ``decide`` returns: what the native step says."""
         self.route_id = "route_1"
         self.route_name = "a route"
         self.secured = False
@@ -230,6 +235,17 @@ class FakeExchange:
     def limits(self) -> ExchangeLimits:
         """What the plugin counts by; it counts in `counters`."""
         return self.native().limits
+
+    def put_key_set(self, url: str, body: bytes | None, now: float, /) -> None:
+        """Keep a key set in ``key_sets``; the native step then lacks nothing more."""
+        del now
+        self.key_sets[url] = body
+        self.wanted_key_set = None
+
+    def decide(self, now: float, /) -> bool | tuple[int, list[tuple[str, str]], bytes]:
+        """Return ``decision``."""
+        del now
+        return self.decision
 
     def native(self) -> Exchange:
         """Return the engine's exchange for the same request, as it is now.

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::client_certificate::ClientCertificate;
 use crate::decision::{decision, reply};
+use crate::jose;
 use crate::json::{from_python, to_python};
 use crate::limits::ExchangeLimits;
 use crate::lock;
@@ -279,6 +280,24 @@ impl Exchange {
     fn alert(&self, name: String, fields: &Bound<'_, PyAny>) -> PyResult<()> {
         let fields = from_python(fields)?;
         self.hold()?.with(|flow| flow.attrs.alert(name, fields))
+    }
+
+    /// The settings of the key set that the native step lacks.
+    #[getter]
+    fn wanted_key_set(&self) -> PyResult<Option<String>> {
+        self.hold()?
+            .with(|flow| flow.attrs.wanted_key_set.as_deref().map(str::to_owned))
+    }
+
+    /// Keep a key set that was fetched now; None for one that could not be.
+    fn put_key_set(&self, url: &str, body: Option<&[u8]>, now: f64) -> PyResult<()> {
+        self.hold()?
+            .with(|flow| jose::put_key_set(flow, url, body, now))?
+    }
+
+    /// Let the native step decide that left it to this hook.
+    fn decide<'py>(&self, py: Python<'py>, now: f64) -> PyResult<Bound<'py, PyAny>> {
+        self.hold()?.with(|flow| jose::decide(py, flow, now))?
     }
 
     /// Run native steps until something outside must happen.

@@ -7,6 +7,7 @@ mod client_certificate;
 mod decision;
 mod engine;
 mod exchange;
+mod jose;
 mod json;
 mod limits;
 mod message;
@@ -38,8 +39,11 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<signature::HmacVerifier>()?;
     module.add_class::<signature::TokenKeys>()?;
     module.add_class::<template::Template>()?;
+    module.add_class::<jose::JwtVerifier>()?;
+    module.add_class::<jose::JwtSigner>()?;
     let py = module.py();
     module.add("ExchangeGone", py.get_type::<exchange::ExchangeGone>())?;
+    module.add("JwtRefused", py.get_type::<jose::JwtRefused>())?;
     module.add("HeadRefused", py.get_type::<exchange::HeadRefused>())?;
     Ok(())
 }

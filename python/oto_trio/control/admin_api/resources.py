@@ -26,6 +26,7 @@ from oto_trio.model.data_exporter import (
 )
 from oto_trio.model.global_config import GLOBAL_CONFIG_ID, GlobalConfig, first_global_config
 from oto_trio.model.ids import named_id
+from oto_trio.model.jwt_verifier import JwtVerifier, jwt_verifier_template
 from oto_trio.model.route import Route, route_template
 from oto_trio.pki import enrich
 
@@ -38,6 +39,7 @@ __all__ = [
     "API_KEYS",
     "CERTIFICATES",
     "GLOBAL_CONFIGS",
+    "JWT_VERIFIERS",
     "RESERVED_IDS",
     "RESOURCES",
     "VERSION",
@@ -137,6 +139,19 @@ CERTIFICATES: Final = Resource(
     enriched=enrich,
 )
 
+JWT_VERIFIERS: Final = Resource(
+    kind="JwtVerifier",
+    plural="jwt-verifiers",
+    singular="jwt-verifier",
+    group="security.otoroshi.io",
+    legacy_path="/api/verifiers",
+    store_kind="jwt-verifiers",
+    cls=JwtVerifier,
+    template=lambda _env: jwt_verifier_template(),
+    template_key="verifier",
+    new_id=lambda: named_id("jwt_verifier"),
+)
+
 RESOURCES: Final[tuple[Resource, ...]] = (
     Resource(
         kind="Route",
@@ -174,6 +189,7 @@ RESOURCES: Final[tuple[Resource, ...]] = (
         template_key="dataExporter",
         new_id=lambda: named_id("data_exporter"),
     ),
+    JWT_VERIFIERS,
     GLOBAL_CONFIGS,
 )
 """Every resource, in the order in which ``/apis/entities`` lists them."""

@@ -45,8 +45,6 @@ pub enum Keys {
     Ready(Algo),
     /// With expressions.
     PerRequest(AlgoSettings),
-    /// Unusable: every token is refused, and the operator was told when the entity was read.
-    Broken,
 }
 
 impl Keys {
@@ -64,7 +62,6 @@ impl Keys {
     fn with<R>(&self, flow: &Flow, then: impl FnOnce(&Algo) -> Option<R>) -> Option<R> {
         match self {
             Self::Ready(algo) => then(algo),
-            Self::Broken => None,
             Self::PerRequest(settings) => {
                 let mut settings = settings.clone();
                 for text in settings.texts_mut() {

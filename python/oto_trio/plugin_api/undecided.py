@@ -1,0 +1,45 @@
+"""What a hook does that was called because its native step lacks a key set.
+
+The check itself is the native step's, before and after: there is one place that decides about tokens.
+The slow and obvious twin that tests compare it with is ``tests/oracles/tokens.py``.
+"""
+
+from typing import Final
+
+import trio
+
+from oto_trio.identity.key_sets import fetcher
+from oto_trio.plugin_api.answers import Answer, Refusal, Response
+from oto_trio.plugin_api.exchange import Exchange
+
+__all__ = ["MAX_KEY_SETS", "decide_with_key_sets", "settle"]
+
+MAX_KEY_SETS: Final = 8
+"""Most sets that are brought for one decision: a plugin with several verifiers may need several."""
+
+_UNDECIDED: Final = Refusal(500, "this request could not be checked", "errors.undecided")
+
+
+async def decide_with_key_sets(exchange: Exchange) -> Answer:
+    """Bring what the native step of this hook lacks, and let it decide.
+
+    Cancellation: nothing is left half done.
+    """
+    for _ in range(MAX_KEY_SETS):
+        wanted = exchange.wanted_key_set
+        if wanted is not None:
+            await fetcher().bring(exchange, wanted)
+        decision = exchange.decide(trio.current_time())
+        if decision is True:
+            return None
+        if decision is not False:
+            return Response(*decision)
+    return _UNDECIDED
+
+
+def settle(exchange: Exchange) -> Answer:
+    """Let the native step of this hook decide, which lacks nothing."""
+    decision = exchange.decide(0.0)
+    if decision is True:
+        return None
+    return _UNDECIDED if decision is False else Response(*decision)
