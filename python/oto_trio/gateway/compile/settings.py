@@ -24,7 +24,12 @@ def snapshot_settings(
         makes_certificates: Whether certificates are made whatever it says.
     """
     if config is None:
-        return {"tls": {"creates_certificates": makes_certificates}}, []
+        return {
+            "tls": {
+                "creates_certificates": makes_certificates,
+                "any_without_name": makes_certificates,
+            }
+        }, []
     problems: list[Problem] = []
     filtering = config.ip_filtering
     tls = config.tls_settings
@@ -40,6 +45,7 @@ def snapshot_settings(
         "tls": {
             "default_domain": tls.default_domain,
             "random_if_not_found": tls.random_if_not_found,
+            "any_without_name": makes_certificates,
             "client_auth": tls.client_auth,
             "trusted_cas": tls.trusted_cas_server,
             "system_cas_for_clients": tls.include_jdk_ca_server,

@@ -22,6 +22,8 @@ pub struct TlsSettings {
     pub default_domain: Option<String>,
     /// Show any certificate rather than none.
     pub random_if_not_found: bool,
+    /// Show any certificate to clients that name no server: for a desk.
+    pub any_without_name: bool,
     /// For listeners that do not say themselves.
     pub client_auth: ClientAuth,
     /// Ids of the certificates that client certificates must descend from; empty means every
@@ -42,6 +44,7 @@ impl Default for TlsSettings {
         Self {
             default_domain: None,
             random_if_not_found: false,
+            any_without_name: false,
             client_auth: ClientAuth::None,
             trusted_cas: Vec::new(),
             system_cas_for_clients: true,

@@ -77,11 +77,9 @@ impl Servers {
             let domain = settings.default_domain.as_deref()?;
             certificates.for_name(&domain.to_ascii_lowercase(), unix_s)
         };
-        let any = || {
-            settings
-                .random_if_not_found
-                .then(|| certificates.any(unix_s))?
-        };
+        let is_any_right =
+            settings.random_if_not_found || (name.is_none() && settings.any_without_name);
+        let any = || is_any_right.then(|| certificates.any(unix_s))?;
         let found = name
             .and_then(|name| certificates.for_name(name, unix_s))
             .or_else(by_default)
