@@ -403,6 +403,20 @@ class Exchange:
     @user.setter
     def user(self, user: Mapping[str, Any] | None) -> None: ...
     @property
+    def apikey(self) -> dict[str, Any] | None:
+        """The caller's API key as tokens and events tell of it: `clientId, clientName, metadata, tags`."""
+
+    def use_apikey(self, document: bytes) -> None:
+        """Have this key be the caller's for this exchange; nothing of it is checked.
+
+        Args:
+            document: JSON of an API key, in the store's shape.
+
+        Raises:
+            ValueError: names the field, the problem and the fix.
+        """
+
+    @property
     def plugins_config(self) -> dict[str, Any]:
         """What the global config's `plugins.config` says to all plugins, as a copy."""
 
@@ -714,17 +728,18 @@ class HmacVerifier:
     """Checks the signature that Otoroshi's scheme `hmac` puts under `Authorization`.
 
     Args:
-        secret: what caller and gateway share; an empty one verifies nothing.
+        secret: what caller and gateway share; an empty one leaves it to the exchange's API key.
         authorization_header: the field that carries the signature; when a request lacks it, and by
             default, one of `Authorization` and `Proxy-Authorization` does.
     """
 
     def __new__(cls, secret: str, authorization_header: str | None = None) -> Self: ...
-    def verify(self, headers: Sequence[tuple[str, str]]) -> bool:
+    def verify(self, headers: Sequence[tuple[str, str]], exchange: object | None = None) -> bool:
         """Tell whether the request's sender has the secret; compared in constant time.
 
         Args:
             headers: the request's fields in wire order, values as Latin-1 text.
+            exchange: whose API key's secret counts when the verifier has none of its own.
 
         Raises:
             ValueError: a value has a character outside Latin-1.

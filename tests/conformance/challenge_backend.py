@@ -85,5 +85,5 @@ def masked(value: str) -> object:
     """Return what two challenges have in common: all but their random parts."""
     if value.count(".") == 2 and value.startswith("ey"):
         claims = decoded(value)
-        return {**claims, "state": len(claims["state"]), "jti": len(claims["jti"])}
+        return {**claims, "state": len(claims.get("state", "")), "jti": len(claims["jti"])}
     return len(value)

@@ -20,7 +20,7 @@ from oto_trio.model.route import read_route
 from oto_trio.plugin_api import BodyTooLarge, Exchange, Refusal, Response
 from oto_trio.plugin_api.inspection import is_native
 from oto_trio.plugin_api.registry import PluginClass, Registry, builtin_plugins
-from tests.conformance import access_cases
+from tests.conformance import access_cases, signature_cases
 from tests.conformance.challenge_backend import BEHAVIOURS, STATE, answer_to, masked
 
 if TYPE_CHECKING:
@@ -50,6 +50,9 @@ class Case(msgspec.Struct, frozen=True):
     socket_address: str = SOCKET_ADDRESS
     body: bytes = b""
     plugins_config: dict[str, Any] = {}
+    user: dict[str, Any] | None = None
+    apikey: dict[str, Any] | None = None
+    client_chain: tuple[bytes, ...] = ()
 
 
 # ------------------------------------------------------------------------------------ generators
@@ -232,6 +235,8 @@ CONFIGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "XForwardedHeaders": NO_CONFIG,
 }
 CONFIGS.update(access_cases.CONFIGS)
+CONFIGS.update(signature_cases.CONFIGS)
+EXTRAS: dict[str, Any] = {**access_cases.EXTRAS, **signature_cases.EXTRAS}
 
 # ------------------------------------------------------------------------------------ two plans
 
@@ -273,7 +278,11 @@ def run(registry: Registry, plugin: str, config: dict[str, Any], case: Case) -> 
         remote_address=case.socket_address,
         secured=case.secured,
         unix_time=case.unix_time,
+        client_chain=case.client_chain,
     )
+    exchange.user = case.user
+    if case.apikey is not None:
+        exchange.use_apikey(msgspec.json.encode(case.apikey))
     exchange.bind_reader(reader_of(case.body))
     seen: list[Any] = []
     decision: tuple[Any, ...] = exchange.advance()
@@ -288,6 +297,8 @@ def run(registry: Registry, plugin: str, config: dict[str, Any], case: Case) -> 
             asked = next(text.decode() for name, text in fields if name == STATE.encode())
             answer += answer_to(asked, int(case.unix_time), case.behaviour)
             fields = [(n, masked(v.decode()) if n == STATE.encode() else v) for n, v in fields]
+        elif plugin == NG + "OtoroshiInfos":
+            fields = [(n, masked(v.decode()) if v.startswith(b"ey") else v) for n, v in fields]
         seen.append(("forward", target, path, host, without_host(fields)))
         decision = exchange.receive(203, list(map(latin1, answer)))
     return [*seen, decision]
@@ -361,7 +372,7 @@ def test_every_native_plugin_has_its_cases() -> None:
 def test_a_native_plugin_does_what_its_hooks_do(name: str, data: st.DataObject) -> None:
     config = data.draw(CONFIGS[name], "config")
     special = ARRIVALS.get(name, FORWARDED)
-    extra = access_cases.EXTRAS.get(name, {})
+    extra = EXTRAS.get(name, {})
     case = data.draw(st.one_of(cases(**extra), cases(special, **extra)), "case")
     native = run(BUILTIN, NG + name, config, case)
     hooked_ = run(TWINS, NG + name, config, case)

@@ -334,6 +334,11 @@ class Exchange(Protocol):
     def user(self, user: Mapping[str, Any] | None, /) -> None: ...
 
     @property
+    def apikey(self) -> Mapping[str, Any] | None:
+        """The caller's API key: ``clientId``, ``clientName``, ``metadata``, ``tags``; ``None`` without one."""
+        ...
+
+    @property
     def plugins_config(self) -> Mapping[str, Any]:
         """What the global config's ``plugins.config`` says to all plugins, without the slots in it."""
         ...

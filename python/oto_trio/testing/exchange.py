@@ -176,7 +176,6 @@ class FakeExchange:
         self.request = request or FakeRequest()
         self.response = response
         self.id = 1
-        self.unix_time = 1_700_000_000.0
         self.client_certificate: ClientCertificate | None = None
         self.wanted_key_set: str | None = None
         self.key_sets: dict[str, bytes | None] = {}
@@ -197,6 +196,7 @@ class FakeExchange:
         self.unix_time = 0.0
         """What expressions take for now, in Unix seconds."""
         self.user: Mapping[str, Any] | None = None
+        self.apikey: Mapping[str, Any] | None = None
         self.plugins_config: Mapping[str, Any] = {}
         self.alerts: list[tuple[str, Mapping[str, object]]] = []
         """What ``alert`` was given."""

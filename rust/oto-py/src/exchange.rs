@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use oto_core::apikeys::ApiKey;
 use oto_core::plan::{Flow, Next, Phase, PythonStep};
 use pyo3::create_exception;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -266,6 +267,19 @@ impl Exchange {
         let user = user.as_ref().map(from_python).transpose()?;
         self.hold()?
             .with(|flow| flow.attrs.user = user.map(Arc::new))
+    }
+
+    #[getter]
+    fn apikey<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let apikey = self.hold()?.with(|flow| flow.attrs.apikey.clone())?;
+        let light = apikey.map(|apikey| apikey.light_json());
+        light.map(|json| to_python(py, &json)).transpose()
+    }
+
+    fn use_apikey(&self, document: &[u8]) -> PyResult<()> {
+        let apikey = ApiKey::read(document).map_err(PyValueError::new_err)?;
+        self.hold()?
+            .with(|flow| flow.attrs.apikey = Some(Arc::new(apikey)))
     }
 
     #[getter]

@@ -2,6 +2,7 @@
 
 use oto_core::http1::Headers;
 use oto_core::jose::{Algo, AlgoSettings, Choice, Jws, KeySets, Keyring, Rules, Verifier};
+use oto_core::plan::Flow;
 use oto_core::signature::hmac;
 use oto_core::tls::Certificates;
 use pyo3::exceptions::PyValueError;
@@ -30,10 +31,19 @@ impl HmacVerifier {
         }
     }
 
-    fn verify(&self, headers: Vec<(PyBackedStr, PyBackedStr)>) -> PyResult<bool> {
+    #[pyo3(signature = (headers, exchange = None))]
+    fn verify(
+        &self,
+        headers: Vec<(PyBackedStr, PyBackedStr)>,
+        exchange: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<bool> {
         let headers = fields(&headers)?;
         let configured = self.authorization_header.as_deref();
-        Ok(hmac::verify(&headers, configured, &self.secret))
+        if !self.secret.is_empty() {
+            return Ok(hmac::verify(&headers, configured, &self.secret));
+        }
+        let apikey = look(exchange, |flow| flow.attrs.apikey.clone())?.flatten();
+        Ok(apikey.is_some_and(|key| hmac::verify(&headers, configured, key.secret().as_bytes())))
     }
 
     #[allow(clippy::unused_self)]
@@ -115,14 +125,26 @@ impl TokenKeys {
 
 /// The certificates an exchange's snapshot has; none for an exchange that no engine made.
 fn certificates(exchange: Option<&Bound<'_, PyAny>>) -> PyResult<Certificates> {
-    let held = exchange.and_then(|any| any.cast::<Exchange>().ok());
-    held.map_or_else(
-        || Ok(Certificates::default()),
-        |held| {
-            let held = held.get().hold()?;
-            held.with(|flow| flow.snapshot.tables.certificates.clone())
-        },
-    )
+    let certificates = look(exchange, |flow| flow.snapshot.tables.certificates.clone())?;
+    Ok(certificates.unwrap_or_default())
+}
+
+/// Look at the flow of an exchange; none for one that no engine made.
+fn look<R>(
+    exchange: Option<&Bound<'_, PyAny>>,
+    look: impl FnOnce(&mut Flow) -> R,
+) -> PyResult<Option<R>> {
+    let Some(any) = exchange else {
+        return Ok(None);
+    };
+    // What wraps an exchange tells which one it wraps.
+    let Ok(native) = any.call_method0("native") else {
+        return Ok(None);
+    };
+    match native.cast::<Exchange>() {
+        Ok(held) => held.get().hold()?.with(look).map(Some),
+        Err(_) => Ok(None),
+    }
 }
 
 /// Header fields as Python has them.

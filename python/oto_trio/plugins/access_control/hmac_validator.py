@@ -54,7 +54,8 @@ class HMACValidator(Plugin[HMACValidatorConfig]):
 
     @override
     def access(self, exchange: Exchange) -> Response | None:
-        return None if self._verifier.verify(exchange.request.headers.items()) else REFUSED
+        is_signed = self._verifier.verify(exchange.request.headers.items(), exchange)
+        return None if is_signed else REFUSED
 
     @override
     def lower(self) -> tuple[Step, ...]:

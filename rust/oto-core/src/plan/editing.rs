@@ -1,6 +1,7 @@
 //! How steps and hooks edit the messages of an exchange.
 
 use super::flow::Flow;
+use super::reply::Reply;
 use super::step::Phase;
 use crate::http1::{Framing, Headers};
 
@@ -35,6 +36,21 @@ impl Flow {
         if matches!(status, 204 | 304) {
             self.response.framing = Framing::None;
             self.bodiless = true;
+        }
+    }
+
+    /// Have an error page echo the client's own state. What stands in the request once it is the
+    /// backend's is the gateway's challenge, for the backend's eyes only.
+    pub(super) fn hide_challenge(&self, reply: &mut Reply) {
+        if !self.is_prepared {
+            return;
+        }
+        let state = self.client_state.as_deref().unwrap_or(b"--");
+        for (name, value) in &mut reply.headers {
+            if name == b"Otoroshi-State-Resp" {
+                value.clear();
+                value.extend_from_slice(state);
+            }
         }
     }
 

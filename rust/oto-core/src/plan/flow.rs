@@ -428,15 +428,7 @@ impl Flow {
             cause: cause.into(),
         });
         let mut reply = refusal(status, message, cause, Some(&self.request));
-        if self.is_prepared {
-            let state = self.client_state.as_deref().unwrap_or(b"--");
-            for (name, value) in &mut reply.headers {
-                if name == b"Otoroshi-State-Resp" {
-                    value.clear();
-                    value.extend_from_slice(state);
-                }
-            }
-        }
+        self.hide_challenge(&mut reply);
         reply
     }
 

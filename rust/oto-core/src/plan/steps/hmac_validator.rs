@@ -41,7 +41,12 @@ impl StepSettings for Settings {
 
 impl NativeStep for HmacValidator {
     fn run(&self, at: &mut At<'_>) -> Outcome {
-        let secret = self.secret.as_deref().unwrap_or_default();
+        let apikey = at.flow.attrs.apikey.as_deref();
+        let secret = match (&self.secret, apikey) {
+            (Some(secret), _) => secret,
+            (None, Some(apikey)) => apikey.secret(),
+            (None, None) => "",
+        };
         let headers = &at.flow.request.headers;
         if hmac::verify(
             headers,

@@ -9,6 +9,8 @@ mod allow_methods;
 mod apikey_calls;
 mod basic_auth;
 mod basic_auth_caller;
+mod client_cert_header;
+mod client_cert_matching;
 mod custom_quotas;
 mod custom_response;
 mod disable_http10;
@@ -17,6 +19,7 @@ mod fail2ban;
 mod fields;
 mod force_https;
 mod global_throttling;
+mod has_client_cert;
 mod hmac_caller;
 mod hmac_validator;
 mod ip_lists;
@@ -27,6 +30,7 @@ mod legacy_checks;
 mod log4shell;
 mod long_headers;
 mod otoroshi_challenge;
+mod otoroshi_infos;
 mod override_host;
 mod prepare_for_backend;
 mod rate_limit;
@@ -121,12 +125,22 @@ const KINDS: &[(&str, Build)] = &[
     ("apikey_calls", build::<apikey_calls::Settings>),
     ("basic_auth", build::<basic_auth::Settings>),
     ("basic_auth_caller", build::<basic_auth_caller::Settings>),
+    ("client_cert_chain", build::<client_cert_header::Settings>),
+    (
+        "client_cert_matching",
+        build::<client_cert_matching::Settings>,
+    ),
+    (
+        "client_cert_of_apikey",
+        build::<has_client_cert::ApikeySettings>,
+    ),
     ("custom_quotas", build::<custom_quotas::Quotas>),
     ("custom_throttling", build::<custom_quotas::Throttling>),
     ("disable_http10", build::<disable_http10::Settings>),
     ("fail2ban", build::<fail2ban::Settings>),
     ("fail2ban_count", build::<fail2ban::AtTheEnd>),
     ("force_https", build::<force_https::Settings>),
+    ("has_client_cert", build::<has_client_cert::Settings>),
     ("hmac_caller", build::<hmac_caller::Settings>),
     ("hmac_validator", build::<hmac_validator::Settings>),
     ("ip_allowed_list", build::<ip_lists::Allowed>),
@@ -140,6 +154,7 @@ const KINDS: &[(&str, Build)] = &[
     ("log4shell", build::<log4shell::Settings>),
     ("long_headers", build::<long_headers::Settings>),
     ("otoroshi_challenge", build::<otoroshi_challenge::Settings>),
+    ("otoroshi_infos", build::<otoroshi_infos::Settings>),
     ("override_host", build::<override_host::Settings>),
     ("rate_limit", build::<rate_limit::Settings>),
     ("react2shell", build::<react2shell::Settings>),
@@ -148,6 +163,10 @@ const KINDS: &[(&str, Build)] = &[
     ("remove_headers", build::<remove_headers::Settings>),
     ("require_cookies", build::<require_cookies::Settings>),
     ("require_headers", build::<require_headers::Settings>),
+    (
+        "rfc9440_client_cert",
+        build::<client_cert_header::Rfc9440Settings>,
+    ),
     ("route_quotas", build::<custom_quotas::Route>),
     (
         "routing_restrictions",
