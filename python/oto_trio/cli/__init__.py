@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "check": "Validate configuration files.",
     "explain": "Say what becomes of a request, and why.",
     "plugins": "List plugins, or show one.",
+    "certs": "List, make, bring in and take out certificates.",
     "version": "Show the version.",
 }
 """The commands, in the order of the help; each is `command` in the module of its name."""
