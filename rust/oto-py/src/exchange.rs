@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use oto_core::apikeys::ApiKey;
+use oto_core::http1::canonical::is_canonical_query;
 use oto_core::plan::{Flow, Next, Phase, PythonStep};
 use pyo3::create_exception;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -17,7 +18,7 @@ use crate::jose;
 use crate::json::{from_python, to_python};
 use crate::limits::ExchangeLimits;
 use crate::lock;
-use crate::message::{Request, ResponseHead, text};
+use crate::message::{Request, ResponseHead, checked_field, text};
 
 create_exception!(
     oto_trio._core,
@@ -248,6 +249,43 @@ impl Exchange {
             let dict = PyDict::new(py);
             flow.attachment = Some(Box::new(dict.clone().unbind()));
             dict
+        })
+    }
+
+    /// Send a header with whatever answer goes out.
+    fn add_to_response(&self, name: &str, value: &str) -> PyResult<()> {
+        let bytes = checked_field(name, value)?;
+        self.hold()?
+            .with(|flow| flow.add_to_response(name.as_bytes(), &bytes))
+    }
+
+    #[getter]
+    fn upstream_query(&self) -> PyResult<String> {
+        self.hold()?.with(|flow| match &flow.attrs.query {
+            Some(query) => query.to_string(),
+            None => flow.request.query().unwrap_or("").to_owned(),
+        })
+    }
+
+    #[setter]
+    fn set_upstream_query(&self, query: &str) -> PyResult<()> {
+        if !is_canonical_query(query.as_bytes()) {
+            return Err(PyValueError::new_err(
+                "a query may not hold spaces, control characters, # or letters outside ASCII; percent-encode them",
+            ));
+        }
+        self.hold()?
+            .with(|flow| flow.attrs.query = Some(query.into()))
+    }
+
+    #[getter]
+    fn backend_root(&self) -> PyResult<String> {
+        self.hold()?.with(|flow| {
+            let backend = flow.route.as_ref().map(|route| &route.backend);
+            backend
+                .filter(|backend| !backend.rewrite)
+                .map(|backend| backend.root.to_string())
+                .unwrap_or_default()
         })
     }
 

@@ -178,9 +178,13 @@ const LAST_MS: i64 = 253_402_300_799_999;
 
 impl Date {
     pub(super) fn now(flow: &Flow) -> Self {
+        Self::from_unix(flow.moment.unix_s)
+    }
+
+    fn from_unix(unix_s: f64) -> Self {
         // A clock before 1970 or past the year 9999 is none; the bounds make the cast exact.
         #[allow(clippy::cast_possible_truncation)]
-        let unix_ms = (flow.moment.unix_s * 1000.0).clamp(0.0, 2.5e14).floor() as i64;
+        let unix_ms = (unix_s * 1000.0).clamp(0.0, 2.5e14).floor() as i64;
         Self {
             unix_ms,
             offset_min: 0,
@@ -262,6 +266,22 @@ impl Date {
             push_offset(self.offset_min, true, out);
         }
     }
+}
+
+/// The same day and time some years later, as ISO-8601 in UTC; 29 February becomes the 28th.
+pub(crate) fn iso_years_later(unix_s: f64, years: u16) -> String {
+    let now = Date::from_unix(unix_s);
+    let at = now.fields();
+    let year = (at.year + i64::from(years)).min(9999);
+    let day = at.day.min(month_length(year, at.month));
+    let clock = now.unix_ms.rem_euclid(DAY_MS);
+    let later = Date {
+        unix_ms: days_from_civil(year, at.month, day) * DAY_MS + clock,
+        offset_min: 0,
+    };
+    let mut out = String::new();
+    later.push_iso(&mut out);
+    out
 }
 
 /// Append `+01:00`, or `+0100`.

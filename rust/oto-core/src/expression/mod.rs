@@ -33,7 +33,9 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+pub(crate) use date::iso_years_later;
 pub use environment::Environment;
+pub(crate) use value::{decode_query, encode_query};
 
 use self::parse::Part;
 use crate::plan::Flow;

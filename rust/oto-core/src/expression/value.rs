@@ -59,7 +59,7 @@ pub(super) fn at_any_path<'a>(value: &'a Value, path: &str) -> Option<&'a Value>
 }
 
 /// Undo percent-encoding and `+` of a query or form; what is no UTF-8 is replaced.
-pub(super) fn decode_query(text: &str) -> Cow<'_, str> {
+pub(crate) fn decode_query(text: &str) -> Cow<'_, str> {
     if !text.contains(['%', '+']) {
         return Cow::Borrowed(text);
     }
@@ -84,6 +84,19 @@ pub(super) fn decode_query(text: &str) -> Cow<'_, str> {
         at += 1;
     }
     Cow::Owned(String::from_utf8_lossy(&out).into_owned())
+}
+
+/// Percent-encode a name or value of a query: all but the unreserved characters.
+pub(crate) fn encode_query(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
 }
 
 const TOKEN_LETTERS: &[u8; 64] =

@@ -73,6 +73,8 @@ pub struct Attrs {
     pub token_in: Option<Arc<str>>,
     /// The token that the backend gets.
     pub token_out: Option<Arc<str>>,
+    /// The query that the backend gets, when a step changed it; empty means none.
+    pub query: Option<Box<str>>,
     /// Texts for the expressions `ctx`, `token`, `item` and `params`, by name.
     pub context: BTreeMap<Box<str>, Box<str>>,
     /// The header of the token that was verified.

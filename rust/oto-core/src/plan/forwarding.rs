@@ -112,7 +112,11 @@ impl Flow {
             out.push(b'/');
         }
         out.extend_from_slice(rest);
-        if let Some(query) = self.request.query() {
+        let query = match &self.attrs.query {
+            Some(changed) => Some(&**changed).filter(|changed| !changed.is_empty()),
+            None => self.request.query(),
+        };
+        if let Some(query) = query {
             out.push(b'?');
             out.extend_from_slice(query.as_bytes());
         }

@@ -11,6 +11,9 @@ mod basic_auth;
 mod basic_auth_caller;
 mod client_cert_header;
 mod client_cert_matching;
+mod cookies_in;
+mod cookies_out;
+mod cors;
 mod custom_quotas;
 mod custom_response;
 mod disable_http10;
@@ -18,6 +21,7 @@ mod expectation;
 mod fail2ban;
 mod fields;
 mod force_https;
+mod forwarded;
 mod global_throttling;
 mod has_client_cert;
 mod hmac_caller;
@@ -27,12 +31,14 @@ mod jwt_signer;
 mod jwt_verification;
 mod jwt_verification_only;
 mod legacy_checks;
+mod location;
 mod log4shell;
 mod long_headers;
 mod otoroshi_challenge;
 mod otoroshi_infos;
 mod override_host;
 mod prepare_for_backend;
+mod query_transformer;
 mod rate_limit;
 mod react2shell;
 mod redirect;
@@ -40,7 +46,10 @@ mod refuse;
 mod remove_headers;
 mod require_cookies;
 mod require_headers;
+mod robots;
 mod routing_restrictions;
+mod security_headers;
+mod security_txt;
 mod set_headers;
 mod time_restriction;
 mod x_forwarded;
@@ -117,6 +126,8 @@ fn build<S: StepSettings>(settings: Map<String, Value>) -> Result<Box<dyn Native
 
 /// Every kind, in alphabetical order.
 const KINDS: &[(&str, Build)] = &[
+    ("add_cookie", build::<cookies_in::Add>),
+    ("add_missing_cookie", build::<cookies_in::AddMissing>),
     (
         "add_missing_headers",
         build::<add_missing_headers::Settings>,
@@ -134,12 +145,14 @@ const KINDS: &[(&str, Build)] = &[
         "client_cert_of_apikey",
         build::<has_client_cert::ApikeySettings>,
     ),
+    ("cors", build::<cors::Settings>),
     ("custom_quotas", build::<custom_quotas::Quotas>),
     ("custom_throttling", build::<custom_quotas::Throttling>),
     ("disable_http10", build::<disable_http10::Settings>),
     ("fail2ban", build::<fail2ban::Settings>),
     ("fail2ban_count", build::<fail2ban::AtTheEnd>),
     ("force_https", build::<force_https::Settings>),
+    ("forwarded", build::<forwarded::Settings>),
     ("has_client_cert", build::<has_client_cert::Settings>),
     ("hmac_caller", build::<hmac_caller::Settings>),
     ("hmac_validator", build::<hmac_validator::Settings>),
@@ -156,23 +169,35 @@ const KINDS: &[(&str, Build)] = &[
     ("otoroshi_challenge", build::<otoroshi_challenge::Settings>),
     ("otoroshi_infos", build::<otoroshi_infos::Settings>),
     ("override_host", build::<override_host::Settings>),
+    ("override_location", build::<location::Settings>),
+    (
+        "query_transformer",
+        build::<query_transformer::QueryTransformer>,
+    ),
     ("rate_limit", build::<rate_limit::Settings>),
     ("react2shell", build::<react2shell::Settings>),
     ("redirect", build::<redirect::Settings>),
     ("refuse", build::<refuse::Settings>),
+    ("remove_cookies", build::<cookies_in::Remove>),
     ("remove_headers", build::<remove_headers::Settings>),
+    ("remove_set_cookies", build::<cookies_out::Remove>),
     ("require_cookies", build::<require_cookies::Settings>),
     ("require_headers", build::<require_headers::Settings>),
     (
         "rfc9440_client_cert",
         build::<client_cert_header::Rfc9440Settings>,
     ),
+    ("robots", build::<robots::Settings>),
     ("route_quotas", build::<custom_quotas::Route>),
     (
         "routing_restrictions",
         build::<routing_restrictions::Settings>,
     ),
+    ("security_headers", build::<security_headers::Settings>),
+    ("security_txt", build::<security_txt::Settings>),
+    ("set_cookie", build::<cookies_out::Add>),
     ("set_headers", build::<set_headers::Settings>),
+    ("set_missing_cookie", build::<cookies_out::AddMissing>),
     ("throttle_address", build::<global_throttling::PerAddress>),
     ("throttle_all", build::<global_throttling::All>),
     ("time_restriction", build::<time_restriction::Settings>),
