@@ -427,6 +427,23 @@ class Exchange:
     def attrs(self) -> dict[str, Any]:
         """A dictionary that lives with the exchange, shared by its plugins."""
 
+    @property
+    def backend_root(self) -> str:
+        """What the backend puts before the path; empty when it replaces the whole path by it."""
+
+    @property
+    def upstream_query(self) -> str:
+        """The query that the backend gets, without `?`; may be set."""
+
+    @upstream_query.setter
+    def upstream_query(self, value: str) -> None: ...
+    def add_to_response(self, name: str, value: str) -> None:
+        """Send a field with whatever answer goes out.
+
+        Raises:
+            ValueError: not a header name or value, or a field that frames the message.
+        """
+
     def native(self) -> Exchange:
         """Itself; what imitates an exchange answers with one of these."""
 

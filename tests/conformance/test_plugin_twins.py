@@ -13,6 +13,7 @@ import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from oto_trio._core import Snapshot
 from oto_trio.gateway.compile import Hooks, RouteCompiler
@@ -20,7 +21,7 @@ from oto_trio.model.route import read_route
 from oto_trio.plugin_api import BodyTooLarge, Exchange, Refusal, Response
 from oto_trio.plugin_api.inspection import is_native
 from oto_trio.plugin_api.registry import PluginClass, Registry, builtin_plugins
-from tests.conformance import access_cases, signature_cases
+from tests.conformance import access_cases, header_cases, signature_cases
 from tests.conformance.challenge_backend import BEHAVIOURS, STATE, answer_to, masked
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Case(msgspec.Struct, frozen=True):
     strip_path: bool = True
     trust: bool = True
     response_headers: tuple[tuple[str, str], ...] = ()
+    status: int = 203
     unix_time: float = 1_700_000_000.123
     behaviour: str = "right"
     version: str = "1.1"
@@ -236,7 +238,12 @@ CONFIGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
 }
 CONFIGS.update(access_cases.CONFIGS)
 CONFIGS.update(signature_cases.CONFIGS)
-EXTRAS: dict[str, Any] = {**access_cases.EXTRAS, **signature_cases.EXTRAS}
+EXTRAS: dict[str, Any] = {
+    **access_cases.EXTRAS,
+    **header_cases.EXTRAS,
+    **signature_cases.EXTRAS,
+}
+CONFIGS.update(header_cases.CONFIGS)
 
 # ------------------------------------------------------------------------------------ two plans
 
@@ -256,7 +263,12 @@ def run(registry: Registry, plugin: str, config: dict[str, Any], case: Case) -> 
             "id": "r1",
             "name": "a route",
             "frontend": {
-                "domains": ["a.localhost/users", "b.localhost/users"],
+                "domains": [
+                    "a.localhost/users",
+                    "b.localhost/users",
+                    "a.localhost/robots.txt",
+                    "a.localhost/.well-known/security.txt",
+                ],
                 "strip_path": case.strip_path,
             },
             "backend": {"targets": [{"hostname": "backend.internal", "port": 9000}]},
@@ -300,7 +312,7 @@ def run(registry: Registry, plugin: str, config: dict[str, Any], case: Case) -> 
         elif plugin == NG + "OtoroshiInfos":
             fields = [(n, masked(v.decode()) if v.startswith(b"ey") else v) for n, v in fields]
         seen.append(("forward", target, path, host, without_host(fields)))
-        decision = exchange.receive(203, list(map(latin1, answer)))
+        decision = exchange.receive(case.status, list(map(latin1, answer)))
     return [*seen, decision]
 
 
@@ -335,6 +347,13 @@ class Forwarding:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._exchange, name)
+
+    @override
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in ("_exchange", "forwarded_for"):
+            super().__setattr__(name, value)
+        else:
+            setattr(self._exchange, name, value)
 
 
 def give(exchange: Any, answer: object) -> tuple[Any, ...]:

@@ -15,8 +15,73 @@ from oto_trio.plugin_api.registry import PluginClass, plugins_in
 PLUGINS = Path("python/oto_trio/plugins")
 TESTS = Path("tests/unit/plugins")
 
+COOKIE = {
+    "name": "cookie",
+    "value": "value",
+    "domain": None,
+    "path": None,
+    "maxAge": None,
+    "secure": False,
+    "httpOnly": False,
+    "sameSite": None,
+}
+
 # The ids of Otoroshi that we implement, with its default config and its categories.
 IMPLEMENTED: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "AdditionalCookieIn": ({"name": "cookie", "value": "value"}, ("Cookies",)),
+    "AdditionalCookieOut": (COOKIE, ("Cookies",)),
+    "Cors": (
+        {
+            "allow_origin": "*",
+            "expose_headers": [],
+            "allow_headers": [],
+            "allow_methods": [],
+            "excluded_patterns": [],
+            "max_age": None,
+            "allow_credentials": True,
+        },
+        ("AccessControl", "Classic"),
+    ),
+    "ForwardedHeader": (None, ("Headers", "Classic")),
+    "MissingCookieIn": (COOKIE, ("Cookies",)),
+    "MissingCookieOut": (COOKIE, ("Cookies",)),
+    "NgSecurityTxt": (
+        {"contact": ["contact@foo.bar"], "auto_expires": False, "expires_years": 1},
+        ("Security",),
+    ),
+    "OverrideLocationHeader": ({"matching_hostnames": []}, ("Headers",)),
+    "QueryTransformer": ({"remove": [], "rename": {}, "add": {}}, ("Transformations",)),
+    "RemoveCookiesIn": ({"names": []}, ("Cookies",)),
+    "RemoveCookiesOut": ({"names": []}, ("Cookies",)),
+    "Robots": (
+        {
+            "robot_txt_enabled": True,
+            "robot_txt_content": "User-agent: *\nDisallow: /\n",
+            "meta_enabled": True,
+            "meta_content": "noindex,nofollow,noarchive",
+            "header_enabled": True,
+            "header_content": "noindex, nofollow, noarchive",
+        },
+        ("Other",),
+    ),
+    "SecurityHeadersPlugin": (
+        {
+            "frame_options": "DISABLED",
+            "xss_protection": "DISABLED",
+            "content_type_options": False,
+            "hsts": {
+                "enabled": False,
+                "include_subdomains": False,
+                "max_age": 3600,
+                "preload": False,
+                "on_http": False,
+            },
+            "csp": {"mode": "DISABLED", "csp": ""},
+            "referrer_policy": "DISABLED",
+            "permissions_policy": {"enabled": False, "policy": ""},
+        },
+        ("Security",),
+    ),
     "AdditionalHeadersIn": ({"headers": {}}, ("Headers", "Classic")),
     "AdditionalHeadersOut": ({"headers": {}}, ("Headers", "Classic")),
     "AllowHttpMethods": ({"allowed": [], "forbidden": []}, ("AccessControl", "Classic")),

@@ -4,7 +4,7 @@ The registry, the folder of user plugins and the inspection of classes are for t
 from their modules.
 """
 
-from oto_trio._core import Template
+from oto_trio._core import Pattern, Template
 from oto_trio.plugin_api import steps
 from oto_trio.plugin_api.answers import Answer, Refusal, Response
 from oto_trio.plugin_api.bodies import read_body
@@ -36,6 +36,7 @@ __all__ = [
     "HeaderName",
     "HeaderValue",
     "Headers",
+    "Pattern",
     "Phase",
     "Plugin",
     "PluginError",

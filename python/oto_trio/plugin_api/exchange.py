@@ -360,6 +360,33 @@ class Exchange(Protocol):
         """
         ...
 
+    @property
+    def backend_root(self) -> str:
+        """What the backend puts before the path; ``""`` when it replaces the whole path by it."""
+        ...
+
+    @property
+    def upstream_query(self) -> str:
+        """The query that the backend gets, without ``?``; assign to change it.
+
+        Raises:
+            ValueError: What is assigned has a character that a query may not hold as it is.
+        """
+        ...
+
+    @upstream_query.setter
+    def upstream_query(self, query: str, /) -> None: ...
+
+    def add_to_response(self, name: str, value: str, /) -> None:
+        """Send a field with whatever answer goes out, a refusal included.
+
+        It is written last, in place of one of the same name.
+
+        Raises:
+            ValueError: As for ``Headers.set``.
+        """
+        ...
+
     def native(self) -> _core.Exchange:
         """Return the engine's own exchange, for what only the engine does (``Template.render``)."""
         ...

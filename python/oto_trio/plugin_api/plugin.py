@@ -53,6 +53,8 @@ class Plugin(Generic[ConfigT]):
     """One sentence: what it does."""
     categories: ClassVar[tuple[str, ...]]
     """Otoroshi's categories; a built-in plugin lives in the folder of the first one."""
+    reads_route: ClassVar[bool] = False
+    """Whether it asks for the route's groups, domains or metadata in expressions of its own."""
     Config: ClassVar[type[msgspec.Struct] | None] = None
     """The config struct, taken from the type argument of ``Plugin[...]``."""
 

@@ -176,6 +176,12 @@ class FakeExchange:
         self.request = request or FakeRequest()
         self.response = response
         self.id = 1
+        self.unix_time = 1_700_000_000.0
+        """What is taken for now, in Unix seconds."""
+        self.now = 0.0
+        """What limits take for now, in seconds of the Trio clock."""
+        self.counters = Limits()
+        """What limits count in; give several exchanges the same to count them together."""
         self.client_certificate: ClientCertificate | None = None
         self.wanted_key_set: str | None = None
         self.key_sets: dict[str, bytes | None] = {}
@@ -193,8 +199,10 @@ class FakeExchange:
         self.strip_path = True
         self.target_hostname: str | None = "backend.internal"
         self.attrs: dict[str, object] = {}
-        self.unix_time = 0.0
-        """What expressions take for now, in Unix seconds."""
+        self.backend_root = "/"
+        self.response_fields: list[tuple[str, str]] = []
+        """What ``add_to_response`` gathered."""
+        self.upstream_query = self.request.query
         self.user: Mapping[str, Any] | None = None
         self.apikey: Mapping[str, Any] | None = None
         self.plugins_config: Mapping[str, Any] = {}
@@ -204,10 +212,6 @@ class FakeExchange:
     def alert(self, name: str, fields: Mapping[str, object], /) -> None:
         """Keep an alert in ``alerts``."""
         self.alerts.append((name, fields))
-        self.now = 0.0
-        """What limits take for now, in seconds of the Trio clock."""
-        self.counters = Limits()
-        """What limits count in; give several exchanges the same to count them together."""
 
     @classmethod
     def of(
@@ -246,6 +250,15 @@ class FakeExchange:
         """Return ``decision``."""
         del now
         return self.decision
+
+    def add_to_response(self, name: str, value: str, /) -> None:
+        """Keep a field for the answer.
+
+        Raises:
+            ValueError: As for ``FakeHeaders.set``.
+        """
+        _check(name, value)
+        self.response_fields.append((name, value))
 
     def native(self) -> Exchange:
         """Return the engine's exchange for the same request, as it is now.
@@ -327,6 +340,9 @@ async def play(
         if replacement is not None:
             answer = replacement
             exchange.response = _head_of(answer)
+    for name, value in exchange.response_fields:
+        if exchange.response is not None:
+            exchange.response.headers.set(name, value)
     await call_hook(plugin, Phase.DONE, exchange)
     return answer
 

@@ -149,29 +149,6 @@ impl Headers {
             })
         })
     }
-
-    fn checked(name: &str, value: &str) -> PyResult<Vec<u8>> {
-        if !is_name(name.as_bytes()) {
-            return Err(PyValueError::new_err(format!(
-                "{name:?} is not a header name"
-            )));
-        }
-        if matches!(
-            Known::of(name.as_bytes()),
-            Known::ContentLength | Known::TransferEncoding | Known::Connection
-        ) {
-            return Err(PyValueError::new_err(format!(
-                "{name} cannot be set: the gateway frames messages itself"
-            )));
-        }
-        latin1(value)
-            .filter(|bytes| is_value(bytes))
-            .ok_or_else(|| {
-                PyValueError::new_err(format!(
-                    "the value of {name} has a control character or one outside Latin-1"
-                ))
-            })
-    }
 }
 
 #[pymethods]
@@ -190,7 +167,7 @@ impl Headers {
     }
 
     fn set(&self, name: &str, value: &str) -> PyResult<()> {
-        let value = Self::checked(name, value)?;
+        let value = checked_field(name, value)?;
         let phase = match self.side {
             Side::Request => Phase::TransformRequest,
             Side::Response => Phase::TransformResponse,
@@ -202,7 +179,7 @@ impl Headers {
     }
 
     fn add(&self, name: &str, value: &str) -> PyResult<()> {
-        let value = Self::checked(name, value)?;
+        let value = checked_field(name, value)?;
         self.look(|headers| headers.add(name.as_bytes(), &value))
     }
 
@@ -225,6 +202,30 @@ impl Headers {
     fn __contains__(&self, name: &str) -> PyResult<bool> {
         self.look(|headers| headers.find(name.as_bytes()).is_some())
     }
+}
+
+/// Check a field that Python writes.
+pub(crate) fn checked_field(name: &str, value: &str) -> PyResult<Vec<u8>> {
+    if !is_name(name.as_bytes()) {
+        return Err(PyValueError::new_err(format!(
+            "{name:?} is not a header name"
+        )));
+    }
+    if matches!(
+        Known::of(name.as_bytes()),
+        Known::ContentLength | Known::TransferEncoding | Known::Connection
+    ) {
+        return Err(PyValueError::new_err(format!(
+            "{name} cannot be set: the gateway frames messages itself"
+        )));
+    }
+    latin1(value)
+        .filter(|bytes| is_value(bytes))
+        .ok_or_else(|| {
+            PyValueError::new_err(format!(
+                "the value of {name} has a control character or one outside Latin-1"
+            ))
+        })
 }
 
 /// Header bytes as Python reads them: Latin-1, one character a byte.

@@ -22,11 +22,11 @@ from oto_trio.gateway.compile.slots import (
     step_prefix,
 )
 from oto_trio.model.backend import Backend, BackendSettings
-from oto_trio.model.document import inspect_document
+from oto_trio.model.document import JsonObject, inspect_document
 from oto_trio.model.errors import EntityError, Problem
 from oto_trio.model.global_config import GlobalConfig
 from oto_trio.model.plugin_slot import PluginSlot
-from oto_trio.model.route import Frontend, Route
+from oto_trio.model.route import Frontend, Route, write_route
 from oto_trio.plugin_api.errors import PluginError
 from oto_trio.plugin_api.phases import PHASE_ORDER, Phase
 from oto_trio.plugin_api.registry import Registry
@@ -64,7 +64,16 @@ class Lowered(msgspec.Struct, frozen=True):
     problems: tuple[Problem, ...] = ()
 
 
-class _LoweredRoute(msgspec.Struct, frozen=True):
+class _RouteFacts(msgspec.Struct, frozen=True):
+    """What expressions may ask of a route beyond its id and name."""
+
+    groups: Sequence[str]
+    domains: Sequence[str]
+    metadata: Mapping[str, str]
+    document: JsonObject | None = None
+
+
+class _LoweredRoute(msgspec.Struct, frozen=True, omit_defaults=True):
     """The shape the engine reads."""
 
     id: str
@@ -76,6 +85,7 @@ class _LoweredRoute(msgspec.Struct, frozen=True):
     backend: BackendSettings
     steps: Sequence[msgspec.Raw]
     legacy_checks: bool
+    facts: _RouteFacts | None = None
 
 
 class _Membership(msgspec.Struct, frozen=True):
@@ -190,7 +200,7 @@ class RouteCompiler:
         staged = self._hooks.stage(route.id)
         steps = self._steps(chain, staged, problems) if route.enabled and chain else []
         backend = _backend_of(route, backends, problems)
-        return _lowered(route, backend, steps, problems)
+        return _lowered(route, backend, steps, problems, _facts_of(route, chain))
 
     def compile_closed(self, route: Route, problem: Problem) -> Lowered:
         """Compile a route the engine refused, so that it answers 503 instead of vanishing.
@@ -317,6 +327,7 @@ def _lowered(
     backend: BackendSettings,
     steps: Sequence[msgspec.Raw],
     problems: Iterable[Problem],
+    facts: _RouteFacts | None = None,
 ) -> Lowered:
     """Put a lowered route together."""
     frontend = route.frontend
@@ -333,9 +344,19 @@ def _lowered(
             backend,
             steps,
             route.metadata.get(LEGACY_CHECKS, "true") != "false",
+            facts,
         )
     )
     return Lowered(route.id, document, tuple(problems))
+
+
+def _facts_of(route: Route, chain: Sequence[ChainSlot]) -> _RouteFacts | None:
+    """Return what expressions may ask of a route; None when no slot asks, which saves memory."""
+    if not any(entry.code.reads_route for entry in chain):
+        return None
+    asked = any(entry.code.reads_document for entry in chain)
+    document = write_route(route) if asked else None
+    return _RouteFacts(route.groups, route.frontend.domains, route.metadata, document)
 
 
 def _at(prefix: str, problem: Problem) -> Problem:

@@ -46,6 +46,8 @@ class SlotCode(msgspec.Struct, frozen=True):
         prefix: The beginning of each of its steps as JSON.
         is_conditional: Whether it may sit out a request (path filters, listeners).
         problems: Why it cannot run; paths start at the slot.
+        reads_route: Whether its expressions may ask for more of the route than its id and name.
+        reads_document: Whether they may ask for the whole of it.
     """
 
     phases: tuple[Phase, ...] = ()
@@ -57,6 +59,8 @@ class SlotCode(msgspec.Struct, frozen=True):
     prefix: bytes = b""
     is_conditional: bool = False
     problems: tuple[Problem, ...] = ()
+    reads_route: bool = False
+    reads_document: bool = False
 
 
 def step_prefix(slot: PluginSlot) -> bytes:
@@ -123,9 +127,12 @@ class SlotCompiler:
             steps = _lower(plugin, config)
         except PluginError as error:
             return _closed(prefix, tuple(_within_config(p) for p in error.problems))
+        reads = _reads_of(plugin, key)
         if steps is None:
             phases = phases_of(plugin)
-            return SlotCode(phases, {}, plugin, phases, config, key, prefix, is_conditional)
+            return SlotCode(
+                phases, {}, plugin, phases, config, key, prefix, is_conditional, (), *reads
+            )
         native: dict[Phase, tuple[msgspec.Raw, ...]] = {}
         left: set[Phase] = set()
         for step in steps:
@@ -145,7 +152,17 @@ class SlotCompiler:
             key,
             prefix,
             is_conditional,
+            (),
+            *reads,
         )
+
+
+def _reads_of(plugin: PluginClass, key: bytes) -> tuple[bool, bool]:
+    """Tell whether a slot's expressions may ask for the route's facts, and for its document."""
+    has_expressions = b"${" in key
+    reads_document = has_expressions and b"route.json" in key
+    asks = has_expressions and any(word in key for word in (b"route.", b"service."))
+    return plugin.reads_route or asks, reads_document
 
 
 def _lower(plugin: PluginClass, config: msgspec.Struct | None) -> tuple[Step, ...] | None:

@@ -53,7 +53,7 @@ impl StepSettings for Settings {
     type Step = Cors;
 
     fn build(self) -> Result<Cors, String> {
-        let lower = |list: &[String]| list.join(", ").to_ascii_lowercase();
+        let lower = |list: &[String]| list.join(", ").to_lowercase();
         let mut texts = vec![
             ("Access-Control-Allow-Origin", self.allow_origin.clone()),
             (

@@ -41,11 +41,13 @@ impl NativeStep for Forwarded {
 
 /// A hop's address; what is none is not repeated to the backend.
 fn node(hop: &[u8]) -> String {
+    // A zone (`fe80::1%eth0`) means something to its own host only.
     let text = std::str::from_utf8(hop).unwrap_or("");
+    let text = if text.contains('%') { "" } else { text };
     let ip = text
         .parse::<IpAddr>()
         .or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()));
-    match ip {
+    match ip.map(|ip| ip.to_canonical()) {
         Ok(IpAddr::V4(ip)) => ip.to_string(),
         Ok(IpAddr::V6(ip)) => format!("\"[{ip}]\""),
         Err(_) => "unknown".to_owned(),
