@@ -231,6 +231,10 @@ impl Engine {
             exchange.body_framing = Framing::Length(body.len() as u64);
         }
         let http10 = target.http10;
+        let bound = flow.bounds.request;
+        if let Framing::Length(announced) = exchange.body_framing {
+            exchange.body_framing = Framing::Length(bound.length(announced));
+        }
         flow.request.framing = exchange.body_framing;
         let mut out = std::mem::take(&mut self.head_out);
         out.clear();
@@ -254,6 +258,7 @@ impl Engine {
         up.keep_alive = false;
         let connecting = matches!(up.phase, UpPhase::Connecting(_));
         let body: &[u8] = exchange.buffered.as_deref().unwrap_or(&[]);
+        let body = &body[..bound.length(body.len() as u64) as usize];
         if connecting {
             up.output.hold(&mut up.stream, &out);
             up.output.hold(&mut up.stream, body);

@@ -7,6 +7,7 @@ use oto_core::http1::{Decoder, Framing, Version};
 use oto_core::plan::Flow;
 
 use crate::io::{Output, Readiness};
+use crate::meter::Meter;
 use crate::socket::Socket;
 use crate::timer::Deadline;
 
@@ -139,6 +140,10 @@ pub(crate) struct Exchange {
     /// Ask the client whether it is still there.
     pub(crate) probe_s: f64,
     pub(crate) next_delay_s: f64,
+    /// A rate holds a body back until then.
+    pub(crate) held_until_s: f64,
+    pub(crate) request_meter: Meter,
+    pub(crate) response_meter: Meter,
 }
 
 /// What an exchange waits for.

@@ -11,6 +11,7 @@ use crate::connection::{DownPhase, Exchange, Wait};
 use crate::engine::{Engine, Event, down_token, up_token};
 use crate::handshake::is_misdirected;
 use crate::io::Got;
+use crate::meter::Meter;
 use crate::settings::READ_BYTES;
 
 impl Engine {
@@ -360,6 +361,9 @@ impl Exchange {
             end_by_s: now_s + UNROUTED_S,
             probe_s: f64::INFINITY,
             next_delay_s: 0.0,
+            held_until_s: f64::INFINITY,
+            request_meter: Meter::default(),
+            response_meter: Meter::default(),
         }
     }
 }

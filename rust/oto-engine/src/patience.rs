@@ -7,11 +7,24 @@ use oto_core::http1::{Version, encode};
 
 use crate::attempt::Failure;
 use crate::connection::{DownPhase, UpPhase, Wait};
-use crate::engine::{Engine, Event};
+use crate::engine::{Engine, Event, down_token, up_token};
 
 const BODY_TOO_SLOW: &str = "The request body took too long";
 
 impl Engine {
+    /// A rate holds a body back: go on at this time.
+    pub(crate) fn hold_until(&mut self, key: usize, at_s: f64) {
+        if let Some(exchange) = self
+            .downs
+            .get_mut(key)
+            .and_then(|down| down.exchange.as_mut())
+        {
+            exchange.held_until_s = exchange.held_until_s.min(at_s);
+        }
+        let idle = self.now_s + self.settings.body_idle_s;
+        self.touch_exchange(key, idle);
+    }
+
     /// Let the exchange's deadline be at most `idle_s`, or its own end.
     pub(crate) fn touch_exchange(&mut self, key: usize, idle_s: f64) {
         let Some(exchange) = self.downs.get(key).and_then(|down| down.exchange.as_ref()) else {
@@ -27,7 +40,11 @@ impl Engine {
         } else {
             f64::INFINITY
         };
-        let due = idle_s.min(end).min(exchange.probe_s).min(retry);
+        let due = idle_s
+            .min(end)
+            .min(exchange.probe_s)
+            .min(retry)
+            .min(exchange.held_until_s);
         self.set_down_deadline(key, due);
     }
 
@@ -101,7 +118,14 @@ impl Engine {
         let Some(exchange) = down.exchange.as_mut() else {
             return;
         };
-        if exchange.probe_s <= now {
+        if exchange.held_until_s <= now {
+            exchange.held_until_s = f64::INFINITY;
+            let up = exchange.up;
+            let idle = now + self.settings.body_idle_s;
+            self.touch_exchange(key, idle);
+            self.again.push_back(down_token(key));
+            self.again.extend(up.map(up_token));
+        } else if exchange.probe_s <= now {
             self.probe(key);
         } else if let Wait::Retry(at) = exchange.wait
             && at <= now

@@ -6,6 +6,7 @@ use oto_core::http1::{Framing, encode};
 use crate::connection::{Down, UpPhase, Wait};
 use crate::engine::{Engine, down_token};
 use crate::io::Got;
+use crate::meter::Admitted;
 
 impl Engine {
     /// Bring the request body to where it is wanted: the backend, or the buffer a hook waits for.
@@ -19,6 +20,8 @@ impl Engine {
             Pumped::ClientLeft => self.client_left(key),
             Pumped::Broken(message) => self.body_broken(key, message),
             Pumped::Buffered(body) => self.body_buffered(key, body),
+            Pumped::Held(at_s) => self.hold_until(key, at_s),
+            Pumped::TooMuch => self.body_too_large(key),
         }
     }
 
@@ -55,9 +58,16 @@ impl Engine {
             },
             (None, None) => return Pumped::Waits,
         };
+        let bound = exchange.flow.as_ref().map(|flow| flow.bounds.request);
+        let bound = bound.unwrap_or_default();
+        let meter = &mut exchange.request_meter;
+        let room = meter.room(&bound, self.now_s).min(scratch.len());
+        if room == 0 {
+            return Pumped::Held(meter.ready_s(&bound));
+        }
         let held = std::mem::take(input);
         let (bytes, from_socket): (&[u8], bool) = if held.is_empty() {
-            match ready.read(stream, scratch) {
+            match ready.read(stream, &mut scratch[..room]) {
                 Ok(Got::Bytes(count)) => (&scratch[..count], true),
                 Ok(Got::Nothing) => return Pumped::Waits,
                 Ok(Got::End) | Err(_) => return Pumped::ClientLeft,
@@ -79,6 +89,15 @@ impl Engine {
                 }
                 Ok(Piece::Data(data)) => {
                     exchange.bytes_in += data.len() as u64;
+                    let admitted = exchange.request_meter.admit(&bound, data.len(), self.now_s);
+                    let Admitted::Part(count) = admitted else {
+                        self.head_out = out;
+                        return Pumped::TooMuch;
+                    };
+                    let data = &data[..count];
+                    if data.is_empty() {
+                        continue;
+                    }
                     if let Some(limit) = limit {
                         let buffer = exchange.buffered.get_or_insert_default();
                         if buffer.len() + data.len() > limit {
@@ -128,6 +147,23 @@ impl Engine {
         }
     }
 
+    /// The body goes beyond what a step allows.
+    fn body_too_large(&mut self, key: usize) {
+        let Some(exchange) = self
+            .downs
+            .get_mut(key)
+            .and_then(|down| down.exchange.as_mut())
+        else {
+            return;
+        };
+        exchange.keep_alive = false;
+        if exchange.head_sent {
+            self.client_left(key);
+        } else {
+            self.refuse_client(key, 413, "The request body is too large");
+        }
+    }
+
     fn body_broken(&mut self, key: usize, message: &'static str) {
         let Some(exchange) = self
             .downs
@@ -162,4 +198,8 @@ enum Pumped {
     ClientLeft,
     Broken(&'static str),
     Buffered(Option<Vec<u8>>),
+    /// A rate holds the body back until then.
+    Held(f64),
+    /// The body goes beyond its bound.
+    TooMuch,
 }

@@ -9,6 +9,7 @@ use crate::attempt::Failure;
 use crate::connection::{Down, UpPhase, Wait};
 use crate::engine::{Engine, down_token, up_token};
 use crate::io::Got;
+use crate::meter::Admitted;
 
 /// Body bytes that are copied behind the head to leave in one write; more leave as a second part.
 const COPY_BYTES: usize = 8 * 1024;
@@ -37,9 +38,34 @@ impl Engine {
             return false;
         }
         let held = up.input.len();
-        scratch[..held].copy_from_slice(&up.input);
         let in_head = matches!(up.phase, UpPhase::Head(_));
-        let count = match up.ready.read(&mut up.stream, &mut scratch[held..]) {
+        let now = self.now_s;
+        let exchange = self
+            .downs
+            .get_mut(key)
+            .and_then(|down| down.exchange.as_mut());
+        let mut room = scratch.len() - held;
+        if let Some(exchange) = exchange.filter(|_| !in_head) {
+            let bound = exchange.flow.as_ref().map(|flow| flow.bounds.response);
+            if let Some(bound) = bound.filter(|bound| !bound.is_open()) {
+                room = room.min(exchange.response_meter.room(&bound, now));
+                if room == 0 {
+                    let ready = exchange.response_meter.ready_s(&bound);
+                    // The backend is not to blame for the wait.
+                    self.set_up_deadline(at, ready + self.settings.body_idle_s);
+                    self.hold_until(key, ready);
+                    return false;
+                }
+            }
+        }
+        let Some(up) = self.ups.get_mut(at) else {
+            return false;
+        };
+        scratch[..held].copy_from_slice(&up.input);
+        let count = match up
+            .ready
+            .read(&mut up.stream, &mut scratch[held..held + room])
+        {
             Ok(Got::Bytes(count)) => held + count,
             Ok(Got::Nothing) if held > 0 && !in_head => held,
             Ok(Got::Nothing) => return false,
@@ -255,6 +281,10 @@ impl Engine {
             exchange.response_framing = Framing::Length(0);
             flow.response.announced_length = None;
         }
+        if let Framing::Length(announced) = exchange.response_framing {
+            let length = flow.bounds.response.length(announced);
+            exchange.response_framing = Framing::Length(length);
+        }
         exchange.head_sent = true;
         exchange.probe_s = f64::INFINITY;
         exchange.status = status;
@@ -333,6 +363,9 @@ impl Engine {
         };
         let chunked = exchange.response_framing == Framing::Chunked;
         let muted = exchange.flow.as_ref().is_some_and(|flow| flow.bodiless);
+        let bound = exchange.flow.as_ref().map(|flow| flow.bounds.response);
+        let bound = bound.unwrap_or_default();
+        let mut too_much = false;
         let mut rest = bytes;
         let mut failed = false;
         let (ended, broken) = loop {
@@ -346,6 +379,17 @@ impl Engine {
                 }
                 Ok(Piece::Data(_)) if muted => {}
                 Ok(Piece::Data(data)) => {
+                    let admitted = exchange
+                        .response_meter
+                        .admit(&bound, data.len(), self.now_s);
+                    let Admitted::Part(count) = admitted else {
+                        too_much = true;
+                        break (false, true);
+                    };
+                    let data = &data[..count];
+                    if data.is_empty() {
+                        continue;
+                    }
                     if chunked {
                         encode::chunk_size(data.len(), &mut out);
                     }
@@ -376,7 +420,7 @@ impl Engine {
             return false;
         }
         if broken {
-            self.metrics.upstream_failures += 1;
+            self.metrics.upstream_failures += u64::from(!too_much);
             self.cut_off(key);
             return false;
         }

@@ -134,25 +134,61 @@ impl Attrs {
 }
 
 /// What the bodies of an exchange may be: set by steps, kept by whoever moves the bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Bounds {
-    /// Bytes the request body may have; more is answered with 413.
-    pub request_bytes: u64,
-    /// Bytes the response body may have; more is answered with 502, or cut off when it has begun.
-    pub response_bytes: u64,
-    /// Bytes a second of the request body.
-    pub request_rate: u64,
-    /// Bytes a second of the response body.
-    pub response_rate: u64,
+    /// The request's.
+    pub request: BodyBound,
+    /// The response's.
+    pub response: BodyBound,
 }
 
-impl Default for Bounds {
+/// What one body may be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BodyBound {
+    /// Bytes it may have.
+    pub bytes: u64,
+    /// Whether what is beyond is dropped. Otherwise the request is answered with 413, and a
+    /// response that has begun is cut off.
+    pub truncates: bool,
+    /// How fast it may pass.
+    pub rate: Option<Rate>,
+}
+
+/// Bytes in a time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    /// Bytes in a window, and at once; at least one.
+    pub bytes: u64,
+    /// The window in seconds.
+    pub window_s: f64,
+    /// Whether a body that comes faster fails; otherwise it is slowed down.
+    pub fails: bool,
+}
+
+impl Default for BodyBound {
     fn default() -> Self {
         Self {
-            request_bytes: u64::MAX,
-            response_bytes: u64::MAX,
-            request_rate: u64::MAX,
-            response_rate: u64::MAX,
+            bytes: u64::MAX,
+            truncates: false,
+            rate: None,
+        }
+    }
+}
+
+impl BodyBound {
+    /// Whether nothing is bounded.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.bytes == u64::MAX && self.rate.is_none()
+    }
+
+    /// The length that a body of an announced length has after its bound.
+    #[must_use]
+    pub fn length(&self, announced: u64) -> u64 {
+        if self.truncates {
+            announced.min(self.bytes)
+        } else {
+            announced
         }
     }
 }
