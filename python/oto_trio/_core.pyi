@@ -415,6 +415,9 @@ class Exchange:
         Raises:
             ValueError: names the field, the problem and the fix.
         """
+    @property
+    def token(self) -> dict[str, Any] | None:
+        """The last token that was verified: `payload`, and `header` when it is known; as a copy."""
 
     @property
     def plugins_config(self) -> dict[str, Any]:

@@ -132,10 +132,51 @@ LONG_FIELDS = st.lists(
     st.tuples(st.sampled_from(["X-One", "x-one", "X-Two", "Content-Type"]), LONG), max_size=5
 ).map(tuple)
 
+GENERIC = st.fixed_dictionaries(
+    {
+        "expression": st.sampled_from(
+            ["${req.ip_address}", "a${req.headers.X-One}", "a", "", None]
+        ),
+        "values": st.lists(
+            st.sampled_from(["192.0.2.7", "203.0.113.9", "a", "ab", ""]), max_size=2
+        ),
+    }
+)
+DOMAINS = st.fixed_dictionaries(
+    {},
+    optional={
+        "domains": st.lists(st.sampled_from(["A.localhost", "*.localhost", "b*", " "]), max_size=2)
+    },
+)
+PATHS = st.lists(st.sampled_from(["$.a", "b", "$.list[*]", "$.roles[?(@ == 'x')]"]), max_size=1)
+USERS_OF_REQUESTS = st.none() | st.fixed_dictionaries(
+    {"name": st.sampled_from(["bob", "eve"])},
+    optional={
+        "email": st.sampled_from(["bob@a.test", "eve@b.test"]),
+        "otoroshiData": st.sampled_from([None, {"a": 1}, {"list": []}, {"roles": ["x"]}]),
+        "profile": st.sampled_from([{"b": None}, {"b": False}, {"list": [1]}]),
+    },
+)
+
 NO_CONFIG = st.just(cast("dict[str, Any]", {}))
 LENGTHS = st.fixed_dictionaries({"value": st.integers(0, 8)})
 
 CONFIGS: "dict[str, SearchStrategy[dict[str, Any]]]" = {
+    "NgGenericAllowedList": GENERIC,
+    "NgGenericBlockList": GENERIC,
+    "NgHasAllowedUsersValidator": st.fixed_dictionaries(
+        {
+            "usernames": st.lists(st.sampled_from(["bob", "ann"]), max_size=1),
+            "emails": st.lists(st.sampled_from(["bob@a.test", "ann@b.test"]), max_size=1),
+            "email_domains": st.lists(st.sampled_from(["@b.test", "test", ""]), max_size=1),
+            "metadata_match": PATHS,
+            "otoroshi_data_not_match": PATHS,
+            "profile_match": PATHS,
+            "profile_not_match": PATHS,
+        }
+    ),
+    "NgIncomingRequestValidatorAllowedDomainNames": DOMAINS,
+    "NgIncomingRequestValidatorDeniedDomainNames": DOMAINS,
     "CookiesValidation": st.fixed_dictionaries(
         {
             "cookies": st.dictionaries(
@@ -209,6 +250,7 @@ EXTRAS: "dict[str, dict[str, SearchStrategy[Any]]]" = {
             max_size=2,
         ).map(b"".join),
     },
+    "NgHasAllowedUsersValidator": {"user": USERS_OF_REQUESTS},
     "RejectHeaderOutTooLong": {"response_headers": LONG_FIELDS},
     "SimpleBasicAuth": {
         "plugins_config": st.sampled_from([{}, {GLOBAL_USERS: {"eve": "", "bob": "wrong"}}])

@@ -121,6 +121,25 @@ IMPLEMENTED: dict[str, tuple[Any, tuple[str, ...]]] = {
     ),
     "SimpleBasicAuth": ({"realm": "authentication", "users": {}}, ("Authentication",)),
     "TimeRestrictedAccessPlugin": ({"rules": [], "timezone": None}, ("AccessControl", "Classic")),
+    "ContextValidation": ({"validators": []}, ("AccessControl",)),
+    "NgGenericAllowedList": ({"expression": "${req.ip_address}", "values": []}, ("AccessControl",)),
+    "NgGenericBlockList": ({"expression": "${req.ip_address}", "values": []}, ("AccessControl",)),
+    "NgHasAllowedUsersValidator": (
+        {
+            "usernames": [],
+            "emails": [],
+            "email_domains": [],
+            "metadata_match": [],
+            "metadata_not_match": [],
+            "otoroshi_data_match": [],
+            "otoroshi_data_not_match": [],
+            "profile_match": [],
+            "profile_not_match": [],
+        },
+        ("AccessControl",),
+    ),
+    "NgIncomingRequestValidatorAllowedDomainNames": ({}, ("AccessControl",)),
+    "NgIncomingRequestValidatorDeniedDomainNames": ({}, ("AccessControl",)),
 }
 
 

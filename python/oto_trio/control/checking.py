@@ -10,7 +10,12 @@ from typing import Final
 import msgspec
 
 from oto_trio import _core
-from oto_trio.gateway.compile import Hooks, RouteCompiler, check_global_slots
+from oto_trio.gateway.compile import (
+    Hooks,
+    RouteCompiler,
+    check_global_slots,
+    incoming_validators,
+)
 from oto_trio.model.api_key import ApiKey
 from oto_trio.model.backend import Backend
 from oto_trio.model.data_exporter import DataExporter
@@ -41,7 +46,8 @@ def check_entity(
         The problems, warnings included; paths start at the entity.
     """
     if isinstance(entity, GlobalConfig):
-        return [*check_global_slots(entity, registry), *_check_addresses(entity)]
+        _, unfit = incoming_validators(entity, registry)
+        return [*check_global_slots(entity, registry), *unfit, *_check_addresses(entity)]
     if isinstance(entity, Backend):
         return _check_route(_probe(entity), registry, {})
     if isinstance(entity, Route):

@@ -282,7 +282,7 @@ class Installer:
     def _snapshot_settings(self) -> bytes:
         """Return the settings of the snapshot: what holds for every route."""
         settings, problems = snapshot_settings(
-            self._global, makes_certificates=self._makes_certificates
+            self._global, self._base, makes_certificates=self._makes_certificates
         )
         for problem in problems:
             self._report(ProblemReport(GLOBAL_CONFIG, "", str(problem)))

@@ -339,6 +339,11 @@ class Exchange(Protocol):
         ...
 
     @property
+    def token(self) -> Mapping[str, Any] | None:
+        """The last token that was verified: ``payload``, and ``header`` when it is known."""
+        ...
+
+    @property
     def plugins_config(self) -> Mapping[str, Any]:
         """What the global config's ``plugins.config`` says to all plugins, without the slots in it."""
         ...

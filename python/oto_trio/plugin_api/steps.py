@@ -19,6 +19,7 @@ from oto_trio.plugin_api.phases import Phase
 __all__ = [
     "AddMissingHeaders",
     "AllowMethods",
+    "DomainNames",
     "ForceHttps",
     "Hook",
     "LongHeaders",
@@ -129,6 +130,13 @@ class Native(msgspec.Struct, frozen=True):
     phase: Phase
     settings: msgspec.Struct | None = None
     undecided: bool = False
+
+
+class DomainNames(msgspec.Struct, frozen=True):
+    """The settings of ``domain_names``, which lets in or keeps out requests for some domains."""
+
+    domains: tuple[str, ...] | None
+    listed_pass: bool
 
 
 class LongHeaders(msgspec.Struct, frozen=True):

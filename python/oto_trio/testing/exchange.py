@@ -205,6 +205,7 @@ class FakeExchange:
         self.upstream_query = self.request.query
         self.user: Mapping[str, Any] | None = None
         self.apikey: Mapping[str, Any] | None = None
+        self.token: Mapping[str, Any] | None = None
         self.plugins_config: Mapping[str, Any] = {}
         self.alerts: list[tuple[str, Mapping[str, object]]] = []
         """What ``alert`` was given."""

@@ -321,6 +321,23 @@ impl Exchange {
     }
 
     #[getter]
+    fn token<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let (header, claims) = self
+            .hold()?
+            .with(|flow| (flow.attrs.token_header.clone(), flow.attrs.claims.clone()))?;
+        let Some(claims) = claims else {
+            return Ok(None);
+        };
+        let token = PyDict::new(py);
+        token.set_item("payload", to_python(py, &claims)?)?;
+        if let Some(header) = header {
+            let members = Value::Object(header.members.clone());
+            token.set_item("header", to_python(py, &members)?)?;
+        }
+        Ok(Some(token.into_any()))
+    }
+
+    #[getter]
     fn plugins_config<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let snapshot = self.hold()?.with(|flow| Arc::clone(&flow.snapshot))?;
         match &snapshot.settings.plugins_config {

@@ -57,6 +57,21 @@ def test_what_works_has_no_problems() -> None:
             "no plugin cp:no.such",
         ),
         (
+            read_global_config(
+                {
+                    "plugins": {
+                        "config": {
+                            "incoming_request_validators": [
+                                {"plugin": "cp:otoroshi.next.plugins.BuildMode"}
+                            ]
+                        }
+                    }
+                }
+            ),
+            "$.plugins.config.incoming_request_validators[0].plugin",
+            "BuildMode cannot look at a request before there is a route",
+        ),
+        (
             read_global_config({"ipFiltering": {"blacklist": ["10.0.0.7", "10.0.0"]}}),
             "$.ipFiltering.blacklist[1]",
             "'10.0.0' is no address",

@@ -205,6 +205,33 @@ async def test_the_global_config_keeps_addresses_out_of_every_route(stage: Stage
     assert stage.problems == []
 
 
+async def test_incoming_validators_look_at_requests_before_there_is_a_route(stage: Stage) -> None:
+    await stage.change(route("a", "a.test"), route("b", "b.test"))
+
+    def status(host: bytes) -> int:
+        exchange = stage.live.begin(b"GET", b"/", [(b"Host", host)])
+        decision = exchange.advance()
+        return decision[1] if decision[0] == "reply" else 0
+
+    name = "cp:otoroshi.next.plugins.NgIncomingRequestValidator{}DomainNames"
+    slots: list[dict[str, Any]] = [
+        {"plugin": name.format("Allowed"), "config": {"domains": ["*.TEST", "c.example"]}},
+        {"plugin": name.format("Denied"), "config": {"domains": ["b.*"]}},
+        {"plugin": name.format("Denied"), "config": {"domains": ["a.*"]}, "enabled": False},
+        {"plugin": name.format("Denied")},
+    ]
+    hosts = (b"A.test:80", b"b.test", b"c.example", b"d.example")
+    await stage.change(global_config(plugins={"config": {"incoming_request_validators": slots}}))
+    assert [status(host) for host in hosts] == [0, 403, 404, 403]
+    assert stage.problems == []
+    slots.append({"plugin": "cp:no.such"})
+    await stage.change(global_config(plugins={"config": {"incoming_request_validators": slots}}))
+    assert [status(host) for host in hosts] == [403] * 4
+    assert "there is no plugin cp:no.such" in stage.problems[0].message
+    await stage.change(global_config())
+    assert [status(host) for host in hosts] == [0, 0, 404, 404]
+
+
 async def test_an_address_that_is_none_is_reported_and_lets_nobody_in(stage: Stage) -> None:
     await stage.change(
         route("a", "a.test"),

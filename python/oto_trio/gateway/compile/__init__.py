@@ -5,6 +5,7 @@ Python steps in it point at.
 """
 
 from oto_trio.gateway.compile.hooks import Hooks
+from oto_trio.gateway.compile.incoming import INCOMING_KEY, incoming_validators
 from oto_trio.gateway.compile.route import (
     Lowered,
     RouteCompiler,
@@ -17,6 +18,7 @@ from oto_trio.gateway.compile.route import (
 from oto_trio.gateway.compile.settings import snapshot_settings
 
 __all__ = [
+    "INCOMING_KEY",
     "Hooks",
     "Lowered",
     "RouteCompiler",
@@ -24,6 +26,7 @@ __all__ = [
     "check_route",
     "compile_route",
     "global_slots",
+    "incoming_validators",
     "snapshot_settings",
     "used_plugins",
 ]

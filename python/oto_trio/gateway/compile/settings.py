@@ -3,24 +3,27 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
+from oto_trio.gateway.compile.incoming import INCOMING_KEY, incoming_validators
 from oto_trio.gateway.compile.limits import limit_settings
 from oto_trio.model.errors import Problem
 from oto_trio.model.global_config import GlobalConfig
 from oto_trio.plugin_api.addresses import address_fault
+from oto_trio.plugin_api.registry import Registry
 
 __all__ = ["snapshot_settings"]
 
-SLOT_LISTS: Final = frozenset({"ng", "incoming_request_validators"})
+SLOT_LISTS: Final = frozenset({"ng", INCOMING_KEY})
 """Keys of the global config's ``plugins.config`` that hold slots; the others are for plugins to read."""
 
 
 def snapshot_settings(
-    config: GlobalConfig | None, *, makes_certificates: bool = False
+    config: GlobalConfig | None, registry: Registry, *, makes_certificates: bool = False
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Return the settings of a snapshot as the engine reads them, and what is wrong with them.
 
     Args:
         config: The global config; None before there is one.
+        registry: Where the plugins of incoming-request validators come from.
         makes_certificates: Whether certificates are made whatever it says.
     """
     if config is None:
@@ -30,13 +33,14 @@ def snapshot_settings(
                 "any_without_name": makes_certificates,
             }
         }, []
-    problems: list[Problem] = []
+    incoming, problems = incoming_validators(config, registry)
     filtering = config.ip_filtering
     tls = config.tls_settings
     settings: dict[str, Any] = {
         "trust_x_forwarded": config.trust_x_forwarded,
         "maintenance": config.maintenance_mode,
         **limit_settings(config),
+        "incoming": incoming,
         "ip_allowed": _addresses("whitelist", filtering.whitelist, problems),
         "ip_blocked": _addresses("blacklist", filtering.blacklist, problems),
         "plugins_config": {

@@ -2,9 +2,11 @@
 //!
 //! Nothing here knows of plans or flows; the steps in `plan::steps` ask it.
 
+mod domain_set;
 mod ip_set;
 pub mod payloads;
 mod restrictions;
 
+pub use domain_set::DomainSet;
 pub use ip_set::IpSet;
 pub use restrictions::{Asked, Restrictions, RestrictionsSpec, Verdict};

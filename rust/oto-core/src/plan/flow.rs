@@ -217,7 +217,7 @@ impl Flow {
     }
 
     fn advance_steps(&mut self) -> Next {
-        if self.turn_away() {
+        if self.turn_away() || self.refuse_domain() {
             return Next::Reply;
         }
         loop {
@@ -432,7 +432,7 @@ impl Flow {
         reply
     }
 
-    fn answer(&mut self, reply: Reply) {
+    pub(super) fn answer(&mut self, reply: Reply) {
         self.response.clear();
         self.response.status = reply.status;
         for (name, value) in &reply.headers {

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::flow::{Downstream, Flow};
 use super::reply::Reply;
+use super::steps::DomainNames;
 use crate::access::IpSet;
 use crate::http1::{Known, Request};
 
@@ -64,6 +65,20 @@ impl Flow {
             IpAddr::V4(ip) => look(&ip.octets()),
             IpAddr::V6(ip) => look(&ip.octets()),
         }
+    }
+
+    /// Refuse a request for a domain that an incoming-request validator does not let in.
+    pub(super) fn refuse_domain(&mut self) -> bool {
+        let incoming = &self.snapshot.settings.incoming;
+        if incoming.is_empty() || self.has_body() || self.is_done_stage() || self.is_monitoring() {
+            return false;
+        }
+        let domain = self.request.domain();
+        if incoming.iter().all(|domains| domains.passes(domain)) {
+            return false;
+        }
+        self.answer(DomainNames::refusal());
+        true
     }
 
     /// Whether the client's address, as a trusted proxy or the socket says, is in a set.

@@ -32,5 +32,5 @@ pub use reply::{Reply, refusal};
 pub use snapshot::{ApplyError, Change, Settings, Snapshot};
 pub use spec::RouteSpec;
 pub use step::{Phase, Plan, PlanStep, Route, RouteFacts, Step};
-pub use steps::{At, Field, NativeStep, Outcome};
+pub use steps::{At, DomainNames, Field, NativeStep, Outcome};
 pub use tables::{EntityTable, Table, TableEntity, Tables};

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::spec::{RouteParts, RouteSpec};
 use super::step::Route;
+use super::steps::DomainNames;
 use super::tables::Tables;
 use crate::access::IpSet;
 use crate::expression::Environment;
@@ -24,6 +25,8 @@ pub struct Settings {
     pub trust_x_forwarded: bool,
     /// Whether every route answers that it is down for maintenance (`maintenanceMode`).
     pub maintenance: bool,
+    /// What every request must pass before it is routed (`incoming_request_validators`).
+    pub incoming: Vec<DomainNames>,
     /// Addresses that alone may pass, when there are any (`ipFiltering.whitelist`).
     pub ip_allowed: IpSet,
     /// Addresses that may not pass (`ipFiltering.blacklist`).
@@ -49,6 +52,7 @@ impl Default for Settings {
         Self {
             trust_x_forwarded: true,
             maintenance: false,
+            incoming: Vec::new(),
             ip_allowed: IpSet::default(),
             ip_blocked: IpSet::default(),
             address_quota: UNLIMITED,

@@ -6,6 +6,7 @@
 
 mod add_missing_headers;
 mod allow_methods;
+mod allowed_users;
 mod apikey_calls;
 mod basic_auth;
 mod basic_auth_caller;
@@ -17,11 +18,14 @@ mod cors;
 mod custom_quotas;
 mod custom_response;
 mod disable_http10;
+mod domain_names;
 mod expectation;
+mod expected_user;
 mod fail2ban;
 mod fields;
 mod force_https;
 mod forwarded;
+mod generic_lists;
 mod global_throttling;
 mod has_client_cert;
 mod hmac_caller;
@@ -38,6 +42,7 @@ mod otoroshi_challenge;
 mod otoroshi_infos;
 mod override_host;
 mod prepare_for_backend;
+mod public_private_paths;
 mod query_transformer;
 mod rate_limit;
 mod react2shell;
@@ -63,6 +68,7 @@ use super::flow::Flow;
 use super::reply::Reply;
 use super::step::{Phase, Route};
 
+pub use domain_names::DomainNames;
 pub use fields::Field;
 pub(super) use legacy_checks::LegacyChecks;
 pub(super) use prepare_for_backend::PrepareForBackend;
@@ -133,6 +139,7 @@ const KINDS: &[(&str, Build)] = &[
         build::<add_missing_headers::Settings>,
     ),
     ("allow_methods", build::<allow_methods::Settings>),
+    ("allowed_users", build::<allowed_users::Settings>),
     ("apikey_calls", build::<apikey_calls::Settings>),
     ("basic_auth", build::<basic_auth::Settings>),
     ("basic_auth_caller", build::<basic_auth_caller::Settings>),
@@ -149,10 +156,15 @@ const KINDS: &[(&str, Build)] = &[
     ("custom_quotas", build::<custom_quotas::Quotas>),
     ("custom_throttling", build::<custom_quotas::Throttling>),
     ("disable_http10", build::<disable_http10::Settings>),
+    ("domain_names", build::<domain_names::Settings>),
+    ("expected_consumer", build::<expected_user::Consumer>),
+    ("expected_user", build::<expected_user::User>),
     ("fail2ban", build::<fail2ban::Settings>),
     ("fail2ban_count", build::<fail2ban::AtTheEnd>),
     ("force_https", build::<force_https::Settings>),
     ("forwarded", build::<forwarded::Settings>),
+    ("generic_allowed_list", build::<generic_lists::Allowed>),
+    ("generic_block_list", build::<generic_lists::Blocked>),
     ("has_client_cert", build::<has_client_cert::Settings>),
     ("hmac_caller", build::<hmac_caller::Settings>),
     ("hmac_validator", build::<hmac_validator::Settings>),
@@ -170,6 +182,10 @@ const KINDS: &[(&str, Build)] = &[
     ("otoroshi_infos", build::<otoroshi_infos::Settings>),
     ("override_host", build::<override_host::Settings>),
     ("override_location", build::<location::Settings>),
+    (
+        "public_private_paths",
+        build::<public_private_paths::Settings>,
+    ),
     (
         "query_transformer",
         build::<query_transformer::QueryTransformer>,
