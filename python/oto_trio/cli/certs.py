@@ -13,7 +13,7 @@ import msgspec
 
 from oto_trio.cli.shelves import AdminShelf, Shelf, StoreShelf
 from oto_trio.control.certificates import certificate_of_pem
-from oto_trio.model.certificate import Certificate, write_certificate
+from oto_trio.model.certificate import Certificate, public_document
 from oto_trio.pki import CsrQuery, KeyQuery, PkiError
 from oto_trio.pki.first_certificates import INTERMEDIATE_CA
 from oto_trio.pki.keys import read_private_key
@@ -133,7 +133,7 @@ def list_certificates(days: int | None, as_json: bool, **places: Any) -> None:  
     if days is not None:
         found = [c for c in found if not c.revoked and c.valid_to <= now_ms + days * DAY_MS]
     if as_json:
-        click.echo(json.dumps([_shown(c) for c in found]))
+        click.echo(json.dumps([public_document(c) for c in found]))
     else:
         for line in _table(found, now_ms):
             click.echo(line)
@@ -373,12 +373,6 @@ def _write(file: Path, content: bytes) -> None:
         ) from None
     except OSError as error:
         raise click.ClickException(f"{file} cannot be written: {error.strerror}") from None
-
-
-def _shown(certificate: Certificate) -> dict[str, Any]:
-    """Return a certificate as JSON, without what is secret."""
-    secret = {"privateKey", "password"}
-    return {k: v for k, v in write_certificate(certificate).items() if k not in secret}
 
 
 def _table(certificates: Sequence[Certificate], now_ms: int) -> list[str]:

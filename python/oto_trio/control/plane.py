@@ -19,11 +19,12 @@ from oto_trio.control.first_start import bootstrap
 from oto_trio.control.gateway import Gateway
 from oto_trio.control.jobs import Job, run_jobs
 from oto_trio.control.jobs.first_certificates import FirstCertificates, GivenCertificate
-from oto_trio.control.jobs.renew_certificates import RenewCertificates
+from oto_trio.control.jobs.renew_certificates import RenewCertificates, log_alert
 from oto_trio.control.settings import Settings
 from oto_trio.control.store.base import Store
 from oto_trio.control.supervisor.supervision import CertificateVerdict, Supervisor
 from oto_trio.gateway.installer import GLOBAL_CONFIG
+from oto_trio.model.certificate import Certificate, public_document
 from oto_trio.model.errors import StoreError
 from oto_trio.pki.auto_certificate import AutoCertificates
 from oto_trio.pki.first_certificates import ROOT_CA
@@ -123,7 +124,14 @@ class ControlPlane:
             has_wildcard=settings.wildcard_certificate,
             is_awaited=settings.https_port is not None,
         )
-        return [first.job(), RenewCertificates(self._certificates).job()]
+        renewal = RenewCertificates(self._certificates, on_alert=self._alert_of_certificate)
+        return [first.job(), renewal.job()]
+
+    def _alert_of_certificate(self, name: str, certificate: Certificate) -> None:
+        """Log what happened to a certificate, and tell the exporters."""
+        log_alert(name, certificate)
+        fields = {"certificate": public_document(certificate)}
+        self.exporting.offer(self.exporting.audit.alert(name, fields))
 
     def _make_certificates(self) -> Callable[[str], Awaitable[CertificateVerdict]]:
         """Return what makes certificates for server names that workers ask for."""

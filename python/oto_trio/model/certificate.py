@@ -24,6 +24,7 @@ __all__ = [
     "UNTIL_EXPIRATION_PREFIX",
     "Certificate",
     "certificate_template",
+    "public_document",
     "read_certificate",
     "write_certificate",
 ]
@@ -139,6 +140,12 @@ def read_certificate(raw: object) -> Certificate:
 def write_certificate(certificate: Certificate) -> JsonObject:
     """Write a certificate as its JSON document, private key included, keys in Otoroshi's order."""
     return write_document(certificate)
+
+
+def public_document(certificate: Certificate) -> JsonObject:
+    """Write what of a certificate may be shown to anybody: all but its private key and password."""
+    secret = {"privateKey", "password"}
+    return {key: value for key, value in write_document(certificate).items() if key not in secret}
 
 
 def certificate_template(*, env: str = "prod") -> Certificate:

@@ -9,6 +9,7 @@ import pytest
 from oto_trio.model.certificate import (
     Certificate,
     certificate_template,
+    public_document,
     read_certificate,
     write_certificate,
 )
@@ -97,6 +98,13 @@ def test_its_names_are_there_once() -> None:
 def test_it_is_current_between_its_ends() -> None:
     certificate = Certificate(id="c", domain="a", chain="", valid_from=10, valid_to=20)
     assert [certificate.is_current(t) for t in (9, 10, 20, 21)] == [False, True, True, False]
+
+
+def test_what_is_public_has_no_secret() -> None:
+    certificate = read_certificate({**BARE, "privateKey": "planted", "password": "planted"})
+    public = public_document(certificate)
+    assert "planted" not in str(public)
+    assert set(write_certificate(certificate)) - set(public) == {"privateKey", "password"}
 
 
 def test_the_template_has_a_new_id() -> None:
