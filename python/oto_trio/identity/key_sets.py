@@ -13,8 +13,9 @@ Bounds
 """
 
 import logging
-from collections.abc import Callable
-from typing import Any, Final, Protocol
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Any, Final, Protocol, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -120,7 +121,7 @@ class KeySetFetcher:
                 return await self._read(call)
         except trio.TooSlowError:
             reason = f"no answer within {timeout_s:g} s"
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as error:
             reason = f"{type(error).__name__}: {error}"
         logger.warning("the key set at %s could not be fetched: %s", _shown(call.url), reason)
         return None
@@ -131,17 +132,20 @@ class KeySetFetcher:
         Raises:
             ValueError: The answer is none that can be used.
         """
+        # Uncompressed: a bomb could otherwise be longer than its bound before it is noticed.
+        headers = {"Accept-Encoding": "identity", **call.headers}
         async with (
             self._client(call) as client,
-            client.stream("GET", call.url, headers=call.headers) as response,
+            client.stream("GET", call.url, headers=headers) as response,
         ):
             if response.status_code != 200:
                 raise ValueError(f"the answer's status is {response.status_code}, not 200")
             body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise ValueError(f"the answer is longer than {MAX_BODY_BYTES} bytes")
+            async with aclosing(cast("AsyncGenerator[bytes]", response.aiter_raw())) as chunks:
+                async for chunk in chunks:
+                    body += chunk
+                    if len(body) > MAX_BODY_BYTES:
+                        raise ValueError(f"the answer is longer than {MAX_BODY_BYTES} bytes")
             return bytes(body)
 
 
