@@ -21,7 +21,7 @@ from oto_trio.model.route import read_route
 from oto_trio.plugin_api import BodyTooLarge, Exchange, Refusal, Response
 from oto_trio.plugin_api.inspection import is_native
 from oto_trio.plugin_api.registry import PluginClass, Registry, builtin_plugins
-from tests.conformance import access_cases, header_cases, signature_cases
+from tests.conformance import access_cases, header_cases, signature_cases, tracing_cases
 from tests.conformance.challenge_backend import BEHAVIOURS, STATE, answer_to, masked
 
 if TYPE_CHECKING:
@@ -142,7 +142,11 @@ SIGNED = st.builds(
     ),
 )
 
-ARRIVALS: dict[str, st.SearchStrategy[Any]] = {**access_cases.ARRIVALS, "HMACValidator": SIGNED}
+ARRIVALS: dict[str, st.SearchStrategy[Any]] = {
+    **access_cases.ARRIVALS,
+    **tracing_cases.ARRIVALS,
+    "HMACValidator": SIGNED,
+}
 """What a plugin's requests carry, where the usual fields would not tell much."""
 
 LIMIT = st.sampled_from([0, 1, 10000000])
@@ -244,6 +248,7 @@ EXTRAS: dict[str, Any] = {
     **signature_cases.EXTRAS,
 }
 CONFIGS.update(header_cases.CONFIGS)
+CONFIGS.update(tracing_cases.CONFIGS)
 
 # ------------------------------------------------------------------------------------ two plans
 
@@ -311,6 +316,8 @@ def run(registry: Registry, plugin: str, config: dict[str, Any], case: Case) -> 
             fields = [(n, masked(v.decode()) if n == STATE.encode() else v) for n, v in fields]
         elif plugin == NG + "OtoroshiInfos":
             fields = [(n, masked(v.decode()) if v.startswith(b"ey") else v) for n, v in fields]
+        if plugin == NG + "W3CTracing":
+            fields = [(n, tracing_cases.without_random_ids(n, v)) for n, v in fields]
         seen.append(("forward", target, path, host, without_host(fields)))
         decision = exchange.receive(case.status, list(map(latin1, answer)))
     return [*seen, decision]

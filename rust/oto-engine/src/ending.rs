@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use oto_core::limits::Usage;
 use oto_core::plan::{Flow, Next};
-use oto_core::record::{Details, Head, Record};
+use oto_core::record::{Details, Head, Record, blot};
+use serde_json::{Value, json};
 
 use crate::connection::{DownPhase, Exchange};
 use crate::engine::{Engine, Event, down_token};
@@ -65,11 +67,64 @@ fn filled(mut details: Box<Details>, flow: &mut Flow, ended: &Ended) -> Box<Deta
         }
         details.identity = Some(identity);
     }
+    if let Some(key) = &flow.attrs.apikey {
+        // A key may stand in a header of any name.
+        for secret in [Some(key.secret()), key.next_secret()]
+            .into_iter()
+            .flatten()
+        {
+            details.heads.blot(secret.as_bytes());
+            blot(&mut details.query, secret.as_bytes());
+        }
+    }
+    details.identity = identity(flow);
+    details.quotas = flow.attrs.quota.as_ref().map(quotas);
     details.extra = flow.attrs.extra.clone();
     details.alerts = std::mem::take(&mut flow.attrs.alerts);
     details.client_cert = flow.downstream.client_cert.clone();
     details.trace = flow.attrs.trace;
     details
+}
+
+/// Who called, as events tell it: a key before a user.
+fn identity(flow: &Flow) -> Option<Value> {
+    if let Some(key) = &flow.attrs.apikey {
+        let metadata: serde_json::Map<String, Value> = key
+            .all_metadata()
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .collect();
+        return Some(json!({
+            "identityType": "APIKEY",
+            "identity": key.client_id(),
+            "label": key.client_name(),
+            "metadata": metadata,
+            "tags": key.tags().collect::<Vec<_>>(),
+        }));
+    }
+    let user = flow.attrs.user.as_ref()?;
+    let of = |name: &str| user.get(name).cloned().unwrap_or(Value::Null);
+    Some(json!({
+        "identityType": "PRIVATEAPP",
+        "identity": of("email"),
+        "label": of("name"),
+        "metadata": of("metadata"),
+        "tags": of("tags"),
+    }))
+}
+
+/// What is left of a key's quotas, in Otoroshi's JSON.
+fn quotas(usage: &Usage) -> Value {
+    json!({
+        "authorizedCallsPerWindow": usage.window.limit,
+        "throttlingCallsPerWindow": usage.window.used,
+        "remainingCallsPerWindow": usage.window.remaining(),
+        "authorizedCallsPerDay": usage.daily.limit,
+        "currentCallsPerDay": usage.daily.used,
+        "remainingCallsPerDay": usage.daily.remaining(),
+        "authorizedCallsPerMonth": usage.monthly.limit,
+        "currentCallsPerMonth": usage.monthly.used,
+        "remainingCallsPerMonth": usage.monthly.remaining(),
+    })
 }
 
 impl Engine {

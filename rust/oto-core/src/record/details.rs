@@ -96,25 +96,31 @@ impl Heads {
 
     /// Overwrite a secret wherever it stands.
     pub fn blot(&mut self, secret: &[u8]) {
-        if secret.len() < 4 {
-            return;
-        }
-        let mut from = 0;
-        while let Some(at) = self
-            .bytes
-            .get(from..)
-            .and_then(|rest| memchr::memmem::find(rest, secret))
-        {
-            let start = from + at;
-            self.bytes[start..start + secret.len()].fill(b'*');
-            from = start + secret.len();
-        }
+        blot(&mut self.bytes, secret);
     }
 
     fn clear(&mut self) {
         self.bytes.clear();
         self.spans = [(0, 0); 4];
         self.left_out = 0;
+    }
+}
+
+/// Overwrite a secret of four bytes or more wherever it stands.
+pub fn blot(bytes: &mut [u8], secret: &[u8]) {
+    if secret.len() < 4 {
+        return;
+    }
+    let mut from = 0;
+    while let Some(at) = bytes
+        .get(from..)
+        .and_then(|rest| memchr::memmem::find(rest, secret))
+    {
+        let end = from + at + secret.len();
+        if let Some(found) = bytes.get_mut(from + at..end) {
+            found.fill(b'*');
+        }
+        from = end;
     }
 }
 

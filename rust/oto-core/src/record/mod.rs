@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-pub use details::{Details, HEAD_BYTES, Head, Heads, hex, snowflake};
+pub use details::{Details, HEAD_BYTES, Head, Heads, blot, hex, snowflake};
 pub use redaction::{Action, MASK, Redaction, RedactionSettings, is_credential};
 
 /// One finished exchange.

@@ -57,6 +57,7 @@ mod security_headers;
 mod security_txt;
 mod set_headers;
 mod time_restriction;
+mod w3c_tracing;
 mod x_forwarded;
 
 use std::fmt;
@@ -217,6 +218,7 @@ const KINDS: &[(&str, Build)] = &[
     ("throttle_address", build::<global_throttling::PerAddress>),
     ("throttle_all", build::<global_throttling::All>),
     ("time_restriction", build::<time_restriction::Settings>),
+    ("w3c_tracing", build::<w3c_tracing::Settings>),
     ("x_forwarded", build::<x_forwarded::Settings>),
 ];
 
