@@ -1,6 +1,6 @@
 """Ban callers whose requests fail again and again.
 
-Phases: access, done. Native.
+Phases: access, transform_response, done. Native.
 Otoroshi: ``cp:otoroshi.next.plugins.Fail2BanPlugin``.
 """
 
@@ -116,8 +116,8 @@ class _Native(msgspec.Struct, frozen=True):
 class Fail2BanPlugin(Plugin[Fail2BanPluginConfig]):
     """Refuses with 403 whoever failed ``max_retry`` times in ``detect_time``, for ``ban_time``.
 
-    Failures are counted when an exchange is over, whoever answered: the backend, the gateway's own
-    errors, or a plugin. Refusals of a ban are no new failures. Bans are shared by all workers of the
+    A failure is counted with the backend's response, or when the exchange is over, whoever answered: the
+    gateway with an error, or a plugin. Refusals of a ban are no new failures. Bans are shared by all workers of the
     machine; they do not survive a restart of the whole gateway.
 
     Quirks not taken over: ``Cidr(...)`` matches here, in Otoroshi it never does; answers that another
@@ -156,7 +156,15 @@ class Fail2BanPlugin(Plugin[Fail2BanPluginConfig]):
         )
 
     @override
+    def transform_response(self, exchange: Exchange) -> None:
+        self._note(exchange)
+
+    @override
     def done(self, exchange: Exchange) -> None:
+        self._note(exchange)
+
+    def _note(self, exchange: Exchange) -> None:
+        """Count a failed exchange, once."""
         identifier, config = self._identifier.render(exchange), self.config
         status = 0 if exchange.response is None else exchange.response.status
         if (
@@ -164,7 +172,9 @@ class Fail2BanPlugin(Plugin[Fail2BanPluginConfig]):
             and self._watches(exchange)
             and not _is_listed((*config.ignored, *config.blocked), exchange, identifier)
             and not exchange.limits.banned_ms(identifier)
+            and f"{self.id}:{identifier}" not in exchange.attrs
         ):
+            exchange.attrs[f"{self.id}:{identifier}"] = status
             exchange.limits.fail(identifier, config.max_retry, self._detect_ms, self._ban_ms)
 
     @override
@@ -182,6 +192,7 @@ class Fail2BanPlugin(Plugin[Fail2BanPluginConfig]):
         )
         return (
             steps.Native("fail2ban", Phase.ACCESS, settings),
+            steps.Native("fail2ban_count", Phase.TRANSFORM_RESPONSE, settings),
             steps.Native("fail2ban_count", Phase.DONE, settings),
         )
 

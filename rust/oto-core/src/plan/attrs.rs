@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use smallvec::SmallVec;
 
-use crate::limits::Count;
+use crate::limits::{Count, Key};
 
 use crate::apikeys::{ApiKey, Extractors, Found};
 use crate::jose::Header;
@@ -104,6 +104,8 @@ pub struct Counted {
     pub address: Option<Count>,
     /// All calls, when they were counted.
     pub global: Option<Count>,
+    /// The identifiers whose failure this exchange is.
+    pub(super) failures: SmallVec<[Key; 1]>,
     /// What the client is told in `RateLimit`: names of policies, and how they stand.
     pub(super) told: SmallVec<[(&'static str, Count); 3]>,
 }

@@ -1,4 +1,4 @@
-//! Ban an identifier after too many failures: one step lets in or keeps out, one counts at the end.
+//! Ban an identifier after too many failures: one step lets in or keeps out, one counts failures.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -157,8 +157,9 @@ impl Fail2Ban {
         })))
     }
 
-    /// Count a failed exchange; those that were kept out here are no new failures.
-    fn note(&self, flow: &Flow, identifier: &str) {
+    /// Count a failed exchange, once: with the backend's response, so that the next request meets the
+    /// ban, or when it is over. Those that were kept out here are no new failures.
+    fn note(&self, flow: &mut Flow, identifier: &str) {
         let status = flow.response.status;
         let failed = self
             .statuses
@@ -169,9 +170,11 @@ impl Fail2Ban {
         }
         let (limits, now) = (&flow.snapshot.limits, flow.now());
         let key = limits.key(Space::Ban, &[identifier.as_bytes()]);
-        if limits.banned_ms(key, now).is_none() {
-            limits.fail(key, self.most, self.detect_ms, self.ban_ms, now);
+        if flow.attrs.counted.failures.contains(&key) || limits.banned_ms(key, now).is_some() {
+            return;
         }
+        limits.fail(key, self.most, self.detect_ms, self.ban_ms, now);
+        flow.attrs.counted.failures.push(key);
     }
 }
 

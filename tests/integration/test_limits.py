@@ -1,0 +1,219 @@
+"""Limits over real sockets and real worker processes: exact, told to clients, kept over restarts."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+
+from oto_trio.plugin_api.registry import builtin_plugins
+from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
+from tests.integration.clients import Connection, admin
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.slow
+
+NG = "cp:otoroshi.next.plugins."
+ROUTES = "/apis/proxy.otoroshi.io/v1/routes?wait=applied"
+
+
+def limited(name: str, plugin: str, config: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A route for `<name>.test` that a plugin limits and the gateway itself answers."""
+    return {
+        "id": name,
+        "name": name,
+        "frontend": {"domains": [f"{name}.test"]},
+        "backend": {},
+        "plugins": [
+            {"plugin": NG + plugin, "config": config},
+            {"plugin": NG + "StaticResponse", "config": {"status": 200, "body": "ok"}},
+        ],
+        **more,
+    }
+
+
+async def put(gateway: GatewayProcess, *routes: dict[str, Any]) -> None:
+    async with admin(gateway) as api:
+        for route in routes:
+            answer = await api.post(ROUTES, json=route)
+            assert answer.status_code == 201, answer.text
+
+
+async def statuses(gateway: GatewayProcess, host: str, calls: int, clients: int = 1) -> list[int]:
+    """Ask so often, by so many connections at once; return every status."""
+    found: list[int] = []
+
+    async def client(share: int) -> None:
+        async with await Connection.open(gateway.port) as connection:
+            found.extend([(await connection.ask(host)).status for _ in range(share)])
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(clients):
+            nursery.start_soon(client, calls // clients)
+    return found
+
+
+async def test_eight_workers_admit_exactly_as_many_calls_as_a_limit_says(tmp_path: Path) -> None:
+    async with gateway_process("--workers", "8", data=tmp_path) as gateway:
+        hour = {"windowDurationMs": 3_600_000, "quota": {"window": 137}}
+        bucket = {
+            "capacity": 53,
+            "refillRequestIntervalMs": 3_600_000,
+            "refillRequestedTokens": 1,
+            "bucketKey": "b",
+        }
+        await put(
+            gateway,
+            limited("window", "FixedWindow", hour),
+            limited("bucket", "LocalTokenBucket", bucket),
+            limited("public", "NgServiceQuotas", {"daily_quota": 71}),
+        )
+        for name, limit, refused in (
+            ("window", 137, 429),
+            ("bucket", 53, 429),
+            ("public", 71, 403),
+        ):
+            found = await statuses(gateway, f"{name}.test", 640, clients=64)
+            assert len(found) == 640
+            assert found.count(200) == limit
+            assert found.count(refused) == 640 - limit
+
+
+async def test_workers_that_are_replaced_or_die_leave_the_counts_as_they_were(
+    tmp_path: Path,
+) -> None:
+    async with gateway_process("--workers", "2", data=tmp_path) as gateway:
+        hour = {"windowDurationMs": 3_600_000, "quota": {"window": 5}}
+        await put(gateway, limited("window", "FixedWindow", hour))
+        assert sorted(await statuses(gateway, "window.test", 8)) == [200] * 5 + [429] * 3
+        gateway.signal(signal.SIGUSR2)
+        await gateway.wait_for_log("workers replaced")
+        assert await statuses(gateway, "window.test", 8, clients=8) == [429] * 8
+        victims = gateway.workers()
+        for victim in victims:
+            os.kill(victim, signal.SIGKILL)
+        await gateway.wait_for_workers(2, without=victims[0])
+        assert await statuses(gateway, "window.test", 8, clients=8) == [429] * 8
+
+
+async def test_quotas_survive_a_clean_stop_and_a_kill(tmp_path: Path) -> None:
+    async with gateway_process("--workers", "2", data=tmp_path) as gateway:
+        await put(gateway, limited("public", "NgServiceQuotas", {"daily_quota": 6}))
+        assert await statuses(gateway, "public.test", 2) == [200] * 2
+        gateway.signal(signal.SIGTERM)
+        await gateway.wait()
+    async with gateway_process("--workers", "2", data=tmp_path) as gateway:
+        assert await statuses(gateway, "public.test", 3) == [200] * 3
+        await trio.sleep(1.5)  # the promise: what is older than a second is kept
+        os.kill(gateway.pid, signal.SIGKILL)
+        await gateway.wait()
+    async with gateway_process("--workers", "2", data=tmp_path) as gateway:
+        assert await statuses(gateway, "public.test", 3) == [200, 403, 403]
+
+
+@pytest.mark.skipif(NG + "ApikeyCalls" not in builtin_plugins().plugins, reason="no API keys yet")
+async def test_the_admin_api_reads_and_resets_what_is_left(tmp_path: Path) -> None:
+    async with gateway_process("--workers", "2", data=tmp_path) as gateway, admin(gateway) as api:
+        await put(gateway, limited("keyed", "ApikeyCalls", {}))
+        key = {
+            "clientId": "key1",
+            "clientSecret": "s",
+            "clientName": "a key",
+            "authorizedEntities": ["route_keyed"],
+            "dailyQuota": 3,
+        }
+        answer = await api.post("/apis/apim.otoroshi.io/v1/apikeys?wait=applied", json=key)
+        assert answer.status_code == 201, answer.text
+
+        async def call() -> tuple[int, dict[str, str]]:
+            async with await Connection.open(gateway.port) as connection:
+                await connection.send(
+                    b"GET / HTTP/1.1\r\nHost: keyed.test\r\nAccept: */*\r\n"
+                    b"Otoroshi-Client-Id: key1\r\nOtoroshi-Client-Secret: s\r\n\r\n"
+                )
+                answer = await connection.answer()
+                return answer.status, answer.headers
+
+        assert [(await call())[0] for _ in range(4)] == [200, 200, 200, 429]
+        for path in ("/api/apikeys/key1/quotas", "/api/routes/keyed/apikeys/key1/quotas"):
+            left = (await api.get(path)).json()
+            assert left == {
+                "authorizedCallsPerWindow": 10000000,
+                "throttlingCallsPerWindow": 4,
+                "remainingCallsPerWindow": 9999996,
+                "authorizedCallsPerDay": 3,
+                "currentCallsPerDay": 4,
+                "remainingCallsPerDay": 0,
+                "authorizedCallsPerMonth": 10000000,
+                "currentCallsPerMonth": 4,
+                "remainingCallsPerMonth": 9999996,
+            }
+        for path in (
+            "/api/apikeys/nobody/quotas",
+            "/api/routes/nothing/apikeys/key1/quotas",
+            "/api/groups/default/apikeys/key1/quotas",
+        ):
+            missing = await api.get(path)
+            assert missing.status_code == 404
+            assert "not found" in missing.json()["error"]
+        reset = await api.delete("/api/apikeys/key1/quotas")
+        assert (reset.status_code, reset.json()["currentCallsPerDay"]) == (200, 0)
+        assert (await call())[0] == 200
+
+
+async def test_clients_are_told_how_they_stand_and_when_to_come_back(tmp_path: Path) -> None:
+    async with gateway_process("--workers", "0", data=tmp_path) as gateway, admin(gateway) as api:
+        quotas = {"throttling_quota": 2, "daily_quota": 5}
+        await put(gateway, limited("public", "NgServiceQuotas", quotas))
+        async with await Connection.open(gateway.port) as connection:
+            first, second, third = [await connection.ask("public.test") for _ in range(3)]
+        assert first.headers["ratelimit-policy"] == '"window";q=2;w=10, "daily";q=5;w=86400'
+        assert first.headers["ratelimit"].startswith('"window";r=1;t=10, "daily";r=4;t=')
+        assert "retry-after" not in second.headers
+        assert third.status == 403
+        assert third.headers["ratelimit"].startswith('"window";r=0;t=')
+        assert 1 <= int(third.headers["retry-after"]) <= 10
+
+        (config,) = (await api.get("/apis/config.otoroshi.io/v1/global-configs")).json()
+        config["metadata"] = {"otoroshi-core-rate-limit-headers": "false"}
+        config["perIpThrottlingQuota"] = 3
+        url = "/apis/config.otoroshi.io/v1/global-configs/global?wait=applied"
+        assert (await api.put(url, json=config)).status_code == 200
+        await put(
+            gateway,
+            limited("plain", "AllowHttpMethods", {"allowed": ["GET"]}),
+            limited(
+                "exempt",
+                "AllowHttpMethods",
+                {"allowed": ["GET"]},
+                metadata={"otoroshi-core-apply-legacy-checks": "false"},
+            ),
+        )
+        async with await Connection.open(gateway.port) as connection:
+            answers = [await connection.ask("plain.test") for _ in range(4)]
+            exempt = [(await connection.ask("exempt.test")).status for _ in range(4)]
+        assert [answer.status for answer in answers] == [200, 200, 200, 429]
+        assert b"[IP] You performed too much requests" in answers[3].body
+        assert "ratelimit" not in answers[0].headers
+        assert exempt == [200] * 4
+
+
+async def test_whoever_fails_too_often_is_banned(tmp_path: Path) -> None:
+    config = {"max_retry": 3, "ban_time": "1h", "status_codes": ["404"]}
+    missing = limited("missing", "Fail2BanPlugin", config)
+    missing["plugins"][1]["config"]["status"] = 404
+    async with gateway_process("--workers", "2", data=tmp_path) as gateway:
+        await put(gateway, missing)
+        assert await statuses(gateway, "missing.test", 3) == [404] * 3
+        async with await Connection.open(gateway.port) as connection:
+            banned = await connection.ask("missing.test")
+        assert banned.status == 403
+        assert b'"error":"temporary_ban"' in banned.body
+        assert b'"retry_in_seconds":3600' in banned.body
+        # Every worker keeps it out.
+        assert await statuses(gateway, "missing.test", 16, clients=16) == [403] * 16
