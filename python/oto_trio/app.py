@@ -35,7 +35,7 @@ from oto_trio.control.credentials import (
 )
 from oto_trio.control.declared import reconcile
 from oto_trio.control.limits import LimitsKeeper, LimitsTable, load_seed
-from oto_trio.control.settings import Settings
+from oto_trio.control.settings import Settings, expression_settings
 from oto_trio.control.store.base import Store
 from oto_trio.control.store.sqlite import SqliteStore
 from oto_trio.control.supervisor.launch import InProcessLauncher, Launcher, ProcessLauncher
@@ -248,6 +248,7 @@ def _worker_settings(
         client_auth=settings.client_auth,
         makes_certificates=dev,
         ticket_secret=ticket_secret,
+        expressions=expression_settings(settings, os.environ),
     )
 
 

@@ -38,6 +38,7 @@ __all__ = [
     "ConfigFile",
     "InitialCertificate",
     "Settings",
+    "expression_settings",
     "read_config_file",
     "settings_problems",
     "with_overrides",
@@ -140,6 +141,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     initial_certs: Annotated[
         tuple[InitialCertificate, ...], Meta(description="more of them: ca, cert, key, import_ca")
     ] = ()
+    expression_env: Annotated[
+        tuple[str, ...], Meta(description="environment variables that ${env.NAME} may read")
+    ] = ()
+    expression_config: Annotated[
+        dict[str, Any], Meta(description="values that ${config.PATH} reads")
+    ] = msgspec.field(default_factory=dict[str, Any])
     engine: Annotated[
         dict[str, Any], Meta(description="bounds and timeouts of the engine, by name")
     ] = msgspec.field(default_factory=dict[str, Any])
@@ -148,6 +155,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def engine_json(self) -> bytes:
         """The engine's settings as it reads them."""
         return msgspec.json.encode(self.engine)
+
+
+def expression_settings(settings: Settings, environ: Mapping[str, str]) -> bytes:
+    """Return what expressions may read in every route, as the engine reads it.
+
+    Args:
+        settings: They name the environment variables; others stay unknown to expressions.
+        environ: The environment.
+    """
+    names = (name for name in settings.expression_env if name in environ)
+    return msgspec.json.encode(
+        {
+            "env": {name: environ[name] for name in names},
+            "allows_env": True,
+            "config": settings.expression_config,
+            "allows_config": True,
+        }
+    )
 
 
 NEEDS_RESTART: Final = frozenset(
@@ -162,7 +187,10 @@ NEEDS_RESTART: Final = frozenset(
 """Settings that a reload cannot change: it says so, and goes on with the old value."""
 
 NEEDS_NEW_WORKERS: Final = frozenset(
-    {"plugins", "health_access_key", "metrics_access_key", "engine", "log_level", "client_auth"}
+    {
+        *("plugins", "health_access_key", "metrics_access_key", "engine", "log_level"),
+        *("client_auth", "expression_env", "expression_config"),
+    }
 )
 """Settings that a reload changes by replacing the workers one by one."""
 

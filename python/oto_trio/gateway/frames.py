@@ -133,6 +133,8 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
             the global configuration says of `autoCert`.
         ticket_secret: What TLS session tickets are locked with, so that every worker can open them;
             empty for a secret of the worker's own.
+        expressions: JSON object of what expressions may read in every route: the environment
+            variables that the operator lets through, and the values of `config`.
         limits: The counters to use; None lets the worker count by itself.
     """
 
@@ -150,6 +152,7 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
     client_auth: str = "Dynamic"
     makes_certificates: bool = False
     ticket_secret: bytes = b""
+    expressions: bytes = b"{}"
     limits: InheritedLimits | None = None
 
 

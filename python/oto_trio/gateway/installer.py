@@ -15,8 +15,9 @@ Bounds: one copy of each route's JSON, about 1 KB a route.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final, Protocol, Self
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final, Protocol, Self
 
 import msgspec
 import trio
@@ -110,11 +111,12 @@ class Installer:
         folder: The folder of user plugins, not yet polled; None when there is none.
         clock: Reads the Trio clock.
         report: Takes each problem; must not block.
+        expressions: What expressions may read besides the global config; see `Start`.
         makes_certificates: Whether a certificate is asked for each unknown server name, whatever the
             global config says.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (all but two are keyword-only facts of the worker)
         self,
         engine: SnapshotEngine,
         snapshot: SnapshotLike,
@@ -124,6 +126,7 @@ class Installer:
         clock: Clock,
         report: Callable[[ProblemReport], None],
         makes_certificates: bool = False,
+        expressions: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.hooks = Hooks()
         """The table of bound hooks; the pipeline reads it."""
@@ -134,6 +137,7 @@ class Installer:
         self._clock = clock
         self._report = report
         self._makes_certificates = makes_certificates
+        self._expressions = expressions
         self._lock = trio.Lock()
         self._routes: dict[str, bytes] = {}
         self._backends: dict[str, Backend] = {}
@@ -282,7 +286,10 @@ class Installer:
     def _snapshot_settings(self) -> bytes:
         """Return the settings of the snapshot: what holds for every route."""
         settings, problems = snapshot_settings(
-            self._global, self._base, makes_certificates=self._makes_certificates
+            self._global,
+            self._base,
+            makes_certificates=self._makes_certificates,
+            expressions=self._expressions,
         )
         for problem in problems:
             self._report(ProblemReport(GLOBAL_CONFIG, "", str(problem)))

@@ -33,7 +33,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol, TypeAlias, cast
+from typing import Any, Final, Protocol, TypeAlias, cast
 
 import msgspec
 import trio
@@ -237,6 +237,7 @@ class _Worker:
             clock=self._clock,
             report=self._report_problem,
             makes_certificates=start.makes_certificates,
+            expressions=msgspec.json.decode(start.expressions, type=dict[str, Any]),
         )
         if start.ticket_secret:
             engine.set_ticket_secret(start.ticket_secret)

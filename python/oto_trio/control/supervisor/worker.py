@@ -83,6 +83,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
         client_auth: Whether HTTPS clients need a certificate; see `Start`.
         makes_certificates: Whether certificates are made for all unknown server names; see `Start`.
         ticket_secret: What TLS session tickets are locked with; see `Start`.
+        expressions: What expressions may read in every route; see `Start`.
     """
 
     engine: bytes = b"{}"
@@ -96,6 +97,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     client_auth: str = "Dynamic"
     makes_certificates: bool = False
     ticket_secret: bytes = b""
+    expressions: bytes = b"{}"
 
 
 class Reports(Protocol):
@@ -363,6 +365,7 @@ class Worker:
             client_auth=settings.client_auth,
             makes_certificates=settings.makes_certificates,
             ticket_secret=settings.ticket_secret,
+            expressions=settings.expressions,
             limits=None
             if limits is None
             else InheritedLimits(next(descriptors), self._gauge, limits.among_processes),

@@ -1,6 +1,7 @@
 """From the global config to the settings of a snapshot: what holds for every route."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from oto_trio.gateway.compile.incoming import INCOMING_KEY, incoming_validators
@@ -17,7 +18,11 @@ SLOT_LISTS: Final = frozenset({"ng", INCOMING_KEY})
 
 
 def snapshot_settings(
-    config: GlobalConfig | None, registry: Registry, *, makes_certificates: bool = False
+    config: GlobalConfig | None,
+    registry: Registry,
+    *,
+    makes_certificates: bool = False,
+    expressions: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Return the settings of a snapshot as the engine reads them, and what is wrong with them.
 
@@ -25,13 +30,15 @@ def snapshot_settings(
         config: The global config; None before there is one.
         registry: Where the plugins of incoming-request validators come from.
         makes_certificates: Whether certificates are made whatever it says.
+        expressions: What expressions may read besides it.
     """
     if config is None:
         return {
+            "expressions": dict(expressions),
             "tls": {
                 "creates_certificates": makes_certificates,
                 "any_without_name": makes_certificates,
-            }
+            },
         }, []
     incoming, problems = incoming_validators(config, registry)
     filtering = config.ip_filtering
@@ -39,6 +46,11 @@ def snapshot_settings(
     settings: dict[str, Any] = {
         "trust_x_forwarded": config.trust_x_forwarded,
         "maintenance": config.maintenance_mode,
+        "expressions": {
+            **expressions,
+            "global_metadata": config.metadata,
+            "global_env": config.env,
+        },
         **limit_settings(config),
         "incoming": incoming,
         "ip_allowed": _addresses("whitelist", filtering.whitelist, problems),

@@ -12,7 +12,7 @@ use crate::tls::ClientCertificate;
 
 mod table;
 
-use table::TABLE;
+use table::{KEY_TABLE, TABLE};
 
 fn flow_of(route: &Value) -> Flow {
     let settings = json!({"expressions": {
@@ -199,6 +199,26 @@ fn without_a_route_its_expressions_are_unknown() {
 }
 
 #[test]
+fn a_key_is_told_without_its_secret() {
+    let mut flow = bare_flow();
+    let key = br#"{"clientId": "id", "clientSecret": "hidden", "clientName": "a key",
+        "authorizedEntities": ["group_default"], "tags": ["x", "y"], "metadata": {"plan": "gold"}}"#;
+    flow.attrs.apikey = Some(Arc::new(crate::apikeys::ApiKey::read(key).expect("valid")));
+    let light =
+        r#"{"clientId":"id","clientName":"a key","metadata":{"plan":"gold"},"tags":["x","y"]}"#;
+    for (form, template, expected) in KEY_TABLE {
+        assert_eq!(&render(&flow, template), expected, "{form}");
+    }
+    assert_eq!(render(&flow, "${apikey.json}"), light);
+    let pretty = render(&flow, "${apikey.json.pretty}");
+    let value: Value = serde_json::from_str(&pretty).expect("JSON");
+    assert_eq!(value["clientId"], "id");
+    assert!(!pretty.contains("hidden"));
+    let shown = format!(r#"{{"consumer":{light},"kind":"apikey"}}"#);
+    assert_eq!(render(&flow, "${consumer.json}"), shown);
+}
+
+#[test]
 fn the_user_comes_before_the_key_but_in_json() {
     let mut flow = full_flow();
     let shown: Value = serde_json::from_str(&render(&flow, "${consumer.json}")).expect("JSON");
@@ -291,6 +311,57 @@ fn settings_that_may_not_be_read_are_unknown() {
         render(&flow, "${env.A:x} ${config.a:x}"),
         "bad-expr bad-expr"
     );
+}
+
+/// The forms in the first column of the tables of `docs/expressions.md`.
+fn documented() -> Vec<String> {
+    let page = include_str!("../../../../docs/expressions.md");
+    page.lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .flat_map(|line| {
+            let column = line.split(" | ").next().unwrap_or(line);
+            column
+                .split("`, `")
+                .map(|form| form.trim_end_matches('`').replace("\\|", "|"))
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+#[test]
+fn every_form_is_documented_and_every_documented_form_is_tried() {
+    let documented = documented();
+    let tried: Vec<&str> = TABLE
+        .iter()
+        .chain(KEY_TABLE)
+        .map(|(form, _, _)| *form)
+        .collect();
+    // Values that differ from one rendering to the next, or are compared as JSON.
+    let elsewhere = [
+        "rand",
+        "apikey.json",
+        "apikey.json.pretty",
+        "consumer.json",
+        "consumer.json.pretty",
+    ];
+    for form in tried.iter().chain(&elsewhere) {
+        assert!(
+            documented.iter().any(|known| known == form),
+            "undocumented: {form}"
+        );
+    }
+    for form in &documented {
+        let known = tried.contains(&form.as_str()) || elsewhere.contains(&form.as_str());
+        assert!(known, "not tried: {form}");
+    }
+}
+
+#[test]
+fn random_tokens_differ() {
+    let flow = bare_flow();
+    let (one, other) = (render(&flow, "${rand}"), render(&flow, "${rand}"));
+    assert_eq!(one.len(), 64);
+    assert_ne!(one, other);
 }
 
 #[test]

@@ -172,6 +172,86 @@ impl Known {
 mod tests {
     use super::Known;
 
+    /// What a client may not send on to a backend, and a backend not to a client: Otoroshi's lists
+    /// (plugins.md, section 0).
+    const REMOVED_FROM_REQUESTS: [&str; 14] = [
+        "Otoroshi-State",
+        "Otoroshi-Claim",
+        "Otoroshi-Request-Id",
+        "Otoroshi-Client-Id",
+        "Otoroshi-Client-Secret",
+        "Otoroshi-Authorization",
+        "Otoroshi-Try-It-Request-Id",
+        "X-Forwarded-For",
+        "X-Forwarded-Proto",
+        "X-Forwarded-Protocol",
+        "Raw-Request-Uri",
+        "Remote-Address",
+        "Timeout-Access",
+        "Tls-Session-Info",
+    ];
+    const REMOVED_FROM_RESPONSES: [&str; 7] = [
+        "Otoroshi-State-Resp",
+        "Keep-Alive",
+        "Transfer-Encoding",
+        "Raw-Request-Uri",
+        "Remote-Address",
+        "Timeout-Access",
+        "Tls-Session-Info",
+    ];
+
+    /// Every way to write a name with one letter in the other case, and the plain ways.
+    fn cases(name: &str) -> Vec<Vec<u8>> {
+        let mut all = vec![
+            name.as_bytes().to_vec(),
+            name.to_ascii_lowercase().into_bytes(),
+            name.to_ascii_uppercase().into_bytes(),
+        ];
+        for at in 0..name.len() {
+            let mut changed = name.as_bytes().to_vec();
+            changed[at] ^= if changed[at].is_ascii_alphabetic() {
+                0x20
+            } else {
+                0
+            };
+            all.push(changed);
+        }
+        all
+    }
+
+    #[test]
+    fn what_only_the_gateway_says_is_removed_in_every_letter_case() {
+        for name in REMOVED_FROM_REQUESTS {
+            for written in cases(name) {
+                assert!(Known::of(&written).is_removed_from_request(), "{name}");
+            }
+            let imitation = name.replace('-', "_");
+            let imitated = Known::imitated_by(imitation.as_bytes());
+            assert!(imitated.is_removed_from_request(), "{imitation}");
+        }
+        for name in REMOVED_FROM_RESPONSES {
+            for written in cases(name) {
+                let known = Known::of(&written);
+                // The flow removes the answer to a challenge itself, when its step has read it.
+                let gone = known.is_removed_from_response()
+                    || known.is_hop_by_hop()
+                    || known == Known::OtoroshiStateResp;
+                assert!(gone, "{name}");
+            }
+        }
+        for name in [
+            "X-Forwarded-Host",
+            "Authorization",
+            "Otoroshi-Claims",
+            "Cookie",
+        ] {
+            assert!(
+                !Known::of(name.as_bytes()).is_removed_from_request(),
+                "{name}"
+            );
+        }
+    }
+
     #[test]
     fn names_are_told_apart_in_any_case() {
         assert_eq!(Known::of(b"CONTENT-length"), Known::ContentLength);

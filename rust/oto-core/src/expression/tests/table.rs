@@ -391,3 +391,36 @@ pub(super) const TABLE: &[(&str, &str, &str)] = &[
     ("api.id", "${api.id}", "bad-expr"),
     ("api.name", "${api.name}", "bad-expr"),
 ];
+
+/// The same for an exchange whose caller is an API key.
+pub(super) const KEY_TABLE: &[(&str, &str, &str)] = &[
+    ("apikey.name", "${apikey.name}", "a key"),
+    ("apikey.id", "${apikey.id}", "id"),
+    ("apikey.clientId", "${apikey.clientId}", "id"),
+    (
+        "apikey.metadata.K",
+        "${apikey.metadata.plan} ${apikey.metadata.x}",
+        "gold no-meta-x",
+    ),
+    ("apikey.metadata.K:dv", "${apikey.metadata.x:dv}", "dv"),
+    (
+        "apikey.tags['i']",
+        "${apikey.tags['1']} ${apikey.tags['2']}",
+        "y no-tag-2",
+    ),
+    ("apikey.tags['i':'dv']", "${apikey.tags['2':'dv']}", "dv"),
+    ("consumer.id", "${consumer.id}", "id"),
+    ("consumer.long_id", "${consumer.long_id}", "id"),
+    ("consumer.name", "${consumer.name}", "a key"),
+    ("consumer.kind", "${consumer.kind}", "apikey"),
+    (
+        "consumer.metadata.PATH",
+        "${consumer.metadata.plan} ${consumer.metadata.x}",
+        "gold no-meta-x",
+    ),
+    (
+        "consumer.metadata.PATH:dv",
+        "${consumer.metadata.x:dv}",
+        "dv",
+    ),
+];
