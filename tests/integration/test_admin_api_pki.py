@@ -259,3 +259,21 @@ async def test_the_resource_is_in_the_catalogue(served: Served) -> None:
     )
     template = (await served.call("GET", f"{GENERIC}/_template")).json()
     assert (template["name"], template["chain"]) == ("a new certificate", "")
+
+
+async def test_client_validators_are_in_the_legacy_dialect_only(served: Served) -> None:
+    body = {"id": "v1", "name": "one", "url": "https://v.localhost", "host": "v.localhost"}
+    made = await served.call("POST", "/api/client-validators", body)
+    assert (made.status_code, made.json()["goodTtl"]) == (201, 600_000)
+    again = await served.call("PUT", "/api/client-validators/v1", {**body, "noCache": True})
+    assert (again.status_code, again.json()["noCache"]) == (200, True)
+    assert len((await served.call("GET", "/api/client-validators")).json()) == 1
+    assert (await served.call("GET", "/api/client-validators/_template")).status_code == 404
+    generic = await served.call("GET", "/apis/pki.otoroshi.io/v1/client-validators")
+    assert generic.status_code == 404
+    listed = (await served.call("GET", "/apis/entities")).json()["resources"]
+    assert "ClientValidator" not in {row["kind"] for row in listed}
+    bad = await served.call("POST", "/api/client-validators", {"id": "v2", "name": "x"})
+    assert [p["path"] for p in bad.json()["problems"]] == ["$.url", "$.host"]
+    gone = await served.call("DELETE", "/api/client-validators/v1")
+    assert gone.json() == {"deleted": True}

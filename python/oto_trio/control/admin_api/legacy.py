@@ -14,7 +14,7 @@ from oto_trio.control.admin_api.bulk import LEGACY_BULK, run_bulk
 from oto_trio.control.admin_api.generic import patched
 from oto_trio.control.admin_api.listing import read_list_query
 from oto_trio.control.admin_api.refusals import ApiError
-from oto_trio.control.admin_api.resources import RESOURCES
+from oto_trio.control.admin_api.resources import LEGACY_RESOURCES
 from oto_trio.control.admin_api.writing import read_write_options, settle
 from oto_trio.model.errors import ConflictError
 
@@ -48,9 +48,9 @@ class _Legacy:
     def paths(self) -> list[Path]:
         """Give the paths of this resource, most special first."""
         base = self._resource.legacy_path
-        actions: list[tuple[str, dict[str, Endpoint]]] = [
-            (f"{base}/_template", {"GET": self._template}),
-        ]
+        actions: list[tuple[str, dict[str, Endpoint]]] = []
+        if self._resource.has_template_path:
+            actions.append((f"{base}/_template", {"GET": self._template}))
         change: dict[str, Endpoint] = {"GET": self._get, "PUT": self._update, "PATCH": self._patch}
         entity: dict[str, Endpoint] = {**change, "DELETE": self._delete}
         collection: dict[str, Endpoint] = {"GET": self._list, "POST": self._create}
@@ -197,7 +197,7 @@ class LegacyApi:
     """
 
     def __init__(self, entities: Entities) -> None:
-        self._rows = [_Legacy(entities, resource) for resource in RESOURCES]
+        self._rows = [_Legacy(entities, resource) for resource in LEGACY_RESOURCES]
 
     def paths(self) -> list[Path]:
         """Give the paths of every resource."""

@@ -19,6 +19,11 @@ from oto_trio.model.api_key import (
 from oto_trio.model.backend import Backend, backend_template
 from oto_trio.model.certificate import CERTIFICATES as CERTIFICATE_KIND
 from oto_trio.model.certificate import Certificate, certificate_template
+from oto_trio.model.client_validator import (
+    CLIENT_VALIDATORS,
+    ClientValidator,
+    client_validator_template,
+)
 from oto_trio.model.data_exporter import (
     DATA_EXPORTERS,
     DataExporter,
@@ -40,6 +45,7 @@ __all__ = [
     "CERTIFICATES",
     "GLOBAL_CONFIGS",
     "JWT_VERIFIERS",
+    "LEGACY_RESOURCES",
     "RESERVED_IDS",
     "RESOURCES",
     "VERSION",
@@ -86,6 +92,8 @@ class Resource:
     """Makes a stored document as it reads now; must not change its argument."""
     adorned: Callable[[JsonObject], JsonObject] | None = None
     """Adds what only the generic dialect answers; must not change its argument."""
+    has_template_path: bool = True
+    """Whether the legacy dialect answers its template."""
     enriched: Callable[[Any], Document] | None = None
     """Brings an entity in order before it is stored, and computes keys from others. May raise
     `PkiError`, which refuses the write. A request leaves it out by ``?enrich=false``."""
@@ -152,6 +160,19 @@ JWT_VERIFIERS: Final = Resource(
     new_id=lambda: named_id("jwt_verifier"),
 )
 
+_CLIENT_VALIDATORS: Final = Resource(
+    kind="ClientValidator",
+    plural="client-validators",
+    singular="client-validator",
+    group="pki.otoroshi.io",
+    legacy_path="/api/client-validators",
+    store_kind=CLIENT_VALIDATORS,
+    cls=ClientValidator,
+    template=lambda env: client_validator_template(env=env),
+    template_key="",
+    has_template_path=False,
+)
+
 RESOURCES: Final[tuple[Resource, ...]] = (
     Resource(
         kind="Route",
@@ -177,6 +198,7 @@ RESOURCES: Final[tuple[Resource, ...]] = (
     ),
     API_KEYS,
     CERTIFICATES,
+    JWT_VERIFIERS,
     Resource(
         kind="DataExporter",
         plural="data-exporters",
@@ -189,10 +211,12 @@ RESOURCES: Final[tuple[Resource, ...]] = (
         template_key="dataExporter",
         new_id=lambda: named_id("data_exporter"),
     ),
-    JWT_VERIFIERS,
     GLOBAL_CONFIGS,
 )
 """Every resource, in the order in which ``/apis/entities`` lists them."""
+
+LEGACY_RESOURCES: Final = (*RESOURCES, _CLIENT_VALIDATORS)
+"""Every resource of the legacy dialect; Otoroshi has some there only."""
 
 
 def find_resource(group: str, version: str, name: str) -> Resource | None:
