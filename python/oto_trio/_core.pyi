@@ -318,6 +318,18 @@ class Exchange:
         """The certificate the client proved to own in its TLS handshake."""
 
     @property
+    def apikey(self) -> ApiKey | None:
+        """The API key of the caller; assign to let a caller in by another key."""
+
+    @apikey.setter
+    def apikey(self, key: ApiKey | None, /) -> None: ...
+    def find_api_key(self, client_id: str) -> ApiKey | None:
+        """Look a stored API key up."""
+
+    def note(self, name: str, text: str) -> None:
+        """Add to the data of the exchange's event; no secret may be in it."""
+
+    @property
     def wanted_key_set(self) -> str | None:
         """What the native step lacks that left its decision to the hook: JSON with its `url`."""
 
@@ -403,19 +415,6 @@ class Exchange:
     @user.setter
     def user(self, user: Mapping[str, Any] | None) -> None: ...
     @property
-    def apikey(self) -> dict[str, Any] | None:
-        """The caller's API key as tokens and events tell of it: `clientId, clientName, metadata, tags`."""
-
-    def use_apikey(self, document: bytes) -> None:
-        """Have this key be the caller's for this exchange; nothing of it is checked.
-
-        Args:
-            document: JSON of an API key, in the store's shape.
-
-        Raises:
-            ValueError: names the field, the problem and the fix.
-        """
-    @property
     def token(self) -> dict[str, Any] | None:
         """The last token that was verified: `payload`, and `header` when it is known; as a copy."""
 
@@ -480,6 +479,86 @@ class Exchange:
         """Set what `request.read` calls."""
 
 @final
+class ApiKey:
+    """An API key; never changes."""
+
+    @staticmethod
+    def read(document: bytes) -> ApiKey:
+        """Read a key that is not stored, such as one that stands for a certificate.
+
+        Raises:
+            ValueError: A required key of the JSON is missing or wrong.
+        """
+
+    @property
+    def client_id(self) -> str:
+        """The client's id."""
+
+    @property
+    def client_name(self) -> str:
+        """The client's name."""
+
+    @property
+    def client_secret(self) -> str:
+        """The secret: to sign in the client's name, never for an answer, a log or an event."""
+
+    @property
+    def tenant(self) -> str:
+        """The tenant that owns the key."""
+
+    @property
+    def tags(self) -> list[str]:
+        """Its tags."""
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """Its metadata, as a copy."""
+
+    def light(self) -> dict[str, Any]:
+        """Return what tokens and events tell of it: `clientId, clientName, metadata, tags`."""
+
+    @property
+    def allows_client_id_only(self) -> bool:
+        """Whether the client's id suffices."""
+
+    @property
+    def is_constrained(self) -> bool:
+        """Whether it is for routes that constrain their keys alone."""
+
+    def is_enabled(self, unix_s: float) -> bool:
+        """Tell whether the client may come in at a Unix time."""
+
+    def has_secret(self, secret: str) -> bool:
+        """Compare a text with the secret, and the next one while both are good, in constant time."""
+
+    def has_bearer(self, token: str) -> bool:
+        """Tell whether a token `otoapk_…` stands for its id and secret."""
+
+    def is_in_group(self, group: str) -> bool:
+        """Tell whether it is authorised on a group."""
+
+    def may_call(self, exchange: Exchange) -> bool:
+        """Tell whether it may call the exchange's route, and belongs to the route's tenant."""
+
+    def has_signed(
+        self,
+        exchange: Exchange,
+        token: str,
+        *,
+        secret_signed: bool = True,
+        keypair_signed: bool = True,
+        include_request_attrs: bool = False,
+        max_lifespan_s: float | None = None,
+    ) -> bool:
+        """Tell whether it is enabled and signed a token that came with the exchange."""
+
+    def restricted(self, exchange: Exchange) -> int | None:
+        """Return the status with which its restrictions refuse the exchange; None lets it pass."""
+
+    def count_call(self, exchange: Exchange, *, update: bool = True) -> bool:
+        """Count a call, or with `update=False` look only; tell whether the quotas hold."""
+
+@final
 class ClientCertificate:
     """What a client proved to own in its TLS handshake; never changes."""
 
@@ -541,6 +620,13 @@ class Request:
     @property
     def host(self) -> str:
         """Host with port."""
+
+    def set_query(self, query: str) -> None:
+        """Put another query in place, without `?`; an empty one is none.
+
+        Raises:
+            ValueError: It holds a character that no query may.
+        """
 
     @property
     def domain(self) -> str:

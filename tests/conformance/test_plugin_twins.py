@@ -15,13 +15,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typing_extensions import override
 
-from oto_trio._core import Snapshot
+from oto_trio._core import ApiKey, Snapshot
 from oto_trio.gateway.compile import Hooks, RouteCompiler
 from oto_trio.model.route import read_route
 from oto_trio.plugin_api import BodyTooLarge, Exchange, Refusal, Response
 from oto_trio.plugin_api.inspection import is_native
 from oto_trio.plugin_api.registry import PluginClass, Registry, builtin_plugins
-from tests.conformance import access_cases, header_cases, signature_cases, tracing_cases
+from tests.conformance import (
+    access_cases,
+    apikey_cases,
+    header_cases,
+    signature_cases,
+    tracing_cases,
+)
 from tests.conformance.challenge_backend import BEHAVIOURS, STATE, answer_to, masked
 
 if TYPE_CHECKING:
@@ -145,6 +151,7 @@ SIGNED = st.builds(
 ARRIVALS: dict[str, st.SearchStrategy[Any]] = {
     **access_cases.ARRIVALS,
     **tracing_cases.ARRIVALS,
+    **dict.fromkeys(apikey_cases.CONFIGS, apikey_cases.ARRIVING),
     "HMACValidator": SIGNED,
 }
 """What a plugin's requests carry, where the usual fields would not tell much."""
@@ -246,9 +253,11 @@ EXTRAS: dict[str, Any] = {
     **access_cases.EXTRAS,
     **header_cases.EXTRAS,
     **signature_cases.EXTRAS,
+    **apikey_cases.EXTRAS,
 }
 CONFIGS.update(header_cases.CONFIGS)
 CONFIGS.update(tracing_cases.CONFIGS)
+CONFIGS.update(apikey_cases.CONFIGS)
 
 # ------------------------------------------------------------------------------------ two plans
 
@@ -277,7 +286,10 @@ def run(registry: Registry, plugin: str, config: dict[str, Any], case: Case) -> 
                 "strip_path": case.strip_path,
             },
             "backend": {"targets": [{"hostname": "backend.internal", "port": 9000}]},
-            "plugins": [{"plugin": plugin, "config": config}],
+            "plugins": [
+                *apikey_cases.BEFORE.get(plugin.removeprefix(NG), []),
+                {"plugin": plugin, "config": config},
+            ],
         }
     )
     hooks = Hooks()
@@ -286,7 +298,7 @@ def run(registry: Registry, plugin: str, config: dict[str, Any], case: Case) -> 
     settings = msgspec.json.encode(
         {"trust_x_forwarded": case.trust, "plugins_config": case.plugins_config}
     )
-    snapshot = Snapshot().apply([lowered.document], [], settings)
+    snapshot = Snapshot().apply([lowered.document], [], settings, apikey_cases.ENTITIES)
     exchange = snapshot.begin(
         case.method.encode(),
         case.target.encode(),
@@ -299,7 +311,7 @@ def run(registry: Registry, plugin: str, config: dict[str, Any], case: Case) -> 
     )
     exchange.user = case.user
     if case.apikey is not None:
-        exchange.use_apikey(msgspec.json.encode(case.apikey))
+        exchange.apikey = ApiKey.read(msgspec.json.encode(case.apikey))
     exchange.bind_reader(reader_of(case.body))
     seen: list[Any] = []
     decision: tuple[Any, ...] = exchange.advance()
@@ -371,7 +383,10 @@ def give(exchange: Any, answer: object) -> tuple[Any, ...]:
         )
     if isinstance(answer, Refusal):
         return cast("tuple[Any, ...]", exchange.refuse(answer.status, answer.message, answer.cause))
-    assert answer is None
+    if answer is False:
+        exchange.reject()
+    else:
+        assert answer in (None, True)
     return cast("tuple[Any, ...]", exchange.advance())
 
 

@@ -25,6 +25,38 @@ COOKIE = {
     "httpOnly": False,
     "sameSite": None,
 }
+_PLACES = {
+    "enabled": True,
+    "header_name": None,
+    "query_name": None,
+    "cookie_name": None,
+    "path_name": None,
+}
+_APIKEY_CALLS = {
+    "extractors": {
+        "basic": _PLACES,
+        "custom_headers": {
+            "enabled": True,
+            "client_id_header_name": None,
+            "client_secret_header_name": None,
+        },
+        "client_id": _PLACES,
+        "jwt": {
+            **_PLACES,
+            "secret_signed": True,
+            "keypair_signed": True,
+            "include_request_attrs": False,
+            "max_jwt_lifespan_sec": None,
+        },
+        "oto_bearer": _PLACES,
+    },
+    "routing": {"enabled": False},
+    "validate": True,
+    "mandatory": True,
+    "pass_with_user": False,
+    "wipe_backend_request": True,
+    "update_quotas": True,
+}
 
 # The ids of Otoroshi that we implement, with its default config and its categories.
 IMPLEMENTED: dict[str, tuple[Any, tuple[str, ...]]] = {
@@ -82,6 +114,20 @@ IMPLEMENTED: dict[str, tuple[Any, tuple[str, ...]]] = {
         },
         ("Security",),
     ),
+    "ApikeyCalls": (_APIKEY_CALLS, ("AccessControl",)),
+    "NgLegacyApikeyCall": (
+        {**_APIKEY_CALLS, "public_patterns": [], "private_patterns": []},
+        ("AccessControl", "Classic"),
+    ),
+    "ApikeyAuthModule": (
+        {"realm": "apikey-auth-module-realm", "matcher": None},
+        ("AccessControl",),
+    ),
+    "ApikeyQuotas": (None, ("AccessControl",)),
+    "NgApikeyMandatoryTags": ({"tags": []}, ("AccessControl",)),
+    "NgApikeyMandatoryMetadata": ({"metadata": {}}, ("AccessControl",)),
+    "NgExpectedConsumer": (None, ("Authentication",)),
+    "ConsumerEndpoint": (None, ("Authentication",)),
     "AdditionalHeadersIn": ({"headers": {}}, ("Headers", "Classic")),
     "AdditionalHeadersOut": ({"headers": {}}, ("Headers", "Classic")),
     "AllowHttpMethods": ({"allowed": [], "forbidden": []}, ("AccessControl", "Classic")),

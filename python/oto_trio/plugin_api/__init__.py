@@ -4,7 +4,7 @@ The registry, the folder of user plugins and the inspection of classes are for t
 from their modules.
 """
 
-from oto_trio._core import Pattern, Template
+from oto_trio._core import ApiKey, Pattern, Template
 from oto_trio.plugin_api import steps
 from oto_trio.plugin_api.answers import Answer, Refusal, Response
 from oto_trio.plugin_api.bodies import read_body
@@ -23,12 +23,13 @@ from oto_trio.plugin_api.expectation import meets
 from oto_trio.plugin_api.fields import HeaderName, HeaderValue, writable_fields
 from oto_trio.plugin_api.phases import PHASE_ORDER, Phase
 from oto_trio.plugin_api.plugin import Plugin
-from oto_trio.plugin_api.steps import Step
+from oto_trio.plugin_api.steps import Native, Step
 from oto_trio.plugin_api.templates import compiled_template, header_templates
 
 __all__ = [
     "PHASE_ORDER",
     "Answer",
+    "ApiKey",
     "BodyTooLarge",
     "ClientCertificate",
     "Config",
@@ -36,6 +37,7 @@ __all__ = [
     "HeaderName",
     "HeaderValue",
     "Headers",
+    "Native",
     "Pattern",
     "Phase",
     "Plugin",

@@ -96,6 +96,14 @@ class Request(Protocol):
         """The raw query without ``?``; ``""`` when there is none."""
         ...
 
+    def set_query(self, query: str, /) -> None:
+        """Put another query in place, without ``?``; ``""`` for none.
+
+        Raises:
+            ValueError: It holds a character that no query may: space, ``#``, control or non-ASCII.
+        """
+        ...
+
     @property
     def host(self) -> str:
         """The effective host with its port (``X-Forwarded-Host`` when the gateway trusts it)."""
@@ -334,11 +342,6 @@ class Exchange(Protocol):
     def user(self, user: Mapping[str, Any] | None, /) -> None: ...
 
     @property
-    def apikey(self) -> Mapping[str, Any] | None:
-        """The caller's API key: ``clientId``, ``clientName``, ``metadata``, ``tags``; ``None`` without one."""
-        ...
-
-    @property
     def token(self) -> Mapping[str, Any] | None:
         """The last token that was verified: ``payload``, and ``header`` when it is known."""
         ...
@@ -355,6 +358,22 @@ class Exchange(Protocol):
             name: Otoroshi's name of it, such as ``ReactToShellDetectedAlert``.
             fields: Its own facts, as JSON; no secret may be in them.
         """
+        ...
+
+    @property
+    def apikey(self) -> _core.ApiKey | None:
+        """The API key of the caller. Assign to let a caller in by a key that was found otherwise."""
+        ...
+
+    @apikey.setter
+    def apikey(self, key: _core.ApiKey | None, /) -> None: ...
+
+    def find_api_key(self, client_id: str, /) -> _core.ApiKey | None:
+        """Look a stored API key up."""
+        ...
+
+    def note(self, name: str, text: str, /) -> None:
+        """Add to the data of the exchange's event; no secret may be in it."""
         ...
 
     @property

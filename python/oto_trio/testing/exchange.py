@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import msgspec
 import trio
 
-from oto_trio._core import Exchange, ExchangeLimits, Limits, Snapshot
+from oto_trio._core import ApiKey, Exchange, ExchangeLimits, Limits, Snapshot
 from oto_trio.plugin_api import (
     Answer,
     BodyTooLarge,
@@ -33,6 +33,7 @@ from oto_trio.plugin_api.fields import ENGINE_FIELDS
 
 __all__ = ["FakeExchange", "FakeHeaders", "FakeRequest", "FakeResponseHead", "call_hook", "play"]
 
+_QUERY = re.compile(r"[!\"$-~]*")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
@@ -134,6 +135,16 @@ class FakeRequest:
         self.body = body
         """What ``read`` returns."""
 
+    def set_query(self, query: str, /) -> None:
+        """Put another query in place.
+
+        Raises:
+            ValueError: It holds a character that no query may.
+        """
+        if not _QUERY.fullmatch(query):
+            raise ValueError("the query holds a character that no query may; escape it")
+        self.query = query
+
     @property
     def domain(self) -> str:
         """The host in lower case, without port."""
@@ -204,11 +215,23 @@ class FakeExchange:
         """What ``add_to_response`` gathered."""
         self.upstream_query = self.request.query
         self.user: Mapping[str, Any] | None = None
-        self.apikey: Mapping[str, Any] | None = None
         self.token: Mapping[str, Any] | None = None
         self.plugins_config: Mapping[str, Any] = {}
+        self.apikey: ApiKey | None = None
+        self.apikeys: dict[str, ApiKey] = {}
+        """What ``find_api_key`` looks in."""
+        self.notes: dict[str, str] = {}
+        """What ``note`` was given."""
         self.alerts: list[tuple[str, Mapping[str, object]]] = []
         """What ``alert`` was given."""
+
+    def find_api_key(self, client_id: str, /) -> ApiKey | None:
+        """Look a key up in ``apikeys``."""
+        return self.apikeys.get(client_id)
+
+    def note(self, name: str, text: str, /) -> None:
+        """Keep a note in ``notes``."""
+        self.notes[name] = text
 
     def alert(self, name: str, fields: Mapping[str, object], /) -> None:
         """Keep an alert in ``alerts``."""

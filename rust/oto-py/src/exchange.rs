@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use oto_core::apikeys::ApiKey;
 use oto_core::http1::canonical::is_canonical_query;
 use oto_core::plan::{Flow, Next, Phase, PythonStep};
 use pyo3::create_exception;
@@ -12,6 +11,7 @@ use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::{PyDict, PyString, PyTuple};
 use serde_json::Value;
 
+use crate::api_key::ApiKey;
 use crate::client_certificate::ClientCertificate;
 use crate::decision::{decision, reply};
 use crate::jose;
@@ -146,6 +146,34 @@ impl Exchange {
         self.hold()?.with(|flow| {
             let certificate = flow.downstream.client_cert.clone();
             certificate.map(ClientCertificate::of)
+        })
+    }
+
+    /// The API key of the caller.
+    #[getter]
+    fn apikey(&self) -> PyResult<Option<ApiKey>> {
+        self.hold()?
+            .with(|flow| flow.attrs.apikey.clone().map(ApiKey::of))
+    }
+
+    #[setter]
+    fn set_apikey(&self, key: Option<&Bound<'_, ApiKey>>) -> PyResult<()> {
+        let key = key.map(|key| key.get().inner());
+        self.hold()?.with(|flow| flow.attrs.apikey = key)
+    }
+
+    /// Look a stored key up.
+    fn find_api_key(&self, client_id: &str) -> PyResult<Option<ApiKey>> {
+        self.hold()?.with(|flow| {
+            let key = flow.snapshot.tables.apikeys.get(client_id);
+            key.cloned().map(ApiKey::of)
+        })
+    }
+
+    /// Add to the data of the exchange's event.
+    fn note(&self, name: &str, text: &str) -> PyResult<()> {
+        self.hold()?.with(|flow| {
+            flow.attrs.extra.insert(name.to_owned(), text.into());
         })
     }
 
@@ -305,19 +333,6 @@ impl Exchange {
         let user = user.as_ref().map(from_python).transpose()?;
         self.hold()?
             .with(|flow| flow.attrs.user = user.map(Arc::new))
-    }
-
-    #[getter]
-    fn apikey<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let apikey = self.hold()?.with(|flow| flow.attrs.apikey.clone())?;
-        let light = apikey.map(|apikey| apikey.light_json());
-        light.map(|json| to_python(py, &json)).transpose()
-    }
-
-    fn use_apikey(&self, document: &[u8]) -> PyResult<()> {
-        let apikey = ApiKey::read(document).map_err(PyValueError::new_err)?;
-        self.hold()?
-            .with(|flow| flow.attrs.apikey = Some(Arc::new(apikey)))
     }
 
     #[getter]

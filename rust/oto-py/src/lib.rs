@@ -3,6 +3,7 @@
 //! Classes are frozen with their state behind a mutex; one crossing answers one question. The core
 //! never calls Python and keeps no Python object but the opaque attachment of an exchange.
 
+mod api_key;
 mod client_certificate;
 mod decision;
 mod engine;
@@ -31,6 +32,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<limits::ExchangeLimits>()?;
     module.add_class::<limits::TokenBucket>()?;
     module.add_class::<exchange::Exchange>()?;
+    module.add_class::<api_key::ApiKey>()?;
     module.add_class::<client_certificate::ClientCertificate>()?;
     module.add_class::<message::Request>()?;
     module.add_class::<message::ResponseHead>()?;

@@ -43,6 +43,20 @@ impl Request {
         self.look(|flow| flow.request.query().unwrap_or("").to_owned())
     }
 
+    /// Put another query in place.
+    fn set_query(&self, query: &str) -> PyResult<()> {
+        let is_canonical = query
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b'#');
+        if !is_canonical {
+            return Err(PyValueError::new_err(
+                "the query holds a character that no query may; escape it",
+            ));
+        }
+        let query = (!query.is_empty()).then_some(query);
+        self.look(|flow| flow.request.set_query(query))
+    }
+
     #[getter]
     fn host(&self) -> PyResult<String> {
         self.look(|flow| flow.request.host().to_owned())

@@ -140,7 +140,7 @@ class OtoroshiInfos(Plugin[OtoroshiInfosConfig]):
         if self.config.version == "Legacy":
             _say_legacy(claims, exchange)
             return claims
-        _say_latest(claims, exchange.user, exchange.apikey)
+        _say_latest(claims, exchange.user, _light(exchange))
         for name, template in self._added.items():
             claims[name] = template.render(exchange)
         return claims
@@ -165,6 +165,11 @@ def _first(*texts: str | None) -> str | None:
     return next((text for text in texts if text is not None), None)
 
 
+def _light(exchange: Exchange) -> Facts:
+    """Return what tokens tell of the caller's key."""
+    return None if exchange.apikey is None else exchange.apikey.light()
+
+
 def _say_latest(claims: dict[str, Any], user: Facts, apikey: Facts) -> None:
     """Add who calls, as objects."""
     claims["sub"] = _first(_text(user, "email"), _text(apikey, "clientName"), "public")
@@ -185,7 +190,7 @@ def _clean(user: Mapping[str, Any]) -> dict[str, Any]:
 
 def _say_legacy(claims: dict[str, Any], exchange: Exchange) -> None:
     """Add who calls, as flat claims; what stands first stays."""
-    user, apikey = exchange.user, exchange.apikey
+    user, apikey = exchange.user, _light(exchange)
     email, client_id = _text(user, "email"), _text(apikey, "clientId")
     claims["sub"] = f"pa:{email}" if email is not None else f"apikey:{client_id}"
     if email is None and client_id is None:

@@ -12,7 +12,9 @@ use super::authorize::{AuthorizationSpec, Authorizations};
 use super::table::Shared;
 use super::validate::Prepared;
 use crate::access::{Restrictions, RestrictionsSpec};
+use crate::expression::Template;
 use crate::limits::{Quota, Strategy};
+use crate::plan::Flow;
 use crate::router::hamt::Keyed;
 
 /// The part of a key's JSON that requests need.
@@ -108,6 +110,8 @@ const ROTATES: u8 = 16;
 struct Rare {
     restrictions: Option<Restrictions>,
     strategy: Option<Strategy>,
+    /// What the strategy counts by.
+    bucket: Option<Template>,
     next_secret: Option<Box<str>>,
     tags: Box<[Box<str>]>,
     metadata: Box<[(Box<str>, Box<str>)]>,
@@ -172,14 +176,21 @@ impl ApiKey {
             .map(Restrictions::build)
             .transpose()
             .map_err(|problem| format!("restrictions.{problem}"))?;
+        let strategy = spec
+            .throttling_strategy
+            .filter(|value| !value.is_null())
+            .map(Strategy::read)
+            .transpose()
+            .map_err(|problem| format!("throttlingStrategy.{problem}"))?;
+        let bucket = strategy
+            .as_ref()
+            .map(|strategy| Template::parse(strategy.bucket_key()))
+            .transpose()
+            .map_err(|problem| format!("throttlingStrategy.bucketKey: {problem}"))?;
         let rare = Rare {
             restrictions,
-            strategy: spec
-                .throttling_strategy
-                .filter(|value| !value.is_null())
-                .map(Strategy::read)
-                .transpose()
-                .map_err(|problem| format!("throttlingStrategy.{problem}"))?,
+            strategy,
+            bucket,
             next_secret: spec
                 .rotation
                 .and_then(|rotation| rotation.next_secret)
@@ -270,6 +281,12 @@ impl ApiKey {
     #[must_use]
     pub fn strategy(&self) -> Option<&Strategy> {
         self.rare.as_ref()?.strategy.as_ref()
+    }
+
+    /// What its strategy counts by in an exchange; none when it has no strategy, empty for the key.
+    #[must_use]
+    pub fn bucket_of(&self, flow: &Flow) -> Option<Cow<'_, str>> {
+        Some(self.rare.as_ref()?.bucket.as_ref()?.text(flow))
     }
 
     /// Which paths it may call, when that is limited.

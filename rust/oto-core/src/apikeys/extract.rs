@@ -444,7 +444,9 @@ impl Extractors {
 
     /// Take a credential away from the request: every field, parameter or cookie of the name it
     /// stood under. A path stays as it is.
-    pub fn wipe(&self, found: Found, request: &mut Request) {
+    ///
+    /// `edited` is the query that the backend gets in place of the request's, if a step made one.
+    pub fn wipe(&self, found: Found, request: &mut Request, edited: &mut Option<Box<str>>) {
         let names = match found.kind {
             Kind::ClientId => &self.client_id,
             Kind::Jwt => &self.jwt,
@@ -466,15 +468,18 @@ impl Extractors {
             Place::OtherHeader => {
                 request.headers.remove(API_KEY.as_bytes());
             }
-            Place::Query => remove_param(request, &names.query),
-            Place::OtherQuery => remove_param(request, API_KEY),
+            Place::Query => remove_param(request, edited, &names.query),
+            Place::OtherQuery => remove_param(request, edited, API_KEY),
             Place::Cookie => remove_cookie(request, &names.cookie),
             Place::Path => {}
         }
     }
 }
 
-fn remove_param(request: &mut Request, name: &str) {
+fn remove_param(request: &mut Request, edited: &mut Option<Box<str>>, name: &str) {
+    if let Some(query) = edited {
+        *query = without_param(query, name).unwrap_or_default().into();
+    }
     let query = request.query().and_then(|query| without_param(query, name));
     request.set_query(query.as_deref());
 }

@@ -190,7 +190,12 @@ fn every_place_is_looked_at_by_its_extractor_and_wiped() {
                 "{name} took {target} {fields:?}"
             );
         }
-        all.wipe(found, &mut request);
+        let mut edited = request.query().map(Into::into);
+        all.wipe(found, &mut request, &mut edited);
+        assert_eq!(
+            edited.as_deref().unwrap_or(""),
+            request.query().unwrap_or("")
+        );
         let shown = Shown {
             request: &request,
             params: &[],
@@ -223,7 +228,7 @@ fn path_parameters_are_looked_at_and_stay() {
         let one = extractors(&only(kind));
         let (credential, found) = one.find(&shown).expect(kind);
         assert_eq!(credential.client_id, client_id);
-        one.wipe(found, &mut request);
+        one.wipe(found, &mut request, &mut None);
         assert_eq!(request.path(), "/");
     }
 }

@@ -3,7 +3,9 @@
 use super::flow::Flow;
 use super::reply::Reply;
 use super::step::Phase;
+use crate::apikeys::ApiKey;
 use crate::http1::{Framing, Headers};
+use crate::limits::Usage;
 
 impl Flow {
     /// The fields that a phase edits: the request's, or the response's.
@@ -28,6 +30,19 @@ impl Flow {
     /// same name that the backend or a later step wrote.
     pub fn add_to_response(&mut self, name: &[u8], value: &[u8]) {
         self.response_fields.push((name.into(), value.into()));
+    }
+
+    /// Count a call of an API key against its quotas, or only tell what is used (`update`). A
+    /// strategy that counts by an expression counts by what it says of this exchange.
+    #[must_use]
+    pub fn count_call_of(&self, key: &ApiKey, update: bool) -> Usage {
+        let (limits, now) = (&self.snapshot.limits, self.now());
+        if !update {
+            return limits.peek_quota(key.client_id(), key.quota(), now);
+        }
+        let bucket = key.bucket_of(self);
+        let strategy = key.strategy().zip(bucket.as_deref());
+        limits.consume_quota(key.client_id(), key.quota(), strategy, now)
     }
 
     /// Send another status; one that never has a body drops the body with it.

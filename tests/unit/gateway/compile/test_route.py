@@ -70,6 +70,12 @@ def test_the_lowered_route_has_the_shape_the_engine_reads(
             "methods": [],
         },
         "bound_listeners": ["standard-listener"],
+        "membership": {
+            "tenant": "default",
+            "groups": ["default"],
+            "api": None,
+            "original": None,
+        },
         "legacy_checks": True,
     }
     gate = {"plugin": "cp:test.Gate", "include": ["/a"], "exclude": [], "kind": "python"}

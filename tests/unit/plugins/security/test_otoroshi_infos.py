@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from oto_trio._core import ApiKey
 from oto_trio.plugin_api import Phase, steps
 from oto_trio.plugin_api.config import read_config
 from oto_trio.plugin_api.errors import PluginError
@@ -31,7 +32,10 @@ async def told(
     header: str = "Otoroshi-Claim",
 ) -> dict[str, Any]:
     exchange = FakeExchange()
-    exchange.unix_time, exchange.user, exchange.apikey = NOW + 0.5, user, apikey
+    exchange.unix_time, exchange.user = NOW + 0.5, user
+    if apikey is not None:
+        document = msgspec.json.encode({**apikey, "clientSecret": "s"})
+        exchange.apikey = ApiKey.read(document)
     assert await call_hook(OtoroshiInfos(config), Phase.TRANSFORM_REQUEST, exchange) is None
     claims = decoded(exchange.request.headers.get(header) or "")
     assert len(claims.pop("jti")) == 36

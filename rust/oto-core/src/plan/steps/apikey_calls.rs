@@ -14,7 +14,6 @@ use crate::apikeys::{
     ApiKey, Asking, Constraints, ConstraintsSpec, Credential, ExtractSpec, Extractors, Refused,
     Shown,
 };
-use crate::limits::Usage;
 use crate::plan::flow::Flow;
 use crate::plan::reply::Reply;
 use crate::plan::step::{Phase, Route};
@@ -308,27 +307,17 @@ impl ApikeyCalls {
                 return Err(Denial::Restricted(verdict));
             }
         }
-        let usage = self.use_quota(flow, &key);
+        // Set before it is known whether the quotas hold: what is counted by may name the key.
+        flow.attrs.apikey = Some(Arc::clone(&key));
+        flow.attrs.apikey_claims = claims;
+        let usage = flow.count_call_of(&key, self.update_quotas);
         flow.attrs.quota = Some(usage);
         if usage.broken().is_some() {
+            flow.attrs.apikey = None;
+            flow.attrs.apikey_claims = None;
             return Err(Denial::Exceeded(key));
         }
-        flow.attrs.apikey = Some(key);
-        flow.attrs.apikey_claims = claims;
         Ok(())
-    }
-
-    fn use_quota(&self, flow: &Flow, key: &ApiKey) -> Usage {
-        let limits = &flow.snapshot.limits;
-        let now = flow.now();
-        if !self.update_quotas {
-            return limits.peek_quota(key.client_id(), key.quota(), now);
-        }
-        let strategy = key.strategy().map(|strategy| {
-            let bucket = strategy.bucket_key();
-            (strategy, bucket)
-        });
-        limits.consume_quota(key.client_id(), key.quota(), strategy, now)
     }
 
     /// Find the caller's key and check that it is the caller's.
@@ -402,7 +391,7 @@ impl ApikeyCalls {
 
     fn transform(&self, flow: &mut Flow) {
         if let Some((extractors, found)) = flow.attrs.credential.take() {
-            extractors.wipe(found, &mut flow.request);
+            extractors.wipe(found, &mut flow.request, &mut flow.attrs.query);
         }
         if let Some(both) = flow.attrs.sent_key.take() {
             let names: [&[u8]; 2] = [b"Otoroshi-Client-Id", b"Otoroshi-Client-Secret"];

@@ -8,6 +8,8 @@ mod add_missing_headers;
 mod allow_methods;
 mod allowed_users;
 mod apikey_calls;
+mod apikey_has;
+mod apikey_quotas;
 mod basic_auth;
 mod basic_auth_caller;
 mod client_cert_header;
@@ -142,6 +144,9 @@ const KINDS: &[(&str, Build)] = &[
     ("allow_methods", build::<allow_methods::Settings>),
     ("allowed_users", build::<allowed_users::Settings>),
     ("apikey_calls", build::<apikey_calls::Settings>),
+    ("apikey_metadata", build::<apikey_has::MetadataSettings>),
+    ("apikey_quotas", build::<apikey_quotas::Settings>),
+    ("apikey_tags", build::<apikey_has::TagSettings>),
     ("basic_auth", build::<basic_auth::Settings>),
     ("basic_auth_caller", build::<basic_auth_caller::Settings>),
     ("client_cert_chain", build::<client_cert_header::Settings>),
