@@ -169,7 +169,7 @@ def test_a_plugin_file_that_cannot_be_loaded_is_a_failure(tmp_path: Path) -> Non
 def test_a_good_file_is_ok(config: Path) -> None:
     result = oto("check", str(config))
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == f"{config}: ok (2 routes, 1 backends)\n"
+    assert result.stdout == f"{config}: ok (1 backends, 2 routes)\n"
 
 
 def test_every_problem_has_file_path_and_fix(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`oto-trio check`: everything that is wrong with configuration files, before a gateway sees them."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -62,8 +63,9 @@ def command(
             has_failed = has_failed or strict or problem.severity == "error"
             click.echo(_line(path, problem, as_json=as_json))
         if not problems and not as_json:
-            routes = len(file.routes)
-            click.echo(f"{path}: ok ({routes} routes, {len(declarations) - routes} backends)")
+            counts = Counter(d.path.split("[")[0].removeprefix("$.") for d in declarations)
+            counted = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+            click.echo(f"{path}: ok ({counted or 'nothing declared'})")
     if has_failed:
         raise click.exceptions.Exit(1)
 

@@ -8,22 +8,27 @@ tells people where an entity comes from.
 
 Short forms that only declarations have: a route's `frontend` and `backend` may be a text
 (`api.localhost/users`, `http://127.0.0.1:9000`), a plugin slot may be the plugin's id, `id` may be left
-out where there is a `name`, and the other way round.
+out where there is a `name`, and the other way round. An API key's id is its `clientId`, its name its
+`clientName`.
 """
 
 import re
 from collections.abc import Collection, Iterator, Sequence
-from typing import Final, TypeAlias, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 import msgspec
 
-from oto_trio.control.settings import ConfigFile
+from oto_trio.control.settings import DECLARABLE, ConfigFile
 from oto_trio.control.store.base import Delete, Put, Record, Store, Write
 from oto_trio.gateway.installer import BACKENDS, ROUTES
+from oto_trio.model.api_key import ApiKey
 from oto_trio.model.backend import Backend
+from oto_trio.model.certificate import Certificate
+from oto_trio.model.data_exporter import DataExporter
 from oto_trio.model.document import Document, JsonObject, encode_document, inspect_document
 from oto_trio.model.errors import GatewayError, Problem
 from oto_trio.model.ids import id_problem
+from oto_trio.model.jwt_verifier import JwtVerifier
 from oto_trio.model.route import Route
 
 __all__ = [
@@ -49,8 +54,27 @@ WALK_FROM: Final = 500
 DEFAULT_PLUGINS: Final = ("cp:otoroshi.next.plugins.OverrideHost",)
 """What a quick route gets, as Otoroshi's template of a new route has it."""
 
-Declared: TypeAlias = Route | Backend
-D = TypeVar("D", Route, Backend)
+Declared: TypeAlias = Route | Backend | ApiKey | Certificate | JwtVerifier | DataExporter
+
+
+class _Kind(NamedTuple):
+    """One kind of entities that a file may declare."""
+
+    section: str
+    cls: type[Any]
+    store_kind: str
+    id_key: str = "id"
+    name_key: str = "name"
+
+
+_KINDS: Final = (
+    _Kind("backends", Backend, BACKENDS),
+    _Kind("certificates", Certificate, "certificates"),
+    _Kind("jwt-verifiers", JwtVerifier, "jwt-verifiers"),
+    _Kind("apikeys", ApiKey, "apikeys", "clientId", "clientName"),
+    _Kind("data-exporters", DataExporter, "data-exporters"),
+    _Kind("routes", Route, ROUTES),
+)
 
 _QUICK = re.compile(r"(?P<frontend>[^=\s]+)=(?P<url>https?://\S+)")
 
@@ -76,14 +100,18 @@ class DeclarationError(GatewayError):
 
 
 def read_declared(file: ConfigFile) -> tuple[list[Declaration], list[Problem]]:
-    """Read the routes and backends of a configuration file.
+    """Read the entities of a configuration file.
 
     Returns:
         The entities that could be read, and every problem.
     """
-    backends, wrong_backends = _read_kind(Backend, file.backends, "$.backends", str(file.path))
-    routes, wrong_routes = _read_kind(Route, file.routes, "$.routes", str(file.path))
-    return [*backends, *routes], [*wrong_backends, *wrong_routes]
+    declarations: list[Declaration] = []
+    problems: list[Problem] = []
+    for kind in _KINDS:
+        found, wrong = _read_kind(kind, file.entities.get(kind.section, []), str(file.path))
+        declarations += found
+        problems += wrong
+    return declarations, problems
 
 
 def unread_keys(declaration: Declaration) -> list[Problem]:
@@ -92,25 +120,26 @@ def unread_keys(declaration: Declaration) -> list[Problem]:
 
 
 def _read_kind(
-    cls: type[D], raws: Sequence[object], where: str, source: str
+    kind: _Kind, raws: Sequence[object], source: str
 ) -> tuple[list[Declaration], list[Problem]]:
     """Read the entities of one kind."""
     declarations: list[Declaration] = []
     problems: list[Problem] = []
     seen: dict[str, str] = {}
     for index, raw in enumerate(raws):
-        path = f"{where}[{index}]"
-        entity, wrong = inspect_document(cls, _expanded(raw, is_route=cls is Route))
+        path = f"$.{kind.section}[{index}]"
+        entity: Declared | None
+        entity, wrong = inspect_document(kind.cls, _expanded(raw, kind))
         problems += [msgspec.structs.replace(p, path=path + p.path[1:]) for p in wrong]
         if entity is None:
             continue
         bad_id = id_problem(entity.id)
         if bad_id is not None:
-            problems.append(Problem(f"{path}.id", *bad_id))
+            problems.append(Problem(f"{path}.{kind.id_key}", *bad_id))
         elif entity.id in seen:
             problems.append(
                 Problem(
-                    f"{path}.id",
+                    f"{path}.{kind.id_key}",
                     f"the id {entity.id!r} is that of {seen[entity.id]} already",
                     "give each one an id of its own",
                 )
@@ -143,7 +172,7 @@ def quick_route(text: str) -> tuple[Declaration | None, list[Problem]]:
         "backend": url,
         "plugins": list(DEFAULT_PLUGINS),
     }
-    route, problems = inspect_document(Route, _expanded(raw, is_route=True))
+    route, problems = inspect_document(Route, _expanded(raw, _KINDS[-1]))
     named = [msgspec.structs.replace(p, path=f"--route {text!r}") for p in problems]
     if route is None:
         return None, named
@@ -203,7 +232,7 @@ async def _stored(store: Store, keys: Collection[tuple[str, str]]) -> dict[tuple
             if record is not None:
                 found[key] = record.document
         return found
-    for kind in (BACKENDS, ROUTES):
+    for kind in {kind for kind, _ in keys}:
         async for record in store.walk(kind):
             if (kind, record.id) in keys:
                 found[kind, record.id] = record.document
@@ -211,10 +240,10 @@ async def _stored(store: Store, keys: Collection[tuple[str, str]]) -> dict[tuple
 
 
 def _kind(entity: Declared) -> str:
-    return ROUTES if isinstance(entity, Route) else BACKENDS
+    return next(kind.store_kind for kind in _KINDS if isinstance(entity, kind.cls))
 
 
-def _marked(entity: D, source: str) -> D:
+def _marked(entity: Declared, source: str) -> Declared:
     """Return an entity with the mark of where it is declared."""
     return msgspec.structs.replace(entity, metadata={**entity.metadata, MARK: source})
 
@@ -224,17 +253,19 @@ def _slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-").lower()
 
 
-def _expanded(raw: object, *, is_route: bool) -> object:
+def _expanded(raw: object, kind: _Kind) -> object:
     """Return a declaration without its short forms."""
     if not isinstance(raw, dict):
         return raw
     entity = dict(cast("JsonObject", raw))
-    if "id" not in entity and isinstance(entity.get("name"), str):
-        entity["id"] = f"{'route' if is_route else 'backend'}_{_slug(entity['name'])}"
-    entity.setdefault("name", entity.get("id"))
+    is_route = kind.cls is Route
+    if kind.id_key not in entity and isinstance(entity.get(kind.name_key), str):
+        singular = kind.section.removesuffix("s").replace("-", "_")
+        entity[kind.id_key] = f"{singular}_{_slug(entity[kind.name_key])}"
+    entity.setdefault(kind.name_key, entity.get(kind.id_key))
     if is_route and isinstance(entity.get("frontend"), str):
         entity["frontend"] = {"domains": [entity["frontend"]]}
-    if isinstance(entity.get("backend"), str):
+    if kind.cls in (Route, Backend) and isinstance(entity.get("backend"), str):
         entity["backend"] = {"url": entity["backend"]}
     slots = entity.get("plugins")
     if is_route and isinstance(slots, list):
@@ -261,3 +292,6 @@ def _unknown_keys(entity: Document, path: str) -> Iterator[Problem]:
             for index, item in enumerate(cast("tuple[object, ...]", value)):
                 if isinstance(item, Document):
                     yield from _unknown_keys(item, f"{inner}[{index}]")
+
+
+assert tuple(kind.section for kind in _KINDS) == DECLARABLE, "every section has its kind"

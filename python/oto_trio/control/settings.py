@@ -195,21 +195,25 @@ NEEDS_NEW_WORKERS: Final = frozenset(
 """Settings that a reload changes by replacing the workers one by one."""
 
 
+DECLARABLE: Final = (
+    *("backends", "certificates", "jwt-verifiers", "apikeys", "data-exporters", "routes"),
+)
+"""The sections of a configuration file that declare entities, in the order in which they are read."""
+
+
 class ConfigFile(msgspec.Struct, frozen=True):
     """A configuration file, read but not yet judged as a whole.
 
     Attributes:
         path: Where it is.
         settings: What it says under `settings`, key by key, valid ones only.
-        routes: Its routes as JSON objects, with the index in the file.
-        backends: Its backends likewise.
+        entities: Its entities as they stand there, by section (`DECLARABLE`).
         problems: What is wrong with it; paths start with `$`.
     """
 
     path: Path
     settings: dict[str, Any]
-    routes: list[object]
-    backends: list[object]
+    entities: dict[str, list[object]]
     problems: list[Problem]
 
 
@@ -217,7 +221,7 @@ def read_config_file(path: Path) -> ConfigFile:
     """Read a configuration file. Never raises: what is wrong is in its `problems`."""
     problems: list[Problem] = []
     document = _document(path, problems)
-    sections = ("settings", "routes", "backends")
+    sections = ("settings", *DECLARABLE)
     problems += [_unknown_key("$", key, sections) for key in document if key not in sections]
     settings: dict[str, Any] = {}
     raw: object = document.get("settings") or {}
@@ -227,14 +231,14 @@ def read_config_file(path: Path) -> ConfigFile:
     else:
         problems.append(Problem("$.settings", "expected an object", "write settings by name"))
     entities: dict[str, list[object]] = {}
-    for kind in ("routes", "backends"):
+    for kind in DECLARABLE:
         listed: object = document.get(kind) or []
         if isinstance(listed, list):
             entities[kind] = cast("list[object]", listed)
         else:
             entities[kind] = []
             problems.append(Problem(f"$.{kind}", "expected a list", f"write a list of {kind}"))
-    return ConfigFile(path, settings, entities["routes"], entities["backends"], problems)
+    return ConfigFile(path, settings, entities, problems)
 
 
 def with_overrides(

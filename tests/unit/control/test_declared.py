@@ -1,6 +1,7 @@
 """Declared entities: from a file or flag into the store, and out again."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ from oto_trio.model.route import Route
 FILE = Path("gateway.yaml")
 
 
-def declared(routes: object = (), backends: object = ()) -> list[Declaration]:
-    file = ConfigFile(FILE, {}, list(routes), list(backends), [])  # type: ignore[call-overload]
+def declared(routes: Sequence[object] = (), backends: Sequence[object] = ()) -> list[Declaration]:
+    file = ConfigFile(FILE, {}, {"routes": list(routes), "backends": list(backends)}, [])
     declarations, problems = read_declared(file)
     assert problems == []
     return declarations
@@ -68,12 +69,38 @@ backends:
     assert entity.metadata[MARK] == str(path)
 
 
+def test_every_kind_can_be_declared(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(
+        """
+apikeys:
+  - {clientName: Billing, clientSecret: not-a-secret, authorizedEntities: [group_default]}
+jwt-verifiers:
+  - name: Partners
+    source: {type: InHeader, name: Authorization, remove: "Bearer "}
+    algoSettings: {type: HSAlgoSettings, size: 256, secret: not-a-secret}
+    strategy: {type: PassThrough, verificationSettings: {fields: {}}}
+data-exporters:
+  - {name: Out, type: console, config: {}}
+"""
+    )
+    declarations, problems = read_declared(read_config_file(path))
+    assert problems == []
+    assert {(type(d.entity).__name__, d.entity.id) for d in declarations} == {
+        ("ApiKey", "apikey_billing"),
+        ("JwtVerifier", "jwt_verifier_partners"),
+        ("DataExporter", "data_exporter_out"),
+    }
+
+
 def test_problems_have_the_path_in_the_file() -> None:
     file = ConfigFile(
         FILE,
         {},
-        [route("a"), 3, {"id": "b"}, route("a"), {**route("c"), "id": "\n"}],
-        [{"id": "k", "name": "k", "backend": "ftp://x"}],
+        {
+            "routes": [route("a"), 3, {"id": "b"}, route("a"), {**route("c"), "id": "\n"}],
+            "backends": [{"id": "k", "name": "k", "backend": "ftp://x"}],
+        },
         [],
     )
     declarations, problems = read_declared(file)

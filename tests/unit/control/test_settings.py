@@ -51,8 +51,8 @@ def test_a_file_is_read_in_each_form(tmp_path: Path, name: str, text: str) -> No
     file = read_config_file(path)
     assert file.problems == []
     assert file.settings == CONTENT["settings"]
-    assert file.routes == CONTENT["routes"]
-    assert file.backends == CONTENT["backends"]
+    assert file.entities["routes"] == CONTENT["routes"]
+    assert file.entities["backends"] == CONTENT["backends"]
 
 
 @pytest.mark.parametrize("text", ["", "{}", "settings:\nroutes:\nbackends:\n"])
@@ -60,7 +60,7 @@ def test_an_empty_file_says_nothing(tmp_path: Path, text: str) -> None:
     path = tmp_path / "c.yaml"
     path.write_text(text)
     file = read_config_file(path)
-    assert (file.settings, file.routes, file.backends, file.problems) == ({}, [], [], [])
+    assert (file.settings, file.entities["routes"], file.problems) == ({}, [], [])
 
 
 @pytest.mark.parametrize(
