@@ -14,6 +14,7 @@ from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
 from tests.integration.clients import Connection, admin
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 pytestmark = pytest.mark.slow
@@ -130,7 +131,7 @@ async def test_the_admin_api_reads_and_resets_what_is_left(tmp_path: Path) -> No
         answer = await api.post("/apis/apim.otoroshi.io/v1/apikeys?wait=applied", json=key)
         assert answer.status_code == 201, answer.text
 
-        async def call() -> tuple[int, dict[str, str]]:
+        async def call() -> tuple[int, Mapping[str, str]]:
             async with await Connection.open(gateway.port) as connection:
                 await connection.send(
                     b"GET / HTTP/1.1\r\nHost: keyed.test\r\nAccept: */*\r\n"

@@ -18,6 +18,7 @@ from oto_trio.testing.fake_gateway import FakeGatewayControl
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
+    from oto_trio.control.limits import LimitsTable
     from oto_trio.model.document import Document, JsonObject
     from oto_trio.model.errors import Problem
 
@@ -61,6 +62,7 @@ async def serving_admin_api(
     check: Callable[[Document], list[Problem]] | None = None,
     health_access_key: str | None = None,
     metrics_access_key: str | None = None,
+    limits: LimitsTable | None = None,
 ) -> AsyncGenerator[ServedAdminApi]:
     """Serve the admin API on a free port, over an empty memory store and a fake gateway.
 
@@ -68,6 +70,7 @@ async def serving_admin_api(
         check: What the gateway says of an entity; by default it can serve everything.
         health_access_key: Key the probes ask for.
         metrics_access_key: Key ``/metrics`` asks for.
+        limits: The counters whose quotas it serves.
     """
     gateway = FakeGatewayControl(check)
     shutdown = trio.Event()
@@ -79,6 +82,7 @@ async def serving_admin_api(
             gateway,
             health_access_key=health_access_key,
             metrics_access_key=metrics_access_key,
+            limits=limits,
         )
 
         async def run(task_status: trio.TaskStatus[AdminServer]) -> None:

@@ -1,6 +1,6 @@
 """Plugins that count: the native step and the hooks, call after call on counters of their own."""
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import msgspec
 import pytest
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 NG = "cp:otoroshi.next.plugins."
 BUILTIN = builtin_plugins()
+Told: TypeAlias = tuple[int, list[tuple[bytes, bytes]], bytes]
+
 START_UNIX = 1_709_208_000.0
 """Noon of the last day of a February, UTC."""
 
@@ -34,8 +36,12 @@ class Call(msgspec.Struct, frozen=True):
 
 def hooked(name: str) -> Registry:
     plugin = BUILTIN.plugins[NG + name]
-    twin = type(plugin.__name__, (plugin,), {"lower": lambda _: None})
+    twin = type(plugin.__name__, (plugin,), {"lower": _no_lowering})
     return Registry().extended([(twin, "twin")])
+
+
+def _no_lowering(plugin: object) -> None:
+    return None
 
 
 def run(
@@ -44,7 +50,7 @@ def run(
     config: dict[str, Any],
     calls: list[Call],
     settings: dict[str, Any] | None = None,
-) -> list[tuple[int, list[tuple[bytes, bytes]], bytes]]:
+) -> list[Told]:
     """Send calls through one route with one plugin; return each answer."""
     route = {
         "id": "r1",
@@ -58,7 +64,8 @@ def run(
     assert lowered.problems == ()
     encoded = None if settings is None else msgspec.json.encode(settings)
     snapshot = Snapshot().apply([lowered.document], [], encoded)
-    now, answers = 5.0, []
+    now = 5.0
+    answers: list[Told] = []
     for call in calls:
         now += call.after_s
         exchange = snapshot.begin(

@@ -6,7 +6,7 @@ Otoroshi: ``cp:otoroshi.next.plugins.Fail2BanPlugin``.
 
 import re
 from ipaddress import ip_address, ip_network
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import msgspec
 from msgspec import Meta
@@ -23,6 +23,9 @@ from oto_trio.plugin_api import (
     Template,
     steps,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["Fail2BanPlugin", "Fail2BanPluginConfig", "UrlRule"]
 
@@ -81,9 +84,9 @@ class Fail2BanPluginConfig(Config, frozen=True):
     @classmethod
     def normalise(cls, raw: dict[str, Any]) -> dict[str, Any]:
         """Take statuses that are written as numbers."""
-        listed: Any = raw.get("status_codes")
+        listed: object = raw.get("status_codes")
         if isinstance(listed, list | tuple):
-            raw["status_codes"] = [str(one) for one in listed]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+            raw["status_codes"] = [str(one) for one in cast("Sequence[object]", listed)]
         return raw
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from oto_trio.control.store import MemoryStore
-from oto_trio.control.supervisor.launch import Running
+from oto_trio.control.supervisor.launch import Inherited, Running
 from oto_trio.control.supervisor.listening import Listener
 from oto_trio.control.supervisor.supervision import Supervisor
 from oto_trio.control.supervisor.worker import WorkerSettings
@@ -30,7 +30,7 @@ from oto_trio.gateway.link import Link, supervisor_end, worker_end
 class Puppet:
     """The other end of one worker's link."""
 
-    def __init__(self, number: int, sockets: Sequence[socket.socket]) -> None:
+    def __init__(self, number: int, sockets: Sequence[Inherited]) -> None:
         ours, theirs = trio.testing.memory_stream_pair()
         self.pid = 1000 + number
         self.link: Link[UpFrame, DownFrame] = supervisor_end(ours)
@@ -86,7 +86,7 @@ class Puppets:
         self.news = trio.Event()
 
     @asynccontextmanager
-    async def launch(self, sockets: Sequence[socket.socket]) -> AsyncGenerator[Running]:
+    async def launch(self, sockets: Sequence[Inherited]) -> AsyncGenerator[Running]:
         if self.refuse is not None:
             raise self.refuse
         puppet = Puppet(len(self.launched), sockets)
