@@ -474,6 +474,32 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_told_from_nowhere_it_may_stand() {
+        let rules = Redaction::default();
+        let secret = TOKEN.rsplit('.').next().expect("a signature");
+        let around = [
+            "", "a", "/", "?", "&", "=", ";", " ", "%", "%2", "%20", "é", "x=1&", "//",
+        ];
+        for before in around {
+            for after in around {
+                let text = format!("{before}{TOKEN}{after}");
+                let mut value = json!({"k": [{"k": text}], "l": text});
+                rules.json(&mut value);
+                for told in [
+                    rules.header("x", &text).unwrap_or_default(),
+                    rules.query(&text),
+                    rules.query(&format!("a={text}")),
+                    rules.path(&text),
+                    rules.text(&text),
+                    value.to_string(),
+                ] {
+                    assert!(!told.contains(secret), "{text}: {told}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn json_is_searched_everywhere() {
         let mut value = json!({
             "apiKey": {"clientId": "id", "clientSecret": "s3", "tokens": ["a", {"b": "c"}], "n": 3},

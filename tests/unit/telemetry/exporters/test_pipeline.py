@@ -1,0 +1,188 @@
+"""The pipeline of an exporter: groups, filters, projections, drops, retries, and the end."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+import trio.testing
+from typing_extensions import override
+
+from oto_trio.model.data_exporter import read_data_exporter
+from oto_trio.model.errors import EntityError
+from oto_trio.telemetry.events.identity import Instance
+from oto_trio.telemetry.exporters import (
+    Exporter,
+    ExporterConfig,
+    ExportError,
+    Pipeline,
+    check_exporter,
+    exporter_types,
+    make_exporter,
+)
+from oto_trio.telemetry.exporters.pipeline import ATTEMPTS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Sink(Exporter[ExporterConfig]):
+    """Keeps what it is sent; fails as often as it is told."""
+
+    def __init__(self) -> None:
+        super().__init__(ExporterConfig())
+        self.batches: list[list[dict[str, Any]]] = []
+        self.failures = 0
+        self.tries = 0
+        self.gate: trio.Event | None = None
+        self.is_closed = False
+
+    @override
+    async def send(self, events: Sequence[bytes]) -> None:
+        self.tries += 1
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.failures:
+            self.failures -= 1
+            raise ExportError("the sink is full")
+        self.batches.append([json.loads(event) for event in events])
+        await trio.lowlevel.checkpoint()
+
+    @override
+    async def aclose(self) -> None:
+        self.is_closed = True
+        await trio.lowlevel.checkpoint()
+
+
+def make(sink: Sink, **changes: Any) -> Pipeline:
+    entity = {"id": "e", "name": "e", "type": "console", "enabled": True, **changes}
+    return Pipeline(read_data_exporter(entity), sink, Instance())
+
+
+def numbers(sink: Sink) -> list[list[int]]:
+    return [[event["n"] for event in batch] for batch in sink.batches]
+
+
+async def test_events_are_sent_in_groups(autojump_clock: trio.testing.MockClock) -> None:
+    sink = Sink()
+    pipeline = make(sink, groupSize=3, groupDuration=2000)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pipeline.run)
+        for n in range(7):
+            pipeline.offer({"n": n})
+        await trio.testing.wait_all_tasks_blocked()
+        assert numbers(sink) == [[0, 1, 2], [3, 4, 5]]
+        await trio.sleep(1.9)
+        assert len(sink.batches) == 2
+        await trio.sleep(0.2)
+        assert len(sink.batches) == 3
+        pipeline.close()
+    assert numbers(sink)[2] == [6]
+    assert sink.batches[0][0]["instance-name"] == "otoroshi"
+    assert (pipeline.sent, pipeline.lost, pipeline.dropped) == (7, 0, 0)
+    assert sink.is_closed
+
+
+async def test_a_full_queue_drops_the_oldest_and_counts_them(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    sink = Sink()
+    pipeline = make(sink, bufferSize=5, groupSize=100)
+    for n in range(12):
+        pipeline.offer({"n": n})
+    assert (pipeline.dropped, pipeline.waiting) == (7, 5)
+    pipeline.close()
+    pipeline.offer({"n": 99})
+    assert pipeline.dropped == 8
+    await pipeline.run()
+    assert numbers(sink) == [[7, 8, 9, 10, 11]]
+
+
+async def test_filters_choose_and_projections_shape(autojump_clock: trio.testing.MockClock) -> None:
+    sink = Sink()
+    pipeline = make(
+        sink,
+        filtering={"include": [{"n": {"$gte": 2}}, {"n": 0}], "exclude": [{"n": {"$gt": 3}}]},
+        projection={"n": True, "where": {"$at": "instance-zone"}},
+    )
+    original = {"n": 2}
+    for event in ({"n": 0}, {"n": 1}, original, {"n": 3}, {"n": 4}):
+        pipeline.offer(event)
+    pipeline.close()
+    await pipeline.run()
+    assert sink.batches == [[{"n": n, "where": "local"} for n in (0, 2, 3)]]
+    assert original == {"n": 2}
+
+
+async def test_a_batch_is_tried_again_and_then_lost(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = Sink()
+    sink.failures = 2
+    pipeline = make(sink, groupSize=1)
+    pipeline.offer({"n": 1})
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pipeline.run)
+        await trio.sleep(10)
+        assert numbers(sink) == [[1]]
+        assert sum("cannot send" in line.message for line in caplog.records) == 1
+        sink.failures = sink.tries = 0
+        sink.failures = 99
+        pipeline.offer({"n": 2})
+        await trio.sleep(60)
+        assert sink.tries == ATTEMPTS
+        assert pipeline.lost == 1
+        sink.failures = 0
+        pipeline.offer({"n": 3})
+        pipeline.close()
+    assert numbers(sink) == [[1], [3]]
+
+
+async def test_a_sink_that_hangs_is_given_up_at_the_end(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    sink = Sink()
+    sink.gate = trio.Event()
+    pipeline = make(sink, groupSize=2)
+    for n in range(5):
+        pipeline.offer({"n": n})
+    with trio.move_on_after(5) as scope:
+        pipeline.close()
+        await pipeline.run()
+    assert scope.cancelled_caught
+    assert pipeline.sent == 0
+    assert pipeline.lost == 5
+    assert sink.is_closed
+
+
+def test_types_are_found_by_the_walker() -> None:
+    assert set(exporter_types()) == {"console", "file", "tcp", "udp"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"type": "kafka"}, "$.type"),
+        ({"type": "nonsense"}, "$.type"),
+        ({"config": {}}, "$.config.path"),
+        ({"config": {"path": "x", "maxFileSize": 1}}, "$.config.maxFileSize"),
+        ({"projection": {"a": {"$jq": "."}}}, "$.projection.a.$jq"),
+        ({"type": "tcp", "config": {"tls": {"enabled": True}}}, "$.config.tls.enabled"),
+        ({"customFilter": {"ref": "x"}}, "$.customFilter"),
+    ],
+)
+def test_what_cannot_run_is_refused_with_its_place(changes: dict[str, Any], path: str) -> None:
+    document = {"id": "e", "name": "e", "type": "file", "enabled": True, "config": {"path": "x"}}
+    entity = read_data_exporter(document | changes)
+    assert path in [
+        problem.path for problem in check_exporter(entity) if problem.severity == "error"
+    ]
+    with pytest.raises(EntityError):
+        make_exporter(entity)
+
+
+def test_an_exporter_of_a_type_to_come_may_rest() -> None:
+    entity = read_data_exporter({"id": "e", "name": "e", "type": "kafka", "config": {}})
+    assert [problem.severity for problem in check_exporter(entity)] == ["warning"]
