@@ -22,6 +22,7 @@ __all__ = [
     "JwtSigner",
     "JwtVerifier",
     "Limits",
+    "MessageVerifier",
     "Pattern",
     "Request",
     "ResponseHead",
@@ -1205,3 +1206,50 @@ class JwtSigner:
         Raises:
             ValueError: one of them is no JSON object, or names a member twice.
         """
+
+@final
+class MessageVerifier:
+    """Checks HTTP message signatures (RFC 9421) of requests.
+
+    Args:
+        settings: JSON of the plugin HttpSignatureVerifyRequest's config.
+
+    Raises:
+        ValueError: names the field, the problem and the fix; never a secret.
+    """
+
+    def __new__(cls, settings: bytes) -> Self: ...
+    def verify(
+        self,
+        method: str,
+        scheme: str,
+        authority: str,
+        path: str,
+        query: str,
+        headers: Sequence[tuple[str, str]],
+        unix_time: float,
+        exchange: object | None = None,
+    ) -> tuple[bool, str | None, bool, int, bytes]:
+        """Judge a request.
+
+        Args:
+            method: as sent.
+            scheme: `http` or `https`.
+            authority: host with port.
+            path: canonical, without query.
+            query: without `?`.
+            headers: the request's fields in wire order, values as Latin-1 text.
+            unix_time: now, in Unix seconds.
+            exchange: whose snapshot has the certificates that keys are taken from.
+
+        Returns:
+            Whether it may pass; the label of the signature that holds, None when there is none; whether
+            the signature covers the body's digest; status and JSON of the refusal.
+
+        Raises:
+            ValueError: a value has a character outside Latin-1.
+        """
+
+    @staticmethod
+    def digest_fault(headers: Sequence[tuple[str, str]], body: bytes) -> str | None:
+        """Say why `Content-Digest` is not that of a body; None when it is."""

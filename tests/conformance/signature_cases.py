@@ -83,7 +83,7 @@ REGEXES: Final = st.sampled_from(
 )
 HEADER: Final = st.sampled_from(["X-One", "X-Client", ""])
 
-NO_CONFIG: Final = st.fixed_dictionaries({})
+NO_CONFIG: Final[SearchStrategy[dict[str, Any]]] = st.fixed_dictionaries({})
 
 CONFIGS: Final[dict[str, SearchStrategy[dict[str, Any]]]] = {
     "NgClientCertChainHeader": st.fixed_dictionaries(

@@ -3,7 +3,7 @@
 use oto_core::http1::Headers;
 use oto_core::jose::{Algo, AlgoSettings, Choice, Jws, KeySets, Keyring, Rules, Verifier};
 use oto_core::plan::Flow;
-use oto_core::signature::hmac;
+use oto_core::signature::{hmac, message};
 use oto_core::tls::Certificates;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -120,6 +120,78 @@ impl TokenKeys {
     #[allow(clippy::unused_self)]
     fn __repr__(&self) -> &'static str {
         "<TokenKeys>"
+    }
+}
+
+/// Checks HTTP message signatures of requests.
+#[pyclass(frozen, module = "oto_trio._core")]
+pub(crate) struct MessageVerifier {
+    inner: message::Verifier,
+}
+
+/// Label and whether the body has to be checked, or the status and body of a refusal.
+type Judgement<'py> = (bool, Option<String>, bool, u16, Bound<'py, PyBytes>);
+
+#[pymethods]
+impl MessageVerifier {
+    #[new]
+    fn new(settings: &[u8]) -> PyResult<Self> {
+        let settings = serde_json::from_slice(settings)
+            .map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let inner = message::Verifier::build(settings).map_err(PyValueError::new_err)?;
+        Ok(Self { inner })
+    }
+
+    #[pyo3(signature = (method, scheme, authority, path, query, headers, unix_time, exchange = None))]
+    #[allow(clippy::too_many_arguments)]
+    fn verify<'py>(
+        &self,
+        py: Python<'py>,
+        method: &str,
+        scheme: &str,
+        authority: &str,
+        path: &str,
+        query: &str,
+        headers: Vec<(PyBackedStr, PyBackedStr)>,
+        unix_time: f64,
+        exchange: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Judgement<'py>> {
+        let headers = fields(&headers)?;
+        let request = message::Message {
+            method,
+            scheme,
+            authority,
+            path,
+            query: Some(query).filter(|query| !query.is_empty()),
+            headers: &headers,
+            response: None,
+        };
+        let keys = self.inner.keys(&certificates(exchange)?);
+        let policy = &self.inner.policy;
+        let none = PyBytes::new(py, b"");
+        Ok(
+            match message::verify(&request, policy, &keys, unix_time as i64) {
+                Ok(None) => (true, None, false, 0, none),
+                Ok(Some(verified)) => (true, Some(verified.label), verified.covers_digest, 0, none),
+                Err(rejection) => {
+                    let body = PyBytes::new(py, rejection.body().to_string().as_bytes());
+                    (false, None, false, rejection.status, body)
+                }
+            },
+        )
+    }
+
+    #[staticmethod]
+    fn digest_fault(
+        headers: Vec<(PyBackedStr, PyBackedStr)>,
+        body: &[u8],
+    ) -> PyResult<Option<String>> {
+        Ok(message::digest::check(&fields(&headers)?, body).err())
+    }
+
+    #[allow(clippy::unused_self)]
+    fn __repr__(&self) -> &'static str {
+        "<MessageVerifier>"
     }
 }
 

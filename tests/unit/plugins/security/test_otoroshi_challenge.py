@@ -39,7 +39,9 @@ def claims_of(token: str, secret: str = "secret") -> dict[str, Any]:
     text, _, signature = token.rpartition(".")
     assert signature == b64(hmac.digest(secret.encode(), text.encode(), hashlib.sha512))
     body = text.partition(".")[2]
-    return msgspec.json.decode(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    return msgspec.json.decode(
+        base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)), type=dict[str, Any]
+    )
 
 
 async def asked(plugin: OtoroshiChallenge) -> FakeExchange:
