@@ -40,6 +40,7 @@
 mod algorithm;
 pub mod encoding;
 mod error;
+pub mod jwe;
 pub mod jwk;
 mod jws;
 mod key_sets;

@@ -17,5 +17,5 @@ mod verifier;
 pub use checks::Checks;
 pub use injection::Injection;
 pub use source::Source;
-pub use strategy::{Strategy, generate};
+pub use strategy::{Strategy, generate, random_id};
 pub use verifier::{JwtVerifier, Verdict};

@@ -182,7 +182,8 @@ fn set_times(claims: &mut Map<String, Value>, flow: &Flow) {
 }
 
 /// A random UUID (RFC 9562 section 5.4); none without randomness.
-fn random_id() -> Option<String> {
+#[must_use]
+pub fn random_id() -> Option<String> {
     let mut bytes = [0_u8; 16];
     aws_lc_rs::rand::fill(&mut bytes).ok()?;
     bytes[6] = (bytes[6] & 0x0f) | 0x40;

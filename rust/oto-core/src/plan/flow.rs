@@ -313,7 +313,10 @@ impl Flow {
                 (Outcome::Reject, _) => return None,
                 (Outcome::Answer(reply), _) => {
                     self.answer(reply);
-                    return Some(Next::Reply);
+                    // What is answered in the backend's place meets the response steps.
+                    if step.phase != Phase::CallBackend {
+                        return Some(Next::Reply);
+                    }
                 }
                 (Outcome::Python, Some(hook)) => return Some(Next::Python(hook)),
                 (Outcome::Python, None) => {

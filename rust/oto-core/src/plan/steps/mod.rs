@@ -33,6 +33,8 @@ mod has_client_cert;
 mod hmac_caller;
 mod hmac_validator;
 mod ip_lists;
+mod jwe;
+mod jwks_endpoint;
 mod jwt_signer;
 mod jwt_verification;
 mod jwt_verification_only;
@@ -176,6 +178,9 @@ const KINDS: &[(&str, Build)] = &[
     ("hmac_validator", build::<hmac_validator::Settings>),
     ("ip_allowed_list", build::<ip_lists::Allowed>),
     ("ip_block_list", build::<ip_lists::Blocked>),
+    ("jwe_extractor", build::<jwe::ExtractorSettings>),
+    ("jwe_signer", build::<jwe::SignerSettings>),
+    ("jwks_endpoint", build::<jwks_endpoint::Settings>),
     ("jwt_signer", build::<jwt_signer::Settings>),
     ("jwt_verification", build::<jwt_verification::Settings>),
     (
