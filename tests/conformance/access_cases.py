@@ -158,10 +158,35 @@ USERS_OF_REQUESTS = st.none() | st.fixed_dictionaries(
     },
 )
 
+CALLERS: "dict[str, SearchStrategy[Any]]" = {
+    "user": st.sampled_from([None, {"name": "bob"}, {"authConfigId": "auth_1"}]),
+    "apikey": st.sampled_from([None, {"clientId": "c", "clientSecret": "s", "clientName": "n"}]),
+}
+BODY_LENGTHS = st.fixed_dictionaries(
+    {"max_length": st.sampled_from([None, 0, 4]), "fail": st.booleans()}
+)
+BANDWIDTH = st.fixed_dictionaries(
+    {"window_millis": st.sampled_from(["1000", "${req.headers.X-One}"]), "fail": st.booleans()}
+)
+
 NO_CONFIG = st.just(cast("dict[str, Any]", {}))
 LENGTHS = st.fixed_dictionaries({"value": st.integers(0, 8)})
 
 CONFIGS: "dict[str, SearchStrategy[dict[str, Any]]]" = {
+    "NgAuthModuleExpectedUser": st.fixed_dictionaries(
+        {"only_from": st.lists(st.sampled_from(["auth_1", "auth_2"]), max_size=1)}
+    ),
+    "PublicPrivatePaths": st.fixed_dictionaries(
+        {
+            "strict": st.booleans(),
+            "private_patterns": st.lists(PATTERNS, max_size=1),
+            "public_patterns": st.lists(PATTERNS, max_size=2),
+        }
+    ),
+    "RequestBandwidthThrottling": BANDWIDTH,
+    "RequestBodyLengthLimiter": BODY_LENGTHS,
+    "ResponseBandwidthThrottling": BANDWIDTH,
+    "ResponseBodyLengthLimiter": BODY_LENGTHS,
     "NgGenericAllowedList": GENERIC,
     "NgGenericBlockList": GENERIC,
     "NgHasAllowedUsersValidator": st.fixed_dictionaries(
@@ -211,6 +236,9 @@ CONFIGS: "dict[str, SearchStrategy[dict[str, Any]]]" = {
 }
 
 ARRIVALS: "dict[str, SearchStrategy[Any]]" = {
+    "RequestBodyLengthLimiter": st.sampled_from(
+        [(("Content-Length", length),) for length in ("0", "4", "5", "4194305")]
+    ),
     "CookiesValidation": COOKIES,
     "IpAddressAllowedList": st.builds(lambda text: (("X-Forwarded-For", text),), CLAIMED),
     "IpAddressBlockList": st.builds(lambda text: (("X-Forwarded-For", text),), CLAIMED),
@@ -250,6 +278,9 @@ EXTRAS: "dict[str, dict[str, SearchStrategy[Any]]]" = {
             max_size=2,
         ).map(b"".join),
     },
+    "NgAuthModuleExpectedUser": CALLERS,
+    "NgExpectedConsumer": CALLERS,
+    "PublicPrivatePaths": CALLERS,
     "NgHasAllowedUsersValidator": {"user": USERS_OF_REQUESTS},
     "RejectHeaderOutTooLong": {"response_headers": LONG_FIELDS},
     "SimpleBasicAuth": {

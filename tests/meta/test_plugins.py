@@ -186,6 +186,33 @@ IMPLEMENTED: dict[str, tuple[Any, tuple[str, ...]]] = {
     ),
     "NgIncomingRequestValidatorAllowedDomainNames": ({}, ("AccessControl",)),
     "NgIncomingRequestValidatorDeniedDomainNames": ({}, ("AccessControl",)),
+    "NgAuthModuleExpectedUser": ({"only_from": []}, ("Authentication",)),
+    "PublicPrivatePaths": (
+        {"strict": False, "private_patterns": [], "public_patterns": []},
+        ("AccessControl",),
+    ),
+    "RequestBandwidthThrottling": (
+        {
+            "window_millis": "60000",
+            "throttling_quota": "10485760",
+            "group_expr": "${route.id}",
+            "fail": True,
+            "kind": "per_request",
+        },
+        ("Transformations",),
+    ),
+    "RequestBodyLengthLimiter": ({"max_length": None, "fail": False}, ("Transformations",)),
+    "ResponseBandwidthThrottling": (
+        {
+            "window_millis": "60000",
+            "throttling_quota": "10485760",
+            "group_expr": "${route.id}",
+            "fail": True,
+            "kind": "per_request",
+        },
+        ("Transformations",),
+    ),
+    "ResponseBodyLengthLimiter": ({"max_length": None, "fail": False}, ("Transformations",)),
 }
 
 

@@ -47,7 +47,7 @@ def call_context(exchange: Exchange, config: msgspec.Struct | None) -> dict[str,
     }
     return {
         "snowflake": str(exchange.id),
-        "apikey": None,
+        "apikey": exchange.apikey,
         "user": exchange.user,
         "request": shown,
         "req": shown,

@@ -19,6 +19,7 @@ from oto_trio.plugin_api.phases import Phase
 __all__ = [
     "AddMissingHeaders",
     "AllowMethods",
+    "BodyBandwidth",
     "DomainNames",
     "ForceHttps",
     "Hook",
@@ -130,6 +131,14 @@ class Native(msgspec.Struct, frozen=True):
     phase: Phase
     settings: msgspec.Struct | None = None
     undecided: bool = False
+
+
+class BodyBandwidth(msgspec.Struct, frozen=True):
+    """The settings of ``body_bandwidth``, which bounds how fast a body passes."""
+
+    window_millis: str
+    throttling_quota: str
+    fail: bool
 
 
 class DomainNames(msgspec.Struct, frozen=True):

@@ -12,6 +12,8 @@ mod apikey_has;
 mod apikey_quotas;
 mod basic_auth;
 mod basic_auth_caller;
+mod body_bandwidth;
+mod body_length;
 mod client_cert_header;
 mod client_cert_matching;
 mod cookies_in;
@@ -151,6 +153,8 @@ const KINDS: &[(&str, Build)] = &[
     ("apikey_tags", build::<apikey_has::TagSettings>),
     ("basic_auth", build::<basic_auth::Settings>),
     ("basic_auth_caller", build::<basic_auth_caller::Settings>),
+    ("body_bandwidth", build::<body_bandwidth::Settings>),
+    ("body_length", build::<body_length::Settings>),
     ("client_cert_chain", build::<client_cert_header::Settings>),
     (
         "client_cert_matching",
