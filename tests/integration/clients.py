@@ -111,13 +111,21 @@ class Connection:
         except trio.BrokenResourceError:
             raise LostError("the connection was reset while sending") from None
 
-    async def ask(self, host: str, path: str = "/", *, method: str = "GET") -> Answer:
+    async def ask(
+        self,
+        host: str,
+        path: str = "/",
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
         """Make one request and read the whole answer.
 
         Raises:
             LostError: The connection ended first.
         """
-        await self.send(f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        more = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
+        await self.send(f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n{more}\r\n".encode())
         return await self.answer()
 
     async def answer(self) -> Answer:

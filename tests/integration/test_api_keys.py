@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import itertools
 import json
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+import trio
 
 from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
 from tests.integration.api_keys import METHODS, Shown, basic, bearer, key, protected, token
-from tests.integration.clients import GUARD_S, admin
+from tests.integration.clients import GUARD_S, STAMP, Connection, admin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -257,3 +258,65 @@ async def test_restrictions_and_constraints(tmp_path: Path, upstream: Upstream) 
         assert (await gateway.ask("both", shown)).status_code == 200
         refused = await gateway.ask("both", shown, method="POST")
         assert (refused.status_code, refused.json()) == (403, {"Otoroshi-Error": "Forbidden"})
+
+
+REVOKED_S = 0.1
+"""How long a revoked key may still be let in, on any worker."""
+
+
+async def _denied_after(connections: list[Connection], began: float) -> float:
+    """Ask over every connection until all are refused; return how long that took."""
+    waiting = list(connections)
+    with trio.fail_after(GUARD_S):
+        while waiting:
+            for connection in list(waiting):
+                answer = await connection.ask("stamped.test", headers=SHOWN)
+                if answer.status != 200:
+                    assert answer.status in {400, 401}
+                    waiting.remove(connection)
+    return trio.current_time() - began
+
+
+SHOWN = {"Otoroshi-Client-Id": "good", "Otoroshi-Client-Secret": SECRET}
+
+
+@pytest.mark.parametrize("wait", [True, False])
+@pytest.mark.parametrize("how", ["disable", "delete", "rotate"])
+async def test_a_revoked_key_is_denied_by_every_worker_at_once(
+    tmp_path: Path, upstream: Upstream, how: str, wait: bool
+) -> None:
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    (plugins / "stamp.py").write_text(STAMP)
+    async with running(tmp_path, workers=2) as gateway:
+        stamped = protected("stamped", upstream.url)
+        stamped["plugins"].append({"plugin": "cp:test.Stamp", "config": {"version": "1"}})
+        await gateway.store(ROUTES, stamped)
+        good = key("good", SECRET)
+        await gateway.store(KEYS, good)
+        workers = gateway.process.workers()
+        connections: dict[int, Connection] = {}
+        async with AsyncExitStack() as stack:
+            with trio.fail_after(GUARD_S):
+                while len(connections) < len(workers):
+                    connection = await Connection.open(gateway.process.port)
+                    await stack.enter_async_context(connection)
+                    answer = await connection.ask("stamped.test", headers=SHOWN)
+                    assert answer.status == 200
+                    connections.setdefault(answer.worker, connection)
+            params = APPLIED if wait else {}
+            if how == "delete":
+                written = await gateway.api.delete(f"{KEYS}/good", params=params)
+            else:
+                change = {"enabled": False} if how == "disable" else {"clientSecret": NEXT}
+                written = await gateway.api.put(
+                    f"{KEYS}/good", params=params, json={**good, **change}
+                )
+            began = trio.current_time()
+            assert written.status_code == 200, written.text
+            if wait:
+                for connection in connections.values():
+                    answer = await connection.ask("stamped.test", headers=SHOWN)
+                    assert answer.status in {400, 401}, "applied means on every worker"
+            else:
+                assert await _denied_after(list(connections.values()), began) < REVOKED_S

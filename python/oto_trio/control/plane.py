@@ -5,6 +5,7 @@ module in a thread while the gateway workers start.
 """
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
@@ -20,6 +21,7 @@ from oto_trio.control.gateway import Gateway
 from oto_trio.control.jobs import Job, run_jobs
 from oto_trio.control.jobs.first_certificates import FirstCertificates, GivenCertificate
 from oto_trio.control.jobs.renew_certificates import RenewCertificates, log_alert
+from oto_trio.control.jobs.rotate_api_keys import RotateApiKeys
 from oto_trio.control.settings import Settings
 from oto_trio.control.store.base import Store
 from oto_trio.control.supervisor.supervision import CertificateVerdict, Supervisor
@@ -125,7 +127,14 @@ class ControlPlane:
             is_awaited=settings.https_port is not None,
         )
         renewal = RenewCertificates(self._certificates, on_alert=self._alert_of_certificate)
-        return [first.job(), renewal.job()]
+        rotation = RotateApiKeys(
+            self._store,
+            now_ms=lambda: time.time_ns() // 1_000_000,
+            on_alert=lambda name, fields: self.exporting.offer(
+                self.exporting.audit.alert(name, fields)
+            ),
+        )
+        return [first.job(), renewal.job(), rotation.job()]
 
     def _alert_of_certificate(self, name: str, certificate: Certificate) -> None:
         """Log what happened to a certificate, and tell the exporters."""
