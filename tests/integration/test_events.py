@@ -42,6 +42,26 @@ PLANTED = [
 ]
 
 
+SLEEPER = '''\
+"""Holds each exchange until its client leaves."""
+import logging
+import trio
+from oto_trio.plugin_api import Exchange, Plugin
+
+
+class Sleeper(Plugin):
+    """Sleep."""
+    id = "cp:test.Sleeper"
+    name = "Sleeper"
+    description = "Sleeps until the client leaves."
+    categories = ("Other",)
+
+    async def access(self, exchange: Exchange) -> None:
+        logging.getLogger(__name__).warning("asleep")
+        await trio.sleep_forever()
+'''
+
+
 def exporter(name: str, **changes: Any) -> dict[str, Any]:
     """Return the document of a file exporter."""
     return {
@@ -142,6 +162,35 @@ async def test_every_exchange_has_an_event_and_no_secret_is_told_anywhere(
     assert served["reqId"] != refused["reqId"]
     for secret in PLANTED:
         assert secret not in told, secret
+
+
+async def test_an_exchange_whose_client_leaves_while_python_holds_it_has_its_line(
+    tmp_path: Path, upstream: Upstream
+) -> None:
+    data, log = tmp_path / "data", tmp_path / "access.log"
+    (data / "plugins").mkdir(parents=True)
+    (data / "plugins" / "sleeper.py").write_text(SLEEPER)
+    with trio.fail_after(2 * GUARD_S):
+        async with (
+            gateway_process("--workers", "1", "--access-log", str(log), data=data) as gateway,
+            admin(gateway) as api,
+        ):
+            document = route("api", upstream.url) | {"plugins": [{"plugin": "cp:test.Sleeper"}]}
+            made = await api.post(
+                "/apis/proxy.otoroshi.io/v1/routes", json=document, params=APPLIED
+            )
+            assert made.status_code == 201, made.text
+            stream = await trio.open_tcp_stream("127.0.0.1", gateway.port)
+            await stream.send_all(b"GET /held HTTP/1.1\r\nHost: api.test\r\n\r\n")
+            await gateway.wait_for_log("asleep")
+            await stream.aclose()
+            await eventually(lambda: _logged(log))
+    (line,) = map(json.loads, log.read_text().splitlines())
+    assert (line["path"], line["status"], line["route"]) == ("/held", 499, "api")
+
+
+async def _logged(log: Path) -> bool:
+    return bool(log.read_text())
 
 
 async def _sends(gateway: GatewayProcess, path: Path) -> bool:
