@@ -16,7 +16,7 @@ from tests.conformance.http1.gateway import Gateway, running
 from tests.conformance.http1.upstream import Recorder, Upstream
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, Callable
 
     from tests.conformance.http1.messages import RequestSeen, ResponseSeen
 
@@ -53,7 +53,7 @@ def plugin_route(port: int, plugins: Plugins, root: str) -> bytes:
 @asynccontextmanager
 async def fronted(
     answer: Callable[[RequestSeen], bytes], plugins: Plugins, root: str
-) -> AsyncIterator[tuple[Gateway, Recorder]]:
+) -> AsyncGenerator[tuple[Gateway, Recorder]]:
     """Run a gateway with these plugins in front of a backend."""
     upstream = await Upstream.open()
     recorder = Recorder(upstream, answer)
@@ -105,8 +105,8 @@ class Case:
     answered: tuple[str, ...] = ()
     root: str = ""
     status: int = 200
-    to_client: dict[str, list[str]] = field(default_factory=dict)
-    to_backend: dict[str, list[str]] | None = field(default_factory=dict)
+    to_client: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    to_backend: dict[str, list[str]] | None = field(default_factory=dict[str, list[str]])
     target: str | None = None
     body: bytes | None = None
 

@@ -16,6 +16,7 @@ from oto_trio.plugin_api import (
     HeaderValue,
     Plugin,
     Response,
+    compiled_template,
     read_body,
     writable_fields,
 )
@@ -32,7 +33,7 @@ class StaticResponseConfig(Config, frozen=True):
     ] = {}
     body: Annotated[str, Meta(description="Body: text, or Base64(…) for any bytes.")] = ""
     apply_el: Annotated[
-        bool, Meta(description="Evaluate ${…} in the body; kept, but the body is taken literally.")
+        bool, Meta(description="Evaluate ${…} in the body, unless it is Base64(…).")
     ] = False
 
     def __post_init__(self) -> None:
@@ -52,7 +53,12 @@ class StaticResponse(Plugin[StaticResponseConfig]):
         super().__init__(config)
         headers = tuple(writable_fields(config.headers).items())
         self._response = Response(config.status, headers, read_body(config.body))
+        evaluates = config.apply_el and not config.body.startswith("Base64(")
+        self._body = compiled_template("$.body", config.body) if evaluates else None
 
     @override
     def call_backend(self, exchange: Exchange) -> Response:
-        return self._response
+        if self._body is None:
+            return self._response
+        body = self._body.render(exchange).encode()
+        return Response(self._response.status, self._response.headers, body)

@@ -1,5 +1,7 @@
 """SecurityHeadersPlugin."""
 
+from typing import Any
+
 import pytest
 
 from oto_trio.plugin_api import PluginError
@@ -30,8 +32,9 @@ EXPECTED = [
 ]
 
 
-async def answered(config: object, url: str, backend: FakeResponseHead) -> list[tuple[str, str]]:
-    assert isinstance(config, dict)
+async def answered(
+    config: dict[str, Any], url: str, backend: FakeResponseHead
+) -> list[tuple[str, str]]:
     plugin = SecurityHeadersPlugin(read_config(SecurityHeadersPluginConfig, config))
     assert await play(plugin, FakeExchange.of("GET", url), backend) is None
     return backend.headers.items()

@@ -16,8 +16,10 @@ from oto_trio.testing import FakeExchange, play
         ({}, Response(200)),
         (
             {"status": 201, "headers": {"X-A": "b"}, "body": "${req.path}", "apply_el": True},
-            Response(201, (("X-A", "b"),), b"${req.path}"),
+            Response(201, (("X-A", "b"),), b"/"),
         ),
+        ({"body": "${req.path}"}, Response(200, (), b"${req.path}")),
+        ({"body": "Base64(JHtub3d9)", "apply_el": True}, Response(200, (), b"${now}")),
         ({"body": "Base64(AAE=)"}, Response(200, (), b"\x00\x01")),
         ({"headers": {"Content-Length": "7", "": "x"}}, Response(200)),
     ],
