@@ -9,9 +9,34 @@ pub struct Calendar {
 
 const DAY_S: i64 = 86_400;
 
+/// Where a moment is in its day and its month, worked out once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Today {
+    pub(super) day: u64,
+    pub(super) day_left_s: u64,
+    pub(super) month: u64,
+    pub(super) month_left_s: u64,
+    pub(super) month_length_s: u64,
+}
+
 impl Calendar {
     fn local(self, unix_s: i64) -> i64 {
         unix_s.saturating_add(self.offset_s).max(0)
+    }
+
+    pub(super) fn today(self, unix_s: i64) -> Today {
+        let local = self.local(unix_s);
+        let (day, of_day) = (local / DAY_S, local % DAY_S);
+        let (year, month, of_month) = civil(day);
+        let length = month_length(year, month);
+        let day_left_s = (DAY_S - of_day).unsigned_abs();
+        Today {
+            day: day.unsigned_abs(),
+            day_left_s,
+            month: ((year - 1970) * 12 + month - 1).unsigned_abs(),
+            month_left_s: day_left_s + ((length - of_month) * DAY_S).unsigned_abs(),
+            month_length_s: (length * DAY_S).unsigned_abs(),
+        }
     }
 
     /// Which day it is, counted from 1970.
@@ -26,38 +51,16 @@ impl Calendar {
         let (year, month, _) = civil(self.local(unix_s) / DAY_S);
         ((year - 1970) * 12 + month - 1).unsigned_abs()
     }
-
-    /// Seconds until the next local midnight; 1 to 86,400.
-    #[must_use]
-    pub fn day_left_s(self, unix_s: i64) -> u64 {
-        (DAY_S - self.local(unix_s) % DAY_S).unsigned_abs()
-    }
-
-    /// Seconds until the first local midnight of the next month.
-    #[must_use]
-    pub fn month_left_s(self, unix_s: i64) -> u64 {
-        let local = self.local(unix_s);
-        let (_, next) = month_around(local);
-        (next * DAY_S - local).unsigned_abs()
-    }
-
-    /// How long the month is: 28 to 31 days.
-    #[must_use]
-    pub fn month_length_s(self, unix_s: i64) -> u64 {
-        let (first, next) = month_around(self.local(unix_s));
-        ((next - first) * DAY_S).unsigned_abs()
-    }
 }
 
-/// The first day of the month and that of the next one.
-fn month_around(local_s: i64) -> (i64, i64) {
-    let (year, month, _) = civil(local_s / DAY_S);
-    let next = if month == 12 {
-        days(year + 1, 1)
-    } else {
-        days(year, month + 1)
-    };
-    (days(year, month), next)
+/// Days of a month.
+fn month_length(year: i64, month: i64) -> i64 {
+    match month {
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
 }
 
 /// Year, month (1 to 12) and day (1 to 31) of a day counted from 1970-01-01.
@@ -82,16 +85,6 @@ fn civil(day: i64) -> (i64, i64, i64) {
     (year, month, day_of_month)
 }
 
-/// The first day of a month, counted from 1970-01-01.
-fn days(year: i64, month: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let of_era = year.rem_euclid(400);
-    let shifted_month = (month + 9) % 12;
-    let of_year = (153 * shifted_month + 2) / 5;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,15 +96,7 @@ mod tests {
         let (mut year, mut month, mut day) = (1970, 1, 1);
         for count in 0..146_097 {
             assert_eq!(civil(count), (year, month, day));
-            let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-            let length = match month {
-                2 => 28 + i64::from(leap),
-                4 | 6 | 9 | 11 => 30,
-                _ => 31,
-            };
-            if day == 1 {
-                assert_eq!(days(year, month), count);
-            }
+            let length = month_length(year, month);
             day += 1;
             if day > length {
                 (month, day) = (month + 1, 1);
@@ -125,8 +110,10 @@ mod tests {
     #[test]
     fn a_month_ends_at_local_midnight() {
         let last = 1_709_251_199; // 2024-02-29T23:59:59Z
-        assert_eq!(UTC.day_left_s(last), 1);
-        assert_eq!(UTC.month_left_s(last), 1);
+        let today = UTC.today(last);
+        assert_eq!((today.day_left_s, today.month_left_s), (1, 1));
+        assert_eq!(today.month_length_s, 29 * 86_400);
+        assert_eq!((today.day, today.month), (UTC.day(last), UTC.month(last)));
         assert_eq!(UTC.month(last) + 1, UTC.month(last + 1));
         assert_eq!(UTC.day(last) + 1, UTC.day(last + 1));
         let paris = Calendar { offset_s: 3_600 };
@@ -135,9 +122,9 @@ mod tests {
             UTC.month(last) + 1,
             "there it is March already"
         );
-        assert_eq!(paris.day_left_s(last), DAY_S.unsigned_abs() - 3_599);
+        assert_eq!(paris.today(last).day_left_s, 86_400 - 3_599);
         let december = 1_767_225_599; // 2025-12-31T23:59:59Z
-        assert_eq!(UTC.month_left_s(december), 1);
+        assert_eq!(UTC.today(december).month_left_s, 1);
         assert_eq!(UTC.month(december + 1), (2026 - 1970) * 12);
     }
 }

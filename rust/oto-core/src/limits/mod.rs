@@ -25,6 +25,8 @@ use std::os::fd::BorrowedFd;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
+use calendar::Today;
+
 pub use calendar::Calendar;
 pub use key::{Key, Seed, Space};
 pub use now::Now;
@@ -341,18 +343,17 @@ impl Limits {
     /// Refused calls are counted too, as Otoroshi does: the N-th call is let through, the next is not.
     #[must_use]
     pub fn count(&self, key: Key, quota: &Quota, now: Now) -> Usage {
-        let calendar = self.calendar();
-        let (day, month) = (calendar.day(now.unix_s), calendar.month(now.unix_s));
+        let today = self.calendar().today(now.unix_s);
         let duration_ms = self.window_ms;
         let words = self.with_slot(key, Kind::Account { duration_ms }, now, |slot| {
             let (_, window) =
                 slot.change(0, |word| Some(window::add(word, duration_ms, now.mono_ms)))?;
-            let (_, daily) = slot.change(1, |word| Some(period::add(word, day, 1)))?;
-            let (_, monthly) = slot.change(2, |word| Some(period::add(word, month, 1)))?;
+            let (_, daily) = slot.change(1, |word| Some(period::add(word, today.day, 1)))?;
+            let (_, monthly) = slot.change(2, |word| Some(period::add(word, today.month, 1)))?;
             self.table.mark(slot);
             Ok([window, daily, monthly].map(|word| word.unwrap_or(0)))
         });
-        self.usage(words.unwrap_or([0; 3]), quota, now)
+        self.usage(words.unwrap_or([0; 3]), quota, &today, now)
     }
 
     /// What [`Limits::count`] has counted.
@@ -364,26 +365,25 @@ impl Limits {
                 *word = slot.value(at).unwrap_or(0);
             }
         }
-        self.usage(words, quota, now)
+        let today = self.calendar().today(now.unix_s);
+        self.usage(words, quota, &today, now)
     }
 
-    fn usage(&self, words: [u64; 3], quota: &Quota, now: Now) -> Usage {
-        let calendar = self.calendar();
+    fn usage(&self, words: [u64; 3], quota: &Quota, today: &Today, now: Now) -> Usage {
         let [window, daily, monthly] = words;
-        let month_left_s = calendar.month_left_s(now.unix_s);
         Usage {
             window: window_count(window, quota.window, self.window_ms, now),
             daily: Count {
-                used: period::count(daily, calendar.day(now.unix_s)),
+                used: period::count(daily, today.day),
                 limit: quota.daily,
                 length_ms: 86_400_000,
-                left_ms: calendar.day_left_s(now.unix_s) * 1000,
+                left_ms: today.day_left_s * 1000,
             },
             monthly: Count {
-                used: period::count(monthly, calendar.month(now.unix_s)),
+                used: period::count(monthly, today.month),
                 limit: quota.monthly,
-                length_ms: calendar.month_length_s(now.unix_s) * 1000,
-                left_ms: month_left_s * 1000,
+                length_ms: today.month_length_s * 1000,
+                left_ms: today.month_left_s * 1000,
             },
             refused: false,
         }
