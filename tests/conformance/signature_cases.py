@@ -120,6 +120,17 @@ CONFIGS: Final[dict[str, SearchStrategy[dict[str, Any]]]] = {
     ),
 }
 
+
+def _apikey(metadata: dict[str, str], tags: list[str]) -> dict[str, Any]:
+    return {
+        "clientId": "c",
+        "clientSecret": "s",
+        "clientName": "n",
+        "metadata": metadata,
+        "tags": tags,
+    }
+
+
 _TEXT = st.sampled_from(["jo@a.b", "x", "é"])
 _PROFILE = st.dictionaries(
     st.sampled_from(["sub", "user_id", "picture", "given_name", "locale"]), _TEXT | st.none()
@@ -136,19 +147,13 @@ USERS: Final = st.none() | st.fixed_dictionaries(
     },
 )
 APIKEYS: Final = st.none() | st.builds(
-    lambda metadata, tags: {
-        "clientId": "c",
-        "clientSecret": "s",
-        "clientName": "n",
-        "metadata": metadata,
-        "tags": tags,
-    },
+    _apikey,
     st.dictionaries(st.sampled_from(["allowed-client-cert-dn", "sub"]), NAMES, max_size=2),
     st.lists(st.just("t"), max_size=1),
 )
 CHAINS: Final = st.sampled_from([0, 1, 2]).map(lambda length: client_chain()[:length])
 
-EXTRAS: Final = {
+EXTRAS: Final[dict[str, Any]] = {
     name: {"user": USERS, "apikey": APIKEYS, "client_chain": CHAINS} for name in CONFIGS
 } | {
     "HMACValidator": {

@@ -17,7 +17,7 @@ from tests.conformance.http1.gateway import Gateway, running
 from tests.conformance.http1.upstream import Recorder, Upstream
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, Callable
 
     from tests.conformance.http1.messages import RequestSeen
 
@@ -44,7 +44,7 @@ def plugin_route(port: int, **plugins: dict[str, Any]) -> bytes:
 @asynccontextmanager
 async def fronted(
     answer: Callable[[RequestSeen], bytes], **plugins: dict[str, Any]
-) -> AsyncIterator[tuple[Gateway, Recorder]]:
+) -> AsyncGenerator[tuple[Gateway, Recorder]]:
     """Run a gateway with these plugins in front of a backend."""
     upstream = await Upstream.open()
     recorder = Recorder(upstream, answer)

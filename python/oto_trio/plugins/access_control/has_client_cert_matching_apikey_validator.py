@@ -4,8 +4,7 @@ Phases: access. Native.
 Otoroshi: ``cp:otoroshi.next.plugins.NgHasClientCertMatchingApikeyValidator``.
 """
 
-from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Final
 
 from typing_extensions import override
 
@@ -35,11 +34,8 @@ class NgHasClientCertMatchingApikeyValidator(Plugin):
     @override
     def access(self, exchange: Exchange) -> Refusal | None:
         certificate, apikey = exchange.client_certificate, exchange.apikey
-        metadata = apikey.get("metadata") if apikey is not None else None
-        if certificate is None or not isinstance(metadata, Mapping):
-            return Refusal(403, "forbidden")
-        allowed = cast("Mapping[str, Any]", metadata).get(ALLOWED_NAME)
-        if not isinstance(allowed, str):
+        allowed = apikey.metadata.get(ALLOWED_NAME) if apikey is not None else None
+        if certificate is None or allowed is None:
             return Refusal(403, "forbidden")
         is_the_keys = matches_name(allowed, normalised_name(certificate.subject))
         return None if is_the_keys else Refusal(403, "forbidden")

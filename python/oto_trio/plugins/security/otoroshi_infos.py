@@ -184,8 +184,8 @@ def _say_latest(claims: dict[str, Any], user: Facts, apikey: Facts) -> None:
 
 def _clean(user: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a backend learns of a user."""
-    absent: dict[str, Any] = {"name": None, "email": None, "profile": None, "metadata": {}}
-    return {name: user.get(name, default) for name, default in (absent | {"tags": []}).items()}
+    told: dict[str, Any] = {name: user.get(name) for name in ("name", "email", "profile")}
+    return {**told, "metadata": user.get("metadata", {}), "tags": user.get("tags", list[str]())}
 
 
 def _say_legacy(claims: dict[str, Any], exchange: Exchange) -> None:

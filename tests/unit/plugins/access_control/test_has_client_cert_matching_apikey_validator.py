@@ -1,9 +1,9 @@
 """NgHasClientCertMatchingApikeyValidator."""
 
-from typing import Any
-
+import msgspec
 import pytest
 
+from oto_trio._core import ApiKey
 from oto_trio.plugin_api import Phase, Refusal, steps
 from oto_trio.plugins.access_control.has_client_cert_matching_apikey_validator import (
     NgHasClientCertMatchingApikeyValidator,
@@ -14,8 +14,10 @@ from tests.conformance.signature_cases import client_certificate
 NAME = "CN=client, SN=Doe, OU=dév, O=Me\\, Myself"
 
 
-def key(allowed: Any) -> dict[str, Any]:
-    return {"clientId": "c", "metadata": {"allowed-client-cert-dn": allowed}}
+def key(allowed: str | None) -> ApiKey:
+    metadata = {} if allowed is None else {"allowed-client-cert-dn": allowed}
+    document = {"clientId": "c", "clientSecret": "s", "clientName": "n", "metadata": metadata}
+    return ApiKey.read(msgspec.json.encode(document))
 
 
 @pytest.mark.parametrize(
@@ -26,14 +28,13 @@ def key(allowed: Any) -> dict[str, Any]:
         (True, key("CN=other"), False),
         (True, key(""), False),
         (True, key(None), False),
-        (True, {"clientId": "c", "metadata": {}}, False),
         (True, None, False),
         (False, key(NAME), False),
         (False, key("*"), False),
     ],
 )
 async def test_the_certificate_must_be_the_one_of_the_key(
-    has_certificate: bool, apikey: dict[str, Any] | None, gets_in: bool
+    has_certificate: bool, apikey: ApiKey | None, gets_in: bool
 ) -> None:
     exchange = FakeExchange()
     exchange.apikey = apikey

@@ -16,7 +16,7 @@ from oto_trio.testing import FakeExchange, FakeResponseHead, call_hook
 from tests.conformance.http1.upstream import Recorder, Upstream
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, Callable
 
     from tests.conformance.http1.messages import RequestSeen
 
@@ -38,7 +38,7 @@ def numbered(*lifetimes: float | None) -> Callable[[RequestSeen], bytes]:
 
 
 @asynccontextmanager
-async def endpoint(answer: Callable[[RequestSeen], bytes]) -> AsyncIterator[tuple[str, Recorder]]:
+async def endpoint(answer: Callable[[RequestSeen], bytes]) -> AsyncGenerator[tuple[str, Recorder]]:
     """Run a token endpoint; yields its address and what it sees."""
     upstream = await Upstream.open()
     recorder = Recorder(upstream, answer)

@@ -14,8 +14,13 @@ from oto_trio.testing import FakeExchange, call_hook
 from tests.conformance.challenge_backend import decoded
 
 NOW = 1_700_000_000
-APIKEY = {"clientId": "c", "clientName": "n", "metadata": {"plan": "free", "exp": "9"}, "tags": []}
-USER = {
+APIKEY: dict[str, Any] = {
+    "clientId": "c",
+    "clientName": "n",
+    "metadata": {"plan": "free", "exp": "9"},
+    "tags": [],
+}
+USER: dict[str, Any] = {
     "randomId": "session",
     "name": "Jo",
     "email": "jo@a.b",
