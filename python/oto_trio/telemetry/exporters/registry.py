@@ -36,7 +36,7 @@ def exporter_types() -> Mapping[str, type[Exporter[Any]]]:
         for member in members.values():
             if not isinstance(member, type) or not issubclass(member, Exporter):
                 continue
-            kind: type[Exporter[Any]] = member
+            kind: type[Exporter[Any]] = member  # pyright: ignore[reportUnknownVariableType]
             if kind.__module__ == f"{package}.{module.name}" and "type" in vars(kind):
                 assert kind.type not in found, f"two exporters are of type {kind.type!r}"
                 found[kind.type] = kind
