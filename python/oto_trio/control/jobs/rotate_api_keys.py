@@ -81,7 +81,7 @@ def turn_of(key: ApiKey, start_ms: int | None, now_ms: int) -> Turn:
     end_ms = start_ms + rotation.rotation_every * HOUR_MS
     if now_ms >= end_ms:
         new = _with_secrets(key, rotation.next_secret or new_client_secret(), None)
-        fields = {"oldApikey": light_api_key(key), "apikey": light_api_key(new)}
+        fields: dict[str, Any] = {"oldApikey": light_api_key(key), "apikey": light_api_key(new)}
         return Turn(new, now_ms, "ApiKeySecretHasRotated", fields)
     if now_ms >= end_ms - rotation.grace_period * HOUR_MS and rotation.next_secret is None:
         new = _with_secrets(key, key.client_secret, new_client_secret())

@@ -4,7 +4,7 @@ Phases: match_route, access, transform_request. Native.
 Otoroshi: ``cp:otoroshi.next.plugins.ApikeyCalls``.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import Meta
@@ -220,7 +220,7 @@ class ApikeyCalls(Plugin[ApikeyCallsConfig]):
     id = "cp:otoroshi.next.plugins.ApikeyCalls"
     name = "Apikeys"
     description = "Lets callers in by their API key."
-    categories = ("AccessControl",)
+    categories: ClassVar[tuple[str, ...]] = ("AccessControl",)
 
     @override
     def match_route(self, exchange: Exchange) -> bool:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from oto_trio._core import ApiKey
 from oto_trio.plugin_api import Phase, PluginError, Refusal, steps
 from oto_trio.plugin_api.config import read_config
 from oto_trio.plugins.access_control.public_private_paths import (
@@ -39,7 +40,9 @@ async def test_a_path_is_open_or_the_caller_known(
     config = PublicPrivatePathsConfig(strict, ("/open/secret",), ("/open/.*",))
     plugin = PublicPrivatePaths(config)
     exchange = FakeExchange.of("GET", f"http://api.localhost{path}")
-    exchange.apikey, exchange.user = apikey, user
+    if apikey is not None:
+        exchange.apikey = ApiKey.read(b'{"clientId":"c","clientSecret":"s","clientName":"n"}')
+    exchange.user = user
     assert await play(plugin, exchange) == answer
     assert plugin.lower() == (steps.Native("public_private_paths", Phase.ACCESS, config),)
 

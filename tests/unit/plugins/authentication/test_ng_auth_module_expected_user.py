@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from oto_trio._core import ApiKey
 from oto_trio.plugin_api import Phase, Refusal, steps
 from oto_trio.plugins.authentication.ng_auth_module_expected_user import (
     NgAuthModuleExpectedUser,
@@ -30,6 +31,7 @@ async def test_a_user_must_be_logged_in(
     config = NgAuthModuleExpectedUserConfig(only_from)
     plugin = NgAuthModuleExpectedUser(config)
     exchange = FakeExchange()
-    exchange.user, exchange.apikey = user, {"clientId": "c"}
+    exchange.user = user
+    exchange.apikey = ApiKey.read(b'{"clientId":"c","clientSecret":"s","clientName":"n"}')
     assert await play(plugin, exchange) == answer
     assert plugin.lower() == (steps.Native("expected_user", Phase.ACCESS, config),)
