@@ -47,7 +47,7 @@ def call_context(exchange: Exchange, config: msgspec.Struct | None) -> dict[str,
     }
     return {
         "snowflake": str(exchange.id),
-        "apikey": exchange.apikey,
+        "apikey": None if exchange.apikey is None else exchange.apikey.light(),
         "user": exchange.user,
         "request": shown,
         "req": shown,

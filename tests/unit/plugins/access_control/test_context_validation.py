@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from oto_trio._core import ApiKey
 from oto_trio.plugin_api import PluginError, Refusal
 from oto_trio.plugin_api.config import read_config
 from oto_trio.plugins.access_control.context_validation import (
@@ -30,7 +31,8 @@ def plugin(*validators: dict[str, Any]) -> ContextValidation:
         ("$.request.tls", True, True),
         ("$.request.tls", "true", True),
         ("$.user", None, True),
-        ("$.apikey.clientId", "NotDefined()", True),
+        ("$.apikey.clientId", "c", True),
+        ("$.apikey.clientSecret", "NotDefined()", True),
         ("$.token.payload.sub", "bob", True),
         ("$.token.payload.scope", "Contains(write)", True),
         ("$.token.payload.scope[?(@ == 'admin')]", False, True),
@@ -46,6 +48,7 @@ async def test_a_validator_looks_into_the_context(path: str, value: object, hold
     exchange = FakeExchange.of("POST", "https://api.test/a/7?page=2", fields)
     exchange.token = {"header": {}, "payload": {"sub": "bob", "scope": ["read", "write"]}}
     exchange.plugins_config = {"colour": "blue"}
+    exchange.apikey = ApiKey.read(b'{"clientId":"c","clientSecret":"s","clientName":"n"}')
     answer = await play(plugin({"path": path, "value": value}), exchange)
     assert answer == (None if holds else Refusal(403, "forbidden"))
 

@@ -14,7 +14,7 @@ from oto_trio.plugins.access_control.public_private_paths import (
 from oto_trio.testing import FakeExchange, play
 
 REFUSED = Refusal(401, "Not authorized", "errors.unauthorized")
-KEY = {"clientId": "c"}
+KEY = ApiKey.read(b'{"clientId":"c","clientSecret":"s","clientName":"n"}')
 USER = {"name": "bob"}
 
 
@@ -33,7 +33,7 @@ USER = {"name": "bob"}
 async def test_a_path_is_open_or_the_caller_known(
     path: str,
     strict: bool,
-    apikey: dict[str, Any] | None,
+    apikey: ApiKey | None,
     user: dict[str, Any] | None,
     answer: Refusal | None,
 ) -> None:
