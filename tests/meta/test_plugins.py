@@ -58,10 +58,119 @@ _APIKEY_CALLS = {
     "update_quotas": True,
 }
 
+_HS512 = {"type": "HSAlgoSettings", "size": 512, "secret": "secret", "base64": False}
+
 # The ids of Otoroshi that we implement, with its default config and its categories.
 IMPLEMENTED: dict[str, tuple[Any, tuple[str, ...]]] = {
     "AdditionalCookieIn": ({"name": "cookie", "value": "value"}, ("Cookies",)),
     "AdditionalCookieOut": (COOKIE, ("Cookies",)),
+    "BasicAuthCaller": (
+        {
+            "username": None,
+            "password": None,
+            "headerName": "Authorization",
+            "headerValueFormat": "Basic %s",
+        },
+        ("Authentication",),
+    ),
+    "HMACCaller": (
+        {"secret": None, "algo": "HMAC-SHA512", "authorizationHeader": None},
+        ("Authentication",),
+    ),
+    "HMACValidator": ({"secret": None, "authorizationHeader": None}, ("AccessControl",)),
+    "HttpSignatureVerifyRequest": (
+        {
+            "keys": [],
+            "required_components": ["@method", "@target-uri"],
+            "allowed_algorithms": [
+                "hmac-sha256",
+                "rsa-pss-sha512",
+                "rsa-v1_5-sha256",
+                "ecdsa-p256-sha256",
+                "ecdsa-p384-sha384",
+                "ed25519",
+            ],
+            "require_keyid": True,
+            "max_age_seconds": 300,
+            "clock_skew_seconds": 30,
+            "signature_label": None,
+            "mandatory": False,
+        },
+        ("AccessControl",),
+    ),
+    "NgClientCertChainHeader": (
+        {
+            "send_pem": False,
+            "pem_header_name": "X-Client-Cert-Pem",
+            "send_dns": False,
+            "dns_header_name": "X-Client-Cert-DNs",
+            "send_chain": False,
+            "chain_header_name": "X-Client-Cert-Chain",
+        },
+        ("Headers",),
+    ),
+    "NgHasClientCertMatchingApikeyValidator": (None, ("AccessControl",)),
+    "NgHasClientCertMatchingValidator": (
+        {
+            "mandatory": True,
+            "serial_numbers": [],
+            "subject_dns": [],
+            "issuer_dns": [],
+            "regex_subject_dns": [],
+            "regex_issuer_dns": [],
+        },
+        ("AccessControl",),
+    ),
+    "NgHasClientCertValidator": (None, ("AccessControl",)),
+    "NgRfc9440ClientCertHeader": ({"send_chain": True}, ("Headers",)),
+    "OAuth2Caller": (
+        {
+            "kind": "client_credentials",
+            "url": "https://127.0.0.1:8080/oauth/token",
+            "method": "POST",
+            "headerName": "Authorization",
+            "headerValueFormat": "Bearer %s",
+            "jsonPayload": False,
+            "clientId": "the client_id",
+            "clientSecret": "the client_secret",
+            "scope": None,
+            "audience": None,
+            "user": None,
+            "password": None,
+            "cacheTokenSeconds": 600_000,
+            "tlsConfig": {
+                "certs": [],
+                "trustedCerts": [],
+                "mtls": False,
+                "loose": False,
+                "trustAll": False,
+            },
+        },
+        ("Authentication",),
+    ),
+    "OtoroshiChallenge": (
+        {
+            "version": "V2",
+            "ttl": 30,
+            "request_header_name": None,
+            "response_header_name": None,
+            "algo_to_backend": _HS512,
+            "algo_from_backend": _HS512,
+            "state_resp_leeway": 10,
+        },
+        ("Security", "Classic"),
+    ),
+    "OtoroshiInfos": (
+        {
+            "version": "Latest",
+            "ttl": 30,
+            "header_name": None,
+            "add_fields": None,
+            "projection": {},
+            "algo": _HS512,
+        },
+        ("Security", "Classic"),
+    ),
     "Cors": (
         {
             "allow_origin": "*",

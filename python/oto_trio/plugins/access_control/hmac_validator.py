@@ -10,8 +10,8 @@ from typing import Annotated
 from msgspec import Meta
 from typing_extensions import override
 
-from oto_trio._core import HmacVerifier
 from oto_trio.plugin_api import Config, Exchange, HeaderName, Phase, Plugin, Response, Step, steps
+from oto_trio.plugin_api.signatures import HmacVerifier
 
 __all__ = ["HMACValidator", "HMACValidatorConfig"]
 

@@ -11,8 +11,8 @@ import msgspec
 from msgspec import Meta
 from typing_extensions import override
 
-from oto_trio._core import MessageVerifier
 from oto_trio.plugin_api import BodyTooLarge, Config, Exchange, Plugin, Refusal, Response
+from oto_trio.plugin_api.signatures import MessageVerifier
 
 __all__ = ["HttpSignatureVerifyRequest", "HttpSignatureVerifyRequestConfig"]
 

@@ -15,9 +15,9 @@ import msgspec
 from msgspec import Meta
 from typing_extensions import override
 
-from oto_trio._core import TokenKeys
 from oto_trio.plugin_api import Config, Exchange, HeaderName, Phase, Plugin, Refusal, Step, steps
 from oto_trio.plugin_api.fields import writable_name
+from oto_trio.plugin_api.signatures import TokenKeys
 
 __all__ = ["OtoroshiChallenge", "OtoroshiChallengeConfig"]
 

@@ -1,6 +1,6 @@
 """Tell backends who calls: the info token of Otoroshi's exchange protocol.
 
-Phases: transform_request. Native, unless the claims are projected.
+Phases: transform_request. Native.
 Otoroshi: ``cp:otoroshi.next.plugins.OtoroshiInfos``.
 """
 
@@ -13,8 +13,6 @@ import msgspec
 from msgspec import Meta
 from typing_extensions import override
 
-from oto_trio._core import TokenKeys
-from oto_trio.model.projection import blueprint_faults, project
 from oto_trio.plugin_api import (
     Config,
     Exchange,
@@ -28,6 +26,8 @@ from oto_trio.plugin_api import (
 )
 from oto_trio.plugin_api.distinguished_names import certificate_chain
 from oto_trio.plugin_api.fields import writable_name
+from oto_trio.plugin_api.projections import blueprint_faults, project
+from oto_trio.plugin_api.signatures import TokenKeys
 
 __all__ = ["OtoroshiInfos", "OtoroshiInfosConfig"]
 

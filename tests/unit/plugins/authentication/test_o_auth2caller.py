@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from oto_trio.plugin_api import Phase, Response
-from oto_trio.plugins.authentication.oauth2_caller import OAuth2Caller, OAuth2CallerConfig
+from oto_trio.plugins.authentication.o_auth2caller import OAuth2Caller, OAuth2CallerConfig
 from oto_trio.testing import FakeExchange, FakeResponseHead, call_hook
 from tests.conformance.http1.upstream import Recorder, Upstream
 

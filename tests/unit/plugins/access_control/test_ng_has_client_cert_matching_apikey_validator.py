@@ -5,7 +5,7 @@ import pytest
 
 from oto_trio._core import ApiKey
 from oto_trio.plugin_api import Phase, Refusal, steps
-from oto_trio.plugins.access_control.has_client_cert_matching_apikey_validator import (
+from oto_trio.plugins.access_control.ng_has_client_cert_matching_apikey_validator import (
     NgHasClientCertMatchingApikeyValidator,
 )
 from oto_trio.testing import FakeExchange, play

@@ -4,7 +4,7 @@ import base64
 import json
 
 from oto_trio.plugin_api import Phase, steps
-from oto_trio.plugins.headers.client_cert_chain_header import (
+from oto_trio.plugins.headers.ng_client_cert_chain_header import (
     NgClientCertChainHeader,
     NgClientCertChainHeaderConfig,
 )

@@ -1,7 +1,7 @@
 """NgHasClientCertValidator."""
 
 from oto_trio.plugin_api import Phase, Refusal, steps
-from oto_trio.plugins.access_control.has_client_cert_validator import NgHasClientCertValidator
+from oto_trio.plugins.access_control.ng_has_client_cert_validator import NgHasClientCertValidator
 from oto_trio.testing import FakeExchange, play
 from tests.conformance.signature_cases import client_certificate
 

@@ -7,7 +7,7 @@ import pytest
 from oto_trio.plugin_api import Phase, Refusal, steps
 from oto_trio.plugin_api.config import read_config
 from oto_trio.plugin_api.errors import PluginError
-from oto_trio.plugins.access_control.has_client_cert_matching_validator import (
+from oto_trio.plugins.access_control.ng_has_client_cert_matching_validator import (
     NgHasClientCertMatchingValidator,
     NgHasClientCertMatchingValidatorConfig,
 )

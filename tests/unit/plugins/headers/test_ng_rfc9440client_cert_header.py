@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from oto_trio.plugin_api import Phase, steps
-from oto_trio.plugins.headers.rfc9440_client_cert_header import (
+from oto_trio.plugins.headers.ng_rfc9440client_cert_header import (
     NgRfc9440ClientCertHeader,
     NgRfc9440ClientCertHeaderConfig,
 )

@@ -1,0 +1,5 @@
+"""Projections of JSON documents in configs."""
+
+from oto_trio.model.projection import blueprint_faults, project
+
+__all__ = ["blueprint_faults", "project"]
