@@ -310,6 +310,15 @@ IMPLEMENTED: dict[str, tuple[Any, tuple[str, ...]]] = {
         },
         ("Transformations",),
     ),
+    "W3CTracing": (
+        {
+            "kind": "noop",
+            "endpoint": "http://localhost:3333/spans",
+            "timeout": 30000,
+            "baggage": {},
+        },
+        ("Monitoring",),
+    ),
     "RequestBodyLengthLimiter": ({"max_length": None, "fail": False}, ("Transformations",)),
     "ResponseBandwidthThrottling": (
         {

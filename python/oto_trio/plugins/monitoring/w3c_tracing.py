@@ -1,13 +1,13 @@
 """Take part in distributed traces, by W3C trace context.
 
-Phases: transform_request. Native; with `kind` ``logger`` also done.
+Phases: transform_request, done. Native.
 Otoroshi: ``cp:otoroshi.next.plugins.W3CTracing``.
 
 The client's `traceparent` is taken up when there is exactly one and it is good; else a trace begins here. The backend
 gets a `traceparent` with a span id of our own, the client's `tracestate` and `baggage` when they are good as a whole,
 and what `baggage` of the config adds. The ids are in the exchange's event (`extraInfos.trace`).
 
-With ``logger`` each span is a line of the log. Sending spans elsewhere (``jaeger``, ``otlp-grpc``, ``otlp-http``,
+With ``logger`` each span is a line of the log, written by the done hook; otherwise there is none. Sending spans elsewhere (``jaeger``, ``otlp-grpc``, ``otlp-http``,
 ``zipkin``) comes with the exporters of traces; until then those kinds are refused, where Otoroshi takes any text it
 does not know for ``noop``.
 
