@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ARRIVALS", "CONFIGS", "EXTRAS"]
 
+Fields = tuple[tuple[str, str], ...]
+
 ADDRESSES = st.sampled_from(
     [
         "192.0.2.7",
@@ -50,9 +52,7 @@ PATTERNS = st.sampled_from(
     ["/.*", "/users", "/users/[0-9]+", ".*", "a\\.localhost/.*", "b.*", "/users/?", ""]
 )
 ITEMS = st.lists(
-    st.fixed_dictionaries(
-        {"method": st.sampled_from(["*", "get", "POST"]), "path": PATTERNS}, optional={}
-    ),
+    st.fixed_dictionaries({"method": st.sampled_from(["*", "get", "POST"]), "path": PATTERNS}),
     max_size=2,
 )
 TIMES = st.sampled_from(["00:00:00.000", "08:00", "22:13:20.123", "22:13:20", "23:59:59.999"])
@@ -72,6 +72,18 @@ RULES = st.lists(
 def basic(text: str) -> str:
     """Return the value of ``Authorization`` for ``name:password``."""
     return "Basic " + base64.b64encode(text.encode()).decode()
+
+
+def forwarded_for(text: str) -> Fields:
+    return (("X-Forwarded-For", text),)
+
+
+def attacking(text: str) -> Fields:
+    return (("X-One", text.strip()), ("Content-Length", "9"))
+
+
+def authorized(text: str) -> Fields:
+    return (("Authorization", text),)
 
 
 CREDENTIALS = st.one_of(
@@ -240,17 +252,15 @@ ARRIVALS: "dict[str, SearchStrategy[Any]]" = {
         [(("Content-Length", length),) for length in ("0", "4", "5", "4194305")]
     ),
     "CookiesValidation": COOKIES,
-    "IpAddressAllowedList": st.builds(lambda text: (("X-Forwarded-For", text),), CLAIMED),
-    "IpAddressBlockList": st.builds(lambda text: (("X-Forwarded-For", text),), CLAIMED),
+    "IpAddressAllowedList": CLAIMED.map(forwarded_for),
+    "IpAddressBlockList": CLAIMED.map(forwarded_for),
     "LimitHeaderInTooLong": LONG_FIELDS,
-    "NgLog4ShellFilter": st.builds(
-        lambda text: (("X-One", text.strip()), ("Content-Length", "9")), ATTACKS
-    ),
+    "NgLog4ShellFilter": ATTACKS.map(attacking),
     "React2SShellDetector": st.sampled_from(
         [(("Content-Length", "9"),), (("Content-Length", "9"), ("Next-Action", "a"))]
     ),
     "RejectHeaderInTooLong": LONG_FIELDS,
-    "SimpleBasicAuth": st.builds(lambda text: (("Authorization", text),), CREDENTIALS),
+    "SimpleBasicAuth": CREDENTIALS.map(authorized),
 }
 
 GLOBAL_USERS = "simple_basic_auth_global_users"

@@ -44,8 +44,7 @@ class RequestBodyLengthLimiter(Plugin[RequestBodyLengthLimiterConfig]):
 
     @override
     def transform_request(self, exchange: Exchange) -> Refusal | None:
-        head = exchange.request
-        length = None if head is None else head.headers.get("Content-Length")
+        length = exchange.request.headers.get("Content-Length")
         most = DEFAULT_BYTES if self.config.max_length is None else self.config.max_length
         if self.config.fail and length is not None and length.isdigit() and int(length) > most:
             message = "Response entity too large"
