@@ -4,7 +4,7 @@ Phases: pre_route.
 Otoroshi: ``cp:otoroshi.next.plugins.ApikeyAuthModule``.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from msgspec import Meta
 from typing_extensions import override
@@ -33,7 +33,7 @@ class ApikeyAuthModuleConfig(Config, frozen=True):
         """Take the names of Otoroshi's older constraints."""
         matcher = raw.get("matcher")
         if isinstance(matcher, dict):
-            raw["matcher"] = snake_routing(matcher)
+            raw["matcher"] = snake_routing(cast("dict[str, Any]", matcher))
         return raw
 
 

@@ -4,7 +4,7 @@ Phases: match_route, access, transform_request. Native.
 Otoroshi: ``cp:otoroshi.next.plugins.ApikeyCalls``.
 """
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, cast
 
 import msgspec
 from msgspec import Meta
@@ -189,7 +189,7 @@ class ApikeyCallsConfig(Config, frozen=True):
         """Take the names of constraints that Otoroshi writes but does not read."""
         routing = raw.get("routing")
         if isinstance(routing, dict):
-            raw["routing"] = snake_routing(routing)
+            raw["routing"] = snake_routing(cast("dict[str, Any]", routing))
         return raw
 
 
@@ -266,7 +266,7 @@ class ApikeyCalls(Plugin[ApikeyCallsConfig]):
             wipe_credential(exchange, credential, self._custom)
         kept = exchange.attrs.pop(_KEPT, None)
         if isinstance(kept, dict):
-            for name, value in kept.items():
+            for name, value in cast("dict[str, str]", kept).items():
                 exchange.request.headers.set(name, value)
         return None
 
