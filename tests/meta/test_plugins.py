@@ -61,7 +61,63 @@ _APIKEY_CALLS = {
 _HS512 = {"type": "HSAlgoSettings", "size": 512, "secret": "secret", "base64": False}
 
 # The ids of Otoroshi that we implement, with its default config and its categories.
+_QUOTA = {"window": 10000000, "daily": 10000000, "monthly": 10000000}
+_CALLER = {"per_route": True, "global": False, "group": None, "expression": "${req.ip}"}
+
 IMPLEMENTED: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "DistributedRedisThrottling": (
+        {"id": "DistributedRedisThrottlingStrategyConfig", "quota": _QUOTA, "bucketKey": None},
+        ("AccessControl",),
+    ),
+    "LuaDistributedRedisThrottling": (
+        {"id": "LuaDistributedRedisThrottlingStrategyConfig", "quota": _QUOTA, "bucketKey": None},
+        ("AccessControl",),
+    ),
+    "FixedWindow": (
+        {
+            "id": "FixedWindowStrategyConfig",
+            "quota": _QUOTA,
+            "windowDurationMs": 10000,
+            "bucketKey": None,
+        },
+        ("AccessControl",),
+    ),
+    # Otoroshi makes a random key each time it is asked; see the plugin.
+    "LocalTokenBucket": (
+        {
+            "id": "LocalTokensBucketStrategyConfig",
+            "bucketKey": None,
+            "capacity": 300,
+            "refillRequestIntervalMs": 50,
+            "refillRequestedTokens": 50,
+            "quota": _QUOTA,
+        },
+        ("AccessControl",),
+    ),
+    "GlobalPerIpAddressThrottling": (None, ("AccessControl", "Classic")),
+    "GlobalThrottling": (None, ("AccessControl",)),
+    "NgServiceQuotas": (
+        {"throttling_quota": 10000000, "daily_quota": 10000000, "monthly_quota": 10000000},
+        ("Other",),
+    ),
+    "NgCustomQuotas": (
+        {**_CALLER, "daily_quota": 10000000, "monthly_quota": 10000000},
+        ("Other",),
+    ),
+    "NgCustomThrottling": ({**_CALLER, "throttling_quota": 100}, ("Other",)),
+    "Fail2BanPlugin": (
+        {
+            "identifier": "${route.id}-${req.ip}",
+            "detect_time": 600000,
+            "ban_time": 10800000,
+            "max_retry": 4,
+            "url_regex": [],
+            "status_codes": ["400", "401", "403-499", "500-599"],
+            "ignored": [],
+            "blocked": [],
+        },
+        ("Security",),
+    ),
     "AdditionalCookieIn": ({"name": "cookie", "value": "value"}, ("Cookies",)),
     "AdditionalCookieOut": (COOKIE, ("Cookies",)),
     "BasicAuthCaller": (

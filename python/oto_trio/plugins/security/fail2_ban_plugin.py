@@ -12,10 +12,10 @@ import msgspec
 from msgspec import Meta
 from typing_extensions import override
 
-from oto_trio._core import Pattern
 from oto_trio.plugin_api import (
     Config,
     Exchange,
+    Pattern,
     Phase,
     Plugin,
     Response,
