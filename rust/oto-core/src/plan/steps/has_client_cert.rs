@@ -60,6 +60,6 @@ impl NativeStep for ClientCertOfApikey {
 fn is_the_keys(flow: &Flow) -> Option<bool> {
     let subject = normalised(&flow.downstream.client_cert.as_ref()?.subject);
     let apikey = flow.attrs.apikey.as_ref()?;
-    let allowed = normalised(apikey.metadata(ALLOWED_NAME)?);
-    Some(DnPattern::new(&allowed).matches(&subject))
+    let allowed = DnPattern::new(apikey.metadata(ALLOWED_NAME)?);
+    Some(allowed.matches(&subject))
 }
