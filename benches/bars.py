@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from benches.peers import OTO_TRIO
+from benches.scenarios.denied import SERVED
+from benches.scenarios.keys import FEW
 from benches.scenarios.routes import BASELINE
 
 
@@ -50,6 +52,14 @@ BARS: Final = (
     Bar("latency", "p50 added, ms", 0.2, number="added_p50_ms"),
     Bar("latency", "p99 added, ms", 1.0, number="added_p99_ms"),
     Bar("start", "start to ready, ms", 1500, number="ready_ms"),
+    Bar("tls", "CPU to nginx's", 1.2, peer="nginx"),
+    Bar("chain", "CPU to nginx's TLS alone", 1.5, peer="nginx"),
+    Bar("chain", "CPU to Envoy's chain", 0.5, peer="envoy"),
+    Bar("handshake", "CPU to nginx's", 1.11, peer="nginx"),
+    Bar("denied", "CPU to that of a served request", 1.0, peer=SERVED),
+    Bar("keys100k", "CPU to that of 10 keys and 10 routes", 1.1, peer=FEW),
+    Bar("latency-chain", "p95 added, ms", 1.0, number="added_p95_ms"),
+    Bar("latency-chain", "p99 added, ms", 2.0, number="added_p99_ms"),
     Bar("start", "memory of control plane and a worker, MB", 120, number="rss_mb"),
 )
 

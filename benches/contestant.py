@@ -2,12 +2,15 @@
 
 import http.client
 import itertools
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
+
+from typing_extensions import override
 
 from benches import procfs
 from benches.errors import BenchError, InvalidRunError
@@ -42,6 +45,21 @@ class Window:
     proxy_share: float
     foreign_share: float
     load_core_share: float
+
+
+class _ByName(http.client.HTTPSConnection):
+    """A connection to this machine that asks for another name."""
+
+    def __init__(self, name: str, port: int, context: ssl.SSLContext) -> None:
+        super().__init__("127.0.0.1", port, timeout=30)
+        self._name = name
+        self._tls = context
+
+    @override
+    def connect(self) -> None:
+        """Connect, and shake hands under the name."""
+        http.client.HTTPConnection.connect(self)
+        self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._name)
 
 
 class Contestant:
@@ -111,17 +129,22 @@ class Contestant:
             except OSError as error:
                 status = str(error)
             else:
-                if status == 200:
+                if status in self._ready_statuses():
                     return time.perf_counter() - self._launched.started_s
             time.sleep(0.002)
         raise self.fault(f"was not ready after {READY_S:.0f} s (last answer: {status})")
+
+    def _ready_statuses(self) -> tuple[int, ...]:
+        """Return the statuses that tell that it works: a job may be to refuse everything."""
+        guard = self.job.guard
+        return (200, 429) if guard is not None and guard.rate == 0 else (200,)
 
     def _expect_answer(self, route: Route) -> None:
         try:
             status = self.ask(route)
         except OSError as error:
             raise self.fault(f"failed on {route.domain}{route.prefix}: {error}") from error
-        if status != 200:
+        if status not in self._ready_statuses():
             raise self.fault(f"answered {status} for {route.domain}{route.prefix}")
 
     def ask(self, route: Route) -> int:
@@ -130,12 +153,12 @@ class Contestant:
         Raises:
             OSError: no connection, or no answer to speak of.
         """
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = self._connection(route)
         try:
             connection.request(
                 "GET",
                 f"{route.prefix}bytes/64",
-                headers={"Host": route.domain, "Connection": "close"},
+                headers={"Host": route.domain, "Connection": "close", **self._credentials()},
             )
             answer = connection.getresponse()
             body = answer.read()
@@ -148,6 +171,23 @@ class Contestant:
             message = f"a 200 with {len(body)} octets instead of the upstream's 64"
             raise OSError(message)
         return answer.status
+
+    def _connection(self, route: Route) -> http.client.HTTPConnection:
+        """Return a connection to be opened, under TLS where the job says so."""
+        if not self.job.tls:
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        # Its certificate is nobody's but the bench's.
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return _ByName(route.domain, self.port, context)
+
+    def _credentials(self) -> dict[str, str]:
+        """Return the header fields that the job's guard asks for."""
+        if self.job.guard is None:
+            return {}
+        fields = (field.partition(": ") for field in self.job.guard.fields())
+        return {name: value for name, _, value in fields}
 
     def pids(self) -> list[int]:
         """Return the ids of all its processes."""

@@ -4,6 +4,8 @@ import functools
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from benches.credentials import key_id, key_secret, signer
+
 PluginKind = Literal["inline", "async"]
 
 HOST: Final = "bench.test"
@@ -19,6 +21,31 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class Guard:
+    """What a request must bring, besides what a proxy logs of it.
+
+    Attributes:
+        api_keys: How many API keys there are; each request brings one of them.
+        token: Algorithm of the JSON Web Token it brings as well; None for no token.
+        rate: Requests a second that are let through; far above what is sent, or 0 for none.
+    """
+
+    api_keys: int = 1
+    token: Literal["HS256", "RS256", "ES256"] | None = None
+    rate: int = 10_000_000
+
+    def fields(self, number: int = 0) -> tuple[str, ...]:
+        """Return the header fields of a request with one of the keys."""
+        fields = (
+            f"Otoroshi-Client-Id: {key_id(number)}",
+            f"Otoroshi-Client-Secret: {key_secret(number)}",
+        )
+        if self.token is None:
+            return fields
+        return (*fields, f"Authorization: Bearer {signer(self.token).token}")
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """The configuration that a proxy gets.
 
@@ -28,12 +55,16 @@ class Job:
         plugin: A user plugin in the plan of oto-trio's routes; the peers go without.
         streams: Whether request bodies may be large, so that a proxy that would store a request
             before it forwards it has to be told not to.
+        tls: Whether clients speak TLS, with the certificate of `benches.credentials`.
+        guard: What requests must bring; for a peer without such checks, nothing.
     """
 
     upstream_port: int
     routes: tuple[Route, ...] = (Route(HOST, "/"),)
     plugin: PluginKind | None = None
     streams: bool = False
+    tls: bool = False
+    guard: Guard | None = None
 
     def by_domain(self) -> dict[str, list[str]]:
         """Return the prefixes of each domain, in order."""

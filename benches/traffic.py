@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benches.errors import BenchError, InvalidRunError
-from benches.job import Route
+from benches.job import Guard, Job, Route
 from benches.launch import Launched, free_port, run_to_end, tail
 
 HERE: Final = Path(__file__).parent
@@ -40,9 +40,9 @@ end
 MANY_ROUTES: Final = """
 local requests = {{}}
 for line in io.lines("{table}") do
-  local domain, path = line:match("^(%S+) (%S+)$")
-  requests[#requests + 1] =
-    "GET " .. path .. " HTTP/1.1\\r\\nHost: " .. domain .. "\\r\\n{fields}\\r\\n"
+  local domain, path, fields = line:match("^(%S+) (%S+) ?(.*)$")
+  requests[#requests + 1] = "GET " .. path .. " HTTP/1.1\\r\\nHost: " .. domain .. "\\r\\n"
+    .. fields:gsub("\\t", "\\r\\n") .. "{fields}\\r\\n"
 end
 math.randomseed(20)
 local count, random = #requests, math.random
@@ -126,22 +126,24 @@ class LoadCore:
     def closed_loop(
         self,
         port: int,
-        routes: Sequence[Route],
+        job: Job,
         *,
         connections: int,
         duration_s: int,
         body_bytes: int,
         fields: Sequence[str] = (),
+        refused: bool = False,
     ) -> dict[str, float]:
         """Keep `connections` busy for a while, each sending its next request after an answer.
 
         Args:
             port: Where the proxy listens on 127.0.0.1.
-            routes: Requests are spread over these uniformly.
+            job: Requests are spread over its routes uniformly, and over its API keys.
             connections: Number of client connections.
             duration_s: Length in whole seconds, which is what wrk takes.
             body_bytes: Size of each answer, asked for and checked.
             fields: Further request header fields.
+            refused: Whether every answer has to be a refusal, of any length.
 
         Returns:
             `requests`, `seconds`, `p50_ms`, `p99_ms`.
@@ -151,13 +153,17 @@ class LoadCore:
         """
         script = self.folder / "wrk.lua"
         target = f"bytes/{body_bytes}"
+        routes, guard = job.routes, job.guard
         # With one route wrk writes the same octets each time and asks no script.
         first = routes[0]
+        api_keys = 0 if guard is None else guard.api_keys
+        if guard is not None and api_keys == 1:
+            fields = (*fields, *guard.fields())
         wanted = [f"Host: {first.domain}", *fields]
         text = DONE
-        if len(routes) > 1:
+        if len(routes) > 1 or api_keys > 1:
             table = self.folder / "requests.txt"
-            table.write_text("".join(f"{r.domain} {r.prefix}{target}\n" for r in routes))
+            table.write_text("".join(request_lines(routes, target, guard)))
             escaped = "".join(f"{field}\\r\\n" for field in fields)
             text += MANY_ROUTES.format(table=table, fields=escaped)
         script.write_text(text)
@@ -166,13 +172,13 @@ class LoadCore:
         argv += ["--timeout", "10s"]
         for field in wanted:
             argv += ["-H", field]
-        argv.append(f"http://127.0.0.1:{port}{first.prefix}{target}")
+        argv.append(f"{'https' if job.tls else 'http'}://127.0.0.1:{port}{first.prefix}{target}")
         output = run_to_end(
             argv, core=self.core, log=self.folder / "wrk.log", timeout_s=duration_s + 30
         )
-        return read_wrk(output, body_bytes)
+        return read_refusals(output) if refused else read_wrk(output, body_bytes)
 
-    def run(self, verb: str, port: int, route: Route, *, path: str, **options: float) -> Any:
+    def run(self, verb: str, port: int, route: Route, *, path: str, **options: float | str) -> Any:
         """Run one verb of `oto-load` against a port and return the JSON object it prints.
 
         Raises:
@@ -183,7 +189,7 @@ class LoadCore:
         return json.loads(output)
 
     def command(
-        self, verb: str, port: int, route: Route, *, path: str, **options: float
+        self, verb: str, port: int, route: Route, *, path: str, **options: float | str
     ) -> list[str]:
         """Return the command line of one verb of `oto-load`."""
         argv = [self.tool, verb, "--address", f"127.0.0.1:{port}", "--host", route.domain]
@@ -191,6 +197,47 @@ class LoadCore:
         for name, value in options.items():
             argv += [f"--{name}", str(value)]
         return argv
+
+
+def request_lines(routes: Sequence[Route], target: str, guard: Guard | None) -> Iterator[str]:
+    """Walk the requests of a mixed load: domain, path and, after tabs, header fields."""
+    api_keys = 1 if guard is None else guard.api_keys
+    for number in range(max(len(routes), api_keys)):
+        route = routes[number % len(routes)]
+        fields = ""
+        if guard is not None and api_keys > 1:
+            fields = "".join(f"{field}\t" for field in guard.fields(number % api_keys))
+        yield f"{route.domain} {route.prefix}{target} {fields}".rstrip(" ") + "\n"
+
+
+def read_refusals(output: str) -> dict[str, float]:
+    """Read the numbers out of wrk's output; every answer has to be of 400 or above.
+
+    Raises:
+        InvalidRunError: one was not, or a socket failed.
+    """
+    numbers = _numbers(output)
+    wrong = sum(numbers[key] for key in ("connect", "read", "write", "timeout"))
+    if wrong or not numbers["requests"] or numbers["status"] < numbers["requests"] * 0.999:
+        message = (
+            f"{numbers['status']:.0f} refusals of {numbers['requests']:.0f}, {wrong:.0f} failures"
+        )
+        raise InvalidRunError(message)
+    return {name: numbers[name] for name in ("requests", "seconds", "p50_ms", "p99_ms")}
+
+
+def _numbers(output: str) -> dict[str, float]:
+    """Find wrk's summary.
+
+    Raises:
+        InvalidRunError: it is not there.
+    """
+    line = next((text for text in output.splitlines() if text.startswith(MARK)), None)
+    if line is None:
+        message = f"wrk printed no summary: {output.strip()!r}"
+        raise InvalidRunError(message)
+    numbers: dict[str, float] = json.loads(line.removeprefix(MARK))
+    return numbers
 
 
 def read_wrk(output: str, body_bytes: int) -> dict[str, float]:
@@ -202,11 +249,7 @@ def read_wrk(output: str, body_bytes: int) -> dict[str, float]:
     Raises:
         InvalidRunError: as said, or the numbers are not there.
     """
-    line = next((text for text in output.splitlines() if text.startswith(MARK)), None)
-    if line is None:
-        message = f"wrk printed no summary: {output.strip()!r}"
-        raise InvalidRunError(message)
-    numbers: dict[str, float] = json.loads(line.removeprefix(MARK))
+    numbers = _numbers(output)
     kinds = {
         "connect": "failed connects",
         "read": "failed reads",

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from typing_extensions import override
 
+from benches.credentials import server_pair
 from benches.job import Job
 from benches.peers.proxy import CommandLine, Proxy
 
@@ -83,6 +84,7 @@ class Caddy(Proxy):
             "admin": {"disabled": True, "config": {"persist": False}},
             "logging": {"logs": {"default": {"level": "ERROR"}}},
             "apps": {
+                **({"tls": {"certificates": {"load_pem": [pem()]}}} if job.tls else {}),
                 "http": {
                     "servers": {
                         "bench": {
@@ -91,8 +93,19 @@ class Caddy(Proxy):
                             "automatic_https": {"disable": True},
                             "idle_timeout": IDLE,
                             "routes": routes,
+                            **(
+                                {"tls_connection_policies": [{"alpn": ["http/1.1"]}]}
+                                if job.tls
+                                else {}
+                            ),
                         }
                     }
-                }
+                },
             },
         }
+
+
+def pem() -> dict[str, str]:
+    """Return the bench's certificate as Caddy loads it."""
+    pair = server_pair()
+    return {"certificate": pair.certificate, "key": pair.key}

@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 
 from typing_extensions import override
 
-from benches.job import Job
+from benches.credentials import ISSUER, key_id, key_secret, server_pair, signer
+from benches.job import Guard, Job
 from benches.peers.proxy import CommandLine, Proxy
 
 TYPE = "type.googleapis.com/envoy."
@@ -38,7 +39,7 @@ class Envoy(Proxy):
     @override
     def configure(self, job: Job, port: int, folder: Path) -> CommandLine:
         config = folder / "envoy.json"
-        config.write_text(json.dumps(self.document(job, port)))
+        config.write_text(json.dumps(self.document(job, port, folder)))
         return CommandLine(
             (
                 self.executable() or self.name,
@@ -49,7 +50,7 @@ class Envoy(Proxy):
             )
         )
 
-    def document(self, job: Job, port: int) -> dict[str, Any]:
+    def document(self, job: Job, port: int, folder: Path) -> dict[str, Any]:
         """Return Envoy's bootstrap for `job`."""
         hosts = [
             {"name": domain, "domains": [domain, f"{domain}:*"], **routing(prefixes)}
@@ -67,19 +68,27 @@ class Envoy(Proxy):
             "common_http_protocol_options": {"idle_timeout": "300s"},
             "route_config": {"name": "bench", "virtual_hosts": hosts},
             "http_filters": [
+                *(guard_filters(job.guard) if job.guard is not None else ()),
                 {
                     "name": "router",
                     "typed_config": {
                         "@type": f"{TYPE}extensions.filters.http.router.v3.Router",
                         "suppress_envoy_headers": True,
                     },
-                }
+                },
             ],
         }
+        if job.guard is not None:
+            connections["access_log"] = [access_log(folder)]
         listener = {
             "name": "bench",
             "address": address(port),
-            "filter_chains": [{"filters": [{"name": "http", "typed_config": connections}]}],
+            "filter_chains": [
+                {
+                    "filters": [{"name": "http", "typed_config": connections}],
+                    **({"transport_socket": transport()} if job.tls else {}),
+                }
+            ],
         }
         plenty = 100_000
         cluster = {
@@ -135,3 +144,86 @@ def routing(prefixes: list[str]) -> dict[str, Any]:
         },
     }
     return {"matcher": {"matcher_tree": {"input": path, "prefix_match_map": {"map": actions}}}}
+
+
+def transport() -> dict[str, Any]:
+    """Return the TLS of a listener."""
+    pair = server_pair()
+    return {
+        "name": "tls",
+        "typed_config": {
+            "@type": f"{TYPE}extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+            "common_tls_context": {
+                "alpn_protocols": ["http/1.1"],
+                "tls_params": {"tls_maximum_protocol_version": "TLSv1_3"},
+                "tls_certificates": [
+                    {
+                        "certificate_chain": {"inline_string": pair.certificate},
+                        "private_key": {"inline_string": pair.key},
+                    }
+                ],
+            },
+        },
+    }
+
+
+def access_log(folder: Path) -> dict[str, Any]:
+    """Return an access log in a file, with Envoy's own format."""
+    return {
+        "name": "log",
+        "typed_config": {
+            "@type": f"{TYPE}extensions.access_loggers.file.v3.FileAccessLog",
+            "path": str(folder / "access.log"),
+        },
+    }
+
+
+def guard_filters(guard: Guard) -> list[dict[str, Any]]:
+    """Return the filters that check an API key and a token, and limit."""
+    keys = [
+        {"key": key_secret(number), "client": key_id(number)} for number in range(guard.api_keys)
+    ]
+    filters = [
+        _filter(
+            "api_key_auth.v3.ApiKeyAuth",
+            credentials=keys,
+            key_sources=[{"header": "Otoroshi-Client-Secret"}],
+        )
+    ]
+    if guard.token is not None:
+        made = signer(guard.token)
+        provider = {
+            "issuer": ISSUER,
+            "local_jwks": {"inline_string": json.dumps({"keys": [made.jwk]})},
+            "from_headers": [{"name": "Authorization", "value_prefix": "Bearer "}],
+        }
+        filters.append(
+            _filter(
+                "jwt_authn.v3.JwtAuthentication",
+                providers={"bench": provider},
+                rules=[{"match": {"prefix": "/"}, "requires": {"provider_name": "bench"}}],
+            )
+        )
+    everywhere = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
+    bucket = {"max_tokens": max(guard.rate, 1), "fill_interval": "1s"}
+    if guard.rate == 0:
+        bucket["fill_interval"] = "3600s"
+    filters.append(
+        _filter(
+            "local_ratelimit.v3.LocalRateLimit",
+            stat_prefix="bench",
+            token_bucket={**bucket, "tokens_per_fill": max(guard.rate, 1)},
+            filter_enabled=everywhere,
+            filter_enforced=everywhere,
+        )
+    )
+    return filters
+
+
+def _filter(kind: str, **config: Any) -> dict[str, Any]:
+    """Return one HTTP filter of a kind such as `router.v3.Router`."""
+    name = kind.split(".", maxsplit=1)[0]
+    return {
+        "name": name,
+        "typed_config": {"@type": f"{TYPE}extensions.filters.http.{kind}", **config},
+    }

@@ -5,8 +5,9 @@ from typing import ClassVar
 
 from typing_extensions import override
 
-from benches.job import Job
-from benches.peers.proxy import CommandLine, Proxy
+from benches.credentials import key_id, key_secret, signer
+from benches.job import Guard, Job
+from benches.peers.proxy import CommandLine, Proxy, server_file
 
 CONFIG = """\
 global
@@ -24,8 +25,8 @@ defaults
     timeout http-keep-alive 300s
 
 frontend bench
-    bind 127.0.0.1:{port}
-    use_backend origin if {condition}
+    bind 127.0.0.1:{port}{tls}
+{guard}    use_backend origin if {condition}
     default_backend nothing
 
 backend nothing
@@ -53,8 +54,57 @@ class HAProxy(Proxy):
                 "".join(f"{route.domain}{route.prefix} origin\n" for route in job.routes)
             )
             condition = f"{{ base,map_beg({table}) -m found }}"
+        tls = ""
+        if job.tls:
+            tls = f" ssl crt {server_file(folder)} alpn http/1.1 ssl-min-ver TLSv1.2"
         config = folder / "haproxy.cfg"
         config.write_text(
-            CONFIG.format(port=port, upstream_port=job.upstream_port, condition=condition)
+            CONFIG.format(
+                port=port,
+                upstream_port=job.upstream_port,
+                condition=condition,
+                tls=tls,
+                guard="" if job.guard is None else guarded(job.guard, folder),
+            )
         )
         return CommandLine((self.executable() or self.name, "-db", "-f", str(config)))
+
+
+DENY = "http-request deny deny_status 401 unless"
+
+
+def guarded(guard: Guard, folder: Path) -> str:
+    """Return the lines of the frontend that check an API key and a token, limit, and log."""
+    keys = folder / "keys.map"
+    keys.write_text(
+        "".join(f"{key_secret(number)} {key_id(number)}\n" for number in range(guard.api_keys))
+    )
+    lines = [
+        "log stdout format raw local0",
+        "option httplog",
+        f"{DENY} {{ req.hdr(Otoroshi-Client-Secret),map_str({keys}) -m found }}",
+        "stick-table type string len 64 size 1m expire 60s store http_req_rate(10s)",
+        "http-request track-sc0 req.hdr(Otoroshi-Client-Id)",
+        f"http-request deny deny_status 429 if {{ sc_http_req_rate(0) gt {guard.rate} }}",
+    ]
+    if guard.token is not None:
+        made = signer(guard.token)
+        key = made.secret
+        if made.public_pem:
+            pem = folder / "public.pem"
+            pem.write_text(made.public_pem)
+            key = str(pem)
+        lines += [
+            "http-request set-var(txn.bearer) http_auth_bearer",
+            f"{DENY} {{ var(txn.bearer),jwt_header_query('$.alg') -m str {made.algorithm} }}",
+            f"{DENY} {{ var(txn.bearer),jwt_verify({made.algorithm},{quoted(key)}) 1 }}",
+            "http-request set-var(txn.exp) var(txn.bearer),jwt_payload_query('$.exp','int')",
+            "http-request set-var(txn.now) date()",
+            "http-request deny deny_status 401 if { var(txn.exp),sub(txn.now) -m int lt 0 }",
+        ]
+    return "".join(f"    {line}\n" for line in lines)
+
+
+def quoted(text: str) -> str:
+    """Return a text as an argument of a converter."""
+    return '"' + text.replace(",", "\\\\,") + '"'

@@ -7,7 +7,7 @@ from typing import ClassVar
 from typing_extensions import override
 
 from benches.job import Job
-from benches.peers.proxy import CommandLine, Proxy
+from benches.peers.proxy import CommandLine, Proxy, server_file
 
 CONFIG = """\
 daemon off;
@@ -30,6 +30,7 @@ http {{
     server_names_hash_max_size 262144;
     server_names_hash_bucket_size 128;
 
+{tls}
     proxy_http_version 1.1;
     proxy_set_header Host $http_host;
     proxy_set_header Connection "";
@@ -41,12 +42,21 @@ http {{
         keepalive_timeout 300s;
     }}
     server {{
-        listen 127.0.0.1:{port} default_server;
+        listen 127.0.0.1:{port}{ssl} default_server;
         server_name _;
         return 404;
     }}
 {servers}
 }}
+"""
+
+
+TLS = """\
+    ssl_certificate {pem};
+    ssl_certificate_key {pem};
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_session_cache shared:bench:10m;
+    ssl_session_tickets on;
 """
 
 
@@ -58,6 +68,9 @@ class Nginx(Proxy):
 
     @override
     def configure(self, job: Job, port: int, folder: Path) -> CommandLine:
+        ssl, tls = "", ""
+        if job.tls:
+            ssl, tls = " ssl", TLS.format(pem=server_file(folder))
         servers = []
         for domain, prefixes in job.by_domain().items():
             locations = "".join(
@@ -65,7 +78,7 @@ class Nginx(Proxy):
                 for prefix in prefixes
             )
             servers.append(
-                f"    server {{\n        listen 127.0.0.1:{port};\n        server_name {domain};\n"
+                f"    server {{\n        listen 127.0.0.1:{port}{ssl};\n        server_name {domain};\n"
                 f"{locations}    }}\n"
             )
         config = folder / "nginx.conf"
@@ -75,6 +88,8 @@ class Nginx(Proxy):
                 user="user root;\n" if os.geteuid() == 0 else "",
                 folder=folder,
                 port=port,
+                ssl=ssl,
+                tls=tls,
                 upstream_port=job.upstream_port,
                 # Its default stores a large body in a file before the upstream sees any of it.
                 streams="    proxy_request_buffering off;\n    proxy_max_temp_file_size 0;"

@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Final
 
 from typing_extensions import override
 
-from benches.job import Job, PluginKind, Route
+from benches.credentials import ISSUER, key_id, key_secret, server_pair, signer
+from benches.job import Guard, Job, PluginKind, Route
 from benches.launch import free_port
 from benches.peers.proxy import CommandLine, Proxy
 
@@ -63,7 +64,8 @@ class OtoTrio(Proxy):
             (data / "plugins" / "mark_request.py").write_text(plugin_source(job.plugin))
         config = folder / "routes.json"
         routes = [route_document(number, route, job) for number, route in enumerate(job.routes)]
-        config.write_text(json.dumps({"routes": routes}))
+        document: dict[str, Any] = {"routes": routes, **security_entities(job)}
+        config.write_text(json.dumps(document))
         template = os.environ.get("OTO_BENCH_CMD", COMMAND)
         values = {
             "oto": self.executable() or self.name,
@@ -72,7 +74,14 @@ class OtoTrio(Proxy):
             "data": data,
             "config": config,
         }
-        return CommandLine(tuple(word.format(**values) for word in shlex.split(template)))
+        argv = [word.format(**values) for word in shlex.split(template)]
+        if job.tls:
+            # The one port is the secure one; the plain one is another that nobody uses.
+            argv[argv.index("--http-port") + 1] = str(free_port())
+            argv += ["--https-port", str(port)]
+        if job.guard is not None:
+            argv += ["--access-log", str(folder / "access.log")]
+        return CommandLine(tuple(argv))
 
     @override
     def memory_parts(self, leader: int, resident: Mapping[int, int]) -> dict[str, int]:
@@ -87,7 +96,11 @@ def plugin_source(kind: PluginKind) -> str:
 
 def route_document(number: int, route: Route, job: Job) -> dict[str, Any]:
     """Return one route in Otoroshi's JSON."""
-    plugins = [{"plugin": PLUGIN_ID, "enabled": True, "config": {}}] if job.plugin else []
+    plugins: list[dict[str, Any]] = []
+    if job.plugin:
+        plugins.append({"plugin": PLUGIN_ID, "enabled": True, "config": {}})
+    if job.guard is not None:
+        plugins += guard_slots(job.guard)
     return {
         "id": f"route_bench_{number}",
         "name": f"bench {number}",
@@ -117,3 +130,70 @@ def route_document(number: int, route: Route, job: Job) -> dict[str, Any]:
         },
         "plugins": plugins,
     }
+
+
+NG: Final = "cp:otoroshi.next.plugins."
+VERIFIER: Final = "jwt_verifier_bench"
+
+
+def guard_slots(guard: Guard) -> list[dict[str, Any]]:
+    """Return the plugins that check an API key and a token, and limit."""
+    bucket: dict[str, Any] = {"capacity": guard.rate, "refillRequestedTokens": guard.rate}
+    if guard.rate == 0:
+        bucket = {"capacity": 1, "refillRequestedTokens": 1, "refillRequestIntervalMs": 3_600_000}
+    slots: list[tuple[str, dict[str, Any]]] = [("ApikeyCalls", {"update_quotas": True})]
+    if guard.token is not None:
+        slots.append(("JwtVerification", {"verifiers": [VERIFIER]}))
+    slots.append(("LocalTokenBucket", bucket))
+    return [{"plugin": NG + name, "enabled": True, "config": config} for name, config in slots]
+
+
+def security_entities(job: Job) -> dict[str, Any]:
+    """Return the certificates, keys and verifiers of a job, as a configuration file has them."""
+    entities: dict[str, Any] = {}
+    if job.tls:
+        pair = server_pair()
+        entities["certificates"] = [
+            {
+                "id": "cert_bench",
+                "name": "bench",
+                "domain": "bench.test",
+                "chain": pair.certificate,
+                "privateKey": pair.key,
+            }
+        ]
+    if job.guard is None:
+        return entities
+    entities["apikeys"] = [
+        {
+            "clientId": key_id(number),
+            "clientSecret": key_secret(number),
+            "clientName": key_id(number),
+            "authorizedEntities": ["group_default"],
+            "throttlingQuota": 10_000_000_000,
+            "dailyQuota": 10_000_000_000,
+            "monthlyQuota": 10_000_000_000,
+        }
+        for number in range(job.guard.api_keys)
+    ]
+    if job.guard.token is not None:
+        made = signer(job.guard.token)
+        algorithm = {
+            "HS256": {"type": "HSAlgoSettings", "size": 256, "secret": made.secret},
+            "RS256": {"type": "RSAlgoSettings", "size": 256, "publicKey": made.public_pem},
+            "ES256": {"type": "ESAlgoSettings", "size": 256, "publicKey": made.public_pem},
+        }[job.guard.token]
+        entities["jwt-verifiers"] = [
+            {
+                "id": VERIFIER,
+                "name": "bench",
+                "strict": True,
+                "source": {"type": "InHeader", "name": "Authorization", "remove": "Bearer "},
+                "algoSettings": algorithm,
+                "strategy": {
+                    "type": "PassThrough",
+                    "verificationSettings": {"fields": {"iss": ISSUER}, "arrayFields": {}},
+                },
+            }
+        ]
+    return entities

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from benches.credentials import server_pair
 from benches.job import Job
 
 
@@ -21,6 +22,14 @@ class CommandLine:
 
     argv: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def server_file(folder: Path) -> Path:
+    """Write the bench's certificate with its key into a file of a proxy's folder, and return it."""
+    pair = server_pair()
+    path = folder / "server.pem"
+    path.write_text(pair.certificate + pair.key)
+    return path
 
 
 class Proxy(ABC):

@@ -2,10 +2,14 @@
 
 from typing import Final
 
+from benches.scenarios.chain import Chain, ChainEs256, ChainRs256
 from benches.scenarios.connect import Connect
+from benches.scenarios.denied import Denied
+from benches.scenarios.handshake import Handshake, Resume
 from benches.scenarios.idle import Idle
+from benches.scenarios.keys import Keys100k
 from benches.scenarios.large import Large
-from benches.scenarios.latency import Latency
+from benches.scenarios.latency import Latency, LatencyChain
 from benches.scenarios.plain import Plain
 from benches.scenarios.python_async import PythonAsync
 from benches.scenarios.python_inline import PythonInline
@@ -13,6 +17,7 @@ from benches.scenarios.routes import Routes10, Routes10k, Routes100k
 from benches.scenarios.scenario import Conditions, Scenario
 from benches.scenarios.start import Start
 from benches.scenarios.stream import Stream
+from benches.scenarios.tls import Tls
 
 SCENARIOS: Final[dict[str, Scenario]] = {
     scenario.name: scenario
@@ -29,6 +34,15 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         Idle(),
         Latency(),
         Start(),
+        Tls(),
+        Chain(),
+        ChainRs256(),
+        ChainEs256(),
+        Handshake(),
+        Resume(),
+        Denied(),
+        Keys100k(),
+        LatencyChain(),
     )
 }
 

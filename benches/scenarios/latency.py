@@ -5,7 +5,9 @@ from typing import ClassVar
 from typing_extensions import override
 
 from benches.contestant import Contestant
+from benches.job import Job
 from benches.measurement import Sample
+from benches.scenarios.chain import Chain
 from benches.scenarios.scenario import Conditions, Scenario, load_facts, memory_facts
 from benches.traffic import LoadCore
 
@@ -30,9 +32,17 @@ class Latency(Scenario):
     @override
     def measure(self, contestant: Contestant, load: LoadCore, conditions: Conditions) -> Sample:
         seconds = conditions.duration_s
-        direct = self._run(contestant.job.upstream_port, contestant, load, seconds)
+        job = contestant.job
+        direct = self._run(job.upstream_port, contestant, load, seconds)
+        options: dict[str, str] = {}
+        if job.tls:
+            options["tls"] = "yes"
+        if job.guard is not None:
+            fields = load.folder / "fields.txt"
+            fields.write_text("".join(f"{field}\n" for field in job.guard.fields()))
+            options["fields"] = str(fields)
         numbers, window = contestant.watch(
-            lambda: self._run(contestant.port, contestant, load, seconds)
+            lambda: self._run(contestant.port, contestant, load, seconds, **options)
         )
         return Sample(
             requests=int(numbers["requests"]),
@@ -46,6 +56,7 @@ class Latency(Scenario):
                 "direct_p50_ms": direct["p50_ms"],
                 "direct_p99_ms": direct["p99_ms"],
                 "added_p50_ms": numbers["p50_ms"] - direct["p50_ms"],
+                "added_p95_ms": numbers["p95_ms"] - direct["p95_ms"],
                 "added_p99_ms": numbers["p99_ms"] - direct["p99_ms"],
             }
             | load_facts(window)
@@ -53,7 +64,7 @@ class Latency(Scenario):
         )
 
     def _run(
-        self, port: int, contestant: Contestant, load: LoadCore, seconds: int
+        self, port: int, contestant: Contestant, load: LoadCore, seconds: int, **options: str
     ) -> dict[str, float]:
         numbers: dict[str, float] = load.run(
             "constant",
@@ -63,5 +74,17 @@ class Latency(Scenario):
             rate=RATE,
             connections=CONNECTIONS,
             seconds=seconds,
+            **options,
         )
         return numbers
+
+
+class LatencyChain(Latency):
+    """The same through the production chain; the direct call is plain."""
+
+    name: ClassVar[str] = "latency-chain"
+    summary: ClassVar[str] = f"{RATE:,} requests a second through TLS, API key, JWT, limit and log"
+
+    @override
+    def job(self, upstream_port: int, conditions: Conditions) -> Job:
+        return Chain().job(upstream_port, conditions)

@@ -74,6 +74,7 @@ class ClosedLoop(Scenario):
     connections: ClassVar[int] = 64
     body_bytes: ClassVar[int] = 1024
     fields: ClassVar[tuple[str, ...]] = ()
+    refused: ClassVar[bool] = False
 
     @override
     def measure(self, contestant: Contestant, load: LoadCore, conditions: Conditions) -> Sample:
@@ -90,11 +91,12 @@ class ClosedLoop(Scenario):
         numbers, window = contestant.watch(
             lambda: load.closed_loop(
                 contestant.port,
-                contestant.job.routes,
+                contestant.job,
                 connections=self.connections,
                 duration_s=duration_s,
                 body_bytes=self.body_bytes,
                 fields=self.fields,
+                refused=self.refused,
             )
         )
         return Sample(

@@ -18,14 +18,18 @@ pub struct Destination {
     pub host: String,
     /// Request target.
     pub target: String,
+    /// Further header fields, each with its line end.
+    pub fields: String,
+    /// Whether to speak TLS.
+    pub tls: bool,
 }
 
 impl Destination {
     /// A request head with this method and these further fields (each with its line end).
     pub fn request(&self, method: &str, fields: &str) -> Vec<u8> {
         format!(
-            "{method} {} HTTP/1.1\r\nHost: {}\r\n{fields}\r\n",
-            self.target, self.host
+            "{method} {} HTTP/1.1\r\nHost: {}\r\n{}{fields}\r\n",
+            self.target, self.host, self.fields
         )
         .into_bytes()
     }
@@ -48,7 +52,7 @@ pub fn fault(text: impl Into<String>) -> io::Error {
 /// Reads a final response head; returns it with the body octets that came along.
 ///
 /// Interim (1xx) responses are passed over. Anything but a 2xx is an error.
-pub fn read_head(stream: &mut TcpStream) -> io::Result<(message::Head, Vec<u8>)> {
+pub fn read_head(stream: &mut impl Read) -> io::Result<(message::Head, Vec<u8>)> {
     let mut bytes = Vec::with_capacity(16 * 1024);
     let mut part = [0; 16 * 1024];
     loop {
@@ -70,7 +74,7 @@ pub fn read_head(stream: &mut TcpStream) -> io::Result<(message::Head, Vec<u8>)>
 
 /// Reads the body that follows `head`, `first` being its octets already read; returns its length.
 pub fn read_body(
-    stream: &mut TcpStream,
+    stream: &mut impl Read,
     head: &message::Head,
     first: &[u8],
     buffer: &mut [u8],
@@ -90,7 +94,11 @@ pub fn read_body(
 }
 
 /// One whole exchange without a request body; returns the octets of the answer's body.
-pub fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8]) -> io::Result<u64> {
+pub fn exchange(
+    stream: &mut (impl Read + Write),
+    request: &[u8],
+    buffer: &mut [u8],
+) -> io::Result<u64> {
     stream.write_all(request)?;
     let (head, first) = read_head(stream)?;
     read_body(stream, &head, &first, buffer)

@@ -16,16 +16,70 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
     timerfd_settime,
 };
+use rustls::{ClientConnection, StreamOwned};
 
 use crate::client::{Destination, fault};
-use crate::message;
+use crate::{message, tls};
 
 const TIMER: Token = Token(usize::MAX);
 /// How long the last answers may take after the last request fell due.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// A connection to the proxy.
+enum Wire {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Read for Wire {
+    fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(space),
+            Self::Tls(stream) => stream.read(space),
+        }
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.flush(),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
+/// Connects, and shakes hands where TLS is spoken, before the grid begins.
+fn open(to: &Destination, poll: &Poll, slot: usize) -> io::Result<Wire> {
+    let mut stream = to.connect()?;
+    let session = if to.tls {
+        let mut session = tls::client(&tls::config(false)?, &to.host)?;
+        while session.is_handshaking() {
+            session.complete_io(&mut stream)?;
+        }
+        Some(session)
+    } else {
+        None
+    };
+    stream.set_nonblocking(true)?;
+    let mut stream = TcpStream::from_std(stream);
+    poll.registry()
+        .register(&mut stream, Token(slot), Interest::READABLE)?;
+    Ok(match session {
+        Some(session) => Wire::Tls(Box::new(StreamOwned::new(session, stream))),
+        None => Wire::Plain(stream),
+    })
+}
+
 struct Lane {
-    stream: TcpStream,
+    stream: Wire,
     /// When the request in flight fell due.
     due: Option<Instant>,
     input: Vec<u8>,
@@ -58,13 +112,8 @@ pub fn run(
     let mut poll = Poll::new()?;
     let mut lanes = Vec::with_capacity(connections);
     for slot in 0..connections {
-        let stream = to.connect()?;
-        stream.set_nonblocking(true)?;
-        let mut stream = TcpStream::from_std(stream);
-        poll.registry()
-            .register(&mut stream, Token(slot), Interest::READABLE)?;
         lanes.push(Lane {
-            stream,
+            stream: open(to, &poll, slot)?,
             due: None,
             input: Vec::new(),
         });
@@ -168,7 +217,11 @@ impl Run {
             lane.due = due;
             // A request is a few hundred octets into an empty socket buffer: it goes whole.
             match lane.stream.write(&self.request) {
-                Ok(count) if count == self.request.len() => {}
+                Ok(count) if count == self.request.len() => {
+                    if let Err(error) = lane.stream.flush() {
+                        self.fail(format!("flush: {error}"));
+                    }
+                }
                 Ok(_) => self.fail("request cut on an idle connection".to_owned()),
                 Err(error) => self.fail(format!("write: {error}")),
             }

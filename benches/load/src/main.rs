@@ -5,9 +5,11 @@
 
 mod client;
 mod constant;
+mod handshake;
 mod idle;
 mod message;
 mod stream;
+mod tls;
 mod upstream;
 
 use std::collections::HashMap;
@@ -22,8 +24,11 @@ const USAGE: &str = "\
 usage: oto-load VERB --address IP:PORT [options]
   upstream                                   answer GET .../bytes/N and swallow request bodies
   constant --host H --target T --rate N --connections N --seconds S
+  handshakes --host H --target T --connections N --seconds S --resume yes|no
   idle     --host H --target T --connections N
-  up|down  --host H --target T --bytes N";
+  up|down  --host H --target T --bytes N
+
+With --tls yes, constant speaks TLS. --fields FILE names a file with further header fields.";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -35,6 +40,7 @@ fn main() -> ExitCode {
     let ran = match verb.as_str() {
         "upstream" => options.get("address").map(upstream::serve),
         "constant" => options.constant(),
+        "handshakes" => options.handshakes(),
         "idle" => options
             .destination()
             .and_then(|to| Ok((to, options.get("connections")?)))
@@ -97,7 +103,39 @@ impl Options {
             address: self.get("address")?,
             host: self.get("host")?,
             target: self.get("target")?,
+            fields: self.fields()?,
+            tls: self.is("tls")?,
         })
+    }
+
+    /// Whether an option says `yes`; absent is no.
+    fn is(&self, name: &str) -> Result<bool, String> {
+        match self.0.get(name).map(String::as_str) {
+            None | Some("no") => Ok(false),
+            Some("yes") => Ok(true),
+            Some(other) => Err(format!("--{name} {other:?} is neither yes nor no")),
+        }
+    }
+
+    /// The lines of the file that `--fields` names, as header fields.
+    fn fields(&self) -> Result<String, String> {
+        let Some(path) = self.0.get("fields") else {
+            return Ok(String::new());
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| format!("--fields: {error}"))?;
+        Ok(text.lines().map(|line| format!("{line}\r\n")).collect())
+    }
+
+    fn handshakes(&self) -> Result<io::Result<()>, String> {
+        let to = self.destination()?;
+        let connections = self.get("connections")?;
+        let seconds = Duration::from_secs_f64(self.get::<f64>("seconds")?);
+        Ok(handshake::run(
+            &to,
+            connections,
+            seconds,
+            self.is("resume")?,
+        ))
     }
 
     fn constant(&self) -> Result<io::Result<()>, String> {
@@ -110,10 +148,11 @@ impl Options {
         let seconds = Duration::from_secs_f64(self.get::<f64>("seconds")?);
         Ok(constant::run(&to, rate, connections, seconds).and_then(|outcome| {
             println!(
-                "{{\"requests\":{},\"seconds\":{:.6},\"p50_ms\":{:.6},\"p99_ms\":{:.6},\"errors\":{}}}",
+                "{{\"requests\":{},\"seconds\":{:.6},\"p50_ms\":{:.6},\"p95_ms\":{:.6},\"p99_ms\":{:.6},\"errors\":{}}}",
                 outcome.latencies.len(),
                 outcome.elapsed.as_secs_f64(),
                 idle::percentile_ms(&outcome.latencies, 0.50),
+                idle::percentile_ms(&outcome.latencies, 0.95),
                 idle::percentile_ms(&outcome.latencies, 0.99),
                 outcome.error_count,
             );
