@@ -63,8 +63,10 @@ def server_pair() -> Pair:
     """Make the P-256 certificate that every proxy shows, for bench.test and what is below it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bench.test")])
-    now = dt.dt.now(dt.UTC)
+    now = dt.datetime.now(dt.UTC)
     names = [x509.DNSName("bench.test"), x509.DNSName("*.bench.test"), x509.DNSName("*.test")]
+    # What wrk, which takes the server name from the address, asks for.
+    names.append(x509.DNSName("localhost"))
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -89,14 +91,14 @@ def server_pair() -> Pair:
 @functools.cache
 def signer(algorithm: str) -> Signer:
     """Make a key for an algorithm (HS256, RS256, ES256) and a token signed with it."""
-    expires = dt.dt.now(dt.UTC) + VALID
+    expires = dt.datetime.now(dt.UTC) + VALID
     claims = {"iss": ISSUER, "sub": "bench", "exp": int(expires.timestamp()), "scope": "read"}
     header = {"alg": algorithm, "typ": "JWT", "kid": "bench"}
     signed = f"{_encoded(header)}.{_encoded(claims)}"
     secret, public_pem = "", ""
     jwk = {"kid": "bench", "alg": algorithm, "use": "sig"}
     if algorithm == "HS256":
-        secret = "a shared secret of the bench, 32 octets at least"
+        secret = "a-shared-secret-of-the-bench-of-at-least-32-octets"
         mac = hmac.HMAC(secret.encode(), hashes.SHA256())
         mac.update(signed.encode())
         signature = mac.finalize()

@@ -172,7 +172,9 @@ class LoadCore:
         argv += ["--timeout", "10s"]
         for field in wanted:
             argv += ["-H", field]
-        argv.append(f"{'https' if job.tls else 'http'}://127.0.0.1:{port}{first.prefix}{target}")
+        argv.append(
+            f"{'https://localhost' if job.tls else 'http://127.0.0.1'}:{port}{first.prefix}{target}"
+        )
         output = run_to_end(
             argv, core=self.core, log=self.folder / "wrk.log", timeout_s=duration_s + 30
         )

@@ -97,14 +97,9 @@ def guarded(guard: Guard, folder: Path) -> str:
         lines += [
             "http-request set-var(txn.bearer) http_auth_bearer",
             f"{DENY} {{ var(txn.bearer),jwt_header_query('$.alg') -m str {made.algorithm} }}",
-            f"{DENY} {{ var(txn.bearer),jwt_verify({made.algorithm},{quoted(key)}) 1 }}",
+            f"{DENY} {{ var(txn.bearer),jwt_verify({made.algorithm},{key}) 1 }}",
             "http-request set-var(txn.exp) var(txn.bearer),jwt_payload_query('$.exp','int')",
             "http-request set-var(txn.now) date()",
             "http-request deny deny_status 401 if { var(txn.exp),sub(txn.now) -m int lt 0 }",
         ]
     return "".join(f"    {line}\n" for line in lines)
-
-
-def quoted(text: str) -> str:
-    """Return a text as an argument of a converter."""
-    return '"' + text.replace(",", "\\\\,") + '"'

@@ -147,7 +147,9 @@ fn server_name(mut body: Reader<'_>) -> Option<Option<String>> {
         if !is_name {
             return None;
         }
-        return Some(Some(text.trim_end_matches('.').to_ascii_lowercase()));
+        // An address is no name, though some clients send one (RFC 6066 section 3).
+        let named = text.parse::<std::net::Ipv4Addr>().is_err();
+        return Some(named.then(|| text.trim_end_matches('.').to_ascii_lowercase()));
     }
     Some(None)
 }
@@ -203,6 +205,10 @@ mod tests {
         };
         assert_eq!(found.server_name.as_deref(), Some("api.oto.tools"));
         assert_eq!(found.protocols, [b"h2"]);
+        let Opening::Hello(found) = read(&hello(&[sni(b"127.0.0.1")])) else {
+            panic!("a whole hello")
+        };
+        assert_eq!(found.server_name, None);
     }
 
     #[test]
