@@ -109,6 +109,7 @@ async def secured(
     tls: Mapping[str, Any] | None = None,
     ticket_secret: bytes = b"a secret of the tests",
     certificates: Mapping[str, bytes] | None = None,
+    entities: Sequence[tuple[str, str, bytes]] = (),
     **settings: Any,
 ) -> AsyncIterator[SecureGateway]:
     """Run a gateway with one TLS listener; everything is closed behind it.
@@ -118,6 +119,7 @@ async def secured(
         tls: The TLS settings of the snapshot.
         ticket_secret: What session tickets are locked with.
         certificates: Certificate entities by id; by default one for `a.test` and `*.b.test`.
+        entities: Other entities, as (kind, id, JSON).
         settings: Bounds and time-outs of the engine.
     """
     engine = Engine(json.dumps(settings).encode())
@@ -128,7 +130,7 @@ async def secured(
         list(routes),
         [],
         json.dumps({"tls": dict(tls or {})}).encode(),
-        [("certificates", name, body) for name, body in certificates.items()],
+        [*entities, *(("certificates", name, body) for name, body in certificates.items())],
     )
     engine.install(snapshot)
     with trio.fail_after(PATIENCE_S), socket.socket() as listener:
