@@ -11,6 +11,8 @@ LISTS = re.compile(
     r"|^requirements/.*\.txt$"
     r"|^tests/(vectors|parity)/"
     r"|^benches/results/"
+    r"|^docs/plugin_reference\.md$"
+    r"|^python/oto_trio/_core\.pyi$"
     r"|\.(svg|json|jsonl)$"
 )
 CODE = {".py", ".pyi", ".rs", ".ts", ".tsx", ".md", ".toml", ".yaml", ".yml", ".txt", ".css", ""}

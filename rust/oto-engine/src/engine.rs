@@ -2,27 +2,23 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use mio::net::TcpListener;
-use mio::{Interest, Poll, Token};
+use mio::{Poll, Token};
 use oto_core::http1::{HeadLimits, Request, ResponseHead};
 use oto_core::metrics::Metrics;
 use oto_core::plan::{Flow, Moment, PythonStep, Snapshot};
 use oto_core::record::{CaptureSettings, Ring};
-use oto_core::tls::ClientAuth;
 use slab::Slab;
 
 use crate::connection::{Down, DownPhase, Up};
 use crate::ending::Ended;
-use crate::io::{Output, Readiness};
+use crate::listening::Listener;
 use crate::pool::{Addresses, Pool};
 use crate::settings::{READ_BYTES, Settings};
-use crate::socket::Socket;
 use crate::timer::{Deadline, Owner, Timers};
 use crate::tls::{Clients, Servers};
 
@@ -56,15 +52,6 @@ pub struct InFlight {
     pub tunnels: usize,
     /// Unused connections to backends.
     pub pooled: usize,
-}
-
-pub(crate) struct Listener {
-    /// None once the engine drains: whoever handed it down may then close the last descriptor.
-    pub(crate) socket: Option<TcpListener>,
-    pub(crate) id: Arc<str>,
-    pub(crate) secured: bool,
-    /// What is asked of clients; none follows the settings of the snapshot.
-    pub(crate) client_auth: Option<ClientAuth>,
 }
 
 /// Non-blocking HTTP/1 between clients and backends, turned from outside.
@@ -103,8 +90,8 @@ pub struct Engine {
     /// What to add to the engine's time to get Unix time.
     pub(crate) unix_offset_s: f64,
     pub(crate) draining: bool,
-    accepts_at_s: f64,
-    serial: u32,
+    pub(crate) accepts_at_s: f64,
+    pub(crate) serial: u32,
     sequence: u32,
     random: u64,
 }
@@ -114,10 +101,6 @@ pub struct Engine {
 const ROUNDS: usize = 16;
 /// Events taken from the kernel at once.
 const EVENTS: usize = 256;
-/// Connections accepted from one listener before others have their turn.
-const ACCEPTS: usize = 64;
-/// Wait after descriptors or memory ran out.
-const ACCEPT_PAUSE_S: f64 = 0.1;
 /// Heads kept for reuse, and the memory one may keep.
 const SPARES: usize = 256;
 const SPARE_BYTES: usize = 16 * 1024;
@@ -133,7 +116,7 @@ pub(crate) fn up_token(key: usize) -> Token {
     Token(key | UP_BIT)
 }
 
-fn listener_token(key: usize) -> Token {
+pub(crate) fn listener_token(key: usize) -> Token {
     Token(key | LISTENER_BIT)
 }
 
@@ -182,36 +165,6 @@ impl Engine {
     #[must_use]
     pub fn fileno(&self) -> RawFd {
         self.poll.as_raw_fd()
-    }
-
-    /// Take over a listening socket. `secured` has it speak TLS; `client_auth` is what is asked of
-    /// clients then, none follows the settings of the snapshot.
-    ///
-    /// # Errors
-    /// When it cannot be made non-blocking or watched.
-    pub fn adopt(
-        &mut self,
-        socket: OwnedFd,
-        id: &str,
-        secured: bool,
-        client_auth: Option<ClientAuth>,
-    ) -> io::Result<()> {
-        let socket = std::net::TcpListener::from(socket);
-        socket.set_nonblocking(true)?;
-        let mut socket = TcpListener::from_std(socket);
-        let token = listener_token(self.listeners.len());
-        self.poll
-            .registry()
-            .register(&mut socket, token, Interest::READABLE)?;
-        self.listeners.push(Listener {
-            socket: Some(socket),
-            id: Arc::from(id),
-            secured,
-            client_auth,
-        });
-        // Connections may be waiting already; the edge for them is past.
-        self.again.push_back(token);
-        Ok(())
     }
 
     /// Use this snapshot for every exchange that begins from now on.
@@ -405,83 +358,6 @@ impl Engine {
         }
     }
 
-    fn accept(&mut self, at: usize) {
-        for _ in 0..ACCEPTS {
-            if self.draining || self.accepts_at_s > self.now_s {
-                return;
-            }
-            if self.downs.len() >= self.settings.max_connections {
-                self.accepts_at_s = self.now_s + ACCEPT_PAUSE_S;
-                return;
-            }
-            let Some(listener) = self.listeners.get(at) else {
-                return;
-            };
-            let secured = listener.secured;
-            let Some(socket) = listener.socket.as_ref() else {
-                return;
-            };
-            let (mut stream, address) = match socket.accept() {
-                Ok(accepted) => accepted,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // The client gave up while it was queued: the next one may be fine.
-                Err(error)
-                    if error.kind() == io::ErrorKind::ConnectionAborted
-                        || error.kind() == io::ErrorKind::Interrupted =>
-                {
-                    continue;
-                }
-                Err(_) => {
-                    self.metrics.accept_errors += 1;
-                    self.accepts_at_s = self.now_s + ACCEPT_PAUSE_S;
-                    return;
-                }
-            };
-            // Best effort: a connection without it is slower, not wrong.
-            stream.set_nodelay(true).unwrap_or(());
-            let entry = self.downs.vacant_entry();
-            let key = entry.key();
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            if self
-                .poll
-                .registry()
-                .register(&mut stream, down_token(key), interest)
-                .is_err()
-            {
-                self.metrics.accept_errors += 1;
-                continue;
-            }
-            self.serial = self.serial.wrapping_add(1);
-            let mut down = Down {
-                stream: Socket::Plain(stream),
-                ip: unmapped(address.ip()),
-                listener: at,
-                serial: self.serial,
-                ready: Readiness::default(),
-                input: Vec::new(),
-                output: Output::default(),
-                phase: if secured {
-                    DownPhase::Hello
-                } else {
-                    DownPhase::Head
-                },
-                exchange: None,
-                deadline: Deadline::never(),
-            };
-            let due = self.now_s
-                + if secured {
-                    self.settings.handshake_timeout_s
-                } else {
-                    self.settings.head_timeout_s
-                };
-            self.timers
-                .set(&mut down.deadline, due, Owner::Down, key, self.serial);
-            entry.insert(down);
-            self.metrics.accepted += 1;
-        }
-        self.again.push_back(listener_token(at));
-    }
-
     pub(crate) fn set_down_deadline(&mut self, key: usize, at_s: f64) {
         if let Some(down) = self.downs.get_mut(key) {
             let serial = down.serial;
@@ -633,13 +509,5 @@ impl Waiter {
         let timeout = Timespec::try_from(timeout).ok();
         // An interrupted wait is a wait that found nothing.
         poll(&mut watched, timeout.as_ref()).is_ok_and(|ready| ready > 0)
-    }
-}
-
-/// An IPv4 client of a dual-stack listener is an IPv4 client.
-fn unmapped(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(ip, IpAddr::V4),
-        IpAddr::V4(_) => ip,
     }
 }

