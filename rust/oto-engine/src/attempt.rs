@@ -13,6 +13,7 @@ use crate::connection::{Exchange, Up, UpPhase, Wait};
 use crate::engine::{Engine, Event, up_token};
 use crate::io::{Output, Readiness};
 use crate::pool::Lookup;
+use crate::request_body::TOO_LARGE;
 use crate::socket::Socket;
 use crate::timer::Deadline;
 use crate::tls::Session;
@@ -48,14 +49,15 @@ impl Engine {
         let Some(flow) = exchange.flow.as_ref() else {
             return;
         };
-        if exchange.body_lost {
+        // A hook may have taken the body in before a later step bounded it.
+        let bound = flow.bounds.request;
+        let beyond = exchange
+            .buffered
+            .as_ref()
+            .is_some_and(|body| !bound.truncates && body.len() as u64 > bound.bytes);
+        if exchange.body_lost || beyond {
             exchange.keep_alive = false;
-            self.refuse(
-                key,
-                413,
-                "The request body is too large",
-                "errors.client.error",
-            );
+            self.refuse(key, 413, TOO_LARGE, "errors.client.error");
             return;
         }
         let Some(target) = flow.target() else {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use oto_core::http1::{Decoder, Framing, Version};
-use oto_core::plan::Flow;
+use oto_core::plan::{BodyBound, Flow};
 
 use crate::io::{Output, Readiness};
 use crate::meter::Meter;
@@ -143,6 +143,8 @@ pub(crate) struct Exchange {
     /// A rate holds a body back until then.
     pub(crate) held_until_s: f64,
     pub(crate) request_meter: Meter,
+    /// The request's bound while Python holds the flow.
+    pub(crate) held_bound: BodyBound,
     pub(crate) response_meter: Meter,
 }
 

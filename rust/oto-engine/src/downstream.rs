@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use oto_core::http1::request::{self, HeadError};
 use oto_core::http1::{Decoder, Framing, Parsed, Request, ResponseHead, Version, encode};
-use oto_core::plan::{Downstream, Flow, Next, refusal};
+use oto_core::plan::{BodyBound, Downstream, Flow, Next, refusal};
 use oto_core::record::{Head, snowflake};
 
 use crate::connection::{DownPhase, Exchange, Wait};
@@ -263,6 +263,7 @@ impl Engine {
                 };
                 exchange.wait = Wait::Python;
                 if let Some(flow) = exchange.flow.take() {
+                    exchange.held_bound = flow.bounds.request;
                     self.raised.push(Event::Run(flow, step));
                 }
             }
@@ -363,6 +364,7 @@ impl Exchange {
             next_delay_s: 0.0,
             held_until_s: f64::INFINITY,
             request_meter: Meter::default(),
+            held_bound: BodyBound::default(),
             response_meter: Meter::default(),
         }
     }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use oto_core::tls::client_hello::{self, MOST_BYTES, Opening};
-use oto_core::tls::{Certificate, ClientAuth};
+use oto_core::tls::{Certificate, ClientAuth, ClientCertificate};
 
 use crate::connection::DownPhase;
 use crate::engine::{Engine, Event, down_token};
@@ -23,6 +23,8 @@ const MOST_WAITING: usize = 64;
 const UNRECOGNIZED_NAME: u8 = 112;
 const DECODE_ERROR: u8 = 50;
 const INTERNAL_ERROR: u8 = 80;
+/// RFC 7507 section 3.
+const INAPPROPRIATE_FALLBACK: u8 = 86;
 
 impl Engine {
     /// Collect the client's first message, and begin the handshake once it is whole.
@@ -56,6 +58,13 @@ impl Engine {
             }
             Opening::Partial => self.refuse_hello(key, DECODE_ERROR, "a ClientHello without end"),
             Opening::Malformed(problem) => self.refuse_hello(key, DECODE_ERROR, problem),
+            Opening::Hello(hello) if hello.is_downgraded => {
+                self.refuse_hello(
+                    key,
+                    INAPPROPRIATE_FALLBACK,
+                    "a client was made to fall back",
+                );
+            }
             Opening::Hello(hello) => self.choose_certificate(key, hello.server_name),
         }
     }
@@ -200,18 +209,26 @@ impl Engine {
         let Some(down) = self.downs.get_mut(key) else {
             return;
         };
-        self.metrics.handshakes += 1;
         let (listener, facts) = (down.listener, down.stream.session().map(Session::facts));
-        if facts.and_then(|facts| facts.handshake_kind()) == Some(rustls::HandshakeKind::Resumed) {
-            self.metrics.resumed += 1;
-        }
+        let is_resumed =
+            facts.and_then(|facts| facts.handshake_kind()) == Some(rustls::HandshakeKind::Resumed);
         let chain = facts.and_then(|facts| facts.peer_certificates().map(<[_]>::to_vec));
-        if let Some(chain) = chain {
-            let auth = self.client_auth(listener);
-            let client_cert = self.servers.client_cert(&self.snapshot, auth, &chain);
-            if let Some(down) = self.downs.get_mut(key) {
-                down.stream.set_client_cert(client_cert);
-            }
+        let auth = self.client_auth(listener);
+        let client_cert =
+            chain.and_then(|chain| self.servers.client_cert(&self.snapshot, auth, &chain));
+        if is_resumed && !self.may_go_on(auth, client_cert.as_deref()) {
+            self.metrics.handshake_failures += 1;
+            let problem = "the client certificate of a resumed session is trusted no more";
+            self.notice("TLS handshake with a client", problem);
+            self.drop_down(key);
+            return;
+        }
+        self.metrics.handshakes += 1;
+        self.metrics.resumed += u64::from(is_resumed);
+        if let Some(down) = self.downs.get_mut(key)
+            && client_cert.is_some()
+        {
+            down.stream.set_client_cert(client_cert);
         }
         let due = self.now_s + self.settings.head_timeout_s;
         self.set_down_deadline(key, due);
@@ -220,6 +237,15 @@ impl Engine {
             // The first request may have come with the last message of the handshake.
             down.ready.readable = true;
             self.again.push_back(down_token(key));
+        }
+    }
+
+    /// Whether a session may go on with the client certificate that it began with: nobody checked it
+    /// again, and it may have expired, or its authority may have lost our trust.
+    fn may_go_on(&self, auth: ClientAuth, client_cert: Option<&ClientCertificate>) -> bool {
+        match client_cert {
+            Some(shown) => shown.is_trusted || !self.snapshot.settings.tls.strict,
+            None => auth != ClientAuth::Need,
         }
     }
 

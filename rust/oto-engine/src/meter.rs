@@ -21,6 +21,8 @@ pub(crate) enum Admitted {
     Part(usize),
     /// It goes beyond what is allowed.
     TooMuch,
+    /// It comes faster than is allowed.
+    TooFast,
 }
 
 impl Meter {
@@ -50,7 +52,7 @@ impl Meter {
         if let Some(rate) = bound.rate {
             let tokens = self.refill(rate.bytes as f64, rate.window_s, now_s);
             if rate.fails && count as f64 > tokens {
-                return Admitted::TooMuch;
+                return Admitted::TooFast;
             }
             self.tokens = Some(tokens - count as f64);
         }
@@ -122,6 +124,6 @@ mod tests {
             ..rate
         });
         assert_eq!(meter.room(&failing, 0.5), usize::MAX);
-        assert_eq!(meter.admit(&failing, 9_000, 0.5), Admitted::TooMuch);
+        assert_eq!(meter.admit(&failing, 9_000, 0.5), Admitted::TooFast);
     }
 }

@@ -8,6 +8,9 @@ use crate::engine::{Engine, down_token};
 use crate::io::Got;
 use crate::meter::Admitted;
 
+/// What the client of a body beyond its bound is told.
+pub(crate) const TOO_LARGE: &str = "The request body is too large";
+
 impl Engine {
     /// Bring the request body to where it is wanted: the backend, or the buffer a hook waits for.
     pub(crate) fn pump_request(&mut self, key: usize) {
@@ -18,10 +21,10 @@ impl Engine {
             Pumped::Waits => {}
             Pumped::Again => self.again.push_back(down_token(key)),
             Pumped::ClientLeft => self.client_left(key),
-            Pumped::Broken(message) => self.body_broken(key, message),
+            Pumped::Broken(message) => self.body_broken(key, 400, message),
             Pumped::Buffered(body) => self.body_buffered(key, body),
             Pumped::Held(at_s) => self.hold_until(key, at_s),
-            Pumped::TooMuch => self.body_too_large(key),
+            Pumped::TooMuch(message) => self.body_broken(key, 413, message),
         }
     }
 
@@ -58,8 +61,8 @@ impl Engine {
             },
             (None, None) => return Pumped::Waits,
         };
-        let bound = exchange.flow.as_ref().map(|flow| flow.bounds.request);
-        let bound = bound.unwrap_or_default();
+        let flow = exchange.flow.as_ref();
+        let bound = flow.map_or(exchange.held_bound, |flow| flow.bounds.request);
         let meter = &mut exchange.request_meter;
         let room = meter.room(&bound, self.now_s).min(scratch.len());
         if room == 0 {
@@ -89,10 +92,18 @@ impl Engine {
                 }
                 Ok(Piece::Data(data)) => {
                     exchange.bytes_in += data.len() as u64;
-                    let admitted = exchange.request_meter.admit(&bound, data.len(), self.now_s);
-                    let Admitted::Part(count) = admitted else {
-                        self.head_out = out;
-                        return Pumped::TooMuch;
+                    let admitted =
+                        match exchange.request_meter.admit(&bound, data.len(), self.now_s) {
+                            Admitted::Part(count) => Ok(count),
+                            Admitted::TooMuch => Err(TOO_LARGE),
+                            Admitted::TooFast => Err("Bandwidth limit exceeded"),
+                        };
+                    let count = match admitted {
+                        Ok(count) => count,
+                        Err(message) => {
+                            self.head_out = out;
+                            return Pumped::TooMuch(message);
+                        }
                     };
                     let data = &data[..count];
                     if data.is_empty() {
@@ -147,8 +158,8 @@ impl Engine {
         }
     }
 
-    /// The body goes beyond what a step allows.
-    fn body_too_large(&mut self, key: usize) {
+    /// The body is malformed, or goes beyond what a step allows.
+    fn body_broken(&mut self, key: usize, status: u16, message: &'static str) {
         let Some(exchange) = self
             .downs
             .get_mut(key)
@@ -160,23 +171,7 @@ impl Engine {
         if exchange.head_sent {
             self.client_left(key);
         } else {
-            self.refuse_client(key, 413, "The request body is too large");
-        }
-    }
-
-    fn body_broken(&mut self, key: usize, message: &'static str) {
-        let Some(exchange) = self
-            .downs
-            .get_mut(key)
-            .and_then(|down| down.exchange.as_mut())
-        else {
-            return;
-        };
-        exchange.keep_alive = false;
-        if exchange.head_sent {
-            self.client_left(key);
-        } else {
-            self.refuse_client(key, 400, message);
+            self.refuse_client(key, status, message);
         }
     }
 
@@ -200,6 +195,6 @@ enum Pumped {
     Buffered(Option<Vec<u8>>),
     /// A rate holds the body back until then.
     Held(f64),
-    /// The body goes beyond its bound.
-    TooMuch,
+    /// The body goes beyond its bound; what the client is told.
+    TooMuch(&'static str),
 }

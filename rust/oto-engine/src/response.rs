@@ -285,6 +285,9 @@ impl Engine {
             let length = flow.bounds.response.length(announced);
             exchange.response_framing = Framing::Length(length);
         }
+        // What a HEAD announces is what a GET would get.
+        let announced = &mut flow.response.announced_length;
+        *announced = announced.map(|length| flow.bounds.response.length(length));
         exchange.head_sent = true;
         exchange.probe_s = f64::INFINITY;
         exchange.status = status;

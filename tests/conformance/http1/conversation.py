@@ -107,19 +107,21 @@ def _news(connections: list[Recording], before: list[tuple[int, int]]) -> Iterat
 async def staged(
     answer: Callable[[RequestSeen], bytes] | None = None,
     *,
+    steps: Sequence[dict[str, Any]] = (),
     settings: Mapping[str, float] | None = None,
 ) -> AsyncIterator[Stage]:
     """Run a gateway with one route, for every request, to a recording backend.
 
     Args:
         answer: The backend's response to a request.
+        steps: The route's plan.
         settings: Bounds and time-outs of the engine.
     """
     upstream = await Upstream.open()
     recorder = Recorder(upstream, answer)
     try:
         async with (
-            running(route(upstream.port), **(settings or {})) as gateway,
+            running(route(upstream.port, steps=steps), **(settings or {})) as gateway,
             trio.open_nursery() as nursery,
         ):
             nursery.start_soon(recorder.run)

@@ -451,6 +451,16 @@ impl Flow {
         self.body = Some(reply.body);
     }
 
+    /// Cut the body of an answer made here to a length; says whether there is such a body.
+    pub(super) fn cut_body(&mut self, most_bytes: u64) -> bool {
+        let Some(body) = &mut self.body else {
+            return false;
+        };
+        body.truncate(usize::try_from(most_bytes).unwrap_or(usize::MAX));
+        self.response.framing = Framing::Length(body.len() as u64);
+        true
+    }
+
     /// The body of an answer made here, once.
     pub fn take_body(&mut self) -> Option<Vec<u8>> {
         self.body.take()

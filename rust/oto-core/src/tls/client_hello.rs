@@ -8,6 +8,9 @@ pub struct ClientHello {
     pub server_name: Option<String>,
     /// Protocols offered by ALPN, in the client's order.
     pub protocols: Vec<Vec<u8>>,
+    /// Whether it says that it tried a later version before (RFC 7507 section 3), and yet does not
+    /// offer TLS 1.3: somebody on the way wants it to speak an older one.
+    pub is_downgraded: bool,
 }
 
 /// What the bytes of a connection begin with.
@@ -28,6 +31,9 @@ const HANDSHAKE_RECORD: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
 const SERVER_NAME: u16 = 0;
 const ALPN: u16 = 16;
+const SUPPORTED_VERSIONS: u16 = 43;
+const TLS13: [u8; 2] = [3, 4];
+const FALLBACK_SCSV: [u8; 2] = [0x56, 0];
 
 /// Read the opening bytes of a connection. The message may be spread over several records, and a
 /// record over several reads.
@@ -105,7 +111,8 @@ fn parse(hello: &[u8]) -> Option<ClientHello> {
     let mut found = ClientHello::default();
     reader.take(2 + 32)?;
     reader.vector(1)?;
-    reader.vector(2)?;
+    let suites = reader.vector(2)?.0;
+    found.is_downgraded = suites.chunks_exact(2).any(|suite| suite == FALLBACK_SCSV);
     reader.vector(1)?;
     if reader.0.is_empty() {
         return Some(found);
@@ -115,6 +122,10 @@ fn parse(hello: &[u8]) -> Option<ClientHello> {
         let kind = u16::try_from(extensions.number(2)?).ok()?;
         let mut body = extensions.vector(2)?;
         match kind {
+            SUPPORTED_VERSIONS => {
+                let versions = body.vector(1)?.0;
+                found.is_downgraded &= !versions.chunks_exact(2).any(|version| version == TLS13);
+            }
             SERVER_NAME => found.server_name = server_name(body)?,
             ALPN => {
                 let mut list = body.vector(2)?;

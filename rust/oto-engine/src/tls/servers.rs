@@ -27,7 +27,7 @@ type Configs = HashMap<(Arc<str>, ClientAuth), (Arc<Certificate>, Arc<ServerConf
 /// What handshakes with clients need, for the snapshot in use.
 pub(crate) struct Servers {
     clock: Arc<Clock>,
-    tickets: Arc<Tickets>,
+    tickets: HashMap<ClientAuth, Arc<Tickets>, RandomState>,
     configs: Configs,
     verifiers: HashMap<ClientAuth, Arc<ClientVerifier>, RandomState>,
     settings: TlsSettings,
@@ -48,8 +48,17 @@ impl Servers {
     /// `secret` is what session tickets are locked with: the same in all workers.
     pub(crate) fn new(secret: &[u8]) -> Self {
         let clock = Arc::new(Clock::default());
+        let tickets = [
+            (ClientAuth::None, "None"),
+            (ClientAuth::Want, "Want"),
+            (ClientAuth::Need, "Need"),
+        ];
+        let tickets = tickets.map(|(auth, name)| {
+            let tickets = Tickets::new(secret, name, Arc::clone(&clock));
+            (auth, Arc::new(tickets))
+        });
         Self {
-            tickets: Arc::new(Tickets::new(secret, Arc::clone(&clock))),
+            tickets: tickets.into_iter().collect(),
             clock,
             configs: HashMap::default(),
             verifiers: HashMap::default(),
@@ -122,7 +131,9 @@ impl Servers {
         let mut config =
             builder.with_cert_resolver(Arc::new(SingleCertAndKey::from((*pair).clone())));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        config.ticketer = Arc::clone(&self.tickets) as _;
+        if let Some(tickets) = self.tickets.get(&auth) {
+            config.ticketer = Arc::clone(tickets) as _;
+        }
         config.session_storage = Arc::new(NoServerSessionStorage {});
         let config = Arc::new(config);
         if self.configs.len() >= MOST_CONFIGS {

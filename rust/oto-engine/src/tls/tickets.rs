@@ -4,6 +4,9 @@
 //! the period's number, so that keys rotate everywhere at the same moment without a word between the
 //! workers; tickets of the present and the previous period are taken. A ticket is the period's number,
 //! a random nonce and the session under AES-256-GCM, as RFC 5077 section 4 recommends.
+//!
+//! Each way to ask clients for certificates has keys of its own: a session that began without one
+//! cannot go on where one is needed.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +24,8 @@ const PERIOD_BYTES: usize = 8;
 /// Makes and opens tickets.
 pub(super) struct Tickets {
     secret: hmac::Key,
+    /// What the keys are for; other uses of the same secret have other keys.
+    purpose: &'static str,
     clock: Arc<Clock>,
     /// The keys of the last periods that were used.
     keys: Mutex<Vec<(u64, Arc<LessSafeKey>)>>,
@@ -34,9 +39,10 @@ impl fmt::Debug for Tickets {
 }
 
 impl Tickets {
-    pub(super) fn new(secret: &[u8], clock: Arc<Clock>) -> Self {
+    pub(super) fn new(secret: &[u8], purpose: &'static str, clock: Arc<Clock>) -> Self {
         Self {
             secret: hmac::Key::new(hmac::HMAC_SHA256, secret),
+            purpose,
             clock,
             keys: Mutex::new(Vec::new()),
         }
@@ -50,6 +56,7 @@ impl Tickets {
         let mut context = hmac::Context::with_key(&self.secret);
         context.update(b"oto-trio session tickets");
         context.update(&period.to_be_bytes());
+        context.update(self.purpose.as_bytes());
         let key = UnboundKey::new(&AES_256_GCM, context.sign().as_ref()).ok()?;
         let key = Arc::new(LessSafeKey::new(key));
         let oldest = (self.clock.second() / PERIOD_S).saturating_sub(1);
@@ -111,12 +118,13 @@ mod tests {
     #[test]
     fn workers_open_each_others_tickets_for_two_periods() {
         let clock = Arc::new(Clock::default());
-        let [first, second, other] =
-            [&b"s"[..], b"s", b"t"].map(|secret| Tickets::new(secret, Arc::clone(&clock)));
+        let [first, second, other, stricter] = [("s", ""), ("s", ""), ("t", ""), ("s", "Need")]
+            .map(|(secret, purpose)| Tickets::new(secret.as_bytes(), purpose, Arc::clone(&clock)));
         clock.set(1e9);
         let ticket = first.encrypt(b"session").expect("a ticket");
         assert_eq!(second.decrypt(&ticket).as_deref(), Some(&b"session"[..]));
         assert_eq!(other.decrypt(&ticket), None);
+        assert_eq!(stricter.decrypt(&ticket), None);
         assert_ne!(first.encrypt(b"session"), Some(ticket.clone()));
         clock.set(1e9 + PERIOD_S as f64);
         assert!(second.decrypt(&ticket).is_some());
@@ -128,7 +136,7 @@ mod tests {
 
     #[test]
     fn broken_tickets_are_refused() {
-        let tickets = Tickets::new(b"s", Arc::new(Clock::default()));
+        let tickets = Tickets::new(b"s", "", Arc::new(Clock::default()));
         let ticket = tickets.encrypt(b"session").expect("a ticket");
         for at in 0..ticket.len() {
             let mut broken = ticket.clone();

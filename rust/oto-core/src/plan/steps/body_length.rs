@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{At, NativeStep, Outcome, StepSettings};
-use crate::http1::{Framing, Known};
+use crate::http1::Framing;
 use crate::plan::step::Phase;
 
 /// Otoroshi's bound when the config names none.
@@ -40,13 +40,16 @@ impl StepSettings for Settings {
 
 impl NativeStep for BodyLength {
     fn run(&self, at: &mut At<'_>) -> Outcome {
-        let announced = match at.flow.response.framing {
-            Framing::Length(length) if at.phase >= Phase::TransformResponse => Some(length),
-            _ => at
-                .flow
-                .headers(at.phase)
-                .find_known(Known::ContentLength)
-                .and_then(|value| std::str::from_utf8(value).ok()?.parse::<u64>().ok()),
+        let is_response = at.phase >= Phase::TransformResponse;
+        let (framing, announced) = if is_response {
+            let response = &at.flow.response;
+            (response.framing, response.announced_length)
+        } else {
+            (at.flow.request.framing, None)
+        };
+        let announced = match framing {
+            Framing::Length(length) => Some(length),
+            _ => announced,
         };
         if self.fail && announced.is_some_and(|length| length > self.max_bytes) {
             let refusal = at.flow.refusal(
@@ -56,7 +59,10 @@ impl NativeStep for BodyLength {
             );
             return Outcome::Answer(refusal);
         }
-        let bound = if at.phase >= Phase::TransformResponse {
+        if is_response && at.flow.cut_body(self.max_bytes) {
+            return Outcome::Continue;
+        }
+        let bound = if is_response {
             &mut at.flow.bounds.response
         } else {
             &mut at.flow.bounds.request
