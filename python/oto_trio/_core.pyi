@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, Self, TypeAlias, final, overload
 __version__: str
 
 __all__ = [
+    "ApiKey",
     "ClientCertificate",
     "Engine",
     "Exchange",
@@ -41,6 +42,8 @@ _Event: TypeAlias = (
     | tuple[Literal[2], str]
     | tuple[Literal[3], tuple[int, bytes | None]]
     | tuple[Literal[4], str]
+    | tuple[Literal[5], str]
+    | tuple[Literal[6], str]
 )
 
 _Decision: TypeAlias = (
@@ -83,7 +86,7 @@ class Snapshot:
         upserts: Sequence[bytes],
         removed: Sequence[str],
         settings: bytes | None = None,
-        entities: Sequence[tuple[str, str, bytes | None]] = (),
+        entities: Sequence[tuple[str, str, bytes | None]] = ...,
     ) -> Snapshot:
         """Return the snapshot after a change, all or nothing.
 
@@ -128,7 +131,7 @@ class Snapshot:
         now: float = 0.0,
         unix_time: float = 0.0,
         random: int = 0,
-        client_chain: Sequence[bytes] = (),
+        client_chain: Sequence[bytes] = ...,
     ) -> Exchange:
         """Route a request whose bytes were decoded elsewhere; `Exchange.advance` runs its plan.
 
@@ -895,7 +898,7 @@ class Limits:
         cls,
         *,
         slots: int = 4096,
-        seed: tuple[int, int] = (0, 0),
+        seed: tuple[int, int] = ...,
         window_ms: int = 10_000,
         utc_offset_s: int = 0,
         fd: int | None = None,

@@ -60,7 +60,7 @@ def name(of: x509.Name) -> str:
     """The name as Otoroshi writes it: OU, O, CN."""
     kinds = (("OU", "2.5.4.11"), ("O", "2.5.4.10"), ("CN", "2.5.4.3"))
     parts = [
-        f"{short}={value.value}"
+        f"{short}={value.value!s}"
         for short, oid in kinds
         for value in of.get_attributes_for_oid(x509.ObjectIdentifier(oid))
     ]

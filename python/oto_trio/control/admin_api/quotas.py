@@ -7,7 +7,7 @@ what a worker counted a moment ago is in the answer, and a reset holds for the n
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from starlette.routing import Route as Path
 
@@ -80,10 +80,11 @@ def quotas_document(key: JsonObject, limits: LimitsTable) -> dict[str, int]:
         key: The key's document.
         limits: The counters.
     """
-    strategy: Any = key.get("throttlingStrategy")
-    quota: dict[str, Any] = {}
-    if isinstance(strategy, dict) and isinstance(strategy.get("quota"), dict):
-        quota = strategy["quota"]
+    strategy: object = key.get("throttlingStrategy")
+    given: object = None
+    if isinstance(strategy, dict):
+        given = cast("JsonObject", strategy).get("quota")
+    quota = cast("JsonObject", given) if isinstance(given, dict) else {}
     named = {"window": "throttlingQuota", "daily": "dailyQuota", "monthly": "monthlyQuota"}
     bounds = {
         name: int(quota.get(name, _UNLIMITED) if quota else key.get(own, _UNLIMITED))

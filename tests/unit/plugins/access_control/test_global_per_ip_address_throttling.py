@@ -1,6 +1,7 @@
 """A limit of the global configuration, where the legacy checks are off."""
 
 import msgspec
+from typing_extensions import override
 
 from oto_trio._core import Exchange, Snapshot
 from oto_trio.plugin_api import Refusal
@@ -13,6 +14,7 @@ from oto_trio.testing import FakeExchange
 class Bounded(FakeExchange):
     """An exchange under a global configuration that bounds."""
 
+    @override
     def native(self) -> Exchange:
         route = {"id": "r", "name": "r", "frontend": {"domains": ["*"]}}
         settings = msgspec.json.encode({"address_quota": 2})
