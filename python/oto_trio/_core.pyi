@@ -834,6 +834,39 @@ class Pattern:
         """Tell whether the whole text matches. Text with lone surrogates raises `UnicodeEncodeError`."""
 
 @final
+class Redaction:
+    """The rules that take secrets out of what is told; `docs/events.md` has them."""
+
+    def __new__(cls, settings: bytes) -> Self:
+        """Make the rules.
+
+        Args:
+            settings: JSON: `headers`, `query` and `fields`, each name to action, and `hash_key`.
+
+        Raises:
+            ValueError: Which of the settings is wrong, and why.
+        """
+
+    def header(self, name: str, value: str) -> str | None:
+        """Return a header's value as it may be told; None when the whole field is left out."""
+
+    def query(self, query: str) -> str:
+        """Return a query string without its secrets."""
+
+    def path(self, path: str) -> str:
+        """Return a path without segments that look like credentials."""
+
+    def text(self, text: str) -> str:
+        """Return a text as it may be told: no credential, no secret in the query of a URL."""
+
+    def json(self, document: bytes) -> bytes:
+        """Return JSON text without secrets.
+
+        Raises:
+            ValueError: It is no JSON.
+        """
+
+@final
 class HmacVerifier:
     """Checks the signature that Otoroshi's scheme `hmac` puts under `Authorization`.
 

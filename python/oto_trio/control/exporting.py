@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import msgspec
 import trio
 
+from oto_trio import _core
 from oto_trio.model.data_exporter import DATA_EXPORTERS, DataExporter, read_data_exporter
 from oto_trio.model.errors import EntityError, StoreError
 from oto_trio.telemetry.events.audit import Audit
 from oto_trio.telemetry.events.gateway_event import alert_events, gateway_event
 from oto_trio.telemetry.events.identity import Instance, Snowflakes
+from oto_trio.telemetry.events.recent import RecentEvents
 from oto_trio.telemetry.events.records import read_records
 from oto_trio.telemetry.exporters import Pipeline, make_pipeline
 
@@ -62,6 +64,9 @@ class Exporting:
         capture: Told whether events are wanted, and what of exchanges they may tell.
         redaction: What is done with headers, query parameters and JSON members, by name; see `docs/events.md`.
         instance: Where this gateway stands.
+
+    Raises:
+        ValueError: A rule of `redaction` is wrong.
     """
 
     def __init__(
@@ -79,9 +84,15 @@ class Exporting:
         # Without a key of its own, hashes must not be the same everywhere: names would be guessed.
         given = {"hash_key": secrets.token_hex(16), **(redaction or {})}
         self._redaction = msgspec.json.encode(given)
+        self.redaction = _core.Redaction(self._redaction)
+        """What events may tell, by the same rules as in the workers."""
         self._ids = Snowflakes(_unix_ms)
         self.audit = Audit(self.instance, self._ids, _unix_ms)
         """Makes the control plane's own events; give them to `offer`."""
+        self.audits = RecentEvents()
+        """The latest audit events."""
+        self.alerts = RecentEvents()
+        """The latest alerts; those of exchanges only while an exporter is enabled."""
         self._put, self._take = trio.open_memory_channel[tuple[float, bytes]](WAITING_BATCHES)
         self._pipelines: dict[str, Pipeline] = {}
         self._scopes: dict[Pipeline, trio.CancelScope] = {}
@@ -104,7 +115,12 @@ class Exporting:
             self._batches_dropped += 1
 
     def offer(self, event: Event) -> None:
-        """Give an event to every exporter; never blocks."""
+        """Give an event to every exporter, and keep audit events and alerts a while; never blocks."""
+        kind = event["@type"]
+        if kind == "AuditEvent":
+            self.audits.note(event)
+        elif kind == "AlertEvent":
+            self.alerts.note(event)
         if self._pipelines:
             self._taken += 1
         for pipeline in self._pipelines.values():

@@ -13,6 +13,7 @@ from typing import Final
 import trio
 
 from oto_trio.control.admin_api import AdminServer, build_app, serve_admin_api
+from oto_trio.control.admin_api.audit_trail import AuditTrail
 from oto_trio.control.certificates import CertificateStore
 from oto_trio.control.credentials import AdminCredentials
 from oto_trio.control.exporting import Exporting
@@ -80,6 +81,13 @@ class ControlPlane:
             metrics_access_key=settings.metrics_access_key,
             aia_base=_aia_base(settings),
             limits=supervisor.limits,
+            trail=AuditTrail(
+                self.exporting.audit,
+                self.exporting.offer,
+                self.exporting.redaction,
+                audits=self.exporting.audits,
+                alerts=self.exporting.alerts,
+            ),
         )
 
     async def run(

@@ -18,6 +18,7 @@ from oto_trio.testing.fake_gateway import FakeGatewayControl
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
+    from oto_trio.control.admin_api.audit_trail import AuditTrail
     from oto_trio.control.limits import LimitsTable
     from oto_trio.model.document import Document, JsonObject
     from oto_trio.model.errors import Problem
@@ -63,6 +64,7 @@ async def serving_admin_api(
     health_access_key: str | None = None,
     metrics_access_key: str | None = None,
     limits: LimitsTable | None = None,
+    trail: AuditTrail | None = None,
 ) -> AsyncGenerator[ServedAdminApi]:
     """Serve the admin API on a free port, over an empty memory store and a fake gateway.
 
@@ -71,6 +73,7 @@ async def serving_admin_api(
         health_access_key: Key the probes ask for.
         metrics_access_key: Key ``/metrics`` asks for.
         limits: The counters whose quotas it serves.
+        trail: Told of every write.
     """
     gateway = FakeGatewayControl(check)
     shutdown = trio.Event()
@@ -83,6 +86,7 @@ async def serving_admin_api(
             health_access_key=health_access_key,
             metrics_access_key=metrics_access_key,
             limits=limits,
+            trail=trail,
         )
 
         async def run(task_status: trio.TaskStatus[AdminServer]) -> None:

@@ -13,6 +13,7 @@ mod json;
 mod limits;
 mod message;
 mod pattern;
+mod redaction;
 mod router;
 mod signature;
 mod snapshot;
@@ -38,6 +39,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<message::ResponseHead>()?;
     module.add_class::<message::Headers>()?;
     module.add_class::<pattern::Pattern>()?;
+    module.add_class::<redaction::Redaction>()?;
     module.add_class::<signature::HmacVerifier>()?;
     module.add_class::<signature::TokenKeys>()?;
     module.add_class::<signature::MessageVerifier>()?;

@@ -12,7 +12,9 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from oto_trio.control.admin_api.access import ApiKeyGuard, StateEcho
 from oto_trio.control.admin_api.api_keys import ApiKeyPaths
+from oto_trio.control.admin_api.audit_trail import AuditActor, AuditedStore
 from oto_trio.control.admin_api.certificates import CertificatePaths
+from oto_trio.control.admin_api.event_lists import EventLists
 from oto_trio.control.admin_api.generic import GenericApi
 from oto_trio.control.admin_api.legacy import LegacyApi
 from oto_trio.control.admin_api.operations import Entities
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import BaseRoute
 
+    from oto_trio.control.admin_api.audit_trail import AuditTrail
     from oto_trio.control.admin_api.gateway_control import GatewayControl
     from oto_trio.control.credentials import AdminCredentials
     from oto_trio.control.limits import LimitsTable
@@ -50,6 +53,7 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
     aia_base: str | None = None,
     more_routes: Sequence[BaseRoute] = (),
     limits: LimitsTable | None = None,
+    trail: AuditTrail | None = None,
 ) -> Starlette:
     """Build the admin API.
 
@@ -64,7 +68,10 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
             None leaves that out.
         limits: The counters that the workers share; None serves no path about quotas.
         more_routes: Further paths, looked at first and guarded by the API key too.
+        trail: Told of every write; None keeps no audit.
     """
+    if trail is not None:
+        store = AuditedStore(store, trail)
     entities = Entities(store, gateway, env=env)
     adorned = Entities(store, gateway, env=env, adorned=True)
     probes = Probes(
@@ -78,7 +85,8 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
             *more_routes,
             *probes.paths(),
             *GenericApi(adorned).paths(),
-            *([] if limits is None else QuotaPaths(entities, limits).paths()),
+            *([] if limits is None else QuotaPaths(entities, limits, trail).paths()),
+            *([] if trail is None else EventLists(trail.audits, trail.alerts).paths()),
             *ApiKeyPaths(entities).paths(),
             *CertificatePaths(entities).paths(),
             *PkiApi(entities, aia_base=aia_base).paths(),
@@ -87,6 +95,7 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
         middleware=[
             Middleware(StateEcho),
             Middleware(ApiKeyGuard, credentials=tuple(credentials), is_open=is_probe_path),
+            *([] if trail is None else [Middleware(AuditActor, trail=trail)]),
             Middleware(GZipMiddleware, minimum_size=1024, compresslevel=4),
         ],
         exception_handlers={

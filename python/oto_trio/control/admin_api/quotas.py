@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from oto_trio.control.admin_api.audit_trail import AuditTrail
     from oto_trio.control.admin_api.operations import Entities
     from oto_trio.control.limits import LimitsTable
     from oto_trio.model.document import JsonObject
@@ -38,11 +39,15 @@ class QuotaPaths:
     Args:
         entities: Where the keys are.
         limits: The counters.
+        trail: Told of a reset.
     """
 
-    def __init__(self, entities: Entities, limits: LimitsTable) -> None:
+    def __init__(
+        self, entities: Entities, limits: LimitsTable, trail: AuditTrail | None = None
+    ) -> None:
         self._entities = entities
         self._limits = limits
+        self._trail = trail
 
     def paths(self) -> list[Path]:
         """Give the paths; they must come before those of the resource itself."""
@@ -68,7 +73,12 @@ class QuotaPaths:
         ):
             return _not_found(request, f"ApiKey with clientId '{client_id}' not found")
         if request.method == "DELETE":
+            before = quotas_document(document, self._limits)
             self._limits.limits.reset_quota(client_id, *self._limits.now())
+            if self._trail is not None:
+                metadata = {"kind": API_KEYS.kind, "id": client_id, "before": before}
+                message = f"User reset the quotas of {API_KEYS.kind} {client_id}"
+                self._trail.note("RESET_APIKEY_QUOTAS", message, metadata)
         left = quotas_document(document, self._limits)
         return answer(request, left, pretty_by_default=False)
 

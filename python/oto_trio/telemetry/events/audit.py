@@ -26,6 +26,10 @@ class Audit:
         self._ids = ids
         self._unix_ms = unix_ms
 
+    def new_id(self) -> str:
+        """Make an id, for a request to the admin API."""
+        return self._ids.next()
+
     def admin_api(
         self,
         action: str,
