@@ -50,10 +50,14 @@ def _authority(name: str) -> trustme.CA:
 
 
 def certificate(
-    *names: str, ca: trustme.CA | None = None, common_name: str | None = None, **entity: Any
+    *names: str,
+    ca: trustme.CA | None = None,
+    common_name: str | None = None,
+    leaf: trustme.LeafCert | None = None,
+    **entity: Any,
 ) -> bytes:
-    """A certificate entity for these names, as the store holds it."""
-    leaf = (ca or authority()).issue_cert(*names, common_name=common_name)
+    """A certificate entity for these names, as the store holds it; `leaf` is one made before."""
+    leaf = leaf or (ca or authority()).issue_cert(*names, common_name=common_name)
     chain = b"".join(blob.bytes() for blob in leaf.cert_chain_pems).decode()
     key = leaf.private_key_pem.bytes().decode()
     return json.dumps({"chain": chain, "privateKey": key, "domain": names[0], **entity}).encode()

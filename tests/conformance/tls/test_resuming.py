@@ -29,7 +29,7 @@ async def _resume(
     """Offer a session; returns whether it was taken, and the status of a request."""
     plain = await open_plain(gateway.port)
     stream = trio.SSLStream(plain, context, server_hostname="a.test", https_compatible=True)
-    stream._ssl_object.session = session
+    stream._ssl_object.session = session  # pyright: ignore[reportPrivateUsage]
     await stream.do_handshake()
     status, _ = await exchange(stream)
     return stream.session_reused, status
