@@ -166,6 +166,7 @@ CONFIGS: Final[dict[str, st.SearchStrategy[dict[str, Any]]]] = {
     "NgApikeyMandatoryMetadata": st.fixed_dictionaries({"metadata": _METADATA}),
     "NgApikeyMandatoryTags": st.fixed_dictionaries({"tags": _TAGS}),
     "NgExpectedConsumer": st.just({}),
+    "SendOtoroshiHeadersBack": st.just({}),
 }
 """Configs of each plugin."""
 

@@ -109,6 +109,7 @@ CONFIGS: Final[dict[str, SearchStrategy[dict[str, Any]]]] = {
     ),
     "NgHasClientCertValidator": NO_CONFIG,
     "NgRfc9440ClientCertHeader": st.fixed_dictionaries({"send_chain": st.booleans()}),
+    "OtoroshiHeadersIn": NO_CONFIG,
     "OtoroshiInfos": st.fixed_dictionaries(
         {"version": st.sampled_from(["Latest", "legacy"]), "ttl": st.sampled_from([0, 30])},
         optional={

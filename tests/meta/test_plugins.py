@@ -186,6 +186,8 @@ IMPLEMENTED: dict[str, tuple[Any, tuple[str, ...]]] = {
         {"secret": None, "algo": "HMAC-SHA512", "authorizationHeader": None},
         ("Authentication",),
     ),
+    "OtoroshiHeadersIn": (None, ("Headers", "Classic")),
+    "SendOtoroshiHeadersBack": (None, ("Headers", "Classic")),
     "HMACValidator": ({"secret": None, "authorizationHeader": None}, ("AccessControl",)),
     "HttpSignatureVerifyRequest": (
         {

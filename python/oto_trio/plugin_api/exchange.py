@@ -230,6 +230,31 @@ class Exchange(Protocol):
         ...
 
     @property
+    def request_id(self) -> int:
+        """Otoroshi's id of the request, a snowflake that no other request of the cluster has."""
+        ...
+
+    @property
+    def received_at(self) -> float:
+        """When the request was here, in Unix seconds."""
+        ...
+
+    @property
+    def proxy_latency_ms(self) -> int:
+        """Milliseconds from the request to the first call of the backend; 0 before."""
+        ...
+
+    @property
+    def upstream_latency_ms(self) -> int | None:
+        """Milliseconds from the first call of the backend to its answer; None without one."""
+        ...
+
+    @property
+    def remaining_calls(self) -> tuple[int, int] | None:
+        """Calls that the caller's API key has left today and this month; None when none were counted."""
+        ...
+
+    @property
     def client_certificate(self) -> ClientCertificate | None:
         """The certificate the downstream proved to own; ``None`` without TLS or without one."""
         ...

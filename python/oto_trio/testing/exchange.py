@@ -189,6 +189,11 @@ class FakeExchange:
         self.id = 1
         self.unix_time = 1_700_000_000.0
         """What is taken for now, in Unix seconds."""
+        self.request_id = 7
+        self.received_at = self.unix_time
+        self.proxy_latency_ms = 0
+        self.upstream_latency_ms: int | None = None
+        self.remaining_calls: tuple[int, int] | None = None
         self.now = 0.0
         """What limits take for now, in seconds of the Trio clock."""
         self.counters = Limits()

@@ -195,6 +195,7 @@ impl Engine {
 
     /// A final head is here: run the response steps, then send it.
     fn response_begun(&mut self, at: usize, key: usize, rest: &[u8]) -> bool {
+        let moment = self.moment();
         let Some(up) = self.ups.get_mut(at) else {
             return false;
         };
@@ -228,6 +229,7 @@ impl Engine {
                 .heads
                 .copy(Head::FromBackend, &flow.response.headers);
         }
+        flow.moment = moment;
         flow.begin_response();
         match flow.advance() {
             Next::Stream => {

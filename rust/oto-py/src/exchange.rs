@@ -142,6 +142,34 @@ impl Exchange {
     }
 
     #[getter]
+    fn request_id(&self) -> PyResult<u64> {
+        self.hold()?.with(|flow| flow.request_id)
+    }
+
+    #[getter]
+    fn received_at(&self) -> PyResult<f64> {
+        self.hold()?.with(|flow| flow.timeline.begun.unix_s)
+    }
+
+    #[getter]
+    fn proxy_latency_ms(&self) -> PyResult<u64> {
+        self.hold()?.with(|flow| flow.timeline.proxy_ms())
+    }
+
+    #[getter]
+    fn upstream_latency_ms(&self) -> PyResult<Option<u64>> {
+        self.hold()?.with(|flow| flow.timeline.upstream_ms())
+    }
+
+    #[getter]
+    fn remaining_calls(&self) -> PyResult<Option<(u64, u64)>> {
+        self.hold()?.with(|flow| {
+            let usage = flow.attrs.apikey.as_ref().and(flow.attrs.quota)?;
+            Some((usage.daily.remaining(), usage.monthly.remaining()))
+        })
+    }
+
+    #[getter]
     fn client_certificate(&self) -> PyResult<Option<ClientCertificate>> {
         self.hold()?.with(|flow| {
             let certificate = flow.downstream.client_cert.clone();

@@ -268,6 +268,16 @@ impl Date {
     }
 }
 
+/// A time in UTC as `2026-11-22T10:41:30.123+00:00`: the offset in figures, as Otoroshi's headers have
+/// it.
+pub(crate) fn iso_with_offset(unix_s: f64) -> String {
+    let mut out = String::new();
+    Date::from_unix(unix_s).push_iso(&mut out);
+    out.pop();
+    push_offset(0, true, &mut out);
+    out
+}
+
 /// The same day and time some years later, as ISO-8601 in UTC; 29 February becomes the 28th.
 pub(crate) fn iso_years_later(unix_s: f64, years: u16) -> String {
     let now = Date::from_unix(unix_s);

@@ -33,7 +33,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-pub(crate) use date::iso_years_later;
+pub(crate) use date::{iso_with_offset, iso_years_later};
 pub use environment::Environment;
 pub(crate) use value::{decode_query, encode_query};
 

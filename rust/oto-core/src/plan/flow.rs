@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::attrs::{Attrs, Bounds, RefusalFacts};
 use super::facts::Facts;
 use super::matched::Matched;
-use super::moment::Moment;
+use super::moment::{Moment, Timeline};
 use super::next::{Next, PythonStep};
 use super::reply::{Reply, refusal};
 use super::snapshot::Snapshot;
@@ -78,6 +78,8 @@ pub struct Flow {
     pub refused: bool,
     /// Now: the driver sets it before it lets the flow go on.
     pub moment: Moment,
+    /// When it got how far.
+    pub timeline: Timeline,
     /// What steps know and tell each other.
     pub attrs: Attrs,
     /// What the bodies may be.
@@ -140,6 +142,7 @@ impl Flow {
             target: None,
             refused: false,
             moment,
+            timeline: Timeline::begin(moment),
             attrs: Attrs::default(),
             bounds: Bounds::default(),
             request_id: 0,
@@ -274,7 +277,10 @@ impl Flow {
             if self.cursor >= end {
                 match self.stage {
                     Stage::Request if self.body.is_some() => self.begin_response_of(route),
-                    Stage::Request => return Some(Next::Forward),
+                    Stage::Request => {
+                        self.timeline.call(self.moment);
+                        return Some(Next::Forward);
+                    }
                     Stage::Response => {
                         // What a backend proves, it proves to the gateway and not to the client.
                         let headers = &mut self.response.headers;
@@ -289,8 +295,11 @@ impl Flow {
             let step = &plan.steps[self.cursor];
             self.cursor += 1;
             // A plugin answered in the backend's place: nobody else may.
-            if step.phase == Phase::CallBackend && self.body.is_some() {
-                continue;
+            if step.phase == Phase::CallBackend {
+                if self.body.is_some() {
+                    continue;
+                }
+                self.timeline.call(self.moment);
             }
             if step
                 .gate
@@ -365,6 +374,7 @@ impl Flow {
     }
 
     fn begin_response_of(&mut self, route: &Route) {
+        self.timeline.answer(self.moment);
         self.cursor = route.plan.response_at;
         self.stage = Stage::Response;
     }

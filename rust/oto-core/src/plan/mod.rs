@@ -26,7 +26,7 @@ pub use attrs::{Alert, Attrs, BodyBound, Bounds, Counted, Rate, RefusalFacts, Tr
 pub use explain::Question;
 pub use flow::{Downstream, Flow, MONITORING_SLOT};
 pub use matched::Matched;
-pub use moment::Moment;
+pub use moment::{Moment, Timeline};
 pub use next::{Next, PythonStep};
 pub use reply::{Reply, refusal};
 pub use snapshot::{ApplyError, Change, Settings, Snapshot};

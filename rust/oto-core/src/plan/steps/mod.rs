@@ -45,6 +45,7 @@ mod location;
 mod log4shell;
 mod long_headers;
 mod otoroshi_challenge;
+mod otoroshi_headers;
 mod otoroshi_infos;
 mod override_host;
 mod prepare_for_backend;
@@ -194,6 +195,11 @@ const KINDS: &[(&str, Build)] = &[
     ("log4shell", build::<log4shell::Settings>),
     ("long_headers", build::<long_headers::Settings>),
     ("otoroshi_challenge", build::<otoroshi_challenge::Settings>),
+    (
+        "otoroshi_headers_back",
+        build::<otoroshi_headers::BackSettings>,
+    ),
+    ("otoroshi_headers_in", build::<otoroshi_headers::InSettings>),
     ("otoroshi_infos", build::<otoroshi_infos::Settings>),
     ("override_host", build::<override_host::Settings>),
     ("override_location", build::<location::Settings>),
