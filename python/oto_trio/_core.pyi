@@ -576,6 +576,21 @@ class ApiKey:
     ) -> bool:
         """Tell whether it is enabled and signed a token that came with the exchange."""
 
+    def sign_token(self, exchange: Exchange, claims: bytes, default_pair: str) -> str:
+        """Sign claims in the client's name.
+
+        With the key pair that its metadata name (`jwt-sign-keypair`), else with another one, else
+        with its secret: RS256, the curve's algorithm, or HS512.
+
+        Args:
+            exchange: Where the certificates are looked up.
+            claims: A JSON object.
+            default_pair: Id of the certificate that signs for keys that name none.
+
+        Raises:
+            ValueError: The claims are no JSON object, or the secret is empty.
+        """
+
     def restricted(self, exchange: Exchange) -> int | None:
         """Return the status with which its restrictions refuse the exchange; None lets it pass."""
 

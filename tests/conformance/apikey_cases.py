@@ -1,14 +1,17 @@
 """Keys, configs and requests for the twins of the API key plugins."""
 
+import base64
 import json
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from hypothesis import strategies as st
 
+from oto_trio.plugin_api.distinguished_names import normalised_name
+from tests.conformance.signature_cases import client_certificate, client_chain
 from tests.integration.api_keys import METHODS, basic, bearer, token
 
-__all__ = ["ARRIVING", "BEFORE", "CONFIGS", "ENTITIES", "EXTRAS"]
+__all__ = ["AFTER", "ARRIVING", "BEFORE", "CONFIGS", "ENTITIES", "EXTRAS"]
 
 NG: Final = "cp:otoroshi.next.plugins."
 
@@ -25,8 +28,18 @@ def _key(client_id: str, **more: Any) -> tuple[str, str, bytes]:
     return "apikeys", client_id, json.dumps(document).encode()
 
 
+def _id_of(place: int) -> str:
+    """Return the client id that stands for a certificate of the test's chain."""
+    one = client_certificate().certificates()[place]
+    text = f"{normalised_name(one.subject)}-{int(one.serial, 16)}"
+    return base64.b64encode(text.encode()).decode()
+
+
+_ISSUER_ID: Final = _id_of(1)
+
 ENTITIES: Final = [
     _key("c"),
+    _key(_ISSUER_ID, tags=["stored"], validUntil=1_700_000_000_000, authorizations=[]),
     _key("tagged", tags=["a", "b"], metadata={"k": "v"}),
     _key("strict", allowClientIdOnly=False, constrainedServicesOnly=True),
     _key("off", enabled=False),
@@ -165,6 +178,10 @@ CONFIGS: Final[dict[str, st.SearchStrategy[dict[str, Any]]]] = {
     "ApikeyQuotas": st.just({}),
     "NgApikeyMandatoryMetadata": st.fixed_dictionaries({"metadata": _METADATA}),
     "NgApikeyMandatoryTags": st.fixed_dictionaries({"tags": _TAGS}),
+    "NgCertificateAsApikey": st.fixed_dictionaries(
+        {"metadata": _METADATA},
+        optional={"tags": _TAGS, "read_only": st.booleans(), "daily_quota": st.integers(0, 9)},
+    ),
     "NgExpectedConsumer": st.just({}),
     "SendOtoroshiHeadersBack": st.just({}),
 }
@@ -173,9 +190,19 @@ CONFIGS: Final[dict[str, st.SearchStrategy[dict[str, Any]]]] = {
 BEFORE: Final[dict[str, list[dict[str, Any]]]] = {
     name: [{"plugin": NG + "ApikeyCalls", "config": {"mandatory": False}}]
     for name in CONFIGS
-    if name not in ("ApikeyCalls", "NgLegacyApikeyCall")
+    if name not in ("ApikeyCalls", "NgLegacyApikeyCall", "NgCertificateAsApikey")
 }
 """The slots that must come before those that look at a key."""
+
+AFTER: Final[dict[str, list[dict[str, Any]]]] = {
+    "NgCertificateAsApikey": [
+        {
+            "plugin": NG + "AdditionalHeadersIn",
+            "config": {"headers": {"X-Key": "${apikey.json}"}},
+        }
+    ]
+}
+"""The slots that show what a plugin found out."""
 
 EXTRAS: Final[dict[str, dict[str, st.SearchStrategy[Any]]]] = {
     name: {
@@ -183,5 +210,10 @@ EXTRAS: Final[dict[str, dict[str, st.SearchStrategy[Any]]]] = {
         "unix_time": st.just(datetime.now(UTC).timestamp()),
     }
     for name in CONFIGS
+} | {
+    "NgCertificateAsApikey": {
+        "client_chain": st.sampled_from([(), client_chain(), client_chain()[1:]]),
+        "unix_time": st.sampled_from([1_699_999_999.0, 1_700_000_000.0]),
+    }
 }
 """What else their cases have: a target with credentials, and the time that tokens are made at."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from oto_trio._core import ClientCertificate
 
-__all__ = ["CONFIGS", "EXTRAS", "client_certificate", "client_chain"]
+__all__ = ["CONFIGS", "EXTRAS", "SERIAL", "client_certificate", "client_chain"]
 
 SERIAL: Final = 0xABCDEF12345
 

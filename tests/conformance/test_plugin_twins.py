@@ -289,6 +289,7 @@ def run(registry: Registry, plugin: str, config: dict[str, Any], case: Case) -> 
             "plugins": [
                 *apikey_cases.BEFORE.get(plugin.removeprefix(NG), []),
                 {"plugin": plugin, "config": config},
+                *apikey_cases.AFTER.get(plugin.removeprefix(NG), []),
             ],
         }
     )

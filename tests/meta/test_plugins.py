@@ -232,6 +232,28 @@ IMPLEMENTED: dict[str, tuple[Any, tuple[str, ...]]] = {
         },
         ("AccessControl",),
     ),
+    "NgCertificateAsApikey": (
+        {
+            "read_only": False,
+            "allow_client_id_only": False,
+            "throttling_quota": 100,
+            "daily_quota": 10000000,
+            "monthly_quota": 10000000,
+            "constrained_services_only": False,
+            "tags": [],
+            "metadata": {},
+        },
+        ("AccessControl",),
+    ),
+    "NgClientCredentialTokenEndpoint": (
+        {
+            "expiration": 3600000,
+            "default_key_pair": "otoroshi-jwt-signing",
+            "allowed_apikeys": [],
+            "allowed_groups": [],
+        },
+        ("Authentication",),
+    ),
     "NgHasClientCertValidator": (None, ("AccessControl",)),
     "NgRfc9440ClientCertHeader": ({"send_chain": True}, ("Headers",)),
     "OAuth2Caller": (

@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use oto_core::access::{Asked, Verdict};
 use oto_core::apikeys::{self, Asking, Credential, JwtRules, Proof};
+use oto_core::jose::encoding;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use serde_json::Map;
 
 use crate::exchange::Exchange;
+use crate::jose::unusable;
 use crate::json::to_python;
 
 /// An API key; never changes.
@@ -156,6 +159,17 @@ impl ApiKey {
         })
     }
 
+    /// Sign claims (a JSON object) in the client's name with a key pair, else with its secret.
+    fn sign_token(&self, exchange: &Exchange, claims: &[u8], default_pair: &str) -> PyResult<String> {
+        let claims = encoding::object(claims, "claims: no JSON object").map_err(unusable)?;
+        let key = exchange.hold()?.with(|flow| {
+            let certificates = &flow.snapshot.tables.certificates;
+            self.inner.signing_key(default_pair, certificates)
+        })?;
+        let key = key.map_err(unusable)?;
+        key.sign(&Map::new(), &claims).map_err(unusable)
+    }
+
     /// The status with which its restrictions refuse the exchange.
     fn restricted(&self, exchange: &Exchange) -> PyResult<Option<u16>> {
         let Some(restrictions) = self.inner.restrictions() else {
@@ -182,9 +196,7 @@ impl ApiKey {
     #[pyo3(signature = (exchange, *, update = true))]
     fn count_call(&self, exchange: &Exchange, update: bool) -> PyResult<bool> {
         exchange.hold()?.with(|flow| {
-            let usage = flow.count_call_of(&self.inner, update);
-            flow.attrs.quota = Some(usage);
-            usage.broken().is_none()
+            flow.count_call(&self.inner, update).broken().is_none()
         })
     }
 

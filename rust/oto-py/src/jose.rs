@@ -30,7 +30,7 @@ fn refused(error: &JoseError) -> PyErr {
     JwtRefused::new_err(error.to_string())
 }
 
-fn unusable(error: impl ToString) -> PyErr {
+pub(crate) fn unusable(error: impl ToString) -> PyErr {
     PyValueError::new_err(error.to_string())
 }
 

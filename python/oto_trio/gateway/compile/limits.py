@@ -21,5 +21,10 @@ def limit_settings(config: GlobalConfig | None) -> dict[str, Any]:
         "most_at_once": (
             max(config.max_concurrent_requests, 0) if config.limit_concurrent_requests else None
         ),
+        "quota_alerts": {
+            "enabled": config.quotas_settings.enabled,
+            "daily_threshold": config.quotas_settings.daily_quotas_threshold,
+            "monthly_threshold": config.quotas_settings.monthly_quotas_threshold,
+        },
         "rate_limit_fields": config.metadata.get(FIELDS_SWITCH, "true").lower() != "false",
     }

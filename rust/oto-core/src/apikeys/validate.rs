@@ -10,9 +10,13 @@ use serde_json::{Map, Value};
 use super::entity::ApiKey;
 use super::extract::{BEARER_START, Credential, Proof};
 use crate::jose::{
-    Algorithm, Algorithms, Family, Jws, MAX_TOKEN_BYTES, Public, Rules, Verifier, VerifyingKey,
+    Algorithm, Algorithms, Family, JoseError, Jws, MAX_TOKEN_BYTES, Private, Rules, SigningKey,
+    Verifier, VerifyingKey,
 };
 use crate::tls::Certificates;
+
+/// Where a key's metadata name the certificate whose key pair signs its tokens.
+const KEY_PAIR: &str = "jwt-sign-keypair";
 
 /// What is made of a key's secrets when they are first needed.
 pub(super) struct Prepared {
@@ -223,7 +227,7 @@ impl ApiKey {
                 .find_map(|key| verify(key).ok())
                 .ok_or(Refused::Jwt)?,
             Family::Rsa | Family::Ec if rules.keypair_signed && is_otoroshis(algorithm) => {
-                let key = self.key_pair(jws.header().kid(), algorithm, asking)?;
+                let key = self.key_pair(jws.header().kid(), asking)?;
                 verify(&key).map_err(|_| Refused::Jwt)?
             }
             _ => return Err(Refused::Algorithm),
@@ -253,18 +257,46 @@ impl ApiKey {
     fn key_pair(
         &self,
         kid: Option<&str>,
-        algorithm: Algorithm,
         asking: &Asking<'_>,
-    ) -> Result<VerifyingKey, Refused> {
-        let id = match (self.metadata("jwt-sign-keypair"), kid) {
+    ) -> Result<Arc<VerifyingKey>, Refused> {
+        let (id, is_the_keys) = match (self.metadata(KEY_PAIR), kid) {
             (Some(own), Some(kid)) if own != kid => return Err(Refused::Jwt),
-            (Some(own), _) => own,
-            (None, kid) => kid.ok_or(Refused::Jwt)?,
+            (Some(own), _) => (own, true),
+            (None, kid) => (kid.ok_or(Refused::Jwt)?, false),
         };
         let certificate = asking.certificates.get(id).ok_or(Refused::Jwt)?;
-        let leaf = certificate.chain.first().ok_or(Refused::Jwt)?;
-        let public = Public::of_certificate(leaf).ok_or(Refused::Jwt)?;
-        VerifyingKey::from_public(public, Algorithms::only(algorithm)).map_err(|_| Refused::Jwt)
+        // Other certificates have owners besides the gateway: whoever holds the private key of one,
+        // a client's say, could sign in the name of every API key.
+        if certificate.is_revoked || !(is_the_keys || certificate.is_keypair) {
+            return Err(Refused::Jwt);
+        }
+        certificate.verifying_key().ok_or(Refused::Jwt)
+    }
+
+    /// What tokens are signed with that the gateway gives to this client: the key pair that its
+    /// metadata name, else another one, else its secret.
+    ///
+    /// RS256 for RSA. For EC the curve's own algorithm, where Otoroshi says ES384 whatever the curve
+    /// and so fails for all others. HS512 with the secret when there is no such pair.
+    ///
+    /// # Errors
+    /// The secret is empty.
+    pub fn signing_key(
+        &self,
+        default_pair: &str,
+        certificates: &Certificates,
+    ) -> Result<SigningKey, JoseError> {
+        let id = self.metadata(KEY_PAIR).unwrap_or(default_pair);
+        let pair = certificates.get(id).filter(|pair| !pair.is_revoked);
+        let Some(private) = pair.and_then(|pair| pair.private_key()) else {
+            return SigningKey::from_secret(self.secret().as_bytes(), Algorithm::Hs512);
+        };
+        let algorithm = match &*private {
+            Private::Rsa(_) => Algorithm::Rs256,
+            Private::Ec(curve, _) => curve.algorithm(),
+            Private::Ed(_) => Algorithm::EdDsa,
+        };
+        Ok(SigningKey::from_private(private, algorithm)?.with_kid(id))
     }
 }
 

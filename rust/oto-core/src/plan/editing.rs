@@ -35,7 +35,7 @@ impl Flow {
     /// Count a call of an API key against its quotas, or only tell what is used (`update`). A
     /// strategy that counts by an expression counts by what it says of this exchange.
     #[must_use]
-    pub fn count_call_of(&self, key: &ApiKey, update: bool) -> Usage {
+    pub(super) fn count_call_of(&self, key: &ApiKey, update: bool) -> Usage {
         let (limits, now) = (&self.snapshot.limits, self.now());
         if !update {
             return limits.peek_quota(key.client_id(), key.quota(), now);

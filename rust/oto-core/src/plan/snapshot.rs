@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::quota_alerts::QuotaAlerts;
 use super::spec::{RouteParts, RouteSpec};
 use super::step::Route;
 use super::steps::DomainNames;
@@ -39,6 +40,8 @@ pub struct Settings {
     pub most_at_once: Option<u64>,
     /// Whether clients are told of limits in `RateLimit` and `RateLimit-Policy`.
     pub rate_limit_fields: bool,
+    /// When operators are told of the quotas of API keys (`quotasSettings`).
+    pub quota_alerts: QuotaAlerts,
     /// The config that plugins share (`plugins.config`), without the slots in it.
     pub plugins_config: Value,
     /// What expressions may read in every route.
@@ -59,6 +62,7 @@ impl Default for Settings {
             global_quota: UNLIMITED,
             most_at_once: None,
             rate_limit_fields: true,
+            quota_alerts: QuotaAlerts::default(),
             plugins_config: Value::Null,
             expressions: Environment::default(),
             tls: TlsSettings::default(),

@@ -310,8 +310,7 @@ impl ApikeyCalls {
         // Set before it is known whether the quotas hold: what is counted by may name the key.
         flow.attrs.apikey = Some(Arc::clone(&key));
         flow.attrs.apikey_claims = claims;
-        let usage = flow.count_call_of(&key, self.update_quotas);
-        flow.attrs.quota = Some(usage);
+        let usage = flow.count_call(&key, self.update_quotas);
         if usage.broken().is_some() {
             flow.attrs.apikey = None;
             flow.attrs.apikey_claims = None;

@@ -24,7 +24,7 @@ impl StepSettings for Settings {
 impl NativeStep for ApikeyQuotas {
     fn run(&self, at: &mut At<'_>) -> Outcome {
         if let Some(key) = at.flow.attrs.apikey.as_ref().map(Arc::clone) {
-            at.flow.attrs.quota = Some(at.flow.count_call_of(&key, true));
+            at.flow.count_call(&key, true);
         }
         Outcome::Continue
     }

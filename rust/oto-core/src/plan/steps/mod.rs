@@ -14,6 +14,7 @@ mod basic_auth;
 mod basic_auth_caller;
 mod body_bandwidth;
 mod body_length;
+mod certificate_as_apikey;
 mod client_cert_header;
 mod client_cert_matching;
 mod cookies_in;
@@ -156,6 +157,10 @@ const KINDS: &[(&str, Build)] = &[
     ("basic_auth_caller", build::<basic_auth_caller::Settings>),
     ("body_bandwidth", build::<body_bandwidth::Settings>),
     ("body_length", build::<body_length::Settings>),
+    (
+        "certificate_as_apikey",
+        build::<certificate_as_apikey::Settings>,
+    ),
     ("client_cert_chain", build::<client_cert_header::Settings>),
     (
         "client_cert_matching",
