@@ -6,7 +6,7 @@ Otoroshi: ``cp:otoroshi.next.plugins.NgClientCredentialTokenEndpoint``.
 
 import uuid
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, Final
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -96,9 +96,7 @@ class NgClientCredentialTokenEndpoint(Plugin[NgClientCredentialTokenEndpointConf
         is_listed = key.client_id in ids or any(map(key.is_in_group, groups))
         return key.is_enabled(exchange.unix_time) and (is_listed or not (ids or groups))
 
-    def _token(
-        self, exchange: Exchange, key: ApiKey, scope: str | None, audience: str
-    ) -> Response:
+    def _token(self, exchange: Exchange, key: ApiKey, scope: str | None, audience: str) -> Response:
         """Return the answer with a token."""
         now, life_s = int(exchange.unix_time), self.config.expiration // 1000
         scheme = "https" if exchange.secured else "http"
@@ -127,9 +125,7 @@ def _fields(content_type: str, body: bytes) -> Mapping[str, str] | None:
             return dict(parse_qsl(body.decode(), max_num_fields=_MAX_FIELDS))
         if kind == "application/json":
             fields = msgspec.json.decode(body, type=dict[str, Any])
-            return {
-                name: cast("str", value) for name, value in fields.items() if isinstance(value, str)
-            }
+            return {name: value for name, value in fields.items() if isinstance(value, str)}
     except (ValueError, msgspec.DecodeError):
         return None
     return None
