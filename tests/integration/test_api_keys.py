@@ -319,4 +319,6 @@ async def test_a_revoked_key_is_denied_by_every_worker_at_once(
                     answer = await connection.ask("stamped.test", headers=SHOWN)
                     assert answer.status in {400, 401}, "applied means on every worker"
             else:
-                assert await _denied_after(list(connections.values()), began) < REVOKED_S
+                took_s = await _denied_after(list(connections.values()), began)
+                print(f"{how}: refused by both workers {took_s * 1000:.1f} ms after the answer")  # noqa: T201 (the figure that docs state)
+                assert took_s < REVOKED_S

@@ -75,7 +75,7 @@ def key_document(**metadata: str) -> bytes:
 
 @asynccontextmanager
 async def fronted(
-    *plugins: tuple[str, dict[str, Any]], apikey: bytes | None = None
+    *plugins: tuple[str, dict[str, Any]], apikey: bytes | None = None, client_id: str = "c"
 ) -> AsyncGenerator[tuple[SecureGateway, Recorder]]:
     """Run a TLS gateway that wants client certificates, with these plugins on its route."""
     upstream = await Upstream.open()
@@ -95,7 +95,7 @@ async def fronted(
             lowered.document,
             tls=TLS,
             certificates={"one": certificate("a.test"), "ca": ca_certificate(authority())},
-            entities=[] if apikey is None else [("apikeys", "c", apikey)],
+            entities=[] if apikey is None else [("apikeys", client_id, apikey)],
         ) as gateway,
         trio.open_nursery() as nursery,
     ):
@@ -170,6 +170,31 @@ async def test_a_key_is_bound_to_a_certificate(metadata: dict[str, str], status:
         assert (await ask(gateway, sent)).status == status
         assert (await ask(gateway, sent, shows=False)).status == 403
     assert len(recorder.requests) == (status == 200)
+
+
+async def test_a_certificate_counts_as_an_api_key() -> None:
+    own = {"tags": ["partner"], "daily_quota": 2}
+    plugins = (
+        ("NgCertificateAsApikey", own),
+        ("ApikeyCalls", NO_CONFIG),
+        ("NgApikeyMandatoryTags", {"tags": ["partner"]}),
+        ("ApikeyQuotas", NO_CONFIG),
+        ("AdditionalHeadersIn", {"headers": {"X-Caller": "${apikey.id}"}}),
+    )
+    subject, serial = name(shown()[0].subject), shown()[0].serial_number
+    client_id = base64.b64encode(f"{subject}-{serial}".encode()).decode()
+    async with fronted(*plugins) as (gateway, recorder):
+        assert [(await ask(gateway)).status for _ in range(2)] == [200, 200]
+        refused = await ask(gateway, shows=False)
+        assert refused.status == 400
+        assert refused.values(b"otoroshi-error-msg") == [b"no apikey"]
+    assert [field_of(request, "X-Caller") for request in recorder.requests] == [client_id] * 2
+    # A stored key that is disabled ends it.
+    document = {"clientId": client_id, "clientSecret": "s", "clientName": "n", "tags": ["partner"]}
+    for enabled, status in ((True, 200), (False, 400)):
+        stored = json.dumps({**document, "enabled": enabled}).encode()
+        async with fronted(*plugins, apikey=stored, client_id=client_id) as (gateway, _):
+            assert (await ask(gateway)).status == status
 
 
 async def test_the_backend_is_told_of_the_certificate_and_never_of_a_claimed_one() -> None:

@@ -160,7 +160,12 @@ impl ApiKey {
     }
 
     /// Sign claims (a JSON object) in the client's name with a key pair, else with its secret.
-    fn sign_token(&self, exchange: &Exchange, claims: &[u8], default_pair: &str) -> PyResult<String> {
+    fn sign_token(
+        &self,
+        exchange: &Exchange,
+        claims: &[u8],
+        default_pair: &str,
+    ) -> PyResult<String> {
         let claims = encoding::object(claims, "claims: no JSON object").map_err(unusable)?;
         let key = exchange.hold()?.with(|flow| {
             let certificates = &flow.snapshot.tables.certificates;
@@ -195,9 +200,9 @@ impl ApiKey {
     /// Count a call, or look only; tell whether the quotas hold.
     #[pyo3(signature = (exchange, *, update = true))]
     fn count_call(&self, exchange: &Exchange, update: bool) -> PyResult<bool> {
-        exchange.hold()?.with(|flow| {
-            flow.count_call(&self.inner, update).broken().is_none()
-        })
+        exchange
+            .hold()?
+            .with(|flow| flow.count_call(&self.inner, update).broken().is_none())
     }
 
     fn __repr__(&self) -> String {

@@ -12,8 +12,7 @@ import msgspec
 from msgspec import Meta
 from typing_extensions import override
 
-from oto_trio._core import ApiKey
-from oto_trio.plugin_api import Config, Exchange, Phase, Plugin, Step, steps
+from oto_trio.plugin_api import ApiKey, Config, Exchange, Phase, Plugin, Step, steps
 from oto_trio.plugin_api.distinguished_names import normalised_name
 
 __all__ = ["NgCertificateAsApikey", "NgCertificateAsApikeyConfig"]

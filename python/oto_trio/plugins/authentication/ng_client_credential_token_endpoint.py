@@ -13,8 +13,7 @@ import msgspec
 from msgspec import Meta
 from typing_extensions import override
 
-from oto_trio._core import ApiKey
-from oto_trio.plugin_api import BodyTooLarge, Config, Exchange, Plugin, Response
+from oto_trio.plugin_api import ApiKey, BodyTooLarge, Config, Exchange, Plugin, Response
 from oto_trio.plugin_api.api_keys import basic_pair
 
 __all__ = ["NgClientCredentialTokenEndpoint", "NgClientCredentialTokenEndpointConfig"]

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 pub const MASK: &str = "***";
 
 /// Parts of names whose values are never told.
-const WORDS: [&str; 19] = [
+const WORDS: [&str; 21] = [
     "authorization",
     "cookie",
     "secret",
@@ -32,6 +32,8 @@ const WORDS: [&str; 19] = [
     "private",
     "csrf",
     "x-auth",
+    "basic-auth",
+    "_auth",
     "bearer",
     "otoroshi-state",
 ];
@@ -434,6 +436,7 @@ mod tests {
             rules.query("a=1&access_token=s&Key=k&x"),
             "a=1&access_token=***&Key=***&x"
         );
+        assert_eq!(rules.query("basic_auth=YTpi"), "basic_auth=***");
         assert_eq!(rules.query("acc%65ss_tok%65n=s"), "acc%65ss_tok%65n=***");
         assert_eq!(rules.query(&format!("q={TOKEN}&{TOKEN}")), "q=***&***");
         assert_eq!(
