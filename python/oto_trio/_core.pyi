@@ -421,6 +421,10 @@ class Exchange:
         """Host name of the chosen target, once chosen."""
 
     @property
+    def upstream_url(self) -> str | None:
+        """The whole URL that the backend is asked for, as it stands now; None without a target."""
+
+    @property
     def limits(self) -> ExchangeLimits:
         """The counters, for plugins that limit."""
 

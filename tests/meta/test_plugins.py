@@ -186,6 +186,32 @@ IMPLEMENTED: dict[str, tuple[Any, tuple[str, ...]]] = {
         {"secret": None, "algo": "HMAC-SHA512", "authorizationHeader": None},
         ("Authentication",),
     ),
+    "OAuth1Caller": (
+        {
+            "consumerKey": None,
+            "consumerSecret": None,
+            "token": None,
+            "tokenSecret": None,
+            "algo": None,
+        },
+        ("Authentication",),
+    ),
+    "NgHasClientCertMatchingHttpValidator": (
+        {
+            "url": "https://validate.foo.bar",
+            "method": "GET",
+            "timeout": 2000,
+            "headers": {},
+            "tls": {
+                "certs": [],
+                "trusted_certs": [],
+                "enabled": False,
+                "loose": False,
+                "trust_all": False,
+            },
+        },
+        ("AccessControl",),
+    ),
     "OtoroshiHeadersIn": (None, ("Headers", "Classic")),
     "SendOtoroshiHeadersBack": (None, ("Headers", "Classic")),
     "HMACValidator": ({"secret": None, "authorizationHeader": None}, ("AccessControl",)),

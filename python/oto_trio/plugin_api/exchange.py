@@ -334,6 +334,11 @@ class Exchange(Protocol):
         ...
 
     @property
+    def upstream_url(self) -> str | None:
+        """The whole URL that the backend is asked for, as it stands now; ``None`` without a target."""
+        ...
+
+    @property
     def limits(self) -> _core.ExchangeLimits:
         """The counters: windows, quotas, buckets and bans, exact among all workers of the machine.
 

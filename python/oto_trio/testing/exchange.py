@@ -214,6 +214,7 @@ class FakeExchange:
         self.path_params: dict[str, str] = {}
         self.strip_path = True
         self.target_hostname: str | None = "backend.internal"
+        self.upstream_url: str | None = "http://backend.internal/"
         self.attrs: dict[str, object] = {}
         self.backend_root = "/"
         self.response_fields: list[tuple[str, str]] = []

@@ -276,6 +276,21 @@ impl Exchange {
             .with(|flow| flow.target().map(|target| target.hostname.to_string()))
     }
 
+    /// Scheme, host, path and query of the backend's request, as they stand now.
+    #[getter]
+    fn upstream_url<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyString>>> {
+        self.hold()?.with(|flow| {
+            let scheme: &[u8] = match flow.target()?.tls {
+                Some(_) => b"https://",
+                None => b"http://",
+            };
+            let mut url = scheme.to_vec();
+            url.extend_from_slice(flow.upstream_host());
+            flow.upstream_target(&mut url);
+            Some(text(py, &url))
+        })
+    }
+
     #[getter]
     fn limits(slf: Py<Self>) -> ExchangeLimits {
         ExchangeLimits::of(slf)

@@ -9,13 +9,13 @@ import logging
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import parse_qsl, urlsplit
 
-import httpx
 import msgspec
 import trio
 from msgspec import UNSET, Meta, UnsetType
 from typing_extensions import override
 
 from oto_trio.plugin_api import Config, Exchange, HeaderName, HeaderValue, Plugin, Response
+from oto_trio.plugin_api.calls import CallError, fetch
 from oto_trio.plugin_api.fields import writable_name
 
 __all__ = ["OAuth2Caller", "OAuth2CallerConfig"]
@@ -169,8 +169,8 @@ class OAuth2Caller(Plugin[OAuth2CallerConfig]):
                 status, body = await self._ask()
         except trio.TooSlowError:
             raise TokenError(502, "the token endpoint did not answer in time") from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-            logger.warning("no token could be fetched: %s", type(error).__name__)
+        except CallError as error:
+            logger.warning("no token could be fetched: %s", error)
             raise TokenError(502, "the token endpoint could not be asked") from error
         if not 200 <= status < 300:
             raise TokenError(status, body.decode("utf-8", "replace")[:1024])
@@ -183,26 +183,16 @@ class OAuth2Caller(Plugin[OAuth2CallerConfig]):
         insecure = bool(tls.get("mtls")) and bool(tls.get("loose") or tls.get("trustAll"))
         if insecure:
             logger.warning("a token is fetched without a check of the server's certificate, as set")
-        client = httpx.AsyncClient(
-            verify=not insecure, trust_env=False, follow_redirects=False, timeout=TIMEOUT_S
-        )
         content: dict[str, Any] = {"json" if self.config.json_payload else "data": fields}
-        async with (
-            client,
-            client.stream(
-                self.config.method, self.config.url, headers=headers, **content
-            ) as response,
-        ):
-            body, length = bytearray(), 0
-            # Read to its end, however long: a stream that is left in the middle leaves generators
-            # behind. What is too long is not kept, and the time-out ends what has no end.
-            async for chunk in response.aiter_bytes():
-                length += len(chunk)
-                if length <= MAX_BODY_BYTES:
-                    body += chunk
-            if length > MAX_BODY_BYTES:
-                raise ValueError("the answer is too long")
-            return response.status_code, bytes(body)
+        return await fetch(
+            self.config.method,
+            self.config.url,
+            headers=headers,
+            most_bytes=MAX_BODY_BYTES,
+            timeout_s=TIMEOUT_S,
+            insecure=insecure,
+            **content,
+        )
 
 
 def _question(config: OAuth2CallerConfig) -> tuple[dict[str, str], dict[str, str]]:
