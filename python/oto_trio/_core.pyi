@@ -684,6 +684,10 @@ class Request:
         """The fields, live."""
 
     @property
+    def content_length(self) -> int | None:
+        """How long the body says it is; None when it does not say."""
+
+    @property
     def has_body(self) -> bool:
         """Whether a body is announced."""
 

@@ -16,6 +16,8 @@ def test_the_scenarios_are_the_ones_that_were_asked_for() -> None:
     assert set(SCENARIOS) == {
         *("plain", "routes10", "routes10k", "routes100k", "python-inline", "python-async"),
         *("large", "stream", "connect", "idle", "latency", "start"),
+        *("tls", "chain", "chain-rs256", "chain-es256", "handshake", "resume", "denied"),
+        *("keys100k", "latency-chain"),
     }
 
 
@@ -92,7 +94,7 @@ def test_bars_without_results_are_not_measured(
 ) -> None:
     assert command_line.main(["--bars", "--results", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 15
+    assert len(lines) == 23
     assert all(line.startswith("not measured") for line in lines)
 
 

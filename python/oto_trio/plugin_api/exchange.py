@@ -125,6 +125,11 @@ class Request(Protocol):
         ...
 
     @property
+    def content_length(self) -> int | None:
+        """How long the body says it is, in bytes; ``None`` when it does not say."""
+        ...
+
+    @property
     def has_body(self) -> bool:
         """Whether a body follows the head (it may still turn out empty)."""
         ...

@@ -151,6 +151,12 @@ class FakeRequest:
         return self.host.partition(":")[0].lower()
 
     @property
+    def content_length(self) -> int | None:
+        """See ``plugin_api.Request.content_length``."""
+        length = self.headers.get("Content-Length")
+        return int(length) if length is not None and length.isdigit() else None
+
+    @property
     def has_body(self) -> bool:
         """Whether there is a body."""
         return bool(self.body)

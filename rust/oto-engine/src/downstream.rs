@@ -58,6 +58,15 @@ impl Engine {
             }
             DownPhase::Lingering => self.linger(key),
         }
+        self.pay_down(key);
+    }
+
+    /// Send what TLS itself has to say after a read: an alert, a change of keys.
+    fn pay_down(&mut self, key: usize) {
+        if let Some(down) = self.downs.get_mut(key).filter(|down| down.stream.owes()) {
+            // Whoever cannot take it is noticed by the next read or write.
+            down.output.flush(&mut down.stream).unwrap_or(false);
+        }
     }
 
     /// The client took everything: its backend may be read again.

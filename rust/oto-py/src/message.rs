@@ -1,7 +1,7 @@
 //! `Request`, `ResponseHead` and `Headers`: the parts of an exchange, live while Python holds it.
 
 use oto_core::http1::headers::{is_name, is_value};
-use oto_core::http1::{Known, headers};
+use oto_core::http1::{Framing, Known, headers};
 use oto_core::plan::{Flow, Phase};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -70,6 +70,14 @@ impl Request {
     #[getter]
     fn version(&self) -> PyResult<&'static str> {
         self.look(|flow| flow.request.version.text())
+    }
+
+    #[getter]
+    fn content_length(&self) -> PyResult<Option<u64>> {
+        self.look(|flow| match flow.request.framing {
+            Framing::Length(length) => Some(length),
+            _ => None,
+        })
     }
 
     #[getter]

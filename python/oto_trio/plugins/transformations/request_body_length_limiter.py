@@ -44,9 +44,9 @@ class RequestBodyLengthLimiter(Plugin[RequestBodyLengthLimiterConfig]):
 
     @override
     def transform_request(self, exchange: Exchange) -> Refusal | None:
-        length = exchange.request.headers.get("Content-Length")
+        length = exchange.request.content_length
         most = DEFAULT_BYTES if self.config.max_length is None else self.config.max_length
-        if self.config.fail and length is not None and length.isdigit() and int(length) > most:
+        if self.config.fail and length is not None and length > most:
             message = "Response entity too large"
             return Refusal(413, message, "errors.failed.response.entityTooLarge")
         return None

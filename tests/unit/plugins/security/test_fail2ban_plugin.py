@@ -7,7 +7,7 @@ import pytest
 
 from oto_trio.plugin_api.config import read_config
 from oto_trio.plugin_api.errors import PluginError
-from oto_trio.plugins.security.fail2_ban_plugin import Fail2BanPlugin, Fail2BanPluginConfig
+from oto_trio.plugins.security.fail2ban_plugin import Fail2BanPlugin, Fail2BanPluginConfig
 from oto_trio.testing import FakeExchange
 from oto_trio.testing.exchange import FakeResponseHead
 
