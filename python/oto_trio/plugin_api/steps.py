@@ -123,7 +123,8 @@ class Native(msgspec.Struct, frozen=True):
     Args:
         kind: Its name in the engine's table of steps.
         phase: When it runs.
-        settings: What it reads, encoded flat beside kind and phase; normally the plugin's config.
+        settings: What it reads, encoded flat beside kind and phase; normally the plugin's config. None of its
+            keys may be `kind` or `phase`.
         undecided: Whether the step may leave the decision to the plugin's hook of the same phase.
     """
 
@@ -181,13 +182,27 @@ def encode_step(step: Step) -> bytes:
     """Encode a native step as the engine reads it; a `Hook` is not one.
 
     Raises:
-        TypeError: The settings have something that JSON does not.
+        TypeError: The settings have something that JSON does not, or a key that the step has itself.
     """
     if not isinstance(step, Native):
         return msgspec.json.encode(step)
     fields: dict[str, object] = {"kind": step.kind, "phase": step.phase}
     if step.settings is None:
         return msgspec.json.encode(fields)
+    taken = fields.keys() & set(_keys_of(step.settings))
+    if taken:
+        key = min(taken)
+        raise TypeError(
+            f"step {step.kind!r}: its settings {type(step.settings).__name__} have the key {key!r}, which the step "
+            f"has itself; rename the field, or give it another key with msgspec.field(name=...)"
+        )
     settings = msgspec.json.encode(step.settings)
     head = msgspec.json.encode(fields)
     return head if settings == b"{}" else head[:-1] + b"," + settings[1:]
+
+
+def _keys_of(settings: msgspec.Struct) -> tuple[str, ...]:
+    """Return the keys that a struct has in JSON, its tag's included."""
+    config = type(settings).__struct_config__
+    keys = type(settings).__struct_encode_fields__
+    return keys if config.tag_field is None else (*keys, config.tag_field)

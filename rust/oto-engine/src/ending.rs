@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use oto_core::apikeys::ApiKey;
 use oto_core::limits::Usage;
 use oto_core::plan::{Flow, Next};
 use oto_core::record::{Details, Head, Record, blot};
@@ -55,35 +56,26 @@ fn filled(mut details: Box<Details>, flow: &mut Flow, ended: &Ended) -> Box<Deta
     if ended.local && flow.refused {
         details.refusal = flow.attrs.refusal.take();
     }
-    if let Some(key) = &flow.attrs.apikey {
-        let mut identity = key.light_json();
-        if let Some(fields) = identity.as_object_mut() {
-            fields.insert("identityType".into(), "APIKEY".into());
-            for (ours, theirs) in [("clientId", "identity"), ("clientName", "label")] {
-                if let Some(value) = fields.remove(ours) {
-                    fields.insert(theirs.into(), value);
-                }
-            }
-        }
-        details.identity = Some(identity);
-    }
-    if let Some(key) = &flow.attrs.apikey {
-        // A key may stand in a header of any name.
-        for secret in [Some(key.secret()), key.next_secret()]
-            .into_iter()
-            .flatten()
-        {
-            details.heads.blot(secret.as_bytes());
-            blot(&mut details.query, secret.as_bytes());
+    if let Some(key) = shown_key(flow) {
+        // A key may stand in a header of any name, also when it is refused.
+        for form in key.secret_forms() {
+            details.heads.blot(form.as_bytes());
+            blot(&mut details.query, form.as_bytes());
         }
     }
     details.identity = identity(flow);
-    details.quotas = flow.attrs.quota.as_ref().map(quotas);
+    details.quotas = flow.attrs.quota.as_ref().map(Usage::json);
     details.extra = flow.attrs.extra.clone();
     details.alerts = std::mem::take(&mut flow.attrs.alerts);
     details.client_cert = flow.downstream.client_cert.clone();
     details.trace = flow.attrs.trace;
     details
+}
+
+/// The API key that the caller named, whether it was let in or not.
+fn shown_key(flow: &Flow) -> Option<&ApiKey> {
+    let attrs = &flow.attrs;
+    attrs.apikey.as_deref().or(attrs.shown_key.as_deref())
 }
 
 /// Who called, as events tell it: a key before a user.
@@ -110,21 +102,6 @@ fn identity(flow: &Flow) -> Option<Value> {
         "metadata": of("metadata"),
         "tags": of("tags"),
     }))
-}
-
-/// What is left of a key's quotas, in Otoroshi's JSON.
-fn quotas(usage: &Usage) -> Value {
-    json!({
-        "authorizedCallsPerWindow": usage.window.limit,
-        "throttlingCallsPerWindow": usage.window.used,
-        "remainingCallsPerWindow": usage.window.remaining(),
-        "authorizedCallsPerDay": usage.daily.limit,
-        "currentCallsPerDay": usage.daily.used,
-        "remainingCallsPerDay": usage.daily.remaining(),
-        "authorizedCallsPerMonth": usage.monthly.limit,
-        "currentCallsPerMonth": usage.monthly.used,
-        "remainingCallsPerMonth": usage.monthly.remaining(),
-    })
 }
 
 impl Engine {
@@ -226,7 +203,16 @@ impl Engine {
         let (method, host) = (flow.request.method_text(), flow.request.host());
         text.extend_from_slice(method.as_bytes());
         text.extend_from_slice(host.as_bytes());
+        let path_at = text.len();
         text.extend_from_slice(flow.request.path().as_bytes());
+        if !flow.params.is_empty() {
+            // A route may take the key from a segment of its path.
+            if let (Some(key), Some(path)) = (shown_key(flow), text.get_mut(path_at..)) {
+                for form in key.secret_forms() {
+                    blot(path, form.as_bytes());
+                }
+            }
+        }
         let record = Record {
             started_s: ended.started_s,
             duration_s: ended.duration_s,

@@ -22,10 +22,28 @@ if TYPE_CHECKING:
     from oto_trio.telemetry.events.identity import Event, Instance, Snowflakes
     from oto_trio.telemetry.events.records import Details, EventRecord
 
-__all__ = ["NOT_KNOWN_MS", "alert_events", "gateway_event"]
+__all__ = [
+    "NOT_KNOWN_MS",
+    "REFUSED",
+    "REFUSED_WITH",
+    "REQUEST_REFUSED",
+    "alert_events",
+    "gateway_event",
+]
 
 NOT_KNOWN_MS: Final = -1
 """A duration that is not measured. Source: Otoroshi."""
+
+REFUSED: Final = frozenset({401, 403, 429})
+"""Statuses of answers that refuse a caller."""
+
+REFUSED_WITH: Final = frozenset(
+    {"error.bad.token", "invalid apikey tuple", "errors.service.not.secured"}
+)
+"""Messages and causes of refusals that have another status."""
+
+REQUEST_REFUSED: Final = "RequestRefusedAlert"
+"""The alert of a refusal that has none of its own."""
 
 _PARENT_HEADERS: Final = ("otoroshi-request-id", "otoroshi-parent-request")
 
@@ -119,14 +137,20 @@ def gateway_event(
 def alert_events(
     record: EventRecord, unix_offset_s: float, instance: Instance, ids: Snowflakes
 ) -> list[Event]:
-    """Make the alerts that an exchange's steps raised, in their order."""
+    """Make the alerts that an exchange's steps raised, in their order.
+
+    An exchange that the gateway refused for a reason of security (`REFUSED`, `REFUSED_WITH`), and whose steps raised none, has
+    a `RequestRefusedAlert`; Otoroshi has none for it.
+    """
     details = record.details
     if details is None:
         return []
     at = round((record.started_s + record.duration_s + unix_offset_s) * 1000)
     alerts: list[Event] = []
-    for name, text in details.alerts:
-        fields = _decoded(text)
+    raised = [(name, _decoded(text)) for name, text in details.alerts]
+    if not raised and _is_refused(record, details):
+        raised.append((REQUEST_REFUSED, _refusal(record, details)))
+    for name, fields in raised:
         alerts.append(
             {
                 **(fields if is_object(fields) else {"details": fields}),
@@ -142,6 +166,29 @@ def alert_events(
             }
         )
     return alerts
+
+
+def _is_refused(record: EventRecord, details: Details) -> bool:
+    """Tell whether the gateway itself refused a caller, or a backend, for a reason of security."""
+    if not record.local:
+        return False
+    if record.attempts == 0 and record.status in REFUSED:
+        return True
+    return details.message in REFUSED_WITH or details.cause in REFUSED_WITH
+
+
+def _refusal(record: EventRecord, details: Details) -> dict[str, object]:
+    """Say what was refused, to whom, and why."""
+    return {
+        "from": record.ip,
+        "to": record.host,
+        "method": record.method,
+        "uri": record.path,
+        "status": record.status,
+        "cause": details.cause,
+        "message": details.message,
+        "apiKey": record.apikey,
+    }
 
 
 def _fields(flat: list[str]) -> list[dict[str, str]]:

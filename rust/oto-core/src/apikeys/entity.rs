@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -363,6 +365,23 @@ impl ApiKey {
             "metadata": metadata,
             "tags": self.tags().collect::<Vec<_>>(),
         })
+    }
+
+    /// The forms in which a client sends its secrets, but for tokens: as they are, and in basic
+    /// authentication. For taking them out of what is told; never told themselves.
+    #[must_use]
+    pub fn secret_forms(&self) -> Vec<String> {
+        let mut forms = Vec::with_capacity(6);
+        for secret in [Some(self.secret()), self.next_secret()]
+            .into_iter()
+            .flatten()
+        {
+            let pair = format!("{}:{secret}", self.client_id());
+            forms.push(STANDARD_NO_PAD.encode(&pair));
+            forms.push(URL_SAFE_NO_PAD.encode(&pair));
+            forms.push(secret.to_owned());
+        }
+        forms
     }
 
     pub(super) fn prepared(&self) -> &Prepared {

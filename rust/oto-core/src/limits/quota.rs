@@ -1,6 +1,7 @@
 //! Quotas, the strategies that count against them, and what a call has left.
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::token_bucket::Refill;
 use super::windows::LONGEST_WINDOW_MS;
@@ -104,6 +105,22 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// What is used and what is left, in Otoroshi's JSON.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        json!({
+            "authorizedCallsPerWindow": self.window.limit,
+            "throttlingCallsPerWindow": self.window.used,
+            "remainingCallsPerWindow": self.window.remaining(),
+            "authorizedCallsPerDay": self.daily.limit,
+            "currentCallsPerDay": self.daily.used,
+            "remainingCallsPerDay": self.daily.remaining(),
+            "authorizedCallsPerMonth": self.monthly.limit,
+            "currentCallsPerMonth": self.monthly.used,
+            "remainingCallsPerMonth": self.monthly.remaining(),
+        })
+    }
+
     /// A window by itself.
     #[must_use]
     pub fn of_window(window: Count) -> Self {

@@ -53,6 +53,8 @@ pub(super) type SentKey = [Option<Box<[u8]>>; 2];
 pub struct Attrs {
     /// The API key of the caller.
     pub apikey: Option<Arc<ApiKey>>,
+    /// The API key that the caller named, let in or not: its secrets are taken out of events.
+    pub shown_key: Option<Arc<ApiKey>>,
     /// The claims of the token that the caller signed with its key, for expressions.
     pub apikey_claims: Option<Arc<Value>>,
     /// Where the caller's credential stands in the request, to be taken away before the backend

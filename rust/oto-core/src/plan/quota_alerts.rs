@@ -58,22 +58,6 @@ fn standing(count: &Count, threshold: f64) -> Standing {
     }
 }
 
-/// The counters as Otoroshi tells of them.
-fn remaining_json(usage: &Usage) -> Value {
-    let (window, daily, monthly) = (&usage.window, &usage.daily, &usage.monthly);
-    json!({
-        "authorizedCallsPerWindow": window.limit,
-        "throttlingCallsPerWindow": window.used,
-        "remainingCallsPerWindow": window.remaining(),
-        "authorizedCallsPerDay": daily.limit,
-        "currentCallsPerDay": daily.used,
-        "remainingCallsPerDay": daily.remaining(),
-        "authorizedCallsPerMonth": monthly.limit,
-        "currentCallsPerMonth": monthly.used,
-        "remainingCallsPerMonth": monthly.remaining(),
-    })
-}
-
 impl Flow {
     /// Count a call of an API key (or only look, without `update`), keep how its quotas stand for
     /// later steps, and raise the alerts that are due. Each call from the threshold on raises one,
@@ -95,7 +79,7 @@ impl Flow {
         ] {
             let mut fields = json!({
                 "apikey": key.light_json(),
-                "remaining": remaining_json(usage),
+                "remaining": usage.json(),
             });
             let name = match standing(count, threshold) {
                 Standing::Fine => continue,

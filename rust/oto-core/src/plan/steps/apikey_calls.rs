@@ -346,6 +346,7 @@ impl ApikeyCalls {
         let Some(key) = key else {
             return Err(Denial::Unknown(credential.client_id.into_owned()));
         };
+        flow.attrs.shown_key = Some(Arc::clone(key));
         match self.check(flow, key, &credential) {
             Ok(claims) => Ok((Arc::clone(key), claims)),
             Err(refused) => Err(Denial::Bad(Arc::clone(key), refused)),
