@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 CERTIFICATES = "/apis/pki.otoroshi.io/v1/certificates"
-PAIRS = {
+PAIRS: dict[str, tuple[str, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey]] = {
     "rsa": ("RS256", rsa.generate_private_key(65537, 2048)),
     "p256": ("ES256", ec.generate_private_key(ec.SECP256R1())),
     "p384": ("ES384", ec.generate_private_key(ec.SECP384R1())),
@@ -111,6 +111,9 @@ async def test_a_client_gets_tokens_that_let_it_in(tmp_path: Path, upstream: Ups
         endpoint["plugins"] = [{"plugin": slot, "config": {"default_key_pair": "p256"}}]
         await gateway.store(ROUTES, endpoint)
         await gateway.store(ROUTES, protected("keys", upstream.url))
+        usual = protected("usual", upstream.url)
+        usual["plugins"] = [{"plugin": slot}]
+        await gateway.store(ROUTES, usual)
         for name in ("rsa", "p256"):
             await gateway.store(CERTIFICATES, pair(name))
         own = {"metadata": {"jwt-sign-keypair": "rsa", "scope": "read"}}
@@ -128,6 +131,14 @@ async def test_a_client_gets_tokens_that_let_it_in(tmp_path: Path, upstream: Ups
         assert jwt.get_unverified_header(token)["alg"] == "HS512"
         shown = Shown(headers={"Authorization": f"Bearer {token}"})
         assert (await gateway.ask("keys", shown)).status_code == 200
+
+        async def has_its_pair() -> bool:
+            token = await token_of(gateway, "plain", "usual")
+            shown = Shown(headers={"Authorization": f"Bearer {token}"})
+            assert (await gateway.ask("keys", shown)).status_code == 200
+            return jwt.get_unverified_header(token).get("kid") == "otoroshi-jwt-signing"
+
+        await eventually(has_its_pair)
         refused = await gateway.client.post(
             "/token", headers={"Host": "tokens.test"}, data={**GRANT, "client_secret": WRONG}
         )
@@ -138,9 +149,9 @@ async def test_a_client_gets_tokens_that_let_it_in(tmp_path: Path, upstream: Ups
 GRANT = {"grant_type": "client_credentials", "client_id": "plain", "client_secret": SECRET}
 
 
-async def token_of(gateway: Gateway, client_id: str) -> str:
+async def token_of(gateway: Gateway, client_id: str, route: str = "tokens") -> str:
     answer = await gateway.client.post(
-        "/token", headers={"Host": "tokens.test"}, data={**GRANT, "client_id": client_id}
+        "/token", headers={"Host": f"{route}.test"}, data={**GRANT, "client_id": client_id}
     )
     assert answer.status_code == 200, answer.text
     assert answer.json()["expires_in"] == 3600

@@ -14,8 +14,7 @@ __all__ = ["ForceHttpsTraffic"]
 class ForceHttpsTraffic(Plugin):
     """Answers a plain http request with 303 to the same domain, path and query on https.
 
-    The native step adds the gateway's public https port when that is not 443; the hook below is its
-    twin for a gateway on 443.
+    Clients have to find https on port 443; the gateway may listen on another one behind it.
     """
 
     id = "cp:otoroshi.next.plugins.ForceHttpsTraffic"
