@@ -1,0 +1,78 @@
+"""What waits for exporters is bounded: what is too much is dropped and counted, and nobody waits."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import trio
+
+from benches.exporting import BATCH, measure, packed_batch
+from oto_trio.control.exporting import WAITING_BATCHES, Exporting
+from oto_trio.control.store import MemoryStore
+from oto_trio.model.data_exporter import DATA_EXPORTERS
+from oto_trio.telemetry.events.recent import RecentEvents
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+async def capture(*, events: bool, redaction: bytes) -> None:
+    del events, redaction
+    await trio.lowlevel.checkpoint()
+
+
+async def test_batches_beyond_the_bound_are_dropped_and_counted() -> None:
+    async with MemoryStore() as store:
+        exporting = Exporting(store, capture)
+        for _ in range(WAITING_BATCHES + 10):
+            exporting.take(0.0, packed_batch())
+        assert exporting.metrics()["event_batches_dropped"] == 10
+
+
+async def test_events_beyond_an_exporters_queue_are_dropped_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / "events.log"
+    document = {
+        "id": "e",
+        "name": "e",
+        "type": "file",
+        "enabled": True,
+        "bufferSize": 50,
+        "config": {"path": str(path)},
+    }
+    async with MemoryStore() as store:
+        await store.put(DATA_EXPORTERS, "e", json.dumps(document).encode())
+        exporting = Exporting(store, capture)
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(exporting.run)
+                while not exporting.metrics()["exporters"]:  # noqa: ASYNC110 (it tells nobody)
+                    await trio.sleep(0.01)
+                exporting.take(0.0, packed_batch())
+                while exporting.metrics()["events_taken"] < BATCH:
+                    await trio.lowlevel.checkpoint()
+                counters = exporting.metrics()
+                assert counters["events_waiting"] <= 50
+                assert counters["events_dropped"] == BATCH - 50
+                nursery.cancel_scope.cancel()
+        assert exporting.metrics()["events_sent"] == 50, "what was held is sent at the end"
+        assert len(path.read_text().splitlines()) == 50
+
+
+async def test_the_measurement_loses_nothing(tmp_path: Path) -> None:
+    found = await measure(0.2, tmp_path / "events.log")
+    assert found["events_per_s"] > 0
+    assert found["events_dropped"] == found["events_lost"] == found["event_batches_dropped"] == 0
+
+
+def test_recent_events_are_bounded_by_number_and_by_bytes() -> None:
+    few = RecentEvents(most_events=3)
+    for n in range(5):
+        few.note({"n": n})
+    assert [event["n"] for event in few] == [4, 3, 2]
+    small = RecentEvents(most_bytes=100)
+    for n in range(5):
+        small.note({"n": n, "filler": "x" * 30})
+    assert [event["n"] for event in small] == [4, 3]
+    small.note({"filler": "x" * 200})
+    assert len(small) == 2, "an event that is too large is not kept"
