@@ -11,6 +11,7 @@ import pytest
 
 from oto_trio import _core
 from oto_trio.control.admin_api.audit_trail import AuditTrail
+from oto_trio.control.limits import LimitsTable
 from oto_trio.model.errors import Problem
 from oto_trio.model.route import Route
 from oto_trio.telemetry.events.audit import Audit
@@ -22,6 +23,7 @@ from oto_trio.testing.admin_api import serving_admin_api
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
+    from pathlib import Path
 
     from oto_trio.model.document import Document
     from oto_trio.telemetry.events.identity import Event
@@ -60,7 +62,7 @@ class Audited:
 
 
 @asynccontextmanager
-async def audited_api() -> AsyncGenerator[Audited]:
+async def audited_api(limits: LimitsTable | None = None) -> AsyncGenerator[Audited]:
     events: list[Event] = []
     times = count(1_700_000_000_000)
     audits, alerts = RecentEvents(), RecentEvents()
@@ -72,7 +74,7 @@ async def audited_api() -> AsyncGenerator[Audited]:
     ids = Snowflakes(lambda: next(times))
     audit = Audit(Instance(), ids, lambda: next(times))
     trail = AuditTrail(audit, offer, _core.Redaction(b"{}"), audits=audits, alerts=alerts)
-    async with serving_admin_api(check=refuse_bad, trail=trail) as served:
+    async with serving_admin_api(check=refuse_bad, trail=trail, limits=limits) as served:
         yield Audited(served, events)
 
 
@@ -200,6 +202,22 @@ async def test_no_secret_of_a_document_is_told(api: Audited) -> None:
     assert private not in told
     assert "CREATE_JWT_VERIFIER" in told
     assert '"ann": "***"' in told
+
+
+async def test_a_reset_of_quotas_is_told_with_what_was_counted(tmp_path: Path) -> None:
+    key = {"clientId": "k", "clientName": "k", "clientSecret": "s", "dailyQuota": 10}
+    with LimitsTable(tmp_path, (1, 2), among_processes=False, slots=100) as limits:
+        async with audited_api(limits) as api:
+            await api.call("POST", KEYS, key)
+            for _ in range(3):
+                limits.limits.consume_quota("k", *limits.now())
+            await api.call("GET", "/api/apikeys/k/quotas")
+            left = (await api.call("DELETE", "/api/apikeys/k/quotas")).json()
+            assert left["currentCallsPerDay"] == 0
+            created, reset = api.audits
+    assert (created["action"], reset["action"]) == ("CREATE_APIKEY", "RESET_APIKEY_QUOTAS")
+    assert reset["metadata"]["id"] == "k"
+    assert reset["metadata"]["before"]["currentCallsPerDay"] == 3
 
 
 async def test_the_latest_events_are_listed(api: Audited) -> None:

@@ -135,6 +135,8 @@ async def test_each_refusal_for_security_raises_an_alert(
         events = await gateway.events(6)
         listed = (await gateway.api.get("/api/alert/events")).json()
     raised = alerts(events)
+    made = [e["metadata"]["id"] for e in events if e["@type"] == "AuditEvent"]
+    assert {"keys", "off", "daily", "blocked", "v"} <= set(made), "writes are exported too"
     exchanges = {e["reqId"]: e for e in events if e["@type"] == "GatewayEvent"}
     by_name = {event["alert"]: event for event in raised if event.get("adminApiAlert") is None}
     assert by_name["RevokedApiKeyUsageAlert"]["apiKey"]["clientId"] == "off"
