@@ -13,9 +13,8 @@ Bounds
 """
 
 import logging
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
-from typing import Any, Final, Protocol, cast
+from collections.abc import Callable
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 import httpx
@@ -140,12 +139,18 @@ class KeySetFetcher:
         ):
             if response.status_code != 200:
                 raise ValueError(f"the answer's status is {response.status_code}, not 200")
-            body = bytearray()
-            async with aclosing(cast("AsyncGenerator[bytes]", response.aiter_raw())) as chunks:
-                async for chunk in chunks:
-                    body += chunk
-                    if len(body) > MAX_BODY_BYTES:
-                        raise ValueError(f"the answer is longer than {MAX_BODY_BYTES} bytes")
+            body, is_longer = bytearray(), False
+            # Who leaves the loop leaves generators inside of httpx unclosed. What is too long is
+            # therefore ended where its next piece is waited for: that ends them all.
+            with trio.CancelScope() as reading:
+                async for chunk in response.aiter_raw():
+                    if len(body) + len(chunk) > MAX_BODY_BYTES:
+                        is_longer = True
+                        reading.cancel()
+                    else:
+                        body += chunk
+            if is_longer:
+                raise ValueError(f"the answer is longer than {MAX_BODY_BYTES} bytes")
             return bytes(body)
 
 

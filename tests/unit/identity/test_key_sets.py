@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -13,9 +15,6 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from typing_extensions import override
 
 from oto_trio.identity.key_sets import MAX_BODY_BYTES, KeySetCall, KeySetFetcher, fetcher
-
-# httpx wraps a body in generators of its own and leaves the inner ones behind when a body is cut off.
-pytestmark = pytest.mark.filterwarnings("ignore:Async generator 'httpx:ResourceWarning")
 
 URL = "https://user:hush@keys.example/set?token=hush"
 Handler = Callable[[httpx.Request], Any]
@@ -161,6 +160,30 @@ async def test_what_is_no_answer_is_a_failure_that_is_logged_without_secrets(
     assert exchange.kept == [None]
     assert "https://keys.example/set could not be fetched" in caplog.text
     assert "hush" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [Body(*[b"x" * 65536] * 9, b"y"), Body(endless=True), Body(b"x" * MAX_BODY_BYTES, b"y")],
+    ids=["pieces", "endless", "one byte"],
+)
+async def test_a_set_that_is_too_long_leaves_nothing_behind(body: Body) -> None:
+    exchange = Waiting()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        await made(lambda _: httpx.Response(200, stream=body)).bring(exchange, wanted())
+        gc.collect()
+    assert exchange.kept == [None]
+    assert [str(warning.message) for warning in told] == []
+
+
+async def test_a_set_that_is_just_short_enough_is_kept() -> None:
+    exchange = Waiting()
+    whole = b"x" * MAX_BODY_BYTES
+    await made(lambda _: httpx.Response(200, stream=Body(whole[:-1], b"x"))).bring(
+        exchange, wanted()
+    )
+    assert exchange.kept == [whole]
 
 
 async def test_what_is_no_key_set_is_logged(caplog: pytest.LogCaptureFixture) -> None:
