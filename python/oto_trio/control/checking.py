@@ -22,6 +22,7 @@ from oto_trio.model.data_exporter import DataExporter
 from oto_trio.model.document import Document, encode_document
 from oto_trio.model.errors import Problem
 from oto_trio.model.global_config import GlobalConfig
+from oto_trio.model.jwt_verifier import JwtVerifier
 from oto_trio.model.route import Frontend, Route
 from oto_trio.plugin_api.addresses import address_fault
 from oto_trio.plugin_api.registry import Registry
@@ -38,7 +39,8 @@ def check_entity(
     """Say why an entity could not be served.
 
     Args:
-        entity: A route, a stored backend, a data exporter or the global config; anything else has no problems here.
+        entity: A route, a stored backend, an API key, a JWT verifier, a data exporter or the global config;
+            anything else has no problems here.
         registry: Which plugins there are.
         backends: The stored backends by id, for a route that refers to one.
 
@@ -54,6 +56,8 @@ def check_entity(
         return _check_route(entity, registry, backends)
     if isinstance(entity, ApiKey):
         return _check_row("apikeys", entity.id, encode_document(entity))
+    if isinstance(entity, JwtVerifier):
+        return _check_row("jwt-verifiers", entity.id, encode_document(entity))
     if isinstance(entity, DataExporter):
         return check_exporter(entity)
     return []

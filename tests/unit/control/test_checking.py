@@ -9,6 +9,7 @@ from oto_trio.model.backend import read_backend
 from oto_trio.model.document import Document
 from oto_trio.model.errors import Problem
 from oto_trio.model.global_config import read_global_config
+from oto_trio.model.jwt_verifier import read_jwt_verifier
 from oto_trio.model.route import read_route
 from oto_trio.plugin_api.registry import builtin_plugins
 
@@ -106,3 +107,35 @@ def test_engine_settings_are_judged_by_the_engine() -> None:
     assert check_engine_settings(b"{}") is None
     assert "head_bites" in (check_engine_settings(b'{"head_bites": 1}') or "")
     assert check_engine_settings(b'{"head_bytes": "many"}') is not None
+
+
+@pytest.mark.parametrize(
+    ("parts", "path", "words"),
+    [
+        (
+            {"algoSettings": {"type": "RSAlgoSettings", "size": 256, "publicKey": "x"}},
+            "$.algoSettings.publicKey",
+            "base64",
+        ),
+        (
+            {"source": {"type": "InHeader", "name": "X-T", "remove": "(?=x)"}},
+            "$.source.remove",
+            "pattern",
+        ),
+    ],
+)
+def test_a_verifier_that_the_engine_cannot_use_is_refused_with_field_and_fix(
+    parts: dict[str, Any], path: str, words: str
+) -> None:
+    document = {
+        "id": "v",
+        "name": "v",
+        "source": {"type": "InHeader", "name": "X-T"},
+        "algoSettings": {"type": "HSAlgoSettings", "size": 256, "secret": "s"},
+        "strategy": {"type": "PassThrough"},
+    }
+    assert check(read_jwt_verifier(document)) == []
+    (problem,) = check(read_jwt_verifier({**document, **parts}))
+    assert problem.path == path
+    assert words in problem.message
+    assert problem.fix
