@@ -4,6 +4,7 @@
 use super::functions::Change;
 use super::parse::Lookup;
 use super::{Answer, date::Date};
+use crate::jose::text_of;
 use crate::plan::Flow;
 
 /// A value of the context.
@@ -12,6 +13,8 @@ pub(super) struct Context {
     /// Keys in order; the first that is there counts.
     keys: Vec<Box<str>>,
     change: Option<Change>,
+    /// Whether the claims of the token that was verified last stand in for what is missing.
+    reads_claims: bool,
 }
 
 impl Context {
@@ -24,6 +27,7 @@ impl Context {
             let context = Self {
                 keys: vec![key.into()],
                 change: None,
+                reads_claims: false,
             };
             Some((context, format!("{marker}{name}").into()))
         };
@@ -40,10 +44,12 @@ impl Context {
             else {
                 continue;
             };
+            let reads_claims = word == "token";
             if let Some((name, change)) = Change::split(rest)? {
                 let context = Self {
                     keys: vec![name.into()],
                     change: Some(change),
+                    reads_claims,
                 };
                 return Ok(Some((context, format!("no-{word}-{name}").into())));
             }
@@ -72,6 +78,7 @@ impl Context {
             let context = Self {
                 keys: names.into_iter().map(Into::into).collect(),
                 change: None,
+                reads_claims,
             };
             return Ok(Some((context, missing)));
         }
@@ -81,7 +88,7 @@ impl Context {
     pub(super) fn read(&self, flow: &Flow, out: &mut String) -> Answer {
         for key in &self.keys {
             let start = out.len();
-            if !push(flow, key, out) {
+            if !push(flow, key, out) && !(self.reads_claims && push_claim(flow, key, out)) {
                 continue;
             }
             if let Some(change) = &self.change {
@@ -92,6 +99,16 @@ impl Context {
         }
         Answer::Missing
     }
+}
+
+/// Append a claim of the token that was verified last; lists and objects have no text.
+fn push_claim(flow: &Flow, name: &str, out: &mut String) -> bool {
+    let claim = flow.attrs.claims.as_ref().and_then(|it| it.get(name));
+    let Some(text) = claim.and_then(text_of) else {
+        return false;
+    };
+    out.push_str(&text);
+    true
 }
 
 /// Append what the context has under a key; the gateway's own keys are always there.

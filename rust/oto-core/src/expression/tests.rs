@@ -382,3 +382,27 @@ fn json_is_walked() {
             .is_literal()
     );
 }
+
+#[test]
+fn claims_of_the_verified_token_stand_in_for_what_the_context_lacks() {
+    let mut flow = bare_flow();
+    flow.attrs.tell("told", "context");
+    let claims = json!({"told": "token", "sub": "jo", "n": 1, "list": [1], "none": null});
+    flow.attrs.claims = Some(Arc::new(claims));
+    let text = |source: &str| {
+        let template = Template::parse(source).expect("a template");
+        template.text(&flow).into_owned()
+    };
+    assert_eq!(
+        text("${token.told} ${token.sub} ${token.n}"),
+        "context jo 1"
+    );
+    assert_eq!(
+        text("${token.x|token.sub} ${token.sub.replace('j','y')}"),
+        "jo yo"
+    );
+    assert_eq!(
+        text("${token.list:-} ${token.none:-} ${ctx.sub:-}"),
+        "- - -"
+    );
+}
