@@ -100,7 +100,25 @@ SECURITY_FIELDS = st.lists(
 ).map(tuple)
 LINES = st.sampled_from([None, "", "https://a.example/x"])
 
+_TOLD = st.fixed_dictionaries(
+    {"send": st.booleans(), "headerName": st.sampled_from(["X-One", "X-Two", ""])},
+    optional={"jwt": st.booleans(), "name": st.sampled_from(["a", "b"])},
+)
+_TOKENS = st.sampled_from(
+    [None, 1, "", "opaque", "two words", "é", "e30.eyJhIjoiw6kifQ.x", "e30.eyJhIjoxfQ==.x", "a.b.c"]
+) | st.text(st.sampled_from("eyJ9.-_"), max_size=8)
+
 CONFIGS: dict[str, SearchStrategy[dict[str, Any]]] = {
+    "OIDCHeaders": st.fixed_dictionaries(
+        {},
+        optional={
+            "profile": st.fixed_dictionaries(
+                {"send": st.booleans(), "headerName": st.sampled_from(["X-One", ""])}
+            ),
+            "idToken": _TOLD,
+            "accessToken": _TOLD,
+        },
+    ),
     "AdditionalCookieIn": st.fixed_dictionaries({"name": NAMES, "value": VALUES}),
     "AdditionalCookieOut": COOKIE,
     "Cors": st.fixed_dictionaries(
@@ -182,6 +200,21 @@ _COOKIES_IN = {"headers": COOKIES, "target": QUERIES}
 _COOKIES_OUT = {"response_headers": SET_COOKIES, "target": QUERIES}
 
 EXTRAS: dict[str, dict[str, SearchStrategy[Any]]] = {
+    "OIDCHeaders": {
+        "user": st.none()
+        | st.fixed_dictionaries(
+            {},
+            optional={
+                "profile": st.none()
+                | st.dictionaries(
+                    st.just("a"),
+                    st.sampled_from(["é\U0001f600", "\x7f\t", 1, 1.5, 1e20, [True, None]]),
+                ),
+                "token": st.none()
+                | st.dictionaries(st.sampled_from(["a", "id_token", "access_token"]), _TOKENS),
+            },
+        )
+    },
     "AdditionalCookieIn": _COOKIES_IN,
     "AdditionalCookieOut": _COOKIES_OUT,
     "Cors": {

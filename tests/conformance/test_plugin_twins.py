@@ -413,7 +413,7 @@ def test_every_native_plugin_has_its_cases() -> None:
 DECIDING_AGAIN = frozenset(
     {
         *("JweExtractor", "JweSigner", "JwtSigner", "JwtVerification", "JwtVerificationOnly"),
-        "OtoroshiJWKSEndpoint",
+        *("NgJwtUserExtractor", "OAuthProtectedResourceMetadata", "OtoroshiJWKSEndpoint"),
     }
 )
 """Plugins whose hooks ask the native step itself (`plugin_api.undecided`); what they do is compared

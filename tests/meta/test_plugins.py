@@ -65,6 +65,60 @@ _QUOTA = {"window": 10000000, "daily": 10000000, "monthly": 10000000}
 _CALLER = {"per_route": True, "global": False, "group": None, "expression": "${req.ip}"}
 
 IMPLEMENTED: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "NgJwtUserExtractor": (
+        {
+            "verifier": "none",
+            "strict": True,
+            "strip": False,
+            "name_path": None,
+            "email_path": None,
+            "meta_path": None,
+        },
+        ("Authentication",),
+    ),
+    "OIDCHeaders": (
+        {
+            "profile": {"send": False, "headerName": "X-OIDC-User"},
+            "idToken": {
+                "send": False,
+                "name": "id_token",
+                "headerName": "X-OIDC-Id-Token",
+                "jwt": True,
+            },
+            "accessToken": {
+                "send": False,
+                "name": "access_token",
+                "headerName": "X-OIDC-Access-Token",
+                "jwt": True,
+            },
+        },
+        ("Headers",),
+    ),
+    "OAuthProtectedResourceMetadata": (
+        {
+            "ref": None,
+            "resource": None,
+            "authorization_servers_override": [],
+            "jwks_uri": None,
+            "scopes_supported": [],
+            "bearer_methods_supported": ["header"],
+            "resource_signing_alg_values_supported": [],
+            "resource_name": None,
+            "resource_documentation": None,
+            "resource_policy_uri": None,
+            "resource_tos_uri": None,
+            "tls_client_certificate_bound_access_tokens": False,
+            "dpop_signing_alg_values_supported": [],
+            "dpop_bound_access_tokens_required": False,
+            "authorization_details_types_supported": [],
+            "extra_metadata": {},
+            "signed_metadata": False,
+            "signing_cert_ref": None,
+            "signing_alg": "RS256",
+            "signed_metadata_kid": None,
+        },
+        ("Authentication",),
+    ),
     "JweExtractor": (
         {
             "key_management_algorithm": "RSA_OAEP_256",

@@ -1,7 +1,7 @@
 """What a hook does that was called because its native step lacks a key set.
 
 The check itself is the native step's, before and after: there is one place that decides about tokens.
-The slow and obvious twin that tests compare it with is ``tests/oracles/tokens.py``.
+Tests compare what it says of a token with PyJWT (``tests/conformance/test_tokens.py``).
 """
 
 from typing import Final

@@ -1,6 +1,6 @@
 """Check the token of a request with JWT verifiers, and give the backend its own.
 
-Phases: access, transform_request. Native; a key set that has to be fetched is fetched in Python.
+Phases: access, transform_request. Native.
 Otoroshi: ``cp:otoroshi.next.plugins.JwtVerification``.
 """
 

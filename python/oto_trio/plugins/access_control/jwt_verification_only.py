@@ -1,6 +1,6 @@
 """Check the token of a request with one JWT verifier.
 
-Phases: access. Native; a key set that has to be fetched is fetched in Python.
+Phases: access. Native.
 Otoroshi: ``cp:otoroshi.next.plugins.JwtVerificationOnly``.
 """
 

@@ -35,8 +35,8 @@ class OtoroshiJWKSEndpointConfig(Config, frozen=True):
 class OtoroshiJWKSEndpoint(Plugin[OtoroshiJWKSEndpointConfig]):
     """Answers ``GET`` with ``{"keys": […]}``, other methods with 404; ``kid`` is the certificate's id.
 
-    Certificates without private key and revoked ones are left out. Not as Otoroshi: keys that are only
-    named by an API key's ``jwt-sign-keypair`` are not added; expose them or list their ids.
+    Keys that an API key names in its metadata ``jwt-sign-keypair`` are added to both, exposed or not.
+    Certificates without private key and revoked ones are left out.
     """
 
     id = "cp:otoroshi.next.plugins.OtoroshiJWKSEndpoint"

@@ -3,6 +3,7 @@
 //! Bounds: about 400 bytes a key with id, name and secret of the usual length (a test holds it);
 //! what keys have in common (tenant, authorisations, quotas) is kept once.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -47,8 +48,13 @@ fn sure<T>(made: Result<T, Infallible>) -> T {
 pub struct ApiKeys {
     rows: Hamt<Arc<ApiKey>>,
     shared: Arc<Shared>,
+    /// How many keys name each key pair.
+    pairs: Arc<BTreeMap<Box<str>, usize>>,
     len: usize,
 }
+
+/// The metadata that names the certificate whose key signs a client's tokens.
+pub(super) const KEY_PAIR: &str = "jwt-sign-keypair";
 
 impl ApiKeys {
     /// The key of a client.
@@ -70,6 +76,26 @@ impl ApiKeys {
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
+
+    /// The ids of certificates that keys name as the key pair of their tokens, in order.
+    pub fn key_pairs(&self) -> impl Iterator<Item = &str> {
+        self.pairs.keys().map(|id| &**id)
+    }
+
+    /// Forget what the key of a client names.
+    fn unname(&mut self, client_id: &str) {
+        let named = self.get(client_id).and_then(|key| key.metadata(KEY_PAIR));
+        let Some(named) = named.map(Box::<str>::from) else {
+            return;
+        };
+        let pairs = Arc::make_mut(&mut self.pairs);
+        match pairs.get_mut(&named) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => {
+                pairs.remove(&named);
+            }
+        }
+    }
 }
 
 impl Table for ApiKeys {
@@ -81,6 +107,12 @@ impl Table for ApiKeys {
             ));
         }
         let is_new = self.get(id).is_none();
+        self.unname(id);
+        if let Some(named) = key.metadata(KEY_PAIR) {
+            *Arc::make_mut(&mut self.pairs)
+                .entry(named.into())
+                .or_default() += 1;
+        }
         self.rows.insert(Arc::new(key));
         self.len += usize::from(is_new);
         Ok(())
@@ -88,6 +120,7 @@ impl Table for ApiKeys {
 
     fn remove(&mut self, id: &str) {
         if self.get(id).is_some() {
+            self.unname(id);
             self.rows.prune(id, &mut |_| false);
             self.len -= 1;
         }
@@ -103,6 +136,32 @@ mod tests {
             r#"{{"clientId":"{id}","clientSecret":"{secret}","clientName":"the key of {id}",
                 "authorizations":[{{"kind":"group","id":"default"}}],"tags":[],"metadata":{{}}}}"#
         )
+    }
+
+    #[test]
+    fn the_key_pairs_that_keys_name_are_known() {
+        let mut keys = ApiKeys::default();
+        let mut put = |id: &str, pair: &str| {
+            let json = json(id, "s").replace(
+                r#""metadata":{}"#,
+                &format!(r#""metadata":{{"jwt-sign-keypair":"{pair}"}}"#),
+            );
+            keys.put(id, json.as_bytes()).expect("a key");
+            keys.clone()
+        };
+        put("a", "one");
+        put("b", "two");
+        let before = put("c", "two");
+        put("a", "two");
+        let mut after = put("a", "two");
+        assert_eq!(before.key_pairs().collect::<Vec<_>>(), ["one", "two"]);
+        assert_eq!(after.key_pairs().collect::<Vec<_>>(), ["two"]);
+        after.remove("b");
+        after.remove("b");
+        after.remove("a");
+        assert_eq!(after.key_pairs().count(), 1);
+        after.put("c", json("c", "s").as_bytes()).expect("a key");
+        assert_eq!(after.key_pairs().count(), 0);
     }
 
     #[test]

@@ -9,14 +9,12 @@ use serde_json::{Map, Value};
 
 use super::entity::ApiKey;
 use super::extract::{BEARER_START, Credential, Proof};
+use super::table::KEY_PAIR;
 use crate::jose::{
     Algorithm, Algorithms, Family, JoseError, Jws, MAX_TOKEN_BYTES, Private, Rules, SigningKey,
     Verifier, VerifyingKey,
 };
 use crate::tls::Certificates;
-
-/// Where a key's metadata name the certificate whose key pair signs its tokens.
-const KEY_PAIR: &str = "jwt-sign-keypair";
 
 /// What is made of a key's secrets when they are first needed.
 pub(super) struct Prepared {

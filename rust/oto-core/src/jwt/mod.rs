@@ -18,4 +18,4 @@ pub use checks::Checks;
 pub use injection::Injection;
 pub use source::Source;
 pub use strategy::{Strategy, generate, random_id};
-pub use verifier::{JwtVerifier, Verdict};
+pub use verifier::{Identified, JwtVerifier, Verdict};

@@ -86,6 +86,15 @@ struct Accepted {
     raw: Arc<str>,
 }
 
+/// A good token that a request has, before any strategy is applied.
+#[derive(Debug)]
+pub struct Identified {
+    /// The token as it was sent.
+    pub token: Arc<str>,
+    /// Its claims, an object.
+    pub claims: Arc<Value>,
+}
+
 enum Rejected {
     Algorithm,
     Token,
@@ -183,6 +192,27 @@ impl JwtVerifier {
                 None => BAD_OUTPUT,
             },
         }
+    }
+
+    /// Say whose token the request has, and leave the request and its attributes as they are but
+    /// for `claims`.
+    ///
+    /// # Errors
+    /// The verdict that refuses the token, or asks for a key set.
+    pub fn identify(&self, flow: &mut Flow) -> Result<Option<Identified>, Verdict> {
+        let Some(token) = self.source.find(&flow.request) else {
+            return Ok(None);
+        };
+        let token: Arc<str> = token.strip_prefix("Bearer ").unwrap_or(&token).into();
+        let verified = self.verify(&token, flow)?;
+        if matches!(&self.strategy, Strategy::DefaultToken { strict: true, .. }) {
+            return Err(TOKEN_PRESENT);
+        }
+        flow.attrs.claims = Some(Arc::clone(&verified.claims));
+        Ok(Some(Identified {
+            token,
+            claims: verified.claims,
+        }))
     }
 
     /// Check a token that came from anywhere: signature, times, claims.

@@ -1,5 +1,7 @@
 //! Answer with the public keys of certificates as a key set (`OtoroshiJWKSEndpoint`).
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -23,7 +25,7 @@ pub(super) struct Settings {
 /// The step.
 #[derive(Debug)]
 pub(super) struct JwksEndpoint {
-    /// Only these; empty means all that are exposed.
+    /// These first; empty means all that are exposed.
     ids: Vec<Box<str>>,
     /// Algorithms to name, one entry each; none names none.
     named: Option<Algorithms>,
@@ -64,7 +66,8 @@ impl NativeStep for JwksEndpoint {
             let body = json!({"error": "resource not found !"});
             return Outcome::Answer(Reply::json(404, &body));
         }
-        let keys = self.keys(&at.flow.snapshot.tables.certificates);
+        let tables = &at.flow.snapshot.tables;
+        let keys = self.keys(&tables.certificates, tables.apikeys.key_pairs());
         Outcome::Answer(Reply::json(200, &json!({ "keys": keys })))
     }
 
@@ -74,20 +77,34 @@ impl NativeStep for JwksEndpoint {
 }
 
 impl JwksEndpoint {
-    fn keys(&self, certificates: &Certificates) -> Vec<Value> {
+    /// The keys: those that are asked for, and those that API keys name.
+    fn keys<'a>(
+        &self,
+        certificates: &'a Certificates,
+        named: impl Iterator<Item = &'a str>,
+    ) -> Vec<Value> {
         let mut keys = Vec::new();
+        let mut shown = BTreeSet::new();
         if self.ids.is_empty() {
             certificates.for_each(&mut |certificate| {
                 if certificate.is_exposed {
-                    self.push(certificate, &mut keys);
+                    shown.insert(&*certificate.id);
                 }
             });
-            keys.sort_by(|a: &Value, b| a["kid"].as_str().cmp(&b["kid"].as_str()));
+            shown.extend(named);
         } else {
             for id in &self.ids {
-                if let Some(certificate) = certificates.get(id) {
+                if let Some(certificate) = certificates.get(id)
+                    && shown.insert(&*certificate.id)
+                {
                     self.push(certificate, &mut keys);
                 }
+            }
+            shown = named.filter(|id| !shown.contains(id)).collect();
+        }
+        for id in shown {
+            if let Some(certificate) = certificates.get(id) {
+                self.push(certificate, &mut keys);
             }
         }
         keys

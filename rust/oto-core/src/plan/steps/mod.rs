@@ -39,12 +39,14 @@ mod ip_lists;
 mod jwe;
 mod jwks_endpoint;
 mod jwt_signer;
+mod jwt_user;
 mod jwt_verification;
 mod jwt_verification_only;
 mod legacy_checks;
 mod location;
 mod log4shell;
 mod long_headers;
+mod oidc_headers;
 mod otoroshi_challenge;
 mod otoroshi_headers;
 mod otoroshi_infos;
@@ -59,6 +61,7 @@ mod refuse;
 mod remove_headers;
 mod require_cookies;
 mod require_headers;
+mod resource_metadata;
 mod robots;
 mod routing_restrictions;
 mod security_headers;
@@ -192,6 +195,7 @@ const KINDS: &[(&str, Build)] = &[
     ("jwe_signer", build::<jwe::SignerSettings>),
     ("jwks_endpoint", build::<jwks_endpoint::Settings>),
     ("jwt_signer", build::<jwt_signer::Settings>),
+    ("jwt_user", build::<jwt_user::Settings>),
     ("jwt_verification", build::<jwt_verification::Settings>),
     (
         "jwt_verification_only",
@@ -199,6 +203,7 @@ const KINDS: &[(&str, Build)] = &[
     ),
     ("log4shell", build::<log4shell::Settings>),
     ("long_headers", build::<long_headers::Settings>),
+    ("oidc_headers", build::<oidc_headers::Settings>),
     ("otoroshi_challenge", build::<otoroshi_challenge::Settings>),
     (
         "otoroshi_headers_back",
@@ -225,6 +230,7 @@ const KINDS: &[(&str, Build)] = &[
     ("remove_set_cookies", build::<cookies_out::Remove>),
     ("require_cookies", build::<require_cookies::Settings>),
     ("require_headers", build::<require_headers::Settings>),
+    ("resource_metadata", build::<resource_metadata::Settings>),
     (
         "rfc9440_client_cert",
         build::<client_cert_header::Rfc9440Settings>,
