@@ -88,7 +88,9 @@ impl Context {
     pub(super) fn read(&self, flow: &Flow, out: &mut String) -> Answer {
         for key in &self.keys {
             let start = out.len();
-            if !push(flow, key, out) && !(self.reads_claims && push_claim(flow, key, out)) {
+            let is_there =
+                push(flow, key, out) || (self.reads_claims && push_claim(flow, key, out));
+            if !is_there {
                 continue;
             }
             if let Some(change) = &self.change {
