@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from oto_trio.plugin_api import Phase, Refusal
 from oto_trio.plugins.access_control.ng_has_client_cert_matching_http_validator import (
@@ -153,11 +154,14 @@ async def test_old_lists_serve_while_somebody_fetches_new_ones(mock_clock: MockC
             await wire.send(answer)
         await wire.close()
         mock_clock.jump(10.01)
+        answers: list[bool] = []
         async with trio.open_nursery() as nursery:
             nursery.start_soon(gets_in, plugin)
             wire = await upstream.accept()
             # The service is silent: the others do not wait for it.
-            assert await gets_in(plugin)
+            nursery.start_soon(_note_in, plugin, answers)
+            await wait_all_tasks_blocked()
+            assert answers == [True]
             nursery.cancel_scope.cancel()
         await wire.close()
         # Its client left; the next exchange fetches.
@@ -168,6 +172,10 @@ async def test_old_lists_serve_while_somebody_fetches_new_ones(mock_clock: MockC
             await wire.send(answer)
         await wire.close()
     await upstream.close()
+
+
+async def _note_in(plugin: NgHasClientCertMatchingHttpValidator, answers: list[bool]) -> None:
+    answers.append(await gets_in(plugin))
 
 
 async def _assert_in(plugin: NgHasClientCertMatchingHttpValidator) -> None:
