@@ -1,5 +1,7 @@
 """JweExtractor; that it reads what others write is in `tests/conformance/test_encrypted_tokens.py`."""
 
+from jwcrypto import jwe, jwk  # type: ignore[import-untyped]
+
 from tests.conformance.test_encrypted_tokens import certificate
 from tests.unit.plugins.asked import ask, header
 
@@ -32,3 +34,16 @@ def test_what_cannot_be_read_passes_unless_strict() -> None:
     )
     strict = ask("JweExtractor", {"certId": "c", "strict": True}, ROW, headers=sent)
     assert (strict[1], strict[3]) == (401, b'{"error":"invalid token"}')
+
+
+def test_rsa_oaep_with_sha1_is_read_when_it_is_configured() -> None:
+    names = ["RSA-OAEP", "A256GCM"]
+    theirs = jwe.JWE(b'{"a":1}', protected='{"alg":"RSA-OAEP","enc":"A256GCM"}')
+    theirs.allowed_algs = names
+    theirs.add_recipient(jwk.JWK.from_pem(certificate("c")["privateKey"].encode()))
+    sent = [("X-JWT-Token", str(theirs.serialize(compact=True)))]
+    algorithms = {"content_encryption_algorithm": "A256GCM", "strict": True}
+    for wrap, read in (("RSA_OAEP", '{"a":1}'), ("RSA_OAEP_256", None)):
+        config = {"certId": "c", "key_management_algorithm": wrap, **algorithms}
+        decision = ask("JweExtractor", config, ROW, headers=sent)
+        assert header(decision, "X-JWT-Token") == read if read else decision[1] == 401, wrap
