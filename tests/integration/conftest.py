@@ -1,5 +1,6 @@
 """What the tests with real processes and sockets share."""
 
+import re
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 
@@ -37,6 +38,10 @@ class Upstream:
                             return
                         buffered += data
                     head, _, buffered = buffered.partition(b"\r\n\r\n")
+                    length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+                    while length is not None and len(buffered) < int(length[1]):
+                        buffered += await stream.receive_some()
+                    buffered = buffered[int(length[1]) if length is not None else 0 :]
                     self.heads.append(head)
                     self.arrived.set()
                     if self.gate is not None:

@@ -12,14 +12,19 @@ Bounds
     call, `MAX_TIMEOUT_S` at most. Redirects are not followed: an issuer's address is its address.
 """
 
+from __future__ import annotations
+
 import logging
-from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urlsplit
 
-import httpx
 import msgspec
 import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import httpx
 
 __all__ = [
     "MAX_BODY_BYTES",
@@ -113,6 +118,8 @@ class KeySetFetcher:
 
     async def _fetch(self, call: KeySetCall) -> bytes | None:
         """Make the call; None when it failed."""
+        import httpx  # noqa: PLC0415 (most workers fetch nothing, and it is slow to import)
+
         self.calls += 1
         timeout_s = min(max(call.timeout / 1000, 0.001), MAX_TIMEOUT_S)
         try:
@@ -156,6 +163,8 @@ class KeySetFetcher:
 
 def _client(call: KeySetCall) -> httpx.AsyncClient:
     """Make the client of one call: nothing from the environment, no redirects, no cookies kept."""
+    import httpx  # noqa: PLC0415 (as above)
+
     mtls, proxy = call.mtls or {}, call.proxy or {}
     insecure = bool(mtls.get("mtls")) and bool(mtls.get("trustAll") or mtls.get("loose"))
     if insecure:

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import httpx
-
 __all__ = ["CallError", "fetch"]
 
 
@@ -42,6 +40,8 @@ async def fetch(
     Cancellation:
         Closes the connection.
     """
+    import httpx  # noqa: PLC0415 (most workers call nobody, and it is slow to import)
+
     client = httpx.AsyncClient(
         verify=not insecure, trust_env=False, follow_redirects=False, timeout=timeout_s
     )

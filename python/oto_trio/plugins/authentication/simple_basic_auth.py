@@ -12,7 +12,6 @@ import secrets
 from collections.abc import Mapping
 from typing import Annotated, cast
 
-import bcrypt
 import trio
 from msgspec import Meta
 from typing_extensions import override
@@ -142,6 +141,8 @@ def _credentials(value: str | None) -> tuple[bytes, bytes] | None:
 def _check(password: bytes, expected: str) -> bool:
     """Check a BCrypt hash; one that is none matches nothing."""
     try:
+        import bcrypt  # noqa: PLC0415 (only hashed passwords need it)
+
         return bcrypt.checkpw(password[:BCRYPT_BYTES], expected.encode())
     except ValueError:
         return False
