@@ -25,6 +25,7 @@ __all__ = [
     "Limits",
     "MessageVerifier",
     "Pattern",
+    "Redaction",
     "Request",
     "ResponseHead",
     "Router",
