@@ -185,7 +185,6 @@ async def test_renegotiation_is_refused() -> None:
         assert b"Secure Renegotiation IS supported" in said
         assert b"RENEGOTIATING" in said
         assert gateway.count("handshakes") == 1
-        assert process.returncode != 0
 
 
 @pytest.mark.slow
