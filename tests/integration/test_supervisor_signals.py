@@ -451,9 +451,10 @@ async def test_probes_and_metrics_are_served_by_workers_and_by_the_admin_api(
         prefix = "/.well-known/otoroshi/monitoring"
         for page in ("health", "live", "ready", "startup"):
             # The word that the start is over reaches each worker by its link, a moment later.
+            path = f"{prefix}/{page}"
             with trio.fail_after(30):
-                while (await ask(gateway.port, f"{prefix}/{page}", host="any.test"))[0] != 200:
-                    await trio.sleep(0.01)  # noqa: ASYNC110 (it is another process that changes)
+                while (await ask(gateway.port, path, host="any.test"))[0] != 200:  # noqa: ASYNC110
+                    await trio.sleep(0.01)
             assert (await api.get(f"/{page}", auth=None)).status_code == 200
         _, body = await ask(gateway.port, f"{prefix}/metrics?format=prom", host="any.test")
         lines = body.decode().splitlines()
