@@ -2,45 +2,34 @@
 
 import jwt
 
-from tests.unit.plugins.asked import NOW, ask
+from tests.unit.plugins.token_plans import NOW, SECRET, send, token, verifier
 
-VERIFIER = {
-    "id": "v",
-    "name": "v",
-    "enabled": True,
-    "strict": True,
-    "source": {"type": "InHeader", "name": "X-T", "remove": ""},
-    "algoSettings": {"type": "HSAlgoSettings", "size": 256, "secret": "s" * 32, "base64": False},
-    "strategy": {
-        "type": "PassThrough",
-        "verificationSettings": {"fields": {"iss": "us"}, "arrayFields": {}},
-    },
+STRATEGY = {
+    "type": "PassThrough",
+    "verificationSettings": {"fields": {"iss": "us"}, "arrayFields": {}},
 }
-ROW = ("jwt-verifiers", "v", VERIFIER)
+ROW = verifier(strategy=STRATEGY)
+GOOD = {"iss": "us", "exp": NOW + 60}
 CONFIG = {"verifiers": ["v"]}
 
 
-def token(**claims: object) -> str:
-    return jwt.encode({"iss": "us", "exp": NOW + 60, **claims}, "s" * 32, "HS256")
-
-
 def test_a_good_token_passes_and_a_bad_one_does_not() -> None:
-    assert ask("JwtVerification", CONFIG, ROW, headers=[("X-T", token())])[0] == "forward"
+    assert send("JwtVerification", CONFIG, token(**GOOD), entities=(ROW,)).status is None
+    name, good = token(**GOOD)
     for bad in (
-        token(iss="them"),
-        token(exp=NOW - 60),
-        token()[:-4] + "AAAA",
-        jwt.encode({"iss": "us"}, "t" * 32, "HS256"),
-        "no token",
+        token(iss="them", exp=NOW + 60),
+        token(iss="us", exp=NOW - 60),
+        token("another secret that is long enough as well", **GOOD),
+        (name, good[:-4] + "AAAA"),
+        (name, "Bearer " + jwt.encode(GOOD, SECRET, "HS384")),
+        (name, "Bearer no token"),
     ):
-        decision = ask("JwtVerification", CONFIG, ROW, headers=[("X-T", bad)])
-        assert decision[0] == "reply", bad
-        assert decision[1] in (400, 401), bad
+        assert send("JwtVerification", CONFIG, bad, entities=(ROW,)).status in (400, 401), bad
 
 
 def test_without_verifiers_nothing_passes() -> None:
-    decision = ask("JwtVerification", {}, ROW, headers=[("X-T", token())])
-    assert (decision[1], decision[3]) == (400, b'{"error":"bad request"}')
+    answer = send("JwtVerification", {}, token(**GOOD), entities=(ROW,))
+    assert (answer.status, answer.json) == (400, {"error": "bad request"})
 
 
 def test_the_answer_can_be_ones_own() -> None:
@@ -50,5 +39,5 @@ def test_the_answer_can_be_ones_own() -> None:
         "custom_response_status": 418,
         "custom_response_body": "short and stout",
     }
-    decision = ask("JwtVerification", config, ROW)
-    assert (decision[1], decision[3]) == (418, b"short and stout")
+    answer = send("JwtVerification", config, entities=(ROW,))
+    assert (answer.status, answer.body) == (418, b"short and stout")

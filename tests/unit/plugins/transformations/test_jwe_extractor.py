@@ -2,47 +2,44 @@
 
 from jwcrypto import jwe, jwk  # type: ignore[import-untyped]
 
-from tests.conformance.test_encrypted_tokens import certificate
-from tests.unit.plugins.asked import ask, header
+from tests.unit.plugins.token_plans import certificate, certificate_row, send
 
-ROW = ("certificates", "c", certificate("c"))
+ROWS = (certificate_row("c"),)
 
 
 def test_what_the_signer_writes_is_read() -> None:
-    made = header(ask("JweSigner", {"certId": "c", "payload": {"a": "b"}}, ROW), "X-JWT-Token")
-    assert made is not None
+    config = {"certId": "c", "payload": {"a": "b"}}
+    made = send("JweSigner", config, entities=ROWS).fields["x-jwt-token"]
     config = {"certId": "c", "source": {"type": "InHeader", "name": "X-In", "remove": "Bearer "}}
-    read = header(ask("JweExtractor", config, ROW, headers=[("X-In", made)]), "X-JWT-Token")
-    assert read is not None
+    read = send("JweExtractor", config, ("X-In", made), entities=ROWS).fields["x-jwt-token"]
     assert '"a":"b"' in read
 
 
 def test_a_missing_token_is_refused() -> None:
-    decision = ask("JweExtractor", {"certId": "c"}, ROW)
-    assert (decision[1], decision[3]) == (400, b'{"error":"something wrong happened"}')
+    answer = send("JweExtractor", {"certId": "c"}, entities=ROWS)
+    assert (answer.status, answer.json) == (400, {"error": "something wrong happened"})
 
 
 def test_without_its_certificate_the_token_stays_as_it_is() -> None:
-    assert header(ask("JweExtractor", {}, headers=[("X-JWT-Token", "x")]), "X-JWT-Token") == "x"
+    assert send("JweExtractor", {}, ("X-JWT-Token", "x")).fields["x-jwt-token"] == "x"
 
 
 def test_what_cannot_be_read_passes_unless_strict() -> None:
-    sent = [("X-JWT-Token", "a.b.c.d.e")]
-    assert (
-        header(ask("JweExtractor", {"certId": "c"}, ROW, headers=sent), "X-JWT-Token")
-        == "a.b.c.d.e"
-    )
-    strict = ask("JweExtractor", {"certId": "c", "strict": True}, ROW, headers=sent)
-    assert (strict[1], strict[3]) == (401, b'{"error":"invalid token"}')
+    broken = ("X-JWT-Token", "a.b.c.d.e")
+    sent = send("JweExtractor", {"certId": "c"}, broken, entities=ROWS)
+    assert sent.fields["x-jwt-token"] == "a.b.c.d.e"
+    answer = send("JweExtractor", {"certId": "c", "strict": True}, broken, entities=ROWS)
+    assert (answer.status, answer.json) == (401, {"error": "invalid token"})
 
 
 def test_rsa_oaep_with_sha1_is_read_when_it_is_configured() -> None:
     theirs = jwe.JWE(b'{"a":1}', protected='{"alg":"RSA-OAEP","enc":"A256GCM"}')
     theirs.allowed_algs = ["RSA-OAEP", "A256GCM"]
     theirs.add_recipient(jwk.JWK.from_pem(certificate("c")["privateKey"].encode()))
-    sent = [("X-JWT-Token", str(theirs.serialize(compact=True)))]
-    algorithms = {"content_encryption_algorithm": "A256GCM", "strict": True}
-    for wrap, read in (("RSA_OAEP", '{"a":1}'), ("RSA_OAEP_256", None)):
-        config = {"certId": "c", "key_management_algorithm": wrap, **algorithms}
-        decision = ask("JweExtractor", config, ROW, headers=sent)
-        assert header(decision, "X-JWT-Token") == read if read else decision[1] == 401, wrap
+    sent = ("X-JWT-Token", str(theirs.serialize(compact=True)))
+    config = {"certId": "c", "content_encryption_algorithm": "A256GCM", "strict": True}
+    wrap = {"key_management_algorithm": "RSA_OAEP"}
+    read = send("JweExtractor", config | wrap, sent, entities=ROWS)
+    assert read.fields["x-jwt-token"] == '{"a":1}'
+    wrap = {"key_management_algorithm": "RSA_OAEP_256"}
+    assert send("JweExtractor", config | wrap, sent, entities=ROWS).status == 401
