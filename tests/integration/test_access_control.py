@@ -1,14 +1,12 @@
-"""Who may pass, end to end: the plugins of access control and hygiene over real sockets.
+"""Access control over real sockets: what takes more than one plugin, a look at bodies, or bad configurations.
 
-One gateway has a route for each plugin; each case is a request and the answer it must get.
+What each plugin does by itself is in `plugin_cases`.
 """
 
 from __future__ import annotations
 
-import base64
 from typing import TYPE_CHECKING, Any
 
-import bcrypt
 import msgspec
 import pytest
 import trio
@@ -43,123 +41,10 @@ class Ask(msgspec.Struct, frozen=True):
     fields: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     version: str = "1.1"
-    answer_field: tuple[str, str] | None = None
 
 
-def basic(text: str) -> tuple[str, str]:
-    return ("Authorization", "Basic " + base64.b64encode(text.encode()).decode())
-
-
-HASH = bcrypt.hashpw(b"hashed", bcrypt.gensalt(4)).decode()
 ALL_WEEK = {"day_start": 1, "day_end": 7}
 SERVED = Ask(200, b"HTTP/1.1")
-ADDRESS_REFUSED = Ask(403, b"Your IP address is not allowed", fields=(("Accept", "*/*"),))
-
-CASES: dict[str, tuple[dict[str, Any], tuple[Ask, ...]]] = {
-    "IpAddressAllowedList": (
-        {"addresses": ["10.0.0.0/8", "198.51.100.*"]},
-        (
-            ADDRESS_REFUSED,
-            Ask(200, fields=(("X-Forwarded-For", "10.1.2.3"),)),
-            Ask(200, fields=(("X-Forwarded-For", "198.51.100.7, 192.0.2.1"),)),
-            Ask(403, fields=(("X-Forwarded-For", "192.0.2.1"),)),
-        ),
-    ),
-    "IpAddressBlockList": (
-        {"addresses": ["10.0.0.0/8", "2001:db8::/32"]},
-        (
-            SERVED,
-            Ask(403, fields=(("X-Forwarded-For", "::ffff:10.1.2.3"),)),
-            Ask(403, fields=(("X-Forwarded-For", "2001:DB8::1"),)),
-        ),
-    ),
-    "RoutingRestrictions": (
-        {
-            "forbidden": [{"method": "DELETE", "path": "/.*"}],
-            "not_found": [{"method": "*", "path": "/hidden"}],
-        },
-        (
-            SERVED,
-            Ask(403, b"Forbidden", "DELETE", "/a", (("Accept", "*/*"),)),
-            Ask(404, b"", "GET", "/hidden", (("Accept", "text/html"),)),
-        ),
-    ),
-    "DisableHttp10": ({}, (SERVED, Ask(503, version="1.0"))),
-    "GlobalMaintenanceMode": ({}, (Ask(503, b"maintenance", fields=(("Accept", "*/*"),)),)),
-    "SimpleBasicAuth": (
-        {"realm": "here", "users": {"bob": "secret", "ann": HASH}},
-        (
-            Ask(401, answer_field=("www-authenticate", 'Basic realm="here"')),
-            Ask(401, fields=(basic("bob:wrong"),)),
-            Ask(200, fields=(basic("bob:secret"),)),
-            Ask(401, fields=(basic("ann:wrong"),)),
-            Ask(200, fields=(basic("ann:hashed"),)),
-            Ask(200, fields=(basic("ann:hashed"),)),
-        ),
-    ),
-    "CookiesValidation": (
-        {"cookies": {"a": "1"}},
-        (
-            Ask(400),
-            Ask(200, fields=(("Cookie", "b=2; a=1"),)),
-            Ask(400, fields=(("Cookie", "a=2"),)),
-        ),
-    ),
-    "NgLog4ShellFilter": (
-        {"status": 418, "body": "no", "parse_body": True},
-        (
-            SERVED,
-            Ask(418, b"no", fields=(("X-A", "${${lower:J}ndi:ldap://x}"),)),
-            Ask(418, b"no", path="/?a=%24%7Bjndi:x%7D"),
-            Ask(418, b"no", "POST", body=b"a=${jndi:ldap://x}"),
-            Ask(200, b"POST", "POST", body=b"a=${b}"),
-        ),
-    ),
-    "React2SShellDetector": (
-        {"block": True},
-        (
-            Ask(200, b"POST", "POST", body=b"[1]"),
-            Ask(401, b"not allowed", "POST", body=b'{"a":"$@1","b":"whoami"}'),
-        ),
-    ),
-    "NgGenericAllowedList": (
-        {"expression": "${req.headers.X-Kind}", "values": ["a"]},
-        (Ask(403), Ask(200, fields=(("X-Kind", "a"),))),
-    ),
-    "NgGenericBlockList": (
-        {"expression": "${req.headers.X-Kind}", "values": ["a"]},
-        (SERVED, Ask(403, fields=(("X-Kind", "a"),))),
-    ),
-    "NgHasAllowedUsersValidator": ({"usernames": ["bob"]}, (Ask(403),)),
-    "NgAuthModuleExpectedUser": ({}, (Ask(401, b"authorized", fields=(("Accept", "*/*"),)),)),
-    "NgExpectedConsumer": ({}, (Ask(401, b"authorized", fields=(("Accept", "*/*"),)),)),
-    "PublicPrivatePaths": (
-        {"public_patterns": ["/open/.*"]},
-        (Ask(401), Ask(200, path="/open/a")),
-    ),
-    "NgIncomingRequestValidatorDeniedDomainNames": ({"domains": ["*.test"]}, (Ask(403),)),
-    "NgIncomingRequestValidatorAllowedDomainNames": ({"domains": ["*.test"]}, (SERVED,)),
-    "ContextValidation": (
-        {"validators": [{"path": "$.request.headers.X-Kind", "value": "Regex(a+)"}]},
-        (Ask(403), Ask(200, fields=(("X-Kind", "aaa"),))),
-    ),
-    "RequestBodyLengthLimiter": (
-        {"max_length": 4, "fail": True},
-        (Ask(200, b"POST", "POST", body=b"1234"), Ask(413, b"", "POST", body=b"12345")),
-    ),
-    "ResponseBodyLengthLimiter": (
-        {"max_length": 4, "fail": False},
-        (Ask(200, b"GET "),),
-    ),
-    "RejectHeaderInTooLong": (
-        {"value": 12},
-        (Ask(200, b"HTTP/1.1", fields=(("X-Long", "a" * 40),)),),
-    ),
-}
-
-
-def rules(name: str) -> dict[str, Any]:
-    return {"plugin": NG + name, "config": CASES[name][0]}
 
 
 async def put(api: httpx.AsyncClient, document: dict[str, Any]) -> None:
@@ -191,33 +76,6 @@ async def everything(connection: Connection) -> bytes:
         except LostError:
             break
     return data
-
-
-def fits(answer: Answer, ask: Ask) -> bool:
-    named = ask.answer_field
-    return (
-        answer.status == ask.status
-        and ask.words in answer.body
-        and (named is None or answer.headers.get(named[0]) == named[1])
-    )
-
-
-async def test_each_plugin_answers_as_it_should(upstream: Upstream, tmp_path: Path) -> None:
-    async with gateway_process("--workers", "1", data=tmp_path) as gateway, admin(gateway) as api:
-        for name in CASES:
-            document = route(name.lower(), upstream.url, plugins=[rules(name)])
-            await put(api, document)
-        wrong = [
-            (name, ask, answer)
-            for name, (_, asks) in CASES.items()
-            for ask in asks
-            if not fits(answer := await tell(gateway.port, f"{name.lower()}.test", ask), ask)
-        ]
-        assert wrong == []
-        # What is too long never got to the backend; the rest of the head did.
-        heads = [head for head in upstream.heads if b"rejectheaderintoolong" in head]
-        assert heads or any(b"X-Long" not in head for head in upstream.heads)
-        assert not any(b"X-Long" in head for head in upstream.heads)
 
 
 async def test_hours_open_and_close_a_route(upstream: Upstream, tmp_path: Path) -> None:

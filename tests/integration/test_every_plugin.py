@@ -1,0 +1,32 @@
+"""Every plugin end to end: a whole gateway, real sockets, and the same requests with and without it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.plugin_cases.stage import staged
+from tests.integration.plugin_cases.table import CASES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.slow
+
+
+async def test_each_plugin_does_what_its_case_says_and_nothing_else_does_it(tmp_path: Path) -> None:
+    wrong: dict[str, list[str]] = {}
+    async with staged(CASES, tmp_path) as stage:
+        for name, case in CASES.items():
+            with_it = await stage.faults(name, bare=False)
+            without = await stage.faults(name, bare=True)
+            for place, ask in enumerate(case.asks):
+                where = f"{name}[{place}] {ask.request}"
+                if with_it[place]:
+                    wrong[where] = with_it[place]
+                elif ask.is_acted_on and not without[place]:
+                    wrong[f"{where} without it"] = ["all of this is so without the plugin, too"]
+                elif not ask.is_acted_on and without[place]:
+                    wrong[f"{where} without it"] = without[place]
+    assert not wrong, "\n".join(f"{where}: {faults}" for where, faults in wrong.items())
