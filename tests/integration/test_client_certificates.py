@@ -29,7 +29,9 @@ from tests.conformance.tls.secure import (
 )
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncGenerator
+    from pathlib import Path
 
     import trustme
 
@@ -106,10 +108,15 @@ async def fronted(
 
 
 async def ask(
-    gateway: SecureGateway, headers: dict[str, str] | None = None, *, shows: bool = True
+    gateway: SecureGateway,
+    headers: dict[str, str] | None = None,
+    *,
+    shows: bool = True,
+    context: ssl.SSLContext | None = None,
 ) -> ResponseSeen:
     """Make one handshake and one request."""
-    stream = await connect(gateway.port, context=client_context(shows=leaf() if shows else None))
+    context = context or client_context(shows=leaf() if shows else None)
+    stream = await connect(gateway.port, context=context)
     lines = "".join(f"{key}: {value}\r\n" for key, value in (headers or {}).items())
     await stream.send_all(f"GET / HTTP/1.1\r\nHost: a.test\r\n{lines}\r\n".encode())
     reader = ResponseReader()
@@ -153,6 +160,40 @@ async def test_a_list_lets_the_clients_it_names_in(field: str, value_of: Any) ->
     async with fronted((plugin, {field: ["unmatched"], "mandatory": False})) as (gateway, _):
         assert (await ask(gateway)).status == 403
         assert (await ask(gateway, shows=False)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("field", "value_of"),
+    [
+        ("serial_numbers", lambda: f"{shown()[0].serial_number:x}"),
+        ("subject_dns", lambda: name(shown()[0].subject)),
+        ("regex_subject_dns", lambda: ".*CN=jo"),
+    ],
+)
+async def test_a_certificate_that_is_only_sent_along_lets_nobody_in(
+    field: str, value_of: Any, tmp_path: Path
+) -> None:
+    """Anybody may know the certificate of another client, and append it to a chain of their own."""
+    own = authority().create_child_ca().issue_cert("al@a.test", common_name="al")
+    context = client_context()
+    chain = tmp_path / "chain.pem"
+    borrowed = leaf().cert_chain_pems
+    chain.write_bytes(
+        b"".join(blob.bytes() for blob in (own.private_key_pem, *own.cert_chain_pems, *borrowed))
+    )
+    context.load_cert_chain(chain)
+    plugins = (
+        ("NgHasClientCertMatchingValidator", {field: [value_of()]}),
+        ("NgClientCertChainHeader", {"send_chain": True}),
+    )
+    async with fronted(*plugins) as (gateway, recorder):
+        assert (await ask(gateway)).status == 200
+        assert (await ask(gateway, context=context)).status == 403
+    async with fronted(plugins[1]) as (gateway, recorder):
+        assert (await ask(gateway, context=context)).status == 200
+    told = json.loads(field_of(recorder.requests[0], "X-Client-Cert-Chain"))
+    own_names = [x509.load_pem_x509_certificate(pem.bytes()) for pem in own.cert_chain_pems]
+    assert [f"{one.serial_number:x}" for one in own_names] == [one["serialNumber"] for one in told]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 //! A client that closed its sending side either left or waits for its answer; no socket tells which.
 //! It is asked with an interim answer, which only the second kind survives.
 
-use oto_core::http1::{Version, encode};
+use oto_core::http1::{Framing, Version, encode};
 
 use crate::attempt::Failure;
 use crate::connection::{DownPhase, UpPhase, Wait};
@@ -135,6 +135,10 @@ impl Engine {
         } else if exchange.head_sent {
             // Too late to say anything: the client sees a broken message, as it must.
             if writing || exchange.end_by_s <= now {
+                if exchange.response_framing == Framing::UntilClose {
+                    // Its end would look like the end of the body.
+                    down.stream.break_off();
+                }
                 self.client_left(key);
             } else {
                 let due = exchange.end_by_s;

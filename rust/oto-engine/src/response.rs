@@ -92,7 +92,9 @@ impl Engine {
     /// The backend closed its side.
     fn upstream_ended(&mut self, at: usize, key: usize) {
         let Some(up) = self.ups.get(at) else { return };
-        if matches!(up.phase, UpPhase::Body(_)) && up.body.ends_at_close() {
+        // Under TLS only the backend's word ends such a body (RFC 9112 section 9.8).
+        let ends_so = up.body.ends_at_close() && !up.stream.is_cut();
+        if matches!(up.phase, UpPhase::Body(_)) && ends_so {
             let Some(down) = self.downs.get_mut(key) else {
                 return;
             };

@@ -180,6 +180,17 @@ impl Socket {
         self.tcp()?.shutdown(Shutdown::Write)
     }
 
+    /// Send nothing more, without a word about it: under TLS the other side knows that it was cut.
+    ///
+    /// # Errors
+    /// The other side has closed meanwhile, and there is nobody to tell.
+    pub(crate) fn end_unsaid(&mut self) -> io::Result<()> {
+        if let Self::Tls(tls) = self {
+            tls.is_broken_off = true;
+        }
+        self.tcp()?.shutdown(Shutdown::Write)
+    }
+
     /// Have the connection end so that what was sent does not look whole.
     pub(crate) fn break_off(&mut self) {
         if let Self::Tls(tls) = self {
@@ -191,6 +202,11 @@ impl Socket {
                 .set_linger(Some(std::time::Duration::ZERO))
                 .unwrap_or(());
         }
+    }
+
+    /// Whether the other side's sending ended without its word: a TLS connection that somebody cut.
+    pub(crate) fn is_cut(&self) -> bool {
+        matches!(self, Self::Tls(tls) if tls.ended && !tls.session.is_closed())
     }
 
     /// Tell the other side of a TLS connection that nothing more will be sent.

@@ -122,6 +122,11 @@ fn pass(
                 moved = true;
             }
             Got::Nothing => break,
+            Got::End if source.is_cut() => {
+                // Nobody said that this is the end, so nobody is told so; what came is passed on.
+                sink.end_unsaid().unwrap_or(());
+                moved = true;
+            }
             Got::End => {
                 // The other side may have closed meanwhile; then there is nobody to tell.
                 sink.shutdown().unwrap_or(());

@@ -127,6 +127,22 @@ async def test_an_exchange_ends_with_call_and_stream_although_nothing_moves(idle
         await backend.close()
 
 
+async def test_a_body_that_ends_with_its_connection_is_not_cut_off_as_if_it_were_whole() -> None:
+    limits = PATIENT | {"call_and_stream_timeout": 20_000, "global_timeout": 10_000}
+    async with fronting(client=limits) as (gateway, upstream):
+        client = await gateway.client()
+        await client.send(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n")
+        backend = await upstream.accept()
+        await backend.read_request()
+        await backend.send(b"HTTP/1.1 200 OK\r\n\r\nx")
+        await client.read_until(b"\r\n\r\nx")
+        gateway.pass_time(20.1)
+        assert await client.read_to_end() == b""
+        assert client.was_reset
+        await client.close()
+        await backend.close()
+
+
 async def test_an_unused_connection_to_a_backend_is_closed() -> None:
     async with fronting(pool_idle_s=30) as (gateway, upstream):
         client = await gateway.client()

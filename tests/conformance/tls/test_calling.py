@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.conformance.http1.gateway import route
 from tests.conformance.tls.secure import (
@@ -86,6 +89,31 @@ async def test_a_pinned_certificate_needs_no_authority() -> None:
     assert (await _ask(context, pinned, trusted_certs=["pin"]))[0] == 200
     other = {"pin": certificate("back.test", ca=authority("theirs"))}
     assert (await _ask(context, other, trusted_certs=["pin"]))[0] == 502
+
+
+async def test_a_pinned_certificate_vouches_for_no_other() -> None:
+    """Only an authority signs: whoever has the key of a backend must not speak for others."""
+    pinned = authority("theirs").issue_cert("back.test")
+    issuer = x509.load_pem_x509_certificate(pinned.cert_chain_pems[0].bytes())
+    signer = serialization.load_pem_private_key(pinned.private_key_pem.bytes(), None)
+    assert isinstance(signer, ec.EllipticCurvePrivateKey)
+    own = ec.generate_private_key(ec.SECP256R1())
+    forged = (
+        x509.CertificateBuilder(issuer.subject, x509.Name([]), own.public_key())
+        .serial_number(7)
+        .not_valid_before(issuer.not_valid_before_utc)
+        .not_valid_after(issuer.not_valid_after_utc)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("back.test")]), critical=True)
+        .sign(signer, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    key = own.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.LeafCert(key, forged.public_bytes(pem), []).configure_cert(context)
+    entity = {
+        "pin": json.dumps({"chain": issuer.public_bytes(pem).decode(), "domain": ""}).encode()
+    }
+    assert (await _ask(context, entity, trusted_certs=["pin"]))[0] == 502
 
 
 async def test_the_client_certificate_is_shown() -> None:

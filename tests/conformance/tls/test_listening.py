@@ -1,10 +1,13 @@
 """TLS from clients: versions, names, resumption, client certificates, and what goes wrong."""
 
+import json
 import ssl
+from typing import Any
 
 import pytest
 import trio
 import trustme
+from cryptography import x509
 
 from tests.conformance.http1.gateway import route, until
 from tests.conformance.tls.secure import (
@@ -224,6 +227,51 @@ async def test_without_strictness_an_unknown_client_certificate_is_taken() -> No
         assert await exchange(await connect(gateway.port, context=context)) == (200, b"ok")
         with pytest.raises(trio.BrokenResourceError):
             await exchange(await connect(gateway.port))
+
+
+NAMED = {"client_auth": "Want", "trusted_cas": ["ca"]}
+
+
+@pytest.mark.parametrize(
+    ("tls", "named"),
+    [
+        ({"client_auth": "Want", "strict": True, "system_cas_for_clients": False}, True),
+        ({"client_auth": "Need", "strict": True, "system_cas_for_clients": False}, True),
+        (NAMED, True),
+        (NAMED | {"strict": False, "system_cas_for_clients": True}, True),
+        (NAMED | {"trusted_cas": ["revoked"]}, False),
+        ({"client_auth": "Want", "strict": True, "system_cas_for_clients": True}, False),
+        ({"client_auth": "Want", "strict": False, "system_cas_for_clients": False}, False),
+    ],
+)
+async def test_clients_are_told_whose_certificates_count(
+    tls: dict[str, Any], *, named: bool
+) -> None:
+    """Where others count too, no name is given: a client shows nothing to who does not name its issuer."""
+    ca = authority()
+    subject = x509.load_pem_x509_certificate(ca.cert_pem.bytes()).subject.public_bytes()
+    revoked = json.loads(ca_certificate(ca)) | {"revoked": True}
+    certificates = {
+        "one": certificate("a.test", ca=authority("others")),
+        "ca": ca_certificate(ca),
+        "revoked": json.dumps(revoked).encode(),
+    }
+    async with secured(certificates=certificates, tls=tls) as gateway:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        # There the request for a certificate can be read on the way.
+        context = client_context(version=ssl.TLSVersion.TLSv1_2, trusts=authority("others"))
+        secure = context.wrap_bio(incoming, outgoing, server_hostname="a.test")
+        stream = await open_plain(gateway.port)
+        with pytest.raises(ssl.SSLWantReadError):
+            secure.do_handshake()
+        await stream.send_all(outgoing.read())
+        flight = b""
+        while not flight.endswith(HELLO_DONE):
+            flight += await stream.receive_some()
+        assert (subject in flight) == named
+
+
+HELLO_DONE = b"\x0e\x00\x00\x00"
 
 
 async def test_a_handshake_byte_by_byte() -> None:

@@ -63,7 +63,9 @@ impl Clients {
             pinned.push(Arc::clone(certificate));
         }
         let mut own = authorities(certificates);
-        own.extend(pinned.iter().cloned());
+        // One that is no authority is believed for itself alone: it vouches for nobody.
+        let issuers = pinned.iter().filter(|it| it.is_ca && !it.is_revoked);
+        own.extend(issuers.cloned());
         let store = roots(
             self.system_cas,
             own.iter()

@@ -153,7 +153,9 @@ impl Servers {
     ) -> Option<Arc<ClientCertificate>> {
         let verifier = self.verifier(snapshot, auth)?;
         let now = self.clock.current_time()?;
-        let is_trusted = verifier.trusts(chain, now);
+        let vouched = verifier.vouched(chain, now);
+        let is_trusted = vouched.is_some();
+        let chain = vouched.as_deref().unwrap_or(chain);
         let chain = chain.iter().map(|der| der.to_vec()).collect();
         ClientCertificate::read(chain, is_trusted).map(Arc::new)
     }
@@ -171,16 +173,24 @@ impl Servers {
                 let named = settings.trusted_cas.iter();
                 named
                     .filter_map(|id| certificates.get(id).cloned())
+                    .filter(|certificate| !certificate.is_revoked)
                     .collect()
             };
-            let store = roots(
-                settings.system_cas_for_clients,
-                trusted
-                    .iter()
-                    .filter_map(|certificate| certificate.chain.first()),
-            );
+            let own = trusted
+                .iter()
+                .filter_map(|certificate| certificate.chain.first());
+            // No name is a welcome for any certificate: clients show none to those who do not name
+            // its issuer. So either the operator said which authorities count, or no others do.
+            let is_told = !settings.trusted_cas.is_empty()
+                || (settings.strict && !settings.system_cas_for_clients);
+            let named = if is_told {
+                roots(false, own.clone()).subjects()
+            } else {
+                Vec::new()
+            };
             Arc::new(ClientVerifier::new(
-                store,
+                roots(settings.system_cas_for_clients, own),
+                named,
                 auth == ClientAuth::Need,
                 settings.strict,
             ))

@@ -14,6 +14,8 @@ use rustls::{
     SignatureScheme,
 };
 
+use webpki::{EndEntityCert, KeyUsage};
+
 use super::provider;
 
 /// The authorities of the system, read once.
@@ -176,32 +178,75 @@ impl ServerCertVerifier for BackendVerifier {
     }
 }
 
+/// Authorities named to a client, at most: a longer list is not sent at all, which welcomes any.
+const MOST_NAMED: usize = 128;
+
 /// Checks the certificates of clients.
 #[derive(Debug)]
 pub(super) struct ClientVerifier {
+    roots: Arc<RootCertStore>,
     authorities: Option<Arc<dyn ClientCertVerifier>>,
+    named: Vec<DistinguishedName>,
     mandatory: bool,
     strict: bool,
 }
 
 impl ClientVerifier {
+    /// `named` are the authorities that clients are told of when they are asked for a certificate;
     /// `strict` refuses what no authority vouches for; otherwise it is taken and known as untrusted.
-    pub(super) fn new(roots: RootCertStore, mandatory: bool, strict: bool) -> Self {
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+    pub(super) fn new(
+        roots: RootCertStore,
+        named: Vec<DistinguishedName>,
+        mandatory: bool,
+        strict: bool,
+    ) -> Self {
+        let roots = Arc::new(roots);
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), provider());
         Self {
+            roots,
             authorities: verifier.build().ok(),
+            named: if named.len() > MOST_NAMED {
+                Vec::new()
+            } else {
+                named
+            },
             mandatory,
             strict,
         }
     }
 
-    /// Whether an authority vouches for a chain.
-    pub(super) fn trusts(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> bool {
-        let (Some(authorities), Some((own, rest))) = (&self.authorities, chain.split_first())
-        else {
-            return false;
+    /// What an authority vouches for of a chain that a client sent: its own certificate, and those
+    /// that lead from it to the authority; none when nobody vouches for it. A client may send any
+    /// other certificate along, and nothing says that it has a right to it.
+    pub(super) fn vouched<'a>(
+        &self,
+        chain: &[CertificateDer<'a>],
+        now: UnixTime,
+    ) -> Option<Vec<CertificateDer<'a>>> {
+        let (own, others) = chain.split_first()?;
+        let parsed = EndEntityCert::try_from(own).ok()?;
+        let path = parsed
+            .verify_for_usage(
+                provider().signature_verification_algorithms.all,
+                &self.roots.roots,
+                others,
+                now,
+                KeyUsage::client_auth(),
+                None,
+                None,
+            )
+            .ok()?;
+        let anchor = path.anchor();
+        let leads = |other: &&CertificateDer<'a>| {
+            path.intermediate_certificates()
+                .any(|link| link.der() == **other)
+                || webpki::anchor_from_trusted_cert(other).is_ok_and(|sent| {
+                    sent.subject == anchor.subject
+                        && sent.subject_public_key_info == anchor.subject_public_key_info
+                })
         };
-        authorities.verify_client_cert(own, rest, now).is_ok()
+        let links = others.iter().filter(leads);
+        Some(std::iter::once(own).chain(links).cloned().collect())
     }
 }
 
@@ -211,8 +256,7 @@ impl ClientCertVerifier for ClientVerifier {
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        // The system's authorities are many: naming them all would swell every handshake.
-        &[]
+        &self.named
     }
 
     fn verify_client_cert(
