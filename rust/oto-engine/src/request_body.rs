@@ -69,14 +69,16 @@ impl Engine {
             return Pumped::Held(meter.ready_s(&bound));
         }
         let held = std::mem::take(input);
-        let (bytes, from_socket): (&[u8], bool) = if held.is_empty() {
+        // What came with the head has to keep to the rate, too.
+        let (bytes, later, from_socket): (&[u8], &[u8], bool) = if held.is_empty() {
             match ready.read(stream, &mut scratch[..room]) {
-                Ok(Got::Bytes(count)) => (&scratch[..count], true),
+                Ok(Got::Bytes(count)) => (&scratch[..count], &[], true),
                 Ok(Got::Nothing) => return Pumped::Waits,
                 Ok(Got::End) | Err(_) => return Pumped::ClientLeft,
             }
         } else {
-            (&held, false)
+            let (now, later) = held.split_at(room.min(held.len()));
+            (now, later, false)
         };
         let mut rest = bytes;
         let mut out = std::mem::take(&mut self.head_out);
@@ -140,10 +142,9 @@ impl Engine {
             }
         }
         self.head_out = out;
-        if !rest.is_empty() {
-            input.extend_from_slice(rest);
-        }
-        let more = ready.readable || ready.closed;
+        input.extend_from_slice(rest);
+        input.extend_from_slice(later);
+        let more = ready.readable || ready.closed || !later.is_empty();
         if ended && limit.is_some() {
             return Pumped::Buffered(Some(exchange.buffered.get_or_insert_default().clone()));
         }

@@ -259,16 +259,20 @@ async def test_a_slow_request_is_not_too_fast() -> None:
 PATIENT = {"call_timeout": 0, "global_timeout": 0, "call_and_stream_timeout": 0, "idle_timeout": 0}
 
 
-async def test_a_request_is_slowed_down_to_its_rate() -> None:
+@pytest.mark.parametrize("together", [False, True])
+async def test_a_request_is_slowed_down_to_its_rate(together: bool) -> None:
+    """Also where the body comes with the head, in what the gateway reads at once."""
     total, window = 100_000, 20_000
     steps = [bandwidth(REQUEST, window, 1000, fail=False)]
     async with fronting(steps=steps, client=PATIENT) as (gateway, upstream):
         client = await gateway.client()
-        await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % total)
+        head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % total
+        whole = head + b"x" * total
+        sent = client.send_at_once(whole if together else head)
         backend = await upstream.accept()
         await backend.read_until(b"\r\n\r\n")
-        await client.send(b"x" * total)
         passed, began = 0, gateway.now
+        await client.send(whole[sent:])
         while passed < total:
             await gateway.caught_up(client)
             while piece := _there(backend):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Stage", "staged"]
 
-PATIENCE_S: Final = 10.0
+PATIENCE_S: Final = 30.0
 """How long an answer may take; nothing comes near it."""
 
 
