@@ -16,6 +16,7 @@ class Shown(NamedTuple):
 
     query: str = ""
     headers: Mapping[str, str] = {}
+    path: str = "/a"
 
 
 def basic(client_id: str, secret: str) -> str:
@@ -63,6 +64,7 @@ METHODS: Mapping[str, Callable[[str, str], Shown]] = {
     ),
     "oto_bearer query": lambda c, s: Shown(f"bearer_auth={bearer(c, s)}"),
     "oto_bearer x-api-key": lambda c, s: Shown(headers={"X-Api-Key": bearer(c, s)}),
+    "oto_bearer x-api-key query": lambda c, s: Shown(f"x-api-key={bearer(c, s)}"),
     "oto_bearer cookie": lambda c, s: Shown(headers={"Cookie": f"bearer={bearer(c, s)}"}),
 }
 """Every way to show a key, by extractor and place; each gets client id and secret."""
