@@ -569,6 +569,9 @@ class ApiKey:
     def may_call(self, exchange: Exchange) -> bool:
         """Tell whether it may call the exchange's route, and belongs to the route's tenant."""
 
+    def is_of_tenant(self, exchange: Exchange) -> bool:
+        """Tell whether the tenant that owns it owns the exchange's route too."""
+
     def has_signed(
         self,
         exchange: Exchange,
@@ -601,6 +604,10 @@ class ApiKey:
 
     def count_call(self, exchange: Exchange, *, update: bool = True) -> bool:
         """Count a call, or with `update=False` look only; tell whether the quotas hold."""
+
+    @staticmethod
+    def tell_broken_quota(exchange: Exchange) -> None:
+        """Tell the client how its quotas stand and when to come back, once `count_call` found one broken."""
 
 @final
 class ClientCertificate:

@@ -153,7 +153,13 @@ async def serve(
                 # From here on they are in the store; a hundred thousand need not be here too.
                 del configuration
                 seed, among_processes = await load_seed(store), settings.workers != 0
-                with LimitsTable(data, seed, among_processes=among_processes) as limits:
+                with LimitsTable(
+                    data,
+                    seed,
+                    window_s=settings.throttling_window_s,
+                    among_processes=among_processes,
+                    slots=settings.limit_counters,
+                ) as limits:
                     keeper = LimitsKeeper(store, limits)
                     await keeper.load()
                     app = _App(source, settings, store, listeners, key, limits, dev=dev)

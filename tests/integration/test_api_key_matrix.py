@@ -7,7 +7,6 @@ of proof gets.
 
 from __future__ import annotations
 
-import itertools
 import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -179,11 +178,12 @@ async def test_every_method_in_every_state(
         await gateway.store(ROUTES, route)
         for name in PAIR_OF.values():
             await gateway.store(CERTIFICATES, pair(name))
-        for state, more in DOCUMENTS.items():
+        for state_name, more in DOCUMENTS.items():
             if more is not None:
                 usual = {"metadata": OLD, "rotation": {"enabled": False}}
-                await gateway.store(KEYS, key(client_of(state), SECRET, **{**usual, **more}))
-        for (name, show), state in itertools.product(methods.items(), WANTED):
+                await gateway.store(KEYS, key(client_of(state_name), SECRET, **{**usual, **more}))
+        calls = [(name, show, state) for name, show in methods.items() for state in WANTED]
+        for name, show, state in calls:
             by_proof = {"client_id": state.by_id, "jwt_pair": state.by_pair}
             wanted = by_proof.get(extractor, state.by_secret)
             where = (name, state.name, state.secret)

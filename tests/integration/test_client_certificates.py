@@ -230,10 +230,11 @@ async def test_a_certificate_counts_as_an_api_key() -> None:
         assert refused.status == 400
         assert refused.values(b"otoroshi-error-msg") == [b"no apikey"]
     assert [field_of(request, "X-Caller") for request in recorder.requests] == [client_id] * 2
-    # A stored key that is disabled ends it.
+    # A stored key that is disabled, or another organization's, ends it.
     document = {"clientId": client_id, "clientSecret": "s", "clientName": "n", "tags": ["partner"]}
-    for enabled, status in ((True, 200), (False, 400)):
-        stored = json.dumps({**document, "enabled": enabled}).encode()
+    foreign = {"_loc": {"tenant": "other", "teams": []}}
+    for more, status in (({}, 200), ({"enabled": False}, 400), (foreign, 400)):
+        stored = json.dumps({**document, **more}).encode()
         async with fronted(*plugins, apikey=stored, client_id=client_id) as (gateway, _):
             assert (await ask(gateway)).status == status
 

@@ -11,6 +11,7 @@ import trio
 
 from oto_trio.plugin_api.registry import builtin_plugins
 from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
+from tests.integration.api_keys import METHODS, key
 from tests.integration.clients import Connection, admin
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.slow
 
 NG = "cp:otoroshi.next.plugins."
 ROUTES = "/apis/proxy.otoroshi.io/v1/routes?wait=applied"
+KEYS = "/apis/apim.otoroshi.io/v1/apikeys?wait=applied"
 
 
 def limited(name: str, plugin: str, config: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -218,3 +220,21 @@ async def test_whoever_fails_too_often_is_banned(tmp_path: Path) -> None:
         assert b'"retry_in_seconds":3600' in banned.body
         # Every worker keeps it out.
         assert await statuses(gateway, "missing.test", 16, clients=16) == [403] * 16
+
+
+async def test_the_throttling_window_and_the_table_are_settings(tmp_path: Path) -> None:
+    environ = {"OTOROSHI_THROTTLING_WINDOW": "2", "OTO_TRIO_LIMIT_COUNTERS": "5000"}
+    async with gateway_process("--workers", "2", data=tmp_path, environ=environ) as gateway:
+        await put(gateway, limited("keyed", "ApikeyCalls", {}, groups=["g"]))
+        async with admin(gateway) as api:
+            document = {**key("few", "planted-1"), "throttlingQuota": 3}
+            answer = await api.post(KEYS, json=document)
+            assert answer.status_code == 201, answer.text
+        shown = METHODS["custom_headers"]("few", "planted-1").headers
+        async with await Connection.open(gateway.port) as connection:
+            answers = [await connection.ask("keyed.test", headers=shown) for _ in range(4)]
+            assert [answer.status for answer in answers] == [200, 200, 200, 429]
+            assert '"window";q=3;w=2' in answers[-1].headers["ratelimit-policy"]
+            assert 1 <= int(answers[-1].headers["retry-after"]) <= 2
+            await trio.sleep(2.1)
+            assert (await connection.ask("keyed.test", headers=shown)).status == 200

@@ -88,6 +88,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     drain_timeout_s: Annotated[
         float, Meta(ge=0, le=86400, description="how long exchanges in flight may take at the end")
     ] = 10.0
+    throttling_window_s: Annotated[
+        float, Meta(ge=0.001, le=2_000_000, description="length of the throttling window")
+    ] = 10.0
+    limit_counters: Annotated[
+        int, Meta(ge=4096, le=1 << 28, description="counters that the table of limits has room for")
+    ] = 1 << 18
     access_log: Annotated[
         str | None, Meta(description="file for one JSON line an exchange; - is standard output")
     ] = None
@@ -179,7 +185,7 @@ NEEDS_RESTART: Final = frozenset(
     {
         *("bind", "http_port", "https_port", "admin_bind", "admin_port"),
         *("workers", "data", "access_log", "redaction", "log_format"),
-        *("domain", "wildcard_certificate"),
+        *("throttling_window_s", "limit_counters", "domain", "wildcard_certificate"),
         *("root_ca_ca", "root_ca_cert", "root_ca_key", "root_ca_import_ca", "initial_certs"),
         *("initial_cacert", "initial_cert", "initial_cert_key", "initial_cert_import_ca"),
     }

@@ -152,7 +152,7 @@ class ApiKey(Document, frozen=True, kw_only=True):
     throttling_strategy: Annotated[
         dict[str, Any] | None, Meta(description="how calls are counted; null = by window and day")
     ] = msgspec.field(default=None, name="throttlingStrategy")
-    throttling_quota: Annotated[int, Meta(description="calls per window of ten seconds")] = (
+    throttling_quota: Annotated[int, Meta(description="calls in a throttling window")] = (
         msgspec.field(default=UNLIMITED, name="throttlingQuota")
     )
     daily_quota: Annotated[int, Meta(description="calls per day")] = msgspec.field(

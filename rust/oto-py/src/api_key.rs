@@ -121,6 +121,14 @@ impl ApiKey {
         })
     }
 
+    /// Whether the tenant that owns it owns the exchange's route too; without a route there is none to ask.
+    fn is_of_tenant(&self, exchange: &Exchange) -> PyResult<bool> {
+        exchange.hold()?.with(|flow| {
+            let route = flow.route.as_ref();
+            route.is_none_or(|route| route.membership.tenant() == self.inner.tenant())
+        })
+    }
+
     /// Whether it signed a token that came with the exchange.
     #[pyo3(signature = (exchange, token, *, secret_signed = true, keypair_signed = true,
         include_request_attrs = false, max_lifespan_s = None))]
@@ -203,6 +211,14 @@ impl ApiKey {
         exchange
             .hold()?
             .with(|flow| flow.count_call(&self.inner, update).broken().is_none())
+    }
+
+    /// Tell the client how the quotas stand that refused the call which was counted last.
+    #[staticmethod]
+    fn tell_broken_quota(exchange: &Exchange) -> PyResult<()> {
+        exchange
+            .hold()?
+            .with(oto_core::plan::Flow::tell_broken_quota)
     }
 
     fn __repr__(&self) -> String {

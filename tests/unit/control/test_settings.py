@@ -82,6 +82,13 @@ def test_an_empty_file_says_nothing(tmp_path: Path, text: str) -> None:
         ("c.yaml", "settings: {http_port: 99999}", "$.settings.http_port", "<= 65535"),
         ("c.yaml", "settings: {log_format: xml}", "$.settings.log_format", "invalid enum"),
         ("c.yaml", "settings: {drain_timeout_s: -1}", "$.settings.drain_timeout_s", ">= 0"),
+        (
+            "c.yaml",
+            "settings: {throttling_window_s: 0}",
+            "$.settings.throttling_window_s",
+            ">= 0.001",
+        ),
+        ("c.yaml", "settings: {limit_counters: 1}", "$.settings.limit_counters", ">= 4096"),
     ],
 )
 def test_each_fault_has_a_path_and_a_fix(

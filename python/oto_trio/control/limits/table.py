@@ -45,7 +45,7 @@ class LimitsTable:
     Args:
         folder: Where the file is made on systems without memfd.
         seed: The secret of its keys.
-        window_s: The throttling window.
+        window_s: The throttling window, 0.001 to 2,000,000 seconds.
         among_processes: Whether workers are processes, whose Trio clocks begin anywhere; otherwise all
             share this run's clock.
         slots: Counters there is room for.

@@ -38,9 +38,10 @@ class ApikeyAuthModuleConfig(Config, frozen=True):
 
 
 class ApikeyAuthModule(Plugin[ApikeyAuthModuleConfig]):
-    """Lets a caller in by any key that is enabled, whatever the key may call.
+    """Lets a caller in by any enabled key of the route's organization, whatever the key may call.
 
-    Otoroshi takes disabled and expired keys too; this one does not: to disable a key must end its use.
+    Otoroshi takes disabled and expired keys too, and those of other organizations; this one does not: to disable a
+    key must end its use, and organizations share nothing.
     """
 
     id = "cp:otoroshi.next.plugins.ApikeyAuthModule"
@@ -62,6 +63,7 @@ class ApikeyAuthModule(Plugin[ApikeyAuthModuleConfig]):
             key is None
             or not key.has_secret(pair[1])
             or not key.is_enabled(exchange.unix_time)
+            or not key.is_of_tenant(exchange.native())
             or (matcher is not None and not matcher.admits(key))
         ):
             return self._asking(401, b"<h3>not authorized</h3>")

@@ -380,6 +380,7 @@ class ApikeyCalls(Plugin[ApikeyCallsConfig]):
         exchange.apikey = key
         if not key.count_call(native, update=self.config.update_quotas):
             exchange.apikey = None
+            key.tell_broken_quota(native)
             raise _DeniedError(
                 Refusal(429, "You performed too much requests", "errors.too.much.requests"),
                 f"apikey '{key.client_id}' quotas exceeded",

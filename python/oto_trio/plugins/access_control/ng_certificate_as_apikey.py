@@ -48,8 +48,9 @@ class NgCertificateAsApikey(Plugin[NgCertificateAsApikeyConfig]):
     behind it to hold count; ``ApikeyCalls`` lets the caller pass and counts only keys that it finds itself.
 
     Not as Otoroshi: the key that stands for a certificate is not stored, so that strangers write nothing into
-    the store; create one under the same id to change what a client may do. A stored key that is disabled or
-    expired makes nobody a caller, and neither does a certificate that no trusted authority vouches for.
+    the store; create one under the same id to change what a client may do. A stored key that is disabled,
+    expired or another organization's makes nobody a caller, and neither does a certificate that no trusted
+    authority vouches for.
     """
 
     id = "cp:otoroshi.next.plugins.NgCertificateAsApikey"
@@ -76,7 +77,7 @@ class NgCertificateAsApikey(Plugin[NgCertificateAsApikeyConfig]):
                 certificate.not_after_s * 1000,
                 exchange.route_id,
             )
-        elif not key.is_enabled(exchange.unix_time):
+        elif not key.is_enabled(exchange.unix_time) or not key.is_of_tenant(exchange.native()):
             return
         exchange.apikey = key
 

@@ -93,6 +93,18 @@ impl Flow {
         self.tell_limit("monthly", usage.monthly);
     }
 
+    /// Tell the client how the quotas of its key stand, one of which just refused it, and when to come
+    /// back. Where they hold, Otoroshi's own headers tell (`SendOtoroshiHeadersBack`).
+    pub fn tell_broken_quota(&mut self) {
+        let Some(usage) = self.attrs.quota else {
+            return;
+        };
+        self.tell_usage(&usage);
+        if let Some(after_s) = usage.retry_after_s() {
+            self.add_to_response(b"Retry-After", after_s.to_string().as_bytes());
+        }
+    }
+
     /// An error answer that says when to come back.
     pub fn limit_refusal(
         &mut self,

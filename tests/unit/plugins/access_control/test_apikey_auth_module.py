@@ -24,11 +24,12 @@ KEYS = {
     "good": key("good"),
     "off": key("off", ',"enabled":false'),
     "old": key("old", ',"validUntil":1'),
+    "foreign": key("foreign", ',"_loc":{"tenant":"other","teams":[]}'),
 }
 
 
 async def ask(text: str | None, **config: Any) -> tuple[int | None, FakeExchange]:
-    headers = {}
+    headers: dict[str, str] = {}
     if text is not None:
         headers["Authorization"] = "Basic " + base64.b64encode(text.encode()).decode()
     exchange = FakeExchange.of("GET", "http://api.localhost/", headers)
@@ -57,6 +58,7 @@ async def test_any_enabled_key_lets_in() -> None:
         ("nobody:s", 401),
         ("off:s", 401),
         ("old:s", 401),
+        ("foreign:s", 401),
         ("nocolon", 403),
     ],
 )

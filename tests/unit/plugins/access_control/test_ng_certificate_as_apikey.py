@@ -63,6 +63,10 @@ async def test_a_stored_key_goes_before_unless_it_is_disabled_or_expired() -> No
     assert await key_of(with_certificate(validUntil=1)) is None
 
 
+async def test_a_stored_key_of_another_organization_lets_nobody_in() -> None:
+    assert await key_of(with_certificate(_loc={"tenant": "other", "teams": []})) is None
+
+
 class Untrusted:
     """A certificate that nobody vouches for."""
 

@@ -183,6 +183,7 @@ impl Denial {
                     flow,
                     format!("apikey '{}' quotas exceeded", key.client_id()),
                 );
+                flow.tell_broken_quota();
                 flow.refusal(
                     429,
                     "You performed too much requests",

@@ -65,7 +65,8 @@ impl CertificateAsApikey {
         let serial = decimal(&certificate.serial)?;
         let client_id = STANDARD.encode(format!("{subject}-{serial}"));
         if let Some(stored) = at.flow.snapshot.tables.apikeys.get(&client_id) {
-            let is_good = stored.is_enabled(at.flow.moment.unix_s);
+            let is_good = stored.is_enabled(at.flow.moment.unix_s)
+                && stored.tenant() == at.route.membership.tenant();
             return is_good.then(|| Arc::clone(stored));
         }
         let name = format!("{subject} ({serial})");
