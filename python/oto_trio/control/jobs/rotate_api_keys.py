@@ -3,6 +3,10 @@
 A key that rotates has two good secrets in its grace period, so that its client can change over: the next
 one is made and shown when the period begins, and takes the other's place when it ends.
 
+The job sleeps until the first moment at which something is due to any key, so a secret changes at its
+time on every worker, within what a change takes to reach them. Otoroshi looks whenever a key is used, on each
+node by itself; here the one process that writes to the store does it, so no secret is made twice.
+
 Otoroshi forgets when a period began five minutes after it should have ended, and begins anew without
 rotating; here a secret that is overdue is replaced as soon as somebody looks.
 """
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
 
     from oto_trio.control.store import Record, Store
 
-__all__ = ["ROTATIONS", "RotateApiKeys", "Turn", "turn_of"]
+__all__ = ["ROTATIONS", "RotateApiKeys", "Turn", "due_ms", "turn_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +39,13 @@ ROTATIONS: Final = "apikeys-rotation"
 """Kind of the records that say when the period of a key began. Source: Otoroshi's store."""
 
 EVERY_S: Final = 60.0
-"""Seconds between two looks: how late a secret may change."""
+"""Seconds between two looks at most: how late a period may begin, and how long a step of the clock is missed."""
 
 FIRST_S: Final = 5.0
 """Seconds from the start to the first look."""
+
+AGAIN_MS: Final = 1000
+"""Pause before another look at a key that somebody changed at the same time."""
 
 HOUR_MS: Final = 3_600_000
 
@@ -97,6 +104,13 @@ def _with_secrets(key: ApiKey, secret: str, next_secret: str | None) -> ApiKey:
     return msgspec.structs.replace(key, client_secret=secret, rotation=rotation)
 
 
+def due_ms(key: ApiKey, start_ms: int) -> int:
+    """Return when something is due to a key next, as Unix time in milliseconds."""
+    rotation = key.rotation
+    end_ms = start_ms + rotation.rotation_every * HOUR_MS
+    return end_ms if rotation.next_secret is not None else end_ms - rotation.grace_period * HOUR_MS
+
+
 class RotateApiKeys:
     """The job.
 
@@ -116,10 +130,21 @@ class RotateApiKeys:
         self._store = store
         self._now_ms = now_ms
         self._on_alert = on_alert
+        self._due_ms: int | None = None
 
     def job(self) -> Job:
         """Return when it is done."""
-        return Job(name="API key rotation", run=self.run, every_s=EVERY_S, first_s=FIRST_S)
+        return Job(
+            name="API key rotation",
+            run=self.run,
+            every_s=EVERY_S,
+            first_s=FIRST_S,
+            due_in_s=self.due_in_s,
+        )
+
+    def due_in_s(self) -> float | None:
+        """Return in how many seconds something is due; None when no key rotates, negative when overdue."""
+        return None if self._due_ms is None else (self._due_ms - self._now_ms()) / 1000
 
     async def run(self) -> None:
         """Look at every key that rotates, and forget the periods of those that do no more.
@@ -130,6 +155,7 @@ class RotateApiKeys:
         Cancellation: between two keys; a key is changed whole or not at all.
         """
         rotating: set[str] = set()
+        self._due_ms = None
         async for record in self._store.walk(KEYS, page=WALK_PAGE):
             if _NEEDLE in record.document:
                 rotating.add(record.id)
@@ -160,12 +186,17 @@ class RotateApiKeys:
             writes.append(Put(KEYS, key.id, document, expect=record.revision))
         if turn.start_ms != start_ms:
             writes.append(Put(ROTATIONS, key.id, msgspec.json.encode(_Period(turn.start_ms))))
-        if not writes:
-            return
-        try:
-            await self._store.transact(writes)
-        except ConflictError:
-            return
+        if writes:
+            try:
+                await self._store.transact(writes)
+            except ConflictError:
+                self._expect(self._now_ms() + AGAIN_MS)
+                return
+        self._expect(due_ms(turn.key, turn.start_ms))
         if turn.alert is not None:
             logger.info("%s: %s", turn.alert, key.id)
             self._on_alert(turn.alert, turn.fields or {})
+
+    def _expect(self, due: int) -> None:
+        """Note when something is due."""
+        self._due_ms = due if self._due_ms is None else min(due, self._due_ms)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import trio
@@ -22,9 +22,13 @@ from oto_trio.model.errors import GatewayError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Job", "run_jobs"]
+__all__ = ["SHORTEST_S", "Job", "run_jobs"]
 
 logger = logging.getLogger(__name__)
+
+
+SHORTEST_S: Final = 0.01
+"""Seconds between two runs of a job at the least, whatever it says is due."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +46,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """By which share of `every_s` a pause is made longer at most, 0 to 1."""
     longest_s: float = 600.0
     """Seconds after which a run is cancelled."""
+    due_in_s: Callable[[], float | None] | None = None
+    """Asked after each run: in how many seconds something is due, if that is before the next run; None for
+    nothing. A pause is cut short for it, but never below `SHORTEST_S`."""
 
 
 async def run_jobs(jobs: Sequence[Job], *, chance: Callable[[], float] = random.random) -> None:
@@ -63,7 +70,9 @@ async def _keep_running(job: Job, chance: Callable[[], float]) -> None:
     await trio.sleep(job.first_s)
     while True:
         await _run_once(job)
-        await trio.sleep(job.every_s * (1.0 + job.jitter * chance()))
+        pause_s = job.every_s * (1.0 + job.jitter * chance())
+        due_s = None if job.due_in_s is None else job.due_in_s()
+        await trio.sleep(pause_s if due_s is None else min(pause_s, max(due_s, SHORTEST_S)))
 
 
 async def _run_once(job: Job) -> None:

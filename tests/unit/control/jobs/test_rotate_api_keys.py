@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+import trio
 
+from oto_trio.control.jobs import run_jobs
 from oto_trio.control.jobs.rotate_api_keys import HOUR_MS, ROTATIONS, RotateApiKeys
 from oto_trio.control.store import MemoryStore
 from oto_trio.model.api_key import ApiKey, read_api_key
 from oto_trio.model.document import encode_document
+
+if TYPE_CHECKING:
+    from trio.testing import MockClock
 
 
 class Clock:
@@ -115,3 +120,58 @@ async def test_what_nobody_has_to_do_is_not_written() -> None:
         before = await store.get("apikeys", "c")
         await rotating.at(1)
         assert await store.get("apikeys", "c") == before
+
+
+async def test_a_secret_changes_at_its_time_and_once(autojump_clock: MockClock) -> None:
+    began = trio.current_time()
+    told: list[tuple[float, str]] = []
+    async with MemoryStore() as store, trio.open_nursery() as nursery:
+        rotating = Rotating(store)
+        job = RotateApiKeys(
+            store,
+            now_ms=lambda: round((trio.current_time() - began) * 1000),
+            on_alert=lambda name, _: told.append((trio.current_time() - began, name)),
+        )
+        await rotating.put(rotationEvery=3, gracePeriod=1)
+        nursery.start_soon(lambda: run_jobs([job.job()], chance=lambda: 0.4))
+        await trio.sleep(5 + 3 * 3600 + 0.1)
+        record = await store.get("apikeys", "c")
+        assert record is not None
+        assert read_api_key(msgspec.json.decode(record.document)).rotation.next_secret is None
+        await trio.sleep(2 * 3600)
+        nursery.cancel_scope.cancel()
+    hour = 3600.0
+    assert [(round(at - 5, 2), name) for at, name in told] == [
+        (2 * hour, "ApiKeySecretWillRotate"),
+        (3 * hour, "ApiKeySecretHasRotated"),
+        (5 * hour, "ApiKeySecretWillRotate"),
+    ]
+
+
+async def test_two_looks_at_once_make_one_secret() -> None:
+    async with MemoryStore() as store:
+        rotating = Rotating(store)
+        await rotating.put()
+        await rotating.at(0)
+        await rotating.at(8)
+        rotating.clock.hours = 1010
+        async with trio.open_nursery() as nursery:
+            for _ in range(8):
+                nursery.start_soon(rotating.job.run)
+        names = [name for name, _ in rotating.alerts]
+        assert names == ["ApiKeySecretWillRotate", "ApiKeySecretHasRotated"]
+
+
+async def test_a_grace_period_longer_than_the_period_does_not_keep_the_job_busy() -> None:
+    async with MemoryStore() as store:
+        rotating = Rotating(store)
+        await rotating.put(rotationEvery=1, gracePeriod=9)
+        assert (await rotating.at(0)).rotation.next_secret is None
+        due_s = rotating.job.due_in_s()
+        assert due_s is not None
+        assert due_s < 0
+        assert (await rotating.at(0)).rotation.next_secret is not None
+        assert rotating.job.due_in_s() == 3600
+        await rotating.put(enabled=False)
+        await rotating.at(0)
+        assert rotating.job.due_in_s() is None
