@@ -358,11 +358,11 @@ class Exchange:
     def wanted_key_set(self) -> str | None:
         """What the native step lacks that left its decision to the hook: JSON with its `url`."""
 
-    def put_key_set(self, url: str, body: bytes | None, now: float) -> None:
-        """Keep a key set for all exchanges of this engine.
+    def put_key_set(self, wanted: str, body: bytes | None, now: float) -> None:
+        """Keep a key set for all exchanges of this engine that fetch it with the same settings.
 
         Args:
-            url: its address, as `wanted_key_set` has it.
+            wanted: the settings, as `wanted_key_set` has them.
             body: its JSON; None notes that it could not be fetched.
             now: the Trio clock, in seconds.
 

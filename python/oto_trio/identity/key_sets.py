@@ -1,14 +1,14 @@
 """Fetches the key sets (JWKS) of token issuers, for native steps that wait for one.
 
 Theory of operation
-    The engine keeps the sets that were fetched, says when one is needed and refuses to ask the same
-    address more than once in ten seconds (``rust/oto-core/src/jose/key_sets.rs``). What is left for
-    Python is the call. Exchanges that need the same set at the same time share one call: the first
+    The engine keeps the sets that were fetched, each for the settings it was fetched with, says when one
+    is needed and refuses to ask more than once in ten seconds (``rust/oto-core/src/jose/key_sets.rs``).
+    What is left for Python is the call. Exchanges that need the same set at the same time share one call: the first
     makes it, the others wait for its end and look again. When the first one's client leaves, the call is
     cancelled with it, and one of the others makes its own.
 
 Bounds
-    One call per address at a time; `MAX_BODY_BYTES` of body; the settings' ``timeout`` for the whole
+    One call with the same settings at a time; `MAX_BODY_BYTES` of body; the settings' ``timeout`` for the whole
     call, `MAX_TIMEOUT_S` at most. Redirects are not followed: an issuer's address is its address.
 """
 
@@ -66,7 +66,7 @@ class KeySetCall(msgspec.Struct, frozen=True):
 class KeySetUser(Protocol):
     """The exchange that waits."""
 
-    def put_key_set(self, url: str, body: bytes | None, now: float, /) -> None:
+    def put_key_set(self, wanted: str, body: bytes | None, now: float, /) -> None:
         """Keep a set, or note that it could not be fetched.
 
         Raises:
@@ -100,20 +100,25 @@ class KeySetFetcher:
 
         Cancellation: the call ends; who waited for it makes its own.
         """
-        call = msgspec.json.decode(wanted, type=KeySetCall, strict=False)
-        under_way = self._under_way.get(call.url)
+        try:
+            call = msgspec.json.decode(wanted, type=KeySetCall, strict=False)
+        except msgspec.ValidationError as error:
+            logger.warning("the settings of a key set cannot be used: %s", error)
+            exchange.put_key_set(wanted, None, trio.current_time())
+            return
+        under_way = self._under_way.get(wanted)
         if under_way is not None:
             await under_way.wait()
             return
-        self._under_way[call.url] = done = trio.Event()
+        self._under_way[wanted] = done = trio.Event()
         try:
             body = await self._fetch(call)
             try:
-                exchange.put_key_set(call.url, body, trio.current_time())
+                exchange.put_key_set(wanted, body, trio.current_time())
             except ValueError as error:
                 logger.warning("the key set at %s cannot be used: %s", _shown(call.url), error)
         finally:
-            del self._under_way[call.url]
+            del self._under_way[wanted]
             done.set()
 
     async def _fetch(self, call: KeySetCall) -> bytes | None:

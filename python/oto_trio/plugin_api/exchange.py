@@ -269,8 +269,13 @@ class Exchange(Protocol):
         """What the native step of this hook lacks: the settings of a key set, as JSON."""
         ...
 
-    def put_key_set(self, url: str, body: bytes | None, now: float, /) -> None:
+    def put_key_set(self, wanted: str, body: bytes | None, now: float, /) -> None:
         """Keep a key set for every exchange of this worker, or (None) note that it cannot be had.
+
+        Args:
+            wanted: The settings it was fetched with, as `wanted_key_set` has them.
+            body: The set.
+            now: The Trio clock, in seconds.
 
         Raises:
             ValueError: It is no key set; noted as a failure.

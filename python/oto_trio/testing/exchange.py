@@ -276,10 +276,10 @@ class FakeExchange:
         """What the plugin counts by; it counts in `counters`."""
         return self.native().limits
 
-    def put_key_set(self, url: str, body: bytes | None, now: float, /) -> None:
+    def put_key_set(self, wanted: str, body: bytes | None, now: float, /) -> None:
         """Keep a key set in ``key_sets``; the native step then lacks nothing more."""
         del now
-        self.key_sets[url] = body
+        self.key_sets[wanted] = body
         self.wanted_key_set = None
 
     def decide(self, now: float, /) -> bool | tuple[int, list[tuple[str, str]], bytes]:

@@ -417,9 +417,9 @@ impl Exchange {
     }
 
     /// Keep a key set that was fetched now; None for one that could not be.
-    fn put_key_set(&self, url: &str, body: Option<&[u8]>, now: f64) -> PyResult<()> {
+    fn put_key_set(&self, wanted: &str, body: Option<&[u8]>, now: f64) -> PyResult<()> {
         self.hold()?
-            .with(|flow| jose::put_key_set(flow, url, body, now))?
+            .with(|flow| jose::put_key_set(flow, wanted, body, now))?
     }
 
     /// Let the native step decide that left it to this hook.

@@ -221,12 +221,17 @@ impl JwtSigner {
 }
 
 /// Keep a key set that a hook fetched, or note that it could not.
-pub(crate) fn put_key_set(flow: &Flow, url: &str, body: Option<&[u8]>, now_s: f64) -> PyResult<()> {
+pub(crate) fn put_key_set(
+    flow: &Flow,
+    wanted: &str,
+    body: Option<&[u8]>,
+    now_s: f64,
+) -> PyResult<()> {
     let sets = &flow.snapshot.key_sets;
     match body {
-        Some(body) => sets.put(url, body, now_s).map(|_| ()).map_err(unusable),
+        Some(body) => sets.put(wanted, body, now_s).map(|_| ()).map_err(unusable),
         None => {
-            sets.fail(url, now_s);
+            sets.fail(wanted, now_s);
             Ok(())
         }
     }

@@ -136,8 +136,13 @@ type Judgement<'py> = (bool, Option<String>, bool, u16, Bound<'py, PyBytes>);
 impl MessageVerifier {
     #[new]
     fn new(settings: &[u8]) -> PyResult<Self> {
-        let settings = serde_json::from_slice(settings)
-            .map_err(|error| PyValueError::new_err(error.to_string()))?;
+        // The deserializer's own words quote what it read, which may be a secret.
+        let settings = serde_json::from_slice(settings).map_err(|_| {
+            PyValueError::new_err(
+                "keys: a member is missing or has another type; kind is a must, and kind, keyid, \
+                 alg, secret_or_pem, cert_id and url are text",
+            )
+        })?;
         let inner = message::Verifier::build(settings).map_err(PyValueError::new_err)?;
         Ok(Self { inner })
     }

@@ -46,8 +46,8 @@ class Waiting:
     def __init__(self) -> None:
         self.kept: list[bytes | None] = []
 
-    def put_key_set(self, url: str, body: bytes | None, now: float, /) -> None:
-        assert url == URL
+    def put_key_set(self, wanted: str, body: bytes | None, now: float, /) -> None:
+        assert msgspec.json.decode(wanted)["url"] == URL
         assert 0 <= trio.current_time() - now < 1
         self.kept.append(body)
         if body == b"nonsense":
@@ -197,3 +197,28 @@ async def test_a_run_has_one_fetcher() -> None:
 
 def test_settings_have_otoroshis_defaults() -> None:
     assert msgspec.convert({"url": "u"}, KeySetCall).timeout == 2000
+
+
+@pytest.mark.parametrize("more", [{"headers": None}, {"timeout": "soon"}, {"mtlsConfig": []}])
+async def test_settings_that_cannot_be_used_are_a_failure_and_no_call(more: dict[str, Any]) -> None:
+    exchange, fetching = Waiting(), made(lambda _: httpx.Response(200))
+    await fetching.bring(exchange, wanted(**more))
+    assert exchange.kept == [None]
+    assert fetching.calls == 0
+
+
+async def test_calls_with_other_settings_are_calls_of_their_own() -> None:
+    """What is fetched without a check of the certificate is nothing to who asks for one."""
+    gate = trio.Event()
+
+    async def answer(_: httpx.Request) -> httpx.Response:
+        await gate.wait()
+        return httpx.Response(200, stream=Body(b"{}"))
+
+    fetching, checked, lax = made(answer), Waiting(), Waiting()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(fetching.bring, checked, wanted())
+        nursery.start_soon(fetching.bring, lax, wanted(mtlsConfig={"mtls": True, "loose": True}))
+        await wait_all_tasks_blocked()
+        gate.set()
+    assert (checked.kept, lax.kept, fetching.calls) == ([b"{}"], [b"{}"], 2)

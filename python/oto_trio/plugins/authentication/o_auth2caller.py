@@ -34,6 +34,9 @@ MAX_LIFETIME_S: Final = 3600.0
 USED_PART: Final = 0.9
 """A token is used for this part of its life, so that none ends on its way to the backend."""
 
+REST_S: Final = 1.0
+"""After a failure the token endpoint is left alone for so long; its answer stands meanwhile."""
+
 
 class OAuth2CallerConfig(Config, frozen=True, rename="camel"):
     """Where tokens come from, as whom, and where they go."""
@@ -100,10 +103,11 @@ class TokenError(Exception):
 class OAuth2Caller(Plugin[OAuth2CallerConfig]):
     """Gets an access token, keeps it for its life, and sends it with each request.
 
-    Exchanges that need a token at the same time share one call; when the client of the one that makes it
-    leaves, the call is cancelled and the next one makes its own. A token is used for nine tenths of its
-    life; one that the backend refuses with 401 is dropped, and the next request gets another. Without a
-    token the exchange is answered with 401.
+    Exchanges that need a token at the same time share one call, and its failure for a second; when the
+    client of the one that makes it leaves, the call is cancelled and the next one makes its own. A token is
+    used for nine tenths of its life; one that the backend refuses with 401 is dropped, and the next request
+    gets another. A new token is asked for with the refresh token of the last answer, when it had one, and
+    anew when that is refused. Without a token the exchange is answered with 401.
 
     Unlike Otoroshi: a request that was refused is not sent again, tokens are kept by each worker, values are
     not evaluated as expressions, and kind ``auth_module`` is not offered.
@@ -118,7 +122,14 @@ class OAuth2Caller(Plugin[OAuth2CallerConfig]):
         super().__init__(config)
         self._lock = trio.Lock()
         self._token = ""
+        self._refresh_token = ""
         self._used_until = -float("inf")
+        self._failure: tuple[float, TokenError] | None = None
+
+    @property
+    def _key(self) -> str:
+        """Where an exchange keeps which token it was sent with."""
+        return f"{self.id}:{id(self)}"
 
     @override
     async def transform_request(self, exchange: Exchange) -> Response | None:
@@ -134,11 +145,14 @@ class OAuth2Caller(Plugin[OAuth2CallerConfig]):
             return Response(401, headers, msgspec.json.encode(told))
         value = self.config.header_value_format.replace("%s", token, 1)
         exchange.request.headers.set(self.config.header_name or "Authorization", value)
+        exchange.attrs[self._key] = token
         return None
 
     @override
     def transform_response(self, exchange: Exchange) -> None:
-        if exchange.response is not None and exchange.response.status == 401:
+        is_refused = exchange.response is not None and exchange.response.status == 401
+        # Somebody else's exchange may have brought another one by now.
+        if is_refused and exchange.attrs.get(self._key) == self._token:
             self._used_until = -float("inf")
 
     async def _current(self) -> str:
@@ -152,21 +166,46 @@ class OAuth2Caller(Plugin[OAuth2CallerConfig]):
         async with self._lock:
             # Somebody may have brought one while this task waited.
             if trio.current_time() >= self._used_until:
-                token, lifetime_s = await self._fetch()
-                self._token = token
-                lasts_s = min(lifetime_s, self.config.cache_token_seconds) * USED_PART
+                # Who waited for a call that failed does not make it again, one after the other.
+                if self._failure is not None and trio.current_time() < self._failure[0]:
+                    raise self._failure[1]
+                try:
+                    answer = await self._renewed()
+                except TokenError as error:
+                    self._failure = (trio.current_time() + REST_S, error)
+                    raise
+                self._failure = None
+                self._token, self._refresh_token = answer.token, answer.refresh_token
+                lasts_s = min(answer.lifetime_s, self.config.cache_token_seconds) * USED_PART
                 self._used_until = trio.current_time() + lasts_s
             return self._token
 
-    async def _fetch(self) -> tuple[str, float]:
-        """Ask for a token; return it with its lifetime in seconds.
+    async def _renewed(self) -> "_Tokens":
+        """Return new tokens, by the refresh token if there is one that still counts.
+
+        Raises:
+            TokenError: There is none to be had.
+        """
+        refresh_token, self._refresh_token = self._refresh_token, ""
+        if refresh_token:
+            try:
+                answer = await self._fetch(refresh_token)
+            except TokenError as error:
+                logger.info("a refresh token was refused with %d; asking anew", error.status)
+            else:
+                # An answer without another one leaves the old one good (RFC 6749 §6).
+                return answer if answer.refresh_token else answer.keeping(refresh_token)
+        return await self._fetch("")
+
+    async def _fetch(self, refresh_token: str) -> "_Tokens":
+        """Ask for tokens, by a refresh token unless it is empty.
 
         Raises:
             TokenError: There is none to be had.
         """
         try:
             with trio.fail_after(TIMEOUT_S):
-                status, body = await self._ask()
+                status, body = await self._ask(refresh_token)
         except trio.TooSlowError:
             raise TokenError(502, "the token endpoint did not answer in time") from None
         except CallError as error:
@@ -174,11 +213,11 @@ class OAuth2Caller(Plugin[OAuth2CallerConfig]):
             raise TokenError(502, "the token endpoint could not be asked") from error
         if not 200 <= status < 300:
             raise TokenError(status, body.decode("utf-8", "replace")[:1024])
-        return _token_of(body)
+        return _tokens_of(body)
 
-    async def _ask(self) -> tuple[int, bytes]:
+    async def _ask(self, refresh_token: str) -> tuple[int, bytes]:
         """Make the call; return status and body."""
-        fields, headers = _question(self.config)
+        fields, headers = _question(self.config, refresh_token)
         tls = self.config.tls_config
         insecure = bool(tls.get("mtls")) and bool(tls.get("loose") or tls.get("trustAll"))
         if insecure:
@@ -195,7 +234,9 @@ class OAuth2Caller(Plugin[OAuth2CallerConfig]):
         )
 
 
-def _question(config: OAuth2CallerConfig) -> tuple[dict[str, str], dict[str, str]]:
+def _question(
+    config: OAuth2CallerConfig, refresh_token: str
+) -> tuple[dict[str, str], dict[str, str]]:
     """Return the fields of the question and its headers."""
     headers = {"Accept": "application/json"}
     fields = {"grant_type": config.kind.removesuffix("_with_basic_auth")}
@@ -204,6 +245,9 @@ def _question(config: OAuth2CallerConfig) -> tuple[dict[str, str], dict[str, str
         headers["Authorization"] = f"Basic {base64.b64encode(credentials).decode()}"
     else:
         fields |= {"client_id": config.client_id, "client_secret": config.client_secret}
+    if refresh_token:
+        fields |= {"grant_type": "refresh_token", "refresh_token": refresh_token}
+        return fields, headers
     more = {"scope": config.scope, "audience": config.audience}
     if config.resource is not UNSET:
         more["resource"] = config.resource
@@ -217,10 +261,23 @@ class _Answer(msgspec.Struct):
 
     access_token: str
     expires_in: float | None = None
+    refresh_token: str | None = None
 
 
-def _token_of(body: bytes) -> tuple[str, float]:
-    """Read an answer, JSON or a form; return the token and its lifetime in seconds.
+class _Tokens(msgspec.Struct, frozen=True):
+    """What is used of an answer."""
+
+    token: str
+    lifetime_s: float
+    refresh_token: str
+
+    def keeping(self, refresh_token: str) -> "_Tokens":
+        """Return the same with another refresh token."""
+        return _Tokens(self.token, self.lifetime_s, refresh_token)
+
+
+def _tokens_of(body: bytes) -> _Tokens:
+    """Read an answer, JSON or a form.
 
     Raises:
         TokenError: It is neither, or has no token that a header can carry.
@@ -236,4 +293,4 @@ def _token_of(body: bytes) -> tuple[str, float]:
     if not (answer.access_token.isascii() and answer.access_token.isprintable()):
         raise TokenError(502, "the token endpoint's token is none that a header can carry")
     lifetime_s = MAX_LIFETIME_S if answer.expires_in is None else max(answer.expires_in, 0.0)
-    return answer.access_token, lifetime_s
+    return _Tokens(answer.access_token, lifetime_s, answer.refresh_token or "")

@@ -19,6 +19,7 @@ class JweExtractor(Plugin[JweConfig]):
     The key is that of a certificate; without it the request goes on as it is. A request without token
     is answered with 400; one whose token cannot be decrypted with 401 when ``strict``, else it goes on.
     Only the configured algorithms are taken. A leading ``Bearer`` is dropped.
+    A request that goes on without decrypted contents has nothing at ``forward_location``, whatever the client put there.
     """
 
     id = "cp:otoroshi.next.plugins.JweExtractor"

@@ -78,6 +78,8 @@ struct Scope<'a> {
     flow: &'a Flow,
     depth: u8,
     limit: usize,
+    /// A value that is not there is a fault.
+    strict: bool,
 }
 
 impl Template {
@@ -124,6 +126,7 @@ impl Template {
             flow,
             depth: 0,
             limit: start + self.source.len() + OUTPUT_BYTES,
+            strict: false,
         };
         if self.render_in(scope, out).is_err() {
             out.truncate(start);
@@ -140,6 +143,21 @@ impl Template {
         let mut out = String::new();
         self.render(flow, &mut out);
         Cow::Owned(out)
+    }
+
+    /// The text with its values; none when one of them is not there and has no default. For secrets:
+    /// what stands in for a missing value is the same in every gateway, and so known to everybody.
+    #[must_use]
+    pub fn found(&self, flow: &Flow) -> Option<String> {
+        let scope = Scope {
+            flow,
+            depth: 0,
+            limit: self.source.len() + OUTPUT_BYTES,
+            strict: true,
+        };
+        let mut out = String::new();
+        self.render_in(scope, &mut out).ok()?;
+        Some(out)
     }
 
     /// The text with its values as a header value.

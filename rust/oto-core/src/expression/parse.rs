@@ -176,6 +176,7 @@ pub(super) fn index_with_default(rest: &str, marker: &str) -> Option<(Option<usi
 impl Expression {
     pub(super) fn render(&self, scope: Scope<'_>, out: &mut String) -> Result<(), Fault> {
         match self {
+            Self::Bad if scope.strict => return Err(Fault),
             Self::Bad => out.push_str("bad-expr"),
             Self::Broken => return Err(Fault),
             Self::Fixed(text) => out.push_str(text),
@@ -185,13 +186,20 @@ impl Expression {
                 otherwise,
             } => {
                 let start = out.len();
+                let lenient = Scope {
+                    strict: false,
+                    ..scope
+                };
                 for alternative in alternatives {
-                    alternative.render(scope, out)?;
+                    alternative.render(lenient, out)?;
                     let text = out.get(start..).unwrap_or("");
-                    if text != "bad-expr" && !text.starts_with("no-") {
+                    if !is_marker(text) {
                         return Ok(());
                     }
                     out.truncate(start);
+                }
+                if scope.strict && is_marker(otherwise) {
+                    return Err(Fault);
                 }
                 out.push_str(otherwise);
             }
@@ -200,6 +208,8 @@ impl Expression {
                 match source.read(scope, out)? {
                     Answer::Found if source.is_operators() => evaluate_again(scope, start, out)?,
                     Answer::Found => {}
+                    Answer::Missing if scope.strict && is_marker(missing) => return Err(Fault),
+                    Answer::NotApplicable if scope.strict => return Err(Fault),
                     Answer::Missing => out.push_str(missing),
                     Answer::NotApplicable => out.push_str("bad-expr"),
                 }
@@ -207,6 +217,11 @@ impl Expression {
         }
         Ok(())
     }
+}
+
+/// Whether a text stands in for a missing value and is no default of the operator's.
+fn is_marker(text: &str) -> bool {
+    text == "bad-expr" || text.starts_with("no-")
 }
 
 /// Evaluate the expressions in a value that was just written.

@@ -1,4 +1,4 @@
-//! Key sets that were fetched, by address: what the engine looks into and what Python fills.
+//! Key sets that were fetched: what the engine looks into and what Python fills.
 //!
 //! Theory of operation. A verifier that needs the set at a URL asks [`KeySets::find`]. It gets a key, or
 //! hears that there is none, or that the set has to be fetched: then its step leaves the decision to
@@ -8,6 +8,9 @@
 //! than [`REFRESH_S`] after the last try: a client that invents key ids or an issuer that is down
 //! costs one fetch in that time. A set that cannot be fetched again is believed for one more time to
 //! live.
+//!
+//! A set is kept by the settings it is fetched with, its address among them: what a verifier fetches
+//! without a check of the server's certificate, or as somebody else, is nothing to another one.
 //!
 //! The lock is held to copy a pointer, never while a signature is checked.
 
@@ -21,7 +24,8 @@ use super::jws::Header;
 use super::keys::VerifyingKey;
 use super::settings::SetAt;
 
-/// Most addresses in the table; they come from settings, never from clients.
+/// Most sets in the table. An address may have an expression that a client has a say in, and old
+/// settings leave sets behind: when the table is full, the set goes that was asked for longest ago.
 const MAX_SETS: usize = 1024;
 /// Least time between two fetches of one address, in seconds.
 pub const REFRESH_S: f64 = 10.0;
@@ -58,7 +62,7 @@ impl KeySets {
         let Some(kid) = header.kid() else {
             return Found::None;
         };
-        let Some(entry) = self.entry(&at.url) else {
+        let Some(entry) = self.entry(&at.request) else {
             return Found::Fetch;
         };
         let age_s = mono_s - entry.came_s;
@@ -72,11 +76,11 @@ impl KeySets {
         }
     }
 
-    /// Keep a set that was fetched at that moment.
+    /// Keep a set that was fetched at that moment with these settings ([`SetAt::request`]).
     ///
     /// # Errors
-    /// It is no key set, or there are too many addresses; both count as a failed try.
-    pub fn put(&self, url: &str, json: &[u8], mono_s: f64) -> Result<usize, JoseError> {
+    /// It is no key set; that counts as a failed try.
+    pub fn put(&self, request: &str, json: &[u8], mono_s: f64) -> Result<usize, JoseError> {
         match KeySet::parse(json) {
             Ok(set) => {
                 let length = set.len();
@@ -85,49 +89,51 @@ impl KeySets {
                     came_s: mono_s,
                     tried_s: mono_s,
                 };
-                self.write(url, entry)?;
+                self.write(request, entry);
                 Ok(length)
             }
             Err(error) => {
-                self.fail(url, mono_s);
+                self.fail(request, mono_s);
                 Err(error)
             }
         }
     }
 
     /// Note that a set could not be fetched; what there was of it stays.
-    pub fn fail(&self, url: &str, mono_s: f64) {
-        let old = self.entry(url);
+    pub fn fail(&self, request: &str, mono_s: f64) {
+        let old = self.entry(request);
         let entry = Entry {
             set: old.as_ref().and_then(|entry| entry.set.clone()),
             came_s: old.map_or(mono_s, |entry| entry.came_s),
             tried_s: mono_s,
         };
-        // A full table fetches again each time; that is all it costs.
-        let _full = self.write(url, entry);
+        self.write(request, entry);
     }
 
-    /// Whether the address was asked less than [`REFRESH_S`] ago.
+    /// Whether the set was asked for less than [`REFRESH_S`] ago.
     #[must_use]
-    pub fn was_tried(&self, url: &str, mono_s: f64) -> bool {
-        self.entry(url)
+    pub fn was_tried(&self, request: &str, mono_s: f64) -> bool {
+        self.entry(request)
             .is_some_and(|entry| mono_s - entry.tried_s < REFRESH_S)
     }
 
-    fn entry(&self, url: &str) -> Option<Arc<Entry>> {
+    fn entry(&self, request: &str) -> Option<Arc<Entry>> {
         let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        table.get(url).cloned()
+        table.get(request).cloned()
     }
 
-    fn write(&self, url: &str, entry: Entry) -> Result<(), JoseError> {
+    fn write(&self, request: &str, entry: Entry) {
         let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if table.len() >= MAX_SETS && !table.contains_key(url) {
-            return Err(JoseError::BadKey(
-                "url: more than 1024 key sets; use fewer addresses".to_owned(),
-            ));
+        if table.len() >= MAX_SETS && !table.contains_key(request) {
+            let oldest = table
+                .iter()
+                .min_by(|(_, one), (_, other)| one.tried_s.total_cmp(&other.tried_s))
+                .map(|(request, _)| request.clone());
+            if let Some(oldest) = oldest {
+                table.remove(&oldest);
+            }
         }
-        table.insert(url.into(), Arc::new(entry));
-        Ok(())
+        table.insert(request.into(), Arc::new(entry));
     }
 }
 
@@ -148,9 +154,13 @@ mod tests {
         "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
 
     fn ask(sets: &KeySets, kid: &str, mono_s: f64) -> &'static str {
+        ask_as(sets, "u", kid, mono_s)
+    }
+
+    fn ask_as(sets: &KeySets, request: &str, kid: &str, mono_s: f64) -> &'static str {
         let at = SetAt {
             url: "u".into(),
-            request: "{}".into(),
+            request: request.into(),
             ttl_s: 100.0,
             algorithms: Algorithms::ALL,
         };
@@ -205,12 +215,26 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_bounded() {
+    fn a_set_counts_only_for_the_settings_it_was_fetched_with() {
         let sets = KeySets::default();
+        assert_eq!(sets.put("u, unchecked", SET.as_bytes(), 0.0), Ok(1));
+        assert_eq!(ask_as(&sets, "u, unchecked", "a", 1.0), "key");
+        assert_eq!(ask_as(&sets, "u, checked", "a", 1.0), "fetch");
+    }
+
+    #[test]
+    fn a_full_table_gives_up_the_set_nobody_asked_for_longest() {
+        let sets = KeySets::default();
+        assert_eq!(sets.put("u", SET.as_bytes(), 1.0), Ok(1));
+        sets.fail("old", 0.0);
         for at in 0..MAX_SETS {
-            sets.fail(&at.to_string(), 0.0);
+            sets.fail(&at.to_string(), 2.0);
         }
-        assert!(sets.put("one more", SET.as_bytes(), 0.0).is_err());
-        assert!(sets.put("7", SET.as_bytes(), 0.0).is_ok());
+        let length = sets.0.read().expect("a lock").len();
+        assert_eq!(length, MAX_SETS);
+        assert!(!sets.was_tried("old", 3.0));
+        assert_eq!(ask(&sets, "a", 3.0), "fetch", "it went second");
+        assert_eq!(sets.put("one more", SET.as_bytes(), 3.0), Ok(1));
+        assert_eq!(ask_as(&sets, "one more", "a", 3.0), "key");
     }
 }

@@ -176,6 +176,17 @@ fn rsa_parameters(algorithm: Algorithm) -> Option<&'static RsaParameters> {
     })
 }
 
+/// Odd, at least 3, and short: with 1 anything is its own signature, and a long one burns CPU.
+fn is_exponent(e: &[u8]) -> bool {
+    let number = e
+        .iter()
+        .try_fold(0_u64, |number, byte| {
+            number.checked_mul(256)?.checked_add(u64::from(*byte))
+        })
+        .unwrap_or(0);
+    number % 2 == 1 && (3..1 << 33).contains(&number)
+}
+
 fn parse(public: &Public, algorithm: Algorithm) -> Result<ParsedPublicKey, JoseError> {
     let parsed = match public {
         Public::Rsa { n, e } => {
@@ -184,6 +195,9 @@ fn parse(public: &Public, algorithm: Algorithm) -> Result<ParsedPublicKey, JoseE
                 return Err(JoseError::BadKey(format!(
                     "key: an RSA key of {bits} bits; use 2048 to 8192"
                 )));
+            }
+            if !is_exponent(e) {
+                return Err(bad("e", "no RSA exponent; use an odd number such as 65537"));
             }
             let parameters = rsa_parameters(algorithm).ok_or(JoseError::KeyMismatch(algorithm))?;
             RsaPublicKeyComponents { n, e }.to_parsed_public_key(parameters)

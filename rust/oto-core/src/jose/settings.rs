@@ -347,6 +347,7 @@ impl Algo {
             Self::Certificate(_, id) => ring
                 .certificates
                 .get(id)
+                .filter(|certificate| !certificate.is_revoked)
                 .and_then(|certificate| certificate.verifying_key()),
             Self::Kid(only_exposed) => header
                 .kid()

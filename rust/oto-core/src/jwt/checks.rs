@@ -19,11 +19,15 @@ pub struct Checks {
     arrays: Vec<(Box<str>, Template)>,
 }
 
-/// A condition, ready or to be read for each request because it has expressions.
+/// A condition, ready or to be completed for each request because it has expressions.
+///
+/// Which condition it is stands in the settings; an expression is only what the claim is compared
+/// with. Otherwise a client whose header is compared could send `Regex(.*)` and meet its own condition.
 #[derive(Debug)]
 enum Field {
     Ready(Expected),
-    PerRequest(Template),
+    /// The condition's name, none for equality, and what stands between its brackets.
+    PerRequest(Option<Box<str>>, Template),
 }
 
 #[derive(Default, Deserialize)]
@@ -51,7 +55,12 @@ impl Checks {
                 Some(text) => Field::Ready(
                     Expected::parse(text).map_err(|problem| format!("fields.{name}: {problem}"))?,
                 ),
-                None => Field::PerRequest(template),
+                None => match call(&text) {
+                    Some((condition, inside)) if Expected::make(condition, "")?.is_some() => {
+                        Field::PerRequest(Some(condition.into()), self::template(&name, inside)?)
+                    }
+                    _ => Field::PerRequest(None, template),
+                },
             };
             checks.fields.push((name.into(), field));
         }
@@ -88,8 +97,12 @@ impl Checks {
             };
             let met = match field {
                 Field::Ready(expected) => expected.accepts(claim),
-                Field::PerRequest(template) => {
-                    Expected::parse(&template.text(flow)).is_ok_and(|it| it.accepts(claim))
+                Field::PerRequest(None, template) => {
+                    Expected::Equals((&*template.text(flow)).into()).accepts(claim)
+                }
+                Field::PerRequest(Some(condition), template) => {
+                    let made = Expected::make(condition, &template.text(flow));
+                    made.is_ok_and(|made| made.is_some_and(|it| it.accepts(claim)))
                 }
             };
             if !met {
@@ -139,12 +152,17 @@ enum Expected {
 
 impl Expected {
     fn parse(text: &str) -> Result<Self, String> {
-        let call = text.strip_suffix(')').and_then(|text| text.split_once('('));
-        let Some((name, inside)) = call else {
-            return Ok(Self::Equals(text.into()));
+        let made = match call(text) {
+            Some((name, inside)) => Self::make(name, inside)?,
+            None => None,
         };
+        Ok(made.unwrap_or_else(|| Self::Equals(text.into())))
+    }
+
+    /// The condition of that name; none for a name that is none.
+    fn make(name: &str, inside: &str) -> Result<Option<Self>, String> {
         let items = || inside.split(',').map(|item| item.trim().into()).collect();
-        Ok(match name {
+        Ok(Some(match name {
             "Regex" => Self::Matches(pattern(inside)?),
             "RegexNot" => Self::MatchesNot(pattern(inside)?),
             "Wildcard" => Self::Matches(pattern(&from_wildcard(inside))?),
@@ -158,8 +176,8 @@ impl Expected {
             "Not" => Self::Not(inside.into()),
             "ContainedIn" => Self::In(items()),
             "NotContainedIn" => Self::NotIn(items()),
-            _ => Self::Equals(text.into()),
-        })
+            _ => return Ok(None),
+        }))
     }
 
     fn accepts(&self, claim: &Value) -> bool {
@@ -192,9 +210,15 @@ impl Expected {
     }
 }
 
+/// Name and inside of `Name(inside)`.
+fn call(text: &str) -> Option<(&str, &str)> {
+    text.strip_suffix(')')?.split_once('(')
+}
+
 fn from_wildcard(pattern: &str) -> String {
     let parts: Vec<String> = pattern.split('*').map(regex::escape).collect();
-    parts.join(".*")
+    // A star stands for line ends too: `WildcardNot(admin*)` is not got around by one.
+    parts.join("(?s:.*)")
 }
 
 fn pattern(source: &str) -> Result<Regex, String> {

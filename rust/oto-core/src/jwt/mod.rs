@@ -7,6 +7,8 @@
 //! request is transformed. The cryptography is [`crate::jose`]'s.
 
 mod checks;
+#[cfg(test)]
+mod hostile;
 mod injection;
 mod source;
 mod strategy;

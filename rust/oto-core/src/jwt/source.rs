@@ -92,19 +92,32 @@ impl Source {
     }
 
     /// The token that stands there; absent also when it is no text.
+    ///
+    /// Where two stand, the backend might read the one that was not checked: the answer is then an
+    /// empty text, which is no good token.
     #[must_use]
     pub fn find<'r>(&self, request: &'r Request) -> Option<Cow<'r, str>> {
         match self {
             Self::Query(name) => query(request.query()?, name),
-            Self::Cookie(name) => cookies(request)
-                .find(|(other, _)| *other == &**name)
-                .map(|(_, value)| value.trim_matches('"').into()),
+            Self::Cookie(name) => {
+                let mut found = cookies(request).filter(|(other, _)| *other == &**name);
+                let (_, value) = found.next()?;
+                let is_alone = found.next().is_none();
+                Some(if is_alone {
+                    value.trim_matches('"').into()
+                } else {
+                    "".into()
+                })
+            }
             Self::Header {
                 name,
                 remove,
                 pattern,
             } => {
                 let value = request.headers.find(name.as_bytes())?;
+                if request.headers.find_all(name.as_bytes()).nth(1).is_some() {
+                    return Some("".into());
+                }
                 let value = std::str::from_utf8(value).ok()?;
                 Some(match pattern {
                     Some(pattern) => match pattern.replace_all(value, "") {
@@ -137,7 +150,7 @@ impl Source {
     }
 
     /// What takes the token away when it moved to `other`.
-    pub(super) fn vacate(&self, other: &Self, injection: &mut Injection) {
+    pub(crate) fn vacate(&self, other: &Self, injection: &mut Injection) {
         match (self, other) {
             (Self::Header { name, .. }, Self::Header { name: kept, .. })
                 if name.eq_ignore_ascii_case(kept) => {}
@@ -165,21 +178,30 @@ pub(super) fn cookies(request: &Request) -> impl Iterator<Item = (&str, &str)> {
         .filter(|(_, _, known)| *known == Known::Cookie)
         .filter_map(|(_, value, _)| std::str::from_utf8(value).ok())
         .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(name, value)| (name.trim(), value.trim()))
 }
 
-/// The first value of a parameter, percent escapes of ASCII undone.
+/// The value of a parameter, percent escapes of ASCII undone; empty when it stands twice.
 fn query<'q>(query: &'q str, name: &str) -> Option<Cow<'q, str>> {
-    let value = query
+    let mut found = query
         .split('&')
         .filter_map(|pair| pair.split_once('='))
-        .find(|(other, _)| *other == name)
-        .map(|(_, value)| value)?;
-    if !value.contains('%') {
-        return Some(value.into());
+        .filter(|(other, _)| unescaped(other).is_some_and(|other| *other == *name));
+    let (_, value) = found.next()?;
+    if found.next().is_some() {
+        return Some("".into());
     }
-    let mut text = String::with_capacity(value.len());
-    let mut rest = value;
+    unescaped(value)
+}
+
+/// A text without its percent escapes; none when they are not of ASCII.
+fn unescaped(escaped: &str) -> Option<Cow<'_, str>> {
+    if !escaped.contains('%') {
+        return Some(escaped.into());
+    }
+    let mut text = String::with_capacity(escaped.len());
+    let mut rest = escaped;
     while let Some((before, after)) = rest.split_once('%') {
         text.push_str(before);
         let byte = u8::from_str_radix(after.get(..2)?, 16).ok()?;

@@ -11,23 +11,23 @@ use crate::plan::{Change, Downstream, Flow, Moment, Next, Outcome, PythonStep, S
 
 const NOW_S: f64 = 1_700_000_000.0;
 
-fn hs(secret: &str) -> Value {
+pub(super) fn hs(secret: &str) -> Value {
     json!({"type": "HSAlgoSettings", "size": 256, "secret": secret, "base64": false})
 }
 
-fn header() -> Value {
+pub(super) fn header() -> Value {
     json!({"type": "InHeader", "name": "Authorization", "remove": "Bearer "})
 }
 
-fn pass(fields: Value) -> Value {
+pub(super) fn pass(fields: Value) -> Value {
     json!({"type": "PassThrough", "verificationSettings": {"fields": fields, "arrayFields": {}}})
 }
 
-fn verifier(source: Value, strategy: Value) -> Value {
+pub(super) fn verifier(source: Value, strategy: Value) -> Value {
     json!({"id": "v", "strict": true, "source": source, "algoSettings": hs("in"), "strategy": strategy})
 }
 
-fn token(secret: &str, claims: Value) -> String {
+pub(super) fn token(secret: &str, claims: Value) -> String {
     let key = SigningKey::from_secret(secret.as_bytes(), Algorithm::Hs256).expect("a key");
     let Value::Object(claims) = claims else {
         panic!("no object")
@@ -41,12 +41,12 @@ fn read(token: &str, secret: &str) -> Value {
     (*jws.verified(&key).expect("its signature").claims).clone()
 }
 
-struct Case {
+pub(super) struct Case {
     snapshot: Arc<Snapshot>,
 }
 
 impl Case {
-    fn new(verifiers: &[Value], steps: Value) -> Self {
+    pub(super) fn new(verifiers: &[Value], steps: Value) -> Self {
         let route =
             json!({"id": "r", "frontend": {"domains": ["a.b"]}, "steps": steps}).to_string();
         let texts: Vec<(String, String)> = verifiers
@@ -68,11 +68,11 @@ impl Case {
         }
     }
 
-    fn one(verifier: Value) -> Self {
+    pub(super) fn one(verifier: Value) -> Self {
         Self::new(&[verifier], plan(&["v"]))
     }
 
-    fn ask(&self, target: &str, fields: &[(&str, &str)]) -> (Flow, Next) {
+    pub(super) fn ask(&self, target: &str, fields: &[(&str, &str)]) -> (Flow, Next) {
         let mut all: Vec<(&[u8], &[u8])> = vec![(b"host", b"a.b"), (b"accept", b"*/*")];
         all.extend(
             fields
@@ -106,11 +106,11 @@ impl Case {
         (flow, next)
     }
 
-    fn with_token(&self, token: &str) -> (Flow, Next) {
+    pub(super) fn with_token(&self, token: &str) -> (Flow, Next) {
         self.ask("/", &[("authorization", &format!("Bearer {token}"))])
     }
 
-    fn refusal(&self, fields: &[(&str, &str)]) -> (u16, String) {
+    pub(super) fn refusal(&self, fields: &[(&str, &str)]) -> (u16, String) {
         let (mut flow, next) = self.ask("/", fields);
         assert_eq!(next, Next::Reply);
         let body = flow.take_body().unwrap_or_default();
@@ -483,8 +483,8 @@ fn a_key_set_that_is_not_there_is_left_to_the_hook_and_then_decided_here() {
     assert!(matches!(flow.decide_again(), Outcome::Python));
     let set = json!({"keys": [jwk]}).to_string();
     let sets = &case.snapshot.key_sets;
-    sets.put("https://keys.example/set", set.as_bytes(), 5.0)
-        .expect("a set");
+    let request = flow.attrs.wanted_key_set.clone().expect("settings");
+    sets.put(&request, set.as_bytes(), 5.0).expect("a set");
     assert!(matches!(flow.decide_again(), Outcome::Continue));
     assert_eq!(flow.advance(), Next::Forward);
     // Another kind of key than the verifier asks for never starts a fetch.

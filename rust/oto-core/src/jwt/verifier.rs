@@ -65,7 +65,7 @@ impl Keys {
             Self::PerRequest(settings) => {
                 let mut settings = settings.clone();
                 for text in settings.texts_mut() {
-                    *text = Template::parse(text).ok()?.text(flow).into_owned();
+                    *text = Template::parse(text).ok()?.found(flow)?;
                 }
                 then(&settings.prepare().ok()?)
             }

@@ -105,12 +105,90 @@ async def test_a_token_that_ended_or_was_refused_is_replaced() -> None:
         )
         assert await sent(plugin, "X-T") == "t1"
         assert await sent(plugin, "X-T") == "t2"
-        exchange = FakeExchange(response=FakeResponseHead(200))
-        assert await call_hook(plugin, Phase.TRANSFORM_RESPONSE, exchange) is None
+        assert await answered(plugin, 200) == "t2"
         assert await sent(plugin, "X-T") == "t2"
-        exchange = FakeExchange(response=FakeResponseHead(401))
-        assert await call_hook(plugin, Phase.TRANSFORM_RESPONSE, exchange) is None
+        assert await answered(plugin, 401) == "t2"
         assert await sent(plugin, "X-T") == "t3"
+
+
+async def answered(plugin: OAuth2Caller, *statuses: int) -> str | None:
+    """Have the backend answer requests with one token, all of them before the first answer."""
+    exchanges = [FakeExchange(response=FakeResponseHead(status)) for status in statuses]
+    for exchange in exchanges:
+        assert await call_hook(plugin, Phase.TRANSFORM_REQUEST, exchange) is None
+    for exchange in exchanges:
+        assert await call_hook(plugin, Phase.TRANSFORM_RESPONSE, exchange) is None
+    return exchanges[0].request.headers.get("X-T")
+
+
+async def test_a_late_refusal_does_not_drop_a_token_that_is_newer() -> None:
+    async with endpoint(numbered(300, 300)) as (url, recorder):
+        plugin = OAuth2Caller(
+            OAuth2CallerConfig(url=url, header_name="X-T", header_value_format="%s")
+        )
+        late = FakeExchange(response=FakeResponseHead(401))
+        assert await call_hook(plugin, Phase.TRANSFORM_REQUEST, late) is None
+        await answered(plugin, 401)
+        assert await sent(plugin, "X-T") == "t2"
+        assert await call_hook(plugin, Phase.TRANSFORM_RESPONSE, late) is None
+        assert await sent(plugin, "X-T") == "t2"
+        assert len(recorder.requests) == 2
+
+
+def refreshing(request: RequestSeen) -> bytes:
+    """Answer every question with what it asked by, as a token that ends at once."""
+    asked = {name: value for name, (value,) in parse_qs(request.body.decode()).items()}
+    by = asked.get("refresh_token", "secret")
+    if by == "r2":
+        return answering(b"it has ended", 400)
+    told = {"access_token": f"by-{by}", "expires_in": 0.000001}
+    return answering(
+        msgspec.json.encode(told | {"refresh_token": "r1" if by == "secret" else "r2"})
+    )
+
+
+async def test_a_token_is_renewed_by_its_refresh_token_and_anew_when_that_has_ended() -> None:
+    async with endpoint(refreshing) as (url, recorder):
+        plugin = OAuth2Caller(OAuth2CallerConfig(url=url, client_id="me", scope="a"))
+        got = [await sent(plugin) for _ in range(3)]
+        kinds = [parse_qs(request.body.decode())["grant_type"][0] for request in recorder.requests]
+        second = parse_qs(recorder.requests[1].body.decode())
+    assert got == ["Bearer by-secret", "Bearer by-r1", "Bearer by-secret"]
+    assert kinds == ["client_credentials", "refresh_token", "refresh_token", "client_credentials"]
+    assert (second["client_id"], second["refresh_token"]) == (["me"], ["r1"])
+    assert "scope" not in second
+
+
+async def test_a_refresh_token_stays_good_when_the_answer_has_no_other() -> None:
+    def answer(request: RequestSeen) -> bytes:
+        told: dict[str, Any] = {"access_token": "t", "expires_in": 0.000001}
+        if b"grant_type=client_credentials" in request.body:
+            told["refresh_token"] = "r"
+        return answering(msgspec.json.encode(told))
+
+    async with endpoint(answer) as (url, recorder):
+        plugin = OAuth2Caller(OAuth2CallerConfig(url=url))
+        for _ in range(3):
+            await sent(plugin)
+        asked = [b"refresh_token=r" in request.body for request in recorder.requests]
+    assert asked == [False, True, True]
+
+
+async def test_a_failure_is_shared_for_a_second_and_then_forgotten() -> None:
+    answers = [answering(b"down", 503), answering(b'{"access_token":"t"}')]
+    async with endpoint(lambda _: answers.pop(0)) as (url, recorder):
+        plugin, refused = OAuth2Caller(OAuth2CallerConfig(url=url)), list[object]()
+
+        async def one() -> None:
+            refused.append(await call_hook(plugin, Phase.TRANSFORM_REQUEST, FakeExchange()))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(one)
+        assert [isinstance(answer, Response) for answer in refused] == [True] * 5
+        assert len(recorder.requests) == 1
+        await trio.sleep(1.05)
+        assert await sent(plugin) == "Bearer t"
 
 
 @pytest.mark.parametrize(

@@ -43,3 +43,23 @@ def test_rsa_oaep_with_sha1_is_read_when_it_is_configured() -> None:
     assert read.fields["x-jwt-token"] == '{"a":1}'
     wrap = {"key_management_algorithm": "RSA_OAEP_256"}
     assert send("JweExtractor", config | wrap, sent, entities=ROWS).status == 401
+
+
+def test_what_the_client_itself_puts_in_the_place_of_the_contents_does_not_stay() -> None:
+    theirs = ("X-Claims", '{"sub":"root"}')
+    places = {
+        "source": {"type": "InHeader", "name": "X-In", "remove": ""},
+        "forward_location": {"type": "InHeader", "name": "X-Claims", "remove": ""},
+    }
+    for sent in (("X-In", "a.b.c.d.e"), ("X-In", encrypted(b'{"sub":\n"jo"}'))):
+        config = {"certId": "c", "content_encryption_algorithm": "A256GCM", **places}
+        got = send("JweExtractor", config, sent, theirs, entities=ROWS)
+        assert got.status is None
+        assert "x-claims" not in got.fields
+    assert "x-claims" not in send("JweExtractor", places, ("X-In", "x"), theirs).fields
+
+
+def encrypted(plain: bytes) -> str:
+    made = jwe.JWE(plain, protected='{"alg":"RSA-OAEP-256","enc":"A256GCM"}')
+    made.add_recipient(jwk.JWK.from_pem(certificate("c")["privateKey"].encode()))
+    return str(made.serialize(compact=True))

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::jose::{
     Algorithm, Algorithms, JoseError, MAX_TOKEN_BYTES, Rules, SigningKey, Verifier, VerifyingKey,
-    encoding,
+    encoding, jwk,
 };
 
 const NOW_S: f64 = 1_700_000_000.0;
@@ -263,4 +263,32 @@ fn a_public_key_is_never_a_secret() {
     assert_eq!(refused, Some(JoseError::KeyMismatch(Algorithm::Hs256)));
     assert!(VerifyingKey::from_pem(pem, Algorithms::only(Algorithm::Hs256)).is_err());
     assert!(SigningKey::from_pem(pem, Algorithm::EdDsa).is_err());
+}
+
+#[test]
+fn public_numbers_that_make_no_safe_key_are_refused() {
+    let n = encoding::encode(&[0xc5; 256]);
+    let b = |byte: u8| encoding::encode(&[byte; 32]);
+    for key in [
+        // With the exponent 1 every signature is its own message; an even one is none.
+        json!({"kty": "RSA", "n": n, "e": "AQ"}),
+        json!({"kty": "RSA", "n": n, "e": "Ag"}),
+        json!({"kty": "RSA", "n": n, "e": ""}),
+        json!({"kty": "RSA", "n": n, "e": encoding::encode(&[0xc5; 64])}),
+        json!({"kty": "RSA", "n": encoding::encode(&[0xc5; 128]), "e": "AQAB"}),
+        json!({"kty": "RSA", "n": encoding::encode(&[0xc5; 1025]), "e": "AQAB"}),
+        json!({"kty": "EC", "crv": "P-256", "x": b(1), "y": b(1)}),
+        json!({"kty": "EC", "crv": "P-256", "x": b(0), "y": b(0)}),
+        json!({"kty": "EC", "crv": "P-256", "x": b(255), "y": b(255)}),
+        json!({"kty": "EC", "crv": "P-384", "x": b(1), "y": b(1)}),
+        json!({"kty": "oct", "k": ""}),
+    ] {
+        let Value::Object(members) = &key else {
+            unreachable!()
+        };
+        assert!(
+            jwk::verifying_key(members, Algorithms::ALL).is_err(),
+            "{key}"
+        );
+    }
 }

@@ -7,8 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::{At, NativeStep, Outcome, StepSettings};
 use crate::expression::JsonTemplate;
+use crate::http1::headers::is_value;
 use crate::jose::jwe::{Contents, Decrypter, Encrypter, KeyWrap, named};
-use crate::jwt::{Source, random_id};
+use crate::jwt::{Injection, Source, random_id};
 use crate::plan::Reply;
 use crate::tls::Certificate;
 
@@ -182,6 +183,7 @@ impl StepSettings for ExtractorSettings {
 impl NativeStep for JweExtractor {
     fn run(&self, at: &mut At<'_>) -> Outcome {
         let Some(certificate) = self.jwe.certificate(at) else {
+            self.clear(at);
             return Outcome::Continue;
         };
         let Some(token) = self.jwe.source.find(&at.flow.request) else {
@@ -201,19 +203,32 @@ impl NativeStep for JweExtractor {
             None if self.strict => {
                 Outcome::Answer(Reply::json(401, &json!({"error": "invalid token"})))
             }
-            None => Outcome::Continue,
+            None => {
+                self.clear(at);
+                Outcome::Continue
+            }
         }
     }
 }
 
 impl JweExtractor {
+    /// Take out what the client itself put where the backend looks for contents that were read.
+    fn clear(&self, at: &mut At<'_>) {
+        let mut injection = Injection::default();
+        self.place.vacate(&self.jwe.source, &mut injection);
+        injection.apply(at.flow);
+    }
+
     fn open(&self, certificate: &Certificate, token: &str) -> Option<String> {
         let private = certificate.private_key()?;
         let decrypter = Decrypter::of(&private).ok()?;
         let plain = decrypter
             .decrypt(token, self.jwe.wrap, self.jwe.contents)
             .ok()?;
-        String::from_utf8(plain).ok()
+        let text = String::from_utf8(plain).ok()?;
+        // What no header can carry would leave the client's own header there.
+        let fits = matches!(self.place, Source::Cookie(_)) || is_value(text.as_bytes());
+        fits.then_some(text)
     }
 }
 

@@ -414,6 +414,23 @@ fn a_message_without_a_signature_passes_unless_it_must_have_one() {
     assert_eq!(rejection.body()["error"], "invalid_http_signature");
 }
 
+#[test]
+fn a_list_without_end_is_refused_before_it_is_worked_through() {
+    let keys: String = (0..65).map(|at| format!("k{at}=1, ")).collect();
+    let listed: String = (0..65).map(|at| format!("\"x\";key=\"k{at}\" ")).collect();
+    let input = format!(
+        "a=({});created={CREATED};keyid=\"test-key-rsa\"",
+        listed.trim()
+    );
+    let refused = judged(&input, "a=:AA==:", &policy(), CREATED, &|headers| {
+        headers.add(b"X", keys.trim_end_matches(", ").as_bytes());
+    });
+    assert_eq!(
+        details(refused),
+        "signature 'a' covers more than 64 components"
+    );
+}
+
 fn line(message: &Message<'_>, identifier: &str) -> String {
     let field = format!("a=({identifier})");
     let members = dictionary(field.as_bytes()).expect(identifier);

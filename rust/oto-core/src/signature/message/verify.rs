@@ -86,6 +86,9 @@ pub struct Verified {
 /// Signatures of one message that are looked at; more are malformed.
 const SIGNATURES: usize = 16;
 
+/// Components a signature may cover: each costs work before anybody is known to have signed.
+const COMPONENTS: usize = 64;
+
 /// Check a request. None for one without a signature that need not have any.
 ///
 /// # Errors
@@ -187,6 +190,9 @@ fn check(
     (label, covered, signature): Claimed<'_>,
 ) -> Result<Verified, String> {
     let of = |problem: String| format!("signature '{label}' {problem}");
+    if covered.items.len() > COMPONENTS {
+        return Err(of(format!("covers more than {COMPONENTS} components")));
+    }
     let listed: Vec<Component> = covered
         .items
         .iter()
@@ -216,7 +222,6 @@ fn check(
     if policy.require_keyid && parameters.keyid.is_none() {
         return Err(of("has no keyid".to_owned()));
     }
-    let text = base(message, covered).map_err(of)?;
     let mut candidates: Vec<&Key> = keys
         .iter()
         .filter(|key| key.keyid.is_some() && key.keyid.as_deref() == parameters.keyid)
@@ -228,6 +233,7 @@ fn check(
         let keyid = shown(parameters.keyid.unwrap_or_default());
         return Err(format!("no key configured for keyid '{keyid}'"));
     }
+    let text = base(message, covered).map_err(of)?;
     let holds = candidates.iter().any(|key| {
         let fits = |algorithm: &&Algorithm| {
             policy.allowed.contains(algorithm)

@@ -1,0 +1,110 @@
+//! What a hostile client tries with tokens.
+
+use serde_json::{Value, json};
+
+use super::tests::{Case, header, hs, pass, token, verifier};
+use crate::plan::Next;
+
+const BAD_TOKEN: (u16, &str) = (400, "error.bad.token");
+
+#[test]
+fn a_token_that_stands_twice_is_refused_wherever_it_stands() {
+    // The gateway would check one of them, and the backend might read the other.
+    let good = token("in", json!({"sub": "jo"}));
+    let evil = token("evil", json!({"sub": "root"}));
+    let case = Case::one(verifier(header(), pass(json!({}))));
+    let (one, other) = (format!("Bearer {good}"), format!("Bearer {evil}"));
+    for (first, second) in [(&one, &other), (&other, &one), (&one, &one)] {
+        let refused = case.refusal(&[("authorization", first), ("Authorization", second)]);
+        assert_eq!((refused.0, &*refused.1), BAD_TOKEN);
+    }
+    let place = json!({"type": "InCookie", "name": "t"});
+    let case = Case::one(verifier(place, pass(json!({}))));
+    let line = format!("t={good}; a=b; t={evil}");
+    let refused = case.refusal(&[("cookie", &line)]);
+    assert_eq!((refused.0, &*refused.1), BAD_TOKEN);
+    let (line, more) = (format!("t={good}"), format!("t={evil}"));
+    let refused = case.refusal(&[("cookie", &line), ("cookie", &more)]);
+    assert_eq!((refused.0, &*refused.1), BAD_TOKEN);
+    let place = json!({"type": "InQueryParam", "name": "t"});
+    let case = Case::one(verifier(place, pass(json!({}))));
+    for target in [
+        format!("/?t={good}&t={evil}"),
+        format!("/?%74={evil}&t={good}"),
+    ] {
+        assert_eq!(case.ask(&target, &[]).1, Next::Reply, "{target}");
+    }
+    assert_eq!(case.ask(&format!("/?t={good}"), &[]).1, Next::Forward);
+}
+
+#[test]
+fn what_a_request_says_is_never_read_as_a_condition() {
+    let good = token("in", json!({"tenant": "acme"}));
+    let fields = json!({"tenant": "${req.headers.x-tenant}"});
+    let case = Case::one(verifier(header(), pass(fields)));
+    let bearer = format!("Bearer {good}");
+    let asked = |tenant: &str| {
+        let fields = [("authorization", &*bearer), ("x-tenant", tenant)];
+        case.ask("/", &fields).1 == Next::Forward
+    };
+    assert!(asked("acme"));
+    for tenant in [
+        "Regex(.*)",
+        "Not(acm)",
+        "ContainsOneOf(a,b)",
+        "Wildcard(*)",
+        "NotContainedIn(x)",
+    ] {
+        assert!(!asked(tenant), "{tenant}");
+    }
+    // The condition is the operator's, what it compares with the request's.
+    let fields = json!({"tenant": "Not(${req.headers.x-tenant})"});
+    let case = Case::one(verifier(header(), pass(fields)));
+    let asked = |tenant: &str| {
+        let fields = [("authorization", &*bearer), ("x-tenant", tenant)];
+        case.ask("/", &fields).1 == Next::Forward
+    };
+    assert!(asked("other") && !asked("acme"));
+}
+
+fn with_secret(secret: &str) -> Value {
+    let mut entity = verifier(header(), pass(json!({})));
+    entity["algoSettings"] = hs(secret);
+    entity
+}
+
+#[test]
+fn a_secret_that_is_not_there_is_no_secret() {
+    // What stands in for a missing value is the same everywhere, and so known to everybody.
+    for (secret, known) in [
+        ("${apikey.metadata.key}", "bad-expr"),
+        ("${req.headers.x-key}", "no-header-x-key"),
+        (
+            "${req.headers.x-key || req.headers.x-other}",
+            "no-chain-value",
+        ),
+        ("${nonsense}", "bad-expr"),
+        ("${req.domain}${req.headers.x-key}", "a.bno-header-x-key"),
+    ] {
+        let case = Case::one(with_secret(secret));
+        let forged = format!("Bearer {}", token(known, json!({"sub": "root"})));
+        let refused = case.refusal(&[("authorization", &forged)]);
+        let expected = (400, "error.bad.input.algorithm.name");
+        assert_eq!((refused.0, &*refused.1), expected, "{secret}");
+    }
+    let case = Case::one(with_secret("${req.headers.x-key:in}"));
+    assert_eq!(case.with_token(&token("in", json!({}))).1, Next::Forward);
+}
+
+#[test]
+fn a_claim_of_several_lines_does_not_slip_through_a_pattern() {
+    let sly = token("in", json!({"role": "admin\nx"}));
+    for (condition, passes) in [("WildcardNot(admin*)", false), ("Wildcard(admin*)", true)] {
+        let case = Case::one(verifier(header(), pass(json!({"role": condition}))));
+        assert_eq!(
+            case.with_token(&sly).1 == Next::Forward,
+            passes,
+            "{condition}"
+        );
+    }
+}
