@@ -21,6 +21,7 @@ from oto_trio.control.first_start import bootstrap
 from oto_trio.control.gateway import Gateway
 from oto_trio.control.jobs import Job, run_jobs
 from oto_trio.control.jobs.first_certificates import FirstCertificates, GivenCertificate
+from oto_trio.control.jobs.issue_route_certificates import IssueRouteCertificates
 from oto_trio.control.jobs.renew_certificates import RenewCertificates, log_alert
 from oto_trio.control.jobs.rotate_api_keys import RotateApiKeys
 from oto_trio.control.settings import Settings
@@ -142,7 +143,8 @@ class ControlPlane:
                 self.exporting.audit.alert(name, fields)
             ),
         )
-        return [first.job(), renewal.job(), rotation.job()]
+        issuing = IssueRouteCertificates(self._certificates)
+        return [first.job(), issuing.job(), renewal.job(), rotation.job()]
 
     def _alert_of_certificate(self, name: str, certificate: Certificate) -> None:
         """Log what happened to a certificate, and tell the exporters."""

@@ -47,7 +47,15 @@ if TYPE_CHECKING:
     from oto_trio.model.certificate import Certificate
     from oto_trio.model.global_sections import AutoCertificate
 
-__all__ = ["AUTO_MARK", "AutoCertificates", "CertificateKeeper", "Verdict", "is_allowed"]
+__all__ = [
+    "AUTO_MARK",
+    "AutoCertificates",
+    "CertificateKeeper",
+    "Verdict",
+    "covers",
+    "is_allowed",
+    "leaf_query",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -258,7 +266,7 @@ class AutoCertificates:
             return Verdict(ok=False, why=f"more than one is wanted in {REFILL_S:g} s")
         revision = self._keeper.revision
         stored = await self._keeper.all()
-        if any(_covers(one, name, self._keeper.now()) for one in stored):
+        if any(covers(one, name, self._keeper.now()) for one in stored):
             return Verdict(ok=True, why="there is one", revision=max(1, revision))
         if sum(AUTO_MARK in one.metadata for one in stored) >= MOST_STORED:
             return Verdict(ok=False, why=f"{MOST_STORED} certificates were made so; remove some")
@@ -267,7 +275,7 @@ class AutoCertificates:
             return Verdict(ok=False, why="there is no authority to sign it: set autoCert.caRef")
         self._made.take()
         ca, authority = found
-        query = _leaf_query(name)
+        query = leaf_query(name)
         issued = await in_pki_thread(issue, query, authority, now=self._keeper.now())
         made = self._keeper.entity_of(issued, query, ca.id, name=name, auto_renew=True)
         made = msgspec.structs.replace(made, metadata={**made.metadata, AUTO_MARK: name})
@@ -299,14 +307,14 @@ class AutoCertificates:
         return Verdict(ok=True, why=why, unsaved=encode_document(made))
 
 
-def _leaf_query(name: str) -> CsrQuery:
+def leaf_query(name: str) -> CsrQuery:
     """Return what is asked for a name that is allowed."""
     bare = CsrQuery(hosts=(name,), key=_KEY)
     subject = f"CN={name}, {UNIT}" if bare.has_short_name else UNIT
     return CsrQuery(hosts=(name,), key=_KEY, subject=subject)
 
 
-def _covers(certificate: Certificate, name: str, now: datetime) -> bool:
+def covers(certificate: Certificate, name: str, now: datetime) -> bool:
     """Tell whether a stored certificate serves a name now."""
     is_server = not (certificate.ca or certificate.keypair or certificate.revoked)
     if not is_server or not certificate.private_key:

@@ -1,0 +1,141 @@
+"""Makes certificates for the routes that ask for one in their metadata.
+
+A route with ``otoroshi-core-issue-certificate: "true"`` gets a certificate for each domain of its frontend
+that no stored certificate is for, signed by the authority that ``otoroshi-core-issue-certificate-ca``
+names, or else by the gateway's intermediate one. It is stored, and renewed like any other. It stays
+when the route goes: others may use it by then.
+
+Bounds: `MOST_A_RUN` certificates a look; the rest wait for the next one.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from oto_trio.control.jobs.runner import Job
+from oto_trio.model.errors import EntityError
+from oto_trio.model.route import read_route
+from oto_trio.pki import PkiError, in_pki_thread, issue
+from oto_trio.pki.auto_certificate import covers, leaf_query
+from oto_trio.pki.first_certificates import INTERMEDIATE_CA
+from oto_trio.pki.queries import check_host
+
+if TYPE_CHECKING:
+    from oto_trio.control.certificates import CertificateStore
+    from oto_trio.control.store import Record
+    from oto_trio.model.certificate import Certificate
+    from oto_trio.model.route import Route
+
+__all__ = ["ASKS", "AUTHORITY", "IssueRouteCertificates"]
+
+logger = logging.getLogger(__name__)
+
+ASKS: Final = "otoroshi-core-issue-certificate"
+"""Metadata key of a route; ``true`` asks."""
+
+AUTHORITY: Final = "otoroshi-core-issue-certificate-ca"
+"""Metadata key of a route: id or serial number of the authority."""
+
+ROUTES: Final = "routes"
+
+EVERY_S: Final = 30.0
+"""Seconds between two looks: how long a new route waits at most."""
+
+FIRST_S: Final = 10.0
+"""Seconds from the start to the first look."""
+
+MOST_A_RUN: Final = 50
+"""Certificates made in one look."""
+
+MOST_TOLD: Final = 1000
+"""Complaints remembered, so that each is logged once."""
+
+
+class IssueRouteCertificates:
+    """The job.
+
+    Args:
+        certificates: Where they are kept, with the routes beside them.
+    """
+
+    def __init__(self, certificates: CertificateStore) -> None:
+        self._certificates = certificates
+        self._told: set[tuple[str, str]] = set()
+
+    def job(self) -> Job:
+        """Return when it is done."""
+        return Job(name="certificates of routes", run=self.run, every_s=EVERY_S, first_s=FIRST_S)
+
+    async def run(self) -> None:
+        """Make what is missing.
+
+        Raises:
+            StoreError: The store cannot be read or written.
+        """
+        asking = [
+            route
+            async for record in self._certificates.store.walk(ROUTES, page=100)
+            if (route := _asking(record)) is not None
+        ]
+        if not asking:
+            return
+        known = await self._certificates.all()
+        left: int = MOST_A_RUN
+        for route in asking:
+            for host in dict.fromkeys(map(_host, route.frontend.domains)):
+                if left == 0:
+                    return
+                now = self._certificates.now()
+                if any(covers(one, host, now) for one in known):
+                    continue
+                made = await self._make(route, host)
+                if made is not None:
+                    known.append(made)
+                    left -= 1
+
+    async def _make(self, route: Route, host: str) -> Certificate | None:
+        """Make one certificate; what cannot be made is told and left out."""
+        reference = route.metadata.get(AUTHORITY) or INTERMEDIATE_CA
+        try:
+            check_host(host, "$.frontend.domains")
+            found = await self._certificates.authority(reference)
+            if found is None:
+                self._tell(route, host, f"there is no authority {reference}; set {AUTHORITY}")
+                return None
+            ca, authority = found
+            query = leaf_query(host)
+            issued = await in_pki_thread(issue, query, authority, now=self._certificates.now())
+        except PkiError as error:
+            self._tell(route, host, error.message)
+            return None
+        made = self._certificates.entity_of(issued, query, ca.id, name=host, auto_renew=True)
+        await self._certificates.save(made)
+        logger.info("certificate %s made for %r of the route %s", made.id, host, route.id)
+        return made
+
+    def _tell(self, route: Route, host: str, why: str) -> None:
+        """Say once why a route does not get its certificate."""
+        if len(self._told) >= MOST_TOLD:
+            self._told.clear()
+        if (route.id, why) not in self._told:
+            self._told.add((route.id, why))
+            logger.warning("no certificate for %r of the route %s: %s", host, route.id, why)
+
+
+def _asking(record: Record) -> Route | None:
+    """Read a route, if it asks for a certificate; what cannot be read is left to the workers."""
+    if ASKS.encode() not in record.document:
+        return None
+    try:
+        route = read_route(msgspec.json.decode(record.document))
+    except EntityError:
+        return None
+    return route if route.enabled and route.metadata.get(ASKS) == "true" else None
+
+
+def _host(domain: str) -> str:
+    """Return the host of a frontend's domain, which may have a path behind it."""
+    return domain.partition("/")[0].lower()

@@ -1,0 +1,108 @@
+"""Certificates for the routes that ask for one."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from oto_trio.control.certificates import CertificateStore, certificate_of
+from oto_trio.control.jobs import issue_route_certificates
+from oto_trio.control.jobs.issue_route_certificates import ASKS, AUTHORITY, IssueRouteCertificates
+from oto_trio.control.store import MemoryStore, Put
+from oto_trio.pki import CsrQuery, KeyQuery, issue
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+ECDSA = KeyQuery(algo="ecdsa", size=256)
+
+
+@pytest.fixture
+async def shelf() -> AsyncIterator[CertificateStore]:
+    """A store with two authorities."""
+    async with MemoryStore() as store:
+        certificates = CertificateStore(store)
+        for name in ("otoroshi-intermediate-ca", "other"):
+            query = CsrQuery(subject=f"CN={name}", ca=True, key=ECDSA)
+            issued = issue(query, None, now=certificates.now())
+            await certificates.save(certificate_of(issued, query, id=name))
+        yield certificates
+
+
+async def put(
+    shelf: CertificateStore, metadata: dict[str, str], *domains: str, enabled: bool = True
+) -> None:
+    """Store a route."""
+    document: dict[str, Any] = {
+        "id": "r1",
+        "name": "r1",
+        "enabled": enabled,
+        "metadata": metadata,
+        "frontend": {"domains": list(domains)},
+        "backend": {"targets": [{"hostname": "127.0.0.1", "port": 80}]},
+    }
+    await shelf.store.transact([Put("routes", "r1", json.dumps(document).encode())])
+
+
+async def made(shelf: CertificateStore) -> dict[str, str | None]:
+    """What is stored beside the authorities: names to the authority's id."""
+    return {" ".join(one.names): one.ca_ref for one in await shelf.all() if not one.ca}
+
+
+async def test_each_domain_gets_one_and_only_once(shelf: CertificateStore) -> None:
+    await put(shelf, {ASKS: "true"}, "A.test/users", "a.test", "*.b.test", "c.b.test/x")
+    job = IssueRouteCertificates(shelf)
+    await job.run()
+    expected = {"a.test": "otoroshi-intermediate-ca", "*.b.test": "otoroshi-intermediate-ca"}
+    assert await made(shelf) == expected
+    revision = shelf.revision
+    await job.run()
+    assert shelf.revision == revision
+    assert all(one.auto_renew and one.private_key for one in await shelf.all() if not one.ca)
+
+
+async def test_the_authority_may_be_named(shelf: CertificateStore) -> None:
+    await put(shelf, {ASKS: "true", AUTHORITY: "other"}, "a.test")
+    await IssueRouteCertificates(shelf).run()
+    assert await made(shelf) == {"a.test": "other"}
+
+
+@pytest.mark.parametrize("metadata", [{}, {ASKS: "false"}, {AUTHORITY: "other"}, {"x": ASKS}])
+async def test_others_get_none(shelf: CertificateStore, metadata: dict[str, str]) -> None:
+    await put(shelf, metadata, "a.test")
+    await IssueRouteCertificates(shelf).run()
+    await put(shelf, {ASKS: "true"}, "a.test", enabled=False)
+    await IssueRouteCertificates(shelf).run()
+    assert await made(shelf) == {}
+
+
+async def test_what_cannot_be_made_is_said_once(
+    shelf: CertificateStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = IssueRouteCertificates(shelf)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            await put(shelf, {ASKS: "true"}, "*", "ok.test")
+            await job.run()
+            await put(shelf, {ASKS: "true", AUTHORITY: "gone"}, "a.test")
+            await job.run()
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2
+    assert "no host name" in said[0]
+    assert "there is no authority gone" in said[1]
+    assert await made(shelf) == {"ok.test": "otoroshi-intermediate-ca"}
+
+
+async def test_a_look_makes_so_many_and_the_next_one_the_rest(
+    shelf: CertificateStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(issue_route_certificates, "MOST_A_RUN", 2)
+    await put(shelf, {ASKS: "true"}, "a.test", "b.test", "c.test")
+    job = IssueRouteCertificates(shelf)
+    await job.run()
+    assert len(await made(shelf)) == 2
+    await job.run()
+    assert len(await made(shelf)) == 3
