@@ -41,8 +41,31 @@ _ANSWER: Final = ["Content-Type", "application/json", "Content-Length", "321", "
 def packed_batch() -> bytes:
     """Pack a batch of records with details, as the engine does."""
     details: list[object] = [
-        *("1989", "page=2", "1.1", True, False, _HEADERS, _HEADERS, _ANSWER, _ANSWER, 0, 200),
-        *(False, 120, "users", None, None, '{"identityType":"APIKEY","label":"k"}', None, []),
+        *(
+            "1989",
+            "192.0.2.1",
+            "page=2",
+            "1.1",
+            True,
+            False,
+            _HEADERS,
+            _HEADERS,
+            _ANSWER,
+            _ANSWER,
+            0,
+            200,
+        ),
+        *(
+            False,
+            120,
+            "users",
+            '{"product":"shop"}',
+            None,
+            None,
+            '{"identityType":"APIKEY","label":"k"}',
+            None,
+            [],
+        ),
         *('{"remainingCallsPerDay":3}', [], None),
     ]
     record: list[object] = [
@@ -85,7 +108,7 @@ async def measure(seconds: float, path: Path) -> dict[str, int | float]:
             await trio.sleep(0.01)
         given = 0
         began, cpu = time.perf_counter(), time.process_time()
-        while time.perf_counter() - began < seconds:
+        while time.perf_counter() - began < seconds or not exporting.metrics()["events_sent"]:
             metrics = exporting.metrics()
             if metrics["events_waiting"] < QUEUE // 2 and metrics["events_taken"] == given:
                 exporting.take(0.0, batch)

@@ -258,7 +258,8 @@ class Engine:
 
         Args:
             settings: JSON: `records` (how many wait at most; 0 makes none), `details` (whether they tell what events
-                need), and `redaction` (what of them may be told).
+                need), `alerts` (without details: how many exchanges that raised an alert wait at most, with details all
+                the same), and `redaction` (what of them may be told).
 
         Raises:
             ValueError: What is wrong with it; nothing is changed then.
@@ -266,6 +267,9 @@ class Engine:
 
     def drain_records(self, max: int) -> bytes:
         """Up to `max` access records as one msgpack array of arrays, oldest first."""
+
+    def drain_alerts(self) -> bytes:
+        """The records of exchanges that raised alerts while records have no details, likewise."""
 
     def metrics(self) -> dict[str, Any]:
         """The counters since the start."""
@@ -453,6 +457,9 @@ class Exchange:
 
     def alert(self, name: str, fields: Mapping[str, object]) -> None:
         """Raise an alert; of one exchange, 16 are kept. No secret may be in its fields."""
+
+    def hide(self, secret: str) -> None:
+        """Take a text of four bytes or more out of what the exchange's event tells; 16 are."""
 
     @property
     def attrs(self) -> dict[str, Any]:

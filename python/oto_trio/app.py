@@ -291,6 +291,8 @@ class _App:
             on_problem=self._log_problem,
             limits=limits,
         )
+        if self._access_log is not None:
+            self._supervisor.extra_metrics.append(self._access_log.metrics)
         self._problems: set[ProblemReport] = set()
         self._changing = trio.Lock()
         self._is_draining = False

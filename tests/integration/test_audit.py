@@ -92,7 +92,7 @@ async def test_a_write_is_told_with_who_and_before_and_after(api: Audited) -> No
     assert created["audit"] == "AdminApiEvent"
     assert [e["action"] for e in api.audits] == ["CREATE_ROUTE", "UPDATE_ROUTE", "DELETE_ROUTE"]
     assert created["apiKey"] == {"clientId": "admin-api-apikey-id"}
-    assert created["user"] is None
+    assert created["user"] == {"name": "admin-api-apikey-id", "email": None, "type": "APIKEY"}
     assert created["from"] == "127.0.0.1"
     assert created["message"] == "User created Route r1"
     metadata = created["metadata"]
@@ -140,6 +140,7 @@ async def test_keys_certificates_and_the_global_configuration_raise_alerts(api: 
     assert [event["action"] for event in api.audits][-1] == "UPDATE_GLOBAL_CONFIG"
     alert = api.events[-1]
     assert alert["adminApiAlert"] is True
+    assert alert["user"]["name"] == "admin-api-apikey-id"
     assert alert["audit_payload"] == api.audits[-1]
     assert alert["oldConfig"]["lines"] != alert["newConfig"]["lines"] == ["a"]
 

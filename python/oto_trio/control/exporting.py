@@ -19,6 +19,7 @@ import trio
 from oto_trio import _core
 from oto_trio.model.data_exporter import DATA_EXPORTERS, DataExporter, read_data_exporter
 from oto_trio.model.errors import EntityError, StoreError
+from oto_trio.telemetry.events.alert_log import AlertLog
 from oto_trio.telemetry.events.audit import Audit
 from oto_trio.telemetry.events.gateway_event import alert_events, gateway_event
 from oto_trio.telemetry.events.identity import Instance, Snowflakes
@@ -46,6 +47,14 @@ STORE_RETRY_S: Final = 0.5
 
 def _unix_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+class _Batch(msgspec.Struct, frozen=True):
+    """Records that wait for events to be made of them."""
+
+    unix_offset_s: float
+    records: bytes
+    has_events: bool = True
 
 
 class Capture(Protocol):
@@ -92,8 +101,9 @@ class Exporting:
         self.audits = RecentEvents()
         """The latest audit events."""
         self.alerts = RecentEvents()
-        """The latest alerts; those of exchanges only while an exporter is enabled."""
-        self._put, self._take = trio.open_memory_channel[tuple[float, bytes]](WAITING_BATCHES)
+        """The latest alerts."""
+        self._alert_log = AlertLog()
+        self._put, self._take = trio.open_memory_channel[_Batch](WAITING_BATCHES)
         self._pipelines: dict[str, Pipeline] = {}
         self._scopes: dict[Pipeline, trio.CancelScope] = {}
         self._ended: dict[str, int] = {"events_dropped": 0, "events_lost": 0, "events_sent": 0}
@@ -110,7 +120,14 @@ class Exporting:
             batch: A msgpack array of records.
         """
         try:
-            self._put.send_nowait((unix_offset_s, batch))
+            self._put.send_nowait(_Batch(unix_offset_s, batch))
+        except trio.WouldBlock:
+            self._batches_dropped += 1
+
+    def take_alerts(self, unix_offset_s: float, batch: bytes) -> None:
+        """Take records of exchanges of which only the alerts are wanted, as no exporter runs; likewise."""
+        try:
+            self._put.send_nowait(_Batch(unix_offset_s, batch, has_events=False))
         except trio.WouldBlock:
             self._batches_dropped += 1
 
@@ -156,31 +173,34 @@ class Exporting:
                     scope.deadline = min(scope.deadline, deadline)
 
     async def _make_events(self) -> None:
-        async for offset_s, batch in self._take:
-            self._events_of(offset_s, batch)
+        async for batch in self._take:
+            self._events_of(batch)
             await trio.lowlevel.checkpoint()
 
     def _flush_records(self) -> None:
         while True:
             try:
-                offset_s, batch = self._take.receive_nowait()
+                batch = self._take.receive_nowait()
             except (trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
                 return
-            self._events_of(offset_s, batch)
+            self._events_of(batch)
 
-    def _events_of(self, offset_s: float, batch: bytes) -> None:
+    def _events_of(self, batch: _Batch) -> None:
         try:
-            records = read_records(batch)
+            records = read_records(batch.records)
         except msgspec.DecodeError as error:
             logger.error("a batch of records cannot be read: %s", error)  # noqa: TRY400
             return
         for record in records:
-            event = gateway_event(record, offset_s, self.instance, self._ids)
-            if event is None:
-                continue
-            for alert in alert_events(record, offset_s, self.instance, self._ids):
+            for alert in alert_events(record, batch.unix_offset_s, self.instance, self._ids):
                 self.offer(alert)
-            self.offer(event)
+                if not self._pipelines:
+                    self._alert_log.note(alert)
+            if not batch.has_events:
+                continue
+            event = gateway_event(record, batch.unix_offset_s, self.instance, self._ids)
+            if event is not None:
+                self.offer(event)
 
     async def _follow(self, pipelines: trio.Nursery) -> None:
         """Keep the pipelines in step with the store."""

@@ -69,7 +69,8 @@ class ControlPlane:
         self.exporting = Exporting(store, supervisor.capture, redaction=settings.redaction)
         """Makes events and exports them."""
         supervisor.on_events = self.exporting.take
-        supervisor.extra_metrics = self.exporting.metrics
+        supervisor.on_alerts = self.exporting.take_alerts
+        supervisor.extra_metrics.append(self.exporting.metrics)
         self._store = store
         self._certificates = CertificateStore(store)
         self._supervisor = supervisor

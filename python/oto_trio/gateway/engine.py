@@ -174,6 +174,10 @@ class Engine(Protocol):
         """Take up to `limit` access records, as one msgpack array."""
         ...
 
+    def drain_alerts(self) -> bytes:
+        """Take the records of exchanges that raised alerts while nobody wants events, likewise."""
+        ...
+
     def metrics(self) -> dict[str, object]:
         """Return the counters since the start."""
         ...

@@ -20,6 +20,7 @@ __all__ = [
     "BATCH_BYTES",
     "PROTOCOL",
     "AdoptSlot",
+    "Alerts",
     "Applied",
     "AskCertificate",
     "AskMetrics",
@@ -335,6 +336,18 @@ class Records(msgspec.Struct, frozen=True, tag="records"):
     unix_offset_s: float
 
 
+class Alerts(msgspec.Struct, frozen=True, tag="alerts"):
+    """Records of exchanges that raised alerts, while nobody wants events.
+
+    Attributes:
+        batch: A msgpack array of records with details.
+        unix_offset_s: As of `Records`.
+    """
+
+    batch: bytes
+    unix_offset_s: float
+
+
 class Metrics(msgspec.Struct, frozen=True, tag="metrics"):
     """The worker's counters since it started.
 
@@ -420,6 +433,7 @@ UpFrame: TypeAlias = (
     | Ready
     | ProblemReport
     | Records
+    | Alerts
     | Metrics
     | Health
     | AskMetricsPage

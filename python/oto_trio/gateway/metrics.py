@@ -71,6 +71,16 @@ _NAMES: Final[Mapping[str, tuple[str, MetricKind, str]]] = {
         "counter",
         "Batches of access records lost between a worker and the supervisor",
     ),
+    "access_log_batches_dropped": (
+        "otoroshi.access.log.batches.dropped",
+        "counter",
+        "Batches of lines that the access log lost: they came too fast, or could not be written",
+    ),
+    "alerts_dropped": (
+        "otoroshi.alerts.dropped",
+        "counter",
+        "Exchanges whose alerts were lost while no exporter runs",
+    ),
     "event_details_dropped": (
         "otoroshi.records.details.dropped",
         "counter",

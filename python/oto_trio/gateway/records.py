@@ -11,7 +11,7 @@ from typing import Final
 import trio
 
 from oto_trio.gateway.engine import Engine
-from oto_trio.gateway.frames import Records, UpFrame
+from oto_trio.gateway.frames import Alerts, Records, UpFrame
 from oto_trio.gateway.link import Outbox
 
 __all__ = ["DRAIN_INTERVAL_S", "NO_RECORDS", "RECORDS_PER_BATCH", "RecordDrain"]
@@ -50,13 +50,16 @@ class RecordDrain:
         """Whether anybody wants the records; may change while it runs."""
         self._unix_offset_s = unix_offset_s
         self.batches_dropped = 0
-        """Batches lost because the supervisor did not take them fast enough."""
+        """Batches lost because the supervisor did not take them fast enough; also of alerts."""
 
     def drain(self) -> None:
         """Empty the ring once; at most what it held at the start of the call."""
         while (batch := self._engine.drain_records(RECORDS_PER_BATCH)) != NO_RECORDS:
             if self.forward and not self._outbox.offer(Records(batch, self._unix_offset_s())):
                 self.batches_dropped += 1
+        alerts = self._engine.drain_alerts()
+        if alerts != NO_RECORDS and not self._outbox.offer(Alerts(alerts, self._unix_offset_s())):
+            self.batches_dropped += 1
 
     async def run(self) -> None:
         """Empty the ring again and again until cancelled, and once more then."""

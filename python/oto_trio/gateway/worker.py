@@ -110,6 +110,9 @@ FLUSH_S: Final = 1.0
 RECORDS_CAPACITY: Final = 65_536
 """Access records the engine keeps when they are wanted: more than a second at full load."""
 
+ALERTS_PER_DRAIN: Final = 32
+"""Exchanges whose alerts the engine keeps between two drains while no events are wanted."""
+
 _AWAITED: Final = ("connections", "exchanges", "tunnels")
 
 
@@ -337,6 +340,7 @@ class _Worker:
             {
                 "records": RECORDS_CAPACITY if is_wanted else 0,
                 "details": events,
+                "alerts": ALERTS_PER_DRAIN,
                 "redaction": msgspec.Raw(redaction),
             }
         )

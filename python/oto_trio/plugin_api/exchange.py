@@ -400,6 +400,14 @@ class Exchange(Protocol):
         """
         ...
 
+    def hide(self, secret: str, /) -> None:
+        """Take a text out of whatever the exchange's event tells, for a secret in a header of any name.
+
+        Args:
+            secret: The text; of one exchange, 16 are taken out, each of four bytes or more.
+        """
+        ...
+
     @property
     def apikey(self) -> _core.ApiKey | None:
         """The API key of the caller. Assign to let a caller in by a key that was found otherwise."""

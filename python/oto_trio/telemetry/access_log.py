@@ -79,6 +79,10 @@ class AccessLog:
         except trio.WouldBlock:
             self.dropped += 1
 
+    def metrics(self) -> dict[str, int]:
+        """Return the counters, for the page of metrics."""
+        return {"access_log_batches_dropped": self.dropped}
+
     async def reopen(self) -> None:
         """Write to a fresh file of the same name from here on, for who rotates the old one away."""
         await self._put.send(None)
@@ -123,7 +127,8 @@ class AccessLog:
             offset_s, batch = item
             self._file.write(b"".join(map(_Lines(offset_s).line, _BATCH.decode(batch))))
             self._file.flush()
-        except OSError as error:
+        except (OSError, ValueError) as error:
+            # Standard output that was closed, or a worker that sends what is no record: neither ends the gateway.
             self.dropped += item is not None
             if not self._is_failing:
                 logger.error("the access log %s cannot be written: %s", self._name, error)  # noqa: TRY400

@@ -5,16 +5,47 @@ from.
 """
 
 import logging
+import re
 import sys
 from datetime import UTC, datetime
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 from typing_extensions import override
 
-__all__ = ["LogFormat", "configure_logging"]
+__all__ = ["LogFormat", "configure_logging", "without_credentials"]
 
 LogFormat: TypeAlias = Literal["text", "json"]
+
+_MASK: Final = "***"
+
+_CREDENTIALS: Final = re.compile(
+    r"""
+    eyJ[\w-]{5,}\.[\w.-]*                        # a JSON Web Token
+    | otoapk_[^\s'",;]+                          # a token of an API key
+    | (?<=://)[^/\s@'"]{1,512}(?=@)              # user and password of a URL
+    | -----BEGIN\ [A-Z ]{0,32}PRIVATE\ KEY-----[\s\S]*?(?:-----END[A-Z ]{1,48}-----|\Z)
+    | (?P<scheme>\b(?:[Bb]earer|[Bb]asic)\ +)(?P<given>[\w.~+/=-]{6,})
+    """,
+    re.VERBOSE,
+)
+
+
+def without_credentials(text: str) -> str:
+    """Mask what looks like a credential in a text that somebody else wrote, such as a plugin's exception.
+
+    The gateway's own lines hold none; this is for those of plugins and libraries. A secret that looks like any other
+    word cannot be told from one.
+    """
+    return _CREDENTIALS.sub(_masked, text)
+
+
+def _masked(match: re.Match[str]) -> str:
+    scheme = match["scheme"]
+    if scheme is None:
+        return _MASK
+    # "basic authentication" is a scheme too, and no credential.
+    return match[0] if match["given"].rstrip(".").isalpha() else scheme + _MASK
 
 
 class _JsonFormatter(logging.Formatter):
@@ -31,10 +62,10 @@ class _JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "from": self._source,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": without_credentials(record.getMessage()),
         }
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+            line["traceback"] = without_credentials(self.formatException(record.exc_info))
         return msgspec.json.encode(line).decode()
 
 
@@ -51,7 +82,7 @@ class _TextFormatter(logging.Formatter):
         line = f"{time} {record.levelname:<7} {self._source}: {record.getMessage()}"
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
-        return line
+        return without_credentials(line)
 
 
 def configure_logging(form: LogFormat, *, source: str, level: str = "INFO") -> None:

@@ -236,6 +236,8 @@ class FakeExchange:
         """What ``note`` was given."""
         self.alerts: list[tuple[str, Mapping[str, object]]] = []
         """What ``alert`` was given."""
+        self.hidden: list[str] = []
+        """What ``hide`` was given."""
 
     def find_api_key(self, client_id: str, /) -> ApiKey | None:
         """Look a key up in ``apikeys``."""
@@ -248,6 +250,10 @@ class FakeExchange:
     def alert(self, name: str, fields: Mapping[str, object], /) -> None:
         """Keep an alert in ``alerts``."""
         self.alerts.append((name, fields))
+
+    def hide(self, secret: str, /) -> None:
+        """Keep a secret in ``hidden``."""
+        self.hidden.append(secret)
 
     @classmethod
     def of(

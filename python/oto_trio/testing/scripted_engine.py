@@ -58,6 +58,8 @@ class ScriptedEngine:
         """Events of the next looks at the deadlines."""
         self.records: deque[bytes] = deque()
         """What `drain_records` returns next."""
+        self.alerts: deque[bytes] = deque()
+        """What `drain_alerts` returns next."""
         self.captures: list[bytes] = []
         """What `capture` was called with."""
         self.adopted: list[tuple[int, str, bool]] = []
@@ -181,6 +183,10 @@ class ScriptedEngine:
     def drain_records(self, limit: int, /) -> bytes:
         """See `Engine.drain_records`."""
         return self.records.popleft() if self.records else b"\x90"
+
+    def drain_alerts(self) -> bytes:
+        """See `Engine.drain_alerts`."""
+        return self.alerts.popleft() if self.alerts else b"\x90"
 
     def metrics(self) -> dict[str, object]:
         """See `Engine.metrics`."""

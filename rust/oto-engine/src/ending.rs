@@ -39,6 +39,7 @@ pub(crate) struct Ended {
 /// Copy what an event tells out of a flow that is over.
 fn filled(mut details: Box<Details>, flow: &mut Flow, ended: &Ended) -> Box<Details> {
     details.request_id = flow.request_id;
+    details.client = flow.remote_address();
     if let Some(query) = flow.request.query() {
         details.query.extend_from_slice(query.as_bytes());
     }
@@ -52,16 +53,10 @@ fn filled(mut details: Box<Details>, flow: &mut Flow, ended: &Ended) -> Box<Deta
     details.head_out = ended.head_out;
     if let Some(route) = &flow.route {
         details.route_name = route.name.clone();
+        details.route_metadata.clone_from(&route.metadata);
     }
     if ended.local && flow.refused {
         details.refusal = flow.attrs.refusal.take();
-    }
-    if let Some(key) = shown_key(flow) {
-        // A key may stand in a header of any name, also when it is refused.
-        for form in key.secret_forms() {
-            details.heads.blot(form.as_bytes());
-            blot(&mut details.query, form.as_bytes());
-        }
     }
     details.identity = identity(flow);
     details.quotas = flow.attrs.quota.as_ref().map(Usage::json);
@@ -69,7 +64,40 @@ fn filled(mut details: Box<Details>, flow: &mut Flow, ended: &Ended) -> Box<Deta
     details.alerts = std::mem::take(&mut flow.attrs.alerts);
     details.client_cert = flow.downstream.client_cert.clone();
     details.trace = flow.attrs.trace;
+    if let Some(key) = shown_key(flow) {
+        // A key may stand in a header of any name, also when it is refused.
+        for form in key.secret_forms() {
+            details.hide(form.as_bytes());
+        }
+    }
+    for secret in &flow.attrs.hidden {
+        details.hide(secret);
+    }
     details
+}
+
+/// Statuses of answers that refuse a caller, and messages and causes of refusals that have others. As in
+/// `gateway_event.py`, which makes the alerts.
+const REFUSED: [u16; 3] = [401, 403, 429];
+const REFUSED_WITH: [&str; 3] = [
+    "error.bad.token",
+    "invalid apikey tuple",
+    "errors.service.not.secured",
+];
+
+/// Whether an exchange has something that an operator should see.
+fn is_alarming(ended: &Ended, flow: &Flow) -> bool {
+    if !flow.attrs.alerts.is_empty() {
+        return true;
+    }
+    if !ended.local {
+        return false;
+    }
+    (ended.attempts == 0 && REFUSED.contains(&ended.status))
+        || flow.attrs.refusal.as_ref().is_some_and(|refusal| {
+            let told = [&*refusal.message, &*refusal.cause];
+            flow.refused && told.iter().any(|text| REFUSED_WITH.contains(text))
+        })
 }
 
 /// The API key that the caller named, whether it was let in or not.
@@ -171,7 +199,7 @@ impl Engine {
 
     /// What the record tells of an exchange besides its flow; none when records are not wanted.
     pub(crate) fn ended_of(&self, key: usize, exchange: &Exchange) -> Option<Ended> {
-        if !self.ring.is_on() {
+        if !self.ring.is_on() && !self.ring.wants_alerts() {
             return None;
         }
         Some(Ended {
@@ -199,6 +227,13 @@ impl Engine {
 
     /// Make the record of an exchange.
     pub(crate) fn record(&mut self, ended: Ended, flow: &mut Flow) {
+        let alarm = self.ring.wants_alerts()
+            && flow.details.is_none()
+            && is_alarming(&ended, flow)
+            && self.ring.has_room_for_alert();
+        if !alarm && !self.ring.is_on() {
+            return;
+        }
         let mut text = self.ring.text();
         let (method, host) = (flow.request.method_text(), flow.request.host());
         text.extend_from_slice(method.as_bytes());
@@ -210,6 +245,11 @@ impl Engine {
             if let (Some(key), Some(path)) = (shown_key(flow), text.get_mut(path_at..)) {
                 for form in key.secret_forms() {
                     blot(path, form.as_bytes());
+                }
+            }
+            for secret in &flow.attrs.hidden {
+                if let Some(path) = text.get_mut(path_at..) {
+                    blot(path, secret);
                 }
             }
         }
@@ -235,7 +275,14 @@ impl Engine {
                 .take()
                 .map(|details| filled(details, flow, &ended)),
         };
-        self.ring.push(record);
+        if alarm {
+            let mut record = record.clone();
+            record.details = Some(filled(Box::default(), flow, &ended));
+            self.ring.push_alert(record);
+        }
+        if self.ring.is_on() {
+            self.ring.push(record);
+        }
     }
 
     /// Hand out the next step of the done phase; nobody waits for it.

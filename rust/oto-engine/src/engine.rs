@@ -469,6 +469,17 @@ impl Engine {
         self.ring.drain(most, out);
     }
 
+    /// Append the exchanges that raised alerts while records have no details, as msgpack.
+    pub fn drain_alerts(&mut self, out: &mut Vec<u8>) {
+        self.ring.drain_alerts(out);
+    }
+
+    /// Exchanges lost that raised alerts.
+    #[must_use]
+    pub fn alerts_dropped(&self) -> u64 {
+        self.ring.alerts_dropped()
+    }
+
     /// The counters, and how many access records were lost.
     #[must_use]
     pub fn metrics(&self) -> (&Metrics, u64) {

@@ -221,6 +221,12 @@ impl Engine {
         PyBytes::new(py, &out)
     }
 
+    fn drain_alerts<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let mut out = Vec::new();
+        lock(&self.inner).drain_alerts(&mut out);
+        PyBytes::new(py, &out)
+    }
+
     fn capture(&self, settings: PyBackedBytes) -> PyResult<()> {
         let settings = serde_json::from_slice(&settings)
             .map_err(|error| PyValueError::new_err(format!("capture settings: {error}")))?;
@@ -252,6 +258,7 @@ impl Engine {
             ("panics", metrics.panics),
             ("records_dropped", dropped),
             ("event_details_dropped", engine.details_dropped()),
+            ("alerts_dropped", engine.alerts_dropped()),
             ("connections", in_flight.connections as u64),
             ("exchanges", in_flight.exchanges as u64),
             ("tunnels", in_flight.tunnels as u64),

@@ -409,6 +409,10 @@ impl Exchange {
         self.hold()?.with(|flow| flow.attrs.alert(name, fields))
     }
 
+    fn hide(&self, secret: &str) -> PyResult<()> {
+        self.hold()?.with(|flow| flow.hide(secret.as_bytes()))
+    }
+
     /// The settings of the key set that the native step lacks.
     #[getter]
     fn wanted_key_set(&self) -> PyResult<Option<String>> {

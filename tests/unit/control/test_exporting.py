@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import msgspec
 import trio
 
 from benches.exporting import BATCH, measure, packed_batch
@@ -12,9 +13,12 @@ from oto_trio.control.exporting import WAITING_BATCHES, Exporting
 from oto_trio.control.store import MemoryStore
 from oto_trio.model.data_exporter import DATA_EXPORTERS
 from oto_trio.telemetry.events.recent import RecentEvents
+from oto_trio.telemetry.events.records import Details
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 
 async def capture(*, events: bool, redaction: bytes) -> None:
@@ -28,6 +32,27 @@ async def test_batches_beyond_the_bound_are_dropped_and_counted() -> None:
         for _ in range(WAITING_BATCHES + 10):
             exporting.take(0.0, packed_batch())
         assert exporting.metrics()["event_batches_dropped"] == 10
+
+
+async def test_alerts_of_exchanges_are_kept_and_logged_while_nobody_exports(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (record, *_) = msgspec.msgpack.decode(packed_batch())
+    details = record[-1]
+    details[Details.__struct_fields__.index("alerts")] = [("QuotasExceeded", '{"reason":"daily"}')]
+    async with MemoryStore() as store:
+        exporting = Exporting(store, capture)
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(exporting.run)
+                exporting.take_alerts(0.0, msgspec.msgpack.encode([record]))
+                while not len(exporting.alerts):
+                    await trio.lowlevel.checkpoint()
+                nursery.cancel_scope.cancel()
+    (alert,) = exporting.alerts
+    assert (alert["alert"], alert["reason"]) == ("QuotasExceeded", "daily")
+    assert exporting.metrics()["events_taken"] == 0
+    assert 'QuotasExceeded: {"reason":"daily"' in caplog.text
 
 
 async def test_events_beyond_an_exporters_queue_are_dropped_and_counted(tmp_path: Path) -> None:

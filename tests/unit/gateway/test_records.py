@@ -3,7 +3,7 @@
 import trio
 import trio.testing
 
-from oto_trio.gateway.frames import Records, UpFrame
+from oto_trio.gateway.frames import Alerts, Records, UpFrame
 from oto_trio.gateway.link import LinkClosedError, Outbox, supervisor_end, worker_end
 from oto_trio.gateway.records import DRAIN_INTERVAL_S, RecordDrain
 from oto_trio.testing.scripted_engine import ScriptedEngine
@@ -61,3 +61,13 @@ async def test_the_ring_is_emptied_again_and_again_and_once_more_at_the_end(
         engine.records.append(b"\x91\x02")
         nursery.cancel_scope.cancel()
     assert await sent(outbox) == [Records(b"\x91\x01", 5.0), Records(b"\x91\x02", 5.0)]
+
+
+async def test_alerts_are_sent_although_nobody_wants_records(engine: ScriptedEngine) -> None:
+    outbox: Outbox[UpFrame] = Outbox(1)
+    drain = RecordDrain(engine, outbox, forward=False, unix_offset_s=lambda: 5.0)
+    engine.alerts.extend([b"\x91\x01", b"\x91\x02"])
+    drain.drain()
+    drain.drain()
+    assert drain.batches_dropped == 1
+    assert await sent(outbox) == [Alerts(b"\x91\x01", 5.0)]

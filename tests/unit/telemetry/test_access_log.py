@@ -125,3 +125,20 @@ async def test_standard_output_is_written_to_and_stays_open(
 def test_a_file_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="access"):
         AccessLog(str(tmp_path / "none" / "access.log"))
+
+
+async def test_what_is_no_record_is_counted_and_ends_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "access.log"
+    log = AccessLog(str(path))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(log.run)
+        log.take(0.0, b"\x91\x01")
+        log.take(0.0, b"no msgpack")
+        log.take(0.0, batch())
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        nursery.cancel_scope.cancel()
+    assert len(lines(path)) == 1
+    assert log.metrics() == {"access_log_batches_dropped": 2}
+    assert "cannot be written" in caplog.text

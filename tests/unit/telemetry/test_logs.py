@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from oto_trio.telemetry.logs import configure_logging
+from oto_trio.telemetry.logs import LogFormat, configure_logging, without_credentials
 
 
 @pytest.fixture(autouse=True)
@@ -63,3 +63,38 @@ def test_levels_below_are_left_out_and_a_second_call_replaces_the_first(
     logging.getLogger("oto_trio.test").warning("loud")
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("b: loud")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("cannot read 'Bearer abc-def1', try", "cannot read 'Bearer ***', try"),
+        ("Basic dXNlcjpwdw== is wrong", "Basic *** is wrong"),
+        (
+            "no basic authentication. Bearer tokens only",
+            "no basic authentication. Bearer tokens only",
+        ),
+        ("x=eyJhbGciOi.eyJzdWIi.c2ln;", "x=***;"),
+        ("at otoapk_id_abc, gone", "at ***, gone"),
+        ("GET https://u:p@host/a@b", "GET https://***@host/a@b"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----!", "***!"),
+        ("-----BEGIN PRIVATE KEY-----\nabc", "***"),
+        ("-----BEGIN CERTIFICATE-----\nabc", "-----BEGIN CERTIFICATE-----\nabc"),
+    ],
+)
+def test_what_looks_like_a_credential_is_masked(text: str, shown: str) -> None:
+    assert without_credentials(text) == shown
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_lines_and_tracebacks_are_masked(
+    capsys: pytest.CaptureFixture[str], form: LogFormat
+) -> None:
+    configure_logging(form, source="worker 1")
+    try:
+        raise ValueError("Bearer planted-1")
+    except ValueError:
+        logging.getLogger("x").exception("failed with Bearer planted-2")
+    written = capsys.readouterr().err
+    assert "planted" not in written
+    assert "ValueError: Bearer ***" in written

@@ -173,7 +173,7 @@ class AuditTrail:
                 "path": actor.path,
                 **metadata,
             },
-            api_key={"clientId": actor.client_id} if actor.client_id else None,
+            client_id=actor.client_id or None,
         )
         self._offer(event)
         return event

@@ -189,7 +189,9 @@ class Supervisor:
         self._capture = Capture(events=False)
         self.on_events: Callable[[float, bytes], None] | None = None
         """Takes the same batches while events are wanted (`capture`); their records have details."""
-        self.extra_metrics: Callable[[], dict[str, int]] = dict
+        self.on_alerts: Callable[[float, bytes], None] | None = None
+        """Takes records of exchanges that raised alerts while events are not wanted."""
+        self.extra_metrics: list[Callable[[], dict[str, int]]] = []
         """Counters of the control plane, shown with those of the workers."""
         self._nursery: trio.Nursery | None = None
         self._certificate_asks = 0
@@ -321,7 +323,8 @@ class Supervisor:
         )
         merged["workers"] = len(self.serving)
         merged["worker_restarts"] = self.restarts
-        merged.update(self.extra_metrics())
+        for counters in self.extra_metrics:
+            merged.update(counters())
         return merged
 
     async def reload_plugins(self) -> None:
@@ -452,6 +455,11 @@ class Supervisor:
             self._on_records(unix_offset_s, batch)
         if self.on_events is not None and self._capture.events:
             self.on_events(unix_offset_s, batch)
+
+    def alerts(self, unix_offset_s: float, batch: bytes) -> None:
+        """See `Reports.alerts`."""
+        if self.on_alerts is not None:
+            self.on_alerts(unix_offset_s, batch)
 
     def metrics_page_asked(self, worker: Worker, ask: AskMetricsPage) -> None:
         """See `Reports.metrics_page_asked`."""

@@ -25,6 +25,7 @@ from oto_trio.control.supervisor.launch import Inherited, Launcher, Running
 from oto_trio.control.supervisor.listening import Listener
 from oto_trio.gateway.frames import (
     PROTOCOL,
+    Alerts,
     Applied,
     AskCertificate,
     AskMetrics,
@@ -113,6 +114,10 @@ class Reports(Protocol):
 
     def records(self, unix_offset_s: float, batch: bytes) -> None:
         """Take a msgpack array of access records; the offset makes their times Unix times."""
+        ...
+
+    def alerts(self, unix_offset_s: float, batch: bytes) -> None:
+        """Take records of exchanges that raised alerts while nobody wants events."""
         ...
 
     def metrics_page_asked(self, worker: "Worker", ask: AskMetricsPage) -> None:
@@ -322,6 +327,8 @@ class Worker:
         match frame:
             case Records(batch, unix_offset_s):
                 self._reports.records(unix_offset_s, batch)
+            case Alerts(batch, unix_offset_s):
+                self._reports.alerts(unix_offset_s, batch)
             case Metrics(token, values):
                 self.metrics = msgspec.json.decode(values, type=dict[str, Any])
                 if token == self._metrics_token:

@@ -86,6 +86,7 @@ class _LoweredRoute(msgspec.Struct, frozen=True, omit_defaults=True):
     steps: Sequence[msgspec.Raw]
     legacy_checks: bool
     facts: _RouteFacts | None = None
+    metadata: Mapping[str, str] | None = None
 
 
 class _Membership(msgspec.Struct, frozen=True):
@@ -345,6 +346,7 @@ def _lowered(
             steps,
             route.metadata.get(LEGACY_CHECKS, "true") != "false",
             facts,
+            route.metadata or None,
         )
     )
     return Lowered(route.id, document, tuple(problems))

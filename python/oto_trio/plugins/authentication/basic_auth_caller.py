@@ -58,6 +58,7 @@ class BasicAuthCaller(Plugin[BasicAuthCallerConfig]):
             return REFUSED
         credentials = base64.b64encode(f"{config.username}:{config.password}".encode()).decode()
         value = config.header_value_format.replace("%s", credentials, 1)
+        exchange.hide(value)
         exchange.request.headers.set(config.header_name or "Authorization", value)
         return None
 

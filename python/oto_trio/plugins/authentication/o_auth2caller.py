@@ -144,6 +144,8 @@ class OAuth2Caller(Plugin[OAuth2CallerConfig]):
             headers = [("Content-Type", "application/json")]
             return Response(401, headers, msgspec.json.encode(told))
         value = self.config.header_value_format.replace("%s", token, 1)
+        # It may go into a header whose name does not say what it is.
+        exchange.hide(token)
         exchange.request.headers.set(self.config.header_name or "Authorization", value)
         exchange.attrs[self._key] = token
         return None

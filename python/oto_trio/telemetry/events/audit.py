@@ -37,7 +37,7 @@ class Audit:
         *,
         caller: str,
         metadata: dict[str, Any],
-        api_key: dict[str, Any] | None = None,
+        client_id: str | None = None,
     ) -> Event:
         """Make the audit event of a request to the admin API.
 
@@ -46,13 +46,14 @@ class Audit:
             message: The same in words.
             caller: Address of who asked.
             metadata: What else is to be known, such as the entity's id; no secret.
-            api_key: The key that was used, without its secret.
+            client_id: The key that was used; None when there was none. It is `apiKey`, and the `user` too, which
+                Otoroshi leaves null for keys: nobody else can ask this API, and who reads an audit wants a name.
         """
         return {
             **self._begun("AuditEvent"),
             "audit": "AdminApiEvent",
-            "user": None,
-            "apiKey": api_key,
+            "user": client_id and {"name": client_id, "email": None, "type": "APIKEY"},
+            "apiKey": client_id and {"clientId": client_id},
             "action": action,
             "from": caller,
             "message": message,

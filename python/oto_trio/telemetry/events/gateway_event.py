@@ -53,7 +53,6 @@ def gateway_event(
     unix_offset_s: float,
     instance: Instance,
     ids: Snowflakes,
-    metadata: dict[str, str] | None = None,
 ) -> Event | None:
     """Make the event of an exchange.
 
@@ -62,7 +61,6 @@ def gateway_event(
         unix_offset_s: What to add to its times to get Unix time.
         instance: Where this gateway stands.
         ids: Makes the event's id.
-        metadata: The route's metadata, for its product.
 
     Returns:
         The event with every key of Otoroshi's, or None.
@@ -77,7 +75,8 @@ def gateway_event(
     overhead = max(duration - backend, 0)
     scheme = "https" if details.secured else "http"
     uri = f"{record.path}?{details.query}" if details.query else record.path
-    product = (metadata or {}).get("product", "--")
+    metadata: object = _decoded(details.route_metadata or "{}")
+    product = value_at(metadata, "product")
     return {
         "@type": "GatewayEvent",
         "@id": ids.next(),
@@ -94,7 +93,7 @@ def gateway_event(
         },
         "url": f"{scheme}://{record.host}{uri}",
         "method": record.method,
-        "from": record.ip,
+        "from": details.client,
         "@env": instance.env,
         "backendDuration": backend if reached else NOT_KNOWN_MS,
         "duration": duration,
@@ -118,7 +117,7 @@ def gateway_event(
         "descriptor": None,
         "route": _route(record, details, metadata),
         "matcheJwtVerifier": None,
-        "@product": product,
+        "@product": product if isinstance(product, str) else "--",
         "remainingQuotas": _decoded(details.quotas),
         "viz": _viz(details, uri),
         "cbDuration": NOT_KNOWN_MS,
@@ -180,7 +179,7 @@ def _is_refused(record: EventRecord, details: Details) -> bool:
 def _refusal(record: EventRecord, details: Details) -> dict[str, object]:
     """Say what was refused, to whom, and why."""
     return {
-        "from": record.ip,
+        "from": details.client,
         "to": record.host,
         "method": record.method,
         "uri": record.path,
@@ -207,13 +206,11 @@ def _decoded(text: str | None) -> object:
     return None if text is None else cast("object", msgspec.json.decode(text))
 
 
-def _route(
-    record: EventRecord, details: Details, metadata: dict[str, str] | None
-) -> dict[str, object] | None:
+def _route(record: EventRecord, details: Details, metadata: object) -> dict[str, object] | None:
     """Show which route it was; the whole route is in the store."""
     if record.route is None:
         return None
-    return {"id": record.route, "name": details.route_name, "metadata": metadata or {}}
+    return {"id": record.route, "name": details.route_name, "metadata": metadata}
 
 
 def _viz(details: Details, uri: str) -> dict[str, str]:

@@ -22,6 +22,8 @@ class Details(msgspec.Struct, array_like=True, frozen=True):
     """What events tell of an exchange beyond its record; without secrets. See `record/details.rs`."""
 
     request_id: str
+    client: str
+    """The client's address, as a trusted proxy or the socket says."""
     query: str
     version: str
     secured: bool
@@ -36,10 +38,11 @@ class Details(msgspec.Struct, array_like=True, frozen=True):
     chunked: bool
     head_out: int
     route_name: str
+    route_metadata: str | None
     message: str | None
     cause: str | None
     identity: str | None
-    """JSON; likewise `extra`, the alerts' fields and `quotas`."""
+    """JSON; likewise `route_metadata`, `extra`, the alerts' fields and `quotas`."""
     extra: str | None
     alerts: list[tuple[str, str]]
     quotas: str | None

@@ -52,6 +52,8 @@ class Exporter(ABC, Generic[Config]):
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.left_out = 0
+        """Events of batches that were sent which no sending can bring there, such as too large ones."""
 
     @abstractmethod
     async def send(self, events: Sequence[bytes]) -> None:

@@ -64,10 +64,8 @@ class Pipeline:
         self._senders = trio.Semaphore(min(senders, 64))
         self.dropped = 0
         """Events lost because the queue was full."""
-        self.lost = 0
-        """Events lost because they could not be sent, also at the end."""
-        self.sent = 0
-        """Events sent."""
+        self._lost = 0
+        self._sent = 0
         self.ended = trio.Event()
         """Set once `run` is over and the exporter is closed."""
 
@@ -75,6 +73,16 @@ class Pipeline:
     def waiting(self) -> int:
         """Events in the queue."""
         return len(self._queue)
+
+    @property
+    def lost(self) -> int:
+        """Events lost because they could not be sent, also at the end."""
+        return self._lost + self._exporter.left_out
+
+    @property
+    def sent(self) -> int:
+        """Events sent."""
+        return self._sent - self._exporter.left_out
 
     def offer(self, event: Event) -> None:
         """Take an event; never blocks. The event must not be changed afterwards."""
@@ -110,11 +118,11 @@ class Pipeline:
                     try:
                         await self._senders.acquire()
                     except trio.Cancelled:
-                        self.lost += len(lines)
+                        self._lost += len(lines)
                         raise
                     nursery.start_soon(self._send, lines)
         finally:
-            self.lost += len(self._queue)
+            self._lost += len(self._queue)
             self._queue.clear()
             with trio.CancelScope(shield=True), trio.move_on_after(1.0):
                 await self._exporter.aclose()
@@ -166,9 +174,9 @@ class Pipeline:
         finally:
             self._senders.release()
             if is_sent:
-                self.sent += len(lines)
+                self._sent += len(lines)
             else:
-                self.lost += len(lines)
+                self._lost += len(lines)
 
     async def _try(self, lines: list[bytes]) -> bool:
         """Send a batch once; tell whether that worked. A fault is logged once until it works again."""

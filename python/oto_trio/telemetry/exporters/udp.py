@@ -42,8 +42,6 @@ class UdpExporter(Exporter[UdpConfig]):
     def __init__(self, config: UdpConfig) -> None:
         super().__init__(config)
         self._socket: trio.socket.SocketType | None = None
-        self.too_large = 0
-        """Events left out because no datagram holds them."""
 
     @override
     async def send(self, events: Sequence[bytes]) -> None:
@@ -63,7 +61,7 @@ class UdpExporter(Exporter[UdpConfig]):
         except OSError as error:
             if error.errno != errno.EMSGSIZE:
                 raise
-            self.too_large += 1
+            self.left_out += 1
 
     async def _open(self) -> trio.socket.SocketType:
         with trio.fail_after(self.config.connect_timeout / 1000):

@@ -12,7 +12,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::places::{cookie, query_value, without_cookie, without_param};
+use super::places::{cookie, query_value, without_cookie, without_param, written_values};
 use super::validate::JwtRules;
 use crate::http1::{Known, Request};
 
@@ -160,6 +160,14 @@ pub struct Found {
     place: Place,
 }
 
+impl Found {
+    /// Whether it is a part of the path, which the access log tells.
+    #[must_use]
+    pub fn is_in_path(self) -> bool {
+        self.place == Place::Path
+    }
+}
+
 /// The names under which one kind of credential is looked for.
 #[derive(Debug)]
 struct Names {
@@ -216,6 +224,15 @@ pub struct Shown<'a> {
 impl<'a> Shown<'a> {
     fn header(&self, name: &str) -> Option<&'a str> {
         text(self.request.headers.find(name.as_bytes())?)
+    }
+
+    /// All fields of a name.
+    fn headers<'b>(&self, name: &'b str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'b> {
+        self.request
+            .headers
+            .iter()
+            .filter(move |(field, _, _)| field.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, value, _)| value)
     }
 
     /// What follows `scheme` and a space in `Authorization`.
@@ -440,6 +457,42 @@ impl Extractors {
             .or_else(|| make(shown.header(API_KEY)?.into(), Place::OtherHeader))
             .or_else(|| make(shown.cookie(&names.cookie)?.into(), Place::Cookie))
             .or_else(|| make(shown.path(&names.path)?, Place::Path))
+    }
+
+    /// The texts of a request that hold a credential, as they stand there, in places whose names
+    /// an operator may have chosen: those that are always hidden are left out.
+    #[must_use]
+    pub fn texts<'a>(&self, found: Found, shown: &Shown<'a>) -> Vec<&'a [u8]> {
+        let names = match found.kind {
+            Kind::ClientId => return Vec::new(),
+            Kind::CustomHeaders => {
+                return shown.headers(&self.secret_header).collect();
+            }
+            Kind::Jwt => &self.jwt,
+            Kind::Basic => &self.basic,
+            Kind::Bearer => &self.bearer,
+        };
+        match found.place {
+            Place::Header => shown.headers(&names.header).collect(),
+            Place::Query => shown
+                .request
+                .query()
+                .map(|query| {
+                    written_values(query, &names.query)
+                        .map(str::as_bytes)
+                        .collect()
+                })
+                .unwrap_or_default(),
+            Place::Path => shown
+                .params
+                .iter()
+                .filter(|(name, _)| **name == *names.path)
+                .map(|(_, value)| value.as_bytes())
+                .collect(),
+            Place::Authorization | Place::OtherHeader | Place::OtherQuery | Place::Cookie => {
+                Vec::new()
+            }
+        }
     }
 
     /// Take a credential away from the request: every field, parameter or cookie of the name it

@@ -62,6 +62,13 @@ pub fn query_value<'a>(query: &'a str, name: &str, last: bool) -> Option<Cow<'a,
     percent_decoded(value).filter(|value| !value.is_empty())
 }
 
+/// The values of a query's parameters of a name, as they are written.
+pub(super) fn written_values<'a>(query: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
+    params(query)
+        .filter(move |(written, _)| is_named(written, name))
+        .map(|(_, value)| value)
+}
+
 /// A query without the parameters of a name; none when nothing is left.
 #[must_use]
 pub fn without_param(query: &str, name: &str) -> Option<String> {

@@ -53,6 +53,8 @@ pub(super) type SentKey = [Option<Box<[u8]>>; 2];
 pub struct Attrs {
     /// The API key of the caller.
     pub apikey: Option<Arc<ApiKey>>,
+    /// Texts of the exchange that are secrets, under whatever name they stand: taken out of events.
+    pub hidden: SmallVec<[Box<[u8]>; 2]>,
     /// The API key that the caller named, let in or not: its secrets are taken out of events.
     pub shown_key: Option<Arc<ApiKey>>,
     /// The claims of the token that the caller signed with its key, for expressions.
@@ -115,6 +117,9 @@ pub struct Counted {
 /// More texts than this are not taken into the context of one exchange.
 const CONTEXT: usize = 256;
 
+/// More texts than this are not hidden.
+const HIDDEN: usize = 16;
+
 /// More alerts than this from one exchange are not kept.
 const ALERTS: usize = 16;
 
@@ -123,6 +128,14 @@ impl Attrs {
     pub fn tell(&mut self, name: &str, value: &str) {
         if self.context.len() < CONTEXT || self.context.contains_key(name) {
             self.context.insert(name.into(), value.into());
+        }
+    }
+
+    /// Take a text out of whatever events and the access log tell; past 16 of them it is not.
+    pub fn hide(&mut self, secret: &[u8]) {
+        let is_known = self.hidden.iter().any(|hidden| **hidden == *secret);
+        if !secret.is_empty() && !is_known && self.hidden.len() < HIDDEN {
+            self.hidden.push(secret.into());
         }
     }
 

@@ -426,6 +426,13 @@ impl Flow {
         Next::Reply
     }
 
+    /// Take a text out of what the exchange's event tells, if it has one.
+    pub fn hide(&mut self, secret: &[u8]) {
+        if self.details.is_some() {
+            self.attrs.hide(secret);
+        }
+    }
+
     /// Answer with an error in Otoroshi's format.
     pub fn refuse(&mut self, status: u16, message: &str, cause: &str) {
         let reply = self.refusal(status, message, cause);

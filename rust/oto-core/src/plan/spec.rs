@@ -46,6 +46,9 @@ pub struct RouteSpec {
     /// Whether the checks of the global configuration hold for it.
     #[serde(default)]
     pub legacy_checks: bool,
+    /// Its metadata, for events.
+    #[serde(default)]
+    pub metadata: Option<Map<String, Value>>,
 }
 
 fn yes() -> bool {
@@ -105,6 +108,7 @@ impl RouteSpec {
             backend,
             plan: parts.plan(self.steps.as_deref(), self.legacy_checks)?,
             facts: self.facts,
+            metadata: self.metadata.map(Arc::new),
         })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use regex::Regex;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::next::PythonStep;
 use super::steps::NativeStep;
@@ -151,4 +151,6 @@ pub struct Route {
     pub plan: Arc<Plan>,
     /// What expressions may ask of it.
     pub facts: Option<Box<RouteFacts>>,
+    /// Its metadata, for events; none when it has none.
+    pub metadata: Option<Arc<Map<String, Value>>>,
 }

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use serde_json::{Map, Value};
 
 use super::msgpack;
-use super::redaction::Redaction;
+use super::redaction::{MASK, Redaction};
 use crate::http1::{Headers, Version};
 use crate::plan::{Alert, RefusalFacts, Trace};
 use crate::tls::ClientCertificate;
@@ -95,7 +95,7 @@ impl Heads {
     }
 
     /// Overwrite a secret wherever it stands.
-    pub fn blot(&mut self, secret: &[u8]) {
+    fn blot(&mut self, secret: &[u8]) {
         blot(&mut self.bytes, secret);
     }
 
@@ -129,6 +129,8 @@ pub fn blot(bytes: &mut [u8], secret: &[u8]) {
 pub struct Details {
     /// Otoroshi's id of the request.
     pub request_id: u64,
+    /// The client's address, as a trusted proxy or the socket says.
+    pub client: String,
     /// The request's query.
     pub query: Vec<u8>,
     /// The request's version.
@@ -147,6 +149,8 @@ pub struct Details {
     pub head_out: u64,
     /// The route's name.
     pub route_name: Box<str>,
+    /// The route's metadata.
+    pub route_metadata: Option<Arc<Map<String, Value>>>,
     /// Why the gateway refused.
     pub refusal: Option<RefusalFacts>,
     /// Who called, in the shape of the event's `identity`; no secret in it.
@@ -165,8 +169,9 @@ pub struct Details {
 
 impl Details {
     /// The names of the items, in the order they are encoded.
-    pub const FIELDS: [&'static str; 22] = [
+    pub const FIELDS: [&'static str; 24] = [
         "request_id",
+        "client",
         "query",
         "version",
         "secured",
@@ -180,6 +185,7 @@ impl Details {
         "chunked",
         "head_out",
         "route_name",
+        "route_metadata",
         "message",
         "cause",
         "identity",
@@ -189,6 +195,24 @@ impl Details {
         "client_certificates",
         "trace",
     ];
+
+    /// Take a secret out of everything that may hold it.
+    pub fn hide(&mut self, secret: &[u8]) {
+        self.heads.blot(secret);
+        blot(&mut self.query, secret);
+        let Ok(text) = std::str::from_utf8(secret) else {
+            return;
+        };
+        self.extra
+            .values_mut()
+            .chain(self.alerts.iter_mut().map(|alert| &mut alert.fields))
+            .for_each(|value| blot_json(value, text));
+        if let Some(refusal) = &mut self.refusal {
+            if is_told(&refusal.message, text) {
+                refusal.message = MASK.into();
+            }
+        }
+    }
 
     /// Forget everything but the memory.
     pub fn clear(&mut self) {
@@ -215,6 +239,7 @@ impl Details {
     pub(super) fn encode(&self, redaction: &Redaction, out: &mut Vec<u8>) {
         msgpack::array(Self::FIELDS.len(), out);
         msgpack::text(self.request_id.to_string().as_bytes(), out);
+        msgpack::text(redaction.text(&self.client).as_bytes(), out);
         let query = redaction.query(&String::from_utf8_lossy(&self.query));
         msgpack::text(query.as_bytes(), out);
         msgpack::text(self.version.text().as_bytes(), out);
@@ -233,6 +258,8 @@ impl Details {
         msgpack::boolean(self.chunked, out);
         msgpack::unsigned(self.head_out, out);
         msgpack::text(self.route_name.as_bytes(), out);
+        let metadata = self.route_metadata.as_deref();
+        encode_json(metadata.cloned().map(Value::Object), redaction, out);
         let refusal = self.refusal.as_ref();
         let message = refusal.map(|refusal| redaction.text(&refusal.message));
         msgpack::maybe_text(message.as_deref(), out);
@@ -287,6 +314,23 @@ impl Details {
     }
 }
 
+/// Whether a text has a secret of four bytes or more in it.
+fn is_told(text: &str, secret: &str) -> bool {
+    secret.len() >= 4 && text.contains(secret)
+}
+
+/// Mask the texts of a JSON value that have a secret in them.
+fn blot_json(value: &mut Value, secret: &str) {
+    match value {
+        Value::String(text) if is_told(text, secret) => MASK.clone_into(text),
+        Value::Array(items) => items.iter_mut().for_each(|item| blot_json(item, secret)),
+        Value::Object(members) => members
+            .values_mut()
+            .for_each(|member| blot_json(member, secret)),
+        _ => {}
+    }
+}
+
 /// Lower-case hexadecimal.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
@@ -335,6 +379,33 @@ mod tests {
         assert_eq!(heads.left_out, 1);
         heads.blot(b"secret");
         assert_eq!(read(&heads, Head::Response)[1].1, b"******-value");
+    }
+
+    #[test]
+    fn a_secret_is_hidden_wherever_it_stands() {
+        let mut headers = Headers::default();
+        headers.add(b"X-Odd", b"planted-secret");
+        let mut details = Details::default();
+        details.heads.copy(Head::ToBackend, &headers);
+        details.query.extend_from_slice(b"q=planted-secret");
+        details
+            .extra
+            .insert("k".into(), serde_json::json!({"l": ["a planted-secret"]}));
+        details.alerts.push(Alert {
+            name: "A".into(),
+            fields: serde_json::json!({"m": "planted-secret", "n": "other"}),
+        });
+        details.refusal = Some(RefusalFacts {
+            message: "no planted-secret".into(),
+            cause: "c".into(),
+        });
+        details.hide(b"planted-secret");
+        details.hide(b"abc");
+        let mut out = Vec::new();
+        details.encode(&Redaction::default(), &mut out);
+        let told = String::from_utf8_lossy(&out).into_owned();
+        assert!(!told.contains("planted"), "{told}");
+        assert!(told.contains("other"), "{told}");
     }
 
     #[test]

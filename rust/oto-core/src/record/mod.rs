@@ -64,6 +64,8 @@ pub struct CaptureSettings {
     pub records: usize,
     /// Whether they have details.
     pub details: bool,
+    /// Exchanges that raised an alert and are kept, with details, until they are drained, while others have none.
+    pub alerts: usize,
     /// What of them may be told.
     pub redaction: RedactionSettings,
 }
@@ -85,8 +87,13 @@ pub struct Ring {
     capacity: usize,
     dropped: u64,
     details_dropped: u64,
-    /// None while records have no details.
-    redaction: Option<Redaction>,
+    /// Whether records have details.
+    is_rich: bool,
+    /// Exchanges that raised an alert while records have no details.
+    alerts: Vec<Record>,
+    alerts_capacity: usize,
+    alerts_dropped: u64,
+    redaction: Redaction,
 }
 
 impl Ring {
@@ -109,8 +116,10 @@ impl Ring {
             .build()
             .map_err(|problem| format!("redaction.{problem}"))?;
         self.capacity = settings.records;
-        self.redaction = settings.details.then_some(redaction);
-        if self.redaction.is_none() {
+        self.alerts_capacity = settings.alerts;
+        self.is_rich = settings.details;
+        self.redaction = redaction;
+        if !self.is_rich {
             self.spare_details = Vec::new();
         }
         Ok(())
@@ -118,8 +127,8 @@ impl Ring {
 
     /// Details to fill for the exchange that begins; none when nobody wants events.
     pub fn details(&mut self) -> Option<Box<Details>> {
-        self.redaction.as_ref()?;
-        Some(self.spare_details.pop().unwrap_or_default())
+        self.is_rich
+            .then(|| self.spare_details.pop().unwrap_or_default())
     }
 
     /// Details lost because those that wait took too much memory.
@@ -132,6 +141,38 @@ impl Ring {
     #[must_use]
     pub fn is_on(&self) -> bool {
         self.capacity > 0
+    }
+
+    /// Whether alerts are wanted of exchanges without details.
+    #[must_use]
+    pub fn wants_alerts(&self) -> bool {
+        self.alerts_capacity > 0 && !self.is_rich
+    }
+
+    /// Whether another exchange with an alert can be kept; one that cannot is counted.
+    pub fn has_room_for_alert(&mut self) -> bool {
+        let has_room = self.alerts.len() < self.alerts_capacity;
+        self.alerts_dropped += u64::from(!has_room);
+        has_room
+    }
+
+    /// Keep an exchange that raised an alert; ask whether there is room first.
+    pub fn push_alert(&mut self, record: Record) {
+        self.alerts.push(record);
+    }
+
+    /// Exchanges lost that raised an alert.
+    #[must_use]
+    pub fn alerts_dropped(&self) -> u64 {
+        self.alerts_dropped
+    }
+
+    /// Append the exchanges that raised alerts to `out` as one msgpack array and forget them.
+    pub fn drain_alerts(&mut self, out: &mut Vec<u8>) {
+        msgpack::array(self.alerts.len(), out);
+        for record in self.alerts.drain(..) {
+            record.encode(&self.redaction, true, out);
+        }
     }
 
     /// Records lost because the ring was full.
@@ -174,16 +215,17 @@ impl Ring {
         let Self {
             records,
             redaction,
+            is_rich,
             spare,
             spare_details,
             details_bytes,
             ..
         } = self;
         for mut record in records.drain(..count) {
-            record.encode(redaction.as_ref(), out);
+            record.encode(redaction, *is_rich, out);
             if let Some(mut details) = record.details.take() {
                 *details_bytes = details_bytes.saturating_sub(details.bytes());
-                if redaction.is_some() && spare_details.len() < SPARES {
+                if *is_rich && spare_details.len() < SPARES {
                     details.clear();
                     spare_details.push(details);
                 }
@@ -218,7 +260,7 @@ impl Record {
         "details",
     ];
 
-    fn encode(&self, redaction: Option<&Redaction>, out: &mut Vec<u8>) {
+    fn encode(&self, redaction: &Redaction, is_rich: bool, out: &mut Vec<u8>) {
         let (method, rest) = self
             .text
             .split_at(usize::from(self.method_len).min(self.text.len()));
@@ -235,11 +277,7 @@ impl Record {
         msgpack::text(host, out);
         let path = String::from_utf8_lossy(path);
         if path.contains('%') || is_credential(&path) {
-            let told = match redaction {
-                Some(redaction) => redaction.path(&path),
-                None => Redaction::default().path(&path),
-            };
-            msgpack::text(told.as_bytes(), out);
+            msgpack::text(redaction.path(&path).as_bytes(), out);
         } else {
             msgpack::text(path.as_bytes(), out);
         }
@@ -254,8 +292,8 @@ impl Record {
         msgpack::boolean(self.local, out);
         msgpack::text(self.request_id.to_string().as_bytes(), out);
         msgpack::maybe_text(self.apikey.as_deref(), out);
-        match (&self.details, redaction) {
-            (Some(details), Some(redaction)) => details.encode(redaction, out),
+        match &self.details {
+            Some(details) if is_rich => details.encode(redaction, out),
             // Nobody wants events any more.
             _ => out.push(msgpack::NIL),
         }
@@ -326,6 +364,42 @@ mod tests {
         out.clear();
         ring.drain(100, &mut out);
         assert!(!String::from_utf8_lossy(&out).contains("planted"));
+    }
+
+    #[test]
+    fn alerts_are_kept_within_their_bound_while_records_have_no_details() {
+        let mut ring = Ring::new(0);
+        assert!(!ring.wants_alerts());
+        let wanted = |details| CaptureSettings {
+            alerts: 2,
+            details,
+            ..CaptureSettings::default()
+        };
+        ring.capture(wanted(false)).expect("valid");
+        assert!(ring.wants_alerts() && !ring.is_on());
+        for _ in 0..3 {
+            if ring.has_room_for_alert() {
+                let mut details = Box::<Details>::default();
+                details
+                    .query
+                    .extend_from_slice(b"a=planted-one&token=planted-two");
+                details.hide(b"planted-one");
+                ring.push_alert(Record {
+                    details: Some(details),
+                    ..record()
+                });
+            }
+        }
+        assert_eq!(ring.alerts_dropped(), 1);
+        let mut out = Vec::new();
+        ring.drain_alerts(&mut out);
+        assert_eq!(out[0], 0x92);
+        let told = String::from_utf8_lossy(&out).into_owned();
+        assert!(told.contains("a=***********&token=***"), "{told}");
+        assert!(!told.contains("planted"), "{told}");
+        assert!(ring.has_room_for_alert());
+        ring.capture(wanted(true)).expect("valid");
+        assert!(!ring.wants_alerts(), "every record has details then");
     }
 
     #[test]

@@ -70,6 +70,7 @@ IDENTITY = {
 }
 DETAILS: dict[str, Any] = {
     "request_id": "1989",
+    "client": "198.51.100.7",
     "query": "a=1",
     "version": "1.1",
     "secured": True,
@@ -83,6 +84,7 @@ DETAILS: dict[str, Any] = {
     "chunked": True,
     "head_out": 100,
     "route_name": "users",
+    "route_metadata": '{"product":"shop"}',
     "message": None,
     "cause": None,
     "identity": msgspec.json.encode(IDENTITY).decode(),
@@ -143,6 +145,9 @@ def test_values_come_from_the_record() -> None:
     assert event["remainingQuotas"] == {"remainingCallsPerDay": 3}
     assert event["extrasData"] == {"k": 1}
     assert event["callAttempts"] == 2
+    assert event["from"] == "198.51.100.7", "what a trusted proxy says"
+    assert event["@product"] == "shop"
+    assert event["route"] == {"id": "route_1", "name": "users", "metadata": {"product": "shop"}}
     assert event["clientCertChain"] == [
         "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n"
     ]

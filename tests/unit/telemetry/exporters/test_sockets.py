@@ -163,6 +163,20 @@ async def test_udp_sends_a_datagram_an_event_and_leaves_out_what_no_datagram_hol
         await exporter.aclose()
 
 
+async def test_what_no_datagram_holds_counts_as_lost() -> None:
+    with trio.fail_after(GUARD_S), trio.socket.socket(type=trio.socket.SOCK_DGRAM) as sock:
+        await sock.bind(("127.0.0.1", 0))
+        config = {"port": sock.getsockname()[1]}
+        entity = {"id": "e", "name": "e", "type": "udp", "enabled": True, "config": config}
+        read = read_data_exporter(entity)
+        pipeline = Pipeline(read, make_exporter(read), Instance())
+        pipeline.offer({"@type": "GatewayEvent", "n": 1})
+        pipeline.offer({"@type": "GatewayEvent", "filler": "x" * 70_000})
+        pipeline.close()
+        await pipeline.run()
+        assert (pipeline.sent, pipeline.lost) == (1, 1)
+
+
 async def test_udp_goes_on_after_a_receiver_that_was_away() -> None:
     with trio.fail_after(GUARD_S):
         with trio.socket.socket(type=trio.socket.SOCK_DGRAM) as sock:

@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 use super::{At, NativeStep, Outcome, StepSettings};
 use crate::access::{Asked, Verdict};
 use crate::apikeys::{
-    ApiKey, Asking, Constraints, ConstraintsSpec, Credential, ExtractSpec, Extractors, Refused,
-    Shown,
+    ApiKey, Asking, Constraints, ConstraintsSpec, Credential, ExtractSpec, Extractors, Found,
+    Proof, Refused, Shown,
 };
+use crate::plan::attrs::Attrs;
 use crate::plan::flow::Flow;
 use crate::plan::reply::Reply;
 use crate::plan::step::{Phase, Route};
@@ -334,6 +335,11 @@ impl ApikeyCalls {
         let Some((credential, found)) = self.extractors.find(&shown) else {
             return Err(Denial::NoKey);
         };
+        // What a good key's secret is, the key tells; nobody pays for hiding it where nobody looks.
+        let is_told = flow.details.is_some() || found.is_in_path();
+        if is_told {
+            self.conceal(found, &shown, &credential, &mut flow.attrs);
+        }
         let key = flow.snapshot.tables.apikeys.get(&credential.client_id);
         // What names no key of ours may be meant for the backend: with optional keys it stays.
         if self.wipe && key.is_some() {
@@ -345,12 +351,33 @@ impl ApikeyCalls {
                 && membership.admits(&route.id, key.authorizations())
         });
         let Some(key) = key else {
+            self.conceal(found, &shown, &credential, &mut flow.attrs);
             return Err(Denial::Unknown(credential.client_id.into_owned()));
         };
         flow.attrs.shown_key = Some(Arc::clone(key));
         match self.check(flow, key, &credential) {
             Ok(claims) => Ok((Arc::clone(key), claims)),
-            Err(refused) => Err(Denial::Bad(Arc::clone(key), refused)),
+            Err(refused) => {
+                let key = Arc::clone(key);
+                self.conceal(found, &shown, &credential, &mut flow.attrs);
+                Err(Denial::Bad(key, refused))
+            }
+        }
+    }
+
+    /// Hide what was shown, wrong secrets too: one that is not known cannot be found later.
+    fn conceal(
+        &self,
+        found: Found,
+        shown: &Shown<'_>,
+        credential: &Credential<'_>,
+        attrs: &mut Attrs,
+    ) {
+        for text in self.extractors.texts(found, shown) {
+            attrs.hide(text);
+        }
+        if let Proof::Secret(secret) = &credential.proof {
+            attrs.hide(secret.as_bytes());
         }
     }
 

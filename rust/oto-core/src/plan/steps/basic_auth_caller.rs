@@ -58,6 +58,7 @@ impl NativeStep for BasicAuthCaller {
         let Some(value) = &self.value else {
             return Outcome::Answer(Reply::json(400, &json!({"error": "Bad configuration"})));
         };
+        at.flow.hide(value);
         at.flow.request.headers.set(self.name.as_bytes(), value);
         Outcome::Continue
     }
