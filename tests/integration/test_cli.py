@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -299,7 +300,6 @@ async def test_a_request_is_explained_by_a_running_gateway_and_from_its_store_at
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--route", "nonsense"], "it is not FRONTEND=URL"),
         (["--config", "none.yaml"], "none.yaml: $: cannot be read"),
         (["--bind", "nowhere"], "is no address to listen on"),
         (["--dev", "--bind", "0.0.0.0"], "must not be reachable on 0.0.0.0"),
@@ -317,6 +317,28 @@ def test_serve_says_in_one_line_why_it_cannot_start(
     assert words in result.stderr
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["serve", "--route", "nonsense"], "it is not FRONTEND=URL"),
+        (["serve", "--route", "a=ftp://b"], "http or https URL"),
+        (["serve", "--http-port", "abc"], "'abc' is not a valid integer."),
+        (["certs", "issue"], "give HOSTS or --subject"),
+        (["sreve"], "Did you mean 'serve'?"),
+    ],
+)
+def test_a_wrong_command_line_says_what_to_write(arguments: list[str], words: str) -> None:
+    result = oto(*arguments)
+    assert result.returncode == 2
+    assert words in result.stderr
+    assert result.stdout == ""
+
+
+def test_the_version_is_an_option_too() -> None:
+    result = oto("--version")
+    assert (result.returncode, result.stdout) == (0, f"oto-trio {version('oto-trio')}\n")
 
 
 def test_serve_names_a_port_that_is_taken(tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ Exit codes: 0 it worked, 1 it failed or found problems, 2 the command line itsel
 """
 
 import importlib
+import importlib.metadata
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Final
 
 import click
@@ -43,9 +45,25 @@ class _Commands(click.Group):
         return command
 
     @override
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        near = get_close_matches(args[0], COMMANDS, n=1)
+        if args[0] not in COMMANDS and near and not args[0].startswith("-"):
+            ctx.fail(f"No such command '{args[0]}'. Did you mean '{near[0]}'?")
+        return super().resolve_command(ctx, args)
+
+    @override
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+
+def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001
+    """Print the version, as `oto-trio version` does with more beside it."""
+    if wanted and not ctx.resilient_parsing:
+        click.echo(f"oto-trio {importlib.metadata.version('oto-trio')}")
+        ctx.exit()
 
 
 @click.command(
@@ -55,6 +73,15 @@ class _Commands(click.Group):
         "Exit codes: 0 it worked, 1 it failed or found problems, 2 the command line is wrong. "
         "Completion for your shell: docs/cli.md."
     ),
+)
+@click.option(
+    "-V",
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
 )
 def program() -> None:
     """oto-trio, an API gateway that speaks Otoroshi.

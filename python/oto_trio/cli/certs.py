@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from oto_trio.cli.shelves import AdminShelf, Shelf, StoreShelf
+from oto_trio.cli.words import Integer
 from oto_trio.control.certificates import certificate_of_pem
 from oto_trio.model.certificate import Certificate, public_document
 from oto_trio.pki import CsrQuery, KeyQuery, PkiError
@@ -115,7 +116,7 @@ def command() -> None:
     "--expiring",
     "days",
     metavar="DAYS",
-    type=click.IntRange(0, 36500),
+    type=Integer(0, 36500),
     help="Only those that expire within so many days; ends with 1 if there are any.",
 )
 @_JSON
@@ -144,7 +145,7 @@ def list_certificates(days: int | None, as_json: bool, **places: Any) -> None:  
 @command.command("create-ca")
 @click.argument("subject")
 @click.option("--below", metavar="CA", help="Id or serial number of the authority that signs it.")
-@click.option("--days", type=click.IntRange(1, 36500), default=3650, show_default=True)
+@click.option("--days", type=Integer(1, 36500), default=3650, show_default=True)
 @_KEY
 @_ID
 @_with_places
@@ -175,7 +176,7 @@ def create_ca(
 @click.option("--self-signed", is_flag=True, help="Have it sign itself.")
 @click.option("--subject", help="Its subject.  [default: CN=HOST]")
 @click.option("--client", is_flag=True, help="For a client rather than a server.")
-@click.option("--days", type=click.IntRange(1, 36500), default=365, show_default=True)
+@click.option("--days", type=Integer(1, 36500), default=365, show_default=True)
 @click.option("--auto-renew", is_flag=True, help="Have the gateway renew it.")
 @_KEY
 @_ID
@@ -198,6 +199,8 @@ def issue_certificate(
       oto-trio certs issue api.example.org 10.0.0.7 --ca our-ca --days 90 --auto-renew
       oto-trio certs issue --client --subject 'CN=billing, O=Us' --ca our-ca
     """  # noqa: D301 (click reads the \b)
+    if not hosts and not options["subject"]:
+        raise click.UsageError("There is neither a host nor a subject; give HOSTS or --subject.")
     places = {name: options.pop(name) for name in ("data", "admin", "client_id", "client_secret")}
     query = CsrQuery(
         hosts=hosts,

@@ -13,6 +13,7 @@ import msgspec
 import trio
 
 from oto_trio.app import STORE_FILE
+from oto_trio.cli.words import spoken
 from oto_trio.control.credentials import DEV_CREDENTIALS
 from oto_trio.control.declared import read_declared
 from oto_trio.control.settings import read_config_file
@@ -146,7 +147,7 @@ def _ask(url: str, authorization: str) -> Any:
         raise click.ClickException(f"{url} answers {error.code}") from None
     except (OSError, ValueError) as error:
         raise click.ClickException(
-            f"{url} cannot be asked: {error}; is the gateway running? --config and --data work "
+            f"{url} cannot be asked: {spoken(error)}; is the gateway running? --config and --data work "
             "without one"
         ) from None
 

@@ -13,14 +13,16 @@ import msgspec
 import trio
 
 from oto_trio.app import Announcement, serve
+from oto_trio.cli.words import Integer
 from oto_trio.control.configuration import Source
+from oto_trio.control.declared import quick_route
 from oto_trio.control.settings import Settings
 from oto_trio.model.errors import GatewayError, Problem, SettingsError
 from oto_trio.telemetry.logs import configure_logging
 
 __all__ = ["command"]
 
-_PORT = click.IntRange(0, 65535)
+_PORT = Integer(0, 65535)
 
 
 @click.command()
@@ -46,7 +48,7 @@ _PORT = click.IntRange(0, 65535)
 )
 @click.option(
     "--workers",
-    type=click.IntRange(0, 1024),
+    type=Integer(0, 1024),
     help="Gateway processes; 0 = inside the supervisor.  [default: one a core]",
 )
 @click.option("--bind", metavar="ADDRESS", help="Address of the gateway.  [default: 0.0.0.0]")
@@ -119,6 +121,10 @@ def command(
 
     Exit codes: 0 after a drain, 1 when it could not start or had to give up, 2 for a wrong command line.
     """  # noqa: D301 (click reads the \b)
+    for text in quick_routes:
+        _, problems = quick_route(text)
+        if problems:
+            raise click.UsageError("\n".join(map(str, problems)))
     flags = {name: value for name, value in options.items() if value is not None}
     source = Source(config, {**_dev_flags(dev=dev), **flags}, quick_routes, os.environ)
     try:

@@ -14,6 +14,7 @@ import click
 import trio
 
 from oto_trio.app import STORE_FILE
+from oto_trio.cli.words import spoken
 from oto_trio.control.certificates import CertificateStore, certificate_of
 from oto_trio.control.credentials import DEV_CREDENTIALS
 from oto_trio.control.store.sqlite import SqliteStore
@@ -211,7 +212,7 @@ class AdminShelf:
                 raise click.ClickException(_said(url, error)) from None
         except (OSError, ValueError) as error:
             raise click.ClickException(
-                f"{url} cannot be asked: {error}; is the gateway running? --data works without one"
+                f"{url} cannot be asked: {spoken(error)}; is the gateway running? --data works without one"
             ) from None
 
 

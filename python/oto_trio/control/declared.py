@@ -160,7 +160,7 @@ def quick_route(text: str) -> tuple[Declaration | None, list[Problem]]:
     if match is None:
         problem = Problem(
             f"--route {text!r}",
-            "it is not FRONTEND=URL",
+            "it is not FRONTEND=URL with an http or https URL",
             "write it like 'api.localhost/users=http://127.0.0.1:9000'",
         )
         return None, [problem]

@@ -155,7 +155,7 @@ def _convert(text: str, hint: Any) -> object:
 def _reason(error: msgspec.ValidationError, hint: Any) -> str:
     """Say why a text does not fit a setting, without repeating the text."""
     text = str(error).split(" - at")[0].replace("`", "")
-    if text.startswith("Invalid enum"):
+    if text.startswith(("Invalid enum", "Expected")) and ">" not in text and "<" not in text:
         return f"expected {describe_type(hint)}"
     return text[:1].lower() + text[1:]
 

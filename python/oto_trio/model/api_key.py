@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 from typing_extensions import override
 
-from oto_trio.model.document import Document, JsonObject, read_document, write_document
+from oto_trio.model.document import EVERY_KEY, Document, JsonObject, read_document, write_document
 from oto_trio.model.location import Location
 
 __all__ = [
@@ -64,6 +64,8 @@ def _spelling(kind: str, entity_id: str) -> str:
 class Authorization(Document, frozen=True, kw_only=True):
     """One thing that a key may call."""
 
+    strict_keys = EVERY_KEY
+
     kind: Annotated[
         Literal["group", "service", "route", "route-composition", "api"],
         Meta(description="what the id names"),
@@ -73,6 +75,8 @@ class Authorization(Document, frozen=True, kw_only=True):
 
 class RestrictedPath(Document, frozen=True, kw_only=True):
     """One rule of a key's restrictions."""
+
+    strict_keys = EVERY_KEY
 
     method: Annotated[str, Meta(description="a method in any case, or * for all")] = "*"
     path: Annotated[
@@ -87,6 +91,8 @@ class RestrictedPath(Document, frozen=True, kw_only=True):
 class Restrictions(Document, frozen=True, kw_only=True):
     """Which paths a key may call."""
 
+    strict_keys = EVERY_KEY
+
     enabled: Annotated[bool, Meta(description="apply the rules")] = False
     allow_last: Annotated[
         bool, Meta(description="let through what no rule names, else only what is allowed")
@@ -100,6 +106,8 @@ class Restrictions(Document, frozen=True, kw_only=True):
 
 class Rotation(Document, frozen=True, kw_only=True):
     """How the secret of a key is replaced in time."""
+
+    strict_keys = EVERY_KEY
 
     enabled: Annotated[bool, Meta(description="replace the secret regularly")] = False
     rotation_every: Annotated[int, Meta(description="hours a secret lives", ge=1)] = msgspec.field(
@@ -121,6 +129,8 @@ class Rotation(Document, frozen=True, kw_only=True):
 
 class ApiKey(Document, frozen=True, kw_only=True):
     """An API key (``apim.otoroshi.io/Apikey``)."""
+
+    strict_keys = EVERY_KEY
 
     loc: Annotated[Location, Meta(description="tenant and teams")] = msgspec.field(
         default=Location(), name="_loc"

@@ -9,7 +9,8 @@ Reading has two ways through, with one outcome:
   and a look at the key sets proves that no key was unknown;
 * the careful one, for everything else: short forms are expanded, each key is converted alone, a key of
   the wrong type is treated as absent (as Otoroshi does) with a warning, a required key that is missing
-  or wrong is an error. All problems are gathered, not just the first.
+  or wrong is an error, and so is a wrong one whose default would let more people in than what was meant.
+  All problems are gathered, not just the first.
 
 Keys we do not know are kept beside the struct (`Document.unknown`) and written back after the known
 ones, so an export of a newer Otoroshi passes through unharmed.
@@ -18,7 +19,7 @@ ones, so an export of a newer Otoroshi passes through unharmed.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, Literal, NamedTuple, TypeVar, cast, get_args, get_origin
+from typing import Any, ClassVar, Final, Literal, NamedTuple, TypeVar, cast, get_args, get_origin
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -27,6 +28,7 @@ from oto_trio.model.errors import EntityError, Problem
 from oto_trio.model.wording import broken_bound, in_words, json_kind, unwrap
 
 __all__ = [
+    "EVERY_KEY",
     "UNKNOWN_KEY",
     "Document",
     "JsonObject",
@@ -43,6 +45,9 @@ JsonObject = dict[str, Any]
 UNKNOWN_KEY = "$unknown"
 _UNKNOWN_MARK = b'"$unknown":'
 D = TypeVar("D", bound="Document")
+
+EVERY_KEY: Final = frozenset({"*"})
+"""What `Document.strict_keys` is where all keys are."""
 
 
 class ShortFormError(Exception):
@@ -71,6 +76,9 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     unknown: JsonObject | UnsetType = msgspec.field(default=UNSET, name=UNKNOWN_KEY)
     """Keys this version does not know, kept verbatim; UNSET when there are none."""
 
+    strict_keys: ClassVar[frozenset[str]] = frozenset()
+    """Keys with which a wrong type is an error, not absence: their defaults bound nobody. Null is absence."""
+
     @classmethod
     def expand(cls, raw: JsonObject) -> JsonObject:
         """Rewrite the short and legacy forms of this object to its full form.
@@ -94,6 +102,8 @@ class _Field(NamedTuple):
     """The leaf's type, or the nested document's class."""
     required: bool
     nullable: bool
+    strict: bool
+    """A wrong type is an error."""
     expected: str
     """In words, for messages: ``a text``, ``true or false``."""
     description: str
@@ -133,6 +143,7 @@ def _shape_of(cls: type[Document]) -> _Shape:
                 target,
                 field.required,
                 nullable,
+                cls.strict_keys is EVERY_KEY or field.encode_name in cls.strict_keys,
                 words,
                 description,
             )
@@ -203,7 +214,7 @@ def _read_field(field: _Field, value: object, path: str, problems: list[Problem]
             _read_item(field.type, item, f"{path}[{i}]", problems) for i, item in enumerate(items)
         )
     complaint = f"expected {field.expected}, found {found}"
-    if field.required:
+    if field.required or (field.strict and value is not None):
         problems.append(Problem(path, complaint, _fix_for(field)))
     else:
         ignored = f"{complaint}; the key was read as absent"

@@ -41,6 +41,20 @@ GLOBAL_CONFIG_ID = "global"
 class GlobalConfig(Document, frozen=True, kw_only=True, rename="camel"):
     """The global configuration (``config.otoroshi.io/GlobalConfig``)."""
 
+    strict_keys = frozenset(
+        {
+            "throttlingQuota",
+            "perIpThrottlingQuota",
+            "limitConcurrentRequests",
+            "maxConcurrentRequests",
+            "apiReadOnly",
+            "maintenanceMode",
+            "ipFiltering",
+            "tlsSettings",
+            "plugins",
+        }
+    )
+
     tags: Annotated[Texts, Meta(description="free labels")] = ()
     metadata: Annotated[dict[str, str], Meta(description="free texts by name")] = msgspec.field(
         default_factory=dict[str, str]

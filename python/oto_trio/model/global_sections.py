@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from oto_trio.model.document import Document
+from oto_trio.model.document import EVERY_KEY, Document
 
 __all__ = [
     "AutoCertificate",
@@ -45,6 +45,8 @@ class LetsEncryptSettings(Document, frozen=True, kw_only=True, rename="camel"):
 
 class IpFiltering(Document, frozen=True, kw_only=True):
     """Addresses let in and kept out, for every route."""
+
+    strict_keys = EVERY_KEY
 
     whitelist: Annotated[
         Texts, Meta(description="addresses or ranges; when given, only these")
@@ -163,6 +165,8 @@ class AutoCertificate(Document, frozen=True, kw_only=True, rename="camel"):
 class TlsSettings(Document, frozen=True, kw_only=True, rename="camel"):
     """TLS for all listeners."""
 
+    strict_keys = EVERY_KEY
+
     default_domain: Annotated[
         str | None, Meta(description="name whose certificate serves clients without SNI")
     ] = None
@@ -203,6 +207,8 @@ class QuotaAlerts(Document, frozen=True, kw_only=True, rename="camel"):
 
 class GlobalPlugins(Document, frozen=True, kw_only=True):
     """Plugins run for every route."""
+
+    strict_keys = EVERY_KEY
 
     enabled: Annotated[bool, Meta(description="run them")] = False
     refs: Annotated[Texts, Meta(description="ids of the plugins")] = ()

@@ -15,6 +15,7 @@ from msgspec import Meta
 from typing_extensions import override
 
 from oto_trio.model.document import (
+    EVERY_KEY,
     Document,
     JsonObject,
     ShortFormError,
@@ -173,6 +174,8 @@ def _strategy(value: object) -> JsonObject:
 
 class JwtVerifier(Document, frozen=True, kw_only=True):
     """A JWT verifier (``security.otoroshi.io/JwtVerifier``)."""
+
+    strict_keys = EVERY_KEY
 
     loc: Annotated[Location, Meta(description="tenant and teams")] = msgspec.field(
         default=Location(), name="_loc"

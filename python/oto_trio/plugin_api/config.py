@@ -12,8 +12,9 @@ may be written as a string, ``null`` reads as "not given") and strict where a gu
 a value of the wrong type is refused, with its path.
 """
 
+import re
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast, get_args
 
 import msgspec
 from msgspec import UNSET
@@ -34,6 +35,9 @@ _EXPECTED: dict[str, str] = {
     HEADER_NAME_PATTERN: "expected a header name (letters, digits and !#$%&'*+.^_`|~-)",
     HEADER_VALUE_PATTERN: "expected a header value (latin-1 text without control characters)",
 }
+
+
+_FIELD_NAME: Final = re.compile(r"[.\[\]]+")
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -101,7 +105,7 @@ def read_config(struct: type[ConfigStruct], slot_config: Mapping[str, Any]) -> C
     except msgspec.ValidationError as error:
         text, path = split_path(str(error))
         path = _locate(struct, raw, path)
-        raise PluginError(Problem(path, text, _fix(struct, path))) from error
+        raise PluginError(_own_words(struct, text, path)) from error
 
 
 def config_schema(struct: type[msgspec.Struct] | None) -> dict[str, Any] | None:
@@ -154,6 +158,23 @@ def _is_valid(struct: type[msgspec.Struct], raw: dict[str, Any]) -> bool:
     return True
 
 
+def _own_words(struct: type[msgspec.Struct], text: str, path: str) -> Problem:
+    """Make the problem of a config.
+
+    A check of the plugin's own says ``FIELD: what is wrong; what to write``, which says more than the
+    field's description.
+    """
+    field, separator, reason = text.partition(": ")
+    names = {one.encode_name for one in msgspec.structs.fields(struct)}
+    if separator and path == "$" and _FIELD_NAME.split(field)[0] in names:
+        message, has_fix, fix = reason.rpartition("; ")
+        path = f"$.{field}"
+        if has_fix:
+            return Problem(path, message, fix)
+        return Problem(path, reason, _fix(struct, path))
+    return Problem(path, text, _fix(struct, path))
+
+
 def _description(hint: object) -> str:
     """Return the description in a field's ``Annotated`` type; ``""`` when it has none."""
     metadata: tuple[object, ...] = getattr(hint, "__metadata__", ())
@@ -163,14 +184,29 @@ def _description(hint: object) -> str:
 
 def _fix(struct: type[msgspec.Struct], path: str) -> str:
     """Say what the field at ``path`` takes, from its description and default."""
-    name = path.removeprefix("$.").split(".")[0].split("[")[0]
-    default = default_config(struct) or {}
-    for field in msgspec.structs.fields(struct):
-        if field.encode_name != name:
-            continue
-        text = _description(field.type)
-        described = f": {text.rstrip('.')}" if text else ""
-        shown = msgspec.json.encode(default[name]).decode() if name in default else None
-        return f"correct {path}{described}" + (f" (default {shown})" if shown else "")
-    known = ", ".join(field.encode_name for field in msgspec.structs.fields(struct))
-    return f"the config has the fields: {known}"
+    steps = [step for step in _FIELD_NAME.split(path.removeprefix("$")) if step]
+    found: msgspec.structs.FieldInfo | None = None
+    default: object = UNSET
+    owner: type[msgspec.Struct] | None = struct
+    for step in steps:
+        fields = {} if owner is None else {f.encode_name: f for f in msgspec.structs.fields(owner)}
+        if step not in fields:
+            continue  # a place in a list or map
+        found, default = fields[step], (default_config(owner) or {}).get(step, UNSET)
+        owner = _struct_in(found.type)
+    if found is None:
+        known = ", ".join(field.encode_name for field in msgspec.structs.fields(struct))
+        return f"the config has the fields: {known}"
+    text = _description(found.type)
+    described = f": {text.rstrip('.')}" if text else ""
+    shown = "" if default is UNSET else f" (default {msgspec.json.encode(default).decode()})"
+    return f"correct {path}{described}{shown}"
+
+
+def _struct_in(hint: Any) -> type[msgspec.Struct] | None:
+    """Return the struct that a field's type is, or holds as its only one; None without."""
+    if isinstance(hint, type):
+        return hint if issubclass(hint, msgspec.Struct) else None
+    inside = [_struct_in(part) for part in get_args(hint)]
+    structs = [one for one in inside if one is not None]
+    return structs[0] if len(structs) == 1 else None

@@ -14,6 +14,7 @@ kept in ``Registry.problems``.
 import importlib
 import pkgutil
 from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType, ModuleType
 from typing import Any, TypeAlias, TypeGuard
@@ -70,6 +71,15 @@ class Registry(msgspec.Struct, frozen=True):
     def __len__(self) -> int:
         """Return how many plugins there are."""
         return len(self.plugins)
+
+    def hint(self, plugin_id: str) -> str:
+        """Say what to do about an id that no plugin has: the nearest one, if any is near."""
+        name = plugin_id.rpartition(".")[2].lower()
+        names = {known.rpartition(".")[2].lower(): known for known in self.plugins}
+        near = get_close_matches(name, names, n=1, cutoff=0.75)
+        if near:
+            return f"did you mean {names[near[0]]}? Else install it or disable this slot"
+        return "install it, put its file in the plugin folder, or disable this slot"
 
     def describe(self, plugin_id: str) -> dict[str, Any]:
         """Return ``inspection.describe`` of one plugin and its ``origin``.

@@ -153,3 +153,33 @@ def test_the_template_is_otoroshis() -> None:
     assert first.client_id != second.client_id
     assert second.authorized_entities == ("group_g",)
     assert len(new_client_secret(128)) == 128
+
+
+@pytest.mark.parametrize(
+    ("document", "path"),
+    [
+        ({"validUntil": "2030-01-01"}, "$.validUntil"),
+        ({"dailyQuota": "many"}, "$.dailyQuota"),
+        ({"throttlingQuota": "10"}, "$.throttlingQuota"),
+        ({"monthlyQuota": 1.5}, "$.monthlyQuota"),
+        ({"enabled": "no"}, "$.enabled"),
+        ({"constrainedServicesOnly": "true"}, "$.constrainedServicesOnly"),
+        ({"restrictions": {"enabled": "yes"}}, "$.restrictions.enabled"),
+        ({"restrictions": {"allowLast": 0}}, "$.restrictions.allowLast"),
+        ({"restrictions": {"forbidden": {"path": "/x"}}}, "$.restrictions.forbidden"),
+        ({"restrictions": {"forbidden": [{"path": 1}]}}, "$.restrictions.forbidden[0].path"),
+    ],
+)
+def test_a_bound_of_the_wrong_type_is_refused_and_not_forgotten(
+    document: dict[str, Any], path: str
+) -> None:
+    with pytest.raises(EntityError) as refused:
+        key(**document)
+    assert [problem.path for problem in refused.value.problems] == [path]
+
+
+def test_bounds_that_are_null_are_the_defaults() -> None:
+    bounds = {"dailyQuota": None, "validUntil": None, "enabled": None, "restrictions": None}
+    made = key(**bounds)
+    assert (made.daily_quota, made.valid_until, made.enabled) == (10_000_000, None, True)
+    assert key(restrictions={"enabled": None}).restrictions.enabled is False

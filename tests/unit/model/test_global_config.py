@@ -131,11 +131,34 @@ def test_a_new_installation_starts_strict() -> None:
 
 
 def test_a_wrong_value_is_warned_about_by_its_json_key() -> None:
-    config, problems = inspect_document(GlobalConfig, {"tlsSettings": {"clientAuth": "Maybe"}})
+    config, problems = inspect_document(GlobalConfig, {"maxLogsSize": "many"})
     assert config is not None
-    assert config.tls_settings.client_auth == "None"
-    assert [p.path for p in problems] == ["$.tlsSettings.clientAuth"]
-    assert "'Want'" in problems[0].message
+    assert config.max_logs_size == 10000
+    assert [(p.path, p.severity) for p in problems] == [("$.maxLogsSize", "warning")]
+
+
+@pytest.mark.parametrize(
+    ("document", "path", "named"),
+    [
+        ({"tlsSettings": {"clientAuth": "Maybe"}}, "$.tlsSettings.clientAuth", "'Want'"),
+        ({"throttlingQuota": "100"}, "$.throttlingQuota", "a whole number"),
+        ({"perIpThrottlingQuota": [5]}, "$.perIpThrottlingQuota", "a whole number"),
+        ({"ipFiltering": {"whitelist": "10.0.0.1"}}, "$.ipFiltering.whitelist", "a list of texts"),
+        ({"maintenanceMode": "yes"}, "$.maintenanceMode", "true or false"),
+    ],
+)
+def test_a_bound_of_the_wrong_type_is_refused_and_not_forgotten(
+    document: dict[str, object], path: str, named: str
+) -> None:
+    with pytest.raises(EntityError) as refused:
+        read_global_config(document)
+    (problem,) = refused.value.problems
+    assert problem.path == path
+    assert named in problem.message
+
+
+def test_a_bound_that_is_null_is_the_default() -> None:
+    assert read_global_config({"throttlingQuota": None}).throttling_quota == 10000000
 
 
 def test_a_list_is_no_global_configuration() -> None:

@@ -127,3 +127,41 @@ def test_the_schema_carries_bounds_and_descriptions() -> None:
     code = schema["$defs"]["Sample"]["properties"]["code"]
     assert code == {"type": "integer", "minimum": 100, "default": 303, "description": "The status."}
     assert config_schema(None) is None
+
+
+def test_the_fix_is_that_of_the_innermost_field() -> None:
+    with pytest.raises(PluginError) as caught:
+        read_config(Sample, {"inner": {"a": "?"}})
+    assert caught.value.problems[0].fix == "correct $.inner.a (default 1)"
+
+
+class Checked(Config, frozen=True):
+    spans: Annotated[tuple[str, ...], Meta(description="Some spans.")] = ()
+
+    def __post_init__(self) -> None:
+        if "soon" in self.spans:
+            raise ValueError("spans[0]: 'soon' is no span; write 5s")
+        if "never" in self.spans:
+            raise ValueError("spans[0]: 'never' is no span")
+        if "odd" in self.spans:
+            raise ValueError("all of it: is odd; start again")
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("soon", ("$.spans[0]", "'soon' is no span", "write 5s")),
+        (
+            "never",
+            ("$.spans[0]", "'never' is no span", "correct $.spans[0]: Some spans (default [])"),
+        ),
+        ("odd", ("$", "all of it: is odd; start again", "the config has the fields: spans")),
+    ],
+)
+def test_a_check_of_the_plugins_own_names_field_and_fix(
+    value: str, problem: tuple[str, str, str]
+) -> None:
+    with pytest.raises(PluginError) as caught:
+        read_config(Checked, {"spans": [value]})
+    (found,) = caught.value.problems
+    assert (found.path, found.message, found.fix) == problem

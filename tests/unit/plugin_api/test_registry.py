@@ -186,3 +186,10 @@ def test_a_description_names_the_origin() -> None:
 
 def test_a_module_without_plugins_has_none() -> None:
     assert plugins_in(ModuleType("empty")) == ()
+
+
+def test_a_slip_in_an_id_is_answered_with_the_nearest_one() -> None:
+    registry = builtin_plugins()
+    hint = registry.hint("cp:otoroshi.next.plugins.OverideHost")
+    assert hint.startswith("did you mean cp:otoroshi.next.plugins.OverrideHost?")
+    assert registry.hint("cp:my.own.Thing").startswith("install it, put its file")

@@ -116,7 +116,7 @@ class SlotCompiler:
             problem = Problem(
                 "$.plugin",
                 f"there is no plugin {slot.plugin}",
-                "install it, put its file in the plugin folder, or disable this slot",
+                self._registry.hint(slot.plugin),
                 "error" if self._close_missing else "warning",
             )
             if self._close_missing:
