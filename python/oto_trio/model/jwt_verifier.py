@@ -8,6 +8,7 @@ Otoroshi: the gateway reports it when it takes the entity over.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Final, cast
 
 import msgspec
@@ -117,6 +118,10 @@ def _algorithm(value: object, key: str, path: str) -> JsonObject:
     given = {k: v for k, v in raw.items() if v is not None or defaults.get(k, "") is None}
     completed |= {name: given.get(name, default) for name, default in defaults.items()}
     if kind == "JWKSAlgoSettings":
+        if not re.match(r"(?i)https?://[^/\s]", str(raw["url"])) and "${" not in str(raw["url"]):
+            raise ShortFormError(
+                key, f"{path}.url is no http or https URL", "write it like https://issuer.test/jwks"
+            )
         # Two spellings of one thing; both are written, the newer one is believed.
         tls: Any = raw.get("tls_config") or raw.get("mtlsConfig") or dict(_NO_TLS)
         completed |= {"tls_config": tls, "mtlsConfig": tls}

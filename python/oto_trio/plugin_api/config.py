@@ -20,6 +20,7 @@ import msgspec
 from msgspec import UNSET
 
 from oto_trio.model.errors import Problem
+from oto_trio.model.wording import in_words, unwrap
 from oto_trio.plugin_api.errors import PluginError
 from oto_trio.plugin_api.fields import HEADER_NAME_PATTERN, HEADER_VALUE_PATTERN
 
@@ -199,6 +200,9 @@ def _fix(struct: type[msgspec.Struct], path: str) -> str:
         return f"the config has the fields: {known}"
     text = _description(found.type)
     described = f": {text.rstrip('.')}" if text else ""
+    choices = in_words(unwrap(found.type)[0])
+    if choices.startswith("one of "):
+        described += f"; {choices}"
     shown = "" if default is UNSET else f" (default {msgspec.json.encode(default).decode()})"
     return f"correct {path}{described}{shown}"
 

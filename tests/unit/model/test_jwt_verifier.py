@@ -90,6 +90,8 @@ def test_default_tokens_are_strict_unless_told() -> None:
         ("algoSettings", {"type": "HSAlgoSettings", "size": 256}, "algoSettings.secret"),
         ("algoSettings", {"type": "HSAlgoSettings", "size": 1, "secret": "s"}, "algoSettings.size"),
         ("algoSettings", {}, "algoSettings.type"),
+        ("algoSettings", {"type": "JWKSAlgoSettings", "url": "foo"}, "algoSettings.url"),
+        ("algoSettings", {"type": "JWKSAlgoSettings", "url": "file:///x"}, "algoSettings.url"),
         ("strategy", {"type": "Odd"}, "strategy.type"),
         ("strategy", {"type": "Sign"}, "strategy.algoSettings"),
         ("strategy", {"type": "Transform"}, "strategy.transformSettings"),

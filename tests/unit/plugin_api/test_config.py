@@ -1,6 +1,6 @@
 """A plugin's config: effective values, and errors that name the field and the fix."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
@@ -165,3 +165,14 @@ def test_a_check_of_the_plugins_own_names_field_and_fix(
         read_config(Checked, {"spans": [value]})
     (found,) = caught.value.problems
     assert (found.path, found.message, found.fix) == problem
+
+
+class Choosing(Config, frozen=True):
+    colour: Annotated[Literal["red", "green"], Meta(description="The colour.")] = "red"
+
+
+def test_the_fix_names_the_choices() -> None:
+    with pytest.raises(PluginError) as caught:
+        read_config(Choosing, {"colour": "blue"})
+    expected = "correct $.colour: The colour; one of 'red', 'green' (default \"red\")"
+    assert caught.value.problems[0].fix == expected
