@@ -224,6 +224,12 @@ class AutoCertificates:
             verdict = Verdict(ok=False, why=error.message)
             self._log(name, verdict)
             return verdict
+        except Exception:
+            # A fault of ours must not end whoever asked: anybody can send the name again.
+            verdict = Verdict(ok=False, why="a fault of the gateway")
+            if self._logged.take():
+                logger.exception("no certificate for the server name %r: %s", name, verdict.why)
+            return verdict
         if not verdict.revision:
             self._remember(name, settings, verdict)
             self._log(name, verdict)

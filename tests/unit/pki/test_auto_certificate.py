@@ -301,6 +301,20 @@ async def test_a_failure_is_a_verdict_and_is_not_remembered(
     assert (await certificates.ask("a.b")).ok
 
 
+async def test_a_fault_of_ours_is_a_verdict_too(
+    intermediate: Issued, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The asker is the supervisor's own task, and anybody may send the name that meets the fault."""
+    keeper = Keeper(ON, intermediate)
+    certificates = AutoCertificates(keeper)
+    keeper.failure = ZeroDivisionError("a fault")
+    verdict = await certificates.ask("a.b")
+    assert not verdict.ok
+    assert "a fault" in caplog.text
+    keeper.failure = None
+    assert (await certificates.ask("a.b")).ok
+
+
 @pytest.mark.parametrize(
     ("allowed", "not_allowed", "name", "is_so"),
     [
