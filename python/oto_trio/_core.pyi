@@ -1079,21 +1079,23 @@ class Limits:
     def reset_quota(self, client_id: str, now: float, unix_time: float) -> None:
         """Set an API key's day and month back to 0."""
 
-    def take_changed(self) -> list[tuple[bytes, int, int, int, int]]:
-        """Days and months that changed since the last call.
+    def take_changed(self) -> list[tuple[int, bytes]]:
+        """The parts of the table in which days or months changed since the last call.
 
         Returns:
-            Key (16 bytes), day counted from 1970, its calls, month counted from January 1970, its
-            calls.
+            The number of the part, and its page: every day and month in it, 32 bytes a key.
         """
 
-    def restore(
-        self, kept: Sequence[tuple[bytes, int, int, int, int]], now: float, unix_time: float
-    ) -> None:
-        """Bring back what `take_changed` gave; added to what was counted meanwhile.
+    def restore(self, page: bytes, now: float, unix_time: float) -> int:
+        """Bring back a page that `take_changed` gave; added to what was counted meanwhile.
+
+        All that is brought back counts as changed.
+
+        Returns:
+            How many keys it has.
 
         Raises:
-            ValueError: a key is none.
+            ValueError: it is no page.
         """
 
     def sweep(self, part: int, parts: int, now: float, unix_time: float) -> int:

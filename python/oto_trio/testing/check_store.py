@@ -13,8 +13,8 @@ import trio
 import trio.testing
 
 from oto_trio.control.store.base import (
+    Blob,
     Change,
-    Counter,
     Delete,
     Expectation,
     Put,
@@ -54,7 +54,7 @@ async def check_store(open_store: OpenStore, *, durable: bool) -> None:
     if durable:
         with trio.fail_after(WAIT_S):
             await _what_was_acknowledged_is_there_after_reopening(open_store)
-            await _what_was_counted_is_there_after_reopening(open_store)
+            await _blobs_are_there_after_reopening(open_store)
 
 
 async def _refused(
@@ -286,8 +286,8 @@ async def _a_closed_store_refuses_and_its_feeds_end(store: Store) -> None:
     await _refused(StoreClosedError, store.snapshot, ["routes"])
     await _refused(StoreClosedError, store.put, "routes", "b", b"{}")
     await _refused(StoreClosedError, store.transact, [])
-    await _refused(StoreClosedError, store.load_counters, "")
-    await _refused(StoreClosedError, store.save_counters, [])
+    await _refused(StoreClosedError, store.load_blobs, "")
+    await _refused(StoreClosedError, store.save_blobs, [])
 
 
 async def _what_was_acknowledged_is_there_after_reopening(open_store: OpenStore) -> None:
@@ -301,33 +301,33 @@ async def _what_was_acknowledged_is_there_after_reopening(open_store: OpenStore)
         assert await store.put("routes", "c", b"3") == 4, "revisions go on where they were"
 
 
-async def _counters_are_kept_beside_the_documents(store: Store) -> None:
-    assert await store.load_counters("") == []
+async def _blobs_are_kept_beside_the_documents(store: Store) -> None:
+    assert await store.load_blobs("") == []
     far = 4e9
-    await store.save_counters([Counter("a:2", -(2**63)), Counter("a:1", 2**63 - 1, far)])
-    await store.save_counters([Counter("b", 1, 1.0), Counter("a%", 7, far)])
+    await store.save_blobs([Blob("a:2", b""), Blob("a:1", bytes(range(256)), far)])
+    await store.save_blobs([Blob("b", b"1", 1.0), Blob("a%", b"7", far)])
     assert store.revision == 0, "no revision, no change to tell"
-    assert await store.load_counters("a") == [
-        Counter("a%", 7, far),
-        Counter("a:1", 2**63 - 1, far),
-        Counter("a:2", -(2**63)),
+    assert await store.load_blobs("a") == [
+        Blob("a%", b"7", far),
+        Blob("a:1", bytes(range(256)), far),
+        Blob("a:2", b""),
     ]
-    assert await store.load_counters("a:") == [
-        Counter("a:1", 2**63 - 1, far),
-        Counter("a:2", -(2**63)),
+    assert await store.load_blobs("a:") == [
+        Blob("a:1", bytes(range(256)), far),
+        Blob("a:2", b""),
     ]
-    assert await store.load_counters("b") == [], "it expired in 1970"
-    await store.save_counters([Counter("a:1", 5)])
-    assert await store.load_counters("a:1") == [Counter("a:1", 5)], "the later one counts"
+    assert await store.load_blobs("b") == [], "it expired in 1970"
+    await store.save_blobs([Blob("a:1", b"5")])
+    assert await store.load_blobs("a:1") == [Blob("a:1", b"5")], "the later one counts"
     assert await store.count("routes") == 0
 
 
-async def _what_was_counted_is_there_after_reopening(open_store: OpenStore) -> None:
-    async with await open_store("counters") as store:
-        await store.save_counters([Counter("n", 41)])
-        await store.save_counters([Counter("n", 42)])
-    async with await open_store("counters") as store:
-        assert await store.load_counters("") == [Counter("n", 42)]
+async def _blobs_are_there_after_reopening(open_store: OpenStore) -> None:
+    async with await open_store("blobs") as store:
+        await store.save_blobs([Blob("n", b"41")])
+        await store.save_blobs([Blob("n", b"42")])
+    async with await open_store("blobs") as store:
+        assert await store.load_blobs("") == [Blob("n", b"42")]
 
 
 _RULES: list[Callable[[Store], Awaitable[None]]] = [
@@ -344,6 +344,6 @@ _RULES: list[Callable[[Store], Awaitable[None]]] = [
     _many_writers_at_once_are_all_kept,
     _of_writers_that_expect_the_same_one_wins,
     _cancelled_writers_do_no_harm,
-    _counters_are_kept_beside_the_documents,
+    _blobs_are_kept_beside_the_documents,
     _a_closed_store_refuses_and_its_feeds_end,
 ]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use oto_core::http1::{HeadLimits, Request, ResponseHead, request};
+use oto_core::limits::{Limits, Setup};
 use oto_core::plan::{Change, Downstream, Flow, Moment, Next, Snapshot};
 
 const HEAD: &[u8] =
@@ -131,5 +132,96 @@ fn tables(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, plans, tables);
+/// A key of a table, its quotas counted, on a route of a table: at 100,000 keys nearly each look misses
+/// the cache.
+fn keys(criterion: &mut Criterion) {
+    let downstream = Downstream {
+        ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        secured: false,
+        listener: Arc::from("standard-listener"),
+        client_cert: None,
+    };
+    let bounds = HeadLimits::default();
+    for (keys, routes) in [(10usize, 10usize), (100_000, 10_000)] {
+        let rows: Vec<String> = (0..routes)
+            .map(|at| {
+                format!(
+                    r#"{{"id":"route-{at}","name":"route {at}","membership":{{"groups":["default"]}},
+                    "frontend":{{"domains":["d{}.example.com/path-{at}"],"strip_path":false}},
+                    "backend":{{"targets":[{{"hostname":"127.0.0.1","port":9000}}]}},
+                    "steps":[{{"phase":"match_route","kind":"apikey_calls"}},
+                    {{"phase":"access","kind":"apikey_calls"}},
+                    {{"phase":"transform_request","kind":"apikey_calls"}}]}}"#,
+                    at % 10
+                )
+            })
+            .collect();
+        let upserts: Vec<_> = rows.iter().map(String::as_bytes).collect();
+        let entities: Vec<(String, String)> = (0..keys)
+            .map(|at| {
+                let id = format!("client-{at:06}");
+                let json = format!(
+                    r#"{{"clientId":"{id}","clientSecret":"secret-{at:06}","clientName":"client {at}",
+                    "authorizations":[{{"kind":"group","id":"default"}}]}}"#
+                );
+                (id, json)
+            })
+            .collect();
+        let entities: Vec<_> = entities
+            .iter()
+            .map(|(id, json)| ("apikeys", id.as_str(), Some(json.as_bytes())))
+            .collect();
+        let limits = Limits::anonymous(Setup {
+            slots: 262_144,
+            ..Setup::default()
+        });
+        let Ok(limits) = limits else { return };
+        let before = Snapshot::counting_in(Arc::new(limits));
+        let applied = before.apply(&Change {
+            routes: &upserts,
+            entities: &entities,
+            ..Change::default()
+        });
+        let Ok(snapshot) = applied.map(Arc::new) else {
+            return;
+        };
+        let heads: Vec<Vec<u8>> = (0..keys)
+            .map(|at| {
+                let route = at % routes;
+                let head = format!(
+                    "GET /path-{route}/x HTTP/1.1\r\nHost: d{}.example.com\r\n\
+                    Otoroshi-Client-Id: client-{at:06}\r\nOtoroshi-Client-Secret: secret-{at:06}\r\n\r\n",
+                    route % 10
+                );
+                head.into_bytes()
+            })
+            .collect();
+        let (mut spare, mut answer, mut at) = (Request::default(), ResponseHead::default(), 0usize);
+        criterion.bench_function(
+            &format!("from head to forward, {keys} API keys in random order"),
+            |bench| {
+                bench.iter(|| {
+                    at = (at + 48_271) % keys;
+                    let mut head = std::mem::take(&mut spare);
+                    head.clear();
+                    black_box(request::parse(&heads[at], &bounds, &mut head).is_ok());
+                    let mut flow = Flow::begin(
+                        1,
+                        head,
+                        std::mem::take(&mut answer),
+                        downstream.clone(),
+                        Arc::clone(&snapshot),
+                        Moment::default(),
+                    );
+                    assert_eq!(flow.advance(), Next::Forward);
+                    black_box(flow.target().map(|target| target.address.len()));
+                    spare = flow.request;
+                    answer = flow.response;
+                });
+            },
+        );
+    }
+}
+
+criterion_group!(benches, plans, tables, keys);
 criterion_main!(benches);

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::{Arc, Mutex};
 
 use oto_core::limits::{
-    self, Broken, Calendar, Count, Kept, Key, Now, Quota, Refill, Seed, Setup, Space, Strategy,
+    self, Broken, Calendar, Count, Key, Now, Quota, Refill, Seed, Setup, Space, Strategy,
 };
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -19,8 +19,6 @@ use crate::lock;
 pub(crate) struct Limits {
     pub(crate) inner: Arc<limits::Limits>,
 }
-
-type KeptTuple = (Py<PyBytes>, u64, u64, u64, u64);
 
 #[pymethods]
 impl Limits {
@@ -131,37 +129,20 @@ impl Limits {
         self.inner.reset_quota(client_id, self.now(now, unix_time));
     }
 
-    /// Days and months that changed since the last call.
-    fn take_changed(&self, py: Python<'_>) -> Vec<KeptTuple> {
+    /// The parts of the table in which days or months changed since the last call.
+    fn take_changed(&self, py: Python<'_>) -> Vec<(usize, Py<PyBytes>)> {
         let mut changed = Vec::new();
-        self.inner.take_changed(|kept| {
-            let key = PyBytes::new(py, &kept.key.to_bytes()).unbind();
-            changed.push((key, kept.day.0, kept.day.1, kept.month.0, kept.month.1));
+        self.inner.take_changed(|number, page| {
+            changed.push((number, PyBytes::new(py, &page).unbind()));
         });
         changed
     }
 
-    fn restore(
-        &self,
-        kept: Vec<([u8; 16], u64, u64, u64, u64)>,
-        now: f64,
-        unix_time: f64,
-    ) -> PyResult<()> {
+    fn restore(&self, page: &[u8], now: f64, unix_time: f64) -> PyResult<usize> {
         let now = self.now(now, unix_time);
-        for (key, day, of_day, month, of_month) in kept {
-            let Some(key) = Key::from_bytes(key) else {
-                return Err(PyValueError::new_err("the key of a kept counter is all 0"));
-            };
-            self.inner.restore(
-                &Kept {
-                    key,
-                    day: (day, of_day),
-                    month: (month, of_month),
-                },
-                now,
-            );
-        }
-        Ok(())
+        self.inner.restore(page, now).ok_or_else(|| {
+            PyValueError::new_err("page: it is cut short; only whole pages can be brought back")
+        })
     }
 
     fn sweep(&self, part: usize, parts: usize, now: f64, unix_time: f64) -> usize {

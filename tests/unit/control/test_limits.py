@@ -14,7 +14,7 @@ from oto_trio._core import Limits
 from oto_trio.control.admin_api.quotas import quotas_document
 from oto_trio.control.limits import LimitsKeeper, LimitsTable, load_seed
 from oto_trio.control.limits.table import utc_offset_s
-from oto_trio.control.store.base import Counter
+from oto_trio.control.store.base import Blob
 from oto_trio.control.store.memory import MemoryStore
 from oto_trio.model.errors import StoreError
 from oto_trio.testing.admin_api import serving_admin_api
@@ -58,6 +58,42 @@ async def test_what_was_counted_is_brought_back(
         assert other.limits.peek_quota("k", *other.now()).daily[0] == 0
 
 
+async def kept_calls(store: MemoryStore) -> int:
+    """The calls of key `k` today that a restart would find."""
+    with LimitsTable(Path(), (1, 2), among_processes=False, slots=100, unix_clock=Clock()) as other:
+        for page in await store.load_blobs("limits:page:"):
+            other.limits.restore(page.value, *other.now())
+        return other.limits.peek_quota("k", *other.now()).daily[0]
+
+
+async def test_a_table_of_another_size_counts_nothing_twice(tmp_path: Path) -> None:
+    store = MemoryStore()
+    for slots in (100, 5_000, 50, 2_000):
+        with LimitsTable(tmp_path, (1, 2), slots=slots, unix_clock=Clock()) as limits:
+            keeper = LimitsKeeper(store, limits)
+            await keeper.load()
+            for at in range(40):
+                limits.limits.consume_quota(f"k{at}", *limits.now())
+            await keeper.flush()
+    with LimitsTable(tmp_path, (1, 2), slots=300, unix_clock=Clock()) as last:
+        assert await LimitsKeeper(store, last).load() == 40
+        used = [last.limits.peek_quota(f"k{at}", *last.now()).daily[0] for at in range(40)]
+    assert used == [4] * 40
+
+
+async def test_a_page_that_is_cut_short_is_told_and_leaves_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = MemoryStore()
+    await store.save_blobs([Blob("limits:page:7", b"x" * 33)])
+    with table(tmp_path, Clock()) as before:
+        before.limits.consume_quota("k", *before.now())
+        await LimitsKeeper(store, before).flush()
+    with table(tmp_path, Clock()) as after:
+        assert await LimitsKeeper(store, after).load() == 1
+    assert "limits:page:7 are lost: page: it is cut short" in caplog.text
+
+
 async def test_the_keeper_writes_every_second_and_at_the_end(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -67,23 +103,23 @@ async def test_the_keeper_writes_every_second_and_at_the_end(
             nursery.start_soon(LimitsKeeper(store, limits).run)
             limits.limits.consume_quota("k", *limits.now())
             await trio.sleep(1.01)
-            assert [counter.value for counter in await store.load_counters("")] == [1, 1]
+            assert await kept_calls(store) == 1
             limits.limits.consume_quota("k", *limits.now())
             nursery.cancel_scope.cancel()
-        assert [counter.value for counter in await store.load_counters("")] == [2, 2]
+        assert await kept_calls(store) == 2
 
 
 class Unwilling(MemoryStore):
-    """A store that keeps counters only when it may."""
+    """A store that keeps blobs only when it may."""
 
     may = False
 
     @override
-    async def save_counters(self, counters: Sequence[Counter]) -> None:
+    async def save_blobs(self, blobs: Sequence[Blob]) -> None:
         if not self.may:
             await trio.lowlevel.checkpoint()
             raise StoreError("the disk is full")
-        await super().save_counters(counters)
+        await super().save_blobs(blobs)
 
 
 async def test_counts_wait_for_a_store_that_fails(
@@ -98,7 +134,7 @@ async def test_counts_wait_for_a_store_that_fails(
         assert caplog.text.count("the disk is full") == 1
         store.may = True
         await keeper.flush()
-    assert len(await store.load_counters("limits:")) == 2
+    assert await kept_calls(store) == 1
 
 
 async def test_the_seed_is_made_once() -> None:

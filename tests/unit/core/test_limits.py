@@ -119,10 +119,12 @@ def test_what_is_kept_is_found_again_by_the_same_seed() -> None:
     before = Limits(seed=(1, 2**64 - 1))
     for _ in range(3):
         before.consume_quota("k", 1, 86_400)
-    kept = before.take_changed()
+    [(_, kept)] = before.take_changed()
     assert before.take_changed() == []
     after = Limits(seed=(1, 2**64 - 1))
-    after.restore(kept, 1, 86_400)
+    assert after.restore(kept, 1, 86_400) == 1
+    with pytest.raises(ValueError, match="page: it is cut short"):
+        after.restore(kept[:-1], 1, 86_400)
     assert after.peek_quota("k", 1, 86_400).monthly[0] == 3
     other = Limits(seed=(1, 3))
     other.restore(kept, 1, 86_400)

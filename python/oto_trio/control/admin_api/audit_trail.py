@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from oto_trio._core import Redaction
-    from oto_trio.control.store.base import Counter, Record, Snapshot, Write
+    from oto_trio.control.store.base import Blob, Record, Snapshot, Write
     from oto_trio.control.store.feed import Feed
     from oto_trio.telemetry.events.audit import Audit
     from oto_trio.telemetry.events.identity import Event
@@ -232,12 +232,12 @@ class AuditedStore(Store):
         return revision
 
     @override
-    async def load_counters(self, prefix: str) -> Sequence[Counter]:
-        return await self._inner.load_counters(prefix)
+    async def load_blobs(self, prefix: str) -> Sequence[Blob]:
+        return await self._inner.load_blobs(prefix)
 
     @override
-    async def save_counters(self, counters: Sequence[Counter]) -> None:
-        await self._inner.save_counters(counters)
+    async def save_blobs(self, blobs: Sequence[Blob]) -> None:
+        await self._inner.save_blobs(blobs)
 
     @override
     async def aclose(self) -> None:

@@ -4,19 +4,20 @@ Written every second, what changed together; and once more at the end. So a clea
 and a gateway that is killed loses the last second's counts at the most. Windows, buckets and bans are
 not kept: they are of this run.
 
-In the store a count is a counter named ``limits:<key>:day:<number>`` or ``limits:<key>:month:<number>``.
-The key is the keyed hash under which the table has it, so the names tell nobody whose it is.
+The store gets *pages*, blobs named ``limits:page:<part of the table>``, each with every day and month of
+its part: a thousand calls of a thousand keys cost a few writes. A count has no name in it but the keyed
+hash under which the table has it, so a page tells nobody whose it is. A key's place differs from run to
+run; so what was read at a start is written anew before anything is counted.
 """
 
 import logging
 import secrets
-from collections.abc import Iterable, Mapping
 from typing import Final
 
 import trio
 
 from oto_trio.control.limits.table import LimitsTable
-from oto_trio.control.store.base import Counter, Store
+from oto_trio.control.store.base import Blob, Store
 from oto_trio.model.errors import StoreError
 
 __all__ = ["FLUSH_S", "LimitsKeeper", "load_seed"]
@@ -32,12 +33,14 @@ LAST_FLUSH_S: Final = 5.0
 SWEEP_PARTS: Final = 64
 """The table is cleared of what is over a part a second, so all of it within about a minute."""
 
-PAGE: Final = 2_000
-"""Counters written together, so that an admin write need not wait for long behind them."""
+TOGETHER: Final = 256
+"""Pages written together, so that an admin write need not wait for long behind them."""
 
-_DAY_S: Final = 86_400
-_PREFIX: Final = "limits:"
-_SEED: Final = ("limits:seed:0", "limits:seed:1")
+LIFE_S: Final = 64 * 86_400.0
+"""How long a page counts that nothing changes: longer than any month in any time zone."""
+
+_PAGE: Final = "limits:page:"
+_SEED: Final = "limits:seed"
 
 
 async def load_seed(store: Store) -> tuple[int, int]:
@@ -46,14 +49,12 @@ async def load_seed(store: Store) -> tuple[int, int]:
     Raises:
         StoreError: The store cannot be read or written.
     """
-    kept = {counter.name: counter.value for counter in await store.load_counters(_SEED[0][:-1])}
-    if all(name in kept for name in _SEED):
-        return kept[_SEED[0]] % 2**64, kept[_SEED[1]] % 2**64
-    seed = secrets.randbits(64), secrets.randbits(64)
-    await store.save_counters(
-        [Counter(name, _signed(half)) for name, half in zip(_SEED, seed, strict=True)]
-    )
-    return seed
+    kept = await store.load_blobs(_SEED)
+    seed = kept[0].value if kept else b""
+    if len(seed) != 16:
+        seed = secrets.token_bytes(16)
+        await store.save_blobs([Blob(_SEED, seed)])
+    return int.from_bytes(seed[:8], "big"), int.from_bytes(seed[8:], "big")
 
 
 class LimitsKeeper:
@@ -67,7 +68,7 @@ class LimitsKeeper:
     def __init__(self, store: Store, table: LimitsTable) -> None:
         self._store = store
         self._table = table
-        self._unsaved: dict[str, Counter] = {}
+        self._unsaved: dict[str, Blob] = {}
         self._part = 0
         self._is_failing = False
 
@@ -75,24 +76,24 @@ class LimitsKeeper:
         """Bring back what was kept; before any worker counts.
 
         Returns:
-            How many counters were brought back.
+            How many keys' counts were brought back.
 
         Raises:
-            StoreError: The store cannot be read.
+            StoreError: The store cannot be read or written.
         """
-        found: dict[bytes, dict[str, tuple[int, int]]] = {}
-        for counter in await self._store.load_counters(_PREFIX):
-            parts = counter.name.split(":")
-            if len(parts) == 4 and parts[2] in ("day", "month"):
-                number = int(parts[3])
-                by_period = found.setdefault(bytes.fromhex(parts[1]), {})
-                # Of several days or months of a key only the newest can still count.
-                by_period[parts[2]] = max(by_period.get(parts[2], (0, 0)), (number, counter.value))
+        count = 0
+        pages = await self._store.load_blobs(_PAGE)
         now, unix_time = self._table.now()
-        none = (0, 0)
-        kept = [(key, *by.get("day", none), *by.get("month", none)) for key, by in found.items()]
-        self._table.limits.restore(kept, now, unix_time)
-        return len(kept)
+        for page in pages:
+            try:
+                count += self._table.limits.restore(page.value, now, unix_time)
+            except ValueError as error:
+                logger.error("the quota counters %s are lost: %s", page.name, error)  # noqa: TRY400
+        if pages:
+            # All at once: a count that were in an old page and in a new one would count twice.
+            over = {page.name: Blob(page.name, b"", expires_at=0.0) for page in pages}
+            await self._store.save_blobs(list((over | self._take_changed()).values()))
+        return count
 
     async def run(self) -> None:
         """Write what changed, again and again.
@@ -108,25 +109,33 @@ class LimitsKeeper:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + LAST_FLUSH_S):
                 await self.flush()
             if self._unsaved:
-                logger.error("%d quota counters could not be kept", len(self._unsaved))
+                logger.error("%d pages of quota counters could not be kept", len(self._unsaved))
 
     async def flush(self) -> None:
         """Write what changed since the last time; what cannot be written is tried again later."""
-        self._unsaved.update(_counters(self._table.limits.take_changed()))
+        self._unsaved |= self._take_changed()
         while self._unsaved:
-            names = list(self._unsaved)[:PAGE]
+            names = list(self._unsaved)[:TOGETHER]
             batch = [self._unsaved[name] for name in names]
             try:
-                await self._store.save_counters(batch)
+                await self._store.save_blobs(batch)
             except StoreError as error:
                 if not self._is_failing:
                     logger.error("quota counters wait to be kept: %s", error)  # noqa: TRY400
                 self._is_failing = True
                 return
             self._is_failing = False
-            for name, counter in zip(names, batch, strict=True):
-                if self._unsaved.get(name) is counter:
+            for name, blob in zip(names, batch, strict=True):
+                if self._unsaved.get(name) is blob:
                     del self._unsaved[name]
+
+    def _take_changed(self) -> dict[str, Blob]:
+        """Return the pages that changed, by name."""
+        _, unix_time = self._table.now()
+        return {
+            (name := f"{_PAGE}{number}"): Blob(name, page, unix_time + LIFE_S)
+            for number, page in self._table.limits.take_changed()
+        }
 
     def _tidy(self) -> None:
         """Free what is over, and follow the time zone."""
@@ -134,21 +143,3 @@ class LimitsKeeper:
         self._table.limits.sweep(self._part, SWEEP_PARTS, now, unix_time)
         self._part = (self._part + 1) % SWEEP_PARTS
         self._table.follow_time_zone()
-
-
-def _counters(changed: Iterable[tuple[bytes, int, int, int, int]]) -> Mapping[str, Counter]:
-    """Return counters of the store by name."""
-    counters: dict[str, Counter] = {}
-    for key, day, of_day, month, of_month in changed:
-        # A time zone may be most of a day behind; a month is counted as long as any is.
-        for name, value, expires_at in (
-            (f"{_PREFIX}{key.hex()}:day:{day}", of_day, (day + 2.0) * _DAY_S),
-            (f"{_PREFIX}{key.hex()}:month:{month}", of_month, (month + 2.0) * 31 * _DAY_S),
-        ):
-            counters[name] = Counter(name, value, expires_at)
-    return counters
-
-
-def _signed(number: int) -> int:
-    """Return 64 bits as the signed number that a store keeps."""
-    return number - 2**64 if number >= 2**63 else number

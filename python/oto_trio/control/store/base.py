@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 __all__ = [
     "LIST_PAGE",
     "Batch",
+    "Blob",
     "Change",
-    "Counter",
     "Delete",
     "Expectation",
     "Put",
@@ -95,12 +95,12 @@ class Change(msgspec.Struct, frozen=True):
     """JSON text, or None when it was removed."""
 
 
-class Counter(msgspec.Struct, frozen=True):
-    """A number that is kept beside the documents: no revision, no feed, and an end of its own."""
+class Blob(msgspec.Struct, frozen=True):
+    """Bytes that are kept beside the documents: no revision, no feed, and an end of their own."""
 
     name: str
-    value: int
-    """Of 64 bits, signed."""
+    value: bytes
+    """Of a few KiB; they are written whole."""
     expires_at: float | None = None
     """Unix time from which on it is forgotten; None keeps it."""
 
@@ -200,16 +200,16 @@ class Store(ABC):
         """
 
     @abstractmethod
-    async def load_counters(self, prefix: str) -> Sequence[Counter]:
-        """Read the counters whose names begin with a text, sorted by name; none that has expired.
+    async def load_blobs(self, prefix: str) -> Sequence[Blob]:
+        """Read the blobs whose names begin with a text, sorted by name; none that has expired.
 
         Raises:
             StoreError: The store cannot be read.
         """
 
     @abstractmethod
-    async def save_counters(self, counters: Sequence[Counter]) -> None:
-        """Keep counters, all or none, new or in the place of those of the same name.
+    async def save_blobs(self, blobs: Sequence[Blob]) -> None:
+        """Keep blobs, all or none, new or in the place of those of the same name.
 
         They survive what documents survive. Expired ones may be dropped meanwhile.
 

@@ -14,8 +14,8 @@ from typing_extensions import override
 
 from oto_trio.control.store.base import (
     LIST_PAGE,
+    Blob,
     Change,
-    Counter,
     Put,
     Record,
     Snapshot,
@@ -58,7 +58,7 @@ class MemoryStore(Store):
     def __init__(self) -> None:
         super().__init__(FeedHub())
         self._shelves: dict[str, _Shelf] = {}
-        self._counters: dict[str, Counter] = {}
+        self._blobs: dict[str, Blob] = {}
         self._closed = False
 
     @property
@@ -119,22 +119,22 @@ class MemoryStore(Store):
         return self.revision
 
     @override
-    async def load_counters(self, prefix: str) -> Sequence[Counter]:
+    async def load_blobs(self, prefix: str) -> Sequence[Blob]:
         await trio.lowlevel.checkpoint()
         self._shelf("")  # raises when closed
         now = datetime.now(UTC).timestamp()
-        self._counters = {
-            name: counter
-            for name, counter in self._counters.items()
-            if counter.expires_at is None or counter.expires_at > now
+        self._blobs = {
+            name: blob
+            for name, blob in self._blobs.items()
+            if blob.expires_at is None or blob.expires_at > now
         }
-        return [self._counters[n] for n in sorted(self._counters) if n.startswith(prefix)]
+        return [self._blobs[n] for n in sorted(self._blobs) if n.startswith(prefix)]
 
     @override
-    async def save_counters(self, counters: Sequence[Counter]) -> None:
+    async def save_blobs(self, blobs: Sequence[Blob]) -> None:
         await trio.lowlevel.checkpoint()
         self._shelf("")  # raises when closed
-        self._counters.update((counter.name, counter) for counter in counters)
+        self._blobs.update((blob.name, blob) for blob in blobs)
 
     @override
     async def aclose(self) -> None:

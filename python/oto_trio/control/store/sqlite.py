@@ -25,8 +25,8 @@ from typing_extensions import override
 
 from oto_trio.control.store.base import (
     LIST_PAGE,
+    Blob,
     Change,
-    Counter,
     Put,
     Record,
     Snapshot,
@@ -253,33 +253,33 @@ class SqliteStore(Store):
         return tuple(changes)
 
     @override
-    async def load_counters(self, prefix: str) -> Sequence[Counter]:
-        def work() -> Sequence[Counter]:
+    async def load_blobs(self, prefix: str) -> Sequence[Blob]:
+        def work() -> Sequence[Blob]:
             rows = self._connection.execute(
-                "SELECT name, value, expires_at FROM counters "
+                "SELECT name, value, expires_at FROM blobs "
                 "WHERE substr(name, 1, ?) = ? AND coalesce(expires_at, ?) > ? ORDER BY name",
                 (len(prefix), prefix, math.inf, datetime.now(UTC).timestamp()),
             )
-            return [Counter(*row) for row in rows]
+            return [Blob(*row) for row in rows]
 
         return await self._in_thread(work)
 
     @override
-    async def save_counters(self, counters: Sequence[Counter]) -> None:
-        await self._in_thread(self._save_counters, counters)
+    async def save_blobs(self, blobs: Sequence[Blob]) -> None:
+        await self._in_thread(self._save_blobs, blobs)
 
-    def _save_counters(self, counters: Sequence[Counter]) -> None:
-        """Write counters with one COMMIT, and drop some that expired. Runs in the thread."""
+    def _save_blobs(self, blobs: Sequence[Blob]) -> None:
+        """Write blobs with one COMMIT, and drop some that expired. Runs in the thread."""
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         try:
             connection.executemany(
-                "INSERT INTO counters VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE "
+                "INSERT INTO blobs VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE "
                 "SET value = ?2, expires_at = ?3",
-                [(counter.name, counter.value, counter.expires_at) for counter in counters],
+                [(blob.name, blob.value, blob.expires_at) for blob in blobs],
             )
             connection.execute(
-                "DELETE FROM counters WHERE name IN (SELECT name FROM counters "
+                "DELETE FROM blobs WHERE name IN (SELECT name FROM blobs "
                 "WHERE expires_at <= ? LIMIT 1000)",
                 (datetime.now(UTC).timestamp(),),
             )

@@ -42,13 +42,13 @@ CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
 INSERT INTO facts VALUES ('revision', 0);
 """
 
-_COUNTERS = """
-CREATE TABLE IF NOT EXISTS counters (
+_BLOBS = """
+CREATE TABLE IF NOT EXISTS blobs (
     name TEXT PRIMARY KEY,
-    value INTEGER NOT NULL,
+    value BLOB NOT NULL,
     expires_at REAL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS counters_by_end ON counters (expires_at) WHERE expires_at NOT NULL;
+) STRICT;
+CREATE INDEX IF NOT EXISTS blobs_by_end ON blobs (expires_at) WHERE expires_at NOT NULL;
 """
 """A table of its own, made when it is missing: versions that know nothing of it leave it alone."""
 
@@ -190,9 +190,9 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id={APPLICATION_ID}; "
             f"PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
         )
-        connection.executescript(_COUNTERS)
+        connection.executescript(_BLOBS)
         return
     verdict = _pragma(connection, "quick_check(1)")
     if verdict != "ok":
         raise _damaged(path, str(verdict))
-    connection.executescript(_COUNTERS)
+    connection.executescript(_BLOBS)

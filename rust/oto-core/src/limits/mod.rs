@@ -91,16 +91,8 @@ impl Default for Setup {
     }
 }
 
-/// A day and a month of one key, as they are kept over a restart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kept {
-    /// The key.
-    pub key: Key,
-    /// The day, counted from 1970, and its calls.
-    pub day: (u64, u64),
-    /// The month, counted from January 1970, and its calls.
-    pub month: (u64, u64),
-}
+/// Bytes of a row of a page: key, day and month, each word with its number and its calls.
+const ROW: usize = 32;
 
 /// Every counter of a machine, or of this process alone.
 #[derive(Debug)]
@@ -472,33 +464,57 @@ impl Limits {
 
     // --------------------------------------------------------------------- over a restart
 
-    /// Give the days and months that changed since the last time.
-    pub fn take_changed(&self, mut visit: impl FnMut(Kept)) {
-        self.table.take_marked(|key, day, month| {
-            let split = |word| {
-                (
-                    period::number(word),
-                    period::count(word, period::number(word)),
-                )
-            };
-            visit(Kept {
-                key,
-                day: split(day),
-                month: split(month),
+    /// Give the parts of the table in which days or months changed since the last time.
+    ///
+    /// A part is told as its number and a *page*: every day and month that is in it now. What
+    /// [`Limits::restore`] reads is the same on every machine.
+    pub fn take_changed(&self, mut visit: impl FnMut(usize, Vec<u8>)) {
+        for number in self.table.take_marked() {
+            let mut page = Vec::new();
+            self.table.accounts(number, |key, day, month| {
+                let is_used = |word| period::count(word, period::number(word)) > 0;
+                if is_used(day) || is_used(month) {
+                    page.extend_from_slice(&key.to_bytes());
+                    page.extend_from_slice(&day.to_be_bytes());
+                    page.extend_from_slice(&month.to_be_bytes());
+                }
             });
-        });
+            visit(number, page);
+        }
     }
 
-    /// Bring back what was kept: added to what was counted meanwhile. What is not of today or of this
-    /// month is left out.
-    pub fn restore(&self, kept: &Kept, now: Now) {
+    /// Bring back what a page has: added to what was counted meanwhile. What is not of today or of
+    /// this month is left out. All that is brought back counts as changed.
+    ///
+    /// Returns how many keys the page has; none, and nothing is done, when it is no page.
+    pub fn restore(&self, page: &[u8], now: Now) -> Option<usize> {
+        let rows = page.chunks_exact(ROW);
+        if !rows.remainder().is_empty() {
+            return None;
+        }
+        let count = rows.len();
+        for row in rows {
+            let (key, words) = row.split_at(ROW / 2);
+            let (day, month) = words.split_at(8);
+            let word = |bytes: &[u8]| bytes.try_into().map(u64::from_be_bytes).unwrap_or(0);
+            if let Some(key) = key.try_into().ok().and_then(Key::from_bytes) {
+                self.bring_back(key, [word(day), word(month)], now);
+            }
+        }
+        Some(count)
+    }
+
+    fn bring_back(&self, key: Key, kept: [u64; 2], now: Now) {
         let duration_ms = self.window_ms;
-        self.with_slot(kept.key, Kind::Account { duration_ms }, now, |slot| {
-            for (at, (number, count)) in [(1, kept.day), (2, kept.month)] {
+        self.with_slot(key, Kind::Account { duration_ms }, now, |slot| {
+            for (at, kept) in [(1, kept[0]), (2, kept[1])] {
+                let number = period::number(kept);
+                let calls = period::count(kept, number);
                 slot.change(at, |word| {
-                    (period::number(word) == number).then(|| period::add(word, number, count))
+                    (period::number(word) == number).then(|| period::add(word, number, calls))
                 })?;
             }
+            self.table.mark(slot);
             Ok(())
         });
     }

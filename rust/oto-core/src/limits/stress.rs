@@ -164,23 +164,56 @@ fn a_restart_brings_days_and_months_back() {
         let _ = before.consume_quota("a", &Quota::default(), None, noon);
     }
     let mut kept = Vec::new();
-    before.take_changed(|one| kept.push(one));
+    before.take_changed(|_, page| kept.push(page));
     assert_eq!(kept.len(), 1);
-    before.take_changed(|_| panic!("nothing changed since"));
+    before.take_changed(|_, _| panic!("nothing changed since"));
     let after = small(100);
     let _ = after.consume_quota("a", &Quota::default(), None, noon);
-    after.restore(&kept[0], noon);
+    assert_eq!(after.restore(&kept[0][1..], noon), None, "cut short");
+    assert_eq!(after.restore(&kept[0], noon), Some(1));
     let usage = after.peek_quota("a", &Quota::default(), noon);
     assert_eq!((usage.daily.used, usage.monthly.used), (4, 4));
     let tomorrow = Now::at(6.0, 1_709_208_000.0 + 86_400.0);
     let late = small(100);
-    late.restore(&kept[0], tomorrow);
+    assert_eq!(late.restore(&kept[0], tomorrow), Some(1));
     let usage = late.peek_quota("a", &Quota::default(), tomorrow);
     assert_eq!(
         (usage.daily.used, usage.monthly.used),
         (0, 0),
         "March has begun"
     );
+}
+
+#[test]
+fn a_table_of_another_size_takes_every_page_of_many_keys() {
+    let noon = Now::at(5.0, 1_709_208_000.0);
+    let before = small(5_000);
+    let name = |at: u32| format!("client-{at}");
+    for at in 0..2_000 {
+        let _ = before.consume_quota(&name(at), &Quota::default(), None, noon);
+    }
+    let (mut pages, mut numbers) = (Vec::new(), Vec::new());
+    before.take_changed(|number, page| {
+        numbers.push(number);
+        pages.push(page);
+    });
+    assert!(numbers.len() > 10 && numbers.is_sorted(), "{numbers:?}");
+    before.reset_quota(&name(7), noon);
+    before.take_changed(|number, page| {
+        let at = numbers.binary_search(&number).expect("a page from before");
+        assert_eq!(page.len() + ROW, pages[at].len(), "what is 0 is not kept");
+        pages[at] = page;
+    });
+    let after = small(9_000);
+    let rows: Option<usize> = pages.iter().map(|page| after.restore(page, noon)).sum();
+    assert_eq!(rows, Some(1_999));
+    for at in 0..2_000 {
+        let usage = after.peek_quota(&name(at), &Quota::default(), noon);
+        assert_eq!(usage.daily.used, u64::from(at != 7), "{at}");
+    }
+    let mut marked = 0;
+    after.take_changed(|_, page| marked += page.len() / ROW);
+    assert_eq!(marked, 1_999, "what was brought back is to be kept again");
 }
 
 #[test]

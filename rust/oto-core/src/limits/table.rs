@@ -34,6 +34,8 @@ pub(super) const SLOTS: usize = 7;
 /// Words of a bucket: a line for the lock and the tags, and a line for each slot.
 const BUCKET_WORDS: usize = 64;
 const LINE: usize = 8;
+/// Buckets of a page, the unit in which days and months are kept over a restart.
+const PAGE_BUCKETS: usize = 32;
 /// Where the dirty bits begin; before them the header.
 pub(super) const HEADER_WORDS: usize = 8192;
 
@@ -307,23 +309,31 @@ impl Table {
         }
     }
 
-    /// Give every slot that was marked since the last time: its key, its day and its month.
-    pub(super) fn take_marked(&self, mut visit: impl FnMut(Key, u64, u64)) {
-        for (at, word) in self.dirty().iter().enumerate() {
-            if word.load(Relaxed) == 0 {
-                continue;
-            }
-            let mut bits = word.swap(0, AcqRel);
-            while bits != 0 {
-                let number = at * 64 + bits.trailing_zeros() as usize;
-                bits &= bits - 1;
-                let bucket = self.bucket(number / 8);
-                if let Some(slot) = bucket.slot(number % 8) {
-                    if let (Some(Kind::Account { .. }), Ok(day), Ok(month)) =
-                        (slot.kind(), slot.value(1), slot.value(2))
-                    {
-                        visit(slot.key, day, month);
-                    }
+    /// Give the number of every page in which a slot was marked since the last time.
+    pub(super) fn take_marked(&self) -> impl Iterator<Item = usize> {
+        let pages = self.dirty().chunks(PAGE_BUCKETS / 8).enumerate();
+        pages.filter_map(|(page, words)| {
+            // Every word of the page, whatever the first says.
+            let marked = words
+                .iter()
+                .fold(0, |marked, word| match word.load(Relaxed) {
+                    0 => marked,
+                    _ => marked | word.swap(0, AcqRel),
+                });
+            (marked != 0).then_some(page)
+        })
+    }
+
+    /// Give every account of a page: its key, its day and its month.
+    pub(super) fn accounts(&self, page: usize, mut visit: impl FnMut(Key, u64, u64)) {
+        let end = self.buckets.min((page + 1) * PAGE_BUCKETS);
+        for number in page * PAGE_BUCKETS..end {
+            let bucket = self.bucket(number);
+            for slot in (0..SLOTS).filter_map(|at| bucket.slot(at)) {
+                if let (Some(Kind::Account { .. }), Ok(day), Ok(month)) =
+                    (slot.kind(), slot.value(1), slot.value(2))
+                {
+                    visit(slot.key, day, month);
                 }
             }
         }
