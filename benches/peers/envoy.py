@@ -196,6 +196,8 @@ def guard_filters(guard: Guard) -> list[dict[str, Any]]:
             "issuer": ISSUER,
             "local_jwks": {"inline_string": json.dumps({"keys": [made.jwk]})},
             "from_headers": [{"name": "Authorization", "value_prefix": "Bearer "}],
+            # As oto-trio does, it may remember which tokens it has found good.
+            "jwt_cache_config": {"jwt_cache_size": 4096},
         }
         filters.append(
             _filter(

@@ -109,6 +109,43 @@ async def test_the_keeper_writes_every_second_and_at_the_end(
         assert await kept_calls(store) == 2
 
 
+class Slow(MemoryStore):
+    """A store that takes its time, and notes when it was asked."""
+
+    def __init__(self, takes_s: float) -> None:
+        super().__init__()
+        self.takes_s = takes_s
+        self.asked_at: list[float] = []
+
+    @override
+    async def save_blobs(self, blobs: Sequence[Blob]) -> None:
+        self.asked_at.append(round(trio.current_time(), 3))
+        await trio.sleep(self.takes_s)
+        await super().save_blobs(blobs)
+
+
+@pytest.mark.parametrize(
+    ("takes_s", "asked_at"),
+    [(0.004, [1, 2.004, 3.008]), (0.03, [1, 4.03, 7.06]), (0.5, [1, 6.5, 12])],
+)
+async def test_writing_takes_a_hundredth_of_the_time(
+    takes_s: float,
+    asked_at: list[float],
+    tmp_path: Path,
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store = Slow(takes_s)
+    with table(tmp_path, Clock()) as limits:
+        async with trio.open_nursery() as nursery:
+            began = trio.current_time()
+            nursery.start_soon(LimitsKeeper(store, limits).run)
+            while len(store.asked_at) < 3:
+                limits.limits.consume_quota("k", *limits.now())
+                await trio.sleep(0.1)
+            nursery.cancel_scope.cancel()
+    assert [round(at - began, 3) for at in store.asked_at[:3]] == asked_at
+
+
 class Unwilling(MemoryStore):
     """A store that keeps blobs only when it may."""
 

@@ -1,7 +1,8 @@
 """Keeps days and months over a restart: writes them to the store, brings them back.
 
 Written every second, what changed together; and once more at the end. So a clean stop loses nothing,
-and a gateway that is killed loses the last second's counts at the most. Windows, buckets and bans are
+and a gateway that is killed loses the last second's counts at the most. While so many keys are in use
+that writing takes long, it is done less often, every `LONGEST_PAUSE_S` at the least. Windows, buckets and bans are
 not kept: they are of this run.
 
 The store gets *pages*, blobs named ``limits:page:<part of the table>``, each with every day and month of
@@ -25,13 +26,19 @@ __all__ = ["FLUSH_S", "LimitsKeeper", "load_seed"]
 logger = logging.getLogger(__name__)
 
 FLUSH_S: Final = 1.0
-"""Seconds between two writes: what a gateway that is killed loses at the most."""
+"""Seconds between two writes, while they are short."""
+
+LONGEST_PAUSE_S: Final = 5.0
+"""Seconds between two writes at the most."""
+
+SHARE: Final = 0.01
+"""Which part of the time writing may take before it is done less often."""
 
 LAST_FLUSH_S: Final = 5.0
 """How long the write at the end may take."""
 
 SWEEP_PARTS: Final = 64
-"""The table is cleared of what is over a part a second, so all of it within about a minute."""
+"""The table is cleared of what is over a part at each write: all of it within a minute, or five."""
 
 TOGETHER: Final = 256
 """Pages written together, so that an admin write need not wait for long behind them."""
@@ -100,10 +107,14 @@ class LimitsKeeper:
 
         Cancellation: writes once more, for a bounded time.
         """
+        pause_s = FLUSH_S
         try:
             while True:
-                await trio.sleep(FLUSH_S)
+                await trio.sleep(pause_s)
+                began = trio.current_time()
                 await self.flush()
+                took_s = trio.current_time() - began
+                pause_s = min(max(FLUSH_S, took_s / SHARE), LONGEST_PAUSE_S)
                 self._tidy()
         finally:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + LAST_FLUSH_S):

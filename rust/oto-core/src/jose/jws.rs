@@ -154,7 +154,7 @@ impl<'t> Jws<'t> {
             "the signature is not base64url",
         )?;
         let signature = buffer.get(..length).unwrap_or_default();
-        key.verify(self.header.algorithm, self.signed.as_bytes(), signature)?;
+        key.verify_repeated(self.header.algorithm, self.signed.as_bytes(), signature)?;
         encoding::decode(self.payload, "the payload is not base64url")
     }
 }

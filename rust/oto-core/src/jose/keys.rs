@@ -17,6 +17,7 @@ use super::algorithm::{Algorithm, Algorithms, Family};
 use super::encoding;
 use super::error::JoseError;
 use super::material::{Curve, Private, Public, bad};
+use super::seen::KeyNumber;
 
 /// Least and most bits of an RSA modulus (RFC 7518 section 3.3; more is a way to burn CPU).
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
@@ -25,6 +26,7 @@ const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 /// never a public key and the other way round, so the two cannot be confused.
 #[derive(Debug)]
 pub struct VerifyingKey {
+    number: KeyNumber,
     kid: Option<Box<str>>,
     public: Option<Public>,
     /// One entry an algorithm that is allowed.
@@ -98,6 +100,7 @@ impl VerifyingKey {
             ));
         }
         Ok(Self {
+            number: KeyNumber::next(),
             kid: None,
             public,
             prepared,
@@ -152,6 +155,28 @@ impl VerifyingKey {
             Some((_, Prepared::Public(key))) => key.verify_sig(message, signature),
         };
         checked.map_err(|_| JoseError::BadSignature)
+    }
+
+    /// As [`VerifyingKey::verify`], for what comes again and again: a good signature by a private key
+    /// is remembered, and costs a SHA-256 of the message the next time.
+    ///
+    /// # Errors
+    /// As [`VerifyingKey::verify`].
+    pub fn verify_repeated(
+        &self,
+        algorithm: Algorithm,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), JoseError> {
+        if self.public.is_none() {
+            return self.verify(algorithm, message, signature);
+        }
+        let mark = self.number.mark(algorithm as u8, message, signature);
+        if !mark.is_known() {
+            self.verify(algorithm, message, signature)?;
+            mark.remember();
+        }
+        Ok(())
     }
 }
 

@@ -47,6 +47,7 @@ mod key_sets;
 mod keys;
 mod material;
 mod rules;
+mod seen;
 mod settings;
 
 #[cfg(test)]

@@ -61,6 +61,45 @@ fn rfc7515_a3_es256() {
 }
 
 #[test]
+fn a_signature_that_was_good_before_is_good_for_its_own_token_and_key_alone() {
+    let jwk = |d: &str, x: &str, y: &str| {
+        object(json!({"kty": "EC", "crv": "P-256", "d": d, "x": x, "y": y}))
+    };
+    let mine = jwk(
+        "jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI",
+        "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+        "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+    );
+    // RFC 7517 section A.2.
+    let other = jwk(
+        "870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE",
+        "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+        "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM",
+    );
+    let signing = |jwk| jwk::signing_key(jwk, Algorithm::Es256).expect("a key");
+    let verifying = |jwk| jwk::verifying_key(jwk, Algorithms::ALL).expect("a key");
+    let token = signing(&mine).sign(&Map::new(), &Map::new());
+    let token = token.expect("signed");
+    let is_good =
+        |token: &str, key: &VerifyingKey| Jws::parse(token).expect("a token").payload(key).is_ok();
+    let key = verifying(&mine);
+    for _ in 0..3 {
+        assert!(is_good(&token, &key));
+        assert!(!is_good(&token, &verifying(&other)), "another key");
+        let (text, signature) = token.rsplit_once('.').expect("parts");
+        let (header, _) = text.split_once('.').expect("parts");
+        assert!(
+            !is_good(&format!("{header}.e30K.{signature}"), &key),
+            "other claims"
+        );
+        let foreign = signing(&other)
+            .sign(&Map::new(), &Map::new())
+            .expect("signed");
+        assert!(!is_good(&foreign, &key), "another signature");
+    }
+}
+
+#[test]
 fn rfc7515_a4_es512() {
     let jwk = object(json!({
         "kty": "EC", "crv": "P-521",
