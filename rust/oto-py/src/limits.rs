@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::{Arc, Mutex};
 
 use oto_core::limits::{
-    self, Broken, Calendar, Count, Key, Now, Quota, Refill, Seed, Setup, Space, Strategy,
+    self, Broken, Calendar, Count, Now, Quota, Refill, Seed, Setup, Space, Strategy,
 };
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
