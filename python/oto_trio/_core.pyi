@@ -358,6 +358,9 @@ class Exchange:
     def note(self, name: str, text: str) -> None:
         """Add to the data of the exchange's event; no secret may be in it."""
 
+    def tell_context(self, name: str, text: str) -> None:
+        """Give expressions a text, `${ctx.name}`; an exchange keeps 256 of them."""
+
     @property
     def wanted_key_set(self) -> str | None:
         """What the native step lacks that left its decision to the hook: JSON with its `url`."""

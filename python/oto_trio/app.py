@@ -20,7 +20,7 @@ import os
 import resource
 import secrets
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -239,8 +239,20 @@ def _plugin_folder(settings: Settings) -> Path:
     return folder
 
 
+def _exposed_https_port(settings: Settings, listeners: Sequence[Listener]) -> int | None:
+    """Return the port under which clients find HTTPS; None when nobody says."""
+    if settings.exposed_https_port is not None:
+        return settings.exposed_https_port
+    return next((it.address[1] for it in listeners if it.secured), None)
+
+
 def _worker_settings(
-    settings: Settings, folder: Path, ticket_secret: bytes, *, dev: bool
+    settings: Settings,
+    folder: Path,
+    ticket_secret: bytes,
+    listeners: Sequence[Listener],
+    *,
+    dev: bool,
 ) -> WorkerSettings:
     """Return what workers are told."""
     return WorkerSettings(
@@ -253,6 +265,7 @@ def _worker_settings(
         metrics_access_key=settings.metrics_access_key,
         client_auth=settings.client_auth,
         makes_certificates=dev,
+        https_port=_exposed_https_port(settings, listeners),
         ticket_secret=ticket_secret,
         expressions=expression_settings(settings, os.environ),
     )
@@ -441,7 +454,9 @@ class _App:
 
     def _worker_settings(self) -> WorkerSettings:
         """Return what workers are told."""
-        return _worker_settings(self._settings, self._folder, self._ticket_secret, dev=self._dev)
+        return _worker_settings(
+            self._settings, self._folder, self._ticket_secret, self._listeners, dev=self._dev
+        )
 
     def _log_problem(self, report: ProblemReport) -> None:
         """Log a problem once, however many workers report it."""

@@ -178,7 +178,40 @@ BODY_LENGTHS = st.fixed_dictionaries(
     {"max_length": st.sampled_from([None, 0, 4]), "fail": st.booleans()}
 )
 BANDWIDTH = st.fixed_dictionaries(
-    {"window_millis": st.sampled_from(["1000", "${req.headers.X-One}"]), "fail": st.booleans()}
+    {
+        "window_millis": st.sampled_from(["1000", "${req.headers.X-One}"]),
+        "fail": st.booleans(),
+        "kind": st.sampled_from(["per_request", "per_node", "per_cluster"]),
+        "group_expr": st.sampled_from(["all", "${req.headers.X-One}"]),
+    }
+)
+
+ROLES = st.lists(st.sampled_from(["a", "b", "x"]), max_size=2)
+ROLE_USERS = st.none() | st.fixed_dictionaries(
+    {"name": st.just("bob")},
+    optional={
+        "tags": st.lists(st.sampled_from(["role:a", "p:role:b", "role:", "a", 1]), max_size=2),
+        "metadata": st.sampled_from(
+            [None, {"roles": '["a", 1]'}, {"roles": ["b"]}, {"roles": "a"}, {"r": '["x"]'}]
+        ),
+        "otoroshiData": st.sampled_from(
+            [None, 1, {"roles": "a, ,b"}, {"roles": ["x", None]}, {"r": " b "}]
+        ),
+    },
+)
+ROLE_KEYS = st.sampled_from(
+    [
+        None,
+        *(
+            {"clientId": "c", "clientSecret": "s", "clientName": "n", **more}
+            for more in (
+                {},
+                {"tags": ["role:a", "p:role:b"]},
+                {"metadata": {"roles": '["b","x"]', "r": "a"}},
+                {"tags": ["role:x"], "metadata": {"roles": "["}},
+            )
+        ),
+    ]
 )
 
 NO_CONFIG = st.just(cast("dict[str, Any]", {}))
@@ -193,6 +226,26 @@ CONFIGS: "dict[str, SearchStrategy[dict[str, Any]]]" = {
             "strict": st.booleans(),
             "private_patterns": st.lists(PATTERNS, max_size=1),
             "public_patterns": st.lists(PATTERNS, max_size=2),
+        }
+    ),
+    "RBAC": st.fixed_dictionaries(
+        {"allow": ROLES, "deny": ROLES, "allow_all": st.booleans(), "deny_all": st.booleans()},
+        optional={
+            "role_prefix": st.sampled_from([None, "", "p"]),
+            "roles": st.just("r"),
+            "user_path": st.sampled_from(["", "$.otoroshiData.r", "$.tags[*]"]),
+            "apikey_path": st.just("$.metadata.r"),
+            "jwt_path": st.just("$.a"),
+        },
+    ),
+    "BlockHttpTraffic": st.fixed_dictionaries(
+        {"revoke_apikeys": st.booleans(), "message": st.sampled_from([None, "", "né"])}
+    ),
+    "EndlessHttpResponse": st.fixed_dictionaries(
+        {
+            "finger": st.booleans(),
+            "is_debug": st.booleans(),
+            "addresses": st.lists(ADDRESSES, max_size=2),
         }
     ),
     "RequestBandwidthThrottling": BANDWIDTH,
@@ -254,6 +307,7 @@ ARRIVALS: "dict[str, SearchStrategy[Any]]" = {
     "CookiesValidation": COOKIES,
     "IpAddressAllowedList": CLAIMED.map(forwarded_for),
     "IpAddressBlockList": CLAIMED.map(forwarded_for),
+    "EndlessHttpResponse": CLAIMED.map(forwarded_for),
     "LimitHeaderInTooLong": LONG_FIELDS,
     "NgLog4ShellFilter": ATTACKS.map(attacking),
     "React2SShellDetector": st.sampled_from(
@@ -290,6 +344,7 @@ EXTRAS: "dict[str, dict[str, SearchStrategy[Any]]]" = {
     },
     "NgAuthModuleExpectedUser": CALLERS,
     "NgExpectedConsumer": CALLERS,
+    "RBAC": {"user": ROLE_USERS, "apikey": ROLE_KEYS},
     "PublicPrivatePaths": CALLERS,
     "NgHasAllowedUsersValidator": {"user": USERS_OF_REQUESTS},
     "RejectHeaderOutTooLong": {"response_headers": LONG_FIELDS},

@@ -99,6 +99,15 @@ EXPECTATIONS = st.one_of(
     ),
     st.builds("Wildcard({}*{})".format, TEXT, TEXT),
     st.builds("Regex({}.+)".format, TEXT),
+    st.sampled_from(
+        [
+            "${req.headers.x-two}",
+            "Not(${req.headers.x-two:a})",
+            "Regex(${req.query.x:[ab]}.*)",
+            "WildcardNot(*${req.query.a}*)",
+            "ContainedIn(${req.headers.x-two},a)",
+        ]
+    ),
 )
 FORWARDED = st.sampled_from(
     [

@@ -28,6 +28,7 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "http_port": ("OTOROSHI_HTTP_PORT", "OTOROSHI_PORT", "HTTP_PORT", "PORT"),
     "https_port": ("OTOROSHI_HTTPS_PORT", "HTTPS_PORT"),
     "throttling_window_s": ("OTOROSHI_THROTTLING_WINDOW", "THROTTLING_WINDOW"),
+    "exposed_https_port": ("APP_EXPOSED_PORTS_HTTPS", "OTOROSHI_EXPOSED_PORTS_HTTPS"),
     "health_access_key": ("OTOROSHI_HEALTH_ACCESS_KEY", "HEALTH_ACCESS_KEY"),
     "metrics_access_key": ("OTOROSHI_METRICS_ACCESS_KEY",),
     "domain": ("OTOROSHI_DOMAIN", "APP_DOMAIN"),

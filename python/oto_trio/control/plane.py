@@ -24,6 +24,7 @@ from oto_trio.control.jobs.first_certificates import FirstCertificates, GivenCer
 from oto_trio.control.jobs.issue_route_certificates import IssueRouteCertificates
 from oto_trio.control.jobs.renew_certificates import RenewCertificates, log_alert
 from oto_trio.control.jobs.rotate_api_keys import RotateApiKeys
+from oto_trio.control.leaked_keys import disable_api_key
 from oto_trio.control.settings import Settings
 from oto_trio.control.store.base import Store
 from oto_trio.control.supervisor.supervision import CertificateVerdict, Supervisor
@@ -110,6 +111,7 @@ class ControlPlane:
             await nursery.start(self.gateway.run)
             nursery.start_soon(self._probe_store)
             self._supervisor.on_certificate_asked = self._make_certificates()
+            self._supervisor.on_key_leaked = partial(disable_api_key, self._store)
             nursery.start_soon(self.exporting.run)
             nursery.start_soon(run_jobs, self._jobs())
             async with trio.open_nursery() as listeners:

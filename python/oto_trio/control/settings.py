@@ -52,6 +52,7 @@ _DOMAIN: Final = re.compile(
 )
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
+ExposedPort = Annotated[int, Meta(ge=1, le=65535)]
 
 
 class InitialCertificate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -72,6 +73,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     http_port: Annotated[Port, Meta(description="port for plain HTTP; 0 picks a free one")] = 8080
     https_port: Annotated[
         Port | None, Meta(description="port for HTTPS; 0 picks a free one, null = no HTTPS")
+    ] = None
+    exposed_https_port: Annotated[
+        ExposedPort | None,
+        Meta(description="port clients reach HTTPS on; null = that of the listener"),
     ] = None
     admin_bind: Annotated[str, Meta(description="address of the admin API")] = "127.0.0.1"
     admin_port: Annotated[Port, Meta(description="port of the admin API; 0 picks a free one")] = (
@@ -195,7 +200,7 @@ NEEDS_RESTART: Final = frozenset(
 NEEDS_NEW_WORKERS: Final = frozenset(
     {
         *("plugins", "health_access_key", "metrics_access_key", "engine", "log_level"),
-        *("client_auth", "expression_env", "expression_config"),
+        *("client_auth", "expression_env", "expression_config", "exposed_https_port"),
     }
 )
 """Settings that a reload changes by replacing the workers one by one."""

@@ -17,6 +17,7 @@ kind       value                                 the gateway must
 `PANIC`    what panicked                          log and count it; the connection is gone
 `CERTIFICATE` server name                         have one made, then `certificate_told`
 `NOTICE`   what an operator should know           log it
+`LEAKED`   an API key that was sent in the clear  have it taken out of use
 =========  ====================================  =====================================
 """
 
@@ -29,6 +30,7 @@ __all__ = [
     "BODY",
     "CERTIFICATE",
     "GONE",
+    "LEAKED",
     "MONITORING_SLOT",
     "NOTICE",
     "PANIC",
@@ -48,6 +50,7 @@ BODY: Final = 3
 PANIC: Final = 4
 CERTIFICATE: Final = 5
 NOTICE: Final = 6
+LEAKED: Final = 7
 
 MONITORING_SLOT: Final = -1
 """The slot of an exchange for `/.well-known/otoroshi/monitoring/...`, which has no route."""

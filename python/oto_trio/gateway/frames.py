@@ -5,7 +5,8 @@ every later revision, plus the orders `AdoptSlot`, `ReloadPlugins`, `AskMetrics`
 `MetricsPage`, `CertificateAnswer`, `Capture` and `Drain`.
 
 Up (worker to supervisor): `Hello`, `Applied` for every revision that is live, `Ready` once it
-listens, then `ProblemReport`, `Records`, `Metrics`, `Health`, `AskMetricsPage`, `AskCertificate`, and `Draining`.
+listens, then `ProblemReport`, `Records`, `Metrics`, `Health`, `AskMetricsPage`, `AskCertificate`,
+`LeakedKey`, and `Draining`.
 
 Entities travel as the JSON bytes the store holds, and each worker compiles them itself: the link
 never carries compiled state, so a cluster worker on another machine can be fed the same frames.
@@ -38,6 +39,7 @@ __all__ = [
     "Hello",
     "InheritedLimits",
     "InheritedListener",
+    "LeakedKey",
     "Metrics",
     "MetricsPage",
     "ProblemReport",
@@ -137,6 +139,7 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
         expressions: JSON object of what expressions may read in every route: the environment
             variables that the operator lets through, and the values of `config`.
         limits: The counters to use; None lets the worker count by itself.
+        https_port: The port under which clients reach the gateway with TLS; None for 443.
     """
 
     protocol: int
@@ -155,6 +158,7 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
     ticket_secret: bytes = b""
     expressions: bytes = b"{}"
     limits: InheritedLimits | None = None
+    https_port: int | None = None
 
 
 class SnapshotFull(msgspec.Struct, frozen=True, tag="snapshot"):
@@ -398,6 +402,16 @@ class AskCertificate(msgspec.Struct, frozen=True, tag="ask_certificate"):
     server_name: str
 
 
+class LeakedKey(msgspec.Struct, frozen=True, tag="leaked_key"):
+    """An API key was sent over plain HTTP to a route that has it taken out of use then.
+
+    Attributes:
+        client_id: The key's client id.
+    """
+
+    client_id: str
+
+
 class Draining(msgspec.Struct, frozen=True, tag="draining"):
     """The worker drains, and this is what it waits for.
 
@@ -438,6 +452,7 @@ UpFrame: TypeAlias = (
     | Health
     | AskMetricsPage
     | AskCertificate
+    | LeakedKey
     | Draining
 )
 """A frame from a worker to the supervisor."""

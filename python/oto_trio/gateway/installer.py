@@ -114,6 +114,7 @@ class Installer:
         expressions: What expressions may read besides the global config; see `Start`.
         makes_certificates: Whether a certificate is asked for each unknown server name, whatever the
             global config says.
+        https_port: The port under which clients reach the gateway with TLS; None for 443.
     """
 
     def __init__(  # noqa: PLR0913 (all but two are keyword-only facts of the worker)
@@ -126,6 +127,7 @@ class Installer:
         clock: Clock,
         report: Callable[[ProblemReport], None],
         makes_certificates: bool = False,
+        https_port: int | None = None,
         expressions: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.hooks = Hooks()
@@ -137,6 +139,7 @@ class Installer:
         self._clock = clock
         self._report = report
         self._makes_certificates = makes_certificates
+        self._https_port = https_port
         self._expressions = expressions
         self._lock = trio.Lock()
         self._routes: dict[str, bytes] = {}
@@ -289,6 +292,7 @@ class Installer:
             self._global,
             self._base,
             makes_certificates=self._makes_certificates,
+            https_port=self._https_port,
             expressions=self._expressions,
         )
         for problem in problems:

@@ -36,6 +36,7 @@ from oto_trio.gateway.engine import (
     BODY,
     CERTIFICATE,
     GONE,
+    LEAKED,
     NOTICE,
     PANIC,
     RESOLVE,
@@ -132,6 +133,8 @@ class Pipeline:
         self._wake_pump = wake_pump
         self.ask_certificate: Callable[[str], None] = self._no_certificate
         """Called with each server name that a certificate is wanted for. Must not block."""
+        self.revoke_key: Callable[[str], None] = _ignore
+        """Called with the client id of each API key that is to be taken out of use. Must not block."""
         self._resolve = resolve
         self._monitor = monitor
         self._runners: Runners[_Held] = Runners(nursery, self._run_async)
@@ -276,6 +279,8 @@ class Pipeline:
                 body.arrived.set()
         elif kind == CERTIFICATE:
             self.ask_certificate(cast("str", value))
+        elif kind == LEAKED:
+            self.revoke_key(cast("str", value))
         elif kind == NOTICE:
             logger.warning("%s", value)
         elif kind == PANIC:
@@ -425,6 +430,10 @@ class Pipeline:
             # It was given back already; its connection's deadlines end whatever is left of it.
             logger.exception("an exchange could not be refused")
             return []
+
+
+def _ignore(_client_id: str) -> None:
+    """Do nothing: nobody is there who could write an API key."""
 
 
 class _Task:

@@ -56,6 +56,7 @@ from oto_trio.gateway.frames import (
     Health,
     Hello,
     InheritedLimits,
+    LeakedKey,
     Metrics,
     MetricsPage,
     ProblemReport,
@@ -240,6 +241,7 @@ class _Worker:
             clock=self._clock,
             report=self._report_problem,
             makes_certificates=start.makes_certificates,
+            https_port=start.https_port,
             expressions=msgspec.json.decode(start.expressions, type=dict[str, Any]),
         )
         if start.ticket_secret:
@@ -373,6 +375,7 @@ class _Worker:
             monitor=self._monitoring.answer,
         )
         self._pipeline.ask_certificate = self._ask_certificate
+        self._pipeline.revoke_key = self._revoke_key
 
     def _respond(self, exchange: Exchange, response: Response) -> None:
         assert self._pipeline is not None, "it surfaced the exchange"
@@ -457,6 +460,12 @@ class _Worker:
         assert self._pipeline is not None, "names are asked for by its exchanges"
         now = self._clock()
         self._pipeline.settle(self._engine.resolved(hostname, addresses, now), now)
+
+    def _revoke_key(self, client_id: str) -> None:
+        """Have the supervisor take an API key out of use."""
+        if not self._outbox.offer(LeakedKey(client_id)):
+            # The next request with it on plain HTTP asks again.
+            logger.warning("API key %s was sent in the clear and stays in use", client_id)
 
     def _ask_certificate(self, server_name: str) -> None:
         """Have the supervisor make a certificate; the engine asks for a few names at a time."""

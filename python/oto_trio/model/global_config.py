@@ -94,7 +94,9 @@ class GlobalConfig(Document, frozen=True, kw_only=True, rename="camel"):
     u2f_login_only: Annotated[bool, Meta(description="console logins by security key only")] = False
     log_analytics_on_server: Annotated[bool, Meta(description="log events too")] = False
     use_akka_http_client: Annotated[bool, Meta(description="kept from Otoroshi")] = False
-    middle_fingers: Annotated[bool, Meta(description="kept from Otoroshi")] = False
+    middle_fingers: Annotated[
+        bool, Meta(description="whether endless responses are rude instead of zeros")
+    ] = False
     ip_filtering: Annotated[IpFiltering, Meta(description="addresses let in and kept out")] = (
         IpFiltering()
     )

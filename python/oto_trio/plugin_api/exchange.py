@@ -424,6 +424,10 @@ class Exchange(Protocol):
         """Add to the data of the exchange's event; no secret may be in it."""
         ...
 
+    def tell_context(self, name: str, text: str, /) -> None:
+        """Give the expressions of later plugins a text: ``${ctx.name}``; an exchange keeps 256."""
+        ...
+
     @property
     def attrs(self) -> dict[str, object]:
         """A scratch space shared by the plugins of this exchange; dies with it.

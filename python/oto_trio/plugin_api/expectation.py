@@ -8,7 +8,10 @@ and know no look-around; a config that needs one is refused when the route is co
 import re
 from collections.abc import Callable
 
-__all__ = ["fault_of", "meets"]
+from oto_trio.plugin_api.exchange import Exchange
+from oto_trio.plugin_api.templates import compiled_template
+
+__all__ = ["Expected", "fault_of", "meets"]
 
 
 def _items(text: str) -> list[str]:
@@ -46,20 +49,62 @@ def meets(expectation: str, value: str | None) -> bool:
     """
     if value is None:
         return False
+    name, words = _notation(expectation)
+    return value == words if name is None else _FORMS[name](words, value)
+
+
+def _notation(expectation: str) -> tuple[str | None, str]:
+    """Cut ``Form(words)`` apart; what is no such thing has no form and is all words."""
     name, parenthesis, rest = expectation.partition("(")
-    form = _FORMS.get(name)
-    if form is None or not parenthesis or not rest.endswith(")"):
-        return value == expectation
-    return form(rest[:-1], value)
+    if name in _FORMS and parenthesis and rest.endswith(")"):
+        return name, rest[:-1]
+    return None, expectation
+
+
+class Expected:
+    """An expectation whose words may have expressions in them.
+
+    The notation is read from the config and never from a value: what a client sends into an expression
+    cannot turn an equality into ``Not(…)``.
+
+    Args:
+        path: Where it stands in the config, such as ``$.headers['x-a']``.
+        text: The expectation.
+
+    Raises:
+        PluginError: The words cannot be compiled.
+    """
+
+    def __init__(self, path: str, text: str) -> None:
+        self._name, words = _notation(text)
+        self._words = compiled_template(path, words)
+
+    def accepts(self, value: str | None, exchange: Exchange) -> bool:
+        """Tell whether a value is as expected of this exchange; an absent one never is.
+
+        Where the words make no pattern, no value is.
+        """
+        if value is None:
+            return False
+        words = self._words.render(exchange)
+        if self._name is None:
+            return value == words
+        try:
+            return _FORMS[self._name](words, value)
+        except re.error:
+            return False
 
 
 def fault_of(expectation: str) -> str | None:
-    """Tell what is wrong with the pattern of an expectation; ``None`` when nothing is."""
-    name, _, rest = expectation.partition("(")
-    if name not in ("Regex", "RegexNot") or not rest.endswith(")"):
+    """Tell what is wrong with the pattern of an expectation; ``None`` when nothing is.
+
+    One with expressions is a pattern only once they have values.
+    """
+    name, words = _notation(expectation)
+    if name not in ("Regex", "RegexNot") or "${" in words:
         return None
     try:
-        re.compile(rest[:-1])
+        re.compile(words)
     except re.error as error:
         return str(error)
     return None

@@ -49,7 +49,7 @@ class ForceHttps(msgspec.Struct, frozen=True, tag_field="kind", tag="force_https
     """Answer 303 to the same address on https when the downstream speaks plain http.
 
     Args:
-        port: The port to send to; ``None`` is the gateway's public https port.
+        port: The port to send to; ``None`` is that under which clients reach the gateway with TLS.
     """
 
     port: int | None = None
@@ -140,6 +140,8 @@ class BodyBandwidth(msgspec.Struct, frozen=True):
     window_millis: str
     throttling_quota: str
     fail: bool
+    group_expr: str
+    is_shared: bool
 
 
 class DomainNames(msgspec.Struct, frozen=True):

@@ -233,6 +233,8 @@ class FakeExchange:
         self.apikeys: dict[str, ApiKey] = {}
         """What ``find_api_key`` looks in."""
         self.notes: dict[str, str] = {}
+        self.context: dict[str, str] = {}
+        """What plugins told expressions (``tell_context``); ``native`` does not know it."""
         """What ``note`` was given."""
         self.alerts: list[tuple[str, Mapping[str, object]]] = []
         """What ``alert`` was given."""
@@ -246,6 +248,10 @@ class FakeExchange:
     def note(self, name: str, text: str, /) -> None:
         """Keep a note in ``notes``."""
         self.notes[name] = text
+
+    def tell_context(self, name: str, text: str, /) -> None:
+        """Keep a text for expressions in ``context``."""
+        self.context[name] = text
 
     def alert(self, name: str, fields: Mapping[str, object], /) -> None:
         """Keep an alert in ``alerts``."""

@@ -8,6 +8,7 @@ use oto_core::plan::{BodyBound, Flow};
 
 use crate::io::{Output, Readiness};
 use crate::meter::Meter;
+use crate::repeat::Repeat;
 use crate::socket::Socket;
 use crate::timer::Deadline;
 
@@ -142,6 +143,8 @@ pub(crate) struct Exchange {
     pub(crate) next_delay_s: f64,
     /// A rate holds a body back until then.
     pub(crate) held_until_s: f64,
+    /// The rest of an answer that repeats itself.
+    pub(crate) repeat: Option<Box<Repeat>>,
     pub(crate) request_meter: Meter,
     /// The request's bound while Python holds the flow.
     pub(crate) held_bound: BodyBound,

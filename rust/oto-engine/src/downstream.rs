@@ -12,6 +12,7 @@ use crate::engine::{Engine, Event, down_token, up_token};
 use crate::handshake::is_misdirected;
 use crate::io::Got;
 use crate::meter::Meter;
+use crate::repeat;
 use crate::settings::READ_BYTES;
 
 impl Engine {
@@ -48,7 +49,9 @@ impl Engine {
                 if down.ready.closing {
                     self.plan_probe(key);
                 }
-                self.pump_request(key);
+                if !self.pump_repeat(key) {
+                    self.pump_request(key);
+                }
             }
             DownPhase::Tunnel(up) => self.pump_tunnel(key, up),
             DownPhase::Flushing => {
@@ -312,15 +315,23 @@ impl Engine {
         let status = flow.response.status;
         let bodiless = matches!(status, 100..=199 | 204 | 304);
         let is_head = flow.request.method == oto_core::http1::Method::Head;
+        let times = flow.repeats;
+        let repeats = times > 1 && !bodiless && !body.is_empty();
         let framing = if bodiless {
             Framing::None
+        } else if repeats {
+            repeat::framing(exchange.version)
         } else {
             Framing::Length(body.len() as u64)
         };
         exchange.local = true;
         exchange.status = status;
         exchange.head_sent = true;
-        exchange.keep_alive &= exchange.body.is_done() && !self.draining;
+        exchange.keep_alive &=
+            exchange.body.is_done() && !self.draining && framing != Framing::UntilClose;
+        if let Some(id) = flow.attrs.leaked_key.take() {
+            self.raised.push(Event::Leaked(id));
+        }
         let shape = encode::ResponseShape {
             framing,
             keep_alive: exchange.keep_alive,
@@ -329,13 +340,21 @@ impl Engine {
         let mut out = std::mem::take(&mut self.head_out);
         out.clear();
         encode::response_head(&flow.response, shape, &mut out);
-        let body: &[u8] = if bodiless || is_head { &[] } else { &body };
-        exchange.bytes_out += (out.len() + body.len()) as u64;
+        let now: &[u8] = if bodiless || is_head || repeats {
+            &[]
+        } else {
+            &body
+        };
+        exchange.bytes_out += (out.len() + now.len()) as u64;
         exchange.head_out = out.len() as u64;
-        let sent = down.output.send(&mut down.stream, &out, body);
+        let sent = down.output.send(&mut down.stream, &out, now);
         self.head_out = out;
         if sent.is_err() {
             self.client_left(key);
+            return;
+        }
+        if repeats && !is_head {
+            self.begin_repeat(key, &body, times);
             return;
         }
         self.finish_exchange(key);
@@ -372,6 +391,7 @@ impl Exchange {
             probe_s: f64::INFINITY,
             next_delay_s: 0.0,
             held_until_s: f64::INFINITY,
+            repeat: None,
             request_meter: Meter::default(),
             held_bound: BodyBound::default(),
             response_meter: Meter::default(),

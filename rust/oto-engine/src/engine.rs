@@ -39,6 +39,8 @@ pub enum Event {
     Certificate(String),
     /// Tell an operator.
     Notice(String),
+    /// Take the API key with this id out of use: it was sent in the clear.
+    Leaked(Arc<str>),
 }
 
 /// What a drain waits for.

@@ -23,6 +23,7 @@ mod listening;
 mod meter;
 mod patience;
 mod pool;
+mod repeat;
 mod request_body;
 mod response;
 mod settings;

@@ -1,6 +1,7 @@
 //! What of a body may pass, and when: the bounds that steps set, kept while bytes move.
 
-use oto_core::plan::BodyBound;
+use oto_core::limits::Limits;
+use oto_core::plan::{BodyBound, Moment};
 
 /// Fewer bytes than this are not worth a read of their own while a rate holds a body back.
 const WORTH_A_READ: f64 = 4096.0;
@@ -47,8 +48,23 @@ impl Meter {
         self.at_s + wanted.max(0.0) * rate.window_s / rate.bytes as f64
     }
 
-    /// Count a piece of the body.
-    pub(crate) fn admit(&mut self, bound: &BodyBound, count: usize, now_s: f64) -> Admitted {
+    /// Count a piece of the body; what it shares with others is counted in `limits`.
+    pub(crate) fn admit_among(
+        &mut self,
+        bound: &BodyBound,
+        count: usize,
+        limits: &Limits,
+        moment: Moment,
+    ) -> Admitted {
+        if let Some(share) = &bound.share {
+            if !share.takes(limits, count as u64, limits.now(moment)) {
+                return Admitted::TooFast;
+            }
+        }
+        self.admit(bound, count, moment.mono_s)
+    }
+
+    fn admit(&mut self, bound: &BodyBound, count: usize, now_s: f64) -> Admitted {
         if let Some(rate) = bound.rate {
             let tokens = self.refill(rate.bytes as f64, rate.window_s, now_s);
             if rate.fails && count as f64 > tokens {
@@ -88,7 +104,7 @@ mod tests {
         BodyBound {
             bytes,
             truncates,
-            rate: None,
+            ..BodyBound::default()
         }
     }
 

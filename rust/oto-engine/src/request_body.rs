@@ -29,6 +29,8 @@ impl Engine {
     }
 
     fn pump_request_with(&mut self, key: usize, scratch: &mut [u8]) -> Pumped {
+        let moment = self.moment();
+        let limits = &self.snapshot.limits;
         let Some(down) = self.downs.get_mut(key) else {
             return Pumped::Waits;
         };
@@ -95,7 +97,10 @@ impl Engine {
                 Ok(Piece::Data(data)) => {
                     exchange.bytes_in += data.len() as u64;
                     let admitted =
-                        match exchange.request_meter.admit(&bound, data.len(), self.now_s) {
+                        match exchange
+                            .request_meter
+                            .admit_among(&bound, data.len(), limits, moment)
+                        {
                             Admitted::Part(count) => Ok(count),
                             Admitted::TooMuch => Err(TOO_LARGE),
                             Admitted::TooFast => Err("Bandwidth limit exceeded"),

@@ -356,6 +356,8 @@ impl Engine {
             out = std::mem::take(&mut self.head_out);
             out.clear();
         }
+        let moment = self.moment();
+        let limits = &self.snapshot.limits;
         let Some(up) = self.ups.get_mut(at) else {
             return false;
         };
@@ -386,9 +388,10 @@ impl Engine {
                 }
                 Ok(Piece::Data(_)) if muted => {}
                 Ok(Piece::Data(data)) => {
-                    let admitted = exchange
-                        .response_meter
-                        .admit(&bound, data.len(), self.now_s);
+                    let admitted =
+                        exchange
+                            .response_meter
+                            .admit_among(&bound, data.len(), limits, moment);
                     let Admitted::Part(count) = admitted else {
                         too_much = true;
                         break (false, true);

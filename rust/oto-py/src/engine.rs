@@ -31,6 +31,7 @@ const BODY: u8 = 3;
 const PANIC: u8 = 4;
 const CERTIFICATE: u8 = 5;
 const NOTICE: u8 = 6;
+const LEAKED: u8 = 7;
 
 /// The longest time `turn` blocks the interpreter's thread.
 const MOST_LINGER_S: f64 = 0.001;
@@ -321,6 +322,7 @@ fn told<'py>(py: Python<'py>, events: Vec<Event>) -> PyResult<Bound<'py, PyList>
             Event::Panic(text) => (PANIC, text).into_pyobject(py)?,
             Event::Certificate(name) => (CERTIFICATE, name).into_pyobject(py)?,
             Event::Notice(text) => (NOTICE, text).into_pyobject(py)?,
+            Event::Leaked(id) => (LEAKED, &*id).into_pyobject(py)?,
         };
         list.append(tuple)?;
     }

@@ -205,6 +205,11 @@ impl Exchange {
         })
     }
 
+    /// Give expressions a text: `${ctx.name}`.
+    fn tell_context(&self, name: &str, text: &str) -> PyResult<()> {
+        self.hold()?.with(|flow| flow.attrs.tell(name, text))
+    }
+
     #[getter]
     fn route_id(&self) -> PyResult<String> {
         self.hold()?.with(|flow| {

@@ -252,7 +252,7 @@ pub(crate) fn decide<'py>(
         Outcome::Continue => Ok(true.into_pyobject(py)?.to_owned().into_any()),
         // No step of the match_route phase leaves its decision to a hook.
         Outcome::Python | Outcome::Reject => Ok(false.into_pyobject(py)?.to_owned().into_any()),
-        Outcome::Answer(reply) => {
+        Outcome::Answer(reply) | Outcome::Repeat(reply, _) => {
             let headers: Vec<_> = reply
                 .headers
                 .iter()

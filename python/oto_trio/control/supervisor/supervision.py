@@ -71,6 +71,9 @@ LAST_ACCEPT_S: Final = 1.0
 CERTIFICATE_APPLY_S: Final = 1.0
 """How long a worker that asked for a certificate is waited for to apply it, before it is answered."""
 
+MOST_LEAKED_KEYS: Final = 64
+"""API keys that are taken out of use at once; further ones wait until they are sent again."""
+
 MOST_CERTIFICATE_ASKS: Final = 1024
 """Handshakes of all workers that wait for a certificate at once; more are refused at once."""
 
@@ -197,6 +200,9 @@ class Supervisor:
         self._certificate_asks = 0
         self.on_certificate_asked: Callable[[str], Awaitable[CertificateVerdict]] | None = None
         """Makes a certificate for a server name; set once the control plane can. Must not raise."""
+        self.on_key_leaked: Callable[[str], Awaitable[None]] | None = None
+        """Takes the API key with a client id out of use; set once the control plane can. Must not raise."""
+        self._leaked: set[str] = set()
         self.restarts = 0
         """Workers that ended unasked and were replaced."""
 
@@ -469,6 +475,21 @@ class Supervisor:
     async def _answer_metrics_page(self, worker: Worker, ask: AskMetricsPage) -> None:
         page = metrics_page(await self.metrics(), query=ask.query, accept=ask.accept)
         await worker.order(MetricsPage(ask.token, page.status, page.content_type, page.body))
+
+    def key_leaked(self, client_id: str) -> None:
+        """See `Reports.key_leaked`."""
+        if client_id in self._leaked or len(self._leaked) >= MOST_LEAKED_KEYS:
+            return
+        assert self._nursery is not None, "the supervisor runs"
+        self._leaked.add(client_id)
+        self._nursery.start_soon(self._revoke_key, client_id)
+
+    async def _revoke_key(self, client_id: str) -> None:
+        try:
+            if self.on_key_leaked is not None:
+                await self.on_key_leaked(client_id)
+        finally:
+            self._leaked.discard(client_id)
 
     def certificate_asked(self, worker: Worker, ask: AskCertificate) -> None:
         """See `Reports.certificate_asked`."""

@@ -38,6 +38,7 @@ from oto_trio.gateway.frames import (
     Hello,
     InheritedLimits,
     InheritedListener,
+    LeakedKey,
     Metrics,
     ProblemReport,
     Ready,
@@ -83,6 +84,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
         metrics_access_key: Key the metrics page asks for; None leaves it open.
         client_auth: Whether HTTPS clients need a certificate; see `Start`.
         makes_certificates: Whether certificates are made for all unknown server names; see `Start`.
+        https_port: The port under which clients reach the gateway with TLS; see `Start`.
         ticket_secret: What TLS session tickets are locked with; see `Start`.
         expressions: What expressions may read in every route; see `Start`.
     """
@@ -97,6 +99,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     metrics_access_key: str | None = None
     client_auth: str = "Dynamic"
     makes_certificates: bool = False
+    https_port: int | None = None
     ticket_secret: bytes = b""
     expressions: bytes = b"{}"
 
@@ -126,6 +129,10 @@ class Reports(Protocol):
 
     def certificate_asked(self, worker: "Worker", ask: AskCertificate) -> None:
         """Answer with `Worker.order(CertificateAnswer(...))`, from a task."""
+        ...
+
+    def key_leaked(self, client_id: str) -> None:
+        """Have an API key taken out of use, from a task."""
         ...
 
 
@@ -340,6 +347,8 @@ class Worker:
                 self._reports.metrics_page_asked(self, frame)
             case AskCertificate():
                 self._reports.certificate_asked(self, frame)
+            case LeakedKey(client_id):
+                self._reports.key_leaked(client_id)
             case _:
                 pass  # Health: that it came was noted, and that is what it is for
 
@@ -373,6 +382,7 @@ class Worker:
             makes_certificates=settings.makes_certificates,
             ticket_secret=settings.ticket_secret,
             expressions=settings.expressions,
+            https_port=settings.https_port,
             limits=None
             if limits is None
             else InheritedLimits(next(descriptors), self._gauge, limits.among_processes),

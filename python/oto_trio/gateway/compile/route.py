@@ -87,6 +87,7 @@ class _LoweredRoute(msgspec.Struct, frozen=True, omit_defaults=True):
     legacy_checks: bool
     facts: _RouteFacts | None = None
     metadata: Mapping[str, str] | None = None
+    reads_arrived: bool = False
 
 
 class _Membership(msgspec.Struct, frozen=True):
@@ -201,7 +202,9 @@ class RouteCompiler:
         staged = self._hooks.stage(route.id)
         steps = self._steps(chain, staged, problems) if route.enabled and chain else []
         backend = _backend_of(route, backends, problems)
-        return _lowered(route, backend, steps, problems, _facts_of(route, chain))
+        lowered_facts = _facts_of(route, chain)
+        reads_arrived = any(entry.code.reads_arrived for entry in chain)
+        return _lowered(route, backend, steps, problems, lowered_facts, reads_arrived=reads_arrived)
 
     def compile_closed(self, route: Route, problem: Problem) -> Lowered:
         """Compile a route the engine refused, so that it answers 503 instead of vanishing.
@@ -329,6 +332,8 @@ def _lowered(
     steps: Sequence[msgspec.Raw],
     problems: Iterable[Problem],
     facts: _RouteFacts | None = None,
+    *,
+    reads_arrived: bool = False,
 ) -> Lowered:
     """Put a lowered route together."""
     frontend = route.frontend
@@ -347,6 +352,7 @@ def _lowered(
             route.metadata.get(LEGACY_CHECKS, "true") != "false",
             facts,
             route.metadata or None,
+            reads_arrived,
         )
     )
     return Lowered(route.id, document, tuple(problems))

@@ -22,6 +22,7 @@ def snapshot_settings(
     registry: Registry,
     *,
     makes_certificates: bool = False,
+    https_port: int | None = None,
     expressions: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Return the settings of a snapshot as the engine reads them, and what is wrong with them.
@@ -30,10 +31,12 @@ def snapshot_settings(
         config: The global config; None before there is one.
         registry: Where the plugins of incoming-request validators come from.
         makes_certificates: Whether certificates are made whatever it says.
+        https_port: The port under which clients reach the gateway with TLS; None for 443.
         expressions: What expressions may read besides it.
     """
     if config is None:
         return {
+            "https_port": https_port,
             "expressions": dict(expressions),
             "tls": {
                 "creates_certificates": makes_certificates,
@@ -46,6 +49,7 @@ def snapshot_settings(
     settings: dict[str, Any] = {
         "trust_x_forwarded": config.trust_x_forwarded,
         "maintenance": config.maintenance_mode,
+        "https_port": https_port,
         "expressions": {
             **expressions,
             "global_metadata": config.metadata,
@@ -53,8 +57,10 @@ def snapshot_settings(
         },
         **limit_settings(config),
         "incoming": incoming,
-        "ip_allowed": _addresses("whitelist", filtering.whitelist, problems),
-        "ip_blocked": _addresses("blacklist", filtering.blacklist, problems),
+        "ip_allowed": _addresses("ipFiltering.whitelist", filtering.whitelist, problems),
+        "ip_blocked": _addresses("ipFiltering.blacklist", filtering.blacklist, problems),
+        "ip_endless": _addresses("endlessIpAddresses", config.endless_ip_addresses, problems),
+        "middle_fingers": config.middle_fingers,
         "plugins_config": {
             key: value for key, value in config.plugins.config.items() if key not in SLOT_LISTS
         },
@@ -85,6 +91,6 @@ def _addresses(name: str, entries: Sequence[str], problems: list[Problem]) -> li
         if fault is None:
             usable.append(entry)
         else:
-            where = f"$.ipFiltering.{name}[{place}]"
+            where = f"$.{name}[{place}]"
             problems.append(Problem(where, fault, "write an address, or remove the entry"))
     return usable or ["-*" for _ in entries[:1]]

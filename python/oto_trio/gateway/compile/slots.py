@@ -48,6 +48,7 @@ class SlotCode(msgspec.Struct, frozen=True):
         problems: Why it cannot run; paths start at the slot.
         reads_route: Whether its expressions may ask for more of the route than its id and name.
         reads_document: Whether they may ask for the whole of it.
+        reads_arrived: Whether they may ask for header fields of the request as they arrived.
     """
 
     phases: tuple[Phase, ...] = ()
@@ -61,6 +62,7 @@ class SlotCode(msgspec.Struct, frozen=True):
     problems: tuple[Problem, ...] = ()
     reads_route: bool = False
     reads_document: bool = False
+    reads_arrived: bool = False
 
 
 def step_prefix(slot: PluginSlot) -> bytes:
@@ -157,12 +159,15 @@ class SlotCompiler:
         )
 
 
-def _reads_of(plugin: PluginClass, key: bytes) -> tuple[bool, bool]:
-    """Tell whether a slot's expressions may ask for the route's facts, and for its document."""
+def _reads_of(plugin: PluginClass, key: bytes) -> tuple[bool, bool, bool]:
+    """Tell what a slot's expressions may ask for: the route's facts, its document, arrived fields."""
     has_expressions = b"${" in key
     reads_document = has_expressions and b"route.json" in key
     asks = has_expressions and any(word in key for word in (b"route.", b"service."))
-    return plugin.reads_route or asks, reads_document
+    # What the operator wrote in the route's metadata or the environment is evaluated again.
+    words = (b"req.headers.", b"req.cookies.", b"metadata.", b"env.", b"config.")
+    reads_arrived = has_expressions and any(word in key for word in words)
+    return plugin.reads_route or asks, reads_document, reads_arrived
 
 
 def _lower(plugin: PluginClass, config: msgspec.Struct | None) -> tuple[Step, ...] | None:

@@ -9,8 +9,8 @@ from typing import Annotated
 from msgspec import Meta
 from typing_extensions import override
 
-from oto_trio.plugin_api import Config, Exchange, HeaderName, Plugin, Refusal, Step, meets, steps
-from oto_trio.plugin_api.expectation import fault_of
+from oto_trio.plugin_api import Config, Exchange, HeaderName, Plugin, Refusal, Step, steps
+from oto_trio.plugin_api.expectation import Expected, fault_of
 
 __all__ = ["HeadersValidation", "HeadersValidationConfig"]
 
@@ -22,7 +22,8 @@ class HeadersValidationConfig(Config, frozen=True):
         dict[HeaderName, str],
         Meta(
             description="Expectations by header name: a value, or Regex(…), Wildcard(…), Contains(…), "
-            "ContainedIn(a,b), Not(…), RegexNot(…), WildcardNot(…), ContainsNot(…), NotContainedIn(a,b)."
+            "ContainedIn(a,b), Not(…), RegexNot(…), WildcardNot(…), ContainsNot(…), NotContainedIn(a,b); "
+            "${…} in the words is evaluated."
         ),
     ] = {}
 
@@ -35,18 +36,28 @@ class HeadersValidationConfig(Config, frozen=True):
 
 
 class HeadersValidation(Plugin[HeadersValidationConfig]):
-    """Refuses with 400 unless every named header is there and its first value is as expected."""
+    """Refuses with 400 unless every named header is there and its first value is as expected.
+
+    Expressions are evaluated in the words of an expectation; its form is read from the config, where
+    Otoroshi also takes one from a value. Words that make no pattern let nobody in.
+    """
 
     id = "cp:otoroshi.next.plugins.HeadersValidation"
     name = "Headers validation"
     description = "Requires request headers to have given values."
     categories = ("Headers", "Classic")
 
+    def __init__(self, config: HeadersValidationConfig) -> None:
+        super().__init__(config)
+        self._words = {
+            name: Expected(f"$.headers[{name!r}]", text) for name, text in self._expected().items()
+        }
+
     @override
     def access(self, exchange: Exchange) -> Refusal | None:
         headers = exchange.request.headers
-        for name, expectation in self._expected().items():
-            if not meets(expectation, headers.get(name)):
+        for name, expected in self._words.items():
+            if not expected.accepts(headers.get(name), exchange):
                 return Refusal(400, "bad request")
         return None
 

@@ -14,7 +14,8 @@ __all__ = ["ForceHttpsTraffic"]
 class ForceHttpsTraffic(Plugin):
     """Answers a plain http request with 303 to the same domain, path and query on https.
 
-    Clients have to find https on port 443; the gateway may listen on another one behind it.
+    The port is the setting ``exposed_https_port``, else that of the listener for https, else 443. The engine
+    knows it and adds it; the hook below takes 443 for granted.
     """
 
     id = "cp:otoroshi.next.plugins.ForceHttpsTraffic"

@@ -18,6 +18,8 @@ from oto_trio.plugin_api import (
     HeaderValue,
     Plugin,
     Response,
+    Template,
+    compiled_template,
     read_body,
     stripped_path,
     writable_fields,
@@ -41,7 +43,8 @@ class MockResponse(msgspec.Struct, frozen=True):
         dict[HeaderName, HeaderValue], Meta(description="Headers of the response.")
     ] = {}
     body: Annotated[
-        str, Meta(description="Body: text with ${req.pathparams.name}, or Base64(…).")
+        str,
+        Meta(description="Body: text in which ${…} is evaluated, or Base64(…)."),
     ] = ""
 
     def __post_init__(self) -> None:
@@ -65,7 +68,8 @@ class MockResponses(Plugin[MockResponsesConfig]):
 
     ``${req.pathparams.name}`` in a body becomes the value of the ``:name`` segment, of the mock's path
     first and then of the route's; ``${req.pathparams.name:text}`` has a default, and without one an unknown
-    name reads ``no-path-param-<name>``. Everything else is taken literally.
+    name reads ``no-path-param-<name>``. Other expressions are evaluated as anywhere; what a segment says is
+    never taken for one.
     """
 
     id = "cp:otoroshi.next.plugins.MockResponses"
@@ -73,15 +77,21 @@ class MockResponses(Plugin[MockResponsesConfig]):
     description = "Answers some endpoints with fixed responses."
     categories = ("TrafficControl",)
 
+    def __init__(self, config: MockResponsesConfig) -> None:
+        super().__init__(config)
+        self._bodies = [
+            _parts(f"$.responses[{at}].body", mock.body) for at, mock in enumerate(config.responses)
+        ]
+
     @override
     def call_backend(self, exchange: Exchange) -> Response | None:
         method = exchange.request.method.upper()
         segments = _segments(stripped_path(exchange))
-        for mock in self.config.responses:
+        for mock, body in zip(self.config.responses, self._bodies, strict=True):
             if mock.method.upper() == method:
                 params = _match(_segments(mock.path), segments)
                 if params is not None:
-                    return _answer(mock, {**exchange.path_params, **params})
+                    return _answer(mock, body, {**exchange.path_params, **params}, exchange)
         return None if self.config.pass_through else _NOT_FOUND
 
 
@@ -103,13 +113,36 @@ def _match(pattern: list[str], segments: list[str]) -> dict[str, str] | None:
     return params
 
 
-def _answer(mock: MockResponse, params: dict[str, str]) -> Response:
+def _parts(path: str, body: str) -> tuple[Template | tuple[str, str | None], ...]:
+    """Cut a body into texts with expressions, and (name, default) of path parameters.
+
+    Raises:
+        PluginError: An expression cannot be compiled.
+    """
+    if body.startswith("Base64("):
+        return ()
+    parts: list[Template | tuple[str, str | None]] = []
+    end = 0
+    for found in _PATH_PARAM.finditer(body):
+        parts += [compiled_template(path, body[end : found.start()]), (found[1], found[2])]
+        end = found.end()
+    return (*parts, compiled_template(path, body[end:]))
+
+
+def _answer(
+    mock: MockResponse,
+    parts: tuple[Template | tuple[str, str | None], ...],
+    params: dict[str, str],
+    exchange: Exchange,
+) -> Response:
     """Make the response of one mock."""
-
-    def value_of(found: re.Match[str]) -> str:
-        name, default = found[1], found[2]
-        missing = f"no-path-param-{name}" if default is None else default
-        return params.get(name, missing)
-
-    body = mock.body if mock.body.startswith("Base64(") else _PATH_PARAM.sub(value_of, mock.body)
-    return Response(mock.status, tuple(writable_fields(mock.headers).items()), read_body(body))
+    texts: list[str] = []
+    for part in parts:
+        if isinstance(part, Template):
+            texts.append(part.source if part.is_literal else part.render(exchange))
+        else:
+            name, default = part
+            missing = f"no-path-param-{name}" if default is None else default
+            texts.append(params.get(name, missing))
+    body = "".join(texts).encode() if parts else read_body(mock.body)
+    return Response(mock.status, tuple(writable_fields(mock.headers).items()), body)

@@ -24,13 +24,14 @@ class ResponseBandwidthThrottlingConfig(Config, frozen=True):
         str, Meta(description="Bytes in a window, and at once; ${…} is evaluated.")
     ] = "10485760"
     group_expr: Annotated[
-        str, Meta(description="Kept; what shares a bound when kind is not per_request.")
+        str, Meta(description="What shares a bound, unless it is per_request; ${…} is evaluated.")
     ] = "${route.id}"
     fail: Annotated[
         bool, Meta(description="Break a faster body off; otherwise it is slowed down.")
     ] = True
     kind: Annotated[
-        Literal["per_request"], Meta(description="Each request has the bound for itself.")
+        Literal["per_request", "per_node", "per_cluster"],
+        Meta(description="per_request: each body by itself; else the group shares the bound."),
     ] = "per_request"
 
     @classmethod
@@ -54,8 +55,10 @@ class ResponseBandwidthThrottling(Plugin[ResponseBandwidthThrottlingConfig]):
     """Slows a response body down to so many bytes in a window, or breaks it off.
 
     A body may use up a whole window's bytes at once. An expression that gives no number counts as the
-    default. Otoroshi's kinds ``per_node`` and ``per_cluster``, which share a bound among requests, are
-    refused. The engine keeps the bound while bytes pass: there is no hook in Python that could.
+    default. With ``per_node`` the bodies of a group share the bytes of a window, among all workers of the machine:
+    what goes beyond is broken off, whatever ``fail`` says, and a body that comes when they are used up is answered
+    with 413 "Bandwidth limit exceeded". Such a bound counts to 4 GiB. ``per_cluster`` counts on this machine only.
+    The engine keeps the bound while bytes pass: there is no hook in Python that could.
     """
 
     id = "cp:otoroshi.next.plugins.ResponseBandwidthThrottling"
@@ -67,6 +70,7 @@ class ResponseBandwidthThrottling(Plugin[ResponseBandwidthThrottlingConfig]):
         super().__init__(config)
         compiled_template("$.window_millis", config.window_millis)
         compiled_template("$.throttling_quota", config.throttling_quota)
+        compiled_template("$.group_expr", config.group_expr)
 
     @override
     def transform_response(self, exchange: Exchange) -> None:
@@ -75,5 +79,11 @@ class ResponseBandwidthThrottling(Plugin[ResponseBandwidthThrottlingConfig]):
     @override
     def lower(self) -> tuple[Step, ...]:
         config = self.config
-        settings = steps.BodyBandwidth(config.window_millis, config.throttling_quota, config.fail)
+        settings = steps.BodyBandwidth(
+            config.window_millis,
+            config.throttling_quota,
+            config.fail,
+            config.group_expr,
+            config.kind != "per_request",
+        )
         return (steps.Native("body_bandwidth", Phase.TRANSFORM_RESPONSE, settings),)

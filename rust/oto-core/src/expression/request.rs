@@ -105,7 +105,7 @@ impl RequestFact {
             }),
             Self::Ip => out.push_str(&flow.remote_address()),
             Self::Secured => out.push_str(if flow.secured { "true" } else { "false" }),
-            Self::Header(name) => return found(request.headers.find(name), out),
+            Self::Header(name) => return found(flow.headers_as_arrived().find(name), out),
             Self::Query(name) => return query(request.query().unwrap_or(""), name, out),
             Self::Cookie(name) => return cookie(flow, name, out),
             Self::PathParam(name) => {
@@ -172,7 +172,7 @@ fn query(query: &str, wanted: &str, out: &mut String) -> Answer {
 }
 
 fn cookie(flow: &Flow, wanted: &str, out: &mut String) -> Answer {
-    for line in flow.request.headers.find_all(b"cookie") {
+    for line in flow.headers_as_arrived().find_all(b"cookie") {
         for pair in line.split(|byte| *byte == b';') {
             let pair = pair.trim_ascii();
             let at = memchr::memchr(b'=', pair);

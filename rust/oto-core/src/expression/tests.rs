@@ -261,6 +261,20 @@ fn only_what_the_operator_wrote_is_evaluated_again() {
 }
 
 #[test]
+fn fields_are_asked_for_as_they_arrived_where_the_route_says_so() {
+    for (says, header, cookie) in [(true, "1", "b"), (false, "no-header-x-a", "later")] {
+        let mut flow = flow_of(&json!({
+            "id": "r", "frontend": {"domains": ["api.oto.tools"]}, "reads_arrived": says,
+        }));
+        flow.request.headers.remove(b"x-a");
+        flow.request.headers.remove(b"cookie");
+        flow.request.headers.add(b"Cookie", b"a=later");
+        assert_eq!(render(&flow, "${req.headers.x-a}"), header);
+        assert_eq!(render(&flow, "${req.cookies.a}"), cookie);
+    }
+}
+
+#[test]
 fn text_without_expressions_is_literal() {
     let flow = bare_flow();
     for text in ["", "a", "$a {b}", "${open", "x ${vault://a} y", "}${"] {

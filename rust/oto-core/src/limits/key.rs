@@ -42,6 +42,8 @@ pub enum Space {
     Ban = 10,
     /// What a plugin in Python counts.
     Plugin = 11,
+    /// Bytes of bodies that share a bound.
+    Bandwidth = 12,
 }
 
 impl Seed {

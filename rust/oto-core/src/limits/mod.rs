@@ -33,7 +33,7 @@ pub use now::Now;
 pub use quota::{Broken, Count, Quota, Strategy, UNLIMITED, Usage};
 pub use token_bucket::{Refill, TokenBucket};
 pub use under_way::UnderWay;
-pub use windows::LONGEST_WINDOW_MS;
+pub use windows::{LONGEST_WINDOW_MS, MOST_IN_WINDOW};
 
 use memory::Words;
 use quota::UNBOUNDED;
@@ -315,6 +315,25 @@ impl Limits {
         let duration_ms = duration_ms.clamp(1, LONGEST_WINDOW_MS);
         let word = self.with_slot(key, Kind::Window { duration_ms }, now, |slot| {
             let next = |word| Some(window::add(word, duration_ms, now.mono_ms));
+            slot.change(0, next).map(|(_, new)| new)
+        });
+        window_count(word.flatten().unwrap_or(0), limit, duration_ms, now)
+    }
+
+    /// Count so many at once, as bytes are counted; past [`MOST_IN_WINDOW`] the count stands still.
+    #[must_use]
+    pub fn throttle_many(
+        &self,
+        key: Key,
+        more: u64,
+        limit: u64,
+        duration_ms: u64,
+        now: Now,
+    ) -> Count {
+        let duration_ms = duration_ms.clamp(1, LONGEST_WINDOW_MS);
+        let more = u32::try_from(more).unwrap_or(MOST_IN_WINDOW);
+        let word = self.with_slot(key, Kind::Window { duration_ms }, now, |slot| {
+            let next = |word| Some(window::add_some(word, more, duration_ms, now.mono_ms));
             slot.change(0, next).map(|(_, new)| new)
         });
         window_count(word.flatten().unwrap_or(0), limit, duration_ms, now)

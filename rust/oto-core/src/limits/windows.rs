@@ -9,7 +9,8 @@ const LAG_MS: i32 = 60_000;
 /// The longest window: its beginning is kept in 32 bits of milliseconds.
 pub const LONGEST_WINDOW_MS: u64 = 2_000_000_000;
 
-const MOST_IN_WINDOW: u32 = u32::MAX - 1;
+/// What a window counts at most.
+pub const MOST_IN_WINDOW: u32 = u32::MAX - 1;
 const MOST_IN_PERIOD: u64 = (1 << 48) - 2;
 const PERIOD_MASK: u64 = (1 << 48) - 1;
 
@@ -44,11 +45,16 @@ pub(super) mod window {
 
     /// The word after one more call. A window without a call begins with this one.
     pub(in crate::limits) fn add(word: u64, duration_ms: u64, now_ms: u64) -> u64 {
+        add_some(word, 1, duration_ms, now_ms)
+    }
+
+    /// The word after so many more.
+    pub(in crate::limits) fn add_some(word: u64, more: u32, duration_ms: u64, now_ms: u64) -> u64 {
         let count = word as u32;
         if count == 0 || age_ms(word, duration_ms, now_ms).is_none() {
-            return fresh(now_ms) | 1;
+            return fresh(now_ms) | u64::from(more.min(MOST_IN_WINDOW));
         }
-        word - u64::from(count) + u64::from(count.saturating_add(1).min(MOST_IN_WINDOW))
+        word - u64::from(count) + u64::from(count.saturating_add(more).min(MOST_IN_WINDOW))
     }
 
     /// Milliseconds until the window is over; the whole of one that has not begun.

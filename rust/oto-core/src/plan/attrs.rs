@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use smallvec::SmallVec;
 
-use crate::limits::{Count, Key};
+use crate::limits::{Count, Key, Limits, Now};
 
 use crate::apikeys::{ApiKey, Extractors, Found};
 use crate::jose::Header;
@@ -57,6 +57,8 @@ pub struct Attrs {
     pub hidden: SmallVec<[Box<[u8]>; 2]>,
     /// The API key that the caller named, let in or not: its secrets are taken out of events.
     pub shown_key: Option<Arc<ApiKey>>,
+    /// The id of a key that came over plain HTTP and is to be taken out of use.
+    pub leaked_key: Option<Arc<str>>,
     /// The claims of the token that the caller signed with its key, for expressions.
     pub apikey_claims: Option<Arc<Value>>,
     /// Where the caller's credential stands in the request, to be taken away before the backend
@@ -169,6 +171,37 @@ pub struct BodyBound {
     pub truncates: bool,
     /// How fast it may pass.
     pub rate: Option<Rate>,
+    /// What it may use of what bodies of its group share.
+    pub share: Option<Share>,
+}
+
+/// Bytes in a window that many bodies share, counted among all workers of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// The counter.
+    pub key: Key,
+    /// Bytes in a window.
+    pub bytes: u64,
+    /// The window in milliseconds.
+    pub window_ms: u64,
+}
+
+impl Share {
+    /// Whether all of it is used up, one byte more included.
+    #[must_use]
+    pub fn is_used_up(&self, limits: &Limits, now: Now) -> bool {
+        let count = limits.peek_window(self.key, self.bytes, self.window_ms, now);
+        count.remaining() == 0
+    }
+
+    /// Use some of it; false when that is more than there was.
+    #[must_use]
+    pub fn takes(&self, limits: &Limits, bytes: u64, now: Now) -> bool {
+        let (key, window_ms) = (self.key, self.window_ms);
+        limits
+            .throttle_many(key, bytes, self.bytes, window_ms, now)
+            .is_within()
+    }
 }
 
 /// Bytes in a time.
@@ -188,6 +221,7 @@ impl Default for BodyBound {
             bytes: u64::MAX,
             truncates: false,
             rate: None,
+            share: None,
         }
     }
 }
@@ -196,7 +230,7 @@ impl BodyBound {
     /// Whether nothing is bounded.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.bytes == u64::MAX && self.rate.is_none()
+        self.bytes == u64::MAX && self.rate.is_none() && self.share.is_none()
     }
 
     /// The length that a body of an announced length has after its bound.

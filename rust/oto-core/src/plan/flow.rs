@@ -20,7 +20,7 @@ use super::snapshot::Snapshot;
 use super::step::{Phase, PlanStep, Route, Step};
 use super::steps::{At, Field, Outcome};
 use crate::balance::Target;
-use crate::http1::{Framing, Known, Request, ResponseHead};
+use crate::http1::{Framing, Headers, Known, Request, ResponseHead};
 use crate::limits::UnderWay;
 use crate::record::Details;
 use crate::tls::ClientCertificate;
@@ -94,6 +94,10 @@ pub struct Flow {
     /// A hook chose a status that has no body; the backend's is read and not sent.
     pub bodiless: bool,
     body: Option<Vec<u8>>,
+    /// How often the body of an answer made here is sent.
+    pub repeats: u64,
+    /// The request's fields before any step, where an expression may ask for them.
+    arrived: Option<Box<Headers>>,
     pub(super) forwarded_chain: Vec<u8>,
     cursor: usize,
     stage: Stage,
@@ -151,6 +155,8 @@ impl Flow {
             host_overridden: false,
             bodiless: false,
             body: None,
+            repeats: 1,
+            arrived: None,
             forwarded_chain,
             cursor: 0,
             stage: Stage::Request,
@@ -166,6 +172,12 @@ impl Flow {
             flow.find_route();
         }
         flow
+    }
+
+    /// The request's fields as the client sent them; as they are now, where the route's plan has no
+    /// expression that asks for them.
+    pub(crate) fn headers_as_arrived(&self) -> &Headers {
+        self.arrived.as_deref().unwrap_or(&self.request.headers)
     }
 
     /// Whether the gateway's own pages are asked for; no route, on any host, may hide them.
@@ -190,6 +202,9 @@ impl Flow {
             return;
         };
         self.route = Some(Matched::of(found.route));
+        if found.route.value.reads_arrived && self.arrived.is_none() {
+            self.arrived = Some(Box::new(self.request.headers.clone()));
+        }
         self.matched_len = found.matched_len;
         let path = self.request.path();
         self.params = found
@@ -326,6 +341,11 @@ impl Flow {
                     if step.phase != Phase::CallBackend {
                         return Some(Next::Reply);
                     }
+                }
+                (Outcome::Repeat(reply, times), _) => {
+                    self.answer(reply);
+                    self.repeats = times;
+                    return Some(Next::Reply);
                 }
                 (Outcome::Python, Some(hook)) => return Some(Next::Python(hook)),
                 (Outcome::Python, None) => {
@@ -466,6 +486,7 @@ impl Flow {
         }
         self.response.framing = Framing::Length(reply.body.len() as u64);
         self.body = Some(reply.body);
+        self.repeats = 1;
     }
 
     /// Cut the body of an answer made here to a length; says whether there is such a body.

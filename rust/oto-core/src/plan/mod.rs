@@ -23,7 +23,7 @@ mod steps;
 mod tables;
 mod undecided;
 
-pub use attrs::{Alert, Attrs, BodyBound, Bounds, Counted, Rate, RefusalFacts, Trace};
+pub use attrs::{Alert, Attrs, BodyBound, Bounds, Counted, Rate, RefusalFacts, Share, Trace};
 pub use explain::Question;
 pub use flow::{Downstream, Flow, MONITORING_SLOT};
 pub use matched::Matched;

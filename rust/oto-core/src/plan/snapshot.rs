@@ -32,6 +32,12 @@ pub struct Settings {
     pub ip_allowed: IpSet,
     /// Addresses that may not pass (`ipFiltering.blacklist`).
     pub ip_blocked: IpSet,
+    /// Addresses that get an answer without end (`endlessIpAddresses`).
+    pub ip_endless: IpSet,
+    /// Whether that answer is rude (`middleFingers`); else it is zeros.
+    pub middle_fingers: bool,
+    /// The port under which clients reach the gateway with TLS, where it is not 443.
+    pub https_port: Option<u16>,
     /// Calls of one address in a throttling window (`perIpThrottlingQuota`).
     pub address_quota: u64,
     /// All calls in a throttling window (`throttlingQuota`).
@@ -58,6 +64,9 @@ impl Default for Settings {
             incoming: Vec::new(),
             ip_allowed: IpSet::default(),
             ip_blocked: IpSet::default(),
+            ip_endless: IpSet::default(),
+            middle_fingers: false,
+            https_port: None,
             address_quota: UNLIMITED,
             global_quota: UNLIMITED,
             most_at_once: None,

@@ -49,6 +49,9 @@ pub struct RouteSpec {
     /// Its metadata, for events.
     #[serde(default)]
     pub metadata: Option<Map<String, Value>>,
+    /// Whether its expressions may ask for fields of the request as they arrived.
+    #[serde(default)]
+    pub reads_arrived: bool,
 }
 
 fn yes() -> bool {
@@ -109,6 +112,7 @@ impl RouteSpec {
             plan: parts.plan(self.steps.as_deref(), self.legacy_checks)?,
             facts: self.facts,
             metadata: self.metadata.map(Arc::new),
+            reads_arrived: self.reads_arrived,
         })
     }
 }

@@ -153,4 +153,6 @@ pub struct Route {
     pub facts: Option<Box<RouteFacts>>,
     /// Its metadata, for events; none when it has none.
     pub metadata: Option<Arc<Map<String, Value>>>,
+    /// Whether expressions may ask for fields of the request as they arrived: a copy is kept then.
+    pub reads_arrived: bool,
 }

@@ -19,6 +19,11 @@ REFUSED = Refusal(400, "bad request")
         ({"x-one": "1", "X-TWO": "Not(two)"}, REFUSED),
         ({"x-one": "2"}, REFUSED),
         ({"x-absent": "RegexNot(a)"}, REFUSED),
+        ({"x-one": "${req.query.one}"}, None),
+        ({"x-one": "Not(${req.query.one})"}, REFUSED),
+        ({"x-two": "Regex(${req.query.broken})"}, REFUSED),
+        ({"x-two": "RegexNot(${req.query.broken})"}, REFUSED),
+        ({"x-two": "${req.query.form}"}, REFUSED),
     ],
 )
 async def test_every_entry_must_be_there_and_match(
@@ -26,7 +31,12 @@ async def test_every_entry_must_be_there_and_match(
 ) -> None:
     plugin = HeadersValidation(HeadersValidationConfig(expected))
     headers = [("X-One", "1"), ("X-One", "2"), ("x-two", "two")]
-    assert await play(plugin, FakeExchange(FakeRequest(headers=headers))) == answer
+    assert (
+        await play(
+            plugin, FakeExchange(FakeRequest(query="one=1&broken=(&form=Not(x)", headers=headers))
+        )
+        == answer
+    )
 
 
 def test_it_is_native() -> None:

@@ -18,15 +18,16 @@ RESPONSES = [
     {
         "path": "/x/:a/:b",
         "body": "${req.pathparams.b} ${req.pathparams.v} ${req.pathparams.n} ${req.pathparams.n:d} "
-        "${req.method}",
+        "${req.method} ${route.id} ${nothing || req.path}",
     },
+    {"path": "/evil/:a", "body": "${req.pathparams.a}"},
 ]
 
 
 async def answer(method: str, path: str, **config: Any) -> Any:
     settings = read_config(MockResponsesConfig, {"responses": RESPONSES, **config})
     exchange = FakeExchange.of(method, f"http://api.localhost{path}")
-    exchange.matched_path, exchange.path_params = "/v1", {"v": "1", "a": "route"}
+    exchange.matched_path, exchange.path_params = "/v1", {"v": "v1"}
     return await play(MockResponses(settings), exchange)
 
 
@@ -38,7 +39,8 @@ async def answer(method: str, path: str, **config: Any) -> Any:
         ("GET", "/v1/users/7", Response(200, (), b"user 7")),
         ("GET", "/v1/users/me", Response(200, (), b"user me")),
         ("GET", "/v1/raw/1", Response(200, (), b"\x00\x01")),
-        ("GET", "/v1/x/1/2", Response(200, (), b"2 1 no-path-param-n d ${req.method}")),
+        ("GET", "/v1/x/1/2", Response(200, (), b"2 v1 no-path-param-n d GET route_1 /v1/x/1/2")),
+        ("GET", "/v1/evil/${req.method}", Response(200, (), b"${req.method}")),
         ("GET", "/v1/users", None),
         ("GET", "/v1/users/7/8", None),
         ("DELETE", "/v1/", None),

@@ -16,7 +16,9 @@ async def test_the_engine_does_it() -> None:
     assert config.throttling_quota == "1024"
     plugin = RequestBandwidthThrottling(config)
     assert await play(plugin, FakeExchange()) is None
-    settings = steps.BodyBandwidth("60000", "1024", fail=True)
+    settings = steps.BodyBandwidth(
+        "60000", "1024", fail=True, group_expr="${route.id}", is_shared=False
+    )
     assert plugin.lower() == (steps.Native("body_bandwidth", Phase.TRANSFORM_REQUEST, settings),)
 
 
@@ -26,7 +28,7 @@ async def test_the_engine_does_it() -> None:
         ("window_millis", "a second"),
         ("window_millis", "0"),
         ("throttling_quota", "-1"),
-        ("kind", "per_node"),
+        ("kind", "per_planet"),
     ],
 )
 def test_nonsense_is_named_when_the_config_is_read(key: str, value: str) -> None:

@@ -4,6 +4,69 @@ use std::borrow::Cow;
 
 use regex::{Regex, RegexBuilder};
 
+use crate::expression::Template;
+use crate::plan::Flow;
+
+/// A condition whose words may have expressions in them.
+///
+/// The notation is read from the config and never from a value: what a client sends into an
+/// expression cannot turn an equality into `Not(…)`.
+#[derive(Debug)]
+pub(super) enum Expected {
+    /// Nothing to evaluate in it.
+    Literal(Expectation),
+    /// The notation, empty for equality, and its words.
+    Dynamic(&'static str, Template),
+}
+
+impl Expected {
+    /// Read the notation and compile the words.
+    ///
+    /// # Errors
+    /// What is wrong with the pattern or the expressions, in words.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let (form, words) = notation(text);
+        let template = Template::parse(words)?;
+        if template.is_literal() {
+            return Expectation::parse(text).map(Self::Literal);
+        }
+        Ok(Self::Dynamic(form, template))
+    }
+
+    /// Whether a value is as expected of this exchange. Where the words do not make a pattern, no
+    /// value is.
+    pub(super) fn accepts(&self, value: &[u8], flow: &Flow) -> bool {
+        match self {
+            Self::Literal(expectation) => expectation.accepts(value),
+            Self::Dynamic(form, template) => Expectation::of(form, &template.text(flow))
+                .is_ok_and(|expectation| expectation.accepts(value)),
+        }
+    }
+}
+
+/// Cut `Form(words)` apart; what is no such thing has the form `""`.
+fn notation(text: &str) -> (&'static str, &str) {
+    FORMS
+        .iter()
+        .find_map(|form| {
+            let rest = text.strip_prefix(form)?.strip_prefix('(')?;
+            Some((*form, rest.strip_suffix(')')?))
+        })
+        .unwrap_or(("", text))
+}
+
+const FORMS: [&str; 9] = [
+    "Regex",
+    "RegexNot",
+    "Wildcard",
+    "WildcardNot",
+    "Contains",
+    "ContainsNot",
+    "ContainedIn",
+    "NotContainedIn",
+    "Not",
+];
+
 /// A condition on one header value, in Otoroshi's notation.
 #[derive(Debug)]
 pub(super) enum Expectation {
@@ -31,40 +94,24 @@ impl Expectation {
     /// # Errors
     /// What is wrong with the pattern, in words.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let inside = |name: &str| {
-            text.strip_prefix(name)
-                .and_then(|rest| rest.strip_prefix('('))
-                .and_then(|rest| rest.strip_suffix(')'))
-        };
-        let items = |list: &str| list.split(',').map(|item| boxed(item.trim())).collect();
-        if let Some(pattern) = inside("RegexNot") {
-            return full_match(pattern).map(Self::MatchesNot);
-        }
-        if let Some(pattern) = inside("Regex") {
-            return full_match(pattern).map(Self::Matches);
-        }
-        if let Some(pattern) = inside("WildcardNot") {
-            return full_match(&from_wildcard(pattern)).map(Self::MatchesNot);
-        }
-        if let Some(pattern) = inside("Wildcard") {
-            return full_match(&from_wildcard(pattern)).map(Self::Matches);
-        }
-        if let Some(part) = inside("ContainsNot") {
-            return Ok(Self::ContainsNot(boxed(part)));
-        }
-        if let Some(part) = inside("Contains") {
-            return Ok(Self::Contains(boxed(part)));
-        }
-        if let Some(list) = inside("NotContainedIn") {
-            return Ok(Self::NotIn(items(list)));
-        }
-        if let Some(list) = inside("ContainedIn") {
-            return Ok(Self::In(items(list)));
-        }
-        if let Some(value) = inside("Not") {
-            return Ok(Self::Not(boxed(value)));
-        }
-        Ok(Self::Equals(boxed(text)))
+        let (form, words) = notation(text);
+        Self::of(form, words)
+    }
+
+    fn of(form: &str, words: &str) -> Result<Self, String> {
+        let items = || words.split(',').map(|item| boxed(item.trim())).collect();
+        Ok(match form {
+            "Regex" => Self::Matches(full_match(words)?),
+            "RegexNot" => Self::MatchesNot(full_match(words)?),
+            "Wildcard" => Self::Matches(full_match(&from_wildcard(words))?),
+            "WildcardNot" => Self::MatchesNot(full_match(&from_wildcard(words))?),
+            "Contains" => Self::Contains(boxed(words)),
+            "ContainsNot" => Self::ContainsNot(boxed(words)),
+            "ContainedIn" => Self::In(items()),
+            "NotContainedIn" => Self::NotIn(items()),
+            "Not" => Self::Not(boxed(words)),
+            _ => Self::Equals(boxed(words)),
+        })
     }
 
     /// Whether a value is as expected. Its bytes count as one character each, as Python reads them.
@@ -106,7 +153,16 @@ fn full_match(pattern: &str) -> Result<Regex, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::Expectation;
+    use super::{Expectation, Expected};
+
+    #[test]
+    fn a_pattern_is_checked_at_once_unless_expressions_are_in_it() {
+        assert!(Expected::parse("Regex(()").is_err());
+        for text in ["Regex((${req.path})", "Not(${req.path})", "${req.path}"] {
+            let expected = Expected::parse(text).expect("valid");
+            assert!(matches!(expected, Expected::Dynamic(..)), "{text}");
+        }
+    }
 
     #[test]
     fn every_form_is_read() {

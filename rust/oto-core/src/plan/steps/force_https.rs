@@ -11,7 +11,7 @@ pub(super) struct Settings {
     port: Option<u16>,
 }
 
-/// The step; without a port HTTPS is on 443.
+/// The step; without a port of its own it takes the gateway's, and 443 without that.
 #[derive(Debug)]
 pub(super) struct ForceHttps {
     port: Option<u16>,
@@ -21,9 +21,7 @@ impl StepSettings for Settings {
     type Step = ForceHttps;
 
     fn build(self) -> Result<ForceHttps, String> {
-        Ok(ForceHttps {
-            port: self.port.filter(|port| *port != 443),
-        })
+        Ok(ForceHttps { port: self.port })
     }
 }
 
@@ -34,7 +32,11 @@ impl NativeStep for ForceHttps {
         }
         let request = &at.flow.request;
         let (domain, path) = (request.domain(), request.path());
-        let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
+        let port = self.port.or(at.flow.snapshot.settings.https_port);
+        let port = port
+            .filter(|port| *port != 443)
+            .map(|port| format!(":{port}"))
+            .unwrap_or_default();
         let query = request
             .query()
             .map(|query| format!("?{query}"))

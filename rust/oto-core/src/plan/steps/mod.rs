@@ -12,6 +12,7 @@ mod apikey_has;
 mod apikey_quotas;
 mod basic_auth;
 mod basic_auth_caller;
+mod block_http;
 mod body_bandwidth;
 mod body_length;
 mod certificate_as_apikey;
@@ -24,6 +25,7 @@ mod custom_quotas;
 mod custom_response;
 mod disable_http10;
 mod domain_names;
+mod endless;
 mod expectation;
 mod expected_user;
 mod fail2ban;
@@ -55,6 +57,7 @@ mod prepare_for_backend;
 mod public_private_paths;
 mod query_transformer;
 mod rate_limit;
+mod rbac;
 mod react2shell;
 mod redirect;
 mod refuse;
@@ -105,6 +108,8 @@ pub enum Outcome {
     Reject,
     /// Answer in the backend's place, or instead of what it answered.
     Answer(Reply),
+    /// Answer with a body that is sent so often, piece after piece as the client takes it.
+    Repeat(Reply, u64),
     /// Undecided: the plugin's hook in Python runs instead. Only for a step that was lowered with
     /// a twin; without one the exchange is refused, because nobody checked it.
     Python,
@@ -158,6 +163,7 @@ const KINDS: &[(&str, Build)] = &[
     ("apikey_tags", build::<apikey_has::TagSettings>),
     ("basic_auth", build::<basic_auth::Settings>),
     ("basic_auth_caller", build::<basic_auth_caller::Settings>),
+    ("block_http", build::<block_http::Settings>),
     ("body_bandwidth", build::<body_bandwidth::Settings>),
     ("body_length", build::<body_length::Settings>),
     (
@@ -178,6 +184,7 @@ const KINDS: &[(&str, Build)] = &[
     ("custom_throttling", build::<custom_quotas::Throttling>),
     ("disable_http10", build::<disable_http10::Settings>),
     ("domain_names", build::<domain_names::Settings>),
+    ("endless", build::<endless::Settings>),
     ("expected_consumer", build::<expected_user::Consumer>),
     ("expected_user", build::<expected_user::User>),
     ("fail2ban", build::<fail2ban::Settings>),
@@ -222,6 +229,7 @@ const KINDS: &[(&str, Build)] = &[
         build::<query_transformer::QueryTransformer>,
     ),
     ("rate_limit", build::<rate_limit::Settings>),
+    ("rbac", build::<rbac::Settings>),
     ("react2shell", build::<react2shell::Settings>),
     ("redirect", build::<redirect::Settings>),
     ("refuse", build::<refuse::Settings>),

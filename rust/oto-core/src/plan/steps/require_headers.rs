@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::expectation::Expectation;
+use super::expectation::Expected;
 use super::fields::names;
 use super::{At, NativeStep, Outcome, StepSettings};
 
@@ -16,15 +16,15 @@ pub(super) struct Settings {
 
 /// The step.
 #[derive(Debug)]
-pub(super) struct RequireHeaders(Vec<(Box<[u8]>, Expectation)>);
+pub(super) struct RequireHeaders(Vec<(Box<[u8]>, Expected)>);
 
 impl StepSettings for Settings {
     type Step = RequireHeaders;
 
     fn build(self) -> Result<RequireHeaders, String> {
         let expected = self.headers.into_iter().map(|(name, text)| {
-            let expectation = Expectation::parse(&text)
-                .map_err(|problem| format!("headers.{name}: {problem}"))?;
+            let expectation =
+                Expected::parse(&text).map_err(|problem| format!("headers.{name}: {problem}"))?;
             Ok((name.into_bytes().into(), expectation))
         });
         Ok(RequireHeaders(expected.collect::<Result<_, String>>()?))
@@ -33,11 +33,12 @@ impl StepSettings for Settings {
 
 impl NativeStep for RequireHeaders {
     fn run(&self, at: &mut At<'_>) -> Outcome {
-        let headers = &at.flow.request.headers;
+        let flow = &*at.flow;
+        let headers = &flow.request.headers;
         let met = self.0.iter().all(|(name, expectation)| {
             headers
                 .find(name)
-                .is_some_and(|value| expectation.accepts(value))
+                .is_some_and(|value| expectation.accepts(value, flow))
         });
         if met {
             return Outcome::Continue;
