@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -186,3 +187,18 @@ def test_a_wrong_command_line_ends_with_2(tmp_path: Path) -> None:
 def test_a_place_that_is_not_there_is_said(tmp_path: Path) -> None:
     assert "there is no store at" in refused("list", "--data", str(tmp_path))
     assert "is the gateway running?" in refused("list", "--admin", "http://127.0.0.1:1")
+
+
+async def test_a_server_name_on_an_authority_is_remarked_on(tmp_path: Path, data: str) -> None:
+    for ca in (True, False):
+        key = KeyQuery(algo="ecdsa", size=256)
+        hosts, subject = ("own.localhost",), "CN=own.localhost"
+        query = CsrQuery(hosts=hosts, subject=subject, ca=ca, key=key, duration=86_400_000)
+        issued = issue(query, None, now=datetime.now(UTC))
+        made = certificate_of(issued, query, id="own")
+        file = tmp_path / f"own-{ca}.pem"
+        file.write_text(made.chain + made.private_key)
+        importing = functools.partial(oto, "import", str(file), "--data", data)
+        done = await trio.to_thread.run_sync(importing)
+        assert done.exit_code == 0, done.stderr
+        assert ("never shown" in done.stderr) is ca

@@ -263,6 +263,13 @@ def import_certificate(
     )
     _shelf(**places).put(kept, replaces=replace)
     click.echo(kept.id)
+    if kept.ca and kept.sans:
+        # What `openssl req -x509` makes unless told otherwise.
+        click.echo(
+            f"{file} is an authority (CA:TRUE), which HTTPS clients are never shown; for a server, make it "
+            "with basicConstraints=CA:FALSE",
+            err=True,
+        )
 
 
 @command.command("export")

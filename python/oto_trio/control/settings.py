@@ -30,6 +30,7 @@ import msgspec
 from msgspec import Meta
 
 from oto_trio.model.errors import Problem
+from oto_trio.model.wording import describe_type, json_kind
 
 __all__ = [
     "MAX_FILE_BYTES",
@@ -384,8 +385,16 @@ def _checked(raw: Mapping[str, object], path: str) -> tuple[dict[str, Any], list
         try:
             values[key] = msgspec.convert(value, field.type)
         except msgspec.ValidationError as error:
-            problems.append(Problem(f"{path}.{key}", _first_lower(str(error)), _described(key)))
+            problems.append(Problem(f"{path}.{key}", _reason(error, field, value), _described(key)))
     return values, problems
+
+
+def _reason(error: msgspec.ValidationError, field: msgspec.structs.FieldInfo, value: object) -> str:
+    """Say in words what is wrong with a value; what is wrong deeper in it, or a bound, in msgspec's."""
+    text = str(error)
+    if text.startswith("Expected") and ", got" in text and " - at" not in text:
+        return f"expected {describe_type(field.type)}, found {json_kind(value)}"
+    return _first_lower(text)
 
 
 def _unknown_key(path: str, key: str, known: tuple[str, ...]) -> Problem:
