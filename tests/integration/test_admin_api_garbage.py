@@ -38,6 +38,22 @@ BASES = [
     "/api/backends",
     "/api/globalconfig",
     "/apis/entities",
+    "/apis/apim.otoroshi.io/v1/apikeys",
+    "/apis/pki.otoroshi.io/v1/certificates",
+    "/apis/security.otoroshi.io/v1/jwt-verifiers",
+    "/apis/events.otoroshi.io/v1/data-exporters",
+    "/api/apikeys",
+    "/api/certificates",
+    "/api/verifiers",
+    "/api/data-exporter-configs",
+    "/api/groups/g/apikeys",
+    "/api/pki/cas",
+    "/api/pki/certs",
+    "/api/pki/csrs",
+    "/api/pki/keys",
+    "/api/certificates/_importP12",
+    "/api/audit/events",
+    "/api/alert/events",
     "/health",
     "/metrics",
 ]
@@ -57,12 +73,20 @@ TAILS = [
 
 texts = st.text(max_size=10)
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts,
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from([2**64, -(2**70), 1e308])
+    | st.floats(allow_nan=False)
+    | texts,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
     max_leaves=10,
 )
 known_keys = st.sampled_from(
-    ["id", "name", "backend", "frontend", "plugins", "metadata", "_loc", "targets", "url", "op",
+    ["clientId", "clientName", "clientSecret", "rotation", "restrictions", "algoSettings", "strategy",
+     "source", "type", "config", "filtering", "projection", "chain", "privateKey", "subject", "hosts",
+     "key", "duration", "ca", "authorizedEntities", "validUntil", "dailyQuota", "$regex", "$at",
+     "id", "name", "backend", "frontend", "plugins", "metadata", "_loc", "targets", "url", "op",
      "path", "value", "from", "patch", "kind", "spec", "apiVersion", "templates", "domain"]
 )  # fmt: skip
 entity_like = st.recursive(

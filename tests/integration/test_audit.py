@@ -235,3 +235,24 @@ async def test_the_latest_events_are_listed(api: Audited) -> None:
     assert (await api.served.call("GET", "/api/alert/events?page=no")).status_code == 400
     refused = await api.served.call("GET", "/api/audit/events", auth=("who", "knows"))
     assert refused.status_code == 400
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"dailyQuota": 2**70},
+        {"dailyQuota": -5},
+        {"throttlingStrategy": {"quota": {"window": "x", "daily": None, "monthly": 1e300}}},
+        {"throttlingStrategy": {"quota": [7]}},
+        {"throttlingStrategy": "x"},
+    ],
+)
+async def test_quotas_of_a_key_with_odd_bounds_are_told(
+    tmp_path: Path, bounds: dict[str, Any]
+) -> None:
+    key = {"clientId": "k", "clientName": "k", "clientSecret": "s", **bounds}
+    with LimitsTable(tmp_path, (1, 2), among_processes=False, slots=100) as limits:
+        async with audited_api(limits) as api:
+            await api.call("POST", KEYS, key)
+            told = (await api.call("GET", "/api/apikeys/k/quotas")).json()
+    assert told["remainingCallsPerDay"] == told["authorizedCallsPerDay"] >= 0

@@ -31,6 +31,7 @@ _OWNERS: Final = {"groups": "group", "services": "service", "routes": "route"}
 _TITLES: Final = {"group": "ServiceGroup", "service": "Service", "route": "Route"}
 
 _UNLIMITED: Final = 10_000_000
+_MOST: Final = 2**63 - 1
 
 
 class QuotaPaths:
@@ -97,8 +98,7 @@ def quotas_document(key: JsonObject, limits: LimitsTable) -> dict[str, int]:
     quota = cast("JsonObject", given) if isinstance(given, dict) else {}
     named = {"window": "throttlingQuota", "daily": "dailyQuota", "monthly": "monthlyQuota"}
     bounds = {
-        name: int(quota.get(name, _UNLIMITED) if quota else key.get(own, _UNLIMITED))
-        for name, own in named.items()
+        name: _bound(quota.get(name) if quota else key.get(own)) for name, own in named.items()
     }
     usage = limits.limits.peek_quota(key["clientId"], *limits.now(), **bounds)
     shown: dict[str, int] = {}
@@ -111,6 +111,13 @@ def quotas_document(key: JsonObject, limits: LimitsTable) -> dict[str, int]:
         shown[current] = used
         shown[f"remainingCallsPer{word}"] = max(limit - used, 0)
     return shown
+
+
+def _bound(value: object) -> int:
+    """Return a number of calls as the counters take it; what is no number bounds nothing."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return _UNLIMITED
+    return int(max(0, min(value, _MOST)))
 
 
 def _not_found(request: Request, text: str) -> Response:
