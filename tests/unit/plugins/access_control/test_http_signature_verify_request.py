@@ -127,3 +127,11 @@ def test_a_config_that_cannot_work_names_its_field(config: dict[str, Any], probl
         read_config(HttpSignatureVerifyRequestConfig, config)
     assert problem in str(caught.value)
     assert "s3cret" not in str(caught.value)
+
+
+def test_a_secret_of_the_wrong_type_is_not_repeated() -> None:
+    config = {"keys": [{**KEY, "secret_or_pem": 314159265}]}
+    with pytest.raises(PluginError) as refused:
+        read_config(HttpSignatureVerifyRequestConfig, config)
+    assert "keys" in str(refused.value)
+    assert "314159265" not in str(refused.value)

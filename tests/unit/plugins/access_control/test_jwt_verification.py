@@ -1,15 +1,25 @@
 """JwtVerification."""
 
+from typing import Any
+
 import jwt
 
-from tests.unit.plugins.token_plans import NOW, SECRET, send, token, verifier
+from tests.unit.plugins.token_plans import (
+    NOW,
+    SECRET,
+    certificate_row,
+    private_key,
+    send,
+    token,
+    verifier,
+)
 
 STRATEGY = {
     "type": "PassThrough",
     "verificationSettings": {"fields": {"iss": "us"}, "arrayFields": {}},
 }
 ROW = verifier(strategy=STRATEGY)
-GOOD = {"iss": "us", "exp": NOW + 60}
+GOOD: dict[str, Any] = {"iss": "us", "exp": NOW + 60}
 CONFIG = {"verifiers": ["v"]}
 
 
@@ -41,3 +51,19 @@ def test_the_answer_can_be_ones_own() -> None:
     }
     answer = send("JwtVerification", config, entities=(ROW,))
     assert (answer.status, answer.body) == (418, b"short and stout")
+
+
+def test_the_key_of_a_revoked_certificate_proves_nothing() -> None:
+    keys = {"type": "RSAKPAlgoSettings", "size": 256, "certId": "rsa"}
+    row = verifier(strategy=STRATEGY, algoSettings=keys)
+    signed = ("Authorization", "Bearer " + jwt.encode(GOOD, private_key("rsa"), "RS256"))
+    rows = (row, certificate_row("rsa"))
+    assert send("JwtVerification", CONFIG, signed, entities=rows).status is None
+    rows = (row, certificate_row("rsa", revoked=True))
+    assert send("JwtVerification", CONFIG, signed, entities=rows).status == 400
+
+
+def test_a_request_with_two_tokens_is_refused() -> None:
+    good, evil = token(**GOOD), token("another secret that is long enough as well", **GOOD)
+    for fields in ((good, evil), (evil, good)):
+        assert send("JwtVerification", CONFIG, *fields, entities=(ROW,)).status == 400
