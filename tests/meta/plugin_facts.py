@@ -314,6 +314,16 @@ IMPLEMENTED: dict[str, tuple[Any, tuple[str, ...]]] = {
         },
         ("AccessControl",),
     ),
+    "NgClientCredentials": (
+        {
+            "expiration": 3600000,
+            "default_key_pair": "otoroshi-jwt-signing",
+            "domain": "*",
+            "secure": True,
+            "biscuit": None,
+        },
+        ("AccessControl",),
+    ),
     "NgClientCredentialTokenEndpoint": (
         {
             "expiration": 3600000,

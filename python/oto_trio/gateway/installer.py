@@ -22,7 +22,7 @@ from typing import Any, Final, Protocol, Self
 import msgspec
 import trio
 
-from oto_trio.gateway.compile import Hooks, RouteCompiler, snapshot_settings, used_plugins
+from oto_trio.gateway.compile import SINKS, Hooks, RouteCompiler, snapshot_settings, used_plugins
 from oto_trio.gateway.engine import Clock
 from oto_trio.gateway.frames import Change, Entity, EntityKey, ProblemReport, SnapshotFull
 from oto_trio.model.backend import Backend, read_backend
@@ -154,6 +154,7 @@ class Installer:
         if folder is not None:
             self._folder = folder.poll()
         self._compiler = self._make_compiler()
+        self._are_sinks_new = False
 
     @property
     def routes(self) -> int:
@@ -197,6 +198,7 @@ class Installer:
             changed = changed_ids(self._folder, after)
             self._folder = after
             self._compiler = self._make_compiler()
+            self._are_sinks_new = True
             if changed & self._compiler.global_plugins:
                 dirty = set(self._routes)
             else:
@@ -284,6 +286,7 @@ class Installer:
         if config.plugins.config.get("ng") == slots:
             return False
         self._compiler = self._make_compiler()
+        self._are_sinks_new = True
         return True
 
     def _snapshot_settings(self) -> bytes:
@@ -334,6 +337,8 @@ class Installer:
             self._snapshot = self._snapshot.apply([], list(gone), self._new_settings)
             self._new_settings = None
         await self._apply_rows()
+        if self._are_sinks_new:
+            self._apply_sinks()
         slice_: list[Route] = []
         documents: list[bytes] = []
         began = self._clock()
@@ -352,6 +357,19 @@ class Installer:
                 await trio.lowlevel.checkpoint()
                 began = self._clock()
         self._apply(slice_, documents)
+
+    def _apply_sinks(self) -> None:
+        """Bring in what sees the requests that no route takes; sinks the engine refuses stay as they were."""
+        self._are_sinks_new = False
+        lowered = self._compiler.compile_sinks()
+        try:
+            if lowered is None:
+                self._snapshot = self._snapshot.apply([], [SINKS])
+            else:
+                self._snapshot = self._snapshot.apply([lowered.document], [])
+        except ValueError as error:
+            self.hooks.rollback([SINKS])
+            self._report(ProblemReport(GLOBAL_CONFIG, "", str(error)))
 
     async def _apply_rows(self) -> None:
         """Bring the entities of the tables into the snapshot that is being made, in slices."""

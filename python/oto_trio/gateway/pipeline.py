@@ -67,6 +67,7 @@ AsyncCall: TypeAlias = Callable[[Exchange], Awaitable[Answer]]
 # Otoroshi's words for a hook that raised, by phase; `done` never answers a downstream. A matcher that
 # fails refuses too: passing the request on would let it reach a broader route, without its checks.
 _FAULTS: Final = {
+    "sink": "an error happened during request-sink plugins phase",
     "match_route": "an error happened during route-matching plugins phase",
     "pre_route": "an error happened during pre-routing plugins phase",
     "access": "an error happened during access plugins phase",

@@ -13,6 +13,8 @@ __all__ = ["INDEX_KEYS", "OTOROSHI_STEPS", "PHASE_ORDER", "TRANSFORM_PHASES", "P
 class Phase(StrEnum):
     """A point in an exchange's life where a plugin may act. The value is the hook's method name."""
 
+    SINK = "sink"
+    """No route takes the request; asked of global slots only."""
     MATCH_ROUTE = "match_route"
     """While the router chooses: may this route take this request?"""
     PRE_ROUTE = "pre_route"
@@ -36,6 +38,7 @@ TRANSFORM_PHASES = (Phase.TRANSFORM_REQUEST, Phase.TRANSFORM_RESPONSE)
 """The two phases that share one order of slots (see ``gateway.compile.chain``)."""
 
 OTOROSHI_STEPS: dict[Phase, str] = {
+    Phase.SINK: "Sink",
     Phase.MATCH_ROUTE: "MatchRoute",
     Phase.PRE_ROUTE: "PreRoute",
     Phase.ACCESS: "ValidateAccess",
@@ -46,6 +49,7 @@ OTOROSHI_STEPS: dict[Phase, str] = {
 """Otoroshi's name of each phase. ``done`` is ours alone: Otoroshi has no step for it."""
 
 INDEX_KEYS: dict[Phase, str] = {
+    Phase.SINK: "sink",
     Phase.MATCH_ROUTE: "match_route",
     Phase.PRE_ROUTE: "pre_route",
     Phase.ACCESS: "validate_access",

@@ -72,6 +72,13 @@ class Plugin(Generic[ConfigT]):
     def __init__(self, config: ConfigT) -> None:
         self.config = config
 
+    def sink(self, exchange: Exchange) -> Hook:
+        """Answer a request that no route takes; ``None`` leaves it to the next sink, and to the 404.
+
+        Only asked of slots of the global config. ``exchange`` has neither route nor target.
+        """
+        return None
+
     def match_route(self, exchange: Exchange) -> bool:
         """Tell whether this route may take the request; every matcher of a route must agree.
 

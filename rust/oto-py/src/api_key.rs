@@ -125,7 +125,9 @@ impl ApiKey {
     fn is_of_tenant(&self, exchange: &Exchange) -> PyResult<bool> {
         exchange.hold()?.with(|flow| {
             let route = flow.route.as_ref();
-            route.is_none_or(|route| route.membership.tenant() == self.inner.tenant())
+            route.is_none_or(|route| {
+                route.is_sink || route.membership.tenant() == self.inner.tenant()
+            })
         })
     }
 

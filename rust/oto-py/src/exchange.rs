@@ -116,6 +116,7 @@ impl Exchange {
     fn phase(&self) -> PyResult<&'static str> {
         let phase = self.hold()?.with(|flow| flow.phase())?;
         Ok(match phase {
+            Phase::Sink => "sink",
             Phase::MatchRoute => "match_route",
             Phase::PreRoute => "pre_route",
             Phase::Access => "access",

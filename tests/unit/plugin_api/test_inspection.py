@@ -109,7 +109,7 @@ def test_an_unknown_public_method_lists_the_hooks() -> None:
 
     name, _, fix = problem_of(Bad)
     assert name == "zzzzz"
-    assert fix.startswith("the hooks are match_route, pre_route, access")
+    assert fix.startswith("the hooks are sink, match_route, pre_route, access")
 
 
 @pytest.mark.parametrize(

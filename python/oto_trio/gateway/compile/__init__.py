@@ -7,6 +7,7 @@ Python steps in it point at.
 from oto_trio.gateway.compile.hooks import Hooks
 from oto_trio.gateway.compile.incoming import INCOMING_KEY, incoming_validators
 from oto_trio.gateway.compile.route import (
+    SINKS,
     Lowered,
     RouteCompiler,
     check_global_slots,
@@ -19,6 +20,7 @@ from oto_trio.gateway.compile.settings import snapshot_settings
 
 __all__ = [
     "INCOMING_KEY",
+    "SINKS",
     "Hooks",
     "Lowered",
     "RouteCompiler",

@@ -32,6 +32,7 @@ from oto_trio.plugin_api.phases import PHASE_ORDER, Phase
 from oto_trio.plugin_api.registry import Registry
 
 __all__ = [
+    "SINKS",
     "Lowered",
     "RouteCompiler",
     "check_global_slots",
@@ -44,6 +45,9 @@ __all__ = [
 GLOBAL_PATH = "$.plugins.config.ng"
 """Where the global config holds the slots of every route."""
 
+
+SINKS = "@request-sinks"
+"""Id of what stands for a route where none takes a request; its steps are the global slots' sinks."""
 
 LEGACY_CHECKS = "otoroshi-core-apply-legacy-checks"
 """Metadata of a route; ``false`` spares it the global config's own checks, such as ``ipFiltering``."""
@@ -88,6 +92,7 @@ class _LoweredRoute(msgspec.Struct, frozen=True, omit_defaults=True):
     facts: _RouteFacts | None = None
     metadata: Mapping[str, str] | None = None
     reads_arrived: bool = False
+    is_sink: bool = False
 
 
 class _Membership(msgspec.Struct, frozen=True):
@@ -98,6 +103,9 @@ class _Membership(msgspec.Struct, frozen=True):
     api: str | None
     original: str | None
 
+
+_NOWHERE = "request-sinks.invalid"
+"""A domain that nobody asks for: the sinks are not looked up by one."""
 
 _API = "Otoroshi-Api-Ref"
 _ORIGINAL = "otoroshi-core-original-route-id"
@@ -192,7 +200,7 @@ class RouteCompiler:
         Cost: about 10 µs for a route with a few slots that other routes have too.
         """
         problems: list[Problem] = []
-        chain = [*self._global]
+        chain = [entry for entry in self._global if entry.code.phases != (Phase.SINK,)]
         for position, slot in enumerate(route.plugins):
             if slot.enabled:
                 code = self._slots.compile(slot)
@@ -205,6 +213,17 @@ class RouteCompiler:
         lowered_facts = _facts_of(route, chain)
         reads_arrived = any(entry.code.reads_arrived for entry in chain)
         return _lowered(route, backend, steps, problems, lowered_facts, reads_arrived=reads_arrived)
+
+    def compile_sinks(self) -> Lowered | None:
+        """Compile what sees the requests that no route takes, and stage its hooks; None when nothing does."""
+        chain = [entry for entry in self._global if Phase.SINK in entry.code.phases]
+        staged = self._hooks.stage(SINKS)
+        problems: list[Problem] = []
+        steps = self._steps(chain, staged, problems, (Phase.SINK,))
+        if not steps:
+            return None
+        route = Route(id=SINKS, name=SINKS, frontend=Frontend(domains=(_NOWHERE,)))
+        return _lowered(route, BackendSettings(), steps, problems, is_sink=True)
 
     def compile_closed(self, route: Route, problem: Problem) -> Lowered:
         """Compile a route the engine refused, so that it answers 503 instead of vanishing.
@@ -220,7 +239,11 @@ class RouteCompiler:
         return _lowered(route, BackendSettings(), [lowered_step(prefix, CLOSED)], [problem])
 
     def _steps(
-        self, chain: list[ChainSlot], staged: RouteHooks, problems: list[Problem]
+        self,
+        chain: list[ChainSlot],
+        staged: RouteHooks,
+        problems: list[Problem],
+        phases: Sequence[Phase] = PHASE_ORDER[1:],
     ) -> list[msgspec.Raw]:
         """Return the steps of a chain in execution order, binding the Python hooks."""
         bound: dict[int, dict[Phase, int]] = {}
@@ -243,7 +266,7 @@ class RouteCompiler:
         positions = {id(entry): position for position, entry in enumerate(chain)}
         acting = {phase for entry in chain for phase in entry.code.phases}
         steps: list[msgspec.Raw] = []
-        for phase in PHASE_ORDER:
+        for phase in phases:
             if phase not in acting:
                 continue
             for entry in in_order(chain, phase):
@@ -334,6 +357,7 @@ def _lowered(
     facts: _RouteFacts | None = None,
     *,
     reads_arrived: bool = False,
+    is_sink: bool = False,
 ) -> Lowered:
     """Put a lowered route together."""
     frontend = route.frontend
@@ -353,6 +377,7 @@ def _lowered(
             facts,
             route.metadata or None,
             reads_arrived,
+            is_sink,
         )
     )
     return Lowered(route.id, document, tuple(problems))

@@ -4,24 +4,23 @@ Phases: call_backend.
 Otoroshi: ``cp:otoroshi.next.plugins.NgClientCredentialTokenEndpoint``.
 """
 
-import uuid
-from collections.abc import Mapping
-from typing import Annotated, Any, Final
-from urllib.parse import parse_qsl
+from typing import Annotated, Final
 
-import msgspec
 from msgspec import Meta
 from typing_extensions import override
 
 from oto_trio.plugin_api import ApiKey, BodyTooLarge, Config, Exchange, Plugin, Response
 from oto_trio.plugin_api.api_keys import basic_pair
+from oto_trio.plugin_api.client_credentials import (
+    MAX_BODY_BYTES,
+    grant_fields,
+    granted_token,
+    oauth_answer,
+    oauth_error,
+)
 
 __all__ = ["NgClientCredentialTokenEndpoint", "NgClientCredentialTokenEndpointConfig"]
 
-MAX_BODY_BYTES: Final = 64 * 1024
-"""Longest request for a token."""
-
-_MAX_FIELDS: Final = 64
 _GRANT: Final = "client_credentials"
 
 
@@ -66,27 +65,27 @@ class NgClientCredentialTokenEndpoint(Plugin[NgClientCredentialTokenEndpointConf
         try:
             body = await exchange.request.read(MAX_BODY_BYTES)
         except BodyTooLarge:
-            return _error(413, "invalid_request", f"send at most {MAX_BODY_BYTES} bytes")
-        fields = _fields(exchange.request.headers.get("Content-Type") or "", body)
+            return oauth_error(413, "invalid_request", f"send at most {MAX_BODY_BYTES} bytes")
+        fields = grant_fields(exchange.request.headers.get("Content-Type") or "", body)
         if fields is None:
-            return _error(401, "access_denied", "Unauthorized")
+            return oauth_error(401, "access_denied", "Unauthorized")
         scheme, _, encoded = (exchange.request.headers.get("Authorization") or "").partition(" ")
         pair = basic_pair(encoded) if scheme.lower() == "basic" else None
         client_id, secret = pair or (fields.get("client_id"), fields.get("client_secret"))
         grant = fields.get("grant_type")
         if grant is None or client_id is None or secret is None:
-            return _error(401, "access_denied", "unauthorized")
+            return oauth_error(401, "access_denied", "unauthorized")
         if grant != _GRANT:
-            return _error(400, "unauthorized_client", f"grant type '{grant}' not supported !")
+            return oauth_error(400, "unauthorized_client", f"grant type '{grant}' not supported !")
         key = exchange.find_api_key(client_id)
         if key is None or not key.has_secret(secret) or not self._may_have_one(exchange, key):
-            return _error(401, "access_denied", "bad client credentials")
+            return oauth_error(401, "access_denied", "bad client credentials")
         scope = fields.get("scope")
         if scope is not None and not set(scope.split()) <= set(
             key.metadata.get("scope", "").split()
         ):
             refused = f"client has not been granted scopes: {scope}"
-            return _error(403, "access_denied", refused)
+            return oauth_error(403, "access_denied", refused)
         return self._token(exchange, key, scope, fields.get("aud", "otoroshi"))
 
     def _may_have_one(self, exchange: Exchange, key: ApiKey) -> bool:
@@ -97,48 +96,9 @@ class NgClientCredentialTokenEndpoint(Plugin[NgClientCredentialTokenEndpointConf
 
     def _token(self, exchange: Exchange, key: ApiKey, scope: str | None, audience: str) -> Response:
         """Return the answer with a token."""
-        now, life_s = int(exchange.unix_time), self.config.expiration // 1000
-        scheme = "https" if exchange.secured else "http"
-        claims = {
-            "jti": str(uuid.uuid4()),
-            "exp": now + life_s,
-            "iat": now,
-            "nbf": now,
-            "cid": key.client_id,
-            "iss": f"{scheme}://{exchange.request.host}",
-            "sub": key.client_id,
-            "aud": audience,
-        }
-        signed = key.sign_token(
-            exchange.native(), msgspec.json.encode(claims), self.config.default_key_pair
+        life_s = self.config.expiration // 1000
+        signed = granted_token(
+            exchange, key, life_s, self.config.default_key_pair, audience=audience
         )
         answer = {"access_token": signed, "token_type": "Bearer", "expires_in": life_s}
-        return _json(200, answer if scope is None else {**answer, "scope": scope})
-
-
-def _fields(content_type: str, body: bytes) -> Mapping[str, str] | None:
-    """Return the fields of a request that are text; None when it is neither a form nor JSON."""
-    kind = content_type.partition(";")[0].strip().lower()
-    try:
-        if kind == "application/x-www-form-urlencoded":
-            return dict(parse_qsl(body.decode(), max_num_fields=_MAX_FIELDS))
-        if kind == "application/json":
-            fields = msgspec.json.decode(body, type=dict[str, Any])
-            return {name: value for name, value in fields.items() if isinstance(value, str)}
-    except (ValueError, msgspec.DecodeError):
-        return None
-    return None
-
-
-def _error(status: int, error: str, description: str) -> Response:
-    return _json(status, {"error": error, "error_description": description})
-
-
-def _json(status: int, document: Mapping[str, Any]) -> Response:
-    """Return an answer that nobody may keep (RFC 6749 §5.1)."""
-    fields = (
-        ("Content-Type", "application/json"),
-        ("Cache-Control", "no-store"),
-        ("Pragma", "no-cache"),
-    )
-    return Response(status, fields, msgspec.json.encode(document))
+        return oauth_answer(200, answer if scope is None else {**answer, "scope": scope})

@@ -221,7 +221,9 @@ impl Flow {
     pub fn reject_route(&mut self) {
         if let Some(route) = self.route.take() {
             self.rejected.push(Arc::clone(&route.id));
-            self.find_route();
+            if !route.is_sink {
+                self.find_route();
+            }
         }
     }
 
@@ -241,6 +243,9 @@ impl Flow {
         loop {
             // Steps may look at the flow's route too, so it stays in its place.
             let Some(route) = self.route.clone() else {
+                if self.enter_sinks() {
+                    continue;
+                }
                 return self.without_route();
             };
             match self.advance_on(&route) {
@@ -252,7 +257,7 @@ impl Flow {
 
     /// Run steps of a route; none when the route does not take this request after all.
     fn advance_on(&mut self, route: &Route) -> Option<Next> {
-        let closed = self.snapshot.settings.maintenance && self.cursor == 0;
+        let closed = self.snapshot.settings.maintenance && self.cursor == 0 && !route.is_sink;
         if closed && self.stage == Stage::Request && self.body.is_none() {
             self.refuse(
                 503,
@@ -262,6 +267,21 @@ impl Flow {
             return Some(Next::Reply);
         }
         self.run(route)
+    }
+
+    /// Let the sinks see a request that no route takes, once; whether there are any.
+    fn enter_sinks(&mut self) -> bool {
+        let Some(sinks) = &self.snapshot.sinks else {
+            return false;
+        };
+        let is_new = self.stage == Stage::Request
+            && self.body.is_none()
+            && !self.is_monitoring()
+            && !self.rejected.contains(&sinks.value.id);
+        if is_new {
+            self.route = Some(Matched::of(sinks));
+        }
+        is_new
     }
 
     fn without_route(&mut self) -> Next {
@@ -292,6 +312,7 @@ impl Flow {
             if self.cursor >= end {
                 match self.stage {
                     Stage::Request if self.body.is_some() => self.begin_response_of(route),
+                    Stage::Request if route.is_sink => return None,
                     Stage::Request => {
                         self.timeline.call(self.moment);
                         return Some(Next::Forward);

@@ -15,7 +15,7 @@ use crate::access::IpSet;
 use crate::expression::Environment;
 use crate::jose::KeySets;
 use crate::limits::{Limits, UNLIMITED};
-use crate::router::{Frontend, Router};
+use crate::router::{Frontend, RouteEntry, Router};
 use crate::tls::TlsSettings;
 
 /// Settings that hold for all routes.
@@ -86,6 +86,8 @@ pub struct Snapshot {
     pub generation: u64,
     /// The routes.
     pub router: Router<Route>,
+    /// What sees the requests that no route takes, when anything does.
+    pub sinks: Option<Arc<RouteEntry<Route>>>,
     /// The settings.
     pub settings: Arc<Settings>,
     /// Entities that steps look up.
@@ -178,6 +180,7 @@ impl Snapshot {
         }
         for id in change.removed {
             next.router.remove(id);
+            next.sinks = next.sinks.filter(|sinks| *sinks.id != **id);
         }
         for json in change.routes {
             next.upsert(json)?;
@@ -200,7 +203,11 @@ impl Snapshot {
         let route = spec
             .build(frontend.strip_path(), &self.parts)
             .map_err(fail)?;
-        self.router.insert(&id, frontend, route);
+        if route.is_sink {
+            self.sinks = Some(Arc::new(RouteEntry::unlisted(&id, frontend, route)));
+        } else {
+            self.router.insert(&id, frontend, route);
+        }
         Ok(())
     }
 }

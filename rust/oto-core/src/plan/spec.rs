@@ -52,6 +52,9 @@ pub struct RouteSpec {
     /// Whether its expressions may ask for fields of the request as they arrived.
     #[serde(default)]
     pub reads_arrived: bool,
+    /// Whether its steps are those for requests that no route takes.
+    #[serde(default)]
+    pub is_sink: bool,
 }
 
 fn yes() -> bool {
@@ -113,6 +116,7 @@ impl RouteSpec {
             facts: self.facts,
             metadata: self.metadata.map(Arc::new),
             reads_arrived: self.reads_arrived,
+            is_sink: self.is_sink,
         })
     }
 }
@@ -166,6 +170,17 @@ fn build_plan(specs: Vec<StepSpec>, is_checked: bool) -> Result<Plan, String> {
             ));
         }
         steps.push(step);
+    }
+    if steps
+        .first()
+        .is_some_and(|first| first.phase == Phase::Sink)
+    {
+        // There is no backend to prepare a request for.
+        return Ok(Plan {
+            response_at: steps.len(),
+            done_at: steps.len(),
+            steps,
+        });
     }
     let at = steps.partition_point(|step| step.phase < Phase::TransformRequest);
     steps.insert(

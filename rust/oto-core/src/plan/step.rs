@@ -18,6 +18,8 @@ use crate::balance::Backend;
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
+    /// No route takes the request.
+    Sink,
     /// Whether the route takes this request at all.
     MatchRoute,
     /// Before anything else; may answer.
@@ -39,6 +41,7 @@ impl Phase {
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
+            Self::Sink => "request-sink",
             Self::MatchRoute => "route-matching",
             Self::PreRoute => "pre-routing",
             Self::Access => "access",
@@ -155,4 +158,6 @@ pub struct Route {
     pub metadata: Option<Arc<Map<String, Value>>>,
     /// Whether expressions may ask for fields of the request as they arrived: a copy is kept then.
     pub reads_arrived: bool,
+    /// Whether it is none that the router finds: its steps see what no route takes.
+    pub is_sink: bool,
 }

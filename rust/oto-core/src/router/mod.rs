@@ -118,6 +118,18 @@ pub struct Match<'a, T> {
     pub no_more_segments: bool,
 }
 
+impl<T> RouteEntry<T> {
+    /// An entry that no router holds.
+    pub(crate) fn unlisted(id: &str, frontend: Frontend, value: T) -> Self {
+        Self {
+            id: id.into(),
+            frontend,
+            value,
+            seq: 0,
+        }
+    }
+}
+
 impl<T> Router<T> {
     /// Put a route in, in the place of an earlier one of the same id.
     ///

@@ -9,8 +9,8 @@ import pytest
 
 from oto_trio._core import ApiKey, JwtVerifier
 from oto_trio.plugin_api import Response
+from oto_trio.plugin_api.client_credentials import MAX_BODY_BYTES
 from oto_trio.plugins.authentication.ng_client_credential_token_endpoint import (
-    MAX_BODY_BYTES,
     NgClientCredentialTokenEndpoint,
     NgClientCredentialTokenEndpointConfig,
 )

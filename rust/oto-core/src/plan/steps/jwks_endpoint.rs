@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{At, NativeStep, Outcome, StepSettings};
 use crate::jose::{Algorithm, Algorithms, Family, jwk};
 use crate::plan::Reply;
+use crate::plan::tables::Tables;
 use crate::tls::{Certificate, Certificates};
 
 #[derive(Debug, Deserialize)]
@@ -77,6 +78,15 @@ impl NativeStep for JwksEndpoint {
 }
 
 impl JwksEndpoint {
+    /// The keys of every exposed certificate, and of those that API keys name.
+    pub(super) fn exposed(tables: &Tables) -> Value {
+        let all = Self {
+            ids: Vec::new(),
+            named: None,
+        };
+        json!({ "keys": all.keys(&tables.certificates, tables.apikeys.key_pairs()) })
+    }
+
     /// The keys: those that are asked for, and those that API keys name.
     fn keys<'a>(
         &self,

@@ -18,6 +18,7 @@ mod body_length;
 mod certificate_as_apikey;
 mod client_cert_header;
 mod client_cert_matching;
+mod client_credentials;
 mod cookies_in;
 mod cookies_out;
 mod cors;
@@ -179,6 +180,7 @@ const KINDS: &[(&str, Build)] = &[
         "client_cert_of_apikey",
         build::<has_client_cert::ApikeySettings>,
     ),
+    ("client_credentials", build::<client_credentials::Settings>),
     ("cors", build::<cors::Settings>),
     ("custom_quotas", build::<custom_quotas::Quotas>),
     ("custom_throttling", build::<custom_quotas::Throttling>),
