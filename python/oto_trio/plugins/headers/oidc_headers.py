@@ -91,7 +91,9 @@ class OIDCHeaders(Plugin[OIDCHeadersConfig]):
             profile = None if known is None else known.get("profile")
             text = _NONE if profile is None else _escaped(msgspec.json.encode(profile).decode())
             name = config.profile.header_name or "X-OIDC-User"
-            headers.remove(name) if known is None else headers.set(name, text)
+            headers.remove(name)
+            if known is not None:
+                headers.set(name, text)
         for part, default in (
             (config.id_token, "X-OIDC-Id-Token"),
             (config.access_token, "X-OIDC-Access-Token"),
@@ -99,9 +101,8 @@ class OIDCHeaders(Plugin[OIDCHeadersConfig]):
             if not part.send:
                 continue
             name = part.header_name or default
-            if known is None:
-                headers.remove(name)
-            else:
+            headers.remove(name)
+            if known is not None:
                 headers.set(name, _told(known["token"].get(part.name), is_jwt=part.jwt))
 
     @override

@@ -30,10 +30,11 @@ class OtoroshiHeadersIn(Plugin):
     @override
     def transform_request(self, exchange: Exchange) -> None:
         headers = exchange.request.headers
+        for name in ("Proxied-Host", "Request-Id", "Request-Timestamp", "Parent-Request"):
+            headers.remove(f"Otoroshi-{name}")
         headers.set("Otoroshi-Proxied-Host", exchange.request.host)
         headers.set("Otoroshi-Request-Id", str(exchange.request_id))
         headers.set("Otoroshi-Request-Timestamp", timestamp(exchange.received_at))
-        headers.remove("Otoroshi-Parent-Request")
 
     @override
     def lower(self) -> tuple[Step, ...]:

@@ -151,7 +151,9 @@ class OtoroshiChallenge(Plugin[OtoroshiChallengeConfig]):
             value = self._to.sign(msgspec.json.encode(claims), exchange)
         if value is None:
             return CANNOT_SIGN
-        exchange.request.headers.set(self.config.request_header_name or "Otoroshi-State", value)
+        name = self.config.request_header_name or "Otoroshi-State"
+        exchange.request.headers.remove(name)
+        exchange.request.headers.set(name, value)
         exchange.attrs[self._key] = state
         return None
 

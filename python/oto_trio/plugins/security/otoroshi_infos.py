@@ -123,7 +123,9 @@ class OtoroshiInfos(Plugin[OtoroshiInfosConfig]):
         token = self._keys.sign(msgspec.json.encode(claims), exchange) if is_object else None
         if token is None:
             return CANNOT_SIGN
-        exchange.request.headers.set(self.config.header_name or "Otoroshi-Claim", token)
+        name = self.config.header_name or "Otoroshi-Claim"
+        exchange.request.headers.remove(name)
+        exchange.request.headers.set(name, token)
         return None
 
     def _claims(self, exchange: Exchange) -> Any:

@@ -87,6 +87,21 @@ impl Headers {
         before != self.fields.len()
     }
 
+    /// Remove every field of that name, and of what backends behind CGI or WSGI take for that name: for
+    /// them `_` and `-` are one.
+    pub fn remove_lookalikes(&mut self, name: &[u8]) {
+        let hyphen = |byte: u8| match byte {
+            b'_' => b'-',
+            other => other.to_ascii_lowercase(),
+        };
+        let is_like = |other: &[u8]| {
+            let mut pairs = other.iter().zip(name);
+            other.len() == name.len() && pairs.all(|(one, two)| hyphen(*one) == hyphen(*two))
+        };
+        let arena = &self.arena;
+        self.fields.retain(|field| !is_like(field.name.of(arena)));
+    }
+
     /// Remove every field that `unwanted` names.
     pub fn remove_known(&mut self, unwanted: impl Fn(Known) -> bool) {
         self.fields.retain(|field| !unwanted(field.known));
@@ -191,6 +206,24 @@ mod tests {
         assert!(headers.remove(b"b"));
         assert!(!headers.remove(b"b"));
         assert_eq!(headers.find(b"A"), Some(&b"9"[..]));
+    }
+
+    #[test]
+    fn lookalikes_go_with_what_they_look_like() {
+        let mut headers = Headers::default();
+        for name in [
+            &b"x-a-b"[..],
+            b"X_A-b",
+            b"x_a_b",
+            b"x-a",
+            b"x-a-b-c",
+            b"xaab",
+        ] {
+            headers.add(name, b"1");
+        }
+        headers.remove_lookalikes(b"X-A-B");
+        let left: Vec<_> = headers.iter().map(|(name, _, _)| name.to_vec()).collect();
+        assert_eq!(left, [&b"x-a"[..], b"x-a-b-c", b"xaab"]);
     }
 
     #[test]

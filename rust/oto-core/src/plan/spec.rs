@@ -183,13 +183,14 @@ fn build_plan(specs: Vec<StepSpec>, is_checked: bool) -> Result<Plan, String> {
         });
     }
     let at = steps.partition_point(|step| step.phase < Phase::TransformRequest);
+    let native = steps.iter().filter_map(|step| match &step.step {
+        Step::Native { step, .. } => Some(&**step),
+        Step::Python(_) => None,
+    });
+    let prepare = PrepareForBackend::of(native);
     steps.insert(
         at,
-        own_step(
-            Phase::TransformRequest,
-            PrepareForBackend::KIND,
-            PrepareForBackend,
-        ),
+        own_step(Phase::TransformRequest, PrepareForBackend::KIND, prepare),
     );
     if is_checked {
         let checks = own_step(Phase::Access, LegacyChecks::KIND, LegacyChecks);

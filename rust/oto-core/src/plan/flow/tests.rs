@@ -2,6 +2,8 @@
 
 use std::net::Ipv4Addr;
 
+use serde_json::json;
+
 use super::super::snapshot::Change;
 use super::*;
 use crate::http1::{HeadLimits, Version};
@@ -11,6 +13,10 @@ fn begin(route: &str, settings: &str) -> Flow {
 }
 
 fn begin_at(path: &str, route: &str, settings: &str) -> Flow {
+    begin_with(path, &[], route, settings)
+}
+
+fn begin_with(path: &str, more: &[(&[u8], &[u8])], route: &str, settings: &str) -> Flow {
     let snapshot = Snapshot::default()
         .apply(&Change {
             routes: &[route.as_bytes()],
@@ -19,15 +25,10 @@ fn begin_at(path: &str, route: &str, settings: &str) -> Flow {
         })
         .expect("valid");
     let fields: [(&[u8], &[u8]); 2] = [(b"host", b"a.b"), (b"accept", b"*/*")];
+    let fields = fields.iter().chain(more).copied();
     let limits = HeadLimits::default();
-    let request = Request::from_parts(
-        b"GET",
-        path.as_bytes(),
-        fields.into_iter(),
-        Version::Http11,
-        &limits,
-    )
-    .expect("valid");
+    let request = Request::from_parts(b"GET", path.as_bytes(), fields, Version::Http11, &limits)
+        .expect("valid");
     let downstream = Downstream {
         ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
         secured: false,
@@ -114,4 +115,58 @@ fn maintenance_closes_every_route() {
     let mut flow = begin(ANSWERED, r#"{"maintenance":true}"#);
     assert_eq!(flow.advance(), Next::Reply);
     assert_eq!(flow.response.status, 503);
+}
+
+/// A client that claims to be somebody does so where the step that would say it does not run.
+#[test]
+fn what_the_gateway_says_of_a_caller_no_client_says_for_it() {
+    let algo = json!({"type": "HSAlgoSettings", "size": 256, "secret": "s".repeat(32)});
+    let profile = json!({"send": true, "headerName": "X-Profile"});
+    let no_token = json!({"send": false, "name": "", "headerName": "", "jwt": false});
+    let mut steps = vec![
+        json!({"kind": "otoroshi_infos", "version": "Latest", "ttl": 30, "header_name": "X-Who",
+            "algo": algo}),
+        json!({"kind": "otoroshi_infos", "version": "Latest", "ttl": 30,
+            "header_name": "Authorization", "algo": algo}),
+        json!({"kind": "oidc_headers", "profile": profile, "idToken": no_token,
+            "accessToken": no_token}),
+        json!({"kind": "otoroshi_challenge", "version": "V1", "ttl": 30, "algo_to_backend": null,
+            "request_header_name": "X-State", "algo_from_backend": null, "state_resp_leeway": 10}),
+        json!({"kind": "client_cert_chain", "send_pem": true, "pem_header_name": "X-Pem",
+            "send_dns": false, "dns_header_name": "", "send_chain": false,
+            "chain_header_name": ""}),
+        json!({"kind": "rfc9440_client_cert", "send_chain": true}),
+        json!({"kind": "otoroshi_headers_in"}),
+    ];
+    for step in &mut steps {
+        step["phase"] = "transform_request".into();
+        step["exclude"] = json!(["/open"]);
+    }
+    let route = json!({"id": "r", "frontend": {"domains": ["a.b"]}, "steps": steps}).to_string();
+    let claimed: [&[u8]; 9] = [
+        b"x-who",
+        b"X_Who",
+        b"x-profile",
+        b"X-STATE",
+        b"x-pem",
+        b"client-cert",
+        b"client_cert_chain",
+        b"otoroshi-proxied-host",
+        b"otoroshi-request-timestamp",
+    ];
+    let kept: [&[u8]; 2] = [b"authorization", b"x-whom"];
+    let more = claimed
+        .iter()
+        .chain(&kept)
+        .map(|name| (*name, &b"admin"[..]));
+    let more: Vec<_> = more.collect();
+    let mut flow = begin_with("/open", &more, &route, "{}");
+    assert_eq!(flow.advance(), Next::Forward);
+    for name in claimed {
+        let name_told = String::from_utf8_lossy(name);
+        assert_eq!(flow.request.headers.find(name), None, "{name_told}");
+    }
+    for name in kept {
+        assert_eq!(flow.request.headers.find(name), Some(&b"admin"[..]));
+    }
 }

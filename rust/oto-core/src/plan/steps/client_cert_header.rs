@@ -84,6 +84,10 @@ impl NativeStep for ClientCertChain {
         }
         Outcome::Continue
     }
+
+    fn owned_headers(&self) -> Vec<&str> {
+        self.fields.iter().map(|(name, _)| &**name).collect()
+    }
 }
 
 impl Fact {
@@ -162,5 +166,9 @@ impl NativeStep for Rfc9440ClientCert {
             headers.set(b"Client-Cert-Chain", others.as_bytes());
         }
         Outcome::Continue
+    }
+
+    fn owned_headers(&self) -> Vec<&str> {
+        vec!["Client-Cert", "Client-Cert-Chain"]
     }
 }

@@ -121,6 +121,13 @@ pub trait NativeStep: fmt::Debug + Send + Sync {
     /// Do it.
     fn run(&self, at: &mut At<'_>) -> Outcome;
 
+    /// The request headers that say who calls, or prove that the gateway does. A client's own are taken
+    /// away from every request of the route, even where `include`, `exclude` or a listener keeps this
+    /// step from running: nobody but the gateway says them.
+    fn owned_headers(&self) -> Vec<&str> {
+        Vec::new()
+    }
+
     /// What it will do, for explanations: never a secret.
     fn explain(&self) -> Value {
         Value::Null

@@ -91,19 +91,18 @@ impl NativeStep for OidcHeaders {
             .as_ref()
             .and_then(|user| user.get("token")?.as_object())
             .filter(|token| !token.is_empty());
+        let headers = &mut at.flow.request.headers;
         for (name, part) in &self.0 {
-            match (&user, token) {
-                (Some(user), Some(token)) => {
-                    let value = part.value(user, token);
-                    let headers = &mut at.flow.request.headers;
-                    headers.set(name.as_bytes(), value.as_bytes());
-                }
-                _ => {
-                    at.flow.request.headers.remove(name.as_bytes());
-                }
+            headers.remove(name.as_bytes());
+            if let (Some(user), Some(token)) = (&user, token) {
+                headers.set(name.as_bytes(), part.value(user, token).as_bytes());
             }
         }
         Outcome::Continue
+    }
+
+    fn owned_headers(&self) -> Vec<&str> {
+        self.0.iter().map(|(name, _)| &**name).collect()
     }
 
     fn explain(&self) -> Value {

@@ -99,6 +99,10 @@ impl NativeStep for OtoroshiChallenge {
         }
     }
 
+    fn owned_headers(&self) -> Vec<&str> {
+        vec![&self.request_name]
+    }
+
     fn explain(&self) -> Value {
         json!({
             "version": if self.keys.is_some() { "V2" } else { "V1" },
@@ -121,6 +125,7 @@ impl OtoroshiChallenge {
             }
         };
         let headers = &mut flow.request.headers;
+        headers.remove(self.request_name.as_bytes());
         headers.set(self.request_name.as_bytes(), value.as_bytes());
         let asked = &mut flow.attrs.challenges;
         asked.retain(|(name, _)| *name != self.response_name);

@@ -51,6 +51,14 @@ impl NativeStep for HeadersIn {
         headers.remove(b"Otoroshi-Parent-Request");
         Outcome::Continue
     }
+
+    fn owned_headers(&self) -> Vec<&str> {
+        vec![
+            "Otoroshi-Proxied-Host",
+            "Otoroshi-Request-Timestamp",
+            "Otoroshi-Parent-Request",
+        ]
+    }
 }
 
 impl NativeStep for HeadersBack {

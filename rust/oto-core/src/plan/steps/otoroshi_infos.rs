@@ -70,8 +70,14 @@ impl NativeStep for OtoroshiInfos {
             return Outcome::Answer(signing_fault(at.flow));
         };
         let headers = &mut at.flow.request.headers;
+        // Never in the place of what a client sent, which is gone unless it is `Authorization`.
+        headers.remove(self.header_name.as_bytes());
         headers.set(self.header_name.as_bytes(), token.as_bytes());
         Outcome::Continue
+    }
+
+    fn owned_headers(&self) -> Vec<&str> {
+        vec![&self.header_name]
     }
 
     fn explain(&self) -> Value {
