@@ -3,7 +3,7 @@
 
 use super::functions::Change;
 use super::parse::Lookup;
-use super::{Answer, date::Date};
+use super::{Answer, Fault, Scope, date::Date};
 use crate::jose::text_of;
 use crate::plan::Flow;
 
@@ -85,7 +85,8 @@ impl Context {
         Ok(None)
     }
 
-    pub(super) fn read(&self, flow: &Flow, out: &mut String) -> Answer {
+    pub(super) fn read(&self, scope: Scope<'_>, out: &mut String) -> Result<Answer, Fault> {
+        let flow = scope.flow;
         for key in &self.keys {
             let start = out.len();
             let is_there =
@@ -95,11 +96,12 @@ impl Context {
             }
             if let Some(change) = &self.change {
                 let value = out.split_off(start);
-                out.push_str(&change.apply(&value));
+                let most = scope.limit.saturating_sub(start);
+                out.push_str(&change.apply(&value, most).ok_or(Fault)?);
             }
-            return Answer::Found;
+            return Ok(Answer::Found);
         }
-        Answer::Missing
+        Ok(Answer::Missing)
     }
 }
 

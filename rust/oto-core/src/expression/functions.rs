@@ -1,7 +1,5 @@
 //! `.replace('a','b')` and `.replaceAll('re','b')` behind a value's name.
 
-use std::borrow::Cow;
-
 use regex::Regex;
 
 use crate::router::java_regex;
@@ -35,11 +33,37 @@ impl Change {
         )))
     }
 
-    pub(super) fn apply<'a>(&self, value: &'a str) -> Cow<'a, str> {
+    /// Do it; none when the text would get longer than `most` bytes.
+    pub(super) fn apply(&self, value: &str, most: usize) -> Option<String> {
+        let mut out = String::with_capacity(value.len());
+        let mut copied = 0;
         match self {
-            Self::Replace(from, to) => Cow::Owned(value.replace(&**from, to)),
-            Self::ReplaceAll(regex, to) => regex.replace_all(value, &**to),
+            Self::Replace(from, to) => {
+                for (at, found) in value.match_indices(&**from) {
+                    out.push_str(value.get(copied..at)?);
+                    out.push_str(to);
+                    copied = at + found.len();
+                    if out.len() > most {
+                        return None;
+                    }
+                }
+            }
+            Self::ReplaceAll(regex, to) => {
+                let groups = to.matches('$').count();
+                for captures in regex.captures_iter(value) {
+                    let found = captures.get(0)?;
+                    out.push_str(value.get(copied..found.start())?);
+                    let added = groups.saturating_mul(found.len()).saturating_add(to.len());
+                    if out.len().saturating_add(added) > most {
+                        return None;
+                    }
+                    captures.expand(to, &mut out);
+                    copied = found.end();
+                }
+            }
         }
+        out.push_str(value.get(copied..)?);
+        (out.len() <= most).then_some(out)
     }
 }
 
@@ -95,7 +119,9 @@ mod tests {
             ("f.replaceAll('(?<x>b)','<${x}>')", "banana", "<b>anana"),
         ] {
             let (name, change) = Change::split(text).expect("valid").expect("a call");
-            assert_eq!((name, &*change.apply(value)), ("f", expected), "{text}");
+            let changed = change.apply(value, expected.len() + 2 * value.len());
+            assert_eq!((name, changed.as_deref()), ("f", Some(expected)), "{text}");
+            assert_eq!(change.apply(value, expected.len() - 1), None, "{text}");
         }
         assert!(Change::split("f.replace(a,b)").expect("valid").is_none());
         let error = Change::split("f.replaceAll('(?=a)','b')").expect_err("look-ahead");

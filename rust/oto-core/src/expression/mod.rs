@@ -30,6 +30,7 @@ mod tests;
 mod value;
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use serde_json::Value;
 
@@ -47,6 +48,9 @@ pub const EXPRESSIONS: usize = 1024;
 /// Bytes that the values of one rendering may have together; what would be longer renders as the
 /// source.
 pub const OUTPUT_BYTES: usize = 256 << 10;
+/// Expressions that one rendering evaluates, those in values included; what would take more renders
+/// as the source.
+pub const EVALUATIONS: u32 = 4096;
 /// How often a value that the operator wrote is evaluated again.
 pub const NESTING: u8 = 4;
 
@@ -80,6 +84,16 @@ struct Scope<'a> {
     limit: usize,
     /// A value that is not there is a fault.
     strict: bool,
+    /// Evaluations that are left.
+    left: &'a Cell<u32>,
+}
+
+impl Scope<'_> {
+    /// Take one evaluation of those that are left.
+    fn evaluate(&self) -> Result<(), Fault> {
+        self.left.set(self.left.get().checked_sub(1).ok_or(Fault)?);
+        Ok(())
+    }
 }
 
 impl Template {
@@ -127,6 +141,7 @@ impl Template {
             depth: 0,
             limit: start + self.source.len() + OUTPUT_BYTES,
             strict: false,
+            left: &Cell::new(EVALUATIONS),
         };
         if self.render_in(scope, out).is_err() {
             out.truncate(start);
@@ -154,6 +169,7 @@ impl Template {
             depth: 0,
             limit: self.source.len() + OUTPUT_BYTES,
             strict: true,
+            left: &Cell::new(EVALUATIONS),
         };
         let mut out = String::new();
         self.render_in(scope, &mut out).ok()?;

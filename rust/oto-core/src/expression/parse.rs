@@ -175,6 +175,7 @@ pub(super) fn index_with_default(rest: &str, marker: &str) -> Option<(Option<usi
 
 impl Expression {
     pub(super) fn render(&self, scope: Scope<'_>, out: &mut String) -> Result<(), Fault> {
+        scope.evaluate()?;
         match self {
             Self::Bad if scope.strict => return Err(Fault),
             Self::Bad => out.push_str("bad-expr"),
@@ -249,7 +250,7 @@ impl Source {
             Self::Route(fact) => fact.read(flow, out),
             Self::Caller(fact) => fact.read(flow, out),
             Self::Claims(fact) => Ok(fact.read(flow, out)),
-            Self::Context(fact) => Ok(fact.read(flow, out)),
+            Self::Context(fact) => fact.read(scope, out),
             Self::Setting(fact) => Ok(fact.read(flow, out)),
             Self::Random => super::value::random_token(out).map(|()| Answer::Found),
         }

@@ -311,6 +311,41 @@ fn bounds_hold() {
 }
 
 #[test]
+fn values_that_name_each_other_end_soon() {
+    let many = |name: &str| format!("${{route.metadata.{name}}}").repeat(EXPRESSIONS);
+    let flow = flow_of(&json!({
+        "id": "route_1", "name": "a route",
+        "frontend": {"domains": ["api.oto.tools"]},
+        "facts": {"metadata": {
+            "a": many("b"), "b": many("c"), "c": many("d"), "d": many("none:"),
+            "few": "${route.metadata.owner}".repeat(100), "owner": "x",
+        }},
+    }));
+    // 1,024 times 1,024 times 1,024 … empty texts: nobody waits for that.
+    assert_eq!(render(&flow, "${route.metadata.a}"), "${route.metadata.a}");
+    assert_eq!(render(&flow, "${route.metadata.few}"), "x".repeat(100));
+}
+
+#[test]
+fn a_replacement_cannot_make_a_value_huge() {
+    let mut flow = bare_flow();
+    flow.attrs.tell("long", &"a".repeat(8 << 10));
+    let long = "b".repeat(1 << 10);
+    for call in [
+        format!("${{ctx.long.replace('a','{long}')}}"),
+        format!("${{ctx.long.replaceAll('a','{long}')}}"),
+        format!("${{ctx.long.replaceAll('a*','{}')}}", "$0".repeat(1 << 10)),
+    ] {
+        let mut told = String::new();
+        let used = allocation_counter::measure(|| told = render(&flow, &call));
+        assert_eq!(told, call);
+        assert!(used.bytes_max < 1 << 20, "{} bytes", used.bytes_max);
+    }
+    let twice = render(&flow, "${ctx.long.replaceAll('a','$0$0')}");
+    assert_eq!(twice, "a".repeat(16 << 10));
+}
+
+#[test]
 fn settings_that_may_not_be_read_are_unknown() {
     let mut flow = flow_of(&json!({"id": "r", "frontend": {"domains": ["api.oto.tools"]}}));
     let mut snapshot = (*flow.snapshot).clone();
