@@ -32,7 +32,9 @@ class NgHasAllowedUsersValidatorConfig(Config, frozen=True):
 
     usernames: Annotated[Texts, Meta(description="Names of users.")] = ()
     emails: Annotated[Texts, Meta(description="Mail addresses.")] = ()
-    email_domains: Annotated[Texts, Meta(description="What mail addresses may end with.")] = ()
+    email_domains: Annotated[
+        Texts, Meta(description="Domains of mail addresses; their subdomains count too.")
+    ] = ()
     metadata_match: Annotated[
         Texts, Meta(description="JSONPaths into the user's otoroshi data; one must lead somewhere.")
     ] = ()
@@ -63,7 +65,9 @@ class NgHasAllowedUsersValidator(Plugin[NgHasAllowedUsersValidatorConfig]):
     """Refuses with 403 who is not logged in, or is in none of the lists.
 
     Otoroshi never reads ``otoroshi_data_*``, and takes an empty ``*_not_match`` for one that matches, so
-    that ``*_match`` alone lets nobody in; here both do what they say. Paths are followed in Python.
+    that ``*_match`` alone lets nobody in; here both do what they say. A domain such as ``a.test`` lets
+    ``bob@a.test`` and ``bob@b.a.test`` in and not, as there, ``eve@evil-a.test``. Paths are followed in
+    Python.
     """
 
     id = "cp:otoroshi.next.plugins.NgHasAllowedUsersValidator"
@@ -79,8 +83,7 @@ class NgHasAllowedUsersValidator(Plugin[NgHasAllowedUsersValidatorConfig]):
         email = user.get("email")
         if user.get("name") in config.usernames or email in config.emails:
             return None
-        domains = tuple(domain for domain in config.email_domains if domain)
-        if isinstance(email, str) and email.endswith(domains):
+        if isinstance(email, str) and any(_is_under(email, it) for it in config.email_domains):
             return None
         data, profile = user.get("otoroshiData"), user.get("profile")
         for document, wanted, unwanted in (
@@ -95,6 +98,14 @@ class NgHasAllowedUsersValidator(Plugin[NgHasAllowedUsersValidatorConfig]):
     @override
     def lower(self) -> tuple[Step, ...]:
         return (steps.Native("allowed_users", Phase.ACCESS, self.config, undecided=True),)
+
+
+def _is_under(email: str, domain: str) -> bool:
+    """Tell whether a mail address is one of a domain, or of a domain below it."""
+    before = email.removesuffix(domain)
+    if not domain or before == email:
+        return False
+    return domain.startswith(("@", ".")) or before.endswith(("@", "."))
 
 
 def _has_any(document: object, paths: Sequence[str]) -> bool:

@@ -64,7 +64,7 @@ impl NativeStep for AllowedUsers {
                     || self
                         .email_domains
                         .iter()
-                        .any(|domain| email.ends_with(&**domain))
+                        .any(|domain| is_under(email, domain))
             });
         if is_allowed {
             return Outcome::Continue;
@@ -78,4 +78,11 @@ impl NativeStep for AllowedUsers {
     fn explain(&self) -> Value {
         json!({"usernames": self.names.len(), "emails": self.emails.len()})
     }
+}
+
+/// Whether a mail address is one of a domain, or of a domain below it.
+fn is_under(email: &str, domain: &str) -> bool {
+    email
+        .strip_suffix(domain)
+        .is_some_and(|before| domain.starts_with(['@', '.']) || before.ends_with(['@', '.']))
 }
