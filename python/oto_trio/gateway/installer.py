@@ -9,7 +9,8 @@ Theory of operation
     assignment, when the revision is complete.
 
     Nothing that is wrong with one route touches another. A route that cannot be compiled answers
-    503; one that cannot even be read stays as it was; each is reported.
+    503; one that cannot even be read stays as it was; each is reported. An API key or a JWT verifier
+    that cannot be read lets nobody in until it is corrected.
 
 Bounds: one copy of each route's JSON, about 1 KB a route.
 """
@@ -51,6 +52,10 @@ ROUTES: Final = "routes"
 
 TABLE_KINDS: Final[tuple[str, ...]] = ("apikeys", "certificates", "jwt-verifiers")
 """The kinds that native steps look up by id; the engine reads them from the store's JSON itself."""
+
+CLOSED_KINDS: Final = frozenset({"apikeys", "jwt-verifiers"})
+"""Of `TABLE_KINDS` those that let callers in. When one cannot be read, what it was before is no answer:
+the change may have been its revocation."""
 
 KINDS: Final = (GLOBAL_CONFIG, BACKENDS, *TABLE_KINDS, ROUTES)
 """The kinds of entities a worker needs, in the order in which they must arrive in a snapshot."""
@@ -385,11 +390,16 @@ class Installer:
             await trio.lowlevel.checkpoint()
 
     def _apply_row(self, row: tuple[str, str, bytes | None]) -> None:
-        """Apply one entity; one that the engine cannot read stays as it was."""
+        """Apply one entity; of one that the engine cannot read see `CLOSED_KINDS`."""
+        kind, entity_id, _ = row
         try:
             self._snapshot = self._snapshot.apply([], [], None, [row])
         except ValueError as error:
-            self._report(ProblemReport(row[0], row[1], f"{error}; it stays as it was"))
+            kept = "it stays as it was"
+            if kind in CLOSED_KINDS:
+                self._snapshot = self._snapshot.apply([], [], None, [(kind, entity_id, None)])
+                kept = "until then it lets nobody in"
+            self._report(ProblemReport(kind, entity_id, f"{error}; {kept}"))
 
     def _apply(self, routes: Sequence[Route], documents: list[bytes]) -> None:
         """Apply one slice of compiled routes to the snapshot that is being made."""

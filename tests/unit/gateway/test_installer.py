@@ -246,6 +246,42 @@ async def test_an_address_that_is_none_is_reported_and_lets_nobody_in(stage: Sta
     ]
 
 
+async def test_a_key_that_cannot_be_read_lets_nobody_in_any_more(stage: Stage) -> None:
+    key: dict[str, Any] = {
+        "clientId": "id",
+        "clientSecret": "the-secret",
+        "clientName": "n",
+        "authorizations": [{"kind": "route", "id": "a"}],
+    }
+
+    def status() -> object:
+        fields = [
+            (b"Host", b"a.test"),
+            (b"Otoroshi-Client-Id", b"id"),
+            (b"Otoroshi-Client-Secret", b"the-secret"),
+        ]
+        decision = stage.live.begin(b"GET", b"/", fields).advance()
+        return decision[1] if decision[0] == "reply" else decision[0]
+
+    def stored(**more: object) -> Entity:
+        return Entity("apikeys", "id", json.dumps(key | more).encode())
+
+    plugins = [{"plugin": "cp:otoroshi.next.plugins.ApikeyCalls"}]
+    await stage.change(route("a", "a.test", plugins=plugins), stored())
+    assert status() == "forward"
+    other = Entity("apikeys", "other", json.dumps(key | {"clientId": "other"}).encode())
+    unreadable = {"enabled": True, "forbidden": [{"path": "("}]}
+    await stage.change(stored(enabled=False, restrictions=unreadable), other)
+    assert status() == 400
+    (problem,) = stage.problems
+    assert (problem.kind, problem.id) == ("apikeys", "id")
+    assert "restrictions.forbidden[0].path" in problem.message
+    assert "lets nobody in" in problem.message
+    assert "the-secret" not in problem.message
+    await stage.change(stored())
+    assert status() == "forward"
+
+
 async def test_a_route_that_cannot_be_read_stays_as_it_was_and_is_reported(stage: Stage) -> None:
     await stage.change(route("a", "a.test"), route("b", "b.test"))
     await stage.change(
