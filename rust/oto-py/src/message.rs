@@ -1,5 +1,6 @@
 //! `Request`, `ResponseHead` and `Headers`: the parts of an exchange, live while Python holds it.
 
+use oto_core::http1::canonical::is_canonical_query;
 use oto_core::http1::headers::{is_name, is_value};
 use oto_core::http1::{Framing, Known, headers};
 use oto_core::plan::{Flow, Phase};
@@ -45,10 +46,7 @@ impl Request {
 
     /// Put another query in place.
     fn set_query(&self, query: &str) -> PyResult<()> {
-        let is_canonical = query
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() && byte != b'#');
-        if !is_canonical {
+        if !is_canonical_query(query.as_bytes()) {
             return Err(PyValueError::new_err(
                 "the query holds a character that no query may; escape it",
             ));

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::fields::patterns;
+use super::routing_restrictions::restricted;
 use super::{At, NativeStep, Outcome, StepSettings};
 use crate::access::{Asked, Verdict};
 use crate::apikeys::{
@@ -83,16 +85,6 @@ impl Patterns {
     }
 }
 
-fn patterns(key: &str, list: Vec<String>) -> Result<Vec<JavaRegex>, String> {
-    list.iter()
-        .enumerate()
-        .map(|(at, pattern)| {
-            JavaRegex::new(pattern)
-                .map_err(|error| format!("{key}[{at}]: {error}; correct the pattern {pattern:?}"))
-        })
-        .collect()
-}
-
 impl StepSettings for Settings {
     type Step = ApikeyCalls;
 
@@ -100,8 +92,8 @@ impl StepSettings for Settings {
         let legacy = match (self.public_patterns, self.private_patterns) {
             (None, None) => None,
             (public, private) => Some(Patterns {
-                public: patterns("public_patterns", public.unwrap_or_default())?,
-                private: patterns("private_patterns", private.unwrap_or_default())?,
+                public: patterns("public_patterns", &public.unwrap_or_default())?,
+                private: patterns("private_patterns", &private.unwrap_or_default())?,
             }),
         };
         Ok(ApikeyCalls {
@@ -168,17 +160,8 @@ impl Denial {
                 );
                 flow.refusal(401, "invalid apikey", "errors.invalid.api.key")
             }
-            Self::Restricted(verdict) => {
-                let (status, message, cause) =
-                    verdict
-                        .refusal()
-                        .unwrap_or((403, "Forbidden", "errors.forbidden"));
-                let mut reply = flow.refusal(status, message, cause);
-                if !reply.body.starts_with(b"{") {
-                    reply.body.clear();
-                }
-                reply
-            }
+            Self::Restricted(verdict) => restricted(flow, verdict)
+                .unwrap_or_else(|| flow.refusal(403, "Forbidden", "errors.forbidden")),
             Self::Exceeded(key) => {
                 because(
                     flow,

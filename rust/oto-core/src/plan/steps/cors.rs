@@ -5,6 +5,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::fields::patterns;
 use super::{At, NativeStep, Outcome, StepSettings};
 use crate::expression::HeaderTemplate;
 use crate::http1::{Headers, Method};
@@ -78,7 +79,6 @@ impl StepSettings for Settings {
                 Ok((name, value.map_err(|problem| format!("{name}: {problem}"))?))
             })
             .collect::<Result<_, String>>()?;
-        let excluded = self.excluded_patterns.iter().enumerate();
         Ok(Cors {
             origin: self.allow_origin.into(),
             headers: self
@@ -87,12 +87,7 @@ impl StepSettings for Settings {
                 .map(|name| name.to_ascii_lowercase().into())
                 .collect(),
             methods: self.allow_methods.into_iter().map(Into::into).collect(),
-            excluded: excluded
-                .map(|(at, pattern)| {
-                    JavaRegex::new(pattern)
-                        .map_err(|error| format!("excluded_patterns[{at}]: {error}"))
-                })
-                .collect::<Result<_, _>>()?,
+            excluded: patterns("excluded_patterns", &self.excluded_patterns)?,
             fields,
         })
     }

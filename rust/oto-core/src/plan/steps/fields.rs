@@ -8,6 +8,7 @@ use crate::expression::HeaderTemplate;
 use crate::http1::headers::{is_name, is_value};
 use crate::plan::flow::Flow;
 use crate::plan::reply::Reply;
+use crate::router::JavaRegex;
 
 /// A header field to write: name and value.
 pub type Field = (Box<[u8]>, Box<[u8]>);
@@ -41,6 +42,19 @@ pub(super) fn fields(headers: BTreeMap<String, String>) -> Result<Vec<FieldTempl
             Ok((name.into_bytes().into(), value))
         })
         .collect()
+}
+
+/// Compile a list of patterns for whole paths.
+///
+/// # Errors
+/// Field, problem and fix.
+pub(super) fn patterns(field: &str, list: &[String]) -> Result<Vec<JavaRegex>, String> {
+    let list = list.iter().enumerate();
+    list.map(|(at, source)| {
+        JavaRegex::new(source)
+            .map_err(|error| format!("{field}[{at}]: {error}; correct the pattern {source:?}"))
+    })
+    .collect()
 }
 
 /// Header text as bytes: one character a byte, as Python reads and writes it.

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::fields::patterns;
 use super::{At, NativeStep, Outcome, StepSettings};
 use crate::router::JavaRegex;
 
@@ -30,19 +31,6 @@ impl StepSettings for Settings {
             public: patterns("public_patterns", &self.public_patterns)?,
         })
     }
-}
-
-/// Compile a list of patterns.
-///
-/// # Errors
-/// Field, problem and fix.
-fn patterns(field: &str, list: &[String]) -> Result<Vec<JavaRegex>, String> {
-    let list = list.iter().enumerate();
-    list.map(|(at, source)| {
-        JavaRegex::new(source)
-            .map_err(|error| format!("{field}[{at}]: {error}; correct the pattern {source:?}"))
-    })
-    .collect()
 }
 
 impl NativeStep for PublicPrivatePaths {
