@@ -10,7 +10,7 @@ Browscap, which Otoroshi uses.
 
 import re
 from functools import lru_cache
-from typing import Final
+from typing import Final, cast
 
 from oto_trio.plugin_api.exchange import Exchange
 
@@ -76,7 +76,7 @@ def user_agent_info(exchange: Exchange) -> dict[str, str] | None:
     ``platformVersion``; what is not known is ``Unknown``.
     """
     found = exchange.attrs.get(ATTRIBUTE)
-    return found if isinstance(found, dict) else None
+    return cast("dict[str, str]", found) if isinstance(found, dict) else None
 
 
 @lru_cache(maxsize=1024)

@@ -5,7 +5,7 @@ Otoroshi: ``cp:otoroshi.next.plugins.RBAC``.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
 from msgspec import Meta
@@ -92,7 +92,9 @@ class RBAC(Plugin[RbacConfig]):
         return bool(roles) and is_allowed and not is_denied
 
     def _of_token(self, payload: object) -> set[str]:
-        claims: Mapping[str, Any] = payload if isinstance(payload, Mapping) else {}
+        claims: Mapping[str, Any] = (
+            cast("Mapping[str, Any]", payload) if isinstance(payload, Mapping) else {}
+        )
         return {*_texts(claims.get(self.config.roles)), *_found(self.config.jwt_path, claims)}
 
     def _of_key(self, key: ApiKey) -> set[str]:
@@ -118,13 +120,14 @@ class RBAC(Plugin[RbacConfig]):
 
 
 def _member(document: Mapping[str, Any], place: str, name: str) -> object:
-    inner = document.get(place)
-    return inner.get(name) if isinstance(inner, Mapping) else None
+    inner: Any = document.get(place)
+    return cast("Mapping[str, Any]", inner).get(name) if isinstance(inner, Mapping) else None
 
 
 def _texts(value: object) -> list[str]:
     """Return the texts of a list; nothing of anything else."""
-    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+    items = cast("list[object]", value) if isinstance(value, list) else []
+    return [item for item in items if isinstance(item, str)]
 
 
 def _encoded(text: object) -> list[str]:
