@@ -338,6 +338,27 @@ async def test_a_frontend_the_engine_refuses_leaves_the_route_as_it_was(stage: S
     assert {problem.id for problem in stage.problems} == {"a"}
 
 
+@pytest.mark.parametrize(
+    ("config", "path"),
+    [
+        ({"enabled": True, "trust_all": True, "loose": True}, "trust_all"),
+        ({"enabled": True, "loose": True}, "loose"),
+        ({"enabled": True}, None),
+        ({"enabled": False, "trust_all": True}, None),
+    ],
+)
+async def test_a_target_that_is_not_checked_is_told_and_called(
+    stage: Stage, config: dict[str, bool], path: str | None
+) -> None:
+    target = {"hostname": "192.0.2.7", "port": 443, "tls": True, "tls_config": config}
+    await stage.change(route("a", "a.test", backend={"targets": [target]}))
+    assert stage.target("a.test/x") == "192.0.2.7:443"
+    assert len(stage.problems) == (path is not None)
+    if path is not None:
+        assert f"$.backend.targets[0].tls_config.{path}" in str(stage.problems[0])
+        assert "192.0.2.7" in str(stage.problems[0])
+
+
 async def test_a_route_with_an_unknown_plugin_is_closed(stage: Stage) -> None:
     await stage.change(route("a", "a.test", plugins=[{"plugin": "cp:no.such.Plugin"}]))
     assert stage.explain("a.test/")["plan"][0]["kind"] == "refuse"

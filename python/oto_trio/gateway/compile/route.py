@@ -210,6 +210,7 @@ class RouteCompiler:
         staged = self._hooks.stage(route.id)
         steps = self._steps(chain, staged, problems) if route.enabled and chain else []
         backend = _backend_of(route, backends, problems)
+        problems.extend(_unchecked(backend))
         lowered_facts = _facts_of(route, chain)
         reads_arrived = any(entry.code.reads_arrived for entry in chain)
         return _lowered(route, backend, steps, problems, lowered_facts, reads_arrived=reads_arrived)
@@ -347,6 +348,21 @@ def _backend_of(
         )
     )
     return BackendSettings()
+
+
+def _unchecked(backend: BackendSettings) -> Iterable[Problem]:
+    """Tell the operator of targets whose certificate is not checked in full."""
+    for index, target in enumerate(backend.targets):
+        tls = target.tls_config
+        if not (target.tls and tls.enabled and (tls.trust_all or tls.loose)):
+            continue
+        key, what = ("trust_all", "is not checked") if tls.trust_all else ("loose", "fits any name")
+        yield Problem(
+            f"$.backend.targets[{index}].tls_config.{key}",
+            f"the certificate of {target.hostname} {what}",
+            "name what to trust in trusted_certs instead",
+            "warning",
+        )
 
 
 def _lowered(
