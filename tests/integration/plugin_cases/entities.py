@@ -78,7 +78,8 @@ _ADMIN: Final = {"verificationSettings": {"fields": {"role": "Regex(adm.*)"}}}
 
 ENTITIES: Final[dict[str, list[dict[str, Any]]]] = {
     "apikeys": [
-        _key("good", tags=["gold", "eu"], metadata={"plan": "big"}, dailyQuota=1000),
+        _key("good", tags=["gold", "eu"], metadata={"plan": "big", "paid": "yes"}, dailyQuota=1000),
+        _key("half", tags=["eu"], metadata={"plan": "big"}),
         _key("other", metadata={"allowed-client-cert-dn": "CN=nobody"}),
         _key("off", enabled=False),
         _key("few", dailyQuota=2),

@@ -334,6 +334,7 @@ CASES: Final[dict[str, Case]] = HEADERS | {
         {"remove": ["q"], "rename": {"a": "b"}, "add": {"tenant": "x y"}},
         (
             acts("GET /p?q=1&a=2&c", target="/p?b=2&c&tenant=x%20y"),
+            acts("GET /p?q=a+long+text+to+remove", target="/p?tenant=x%20y"),
             left("GET /left?q=1", target="/left?q=1"),
         ),
         more={"exclude": ["/left"]},

@@ -107,15 +107,17 @@ KEYS: Final = {
             left("GET /", *KEY),
             left(),
             acts("GET /", ANY, *OTHER_KEY, status=403, words=b"forbidden"),
+            acts("GET /", ANY, *lines("half"), status=403, words=b"forbidden"),
         ),
         before=(NO_KEYS,),
     ),
     "NgApikeyMandatoryMetadata": Case(
-        {"metadata": {"plan": "big"}},
+        {"metadata": {"plan": "big", "paid": "yes"}},
         (
             left("GET /", *KEY),
             left(),
             acts("GET /", ANY, *OTHER_KEY, status=403, words=b"forbidden"),
+            acts("GET /", ANY, *lines("half"), status=403, words=b"forbidden"),
         ),
         before=(NO_KEYS,),
     ),
