@@ -12,7 +12,7 @@ import trio
 from oto_trio.plugin_api.registry import builtin_plugins
 from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
 from tests.integration.api_keys import METHODS, key
-from tests.integration.clients import Connection, admin
+from tests.integration.clients import STAMP, Connection, admin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,12 +47,23 @@ async def put(gateway: GatewayProcess, *routes: dict[str, Any]) -> None:
             assert answer.status_code == 201, answer.text
 
 
-async def statuses(gateway: GatewayProcess, host: str, calls: int, clients: int = 1) -> list[int]:
-    """Ask so often, by so many connections at once; return every status."""
+async def statuses(
+    gateway: GatewayProcess,
+    host: str,
+    calls: int,
+    clients: int = 1,
+    workers: set[int] | None = None,
+) -> list[int]:
+    """Ask so often, by so many connections at once; return every status.
+
+    `workers` gets the processes that answered, if there is a stamped route.
+    """
     found: list[int] = []
 
     async def client(share: int) -> None:
         async with await Connection.open(gateway.port) as connection:
+            if workers is not None:
+                workers.add((await connection.ask("stamped.test")).worker)
             found.extend([(await connection.ask(host)).status for _ in range(share)])
 
     async with trio.open_nursery() as nursery:
@@ -62,6 +73,11 @@ async def statuses(gateway: GatewayProcess, host: str, calls: int, clients: int 
 
 
 async def test_eight_workers_admit_exactly_as_many_calls_as_a_limit_says(tmp_path: Path) -> None:
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    (plugins / "stamp.py").write_text(STAMP)
+    stamped = limited("stamped", "AllowHttpMethods", {"allowed": ["GET"]})
+    stamped["plugins"].append({"plugin": "cp:test.Stamp", "config": {"version": "1"}})
     async with gateway_process("--workers", "8", data=tmp_path) as gateway:
         hour = {"windowDurationMs": 3_600_000, "quota": {"window": 137}}
         bucket = {
@@ -75,14 +91,19 @@ async def test_eight_workers_admit_exactly_as_many_calls_as_a_limit_says(tmp_pat
             limited("window", "FixedWindow", hour),
             limited("bucket", "LocalTokenBucket", bucket),
             limited("public", "NgServiceQuotas", {"daily_quota": 71}),
+            stamped,
         )
         for name, limit, refused in (
             ("window", 137, 429),
             ("bucket", 53, 429),
             ("public", 71, 403),
         ):
-            found = await statuses(gateway, f"{name}.test", 640, clients=64)
+            workers: set[int] = set()
+            found = await statuses(gateway, f"{name}.test", 640, clients=64, workers=workers)
             assert len(found) == 640
+            # The kernel deals connections out: with sixty-four it leaves hardly a worker without any.
+            assert workers <= set(gateway.workers())
+            assert len(workers) > 4
             assert found.count(200) == limit
             assert found.count(refused) == 640 - limit
 
