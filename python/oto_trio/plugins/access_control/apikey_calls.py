@@ -395,11 +395,11 @@ def _restricted(exchange: Exchange, status: int) -> Answer:
     accept = exchange.request.headers.get("Accept")
     if accept is not None and "text/html" not in accept.split(","):
         return Refusal(status, message, cause)
-    state = exchange.request.headers.get("Otoroshi-State") or "--"
+    state = exchange.request.headers.get("Otoroshi-State")
     fields = (
         ("Otoroshi-Error", "true"),
         ("Otoroshi-Error-Msg", message),
-        ("Otoroshi-State-Resp", state),
+        ("Otoroshi-State-Resp", "--" if state is None else state),
         ("Content-Type", "text/html; charset=utf-8"),
     )
     return Response(status, fields)

@@ -112,12 +112,13 @@ def _refused(exchange: Exchange, refusal: Refusal) -> Answer:
     accept = exchange.request.headers.get("Accept")
     if accept is not None and "text/html" not in accept.split(","):
         return refusal
+    state = exchange.request.headers.get("Otoroshi-State")
     return Response(
         refusal.status,
         (
             ("Otoroshi-Error", "true"),
             ("Otoroshi-Error-Msg", refusal.message),
-            ("Otoroshi-State-Resp", exchange.request.headers.get("Otoroshi-State") or "--"),
+            ("Otoroshi-State-Resp", "--" if state is None else state),
             ("Content-Type", "text/html; charset=utf-8"),
         ),
     )
