@@ -54,6 +54,8 @@ _INDEX_KEYS = tuple(f for f in PluginIndex.__struct_fields__ if f != "unknown")
 class PluginSlot(Document, frozen=True, kw_only=True):
     """A plugin of a route (an element of ``plugins``)."""
 
+    strict_keys = frozenset({"config"})
+
     enabled: Annotated[bool, Meta(description="run the plugin")] = True
     debug: Annotated[bool, Meta(description="trace what the plugin does")] = False
     plugin: Annotated[str, Meta(description="id of the plugin, such as cp:otoroshi.next.…")]

@@ -51,7 +51,13 @@ class Frontend(Document, frozen=True, kw_only=True):
 
 
 class Route(Document, frozen=True, kw_only=True):
-    """A route (``proxy.otoroshi.io/Route``)."""
+    """A route (``proxy.otoroshi.io/Route``).
+
+    Otoroshi reads ``plugins`` that are no list as none, which opens the route to everybody; here they
+    are an error.
+    """
+
+    strict_keys = frozenset({"plugins"})
 
     loc: Annotated[Location, Meta(description="tenant and teams")] = msgspec.field(
         default=Location(), name="_loc"

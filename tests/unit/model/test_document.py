@@ -194,7 +194,7 @@ def test_a_key_of_the_wrong_type_is_read_as_absent_with_a_warning() -> None:
             "enabled": "yes",
             "metadata": {"a": 1},
             "groups": [1],
-            "plugins": {},
+            "tags": {},
             "backend": {"client": {"retries": "3"}},
         },
     )
@@ -202,13 +202,13 @@ def test_a_key_of_the_wrong_type_is_read_as_absent_with_a_warning() -> None:
     assert route.enabled is True
     assert route.metadata == {}
     assert route.groups == ("default",)
-    assert route.plugins == ()
+    assert route.tags == ()
     assert route.backend.client.retries == 1
     assert {(p.path, p.severity) for p in problems} == {
         ("$.enabled", "warning"),
         ("$.metadata", "warning"),
         ("$.groups", "warning"),
-        ("$.plugins", "warning"),
+        ("$.tags", "warning"),
         ("$.backend.client.retries", "warning"),
     }
 

@@ -54,7 +54,6 @@ def test_the_plugin_is_required_and_must_be_a_text() -> None:
         ("include", "/a", ()),
         ("include", [1], ()),
         ("exclude", {}, ()),
-        ("config", [], {}),
         ("config", None, {}),
         ("bound_listeners", "a", ()),
     ],

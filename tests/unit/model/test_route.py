@@ -61,8 +61,24 @@ def test_the_list_of_domains_wins_over_the_single_one() -> None:
     assert route.frontend.unknown == {"domain": "b"}
 
 
-def test_plugins_that_are_no_list_read_as_none() -> None:
-    assert read_route({**BARE, "plugins": {"0": {}}}).plugins == ()
+@pytest.mark.parametrize(
+    ("plugins", "path"),
+    [
+        ({"0": {}}, "$.plugins"),
+        ("ApikeyCalls", "$.plugins"),
+        ([{"plugin": "cp:x", "config": "mandatory"}], "$.plugins[0].config"),
+    ],
+)
+def test_plugins_of_the_wrong_type_do_not_open_the_route(plugins: object, path: str) -> None:
+    with pytest.raises(EntityError) as caught:
+        read_route({**BARE, "plugins": plugins})
+    assert [p.path for p in caught.value.problems] == [path]
+
+
+def test_plugins_and_configurations_that_are_null_are_absent() -> None:
+    assert read_route({**BARE, "plugins": None}).plugins == ()
+    (slot,) = read_route({**BARE, "plugins": [{"plugin": "cp:x", "config": None}]}).plugins
+    assert slot.config == {}
 
 
 def test_matchers_are_kept_as_texts() -> None:
