@@ -20,7 +20,7 @@
 
 use std::hint::spin_loop;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 
 use super::calendar::Calendar;
 use super::key::Key;
@@ -143,7 +143,7 @@ pub(super) struct Moved;
 impl Slot<'_> {
     /// A value; none when the slot has another key.
     pub(super) fn value(&self, at: usize) -> Result<u64, Moved> {
-        let word = self.values()[at].load(Acquire);
+        let word = self.values()[at].load(SeqCst);
         if word == SEALED || !self.is_mine() {
             return Err(Moved);
         }
@@ -162,7 +162,8 @@ impl Slot<'_> {
             let Some(new) = next(old) else {
                 return Ok((old, None));
             };
-            let swapped = self.values()[at].compare_exchange_weak(old, new, AcqRel, Relaxed);
+            // In one order with the marks, see `Table::mark`.
+            let swapped = self.values()[at].compare_exchange_weak(old, new, SeqCst, Relaxed);
             if swapped.is_ok() {
                 return Ok((old, Some(new)));
             }
@@ -300,11 +301,14 @@ impl Table {
     }
 
     /// Note that days or months in this slot changed.
+    ///
+    /// Whoever finds the mark set relies on a reader that clears it afterwards and then sees the new
+    /// value; so the value's swap, this look and the reader's swap and look are in one total order.
     pub(super) fn mark(&self, slot: &Slot<'_>) {
         let (word, bit) = (slot.number / 64, 1 << (slot.number % 64));
         if let Some(word) = self.dirty().get(word) {
-            if word.load(Relaxed) & bit == 0 {
-                word.fetch_or(bit, AcqRel);
+            if word.load(SeqCst) & bit == 0 {
+                word.fetch_or(bit, SeqCst);
             }
         }
     }
@@ -318,7 +322,7 @@ impl Table {
                 .iter()
                 .fold(0, |marked, word| match word.load(Relaxed) {
                     0 => marked,
-                    _ => marked | word.swap(0, AcqRel),
+                    _ => marked | word.swap(0, SeqCst),
                 });
             (marked != 0).then_some(page)
         })
