@@ -894,6 +894,19 @@ class Pattern:
     def matches(self, text: str) -> bool:
         """Tell whether the whole text matches. Text with lone surrogates raises `UnicodeEncodeError`."""
 
+def access_lines(batch: bytes, unix_offset_s: float) -> bytes:
+    """A batch of records as lines of JSON, for the access log. Lets go of the GIL.
+
+    Args:
+        batch: What `Engine.drain_records` gave.
+        unix_offset_s: What to add to the records' times to get Unix time.
+
+    Raises:
+        ValueError: it is no such batch.
+
+    Cost: about a microsecond a record.
+    """
+
 @final
 class Redaction:
     """The rules that take secrets out of what is told; `docs/events.md` has them."""

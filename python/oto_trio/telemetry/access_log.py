@@ -8,12 +8,12 @@ counted.
 import logging
 import sys
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
-import msgspec
 import trio
+
+from oto_trio._core import access_lines
 
 __all__ = ["STANDARD_OUTPUT", "AccessLog"]
 
@@ -24,30 +24,6 @@ STANDARD_OUTPUT: Final = "-"
 
 WAITING_BATCHES: Final = 64
 """Batches that wait for the disk, each of 2,048 records at most."""
-
-
-class _Record(msgspec.Struct, array_like=True, frozen=True):
-    """One exchange, as the engine packs it."""
-
-    started_s: float
-    duration_s: float
-    upstream_s: float
-    ip: str
-    route: str | None
-    target: str | None
-    method: str
-    host: str
-    path: str
-    status: int
-    attempts: int
-    bytes_in: int
-    bytes_out: int
-    local: bool
-    request_id: str
-    apikey: str | None
-
-
-_BATCH: Final = msgspec.msgpack.Decoder(list[_Record])
 
 
 class AccessLog:
@@ -125,7 +101,7 @@ class AccessLog:
                 self._file = fresh
                 return
             offset_s, batch = item
-            self._file.write(b"".join(map(_Lines(offset_s).line, _BATCH.decode(batch))))
+            self._file.write(access_lines(batch, offset_s))
             self._file.flush()
         except (OSError, ValueError) as error:
             # Standard output that was closed, or a worker that sends what is no record: neither ends the gateway.
@@ -135,40 +111,6 @@ class AccessLog:
             self._is_failing = True
         else:
             self._is_failing = False
-
-
-class _Lines:
-    """Writes records of one worker as lines.
-
-    Args:
-        unix_offset_s: What to add to their times.
-    """
-
-    def __init__(self, unix_offset_s: float) -> None:
-        self._offset_s = unix_offset_s
-
-    def line(self, record: _Record) -> bytes:
-        """Return one record as a line."""
-        began = datetime.fromtimestamp(record.started_s + self._offset_s, UTC)
-        shown = {
-            "time": began.isoformat(timespec="milliseconds"),
-            "ip": record.ip,
-            "method": record.method,
-            "host": record.host,
-            "path": record.path,
-            "status": record.status,
-            "duration_ms": round(record.duration_s * 1000, 3),
-            "upstream_ms": round(record.upstream_s * 1000, 3),
-            "bytes_in": record.bytes_in,
-            "bytes_out": record.bytes_out,
-            "route": record.route,
-            "target": record.target,
-            "attempts": record.attempts,
-            "local": record.local,
-            "request_id": record.request_id,
-            "apikey": record.apikey,
-        }
-        return msgspec.json.encode(shown) + b"\n"
 
 
 def _open(name: str) -> BinaryIO:

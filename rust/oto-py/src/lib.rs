@@ -13,6 +13,7 @@ mod json;
 mod limits;
 mod message;
 mod pattern;
+mod record;
 mod redaction;
 mod router;
 mod signature;
@@ -46,6 +47,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<template::Template>()?;
     module.add_class::<jose::JwtVerifier>()?;
     module.add_class::<jose::JwtSigner>()?;
+    module.add_function(wrap_pyfunction!(record::access_lines, module)?)?;
     let py = module.py();
     module.add("ExchangeGone", py.get_type::<exchange::ExchangeGone>())?;
     module.add("JwtRefused", py.get_type::<jose::JwtRefused>())?;

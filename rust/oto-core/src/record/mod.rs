@@ -5,6 +5,7 @@
 //! the worker.
 
 mod details;
+mod lines;
 mod msgpack;
 mod redaction;
 
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 pub use details::{Details, HEAD_BYTES, Head, Heads, blot, hex, snowflake};
+pub use lines::access_lines;
 pub use redaction::{Action, MASK, Redaction, RedactionSettings, is_credential};
 
 /// One finished exchange.
