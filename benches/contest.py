@@ -138,9 +138,13 @@ class Contest:
 
     def _entries(self, upstream_port: int) -> list[Entry]:
         job = self.scenario.job(upstream_port, self.conditions)
-        entries = [Entry(proxy.name, proxy, job) for proxy in self.proxies]
+        able = [proxy for proxy in self.proxies if proxy.limits_rates or not self.scenario.refused]
+        for proxy in self.proxies:
+            if proxy not in able:
+                self.say(f"  without {proxy.name}, which limits no rates here")
+        entries = [Entry(proxy.name, proxy, job) for proxy in able]
         baseline = self.scenario.baseline(upstream_port, self.conditions)
-        if baseline and OTO_TRIO in self.proxies:
+        if baseline and OTO_TRIO in able:
             entries.insert(1, Entry(baseline[0], OTO_TRIO, baseline[1]))
         return entries
 

@@ -57,6 +57,9 @@ class Job:
             before it forwards it has to be told not to.
         tls: Whether clients speak TLS, with the certificate of `benches.credentials`.
         guard: What requests must bring; for a peer without such checks, nothing.
+        requests: How many requests the load walks through at least. Jobs that are compared walk
+            through equally many: a long list costs the load cache lines, and with them the pace at
+            which it keeps a proxy busy.
     """
 
     upstream_port: int
@@ -65,6 +68,7 @@ class Job:
     streams: bool = False
     tls: bool = False
     guard: Guard | None = None
+    requests: int = 0
 
     def by_domain(self) -> dict[str, list[str]]:
         """Return the prefixes of each domain, in order."""

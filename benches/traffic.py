@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benches.errors import BenchError, InvalidRunError
-from benches.job import Guard, Job, Route
+from benches.job import Job, Route
 from benches.launch import Launched, free_port, run_to_end, tail
 
 HERE: Final = Path(__file__).parent
@@ -163,7 +163,7 @@ class LoadCore:
         text = DONE
         if len(routes) > 1 or api_keys > 1:
             table = self.folder / "requests.txt"
-            table.write_text("".join(request_lines(routes, target, guard)))
+            table.write_text("".join(request_lines(job, target)))
             escaped = "".join(f"{field}\\r\\n" for field in fields)
             text += MANY_ROUTES.format(table=table, fields=escaped)
         script.write_text(text)
@@ -201,10 +201,11 @@ class LoadCore:
         return argv
 
 
-def request_lines(routes: Sequence[Route], target: str, guard: Guard | None) -> Iterator[str]:
+def request_lines(job: Job, target: str) -> Iterator[str]:
     """Walk the requests of a mixed load: domain, path and, after tabs, header fields."""
+    routes, guard = job.routes, job.guard
     api_keys = 1 if guard is None else guard.api_keys
-    for number in range(max(len(routes), api_keys)):
+    for number in range(max(len(routes), api_keys, job.requests)):
         route = routes[number % len(routes)]
         fields = ""
         if guard is not None and api_keys > 1:

@@ -22,6 +22,7 @@ class Caddy(Proxy):
 
     name: ClassVar[str] = "caddy"
     install: ClassVar[str] = "apt-get install caddy"
+    limits_rates: ClassVar[bool] = False
 
     @override
     def configure(self, job: Job, port: int, folder: Path) -> CommandLine:

@@ -65,6 +65,7 @@ class Nginx(Proxy):
 
     name: ClassVar[str] = "nginx"
     install: ClassVar[str] = "apt-get install nginx-light"
+    limits_rates: ClassVar[bool] = False
 
     @override
     def configure(self, job: Job, port: int, folder: Path) -> CommandLine:

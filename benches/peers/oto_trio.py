@@ -1,5 +1,7 @@
 """oto-trio itself: its command line, its control plane and one worker."""
 
+import compileall
+import functools
 import json
 import os
 import shlex
@@ -10,6 +12,7 @@ from typing import Any, ClassVar, Final
 
 from typing_extensions import override
 
+import oto_trio
 from benches.credentials import ISSUER, key_id, key_secret, server_pair, signer
 from benches.job import Guard, Job, PluginKind, Route
 from benches.launch import free_port
@@ -58,6 +61,7 @@ class OtoTrio(Proxy):
 
     @override
     def configure(self, job: Job, port: int, folder: Path) -> CommandLine:
+        _compile()
         data = folder / "data"
         (data / "plugins").mkdir(parents=True)
         if job.plugin:
@@ -87,6 +91,12 @@ class OtoTrio(Proxy):
     def memory_parts(self, leader: int, resident: Mapping[int, int]) -> dict[str, int]:
         worker = sum(size for pid, size in resident.items() if pid != leader)
         return {"control_plane": resident.get(leader, 0), "worker": worker}
+
+
+@functools.cache
+def _compile() -> None:
+    """Compile the package's modules, as an installation does; a checkout may not have been run yet."""
+    compileall.compile_dir(Path(oto_trio.__file__).parent, quiet=2)
 
 
 def plugin_source(kind: PluginKind) -> str:

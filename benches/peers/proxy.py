@@ -41,6 +41,9 @@ class Proxy(ABC):
     install: ClassVar[str]
     """How to get it, for the message that says it is missing."""
 
+    limits_rates: ClassVar[bool] = True
+    """Whether its configuration here refuses what is too much."""
+
     def executable(self) -> str | None:
         """Return the path of the program, None when it is not installed."""
         return shutil.which(self.name)

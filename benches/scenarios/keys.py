@@ -7,6 +7,8 @@ from typing_extensions import override
 from benches.job import Guard, Job, route_table
 from benches.scenarios.scenario import ClosedLoop, Conditions
 
+KEYS: Final = 100_000
+
 FEW: Final = "oto-trio-keys10"
 """Name under which oto-trio with ten keys and ten routes runs beside itself with many."""
 
@@ -20,9 +22,9 @@ class Keys100k(ClosedLoop):
     @override
     def job(self, upstream_port: int, conditions: Conditions) -> Job:
         routes = route_table(10_000, conditions.domains)
-        return Job(upstream_port, routes=routes, guard=Guard(api_keys=100_000))
+        return Job(upstream_port, routes=routes, guard=Guard(api_keys=KEYS), requests=KEYS)
 
     @override
     def baseline(self, upstream_port: int, conditions: Conditions) -> tuple[str, Job] | None:
         routes = route_table(10, conditions.domains)
-        return FEW, Job(upstream_port, routes=routes, guard=Guard(api_keys=10))
+        return FEW, Job(upstream_port, routes=routes, guard=Guard(api_keys=10), requests=KEYS)

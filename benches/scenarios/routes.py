@@ -11,6 +11,8 @@ from typing_extensions import override
 from benches.job import Job, route_table
 from benches.scenarios.scenario import ClosedLoop, Conditions
 
+REQUESTS: Final = 100_000
+
 BASELINE: Final = "oto-trio-routes10"
 """Name under which oto-trio with ten routes runs beside itself with many."""
 
@@ -22,7 +24,8 @@ class Routes(ClosedLoop):
 
     @override
     def job(self, upstream_port: int, conditions: Conditions) -> Job:
-        return Job(upstream_port, routes=route_table(self.routes, conditions.domains))
+        routes = route_table(self.routes, conditions.domains)
+        return Job(upstream_port, routes=routes, requests=REQUESTS)
 
     @override
     def baseline(self, upstream_port: int, conditions: Conditions) -> tuple[str, Job] | None:

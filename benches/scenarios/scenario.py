@@ -42,6 +42,9 @@ class Scenario(ABC):
     fresh: ClassVar[bool] = False
     """Whether each run gets a newly started proxy: where memory growth or the start is measured."""
 
+    refused: ClassVar[bool] = False
+    """Whether every request is one too many, so that only those take part who limit rates."""
+
     def job(self, upstream_port: int, conditions: Conditions) -> Job:
         """Return what the proxies are configured for; one route unless a scenario says more."""
         del conditions
@@ -74,7 +77,6 @@ class ClosedLoop(Scenario):
     connections: ClassVar[int] = 64
     body_bytes: ClassVar[int] = 1024
     fields: ClassVar[tuple[str, ...]] = ()
-    refused: ClassVar[bool] = False
 
     @override
     def measure(self, contestant: Contestant, load: LoadCore, conditions: Conditions) -> Sample:
