@@ -1,0 +1,60 @@
+"""The table of resources: one row for each kind of entity, and everything that differs between them.
+
+To serve another kind of entity, add its struct to `oto_trio.model`, a row to the file of its API group
+here, and the row to `RESOURCES`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from oto_trio.control.admin_api.resources.apim import API_KEYS
+from oto_trio.control.admin_api.resources.config import GLOBAL_CONFIGS
+from oto_trio.control.admin_api.resources.events import DATA_EXPORTERS
+from oto_trio.control.admin_api.resources.pki import CERTIFICATES, CLIENT_VALIDATORS
+from oto_trio.control.admin_api.resources.proxy import BACKENDS, ROUTES
+from oto_trio.control.admin_api.resources.resource import RESERVED_IDS, VERSION, Resource
+from oto_trio.control.admin_api.resources.security import JWT_VERIFIERS
+
+__all__ = [
+    "API_KEYS",
+    "CERTIFICATES",
+    "GLOBAL_CONFIGS",
+    "JWT_VERIFIERS",
+    "LEGACY_RESOURCES",
+    "RESERVED_IDS",
+    "RESOURCES",
+    "VERSION",
+    "Resource",
+    "find_resource",
+]
+
+RESOURCES: Final[tuple[Resource, ...]] = (
+    ROUTES,
+    BACKENDS,
+    API_KEYS,
+    CERTIFICATES,
+    JWT_VERIFIERS,
+    DATA_EXPORTERS,
+    GLOBAL_CONFIGS,
+)
+"""Every resource, in the order in which Otoroshi's ``/apis/entities`` lists them."""
+
+LEGACY_RESOURCES: Final = (*RESOURCES, CLIENT_VALIDATORS)
+"""Every resource of the legacy dialect; Otoroshi has some there only."""
+
+
+def find_resource(group: str, version: str, name: str) -> Resource | None:
+    """Find a resource by the words of a path.
+
+    Args:
+        group: Its group, or ``any`` or ``all``.
+        version: ``v1``, or ``any`` or ``all``.
+        name: Its plural name or its kind.
+    """
+    if version not in (VERSION, "any", "all"):
+        return None
+    for resource in RESOURCES:
+        if group in (resource.group, "any", "all") and name in (resource.plural, resource.kind):
+            return resource
+    return None

@@ -1,0 +1,63 @@
+"""What one row of the table of resources says of a kind of entity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from oto_trio.model.document import Document, JsonObject
+
+__all__ = ["RESERVED_IDS", "VERSION", "Resource"]
+
+VERSION: Final = "v1"
+"""The one version of every resource."""
+
+RESERVED_IDS: Final = frozenset({"_bulk", "_count", "_schema", "_template", "_form"})
+"""Words of the API's own paths: an entity with such an id could not be reached."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resource:
+    """One row of the table."""
+
+    kind: str
+    """Name of the kind: ``Route``."""
+    plural: str
+    """Name in ``/apis`` paths: ``routes``."""
+    singular: str
+    """Start of new ids, and a name the CLI accepts: ``route``."""
+    group: str
+    """Group in ``/apis`` paths: ``proxy.otoroshi.io``."""
+    legacy_path: str
+    """Where the ``/api`` dialect has it: ``/api/routes``."""
+    store_kind: str
+    """Kind under which the store keeps it."""
+    cls: type[Document]
+    """The struct of the entity."""
+    template: Callable[[str], Document]
+    """Makes the built-in template, given the name of the environment."""
+    template_key: str
+    """Its key in the ``templates`` of the global configuration."""
+    only_id: str | None = None
+    """The one id there is, for a resource that can be neither created nor removed."""
+    id_key: str = "id"
+    """The key of its documents that holds the id."""
+    new_id: Callable[[], str] | None = None
+    """Makes the id of a new entity; None = the singular name and a random uuid."""
+    shown: Callable[[JsonObject], JsonObject] | None = None
+    """Makes a stored document as it reads now; must not change its argument."""
+    adorned: Callable[[JsonObject], JsonObject] | None = None
+    """Adds what only the generic dialect answers; must not change its argument."""
+    has_template_path: bool = True
+    """Whether the legacy dialect answers its template."""
+    enriched: Callable[[Any], Document] | None = None
+    """Brings an entity in order before it is stored, and computes keys from others. May raise
+    `PkiError`, which refuses the write. A request leaves it out by ``?enrich=false``."""
+
+    @property
+    def full_kind(self) -> str:
+        """The ``kind`` of its answers: ``proxy.otoroshi.io/Route``."""
+        return f"{self.group}/{self.kind}"
