@@ -35,6 +35,7 @@ __all__ = [
     "TokenKeys",
     "Usage",
     "__version__",
+    "access_lines",
 ]
 
 _Event: TypeAlias = (
