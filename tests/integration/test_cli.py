@@ -212,6 +212,50 @@ def test_warnings_fail_only_when_strict(tmp_path: Path) -> None:
     assert oto("check", "--strict", str(path)).returncode == 1
 
 
+# ----------------------------------------------------------------------------- config
+
+
+def test_settings_are_shown_with_where_they_come_from(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("settings: {http_port: 1, workers: 2, metrics_access_key: planted}")
+    arguments = ("config", "show", "--config", str(path), "--admin-port", "3", "--dev")
+    environ = {"PORT": "4", "HEALTH_ACCESS_KEY": "planted", "OTO_TRIO_WROKERS": "5"}
+    result = oto(*arguments, "--drain-timeout", "7", **environ)
+    assert result.returncode == 0, result.stderr
+    rows = {line.split()[0]: line.split(maxsplit=2)[1:] for line in result.stdout.splitlines()}
+    assert rows["http_port"] == ["4", f"$PORT (over {path}: settings.http_port)"]
+    assert rows["workers"] == ["2", f"{path}: settings.workers"]
+    assert rows["admin_port"] == ["3", "--admin-port"]
+    assert rows["drain_timeout_s"] == ["7.0", "--drain-timeout"]
+    assert rows["bind"] == ['"127.0.0.1"', "--dev"]
+    assert rows["https_port"] == ["null", "default"]
+    assert rows["health_access_key"] == ['"***"', "$HEALTH_ACCESS_KEY"]
+    assert "write OTO_TRIO_WORKERS" in result.stderr
+    told = json.loads(oto(*arguments, "--format", "json", **environ).stdout)
+    settings = {setting["name"]: setting for setting in told["settings"]}
+    assert list(settings) == [field.name for field in msgspec.structs.fields(Settings)]
+    file = {"kind": "file", "name": str(path), "key": "settings.http_port"}
+    assert settings["http_port"] == {
+        "name": "http_port",
+        "value": 4,
+        "source": {"kind": "environment", "name": "PORT"},
+        "overrules": [file],
+    }
+    assert [problem["severity"] for problem in told["problems"]] == ["warning"]
+    assert "planted" not in result.stdout + result.stderr + json.dumps(told)
+
+
+def test_settings_that_serve_refuses_are_shown_with_the_reasons(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("settings: {http_prot: 1, workers: 3}")
+    result = oto("config", "show", "--config", str(path), OTO_TRIO_WORKERS="planted")
+    assert result.returncode == 1
+    assert f"error: {path}: $.settings.http_prot" in result.stderr
+    assert "error: $OTO_TRIO_WORKERS: expected a whole number" in result.stderr
+    assert f"{path}: settings.workers" in result.stdout
+    assert "planted" not in result.stdout + result.stderr
+
+
 # ----------------------------------------------------------------------------- explain
 
 

@@ -21,6 +21,7 @@ __all__ = ["COMMANDS", "main", "program"]
 COMMANDS: Final = {
     "serve": "Run the gateway.",
     "check": "Validate configuration files.",
+    "config": "Show the settings, and where each value comes from.",
     "explain": "Say what becomes of a request, and why.",
     "plugins": "List plugins, or show one.",
     "certs": "List, make, bring in and take out certificates.",

@@ -13,7 +13,7 @@ import msgspec
 import trio
 
 from oto_trio.app import Announcement, serve
-from oto_trio.cli.words import Integer
+from oto_trio.cli.options import dev_flags, given_flags, setting_options
 from oto_trio.control.configuration import Source
 from oto_trio.control.declared import quick_route
 from oto_trio.control.settings import Settings
@@ -22,75 +22,9 @@ from oto_trio.telemetry.logs import configure_logging
 
 __all__ = ["command"]
 
-_PORT = Integer(0, 65535)
-
 
 @click.command()
-@click.option(
-    "--dev",
-    is_flag=True,
-    help="For a desk: Otoroshi's well-known admin key, and everything on loopback.",
-)
-@click.option(
-    "--data",
-    metavar="DIR",
-    help="Folder of the embedded store, the admin key and user plugins.  [default: oto-data]",
-)
-@click.option(
-    "--config", metavar="FILE", type=click.Path(path_type=Path), help="Configuration file."
-)
-@click.option(
-    "--route",
-    "quick_routes",
-    metavar="FRONTEND=URL",
-    multiple=True,
-    help="A quick route, such as 'api.localhost/users=http://127.0.0.1:9000'. Repeatable.",
-)
-@click.option(
-    "--workers",
-    type=Integer(0, 1024),
-    help="Gateway processes; 0 = inside the supervisor.  [default: one a core]",
-)
-@click.option("--bind", metavar="ADDRESS", help="Address of the gateway.  [default: 0.0.0.0]")
-@click.option("--http-port", type=_PORT, help="Port of the gateway; 0 picks one.  [default: 8080]")
-@click.option(
-    "--https-port",
-    type=_PORT,
-    help="Port of the gateway for HTTPS; 0 picks one.  [default: no HTTPS]",
-)
-@click.option(
-    "--admin-bind", metavar="ADDRESS", help="Address of the admin API.  [default: 127.0.0.1]"
-)
-@click.option(
-    "--admin-port", type=_PORT, help="Port of the admin API; 0 picks one.  [default: 8081]"
-)
-@click.option(
-    "--plugins",
-    metavar="DIR",
-    help="Folder of user plugins.  [default: plugins in the data folder]",
-)
-@click.option(
-    "--drain-timeout",
-    "drain_timeout_s",
-    metavar="SECONDS",
-    type=click.FloatRange(0, 86400),
-    help="How long exchanges in flight may take at the end.  [default: 10]",
-)
-@click.option(
-    "--access-log",
-    metavar="FILE",
-    help="Write one JSON line an exchange; - is standard output.  [default: none]",
-)
-@click.option(
-    "--log-format",
-    type=click.Choice(["text", "json"]),
-    help="Form of the log and of the line that tells the addresses.  [default: text]",
-)
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    help="Lowest level that is logged.  [default: info]",
-)
+@setting_options
 def command(
     dev: bool,  # noqa: FBT001 (click passes flags so)
     config: Path | None,
@@ -125,8 +59,8 @@ def command(
         _, problems = quick_route(text)
         if problems:
             raise click.UsageError("\n".join(map(str, problems)))
-    flags = {name: value for name, value in options.items() if value is not None}
-    source = Source(config, {**_dev_flags(dev=dev), **flags}, quick_routes, os.environ)
+    flags = {**dev_flags(dev=dev), **given_flags(options)}
+    source = Source(config, flags, quick_routes, os.environ)
     try:
         told = _Told(dev=dev)
         trio.run(
@@ -134,11 +68,6 @@ def command(
         )
     except* (GatewayError, OSError) as group:
         raise click.ClickException("\n".join(_messages(group))) from None
-
-
-def _dev_flags(*, dev: bool) -> dict[str, object]:
-    """Return the flags that `--dev` stands for; one that is given wins."""
-    return {"bind": "127.0.0.1", "admin_bind": "127.0.0.1"} if dev else {}
 
 
 def _check_loopback(*addresses: str) -> None:

@@ -34,7 +34,7 @@ class Configuration(msgspec.Struct, frozen=True):
         declarations: The declared routes and backends.
         credentials: The admin API's key when the environment gives it, else None.
         origins: Where each setting comes from.
-        warnings: What is odd, but refuses nothing.
+        warnings: What is odd, but refuses nothing; of `Source.judge` the errors too.
     """
 
     settings: Settings
@@ -64,6 +64,17 @@ class Source(msgspec.Struct, frozen=True):
 
         Raises:
             SettingsError: With every problem; paths begin with the file or the flag.
+        """
+        configuration = self.judge()
+        errors = [problem for problem in configuration.warnings if problem.severity == "error"]
+        if errors:
+            raise SettingsError(errors)
+        return configuration
+
+    def judge(self) -> Configuration:
+        """Read everything, whatever is wrong with it: `warnings` has the errors too.
+
+        What cannot be used is left out, so a setting has the next weaker value.
         """
         problems: list[Problem] = []
         declarations: list[Declaration] = []
@@ -97,9 +108,6 @@ class Source(msgspec.Struct, frozen=True):
             problems += wrong
             if declaration is not None:
                 declarations.append(declaration)
-        errors = [problem for problem in problems if problem.severity == "error"]
-        if errors:
-            raise SettingsError(errors)
         return Configuration(settings, declarations, environment.credentials, from_where, problems)
 
 

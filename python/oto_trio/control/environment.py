@@ -19,16 +19,31 @@ from oto_trio.model.wording import describe_type
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ALIASES", "PREFIX", "Environment", "Origin", "origins", "read_environment"]
+__all__ = [
+    "ALIASES",
+    "PREFIX",
+    "Environment",
+    "Origin",
+    "origins",
+    "read_environment",
+    "variables_of",
+]
 
 PREFIX: Final = "OTO_TRIO_"
 """Start of our own variables."""
+
+
+def _with_workers(name: str) -> tuple[str, ...]:
+    """Name a setting of which Otoroshi's cluster workers have a name of their own, the weaker one."""
+    worker = f"CLUSTER_WORKER_{name}"
+    return f"OTOROSHI_{name}", name, f"OTOROSHI_{worker}", worker
+
 
 ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "http_port": ("OTOROSHI_HTTP_PORT", "OTOROSHI_PORT", "HTTP_PORT", "PORT"),
     "https_port": ("OTOROSHI_HTTPS_PORT", "HTTPS_PORT"),
     "throttling_window_s": ("OTOROSHI_THROTTLING_WINDOW", "THROTTLING_WINDOW"),
-    "exposed_https_port": ("APP_EXPOSED_PORTS_HTTPS", "OTOROSHI_EXPOSED_PORTS_HTTPS"),
+    "exposed_https_port": ("OTOROSHI_EXPOSED_PORTS_HTTPS", "APP_EXPOSED_PORTS_HTTPS"),
     "health_access_key": ("OTOROSHI_HEALTH_ACCESS_KEY", "HEALTH_ACCESS_KEY"),
     "metrics_access_key": ("OTOROSHI_METRICS_ACCESS_KEY",),
     "domain": ("OTOROSHI_DOMAIN", "APP_DOMAIN"),
@@ -37,9 +52,9 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "root_ca_cert": ("OTOROSHI_SSL_ROOTCA_CERT",),
     "root_ca_key": ("OTOROSHI_SSL_ROOTCA_KEY",),
     "root_ca_import_ca": ("OTOROSHI_SSL_ROOTCA_IMPORTCA",),
-    "initial_cacert": ("OTOROSHI_INITIAL_CACERT", "INITIAL_CACERT"),
-    "initial_cert": ("OTOROSHI_INITIAL_CERT", "INITIAL_CERT"),
-    "initial_cert_key": ("OTOROSHI_INITIAL_CERT_KEY", "INITIAL_CERT_KEY"),
+    "initial_cacert": _with_workers("INITIAL_CACERT"),
+    "initial_cert": _with_workers("INITIAL_CERT"),
+    "initial_cert_key": _with_workers("INITIAL_CERT_KEY"),
     "initial_cert_import_ca": ("OTOROSHI_INITIAL_CERT_IMPORTCA",),
 }
 """Otoroshi's names of settings, the strongest first."""
@@ -55,8 +70,6 @@ CLIENT_SECRET: Final = (
     "OTOROSHI_ADMIN_API_SECRET",
     "ADMIN_API_CLIENT_SECRET",
 )
-
-_NO_SETTINGS: Final = frozenset({*CLIENT_ID, *CLIENT_SECRET})
 
 Origin: TypeAlias = str
 """Where a value comes from: ``default``, a file's path, ``$NAME`` of a variable, or ``--flag``."""
@@ -87,7 +100,7 @@ def read_environment(settings: type[msgspec.Struct], environ: Mapping[str, str])
     problems: list[Problem] = []
     fields = {field.name: field for field in msgspec.structs.fields(settings)}
     for name, field in fields.items():
-        variable = _first_set(environ, (PREFIX + name.upper(), *ALIASES.get(name, ())))
+        variable = _first_set(environ, variables_of(name))
         if variable is None:
             continue
         try:
@@ -130,6 +143,11 @@ def origins(
     return found
 
 
+def variables_of(name: str) -> tuple[str, ...]:
+    """Name the variables that give a setting, the strongest first."""
+    return (PREFIX + name.upper(), *ALIASES.get(name, ()))
+
+
 def _first_set(environ: Mapping[str, str], names: tuple[str, ...]) -> str | None:
     """Give the first variable of some that is set and not empty."""
     return next((name for name in names if environ.get(name)), None)
@@ -168,10 +186,10 @@ def _fix(name: str) -> str:
 
 def _unknown(environ: Mapping[str, str], known: Mapping[str, object]) -> list[Problem]:
     """Warn about variables with our prefix that set nothing: they are slips of the pen."""
-    names = [PREFIX + name.upper() for name in known]
+    names = [*(PREFIX + name.upper() for name in known), CLIENT_ID[0], CLIENT_SECRET[0]]
     problems: list[Problem] = []
     for variable in sorted(environ):
-        if not variable.startswith(PREFIX) or variable in names or variable in _NO_SETTINGS:
+        if not variable.startswith(PREFIX) or variable in names:
             continue
         close = get_close_matches(variable, names, n=1, cutoff=0.8)
         fix = f"write {close[0]}" if close else "remove it"

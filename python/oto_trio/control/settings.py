@@ -36,6 +36,7 @@ __all__ = [
     "MAX_FILE_BYTES",
     "NEEDS_NEW_WORKERS",
     "NEEDS_RESTART",
+    "SECRET",
     "ConfigFile",
     "InitialCertificate",
     "Settings",
@@ -52,6 +53,9 @@ _DOMAIN: Final = re.compile(
     r"(?=.{1,200}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
 )
 
+SECRET: Final = {"secret": True}
+"""Marks a setting whose value is never shown: `extra` of its `Meta`."""
+
 Port = Annotated[int, Meta(ge=0, le=65535)]
 ExposedPort = Annotated[int, Meta(ge=1, le=65535)]
 
@@ -61,7 +65,7 @@ class InitialCertificate(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
     ca: Annotated[str | None, Meta(description="the authority that issued it")] = None
     cert: Annotated[str | None, Meta(description="the certificate, with its chain")] = None
-    key: Annotated[str | None, Meta(description="its private key")] = None
+    key: Annotated[str | None, Meta(description="its private key", extra=SECRET)] = None
     import_ca: Annotated[bool, Meta(description="store the authority too")] = False
 
 
@@ -115,10 +119,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="lowest level that is logged"),
     ] = "info"
     health_access_key: Annotated[
-        str | None, Meta(description="key the health probes ask for; null leaves them open")
+        str | None,
+        Meta(description="key the health probes ask for; null leaves them open", extra=SECRET),
     ] = None
     metrics_access_key: Annotated[
-        str | None, Meta(description="key the metrics ask for; null = that of the probes")
+        str | None,
+        Meta(description="key the metrics ask for; null = that of the probes", extra=SECRET),
     ] = None
     domain: Annotated[
         str, Meta(min_length=1, description="domain that the gateway's own hosts are below")
@@ -137,7 +143,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str | None, Meta(description="your root authority, in place of one made: PEM, or a path")
     ] = None
     root_ca_key: Annotated[
-        str | None, Meta(description="its private key: PEM, or a file's path")
+        str | None, Meta(description="its private key: PEM, or a file's path", extra=SECRET)
     ] = None
     root_ca_import_ca: Annotated[bool, Meta(description="store what signed it too")] = False
     initial_cacert: Annotated[
@@ -147,7 +153,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str | None, Meta(description="a certificate to store at the start: PEM, or a file's path")
     ] = None
     initial_cert_key: Annotated[
-        str | None, Meta(description="its private key: PEM, or a file's path")
+        str | None, Meta(description="its private key: PEM, or a file's path", extra=SECRET)
     ] = None
     initial_cert_import_ca: Annotated[bool, Meta(description="store initial_cacert too")] = False
     initial_certs: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -9,7 +10,7 @@ import pytest
 from msgspec import Meta
 
 from oto_trio.control.credentials import AdminCredentials
-from oto_trio.control.environment import origins, read_environment
+from oto_trio.control.environment import ALIASES, origins, read_environment
 from oto_trio.control.settings import Settings as All
 
 
@@ -90,6 +91,69 @@ def test_otoroshis_names_of_certificates_are_understood() -> None:
     assert [p.path for p in wrong.problems] == ["$OTO_TRIO_INITIAL_CERTS"]
 
 
+OTOROSHI_NAMES = [
+    # Otoroshi's names, the strongest first, with a value and what it sets here.
+    ("http_port", ["OTOROSHI_HTTP_PORT", "OTOROSHI_PORT", "PORT"], "1", 1),
+    ("https_port", ["OTOROSHI_HTTPS_PORT", "HTTPS_PORT"], "2", 2),
+    ("exposed_https_port", ["OTOROSHI_EXPOSED_PORTS_HTTPS", "APP_EXPOSED_PORTS_HTTPS"], "3", 3),
+    ("domain", ["OTOROSHI_DOMAIN", "APP_DOMAIN"], "a.test", "a.test"),
+    ("throttling_window_s", ["OTOROSHI_THROTTLING_WINDOW", "THROTTLING_WINDOW"], "30", 30.0),
+    ("health_access_key", ["OTOROSHI_HEALTH_ACCESS_KEY", "HEALTH_ACCESS_KEY"], "k", "k"),
+    ("metrics_access_key", ["OTOROSHI_METRICS_ACCESS_KEY"], "k", "k"),
+    (
+        "client_auth",
+        ["OTOROSHI_SSL_OUTSIDE_CLIENT_AUTH", "SSL_OUTSIDE_CLIENT_AUTH"],
+        "Want",
+        "Want",
+    ),
+    ("root_ca_ca", ["OTOROSHI_SSL_ROOTCA_CA"], "ca.pem", "ca.pem"),
+    ("root_ca_cert", ["OTOROSHI_SSL_ROOTCA_CERT"], "c.pem", "c.pem"),
+    ("root_ca_key", ["OTOROSHI_SSL_ROOTCA_KEY"], "k.pem", "k.pem"),
+    ("root_ca_import_ca", ["OTOROSHI_SSL_ROOTCA_IMPORTCA"], "true", True),
+    *[
+        (
+            name.lower(),
+            [
+                f"OTOROSHI_{name}",
+                name,
+                f"OTOROSHI_CLUSTER_WORKER_{name}",
+                f"CLUSTER_WORKER_{name}",
+            ],
+            "x.pem",
+            "x.pem",
+        )
+        for name in ("INITIAL_CACERT", "INITIAL_CERT", "INITIAL_CERT_KEY")
+    ],
+    ("initial_cert_import_ca", ["OTOROSHI_INITIAL_CERT_IMPORTCA"], "true", True),
+]
+
+
+@pytest.mark.parametrize(
+    ("setting", "names", "text", "value"), OTOROSHI_NAMES, ids=[row[0] for row in OTOROSHI_NAMES]
+)
+def test_otoroshis_names_of_every_setting_we_have(
+    setting: str, names: list[str], text: str, value: object
+) -> None:
+    given: dict[str, str] = {}
+    for name in reversed(names):
+        # Each is stronger than all that were there before.
+        environment = read_environment(All, {**given, name: text})
+        assert environment.problems == []
+        assert environment.values == {setting: value}
+        assert environment.variables == {setting: name}
+        given[name] = text
+    ours = f"OTO_TRIO_{setting.upper()}"
+    assert read_environment(All, {**given, ours: text}).variables == {setting: ours}
+
+
+def test_the_table_of_otoroshis_names_is_whole_and_in_the_docs() -> None:
+    known = {name: set(names) - {"HTTP_PORT"} for name, names in ALIASES.items()}
+    assert {row[0]: set(row[1]) for row in OTOROSHI_NAMES} == known
+    text = (Path(__file__).parents[3] / "docs" / "cli.md").read_text()
+    table = text.partition("| setting | Otoroshi's variables |")[2].partition("\n\n")[0]
+    assert {name for name in ALIASES if f"`{name}`" not in table} == set()
+
+
 def test_an_empty_variable_is_not_set() -> None:
     assert read(OTO_TRIO_HTTP_PORT="", PORT="7") == {"http_port": 7}
 
@@ -124,8 +188,20 @@ def test_a_value_is_never_repeated_in_a_problem() -> None:
 
 
 def test_a_variable_that_nothing_reads_is_a_warning_with_the_likely_name() -> None:
-    environment = read_environment(Settings, {"OTO_TRIO_HTTP_PROT": "1", "OTO_TRIO_QQ": "1"})
+    environment = read_environment(
+        Settings,
+        {
+            "OTO_TRIO_HTTP_PROT": "1",
+            "OTO_TRIO_QQ": "1",
+            "OTO_TRIO_ADMIN_API_CLIENT_SECERT": "s",
+        },
+    )
     assert [(p.path, p.severity, p.fix) for p in environment.problems] == [
+        (
+            "$OTO_TRIO_ADMIN_API_CLIENT_SECERT",
+            "warning",
+            "write OTO_TRIO_ADMIN_API_CLIENT_SECRET",
+        ),
         ("$OTO_TRIO_HTTP_PROT", "warning", "write OTO_TRIO_HTTP_PORT"),
         ("$OTO_TRIO_QQ", "warning", "remove it"),
     ]
