@@ -244,7 +244,6 @@ async def test_the_latest_events_are_listed(api: Audited) -> None:
         {"dailyQuota": -5},
         {"throttlingStrategy": {"quota": {"window": "x", "daily": None, "monthly": 1e300}}},
         {"throttlingStrategy": {"quota": [7]}},
-        {"throttlingStrategy": "x"},
     ],
 )
 async def test_quotas_of_a_key_with_odd_bounds_are_told(

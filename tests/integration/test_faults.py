@@ -169,13 +169,16 @@ async def test_new_workers_take_over_from_clients_that_keep_their_connections(
         for turn in range(1, 4):
             gateway.signal(signal.SIGUSR2)
             await gateway.wait_for_log("workers replaced", turn)
-        await load.until_answered(200)
-        nursery.cancel_scope.cancel()
         after = set(gateway.workers())
+        with trio.fail_after(GUARD_S):
+            # The kernel spreads connections by chance: now and then all of eight go to one worker.
+            while not after <= set(load.answered):
+                nursery.start_soon(load.keep_asking, HOST)
+                await load.until_answered(50)
+        nursery.cancel_scope.cancel()
     assert not before & after
     assert load.failures == []
     assert load.closed >= 3 * 8, "each old worker asked its clients to leave"
-    assert after <= set(load.answered)
 
 
 async def test_a_reload_under_load_fails_nothing_and_closes_nothing(

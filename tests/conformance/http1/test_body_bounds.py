@@ -25,8 +25,9 @@ def length(phase: str, most: int, *, fail: bool) -> dict[str, Any]:
 
 def bandwidth(phase: str, count: int, window_ms: int, *, fail: bool) -> dict[str, Any]:
     """A step that bounds how fast bodies pass."""
-    settings = {"throttling_quota": str(count), "window_millis": str(window_ms), "fail": fail}
-    return {"phase": phase, "plugin": "p", "kind": "body_bandwidth", **settings}
+    bounds = {"throttling_quota": str(count), "window_millis": str(window_ms), "fail": fail}
+    alone = {"group_expr": "${route.id}", "is_shared": False}
+    return {"phase": phase, "plugin": "p", "kind": "body_bandwidth", **bounds, **alone}
 
 
 def counted(body: bytes, version: bytes = b"1.1") -> bytes:
