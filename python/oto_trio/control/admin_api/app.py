@@ -17,6 +17,7 @@ from oto_trio.control.admin_api.certificates import CertificatePaths
 from oto_trio.control.admin_api.event_lists import EventLists
 from oto_trio.control.admin_api.generic import GenericApi
 from oto_trio.control.admin_api.legacy import LegacyApi
+from oto_trio.control.admin_api.openapi import OpenApiPaths, is_docs_path
 from oto_trio.control.admin_api.operations import Entities
 from oto_trio.control.admin_api.pki import PkiApi
 from oto_trio.control.admin_api.probes import Probes, is_probe_path
@@ -80,9 +81,10 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
         health_access_key=health_access_key,
         metrics_access_key=metrics_access_key,
     )
-    return Starlette(
+    app = Starlette(
         routes=[
             *more_routes,
+            *OpenApiPaths(lambda: app.routes).paths(),
             *probes.paths(),
             *GenericApi(adorned).paths(),
             *([] if limits is None else QuotaPaths(entities, limits, trail).paths()),
@@ -94,7 +96,7 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
         ],
         middleware=[
             Middleware(StateEcho),
-            Middleware(ApiKeyGuard, credentials=tuple(credentials), is_open=is_probe_path),
+            Middleware(ApiKeyGuard, credentials=tuple(credentials), is_open=_is_open),
             *([] if trail is None else [Middleware(AuditActor, trail=trail)]),
             Middleware(GZipMiddleware, minimum_size=1024, compresslevel=4),
         ],
@@ -104,6 +106,12 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
             Exception: _failed,
         },
     )
+    return app
+
+
+def _is_open(path: str) -> bool:
+    """Tell whether a path needs no API key."""
+    return is_probe_path(path) or is_docs_path(path)
 
 
 def _accept(request: Request) -> str | None:
