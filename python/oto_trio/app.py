@@ -408,7 +408,7 @@ class _App:
                 configuration = await trio.to_thread.run_sync(self._source.read)
                 changes = await reconcile(self._store, configuration.declarations)
             except GatewayError as error:
-                logger.error("reload refused, nothing was changed:\n%s", error)  # noqa: TRY400
+                logger.error("reload refused, nothing was changed:\n%s", error)
                 return
             found = differences(self._settings, configuration.settings)
             for name in found.needs_restart:

@@ -60,7 +60,7 @@ class _Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001
+def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     """Print the version, as `oto-trio version` does with more beside it."""
     if wanted and not ctx.resilient_parsing:
         click.echo(f"oto-trio {importlib.metadata.version('oto-trio')}")

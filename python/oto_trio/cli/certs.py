@@ -121,7 +121,7 @@ def command() -> None:
 )
 @_JSON
 @_with_places
-def list_certificates(days: int | None, as_json: bool, **places: Any) -> None:  # noqa: FBT001 (click passes it so)
+def list_certificates(days: int | None, as_json: bool, **places: Any) -> None:
     """List certificates, the first to expire first.
 
     \b
@@ -184,8 +184,8 @@ def create_ca(
 def issue_certificate(
     hosts: tuple[str, ...],
     ca: str,
-    self_signed: bool,  # noqa: FBT001 (click passes flags so)
-    auto_renew: bool,  # noqa: FBT001
+    self_signed: bool,
+    auto_renew: bool,
     new_id: str | None,
     **options: Any,
 ) -> None:
@@ -232,7 +232,7 @@ def import_certificate(
     key_file: Path | None,
     password_file: Path | None,
     new_id: str | None,
-    replace: bool,  # noqa: FBT001 (click passes flags so)
+    replace: bool,
     name: str | None,
     **places: Any,
 ) -> None:

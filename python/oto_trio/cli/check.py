@@ -40,8 +40,8 @@ __all__ = ["check_file", "command"]
 def command(
     files: tuple[Path, ...],
     folder: Path | None,
-    strict: bool,  # noqa: FBT001 (click passes flags so)
-    as_json: bool,  # noqa: FBT001
+    strict: bool,
+    as_json: bool,
 ) -> None:
     """Validate configuration files, as `serve --config` takes them.
 

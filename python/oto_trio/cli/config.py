@@ -43,7 +43,7 @@ def command() -> None:
     help="Form of the answer.",
 )
 def show(
-    dev: bool,  # noqa: FBT001 (click passes flags so)
+    dev: bool,
     config: Path | None,
     quick_routes: tuple[str, ...],
     form: Literal["text", "json"],

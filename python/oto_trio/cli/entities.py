@@ -134,9 +134,9 @@ def _pages(base: str, kind: str, authorization: str) -> Iterator[object]:
 
 def _ask(url: str, authorization: str) -> Any:
     """Get one JSON document."""
-    request = urllib.request.Request(url, headers={"Authorization": authorization})  # noqa: S310
+    request = urllib.request.Request(url, headers={"Authorization": authorization})  # noqa: S310 (http or https, checked)
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 (http or https, checked)
             return json.load(answer)
     except urllib.error.HTTPError as error:
         if error.code in {400, 401, 403}:

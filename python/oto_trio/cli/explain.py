@@ -57,7 +57,7 @@ def command(
     headers: tuple[str, ...],
     folder: Path | None,
     listener: str,
-    as_json: bool,  # noqa: FBT001 (click passes flags so)
+    as_json: bool,
     **places: Any,
 ) -> None:
     """Say what becomes of a request, and why. No request is made.

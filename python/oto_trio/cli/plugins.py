@@ -37,7 +37,7 @@ def command() -> None:
 @command.command("list")
 @_FOLDER
 @_JSON
-def list_plugins(folder: Path | None, as_json: bool) -> None:  # noqa: FBT001 (click passes it so)
+def list_plugins(folder: Path | None, as_json: bool) -> None:
     """List every plugin: built in, from installed distributions, and from a folder.
 
     Ends with 1 when a plugin could not be loaded.
@@ -60,7 +60,7 @@ def list_plugins(folder: Path | None, as_json: bool) -> None:  # noqa: FBT001 (c
 @click.argument("plugin_id", metavar="ID")
 @_FOLDER
 @_JSON
-def show_plugin(plugin_id: str, folder: Path | None, as_json: bool) -> None:  # noqa: FBT001
+def show_plugin(plugin_id: str, folder: Path | None, as_json: bool) -> None:
     """Show one plugin: its phases, its config and the defaults of it.
 
     ID is the plugin's id, or the end of it after a dot when only one ends so.

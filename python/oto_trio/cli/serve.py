@@ -26,7 +26,7 @@ __all__ = ["command"]
 @click.command()
 @setting_options
 def command(
-    dev: bool,  # noqa: FBT001 (click passes flags so)
+    dev: bool,
     config: Path | None,
     quick_routes: tuple[str, ...],
     **options: Any,

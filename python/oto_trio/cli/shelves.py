@@ -203,7 +203,7 @@ class AdminShelf:
             },
         )
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 (http or https, checked)
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             with error:

@@ -11,7 +11,7 @@ __all__ = ["command"]
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(as_json: bool) -> None:  # noqa: FBT001 (click passes flags so)
+def command(as_json: bool) -> None:
     """Show the versions of oto-trio, its engine, Python and Trio."""
     from oto_trio import _core  # noqa: PLC0415 (a broken engine must not break --help)
 

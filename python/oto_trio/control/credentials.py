@@ -55,7 +55,7 @@ class StoredCredentials(msgspec.Struct, frozen=True):
 
 DEV_CREDENTIALS: Final = AdminCredentials(
     client_id="admin-api-apikey-id",
-    client_secret="admin-api-apikey-secret",  # noqa: S106
+    client_secret="admin-api-apikey-secret",  # noqa: S106 (well known, for development)
 )
 """The key that Otoroshi's development set-up, and so otoroshictl and others, use by default."""
 

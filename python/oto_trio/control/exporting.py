@@ -189,7 +189,7 @@ class Exporting:
         try:
             records = read_records(batch.records)
         except msgspec.DecodeError as error:
-            logger.error("a batch of records cannot be read: %s", error)  # noqa: TRY400
+            logger.error("a batch of records cannot be read: %s", error)
             return
         for record in records:
             for alert in alert_events(record, batch.unix_offset_s, self.instance, self._ids):
@@ -221,7 +221,7 @@ class Exporting:
             try:
                 return await self._store.snapshot((DATA_EXPORTERS,))
             except StoreError as error:
-                logger.error("exporters cannot be read yet: %s", error)  # noqa: TRY400
+                logger.error("exporters cannot be read yet: %s", error)
                 await trio.sleep(STORE_RETRY_S)
 
     async def _tell(self) -> None:
@@ -242,7 +242,7 @@ class Exporting:
         try:
             pipeline = make_pipeline(entity, self.instance)
         except EntityError as error:
-            logger.error("exporter %s does not run: %s", exporter_id, error)  # noqa: TRY400
+            logger.error("exporter %s does not run: %s", exporter_id, error)
             return
         self._pipelines[exporter_id] = pipeline
         # What it holds is sent although the gateway ends: `run` gives it a deadline then.
@@ -269,5 +269,5 @@ def _read(exporter_id: str, document: bytes) -> DataExporter | None:
     try:
         return read_data_exporter(msgspec.json.decode(document))
     except (EntityError, msgspec.DecodeError) as error:
-        logger.error("exporter %s cannot be read: %s", exporter_id, error)  # noqa: TRY400
+        logger.error("exporter %s cannot be read: %s", exporter_id, error)
         return None

@@ -174,7 +174,7 @@ class ControlPlane:
                     await self._store.count(GLOBAL_CONFIG)
                     is_healthy = True
                 except StoreError as error:
-                    logger.error("the store does not answer: %s", error)  # noqa: TRY400
+                    logger.error("the store does not answer: %s", error)
             await self._supervisor.tell_health(
                 store_is_healthy=is_healthy, is_started=self.gateway.is_started
             )

@@ -103,7 +103,7 @@ class Engine(Protocol):
         self,
         fd: int,
         listener: str,
-        secured: bool,  # noqa: FBT001
+        secured: bool,  # noqa: FBT001 (as the compiled module has it)
         client_auth: str = "Dynamic",
         /,
     ) -> None:

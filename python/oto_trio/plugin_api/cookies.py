@@ -38,8 +38,8 @@ class CookieConfig(Config, frozen=True):
         int | None, Meta(description="Seconds it is kept; null = as long as the browser runs.")
     ] = None
     secure: Annotated[bool, Meta(description="Only sent over HTTPS.")] = False
-    httpOnly: Annotated[bool, Meta(description="Hidden from scripts.")] = False  # noqa: N815
-    sameSite: Annotated[  # noqa: N815
+    httpOnly: Annotated[bool, Meta(description="Hidden from scripts.")] = False  # noqa: N815 (Otoroshi's key)
+    sameSite: Annotated[  # noqa: N815 (Otoroshi's key)
         Literal["Strict", "Lax", "None"] | None,
         Meta(description="Whether other sites' pages send it along."),
     ] = None

@@ -107,7 +107,7 @@ class AccessLog:
             # Standard output that was closed, or a worker that sends what is no record: neither ends the gateway.
             self.dropped += item is not None
             if not self._is_failing:
-                logger.error("the access log %s cannot be written: %s", self._name, error)  # noqa: TRY400
+                logger.error("the access log %s cannot be written: %s", self._name, error)
             self._is_failing = True
         else:
             self._is_failing = False

@@ -41,7 +41,7 @@ def _tokens(pointer: object, what: str) -> list[str]:
 
 def _index(token: str, length: int, *, adding: bool) -> int:
     """Read a list index (RFC 6901 §4: no leading zeros; ``-`` is the place after the end)."""
-    if adding and token == "-":  # noqa: S105
+    if adding and token == "-":  # noqa: S105 (a place, no secret)
         return length
     if not (token.isascii() and token.isdigit()) or (len(token) > 1 and token[0] == "0"):
         raise JsonPatchError(f"{token!r} is no index of a list")

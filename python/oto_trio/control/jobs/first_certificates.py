@@ -182,7 +182,7 @@ class FirstCertificates:
             elif given.ca is not None and not given.import_ca:
                 await self._store(None, await _content(given.ca), "")
         except PkiError as error:
-            logger.error("a certificate of the settings was not brought in: %s", error)  # noqa: TRY400
+            logger.error("a certificate of the settings was not brought in: %s", error)
 
     async def _store(self, certificate_id: str | None, chain: str, key: str) -> None:
         """Store a certificate unless one with the same signature and serial number is there."""

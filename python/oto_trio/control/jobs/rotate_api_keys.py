@@ -170,7 +170,7 @@ class RotateApiKeys:
         try:
             key = read_api_key(msgspec.json.decode(record.document))
         except EntityError as error:
-            logger.error("API key %s cannot be read: %s", record.id, error)  # noqa: TRY400
+            logger.error("API key %s cannot be read: %s", record.id, error)
             return
         if not key.rotation.enabled:
             return

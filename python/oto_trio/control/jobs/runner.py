@@ -81,7 +81,7 @@ async def _run_once(job: Job) -> None:
         try:
             await job.run()
         except GatewayError as error:
-            logger.error("job %r failed, the next run tries again: %s", job.name, error)  # noqa: TRY400
+            logger.error("job %r failed, the next run tries again: %s", job.name, error)
         except Exception:
             logger.exception("job %r failed, the next run tries again", job.name)
     if scope.cancelled_caught:

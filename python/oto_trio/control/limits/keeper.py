@@ -95,7 +95,7 @@ class LimitsKeeper:
             try:
                 count += self._table.limits.restore(page.value, now, unix_time)
             except ValueError as error:
-                logger.error("the quota counters %s are lost: %s", page.name, error)  # noqa: TRY400
+                logger.error("the quota counters %s are lost: %s", page.name, error)
         if pages:
             # All at once: a count that were in an old page and in a new one would count twice.
             over = {page.name: Blob(page.name, b"", expires_at=0.0) for page in pages}
@@ -132,7 +132,7 @@ class LimitsKeeper:
                 await self._store.save_blobs(batch)
             except StoreError as error:
                 if not self._is_failing:
-                    logger.error("quota counters wait to be kept: %s", error)  # noqa: TRY400
+                    logger.error("quota counters wait to be kept: %s", error)
                 self._is_failing = True
                 return
             self._is_failing = False

@@ -155,7 +155,7 @@ class SqliteStore(Store):
     def _select(self, where: str, values: tuple[object, ...]) -> Sequence[Record]:
         """Read records; ``where`` is one of the fixed texts above, never made of input."""
         rows = self._connection.execute(
-            f"SELECT kind, id, revision, document FROM documents {where}",  # noqa: S608
+            f"SELECT kind, id, revision, document FROM documents {where}",  # noqa: S608 (see the docstring)
             values,
         )
         return [Record(*row) for row in rows]

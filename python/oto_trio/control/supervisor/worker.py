@@ -266,7 +266,7 @@ class Worker:
             except LinkClosedError:
                 pass
             except LinkProtocolError as error:
-                logger.error("worker %d is ended: it sent %s", self.slot, error)  # noqa: TRY400
+                logger.error("worker %d is ended: it sent %s", self.slot, error)
             nursery.cancel_scope.cancel()
 
     async def _write(self, running: Running) -> None:
@@ -296,7 +296,7 @@ class Worker:
             try:
                 return await self._store.snapshot(KINDS)
             except StoreError as error:
-                logger.error("worker %d gets no routes yet: %s", self.slot, error)  # noqa: TRY400
+                logger.error("worker %d gets no routes yet: %s", self.slot, error)
                 await trio.sleep(STORE_RETRY_S)
 
     async def _watch(self) -> None:

@@ -186,7 +186,7 @@ class Pipeline:
         except (ExportError, trio.TooSlowError) as error:
             if not self._is_failing:
                 what = error.message if isinstance(error, ExportError) else "it took too long"
-                logger.error("exporter %s cannot send: %s", self.entity.id, what)  # noqa: TRY400
+                logger.error("exporter %s cannot send: %s", self.entity.id, what)
             self._is_failing = True
             return False
         except Exception:
