@@ -37,6 +37,8 @@ BASES = [
     "/api/routes",
     "/api/backends",
     "/api/globalconfig",
+    "/api/otoroshi.json",
+    "/api/import",
     "/apis/entities",
     "/apis/apim.otoroshi.io/v1/apikeys",
     "/apis/pki.otoroshi.io/v1/certificates",

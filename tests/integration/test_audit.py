@@ -255,3 +255,18 @@ async def test_quotas_of_a_key_with_odd_bounds_are_told(
             await api.call("POST", KEYS, key)
             told = (await api.call("GET", "/api/apikeys/k/quotas")).json()
     assert told["remainingCallsPerDay"] == told["authorizedCallsPerDay"] >= 0
+
+
+async def test_an_export_and_an_import_are_told_without_what_they_hold() -> None:
+    async with audited_api() as api:
+        key = {"clientId": "k1", "clientName": "k", "clientSecret": PLANTED}
+        await api.call("POST", "/api/otoroshi.json", {"apiKeys": [key], "routes": [route("r1")]})
+        told = {event["action"]: event for event in api.audits}
+        assert {"CREATE_ROUTE", "CREATE_APIKEY", "FULL_OTOROSHI_IMPORT"} <= told.keys()
+        changes = told["FULL_OTOROSHI_IMPORT"]["metadata"]["changes"]
+        assert changes["routes"] == {"created": 1, "updated": 0, "deleted": 0}
+        await api.call("GET", "/api/otoroshi.json")
+        assert api.audits[-1]["action"] == "FULL_OTOROSHI_EXPORT"
+        assert api.audits[-1]["metadata"]["counts"] == {"apiKeys": 1, "routes": 1}
+        assert api.alerts[-1] == "OtoroshiExportAlert"
+        assert PLANTED not in json.dumps(api.events)

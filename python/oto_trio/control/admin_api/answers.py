@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from oto_trio.model.document import JsonObject
 
-__all__ = ["NDJSON", "answer", "list_answer", "ndjson_answer"]
+__all__ = ["NDJSON", "answer", "list_answer", "ndjson_answer", "wanted_format"]
 
 NDJSON: Final = "application/x-ndjson"
 JSON: Final = "application/json"
@@ -35,7 +35,7 @@ _CHUNK: Final = 50
 """List items written between two checkpoints: about two milliseconds' work."""
 
 
-def _wanted_format(request: Request) -> str:
+def wanted_format(request: Request) -> str:
     """Choose the format; JSON unless the client names another and does not take JSON."""
     accepted = [part.split(";")[0].strip() for part in request.headers.get("accept", "").split(",")]
     if {JSON, "application/*", "*/*", ""} & set(accepted):
@@ -166,7 +166,7 @@ async def list_answer(
         headers: More headers.
         pretty_by_default: Whether JSON is indented when the request does not say.
     """
-    form = _wanted_format(request)
+    form = wanted_format(request)
     pretty = _is_pretty(request, default=pretty_by_default)
     if request.query_params.get("envelope") == "true":
         whole = [document async for document in documents]
@@ -200,7 +200,7 @@ def answer(
         headers: More headers.
         pretty_by_default: Whether JSON is indented when the request does not say.
     """
-    form = _wanted_format(request)
+    form = wanted_format(request)
     shown = value if kind is None else {**value, "kind": kind}
     enveloped = request.query_params.get("envelope") == "true"
     if form == YAML_K8S and not enveloped:

@@ -15,6 +15,7 @@ from oto_trio.control.admin_api.api_keys import ApiKeyPaths
 from oto_trio.control.admin_api.audit_trail import AuditActor, AuditedStore
 from oto_trio.control.admin_api.certificates import CertificatePaths
 from oto_trio.control.admin_api.event_lists import EventLists
+from oto_trio.control.admin_api.full_state import FullState
 from oto_trio.control.admin_api.generic import GenericApi
 from oto_trio.control.admin_api.legacy import LegacyApi
 from oto_trio.control.admin_api.openapi import OpenApiPaths, is_docs_path
@@ -89,6 +90,7 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
             *GenericApi(adorned).paths(),
             *([] if limits is None else QuotaPaths(entities, limits, trail).paths()),
             *([] if trail is None else EventLists(trail.audits, trail.alerts).paths()),
+            *FullState(entities, trail).paths(),
             *ApiKeyPaths(entities).paths(),
             *CertificatePaths(entities).paths(),
             *PkiApi(entities, aia_base=aia_base).paths(),

@@ -24,7 +24,7 @@ from oto_trio.gateway.installer import GLOBAL_CONFIG
 from oto_trio.telemetry.events.admin_writes import changed_keys, shown_document
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -177,6 +177,23 @@ class AuditTrail:
         )
         self._offer(event)
         return event
+
+    def note_export(self, counts: Mapping[str, int]) -> None:
+        """Raise the events of a full export. Unlike Otoroshi's they do not hold the export itself.
+
+        Args:
+            counts: How many entities of each kind it has.
+        """
+        event = self.note("FULL_OTOROSHI_EXPORT", "Admin exported Otoroshi", {"counts": counts})
+        fields: dict[str, Any] = {
+            "adminApiAlert": True,
+            "user": event["user"],
+            "event": event,
+            "export": {"counts": counts},
+            "from": event["from"],
+            "user-agent": self._redaction.header("user-agent", _actor.get().user_agent),
+        }
+        self._offer(self._audit.alert("OtoroshiExportAlert", fields))
 
 
 class AuditedStore(Store):

@@ -1,6 +1,6 @@
 """Reading request bodies: bounded in size, time and depth, and decoded with errors that help.
 
-Bounds: `MAX_BODY_BYTES` for any body, `MAX_DEPTH` levels of nesting, `BODY_WAIT_S` to arrive.
+Bounds: `MAX_BODY_BYTES` for a body unless its endpoint says otherwise, `MAX_DEPTH` levels of nesting, `BODY_WAIT_S` to arrive.
 """
 
 from __future__ import annotations
@@ -54,38 +54,47 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").split(";")[0].strip().lower()
 
 
-def _too_large() -> ApiError:
+def _too_large(most_bytes: int) -> ApiError:
     """Make the refusal of a body that is too long."""
     return ApiError(
-        413, "body_too_large", f"the body is longer than {MAX_BODY_BYTES} bytes; send it in parts"
+        413, "body_too_large", f"the body is longer than {most_bytes} bytes; send it in parts"
     )
 
 
-async def read_body(request: Request) -> bytes:
+async def read_body(
+    request: Request, *, most_bytes: int | None = None, wait_s: float | None = None
+) -> bytes:
     """Read the whole body.
+
+    Args:
+        request: The request.
+        most_bytes: Longest body that is taken; None = `MAX_BODY_BYTES`.
+        wait_s: How long it may take to arrive; None = `BODY_WAIT_S`.
 
     Raises:
         ApiError: It is too long (413) or did not arrive in time (408).
 
     Cancellation: a checkpoint; what was read is dropped.
     """
+    most_bytes = MAX_BODY_BYTES if most_bytes is None else most_bytes
+    wait_s = BODY_WAIT_S if wait_s is None else wait_s
     declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
-        raise _too_large()
+    if declared.isdigit() and int(declared) > most_bytes:
+        raise _too_large(most_bytes)
     parts: list[bytes] = []
     length = 0
-    with trio.move_on_after(BODY_WAIT_S):
+    with trio.move_on_after(wait_s):
         try:
             async with aclosing(request.stream()) as stream:
                 async for part in stream:
                     length += len(part)
-                    if length > MAX_BODY_BYTES:
-                        raise _too_large()
+                    if length > most_bytes:
+                        raise _too_large(most_bytes)
                     parts.append(part)
         except ClientDisconnect:
             raise bad_request("the client left before the end of the body") from None
         return b"".join(parts)
-    raise ApiError(408, "timeout", f"the body did not arrive within {BODY_WAIT_S:g} seconds")
+    raise ApiError(408, "timeout", f"the body did not arrive within {wait_s:g} seconds")
 
 
 def _is_too_deep(text: bytes, value: object) -> bool:

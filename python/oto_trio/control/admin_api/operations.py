@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, cast
 
 import msgspec
 
+from oto_trio.control.admin_api.reading import inspect_entity
 from oto_trio.control.admin_api.refusals import ApiError, refused_entity
-from oto_trio.control.admin_api.resources import GLOBAL_CONFIGS, RESERVED_IDS
+from oto_trio.control.admin_api.resources import GLOBAL_CONFIGS
 from oto_trio.control.store import Delete
 from oto_trio.model.document import encode_document, inspect_document, write_document
 from oto_trio.model.errors import ConflictError, Problem
 from oto_trio.model.ids import id_problem, named_id
-from oto_trio.pki import PkiError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -216,29 +216,11 @@ class Entities:
         Raises:
             ApiError: It cannot be read or served; every problem is named.
         """
-        cleaned = {k: v for k, v in document.items() if k != "kind"}
-        if resource.only_id is not None:
-            cleaned.pop("id", None)
-        entity, problems = inspect_document(resource.cls, cleaned)
-        entity_id = cleaned.get(resource.id_key)
-        if isinstance(entity_id, str):
-            problem = id_problem(entity_id)
-            if entity_id in RESERVED_IDS:
-                problem = (f"the id {entity_id!r} is a word of the API", "choose another id")
-            if problem is not None:
-                problems.append(Problem(f"$.{resource.id_key}", *problem))
-        refusing = [p for p in problems if strict or p.severity == "error"]
-        if entity is None or refusing:
-            raise refused_entity(refusing)
-        problems += self.gateway.check(entity)
-        refusing = [p for p in problems if strict or p.severity == "error"]
-        if refusing:
-            raise refused_entity(refusing)
-        if enriched and resource.enriched is not None:
-            try:
-                entity = resource.enriched(entity)
-            except PkiError as error:
-                raise refused_entity([error.problem]) from None
+        entity, problems = inspect_entity(
+            resource, document, self.gateway.check, enriched=enriched, strict=strict
+        )
+        if entity is None:
+            raise refused_entity([p for p in problems if strict or p.severity == "error"])
         return entity, tuple(problems)
 
     async def create(
