@@ -90,6 +90,20 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """
         return raw
 
+    @classmethod
+    def variant(cls, raw: JsonObject) -> type[Document]:  # noqa: ARG003 - for those that override it
+        """Choose the struct of an entity whose keys depend on one of them, such as its ``type``.
+
+        Only asked of whole entities, not of objects inside them. Gives this class, which is the
+        default, or one made from it.
+        """
+        return cls
+
+    @classmethod
+    def variants(cls) -> tuple[type[Document], ...]:
+        """Name all that `variant` may choose, for schemas."""
+        return (cls,)
+
 
 class _Field(NamedTuple):
     """What the careful way must know about one field."""
@@ -276,6 +290,7 @@ def inspect_document(cls: type[D], raw: object) -> tuple[D | None, list[Problem]
         problem = Problem("$", f"expected an object, found {json_kind(raw)}", "write an object")
         return None, [problem]
     document = cast("JsonObject", raw)
+    cls = cast("type[D]", cls.variant(document))
     try:
         entity = msgspec.convert(document, cls)
     except msgspec.ValidationError:

@@ -66,7 +66,7 @@ def unwrap(hint: Any) -> tuple[Any, str, bool]:
         parts = [a for a in get_args(bare) if a is not UnsetType and a is not type(None)]
         nullable = type(None) in get_args(bare)
         if len(parts) == 1:
-            bare = parts[0]
+            bare = parts[0].__origin__ if hasattr(parts[0], "__metadata__") else parts[0]
     return bare, description, nullable
 
 

@@ -15,7 +15,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET, UnsetType
 
+from oto_trio.model.api import Api
+from oto_trio.model.api_subscription import ApiSubscription
+from oto_trio.model.auth_module import (
+    BasicAuth,
+    LdapAuth,
+    OAuth1Auth,
+    OAuth2Auth,
+    SamlAuth,
+    WasmAuth,
+    WorkflowAuth,
+)
 from oto_trio.model.backend import Backend
+from oto_trio.model.coraza_config import CorazaConfig
 from oto_trio.model.document import (
     Document,
     encode_document,
@@ -25,9 +37,39 @@ from oto_trio.model.document import (
 )
 from oto_trio.model.errors import EntityError
 from oto_trio.model.global_config import GlobalConfig
+from oto_trio.model.green_score import GreenScore
+from oto_trio.model.http_listener import HttpListener
+from oto_trio.model.remote_catalog import RemoteCatalog
 from oto_trio.model.route import Route, route_template
+from oto_trio.model.script import Script
+from oto_trio.model.user_alert import UserAlert
+from oto_trio.model.user_dashboard import UserDashboard
+from oto_trio.model.wasm_plugin import WasmPlugin
+from oto_trio.model.workflow import Workflow
 
-ENTITIES: list[type[Document]] = [Route, Backend, GlobalConfig]
+ENTITIES: list[type[Document]] = [
+    Route,
+    Backend,
+    GlobalConfig,
+    BasicAuth,
+    LdapAuth,
+    OAuth1Auth,
+    OAuth2Auth,
+    SamlAuth,
+    WasmAuth,
+    WorkflowAuth,
+    Script,
+    WasmPlugin,
+    Api,
+    ApiSubscription,
+    UserDashboard,
+    UserAlert,
+    Workflow,
+    CorazaConfig,
+    RemoteCatalog,
+    HttpListener,
+    GreenScore,
+]
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 numbers = st.integers(min_value=-(2**53), max_value=2**53)
@@ -83,7 +125,8 @@ def entities(draw: st.DrawFn, cls: type[Document]) -> Document:
             values[field.name] = draw(values_of(field.type))
     known = {field.encode_name for field in msgspec.structs.fields(cls)}
     # Short forms are expanded on reading, so they are not "unknown" keys.
-    known |= {"domain", "url", "target", "target_url", "certId", "cert_id"}
+    known |= {"domain", "url", "target", "target_url", "certId", "cert_id", "tls"}
+    known |= {"serverUrl", "groupFilter", "plugin_chain", "raw_source"}
     unknown = draw(
         st.none() | st.dictionaries(texts.filter(lambda k: k not in known), json_values, max_size=2)
     )
