@@ -29,6 +29,7 @@ from typing import Annotated, Any, Final, Literal, cast
 import msgspec
 from msgspec import Meta
 
+from oto_trio.control.store.opening import store_url_problem
 from oto_trio.model.errors import Problem
 from oto_trio.model.wording import describe_type, json_kind
 
@@ -94,6 +95,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     data: Annotated[str, Meta(description="folder of the embedded store and the credentials")] = (
         "oto-data"
     )
+    store: Annotated[
+        str | None,
+        Meta(
+            description="url of a store that gateways share; null = the embedded one in data",
+            extra=SECRET,  # it may hold a password
+        ),
+    ] = None
     plugins: Annotated[str | None, Meta(description="folder of user plugins")] = None
     drain_timeout_s: Annotated[
         float, Meta(ge=0, le=86400, description="how long exchanges in flight may take at the end")
@@ -196,7 +204,7 @@ def expression_settings(settings: Settings, environ: Mapping[str, str]) -> bytes
 NEEDS_RESTART: Final = frozenset(
     {
         *("bind", "http_port", "https_port", "admin_bind", "admin_port"),
-        *("workers", "data", "access_log", "redaction", "log_format"),
+        *("workers", "data", "store", "access_log", "redaction", "log_format"),
         *("throttling_window_s", "limit_counters", "domain", "wildcard_certificate"),
         *("root_ca_ca", "root_ca_cert", "root_ca_key", "root_ca_import_ca", "initial_certs"),
         *("initial_cacert", "initial_cert", "initial_cert_key", "initial_cert_import_ca"),
@@ -305,6 +313,9 @@ def settings_problems(settings: Settings) -> list[Problem]:
         problems.append(
             Problem("$.settings.domain", "this is no domain", "write it like oto.tools")
         )
+    wrong_store = None if settings.store is None else store_url_problem(settings.store)
+    if wrong_store is not None:
+        problems.append(Problem("$.settings.store", *wrong_store))
     problems += _half_pairs(settings)
     if settings.plugins is not None and not Path(settings.plugins).is_dir():
         problems.append(

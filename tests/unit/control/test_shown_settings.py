@@ -91,3 +91,8 @@ def test_settings_whose_name_says_secret_are_marked() -> None:
 def _sounds_secret(field: msgspec.structs.FieldInfo) -> bool:
     words = set(field.name.split("_"))
     return bool(words & {"key", "secret", "password", "token"}) and "import" not in words
+
+
+def test_the_url_of_a_store_is_a_secret_as_a_whole() -> None:
+    found = shown(Settings(store="postgresql://u:hidden@h/x"))
+    assert found["store"].value == MASK

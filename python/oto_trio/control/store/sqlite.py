@@ -6,11 +6,7 @@ Write-ahead log, ``synchronous=FULL``: `SqliteStore.transact` returns after SQLi
 after the log was synced to disk. An acknowledged change survives ``kill -9`` of the process, and a power
 cut as far as the disk keeps what it synced.
 
-Group commit
-------------
-A sync costs milliseconds, whatever it covers. Transactions that arrive while one is under way wait in a
-queue; whoever gets the commit lock next commits all of them in one SQLite transaction, and the others
-find their outcome when they get the lock. No background task is needed, so none can outlive its owner.
+Transactions that wait are committed together, with one sync: see `groups`.
 """
 
 from __future__ import annotations
@@ -36,8 +32,9 @@ from oto_trio.control.store.base import (
     check_writes,
 )
 from oto_trio.control.store.feed import FeedHub
+from oto_trio.control.store.groups import CommitQueue, Transaction
 from oto_trio.control.store.sqlite_file import FileLock, open_database, store_errors
-from oto_trio.model.errors import ConflictError, GatewayError, StoreClosedError, StoreError
+from oto_trio.model.errors import ConflictError, StoreClosedError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,26 +45,8 @@ __all__ = ["SqliteStore"]
 P = ParamSpec("P")
 T = TypeVar("T")
 
-LARGEST_GROUP: Final = 512
-"""Transactions committed together at most, so that the first of them need not wait for long."""
-
 CLOSE_WAIT_S: Final = 10.0
 """How long closing waits for the commit under way."""
-
-
-class _Transaction:
-    """Some writes on their way to disk, and what became of them."""
-
-    def __init__(self, writes: Sequence[Write]) -> None:
-        self.writes = writes
-        self.revision: int | None = None
-        self.changes: tuple[Change, ...] = ()
-        self.error: GatewayError | None = None
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether the outcome is known."""
-        return self.revision is not None or self.error is not None
 
 
 class SqliteStore(Store):
@@ -82,8 +61,7 @@ class SqliteStore(Store):
         self._file_lock = lock
         self._committed = revision  # the thread's own count; the hub's follows when it is told
         self._closed = False
-        self._queue: list[_Transaction] = []
-        self._commit_lock = trio.Lock()
+        self._queue = CommitQueue(self._commit_group)
         self._sqlite_thread = trio.CapacityLimiter(1)
         self.groups = 0
         """Commits made so far, each with one sync; with many writers fewer than transactions."""
@@ -163,42 +141,18 @@ class SqliteStore(Store):
     @override
     async def transact(self, writes: Sequence[Write]) -> int:
         check_writes(writes)
-        transaction = _Transaction(tuple(writes))
-        self._queue.append(transaction)
-        try:
-            while not transaction.is_settled:
-                async with self._commit_lock:
-                    if not transaction.is_settled:
-                        await self._commit_group()
-        finally:
-            if transaction in self._queue:  # cancelled before anyone took it up
-                self._queue.remove(transaction)
-        if transaction.error is not None:
-            raise transaction.error
-        assert transaction.revision is not None, "a settled transaction has an outcome"
-        return transaction.revision
+        return await self._queue.transact(writes)
 
-    async def _commit_group(self) -> None:
-        """Commit what waits in the queue, as one. The caller holds the commit lock."""
-        await trio.lowlevel.checkpoint_if_cancelled()
-        group, self._queue = self._queue[:LARGEST_GROUP], self._queue[LARGEST_GROUP:]
-        try:
-            await self._in_thread(self._commit, group)
-        except trio.Cancelled:
-            # Cancelled before the thread began: the others' transactions must not be lost with ours.
-            self._queue = group + self._queue
-            raise
-        except GatewayError as error:
-            for transaction in group:
-                transaction.error = error
-            return
+    async def _commit_group(self, group: Sequence[Transaction]) -> None:
+        """Commit a group, and tell what it changed."""
+        await self._in_thread(self._commit, group)
         self.groups += 1
         for transaction in group:
             if transaction.changes:
                 assert transaction.revision is not None, "what changed has a revision"
                 self._hub.tell_nowait(transaction.revision, transaction.changes)
 
-    def _commit(self, group: Sequence[_Transaction]) -> None:
+    def _commit(self, group: Sequence[Transaction]) -> None:
         """Write a group of transactions with one COMMIT. Runs in the thread."""
         connection = self._connection
         revision = self._committed
@@ -293,7 +247,7 @@ class SqliteStore(Store):
     async def aclose(self) -> None:
         # The file must be closed although we are cancelled, else the log is not folded into it.
         with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_WAIT_S):
-            async with self._commit_lock:
+            async with self._queue.lock:
                 if self._closed:
                     return
                 await self._in_thread(self._close)

@@ -1,0 +1,84 @@
+"""Which store a gateway uses: the scheme of the setting ``store`` names the driver.
+
+A driver and its client library are imported only when a setting asks for them; a library that is not there
+is an error with the extra that brings it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from oto_trio.control.store.sqlite import SqliteStore
+from oto_trio.model.errors import StoreFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from pathlib import Path
+
+    from oto_trio.control.store.base import Store
+
+__all__ = ["open_store", "store_url_problem"]
+
+
+async def open_store(url: str | None, file: Path) -> Store:
+    """Open the store that a setting names.
+
+    Args:
+        url: The setting; None = the embedded store.
+        file: The file of the embedded store; its folder is made in any case.
+
+    Raises:
+        StoreError: It cannot be opened; the message names it, without a password, and the fix.
+    """
+    if url is None:
+        return await SqliteStore.open(file)
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreFileError(
+            f"{file.parent} cannot be made ({error.strerror}); choose another --data folder"
+        ) from error
+    return await _DRIVERS[_scheme(url)](url)
+
+
+def store_url_problem(url: str) -> tuple[str, str] | None:
+    """Say what is wrong with the setting ``store``, and what to write; None = nothing that shows.
+
+    The text itself is not repeated: it may hold a password.
+    """
+    if _scheme(url) in _DRIVERS:
+        return None
+    schemes = " or ".join(f"{scheme}://" for scheme in _DRIVERS)
+    return (
+        "no store has such a url",
+        f"begin it with {schemes}, or leave it out to use the embedded store",
+    )
+
+
+def _scheme(url: str) -> str:
+    """Return the scheme of a url; empty when it has none."""
+    scheme, mark, _ = url.partition("://")
+    return scheme.lower() if mark else ""
+
+
+async def _open_postgres(url: str) -> Store:
+    try:
+        from oto_trio.control.store.postgres import PostgresStore  # noqa: PLC0415 (an extra)
+    except ImportError as error:
+        raise _missing("PostgreSQL", "postgresql", error) from error
+    return await PostgresStore.open(url)
+
+
+def _missing(what: str, extra: str, error: ImportError) -> StoreFileError:
+    """Describe a client library that cannot be imported."""
+    return StoreFileError(
+        f"a store in {what} needs a library that cannot be imported ({error}); install "
+        f"oto-trio[{extra}]"
+    )
+
+
+_DRIVERS: Final[Mapping[str, Callable[[str], Awaitable[Store]]]] = {
+    "postgresql": _open_postgres,
+    "postgres": _open_postgres,
+}
+"""What opens a url, by its scheme."""

@@ -1,0 +1,149 @@
+"""A PostgreSQL server of the test's own: in a folder of its own, on a free port of loopback."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+import psycopg
+import pytest
+
+__all__ = ["PostgresServer", "find_postgres"]
+
+START_S: Final = 30.0
+USER: Final = "oto"
+
+
+def find_postgres() -> Path:
+    """Return the folder of the newest installed server's programs."""
+    found = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin/postgres"),
+        key=lambda path: int(path.parts[-3]),
+    )
+    on_path = shutil.which("postgres")
+    if found or on_path:
+        return found[-1].parent if found else Path(str(on_path)).parent
+    if os.environ.get("CI"):
+        pytest.fail("no PostgreSQL server is installed; .ci/run installs the package postgresql")
+    pytest.skip("no PostgreSQL server is installed (Debian's package postgresql)")
+
+
+class PostgresServer:
+    """A server that is started, killed and started again."""
+
+    def __init__(self) -> None:
+        self._bin = find_postgres()
+        # Not pytest's folder: the server's user must be able to enter every folder above.
+        self.folder = Path(tempfile.mkdtemp(prefix="oto-trio-pg-"))
+        self.password = secrets.token_urlsafe(12)
+        self._numbers = count()
+        # PostgreSQL refuses to run as root.
+        self._user = "postgres" if os.geteuid() == 0 else None
+        password_file = self.folder / "password"
+        password_file.write_text(self.password)
+        if self._user is not None:
+            for path in (self.folder, password_file):
+                shutil.chown(path, self._user)
+        subprocess.run(
+            [
+                str(self._bin / "initdb"), "--no-sync", "--username", USER, "--encoding", "UTF8",
+                "--locale", "C.UTF-8", "--auth", "scram-sha-256", "--pwfile", str(password_file),
+                "--pgdata", str(self.folder / "data"),
+            ],
+            check=True,
+            capture_output=True,
+            user=self._user,
+            cwd=self.folder,
+        )  # fmt: skip
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.port: int = probe.getsockname()[1]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def url(self, database: str = "postgres", password: str | None = None, query: str = "") -> str:
+        """Return the url of a database."""
+        secret = self.password if password is None else password
+        return f"postgresql://{USER}:{secret}@127.0.0.1:{self.port}/{database}{query}"
+
+    def new_database(self, name: str | None = None, encoding: str = "UTF8") -> str:
+        """Make an empty database; return its url."""
+        name = name or f"d{next(self._numbers)}"
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(
+                f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING '{encoding}' "
+                "LC_COLLATE 'C' LC_CTYPE 'C'".encode()
+            )
+        return self.url(name)
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        log = (self.folder / "log").open("ab")
+        self._process = subprocess.Popen(
+            [
+                str(self._bin / "postgres"), "-D", str(self.folder / "data"),
+                "-p", str(self.port), "-c", "listen_addresses=127.0.0.1",
+                "-c", "unix_socket_directories=", "-c", "max_connections=60",
+                "-c", "shared_buffers=16MB",
+                # What a killed process had written stays with the kernel: only a power cut needs it.
+                "-c", "fsync=off",
+            ],
+            stdout=log,
+            stderr=log,
+            user=self._user,
+            cwd=self.folder,
+        )  # fmt: skip
+        log.close()
+        deadline = time.perf_counter() + START_S
+        while True:
+            try:
+                psycopg.connect(self.url(), connect_timeout=2).close()
+            except psycopg.OperationalError:
+                if time.perf_counter() > deadline or self._process.poll() is not None:
+                    pytest.fail((self.folder / "log").read_text())
+                time.sleep(0.05)
+            else:
+                return
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """End it, at once: SIGINT breaks the connections, SIGKILL leaves a crash behind."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(how)
+        process.wait(START_S)
+
+    def kill(self) -> None:
+        """Kill the server and each of its processes with SIGKILL, as a crash of the machine would."""
+        process = self._process
+        assert process is not None, "it runs"
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        self.stop(signal.SIGKILL)
+        for child in children:
+            try:
+                os.kill(int(child), signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        for child in children:
+            while Path(f"/proc/{child}").exists() and not _is_zombie(child):
+                time.sleep(0.01)
+
+    def remove(self) -> None:
+        """End it and remove its folder."""
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _is_zombie(pid: str) -> bool:
+    """Tell whether a process ended, but was not yet waited for."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True

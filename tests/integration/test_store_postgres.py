@@ -1,0 +1,411 @@
+"""The PostgreSQL store on a real server: the contract, several gateways, and servers that go away."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+import trio
+
+from oto_trio.control.store import Delete, Put
+from oto_trio.control.store.base import Blob, Record
+from oto_trio.control.store.postgres import PostgresStore
+from oto_trio.control.store.postgres_schema import SCHEMA_VERSION
+from oto_trio.model.errors import ConflictError, StoreError, StoreFileError
+from oto_trio.testing.check_store import check_store
+from tests.integration.postgres_server import PostgresServer
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from oto_trio.control.store import Feed
+
+pytestmark = pytest.mark.slow
+
+GUARD_S = 30.0
+
+
+@pytest.fixture(scope="module")
+def server() -> Generator[PostgresServer]:
+    server = PostgresServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def running(server: PostgresServer) -> Generator[PostgresServer]:
+    """The server, for a test that ends it; it runs again afterwards."""
+    yield server
+    server.stop()
+    server.start()
+
+
+async def told(feed: Feed, count: int) -> dict[str, bytes | None]:
+    """Wait until so many documents were told; return their latest state by id."""
+    state: dict[str, bytes | None] = {}
+    with trio.fail_after(GUARD_S):
+        async for batch in feed:
+            state.update({change.id: change.document for change in batch.changes})
+            if len(state) >= count:
+                break
+    return state
+
+
+async def test_the_postgresql_store_keeps_the_contract(server: PostgresServer) -> None:
+    urls: dict[str, str] = {}
+
+    async def open_store(name: str) -> PostgresStore:
+        if name not in urls:
+            urls[name] = server.new_database()
+        return await PostgresStore.open(urls[name])
+
+    await check_store(open_store, durable=True)
+
+
+async def test_writers_at_once_share_a_commit(server: PostgresServer) -> None:
+    async with await PostgresStore.open(server.new_database()) as store:
+        async with trio.open_nursery() as nursery:
+            for number in range(200):
+                nursery.start_soon(store.put, "routes", f"r{number}", b"{}")
+        assert store.revision == 200
+        assert store.groups <= 4, "the first goes alone, the others wait and go together"
+
+
+async def test_gateways_see_each_others_writes_within_a_second(server: PostgresServer) -> None:
+    url = server.new_database()
+    async with await PostgresStore.open(url) as one, await PostgresStore.open(url) as two:
+        with two.watch() as feed:
+            for number in range(20):
+                await one.put("routes", "a", str(number).encode())
+                # Without a NOTIFY it would be the heartbeat, of five seconds.
+                with trio.fail_after(1):
+                    batch = await anext(feed)
+                assert batch.revision == two.revision == number + 1
+                assert batch.changes[0].document == str(number).encode()
+            await one.delete("routes", "a")
+            with trio.fail_after(1):
+                batch = await anext(feed)
+            assert [change.document for change in batch.changes] == [None]
+        assert await two.get("routes", "a") is None
+
+
+async def test_gateways_that_write_at_once_share_one_sequence(server: PostgresServer) -> None:
+    url = server.new_database()
+    async with await PostgresStore.open(url) as one, await PostgresStore.open(url) as two:
+        revisions: list[int] = []
+
+        async def write(store: PostgresStore, name: str) -> None:
+            for number in range(10):
+                revisions.append(await store.put("routes", f"{name}-{number}", b"{}"))
+                assert store.revision >= revisions[-1], (
+                    "what was written is told when it is answered"
+                )
+
+        with one.watch() as feed_of_one, two.watch() as feed_of_two:
+            async with trio.open_nursery() as nursery:
+                for number in range(8):
+                    nursery.start_soon(write, one, f"one{number}")
+                    nursery.start_soon(write, two, f"two{number}")
+            assert sorted(revisions) == list(range(1, 161))
+            for feed in (feed_of_one, feed_of_two):
+                seen: list[int] = []
+                with trio.fail_after(GUARD_S):
+                    while len(seen) < 160:
+                        seen += [change.revision for change in (await anext(feed)).changes]
+                assert seen == list(range(1, 161)), "each gateway is told all, in order"
+
+
+async def test_of_gateways_that_expect_the_same_one_wins(server: PostgresServer) -> None:
+    url = server.new_database()
+    async with await PostgresStore.open(url) as one, await PostgresStore.open(url) as two:
+        await one.put("routes", "a", b"0")
+        outcomes: list[str] = []
+
+        async def write(store: PostgresStore, text: bytes) -> None:
+            try:
+                await store.put("routes", "a", text, expect=1)
+                outcomes.append("won")
+            except ConflictError:
+                outcomes.append("lost")
+
+        async with trio.open_nursery() as nursery:
+            for number in range(8):
+                nursery.start_soon(write, one if number % 2 else two, b"x")
+        assert sorted(outcomes) == ["lost"] * 7 + ["won"]
+
+
+async def test_who_missed_more_removals_than_are_marked_compares_all(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oto_trio.control.store.postgres.MOST_MARKS", 3)
+    url = server.new_database()
+    async with await PostgresStore.open(url) as one:
+        await one.transact([Put("routes", f"r{number}", b"{}") for number in range(10)])
+        two = await PostgresStore.open(url)  # not in its block: it does not follow yet
+        for number in range(8):
+            await one.delete("routes", f"r{number}")
+        await one.put("routes", "new", b"{}")
+        with psycopg.connect(url) as connection:
+            row = connection.execute("SELECT count(*) FROM oto_trio.removed").fetchone()
+        assert row == (3,), "marks are trimmed"
+        with two.watch() as feed:
+            async with two:
+                state = await told(feed, 9)
+        assert state == {"new": b"{}", **{f"r{number}": None for number in range(8)}}
+
+
+async def test_a_restart_of_the_server_costs_no_restart_of_the_gateway(
+    running: PostgresServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = running.new_database()
+    async with await PostgresStore.open(url) as one, await PostgresStore.open(url) as two:
+        with two.watch() as feed:
+            await one.put("routes", "before", b"1")
+            assert await told(feed, 1) == {"before": b"1"}
+            await trio.to_thread.run_sync(running.stop)
+            for action in (
+                partial(one.put, "routes", "lost", b"1"),
+                partial(one.get, "routes", "before"),
+                partial(one.snapshot, ["routes"]),
+            ):
+                with pytest.raises(StoreError) as caught:
+                    await action()
+                assert f"127.0.0.1:{running.port}" in str(caught.value)
+                assert "check that the server runs" in str(caught.value)
+                assert running.password not in str(caught.value)
+            await trio.to_thread.run_sync(running.start)
+            assert await one.put("routes", "after", b"2") == 2, "a refused write costs no revision"
+            assert await told(feed, 1) == {"after": b"2"}
+            assert await one.get("routes", "before") == Record("routes", "before", 1, b"1")
+    assert "changes of other gateways wait" in caplog.text
+    assert running.password not in caplog.text
+
+
+async def test_a_restart_between_two_actions_is_not_noticed(running: PostgresServer) -> None:
+    async with await PostgresStore.open(running.new_database()) as store:
+        await store.put("routes", "a", b"1")
+        await store.get("routes", "a")
+        await trio.to_thread.run_sync(running.stop)
+        await trio.to_thread.run_sync(running.start)
+        assert await store.put("routes", "a", b"2") == 2
+        assert await store.get("routes", "a") == Record("routes", "a", 2, b"2")
+
+
+async def test_no_acknowledged_write_is_lost_when_the_server_is_killed(
+    running: PostgresServer,
+) -> None:
+    """Each transaction writes one version into two documents; none may be half there, or older."""
+    url = running.new_database()
+    acknowledged = dict.fromkeys(range(6), 0)
+    refused: list[StoreError] = []
+    progress = trio.lowlevel.ParkingLot()
+
+    async def write(store: PostgresStore, number: int, until: trio.Event) -> None:
+        version = acknowledged[number]
+        while not until.is_set():
+            version += 1
+            text = str(version).encode()
+            try:
+                await store.transact(
+                    [Put("routes", f"r{number}", text), Put("backends", f"b{number}", text)]
+                )
+            except StoreError as error:
+                refused.append(error)
+                await trio.sleep(0.05)
+            else:
+                acknowledged[number] = version
+                progress.unpark_all()
+
+    async with await PostgresStore.open(url) as store:
+        for _ in range(4):
+            start, ended = sum(acknowledged.values()), trio.Event()
+            async with trio.open_nursery() as nursery:
+                for number in acknowledged:
+                    nursery.start_soon(write, store, number, ended)
+                with trio.fail_after(GUARD_S):
+                    while sum(acknowledged.values()) < start + 40:
+                        await progress.park()
+                await trio.to_thread.run_sync(running.kill)
+                await trio.to_thread.run_sync(running.start)
+                start = sum(acknowledged.values())
+                with trio.fail_after(GUARD_S):
+                    while sum(acknowledged.values()) < start + 6:
+                        await progress.park()
+                ended.set()
+            for number, version in acknowledged.items():
+                route = await store.get("routes", f"r{number}")
+                backend = await store.get("backends", f"b{number}")
+                assert route is not None
+                assert backend is not None
+                assert (route.document, route.revision) == (backend.document, backend.revision)
+                assert int(route.document) == version
+        snapshot = await store.snapshot(["routes"])
+        assert snapshot.revision == store.revision
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_the_outcome_of_a_commit_is_asked_for_when_the_connection_breaks_at_it(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch, kept: bool
+) -> None:
+    async with await PostgresStore.open(server.new_database()) as store:
+        await store.put("routes", "a", b"1")
+        connection = store._writer.connect()
+        execute = connection.execute
+        broken: list[str] = []
+
+        def breaking(query: str | bytes, *args: object, **options: object) -> object:
+            if query == "COMMIT":
+                broken.append(query)
+                if kept:
+                    execute("COMMIT")
+                connection.close()
+                raise psycopg.OperationalError("the connection broke")
+            return execute(query, *args, **options)  # type: ignore[call-overload]
+
+        monkeypatch.setattr(connection, "execute", breaking)
+        # When nothing was kept, it is written once more, with a connection that works.
+        assert await store.put("routes", "a", b"2", expect=1) == 2
+        assert broken == ["COMMIT"]
+        assert await store.get("routes", "a") == Record("routes", "a", 2, b"2")
+
+
+async def test_a_store_that_went_back_is_refused(server: PostgresServer) -> None:
+    url = server.new_database()
+    async with await PostgresStore.open(url) as store:
+        await store.put("routes", "a", b"1")
+        await store.put("routes", "a", b"2")
+        with psycopg.connect(url) as connection:
+            connection.execute("UPDATE oto_trio.facts SET value = 1 WHERE name = 'revision'")
+        with pytest.raises(StoreError, match="stands at revision 1, but stood at 2 before"):
+            await store.put("routes", "a", b"3")
+
+
+async def test_many_documents_in_one_transaction(server: PostgresServer) -> None:
+    url = server.new_database()
+    async with await PostgresStore.open(url) as one, await PostgresStore.open(url) as two:
+        with two.watch() as feed:
+            await one.transact([Put("routes", f"r{n}", b"x" * 500) for n in range(5_000)])
+            with trio.fail_after(GUARD_S):
+                batch = await anext(feed)
+            assert len(batch.changes) == 5_000, "a transaction is told whole"
+            await one.transact([Delete("routes", f"r{n}") for n in range(5_000)])
+            with trio.fail_after(GUARD_S):
+                batch = await anext(feed)
+            assert {change.document for change in batch.changes} == {None}
+        assert await two.count("routes") == 0
+
+
+async def test_what_postgresql_cannot_hold_is_not_there(server: PostgresServer) -> None:
+    async with await PostgresStore.open(server.new_database()) as store:
+        await store.transact([Put("routes", i, b"{}") for i in ("a", "ab", "b")])
+        assert await store.get("routes", "a\0b") is None
+        assert await store.get("routes", "\ud800") is None
+        assert await store.get("\0", "a") is None
+        assert [r.id for r in await store.list("routes", after="a\0b")] == ["ab", "b"]
+        assert await store.count("\0") == 0
+
+
+async def test_blobs_of_two_gateways(server: PostgresServer) -> None:
+    url = server.new_database()
+    async with await PostgresStore.open(url) as one, await PostgresStore.open(url) as two:
+        names = [f"n{number}" for number in range(50)]
+        with trio.fail_after(GUARD_S):
+            async with trio.open_nursery() as nursery:
+                for order in (names, names[::-1]):
+                    for store in (one, two):
+                        nursery.start_soon(store.save_blobs, [Blob(n, b"1") for n in order])
+        assert [blob.name for blob in await two.load_blobs("n")] == sorted(names)
+
+
+# -------------------------------------------------------------------------- what is not right
+
+
+async def test_nobody_listens_is_named(server: PostgresServer) -> None:
+    with pytest.raises(StoreError, match="check that the server runs") as caught:
+        await PostgresStore.open("postgresql://oto:hidden@127.0.0.1:1/x")
+    assert "postgresql://oto@127.0.0.1:1/x" in str(caught.value)
+    assert "hidden" not in str(caught.value)
+
+
+async def test_a_wrong_password_is_named_and_not_shown(server: PostgresServer) -> None:
+    with pytest.raises(StoreError, match="password authentication failed") as caught:
+        await PostgresStore.open(server.url(password="hidden"))
+    assert "hidden" not in str(caught.value)
+    assert "hidden" not in repr(caught.value.__cause__)
+
+
+async def test_a_missing_database_is_named(server: PostgresServer) -> None:
+    with pytest.raises(StoreError, match='database "nowhere" does not exist'):
+        await PostgresStore.open(server.url("nowhere"))
+
+
+async def test_a_server_without_tls_is_refused_when_the_url_asks_for_it(
+    server: PostgresServer,
+) -> None:
+    with pytest.raises(StoreError, match="does not support SSL"):
+        await PostgresStore.open(server.url(query="?sslmode=require"))
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://u:hidden@h:1:2/x?hidden=1", "postgresql://u:hid%00den@h/x"]
+)
+async def test_a_url_that_cannot_be_read_is_not_repeated(url: str) -> None:
+    with pytest.raises(StoreFileError, match="no url of PostgreSQL") as caught:
+        await PostgresStore.open(url)
+    assert "hid" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+async def test_a_database_of_another_encoding_is_named(server: PostgresServer) -> None:
+    url = server.new_database(encoding="SQL_ASCII")
+    with pytest.raises(StoreFileError, match=r"encoding .* is SQL_ASCII"):
+        await PostgresStore.open(url)
+
+
+async def test_a_store_of_a_newer_version_is_named_and_left_alone(server: PostgresServer) -> None:
+    url = server.new_database()
+    async with await PostgresStore.open(url) as store:
+        await store.put("routes", "a", b"{}")
+    with psycopg.connect(url) as connection:
+        connection.execute("UPDATE oto_trio.facts SET value = 7 WHERE name = 'schema'")
+    with pytest.raises(StoreFileError, match=r"newer oto-trio \(schema 7"):
+        await PostgresStore.open(url)
+    assert SCHEMA_VERSION < 7
+
+
+async def test_gateways_that_start_at_once_make_the_tables_once(server: PostgresServer) -> None:
+    url = server.new_database()
+    stores: list[PostgresStore] = []
+
+    async def open_store() -> None:
+        stores.append(await PostgresStore.open(url))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(4):
+            nursery.start_soon(open_store)
+    for store in stores:
+        async with store:
+            assert await store.count("routes") == 0
+
+
+async def test_a_user_who_may_not_make_the_tables_is_told_so(server: PostgresServer) -> None:
+    url = server.new_database("guarded")
+    with psycopg.connect(url) as connection:
+        connection.execute("CREATE ROLE guest LOGIN PASSWORD 'guest'")
+    guest = f"postgresql://guest:guest@127.0.0.1:{server.port}/guarded"
+    with pytest.raises(StoreError, match="GRANT CREATE ON DATABASE"):
+        await PostgresStore.open(guest)
+
+
+async def test_a_server_that_acknowledges_early_is_told_not_to(server: PostgresServer) -> None:
+    url = server.new_database("hasty")
+    with psycopg.connect(url) as connection:
+        connection.execute("ALTER DATABASE hasty SET synchronous_commit = off")
+    async with await PostgresStore.open(url) as store:
+        row = store._writer.connect().execute("SHOW synchronous_commit").fetchone()
+        assert row == ("on",)

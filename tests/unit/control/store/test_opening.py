@@ -1,0 +1,50 @@
+"""Which store a setting names."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from oto_trio.control.settings import Settings, settings_problems
+from oto_trio.control.store import SqliteStore
+from oto_trio.control.store.opening import open_store, store_url_problem
+from oto_trio.model.errors import StoreFileError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+async def test_without_a_url_it_is_the_embedded_store(tmp_path: Path) -> None:
+    async with await open_store(None, tmp_path / "data" / "store") as store:
+        assert isinstance(store, SqliteStore)
+
+
+@pytest.mark.parametrize("url", ["", "oto", "mysql://u:hidden@h/x", "file:hidden", "://hidden"])
+def test_a_url_of_no_driver_is_named_but_not_repeated(url: str) -> None:
+    (problem,) = settings_problems(Settings(store=url))
+    assert problem.path == "$.settings.store"
+    assert "postgresql://" in problem.fix
+    assert "hidden" not in str(problem)
+
+
+def test_the_scheme_may_be_written_in_capitals() -> None:
+    assert store_url_problem("PostgreSQL://h/x") is None
+
+
+async def test_a_missing_library_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "oto_trio.control.store.postgres", raising=False)
+    monkeypatch.delitem(sys.modules, "oto_trio.control.store.postgres_link", raising=False)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(StoreFileError, match=r"oto-trio\[postgresql\]") as caught:
+        await open_store("postgresql://u:hidden@h/x", tmp_path / "data" / "store")
+    assert "hidden" not in str(caught.value)
+
+
+async def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("")
+    with pytest.raises(StoreFileError, match="choose another --data folder"):
+        await open_store("postgresql://h/x", tmp_path / "data" / "in" / "store")
