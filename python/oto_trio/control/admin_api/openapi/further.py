@@ -23,6 +23,7 @@ from oto_trio.control.admin_api.openapi.parts import (
     refusals,
     written,
 )
+from oto_trio.control.admin_api.openapi.whole import whole_operations
 from oto_trio.control.admin_api.resources import API_KEYS, CERTIFICATES
 from oto_trio.gateway.monitoring import PREFIX
 from oto_trio.pki import CsrQuery
@@ -88,6 +89,7 @@ def further_operations(components: Components) -> Iterator[Operation]:
         components: Has the schemas.
     """
     yield _catalogue()
+    yield from whole_operations()
     yield from _templates_and_bearers()
     for word, kind in _OWNERS.items():
         yield from _keys_of(word, kind, components)

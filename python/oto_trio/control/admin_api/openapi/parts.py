@@ -224,6 +224,8 @@ HEADERS: Final[Mapping[str, JsonObject]] = {
     "Oto-Trio-Revision": _header("The store's revision with this change.", _COUNTER),
     "Oto-Trio-Warnings": _header("Keys that were read otherwise than they were written."),
     "Oto-Trio-Applied": _header("`true` once every worker serves it (`wait=applied`)."),
+    "Oto-Trio-Kept": _header("Entities that are kept and not served, by kind: `teams=2`."),
+    "Oto-Trio-Left-Out": _header("What has no place here, and how much of it."),
     "Otoroshi-Entity-Updated": _header("`true` when the body says what was stored already."),
 }
 """Headers of answers, by name."""
