@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "serve": "Run the gateway.",
     "check": "Validate configuration files.",
     "config": "Show the settings, and where each value comes from.",
+    "lint": "Find what is legal, and dangerous or not meant.",
     "explain": "Say what becomes of a request, and why.",
     "plugins": "List plugins, or show one.",
     "certs": "List, make, bring in and take out certificates.",

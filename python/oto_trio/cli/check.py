@@ -63,7 +63,7 @@ def command(
             has_failed = has_failed or strict or problem.severity == "error"
             click.echo(_line(path, problem, as_json=as_json))
         if not problems and not as_json:
-            counts = Counter(d.path.split("[")[0].removeprefix("$.") for d in declarations)
+            counts = Counter(d.path.rpartition("$.")[2].split("[")[0] for d in declarations)
             counted = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
             click.echo(f"{path}: ok ({counted or 'nothing declared'})")
     if has_failed:

@@ -25,7 +25,15 @@ from oto_trio.model.errors import EntityError, StoreError
 from oto_trio.model.global_config import GlobalConfig, read_global_config
 from oto_trio.model.route import Route, read_route
 
-__all__ = ["Entities", "from_admin_api", "from_config", "from_data"]
+__all__ = [
+    "Entities",
+    "all_pages",
+    "ask",
+    "basic_authorization",
+    "from_admin_api",
+    "from_config",
+    "from_data",
+]
 
 T = TypeVar("T")
 
@@ -65,7 +73,7 @@ def from_config(path: Path) -> Entities:
     return Entities(
         [entity for entity in entities if isinstance(entity, Route)],
         {entity.id: entity for entity in entities if isinstance(entity, Backend)},
-        None,
+        next((entity for entity in entities if isinstance(entity, GlobalConfig)), None),
     )
 
 
@@ -109,36 +117,57 @@ def from_admin_api(url: str, client_id: str | None, client_secret: str | None) -
     """
     if not url.startswith(("http://", "https://")):
         raise click.UsageError(f"--admin {url!r} is no URL; write it like http://127.0.0.1:8081")
+    authorization = basic_authorization(client_id, client_secret)
+    base = url.rstrip("/")
+    return _entities(
+        list(all_pages(f"{base}/api/routes", authorization)),
+        list(all_pages(f"{base}/api/backends", authorization)),
+        ask(f"{base}/api/globalconfig", authorization),
+    )
+
+
+def basic_authorization(client_id: str | None, client_secret: str | None) -> str:
+    """Make the header field that shows a key of the admin API; the well-known one when left out."""
     key = (
         f"{client_id or DEV_CREDENTIALS.client_id}:{client_secret or DEV_CREDENTIALS.client_secret}"
     )
-    authorization = "Basic " + base64.b64encode(key.encode()).decode()
-    base = url.rstrip("/")
-    return _entities(
-        list(_pages(base, "routes", authorization)),
-        list(_pages(base, "backends", authorization)),
-        _ask(f"{base}/api/globalconfig", authorization),
-    )
+    return "Basic " + base64.b64encode(key.encode()).decode()
 
 
-def _pages(base: str, kind: str, authorization: str) -> Iterator[object]:
-    """Walk all entities of a kind, page by page."""
+def all_pages(url: str, authorization: str, *, may_lack: bool = False) -> Iterator[Any]:
+    """Walk all entities of a kind, page by page.
+
+    Args:
+        url: Where the kind is listed.
+        authorization: The header field.
+        may_lack: Whether a gateway without this kind (404) has none of it.
+
+    Raises:
+        ClickException: It cannot be reached, or refuses.
+    """
     page = 1
     while True:
-        found = _ask(f"{base}/api/{kind}?page={page}&pageSize={PAGE}", authorization)
+        asked = f"{url}?page={page}&pageSize={PAGE}"
+        found: list[Any] = ask(asked, authorization, may_lack=may_lack) or []
         yield from found
         if len(found) < PAGE:
             return
         page += 1
 
 
-def _ask(url: str, authorization: str) -> Any:
-    """Get one JSON document."""
+def ask(url: str, authorization: str, *, may_lack: bool = False) -> Any:
+    """Get one JSON document; None for 404 when that is foreseen.
+
+    Raises:
+        ClickException: It cannot be reached, or refuses.
+    """
     request = urllib.request.Request(url, headers={"Authorization": authorization})  # noqa: S310 (http or https, checked)
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 (http or https, checked)
             return json.load(answer)
     except urllib.error.HTTPError as error:
+        if error.code == 404 and may_lack:
+            return None
         if error.code in {400, 401, 403}:
             raise click.ClickException(
                 f"{url} refuses the key ({error.code}); give --client-id and --client-secret, which "

@@ -14,19 +14,20 @@ out where there is a `name`, and the other way round. An API key's id is its `cl
 
 import re
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any, Final, NamedTuple, TypeAlias, cast
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 
 from oto_trio.control.settings import DECLARABLE, ConfigFile
 from oto_trio.control.store.base import Delete, Put, Record, Store, Write
-from oto_trio.gateway.installer import BACKENDS, ROUTES
+from oto_trio.gateway.installer import BACKENDS, GLOBAL_CONFIG, ROUTES
 from oto_trio.model.api_key import ApiKey
 from oto_trio.model.backend import Backend
 from oto_trio.model.certificate import Certificate
 from oto_trio.model.data_exporter import DataExporter
 from oto_trio.model.document import Document, JsonObject, encode_document, inspect_document
 from oto_trio.model.errors import GatewayError, Problem
+from oto_trio.model.global_config import GLOBAL_CONFIG_ID, GlobalConfig
 from oto_trio.model.ids import id_problem
 from oto_trio.model.jwt_verifier import JwtVerifier
 from oto_trio.model.route import Route
@@ -35,7 +36,6 @@ __all__ = [
     "MARK",
     "Declaration",
     "DeclarationError",
-    "Declared",
     "quick_route",
     "read_declared",
     "reconcile",
@@ -48,13 +48,14 @@ MARK: Final = "oto-trio-declared-by"
 LIST_KIND: Final = "oto-trio"
 LIST_ID: Final = "declared"
 
+ONLY: Final = (GLOBAL_CONFIG, GLOBAL_CONFIG_ID)
+"""What is never removed: the global configuration."""
+
 WALK_FROM: Final = 500
 """From so many declared entities on, the store is walked instead of asked for each one."""
 
 DEFAULT_PLUGINS: Final = ("cp:otoroshi.next.plugins.OverrideHost",)
 """What a quick route gets, as Otoroshi's template of a new route has it."""
-
-Declared: TypeAlias = Route | Backend | ApiKey | Certificate | JwtVerifier | DataExporter
 
 
 class _Kind(NamedTuple):
@@ -65,6 +66,7 @@ class _Kind(NamedTuple):
     store_kind: str
     id_key: str = "id"
     name_key: str = "name"
+    only_id: str | None = None
 
 
 _KINDS: Final = (
@@ -83,12 +85,18 @@ class Declaration(msgspec.Struct, frozen=True):
     """A declared entity and where it is declared.
 
     Attributes:
-        entity: The entity, marked.
+        entity: The entity, a struct of `oto_trio.model`, marked.
         path: Its path in the file, such as `$.routes[0]`, or the flag.
+        kind: The kind under which the store keeps it.
+        id: Its id.
+        is_only: Whether there is always one of its kind, which is neither made nor removed.
     """
 
-    entity: Declared
+    entity: Any
     path: str
+    kind: str
+    id: str
+    is_only: bool = False
 
 
 class DeclarationError(GatewayError):
@@ -107,11 +115,38 @@ def read_declared(file: ConfigFile) -> tuple[list[Declaration], list[Problem]]:
     """
     declarations: list[Declaration] = []
     problems: list[Problem] = []
-    for kind in _KINDS:
-        found, wrong = _read_kind(kind, file.entities.get(kind.section, []), str(file.path))
+    for kind in _kinds_of(file):
+        found, wrong = _read_kind(kind, file)
         declarations += found
         problems += wrong
     return declarations, problems
+
+
+def _kinds_of(file: ConfigFile) -> list[_Kind]:
+    """Return the kinds that may be declared, and those others that a file does declare."""
+    kinds = list(_KINDS)
+    if file.entities.keys() <= set(DECLARABLE):
+        return kinds
+    # Looked at late: the table comes with the whole admin API, which most files do not need.
+    from oto_trio.control.admin_api.resources import LEGACY_RESOURCES  # noqa: PLC0415 (see above)
+
+    return kinds + [
+        _Kind(
+            row.plural,
+            row.cls,
+            row.store_kind,
+            row.id_key,
+            "name" if _has_key(row.cls, "name") else "",
+            row.only_id,
+        )
+        for row in LEGACY_RESOURCES
+        if row.plural in file.entities and row.plural not in DECLARABLE
+    ]
+
+
+def _has_key(cls: type[Any], key: str) -> bool:
+    """Tell whether a struct's document has a key."""
+    return any(field.encode_name == key for field in msgspec.structs.fields(cls))
 
 
 def unread_keys(declaration: Declaration) -> list[Problem]:
@@ -119,35 +154,49 @@ def unread_keys(declaration: Declaration) -> list[Problem]:
     return list(_unknown_keys(declaration.entity, declaration.path))
 
 
-def _read_kind(
-    kind: _Kind, raws: Sequence[object], source: str
-) -> tuple[list[Declaration], list[Problem]]:
+def _read_kind(kind: _Kind, file: ConfigFile) -> tuple[list[Declaration], list[Problem]]:
     """Read the entities of one kind."""
     declarations: list[Declaration] = []
     problems: list[Problem] = []
     seen: dict[str, str] = {}
-    for index, raw in enumerate(raws):
-        path = f"$.{kind.section}[{index}]"
-        entity: Declared | None
+    for index, raw in enumerate(file.entities.get(kind.section, [])):
+        path = file.place(kind.section, index)
+        entity: Any
         entity, wrong = inspect_document(kind.cls, _expanded(raw, kind))
         problems += [msgspec.structs.replace(p, path=path + p.path[1:]) for p in wrong]
         if entity is None:
             continue
-        bad_id = id_problem(entity.id)
+        entity_id: str = entity.id if kind.only_id is None else kind.only_id
+        bad_id = id_problem(entity_id)
         if bad_id is not None:
             problems.append(Problem(f"{path}.{kind.id_key}", *bad_id))
-        elif entity.id in seen:
+        elif entity_id in seen:
             problems.append(
                 Problem(
                     f"{path}.{kind.id_key}",
-                    f"the id {entity.id!r} is that of {seen[entity.id]} already",
+                    f"the id {entity_id!r} is that of {seen[entity_id]} already",
                     "give each one an id of its own",
                 )
             )
+        elif isinstance(entity, GlobalConfig) and not _names_cluster(raw):
+            problems.append(
+                Problem(
+                    f"{path}.otoroshiId",
+                    "this key is required: a new one would be made at every reload",
+                    "copy it from `oto-trio dump`, or choose a text",
+                )
+            )
         else:
-            seen[entity.id] = path
-            declarations.append(Declaration(_marked(entity, source), path))
+            seen[entity_id] = path
+            marked = _marked(entity, str(file.path))
+            is_only = kind.only_id is not None
+            declarations.append(Declaration(marked, path, kind.store_kind, entity_id, is_only))
     return declarations, problems
+
+
+def _names_cluster(raw: object) -> bool:
+    """Tell whether a declared global configuration has the id of its cluster."""
+    return isinstance(raw, dict) and bool(cast("JsonObject", raw).get("otoroshiId"))
 
 
 def quick_route(text: str) -> tuple[Declaration | None, list[Problem]]:
@@ -176,11 +225,15 @@ def quick_route(text: str) -> tuple[Declaration | None, list[Problem]]:
     named = [msgspec.structs.replace(p, path=f"--route {text!r}") for p in problems]
     if route is None:
         return None, named
-    return Declaration(_marked(route, "command line"), f"--route {text!r}"), named
+    marked = _marked(route, "command line")
+    return Declaration(marked, f"--route {text!r}", ROUTES, route.id), named
 
 
 async def reconcile(store: Store, declarations: Sequence[Declaration]) -> int:
     """Make the store hold what is declared, and nothing that was declared once and is no more.
+
+    The global configuration is there without a declaration: it is overwritten, and stays as it is once it
+    is declared no more.
 
     Args:
         store: The store.
@@ -193,14 +246,15 @@ async def reconcile(store: Store, declarations: Sequence[Declaration]) -> int:
         DeclarationError: An id belongs to an entity that was not declared.
         StoreError: The store could not be read or written.
     """
-    wanted = {(_kind(d.entity), d.entity.id): d for d in declarations}
+    wanted = {(d.kind, d.id): d for d in declarations}
     record = await store.get(LIST_KIND, LIST_ID)
     listed = _listed(record)
-    writes: list[Write] = [Delete(*key) for key in sorted(listed - wanted.keys())]
+    gone = listed - wanted.keys() - {ONLY}
+    writes: list[Write] = [Delete(*key) for key in sorted(gone)]
     stored = await _stored(store, wanted)
     for key, declaration in wanted.items():
         present = stored.get(key)
-        if present is not None and key not in listed:
+        if present is not None and key not in listed and not declaration.is_only:
             raise DeclarationError(
                 f"{declaration.path}: there is a {key[0][:-1]} {key[1]!r} in the store that was made "
                 "through the admin API; remove it there, or declare this one under another id"
@@ -239,12 +293,10 @@ async def _stored(store: Store, keys: Collection[tuple[str, str]]) -> dict[tuple
     return found
 
 
-def _kind(entity: Declared) -> str:
-    return next(kind.store_kind for kind in _KINDS if isinstance(entity, kind.cls))
-
-
-def _marked(entity: Declared, source: str) -> Declared:
+def _marked(entity: Any, source: str) -> Any:
     """Return an entity with the mark of where it is declared."""
+    if not hasattr(entity, "metadata"):
+        return entity
     return msgspec.structs.replace(entity, metadata={**entity.metadata, MARK: source})
 
 
@@ -262,7 +314,8 @@ def _expanded(raw: object, kind: _Kind) -> object:
     if kind.id_key not in entity and isinstance(entity.get(kind.name_key), str):
         singular = kind.section.removesuffix("s").replace("-", "_")
         entity[kind.id_key] = f"{singular}_{_slug(entity[kind.name_key])}"
-    entity.setdefault(kind.name_key, entity.get(kind.id_key))
+    if kind.name_key:
+        entity.setdefault(kind.name_key, entity.get(kind.id_key))
     if is_route and isinstance(entity.get("frontend"), str):
         entity["frontend"] = {"domains": [entity["frontend"]]}
     if kind.cls in (Route, Backend) and isinstance(entity.get("backend"), str):

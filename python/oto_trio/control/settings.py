@@ -41,6 +41,7 @@ __all__ = [
     "ConfigFile",
     "InitialCertificate",
     "Settings",
+    "config_files",
     "expression_settings",
     "read_config_file",
     "settings_problems",
@@ -224,7 +225,14 @@ NEEDS_NEW_WORKERS: Final = frozenset(
 DECLARABLE: Final = (
     *("backends", "certificates", "jwt-verifiers", "apikeys", "data-exporters", "routes"),
 )
-"""The sections of a configuration file that declare entities, in the order in which they are read."""
+"""The sections of a configuration file that declare entities, in the order in which they are read.
+
+Every other kind of the admin API may be declared too; its table is only looked at when a file does, for
+it brings the whole admin API in.
+"""
+
+SUFFIXES: Final = (".yaml", ".yml", ".json", ".toml")
+"""How the name of a configuration file may end."""
 
 
 class ConfigFile(msgspec.Struct, frozen=True):
@@ -233,22 +241,44 @@ class ConfigFile(msgspec.Struct, frozen=True):
     Attributes:
         path: Where it is.
         settings: What it says under `settings`, key by key, valid ones only.
-        entities: Its entities as they stand there, by section (`DECLARABLE`).
-        problems: What is wrong with it; paths start with `$`.
+        entities: Its entities as they stand there, by section (`DECLARABLE`, and others it has).
+        problems: What is wrong with it; paths start with `$`, of a folder with the file's name.
+        places: Of a folder, where each of the entities stands, by section.
     """
 
     path: Path
     settings: dict[str, Any]
     entities: dict[str, list[object]]
     problems: list[Problem]
+    places: dict[str, list[str]] = msgspec.field(default_factory=dict[str, list[str]])
+
+    def place(self, section: str, index: int) -> str:
+        """Say where an entity stands: `$.routes[0]`, of a folder `routes/a.yaml: $.routes[0]`."""
+        listed = self.places.get(section)
+        return f"$.{section}[{index}]" if listed is None else listed[index]
 
 
 def read_config_file(path: Path) -> ConfigFile:
-    """Read a configuration file. Never raises: what is wrong is in its `problems`."""
+    """Read a configuration file, or all files of a folder as one.
+
+    Of a folder every file below it counts whose name ends in one of `SUFFIXES`; hidden ones do not. Its
+    files are read in the order of their names, and a setting may stand in one of them only.
+
+    Never raises: what is wrong is in its `problems`.
+    """
+    return _read_folder(path) if path.is_dir() else _read_file(path)
+
+
+def _read_file(path: Path) -> ConfigFile:
+    """Read one file."""
     problems: list[Problem] = []
     document = _document(path, problems)
-    sections = ("settings", *DECLARABLE)
-    problems += [_unknown_key("$", key, sections) for key in document if key not in sections]
+    sections: tuple[str, ...] = ("settings", *DECLARABLE)
+    others = [key for key in document if key not in sections]
+    if others:
+        known = _other_sections()
+        sections += known
+        problems += [_unknown_key("$", key, sections) for key in others if key not in known]
     settings: dict[str, Any] = {}
     raw: object = document.get("settings") or {}
     if isinstance(raw, dict):
@@ -257,7 +287,7 @@ def read_config_file(path: Path) -> ConfigFile:
     else:
         problems.append(Problem("$.settings", "expected an object", "write settings by name"))
     entities: dict[str, list[object]] = {}
-    for kind in DECLARABLE:
+    for kind in (*DECLARABLE, *(key for key in others if key in sections)):
         listed: object = document.get(kind) or []
         if isinstance(listed, list):
             entities[kind] = cast("list[object]", listed)
@@ -265,6 +295,50 @@ def read_config_file(path: Path) -> ConfigFile:
             entities[kind] = []
             problems.append(Problem(f"$.{kind}", "expected a list", f"write a list of {kind}"))
     return ConfigFile(path, settings, entities, problems)
+
+
+def _other_sections() -> tuple[str, ...]:
+    """Return the kinds of the admin API that `DECLARABLE` does not name."""
+    from oto_trio.control.admin_api.resources import (  # noqa: PLC0415 (see DECLARABLE)
+        LEGACY_RESOURCES,
+    )
+
+    return tuple(each.plural for each in LEGACY_RESOURCES if each.plural not in DECLARABLE)
+
+
+def _read_folder(folder: Path) -> ConfigFile:
+    """Read the files below a folder as if they were one."""
+    whole = ConfigFile(folder, {}, {kind: [] for kind in DECLARABLE}, [])
+    places: dict[str, list[str]] = {}
+    for path in config_files(folder):
+        name = path.relative_to(folder).as_posix()
+        file = _read_file(path)
+        whole.problems.extend(
+            msgspec.structs.replace(problem, path=f"{name}: {problem.path}")
+            for problem in file.problems
+        )
+        for key, value in file.settings.items():
+            if key in whole.settings:
+                where, fix = f"{name}: $.settings.{key}", "keep it in one file"
+                whole.problems.append(Problem(where, "another file has this setting too", fix))
+            whole.settings[key] = value
+        for section, found in file.entities.items():
+            whole.entities.setdefault(section, []).extend(found)
+            places.setdefault(section, []).extend(
+                f"{name}: {file.place(section, index)}" for index in range(len(found))
+            )
+    return msgspec.structs.replace(whole, places=places)
+
+
+def config_files(folder: Path) -> list[Path]:
+    """Return the configuration files below a folder, in the order of their names."""
+    found = (path for path in folder.rglob("*") if path.suffix in SUFFIXES and path.is_file())
+    shown = (
+        path
+        for path in found
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+    return sorted(shown, key=lambda path: path.relative_to(folder).as_posix())
 
 
 def with_overrides(

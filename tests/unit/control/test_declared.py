@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from oto_trio.control import declared as declared_module
+from oto_trio.control.admin_api.resources import LEGACY_RESOURCES
 from oto_trio.control.declared import (
     MARK,
     Declaration,
@@ -17,9 +18,11 @@ from oto_trio.control.declared import (
     reconcile,
     unread_keys,
 )
+from oto_trio.control.first_start import bootstrap
 from oto_trio.control.settings import ConfigFile, read_config_file
 from oto_trio.control.store import MemoryStore
 from oto_trio.model.backend import Backend
+from oto_trio.model.document import write_document
 from oto_trio.model.route import Route
 
 FILE = Path("gateway.yaml")
@@ -217,3 +220,43 @@ async def test_everything_is_one_transaction() -> None:
         before = store.revision
         await reconcile(store, declared([route("a"), route("b")], [backend("k")]))
         assert store.revision == before + 1
+
+
+# ------------------------------------------------------------------------ the global configuration
+
+
+def global_config(**more: Any) -> list[Declaration]:
+    raw: dict[str, Any] = {"otoroshiId": "cluster", **more}
+    declarations, problems = read_declared(ConfigFile(FILE, {}, {"global-configs": [raw]}, []))
+    assert problems == []
+    return declarations
+
+
+async def test_the_global_configuration_is_overwritten_and_never_removed() -> None:
+    async with MemoryStore() as store:
+        assert await bootstrap(store)
+        (declaration,) = global_config(maintenanceMode=True)
+        assert await reconcile(store, [declaration]) == 1
+        record = await store.get("global-config", "global")
+        assert record is not None
+        stored = json.loads(record.document)
+        assert (stored["maintenanceMode"], stored["otoroshiId"]) == (True, "cluster")
+        assert stored["metadata"][MARK] == str(FILE)
+        assert await reconcile(store, [declaration]) == 0
+        await reconcile(store, [])
+        assert await store.get("global-config", "global") == record
+
+
+def test_a_declared_global_configuration_names_its_cluster() -> None:
+    file = ConfigFile(FILE, {}, {"global-configs": [{"maintenanceMode": True}]}, [])
+    declarations, (problem,) = read_declared(file)
+    assert declarations == []
+    assert problem.path == "$.global-configs[0].otoroshiId"
+
+
+def test_every_template_of_the_admin_api_can_be_declared() -> None:
+    for row in LEGACY_RESOURCES:
+        raw = write_document(row.template("prod"))
+        declarations, problems = read_declared(ConfigFile(FILE, {}, {row.plural: [raw]}, []))
+        assert problems == [], row.plural
+        assert [d.kind for d in declarations] == [row.store_kind]

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from oto_trio.control import settings as settings_module
+from oto_trio.control.admin_api.resources import LEGACY_RESOURCES
 from oto_trio.control.settings import (
     NEEDS_NEW_WORKERS,
     NEEDS_RESTART,
@@ -216,3 +217,49 @@ def test_every_setting_is_described_and_known_to_the_reload() -> None:
     assert not NEEDS_RESTART & NEEDS_NEW_WORKERS
     properties = msgspec.json.schema(Settings)["$defs"]["Settings"]["properties"]
     assert all("description" in schema for schema in properties.values())
+
+
+# --------------------------------------------------------------------------------------- folders
+
+
+def test_a_folder_is_read_as_one_file(tmp_path: Path) -> None:
+    (tmp_path / "routes" / "deep").mkdir(parents=True)
+    (tmp_path / "settings.yaml").write_text("settings: {http_port: 1234}\n")
+    (tmp_path / "routes" / "b.json").write_text('{"routes": [{"id": "b"}]}')
+    (tmp_path / "routes" / "deep" / "c.toml").write_text('[[routes]]\nid = "c"\n')
+    (tmp_path / "routes" / "a.yml").write_text("routes: [{id: a}, {id: a2}]\n")
+    (tmp_path / "notes.txt").write_text("not: read")
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "x.yaml").write_text("wrong: [")
+    file = read_config_file(tmp_path)
+    assert file.problems == []
+    assert file.settings == {"http_port": 1234}
+    assert file.entities["routes"] == [{"id": "a"}, {"id": "a2"}, {"id": "b"}, {"id": "c"}]
+    places = [file.place("routes", index) for index in range(4)]
+    assert places == [
+        "routes/a.yml: $.routes[0]",
+        "routes/a.yml: $.routes[1]",
+        "routes/b.json: $.routes[0]",
+        "routes/deep/c.toml: $.routes[0]",
+    ]
+
+
+def test_problems_of_a_folder_name_the_file(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("settings: {http_port: 1}\nrouts: []\n")
+    (tmp_path / "b.yaml").write_text("settings: {http_port: 2}\nroutes: 3\n")
+    (tmp_path / "c.yaml").write_text("[")
+    paths = [problem.path for problem in read_config_file(tmp_path).problems]
+    assert paths == [
+        "a.yaml: $.routs",
+        "b.yaml: $.routes",
+        "b.yaml: $.settings.http_port",
+        "c.yaml: $",
+    ]
+
+
+def test_every_kind_of_the_admin_api_is_a_section(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("".join(f"{row.plural}: []\n" for row in LEGACY_RESOURCES))
+    file = read_config_file(path)
+    assert file.problems == []
+    assert set(file.entities) >= {row.plural for row in LEGACY_RESOURCES}

@@ -1,0 +1,154 @@
+"""Where `lint`, `dump` and `diff` get entities from: one word names the place.
+
+A URL is a running gateway's admin API. A folder with a store in it is the data folder of a gateway that is
+not running; any other folder is a tree of configuration files; a file is one of them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import click
+import msgspec
+import trio
+
+from oto_trio.app import STORE_FILE
+from oto_trio.cli.entities import all_pages, ask, basic_authorization
+from oto_trio.control.admin_api.resources import LEGACY_RESOURCES
+from oto_trio.control.declared import read_declared
+from oto_trio.control.documents import Item, declared_items, item_of
+from oto_trio.control.settings import read_config_file
+from oto_trio.control.store.sqlite import SqliteStore
+from oto_trio.model.errors import Problem, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from oto_trio.control.store.base import Snapshot
+
+__all__ = ["DEFAULT_PLACE", "PLACES_HELP", "Gathered", "PlaceError", "gather", "with_key"]
+
+DEFAULT_PLACE: Final = "http://127.0.0.1:8081"
+"""The admin API of a gateway on this machine."""
+
+PLACES_HELP: Final = (
+    "a configuration file, a folder of them, a data folder, or the URL of an admin API"
+)
+
+
+class PlaceError(click.ClickException):
+    """A place cannot be read: the command line names the wrong one, or the wrong key for it."""
+
+    exit_code = 2
+
+
+class Gathered(msgspec.Struct, frozen=True):
+    """What a place holds.
+
+    Attributes:
+        name: The place as it may be shown; a URL without its key.
+        items: The entities.
+        problems: What is wrong with its files, and with entities that could not be read at all.
+        plugins: The folder of user plugins that a configuration names.
+    """
+
+    name: str
+    items: list[Item]
+    problems: list[Problem]
+    plugins: Path | None = None
+
+
+def with_key(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that hold the key of an admin API."""
+    for name, what in (("--client-secret", "Its secret."), ("--client-id", "Id of its key.")):
+        text = f"{what}  [default: the well-known one; also http://ID:SECRET@host in the URL]"
+        function = click.option(name, help=text)(function)
+    return function
+
+
+def gather(place: str, client_id: str | None, client_secret: str | None) -> Gathered:
+    """Read the entities of a place.
+
+    Args:
+        place: What the command line says.
+        client_id: Id of the admin API's key; a key in the URL wins.
+        client_secret: Its secret.
+
+    Raises:
+        PlaceError: The place cannot be read.
+    """
+    try:
+        if place.startswith(("http://", "https://")):
+            return _of_gateway(place, client_id, client_secret)
+        path = Path(place)
+        if (path / STORE_FILE).is_file():
+            return _of_store(path)
+        if not path.exists():
+            raise click.ClickException(f"there is no {place}; name {PLACES_HELP}")
+        return _of_files(path)
+    except click.ClickException as error:
+        raise PlaceError(error.message) from None
+
+
+def _of_files(path: Path) -> Gathered:
+    """Read a configuration file, or a folder of them."""
+    file = read_config_file(path)
+    declarations, problems = read_declared(file)
+    named: object = file.settings.get("plugins")
+    folder = Path(named) if isinstance(named, str) and Path(named).is_dir() else None
+    items = declared_items(declarations, str(path))
+    return Gathered(str(path), items, [*file.problems, *problems], folder)
+
+
+def _of_store(folder: Path) -> Gathered:
+    """Read the store of a data folder."""
+    path = folder / STORE_FILE
+    try:
+        snapshot = trio.run(_snapshot, path)
+    except StoreError as error:
+        raise click.ClickException(f"{error}\nof a running gateway, name its URL") from None
+    rows = {row.store_kind: row for row in LEGACY_RESOURCES}
+    items = [
+        item_of(
+            rows[record.kind],
+            json.loads(record.document),
+            f"{folder}: {rows[record.kind].plural} {record.id}",
+        )
+        for record in snapshot.records
+    ]
+    plugins = folder / "plugins"
+    return Gathered(str(folder), items, [], plugins if plugins.is_dir() else None)
+
+
+async def _snapshot(path: Path) -> Snapshot:
+    async with await SqliteStore.open(path) as store:
+        return await store.snapshot([row.store_kind for row in LEGACY_RESOURCES])
+
+
+def _of_gateway(url: str, client_id: str | None, client_secret: str | None) -> Gathered:
+    """Ask the admin API of a running gateway; of Otoroshi too, for the paths are its own."""
+    try:
+        parts = urlsplit(url)
+        host, user, secret = parts.netloc.rpartition("@")[2], parts.username, parts.password
+    except ValueError:
+        raise click.ClickException("this is no URL; write it like http://127.0.0.1:8081") from None
+    base = urlunsplit((parts.scheme, host, parts.path, "", "")).rstrip("/")
+    authorization = basic_authorization(
+        client_id if user is None else unquote(user),
+        client_secret if secret is None else unquote(secret),
+    )
+    items: list[Item] = []
+    for row in LEGACY_RESOURCES:
+        path = f"{base}{row.legacy_path}"
+        if row.only_id is not None:
+            only = ask(path, authorization, may_lack=True)
+            found = [] if only is None else [only]
+        else:
+            found = list(all_pages(path, authorization, may_lack=True))
+        for raw in found:
+            item = item_of(row, raw, "")
+            items.append(msgspec.structs.replace(item, where=f"{base}{row.legacy_path}/{item.id}"))
+    return Gathered(base, items, [])
