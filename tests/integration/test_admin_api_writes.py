@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import trio
 
-from oto_trio.model.errors import Problem
+from oto_trio.model.errors import Problem, StoreError, StoreOutcomeUnknownError
 from oto_trio.model.route import Route
 from oto_trio.testing.admin_api import ServedAdminApi as Served
 from oto_trio.testing.admin_api import route_document as route
@@ -173,3 +173,27 @@ async def test_two_writers_of_one_route_lose_nothing(served: Served) -> None:
             nursery.start_soon(add, n)
     read = await served.call("GET", "/api/routes/r")
     assert {f"k{n}" for n in range(12)} <= set(read.json()["metadata"])
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (StoreError, "errors.store.unavailable", "nothing was changed"),
+        (
+            StoreOutcomeUnknownError,
+            "errors.store.outcome.unknown",
+            "all of this was kept, or nothing",
+        ),
+    ],
+)
+async def test_a_store_that_fails_says_whether_anything_was_changed(
+    served: Served, monkeypatch: pytest.MonkeyPatch, error: type[StoreError], code: str, text: str
+) -> None:
+    async def transact(writes: object) -> int:
+        raise error("away")
+
+    monkeypatch.setattr(served.store, "transact", transact)
+    answer = await served.call("POST", ROUTES, route("r1"))
+    assert answer.status_code == 503
+    assert answer.json()["error"] == code
+    assert text in answer.json()["error_description"]

@@ -9,22 +9,33 @@ import psycopg
 import pytest
 import trio
 
+from oto_trio.app import STORE_FILE
 from oto_trio.control.store import Delete, Put
 from oto_trio.control.store.base import Blob, Record
 from oto_trio.control.store.postgres import PostgresStore
 from oto_trio.control.store.postgres_schema import SCHEMA_VERSION
-from oto_trio.model.errors import ConflictError, StoreError, StoreFileError
+from oto_trio.model.errors import (
+    ConflictError,
+    StoreError,
+    StoreFileError,
+    StoreOutcomeUnknownError,
+)
 from oto_trio.testing.check_store import check_store
+from oto_trio.testing.gateway_process import GatewayEndedError, GatewayProcess, gateway_process
+from tests.integration.clients import admin, ask, eventually, route
 from tests.integration.postgres_server import PostgresServer
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
 
     from oto_trio.control.store import Feed
+    from tests.integration.conftest import Upstream
 
 pytestmark = pytest.mark.slow
 
 GUARD_S = 30.0
+ROUTES = "/apis/proxy.otoroshi.io/v1/routes"
 
 
 @pytest.fixture(scope="module")
@@ -274,6 +285,25 @@ async def test_the_outcome_of_a_commit_is_asked_for_when_the_connection_breaks_a
         assert await store.get("routes", "a") == Record("routes", "a", 2, b"2")
 
 
+async def test_an_outcome_that_nobody_can_tell_is_told_as_such(
+    running: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oto_trio.control.store.postgres.OUTCOME_PAUSE_S", 0.01)
+    async with await PostgresStore.open(running.new_database()) as store:
+        await store.put("routes", "a", b"1")
+        connection = store._writer.connect()
+        execute = connection.execute
+
+        def breaking(query: str | bytes, *args: object, **options: object) -> object:
+            if query == "COMMIT":
+                running.stop()
+            return execute(query, *args, **options)  # type: ignore[call-overload]
+
+        monkeypatch.setattr(connection, "execute", breaking)
+        with pytest.raises(StoreOutcomeUnknownError, match="read it again"):
+            await store.put("routes", "a", b"2")
+
+
 async def test_a_store_that_went_back_is_refused(server: PostgresServer) -> None:
     url = server.new_database()
     async with await PostgresStore.open(url) as store:
@@ -320,6 +350,89 @@ async def test_blobs_of_two_gateways(server: PostgresServer) -> None:
                     for store in (one, two):
                         nursery.start_soon(store.save_blobs, [Blob(n, b"1") for n in order])
         assert [blob.name for blob in await two.load_blobs("n")] == sorted(names)
+
+
+# -------------------------------------------------------------------------- whole gateways
+
+
+async def test_gateways_on_one_database_serve_what_one_is_told(
+    upstream: Upstream, running: PostgresServer, tmp_path: Path
+) -> None:
+    environ = {"OTO_TRIO_STORE": running.new_database()}
+
+    async def is_served(gateway: GatewayProcess, path: str) -> bool:
+        return (await ask(gateway.port, "a.test", path)).status == 200
+
+    async with (
+        gateway_process("--workers", "1", data=tmp_path / "one", environ=environ) as one,
+        gateway_process("--workers", "1", data=tmp_path / "two", environ=environ) as two,
+        admin(one) as api_of_one,
+        admin(two) as api_of_two,
+    ):
+        answer = await api_of_one.post(ROUTES, json=route("a", upstream.url))
+        assert answer.status_code == 201, answer.text
+        with trio.fail_after(3):  # less than the heartbeat
+            await eventually(partial(is_served, two, "/"))
+
+        await trio.to_thread.run_sync(running.stop)
+        assert await is_served(one, "/")
+        assert await is_served(two, "/")
+        moved = {**route("a", upstream.url), "frontend": {"domains": ["a.test/moved"]}}
+        answer = await api_of_one.put(f"{ROUTES}/a", json=moved)
+        assert answer.status_code == 503, answer.text
+        assert "nothing was changed" in answer.text
+
+        await trio.to_thread.run_sync(running.start)
+        answer = await api_of_two.put(f"{ROUTES}/a", json=moved)
+        assert answer.status_code == 200, answer.text
+
+        async def is_moved() -> bool:
+            return not await is_served(one, "/") and await is_served(one, "/moved")
+
+        await eventually(is_moved)
+        assert any("check that the server runs" in line["message"] for line in one.log)
+        logged = [str(line) for line in (*one.log, *two.log)]
+        assert any("changes of other gateways wait" in line for line in logged)
+        assert not any(running.password in line for line in logged)
+    assert not (tmp_path / "one" / STORE_FILE).exists()
+
+
+async def test_gateways_that_start_at_once_on_an_empty_database(
+    server: PostgresServer, tmp_path: Path
+) -> None:
+    environ = {"OTO_TRIO_STORE": server.new_database()}
+    authorities: list[list[str]] = []
+    both_asked = trio.Event()
+
+    async def run(name: str) -> None:
+        async with (
+            gateway_process("--workers", "1", data=tmp_path / name, environ=environ) as gateway,
+            admin(gateway) as api,
+        ):
+            answer = await api.get("/apis/pki.otoroshi.io/v1/certificates")
+            authorities.append(sorted(it["id"] for it in answer.json() if it["ca"]))
+            if len(authorities) == 2:
+                both_asked.set()
+            with trio.fail_after(GUARD_S):
+                await both_asked.wait()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run, "one")
+        nursery.start_soon(run, "two")
+    assert authorities[0] == authorities[1]
+
+
+async def test_a_gateway_does_not_start_without_its_store(tmp_path: Path) -> None:
+    environ = {"OTO_TRIO_STORE": "postgresql://oto:hidden@127.0.0.1:1/x"}
+    with pytest.RaisesGroup(GatewayEndedError) as raised:
+        async with gateway_process(data=tmp_path / "data", environ=environ):
+            raise AssertionError
+    (error,) = raised.value.exceptions
+    assert isinstance(error, GatewayEndedError)
+    assert error.status == 1
+    assert "postgresql://oto@127.0.0.1:1/x cannot be used" in error.output
+    assert "Traceback" not in error.output
+    assert "hidden" not in error.output
 
 
 # -------------------------------------------------------------------------- what is not right

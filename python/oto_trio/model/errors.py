@@ -31,6 +31,7 @@ __all__ = [
     "StoreFileError",
     "StoreFullError",
     "StoreLockedError",
+    "StoreOutcomeUnknownError",
 ]
 
 Source = Literal["downstream", "upstream", "internal", "config"]
@@ -146,7 +147,7 @@ class ApplyTimeoutError(GatewayError):
 
 
 class StoreError(GatewayError):
-    """The store cannot do what was asked; nothing of the transaction was kept."""
+    """The store cannot do what was asked; but for `StoreOutcomeUnknownError`, nothing was kept."""
 
     code = "store_unavailable"
     status = 503
@@ -176,6 +177,13 @@ class StoreFileError(StoreError):
     """The store's file is damaged, foreign, too new or not accessible."""
 
     code = "bad_store_file"
+    retry = "never"
+
+
+class StoreOutcomeUnknownError(StoreError):
+    """The store went away while it kept a change: whether the whole of it was kept is not known."""
+
+    code = "store_outcome_unknown"
     retry = "never"
 
 

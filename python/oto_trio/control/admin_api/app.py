@@ -24,7 +24,7 @@ from oto_trio.control.admin_api.pki import PkiApi
 from oto_trio.control.admin_api.probes import Probes, is_probe_path
 from oto_trio.control.admin_api.quotas import QuotaPaths
 from oto_trio.control.admin_api.refusals import gateway_error
-from oto_trio.model.errors import GatewayError, StoreError
+from oto_trio.model.errors import GatewayError, StoreError, StoreOutcomeUnknownError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,9 +137,13 @@ async def _store_failed(request: Request, error: Exception) -> Response:
     """Answer while the store cannot do its work; the operator finds the reason in the log."""
     assert isinstance(error, GatewayError), "registered for this class only"
     logger.error("%s %s: %s", request.method, request.url.path, error.message)
+    if isinstance(error, StoreOutcomeUnknownError):
+        what = "The store went away meanwhile: all of this was kept, or nothing. Read it again."
+    else:
+        what = "The store cannot do this now; nothing was changed."
     return gateway_error(
         error.status,
-        "The store cannot do this now; nothing was changed. The gateway's log says why.",
+        f"{what} The gateway's log says why.",
         f"errors.{error.code.replace('_', '.')}",
         accept=_accept(request),
     )

@@ -195,6 +195,7 @@ class Store(ABC):
         Raises:
             ConflictError: An expectation does not hold; nothing was kept.
             StoreError: The store could not keep them; nothing was kept.
+            StoreOutcomeUnknownError: The store went away meanwhile; all or nothing was kept.
 
         Cancellation: a checkpoint. When cancelled, the writes may or may not have been made.
         """

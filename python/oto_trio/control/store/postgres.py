@@ -55,7 +55,12 @@ from oto_trio.control.store.postgres_schema import (
     prepare,
     read_news,
 )
-from oto_trio.model.errors import ConflictError, StoreClosedError, StoreError
+from oto_trio.model.errors import (
+    ConflictError,
+    StoreClosedError,
+    StoreError,
+    StoreOutcomeUnknownError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -270,7 +275,7 @@ class PostgresStore(Store):
 
         Raises:
             psycopg.OperationalError: It was not made.
-            StoreError: The server does not come back, or does not know any more.
+            StoreOutcomeUnknownError: The server does not come back, or does not know any more.
         """
         self._writer.drop()
         for _ in range(OUTCOME_ATTEMPTS):
@@ -291,7 +296,7 @@ class PostgresStore(Store):
                 raise _AbortedError(str(cause)) from cause
             if status is None or self._give_up.wait(OUTCOME_PAUSE_S):
                 break
-        raise StoreError(
+        raise StoreOutcomeUnknownError(
             f"{self.name} went away while a change was committed, and cannot tell whether it was kept; "
             "read it again before you repeat it"
         ) from cause

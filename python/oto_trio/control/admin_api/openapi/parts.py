@@ -308,7 +308,7 @@ REFUSALS: Final[Mapping[str, JsonObject]] = {
     "409": _refusal("Others keep changing this entity."),
     "413": _refusal("The body is too long."),
     "500": _refusal("Something went wrong that should not have; the gateway's log says what."),
-    "503": _refusal("The store cannot work now; nothing was changed."),
+    "503": _refusal("The store cannot work now; the message says whether anything was changed."),
     "504": _refusal("It is stored, but not every worker served it in time (`wait=applied`)."),
     "507": _refusal("The disk is full; nothing was changed."),
 }
