@@ -42,6 +42,7 @@ from oto_trio.model.http_listener import HttpListener
 from oto_trio.model.remote_catalog import RemoteCatalog
 from oto_trio.model.route import Route, route_template
 from oto_trio.model.script import Script
+from oto_trio.model.service_descriptor import ServiceDescriptor
 from oto_trio.model.user_alert import UserAlert
 from oto_trio.model.user_dashboard import UserDashboard
 from oto_trio.model.wasm_plugin import WasmPlugin
@@ -58,6 +59,7 @@ ENTITIES: list[type[Document]] = [
     SamlAuth,
     WasmAuth,
     WorkflowAuth,
+    ServiceDescriptor,
     Script,
     WasmPlugin,
     Api,
