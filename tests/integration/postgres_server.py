@@ -124,7 +124,7 @@ class PostgresServer:
         """Kill the server and each of its processes with SIGKILL, as a crash of the machine would."""
         process = self._process
         assert process is not None, "it runs"
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        children = self._children()
         self.stop(signal.SIGKILL)
         for child in children:
             try:
@@ -134,6 +134,24 @@ class PostgresServer:
         for child in children:
             while Path(f"/proc/{child}").exists() and not _is_zombie(child):
                 time.sleep(0.01)
+
+    def _children(self) -> list[str]:
+        """Return the processes of the server but the first."""
+        assert self._process is not None, "it runs"
+        pid = self._process.pid
+        return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+    def freeze(self) -> None:
+        """Stop every process of the server, without an end: the kernel still takes what clients send."""
+        assert self._process is not None, "it runs"
+        for pid in (str(self._process.pid), *self._children()):
+            os.kill(int(pid), signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen server go on."""
+        assert self._process is not None, "it runs"
+        for pid in (str(self._process.pid), *self._children()):
+            os.kill(int(pid), signal.SIGCONT)
 
     def remove(self) -> None:
         """End it and remove its folder."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 import trio
+import trio.testing
 
 from oto_trio.app import STORE_FILE
 from oto_trio.control.store import Delete, Put
@@ -302,6 +303,53 @@ async def test_an_outcome_that_nobody_can_tell_is_told_as_such(
         monkeypatch.setattr(connection, "execute", breaking)
         with pytest.raises(StoreOutcomeUnknownError, match="read it again"):
             await store.put("routes", "a", b"2")
+
+
+async def test_a_server_that_freezes_is_given_up_and_taken_back(
+    running: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oto_trio.control.store.postgres.LOOK_S", 0.05)
+    async with await PostgresStore.open(running.new_database() + "?connect_timeout=2") as store:
+        await store.put("routes", "a", b"1")
+        await store.get("routes", "a")
+        running.freeze()
+        try:
+            with trio.fail_after(GUARD_S):
+                with pytest.raises(StoreError):
+                    await store.get("routes", "a")
+                with pytest.raises(StoreError):
+                    await store.put("routes", "a", b"2")
+        finally:
+            running.thaw()
+        assert await store.put("routes", "a", b"3") == 2
+        assert await store.get("routes", "a") == Record("routes", "a", 2, b"3")
+
+
+async def test_closing_does_not_wait_for_a_frozen_server(
+    running: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oto_trio.control.store.postgres.CLOSE_WAIT_S", 0.2)
+    refused: list[StoreError] = []
+
+    async def write(store: PostgresStore) -> None:
+        try:
+            await store.put("routes", "a", b"2")
+        except StoreError as error:
+            refused.append(error)
+
+    try:
+        with trio.fail_after(GUARD_S):
+            async with (
+                trio.open_nursery() as nursery,
+                await PostgresStore.open(running.new_database() + "?connect_timeout=2") as store,
+            ):
+                await store.put("routes", "a", b"1")
+                running.freeze()
+                nursery.start_soon(write, store)
+                await trio.testing.wait_all_tasks_blocked(0.05)
+    finally:
+        running.thaw()
+    assert len(refused) == 1
 
 
 async def test_a_store_that_went_back_is_refused(server: PostgresServer) -> None:

@@ -74,6 +74,9 @@ logger = logging.getLogger(__name__)
 HEARTBEAT_S: Final = 5.0
 """How often the store is asked for news although nobody sent a NOTIFY; it also finds a dead server."""
 
+LOOK_S: Final = 5.0
+"""How often connections are looked at; a server that freezes is given up after 45 to 50 seconds."""
+
 RECONNECT_S: Final = (0.1, 2.0)
 """The first and the longest pause before the listening connection is made anew."""
 
@@ -84,7 +87,7 @@ OUTCOME_PAUSE_S: Final = 0.5
 """The pause between these attempts: a server that restarts is waited for about six seconds."""
 
 CLOSE_WAIT_S: Final = 10.0
-"""How long closing waits for the commit under way."""
+"""How long closing waits for what is under way, and once more after breaking that off."""
 
 CHUNK: Final = 500
 """Documents that are sent to the server in one statement."""
@@ -109,6 +112,7 @@ class PostgresStore(Store):
         self._reader = Link(target, "reader")
         self._heard = False
         self._listener = Link(target, "listener", self._listen)
+        self._links = (self._writer, self._reader, self._listener)
         self._keys = keys
         self._closed = False
         self._queue = CommitQueue(self._commit_group)
@@ -383,7 +387,16 @@ class PostgresStore(Store):
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(follow)
+            nursery.start_soon(self._watch)
             yield
+            nursery.cancel_scope.cancel()
+
+    async def _watch(self) -> None:
+        """Break connections off on which the server has been silent for too long."""
+        while True:
+            await trio.sleep(LOOK_S)
+            for link in self._links:
+                link.look()
 
     # --------------------------------------------------------------------------- blobs
 
@@ -459,18 +472,26 @@ class PostgresStore(Store):
     @override
     async def aclose(self) -> None:
         self._following.cancel()
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_WAIT_S):
-            if self._ended_following is not None:
-                # A socket must not be closed while a task waits on it.
-                await self._ended_following.wait()
-            async with self._queue.lock:
-                if self._closed:
-                    return
-                self._closed = True
-                for link in (self._writer, self._reader, self._listener):
-                    await link.aclose()
-        self._give_up.set()
+        with trio.CancelScope(shield=True):
+            with trio.move_on_after(CLOSE_WAIT_S):
+                await self._close()
+            if not self._closed:
+                self._give_up.set()
+                for link in self._links:
+                    link.break_off()
+                with trio.move_on_after(CLOSE_WAIT_S):
+                    await self._close()
         self._hub.close_nowait()
+
+    async def _close(self) -> None:
+        """Close the connections, each after what is under way on it."""
+        if self._ended_following is not None:
+            # A socket must not be closed while a task waits on it.
+            await self._ended_following.wait()
+        async with self._queue.lock:
+            for link in self._links:
+                await link.aclose()
+            self._closed = True
 
 
 def _can_be_stored(text: str) -> bool:

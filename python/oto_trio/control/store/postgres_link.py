@@ -6,6 +6,8 @@ the server costs a repetition, not a restart of the gateway.
 
 from __future__ import annotations
 
+import os
+import socket
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -34,6 +36,9 @@ STATEMENT_TIMEOUT_MS: Final = 30_000
 
 SILENCE_MS: Final = 15_000
 """How long a server may leave what we sent unacknowledged before the connection counts as broken."""
+
+LOOKS: Final = 9
+"""After so many looks at it, a piece of work that has not ended is broken off (`Link.look`)."""
 
 OLDEST_SERVER: Final = 130_000
 """PostgreSQL 13: the first that tells what became of a transaction by `pg_xact_status`."""
@@ -141,6 +146,8 @@ class Link:
         self._on_connect = on_connect
         self._connection: Connection | None = None
         self._closed = False
+        self._turn = 0  # odd while a thread works
+        self._looked_at = (0, 0)
 
     @property
     def descriptor(self) -> int | None:
@@ -174,6 +181,13 @@ class Link:
     def _run(self, work: Callable[[Connection], T], *, again: bool) -> T:
         if self._closed:
             raise StoreClosedError(f"the store {self.target.shown} is closed")
+        self._turn += 1
+        try:
+            return self._attempts(work, again=again)
+        finally:
+            self._turn += 1
+
+    def _attempts(self, work: Callable[[Connection], T], *, again: bool) -> T:
         is_old = self._connection is not None
         try:
             return self._attempt(work)
@@ -219,6 +233,26 @@ class Link:
         if connection is not None:
             with suppress(psycopg.Error):
                 connection.close()
+
+    def look(self) -> None:
+        """Break off what has been under way for `LOOKS` looks: a server that froze answers nothing.
+
+        Its kernel still acknowledges what we send, so no timeout of TCP's ends the wait.
+        """
+        turn, looks = self._looked_at
+        if self._turn % 2 == 0 or self._turn != turn:
+            self._looked_at = (self._turn, 0)
+            return
+        self._looked_at = (turn, looks + 1)
+        if looks + 1 >= LOOKS:
+            self.break_off()
+
+    def break_off(self) -> None:
+        """End the wait of a thread for the server: it gets an error as if the server had gone."""
+        descriptor = self.descriptor
+        if descriptor is not None and self._turn % 2:
+            with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as connected:
+                connected.shutdown(socket.SHUT_RDWR)
 
     async def aclose(self) -> None:
         """Close for good, after what is under way; closing again does nothing.
