@@ -123,8 +123,8 @@ def test_version_names_what_is_installed() -> None:
 
 
 def test_the_shell_can_complete_commands() -> None:
-    result = oto(_OTO_TRIO_COMPLETE="bash_complete", COMP_WORDS="oto-trio ex", COMP_CWORD="1")
-    assert result.stdout.split() == ["plain,explain"]
+    result = oto(_OTO_TRIO_COMPLETE="bash_complete", COMP_WORDS="oto-trio exp", COMP_CWORD="1")
+    assert result.stdout.split() == ["plain,explain", "plain,export"]
 
 
 # ----------------------------------------------------------------------------- plugins

@@ -26,9 +26,14 @@ COMMANDS: Final = {
     "explain": "Say what becomes of a request, and why.",
     "plugins": "List plugins, or show one.",
     "certs": "List, make, bring in and take out certificates.",
+    "export": "Write the whole configuration into a file.",
+    "import": "Replace the whole configuration by an export, Otoroshi's or ours.",
     "version": "Show the version.",
 }
 """The commands, in the order of the help; each is `command` in the module of its name."""
+
+_MODULES: Final = {"import": "bring_in"}
+"""The modules of commands whose name no module can have."""
 
 
 class _Commands(click.Group):
@@ -42,7 +47,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"oto_trio.cli.{cmd_name}")
+        module = importlib.import_module(f"oto_trio.cli.{_MODULES.get(cmd_name, cmd_name)}")
         command: click.Command = module.command
         return command
 

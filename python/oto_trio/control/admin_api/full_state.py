@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
-import msgspec
 import trio
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route as Path
@@ -142,7 +141,8 @@ class FullState:
         try:
             plan = await self._plan(request, strict=options.is_strict)
             if is_dry:
-                return answer(request, _shown(plan), pretty_by_default=False)
+                told = {"done": False, "dry_run": True, **plan.told()}
+                return answer(request, told, pretty_by_default=False)
             revision = await self._entities.store.transact(plan.writes)
         finally:
             self._is_importing = False
@@ -202,15 +202,3 @@ def _counted(header: str, counts: Mapping[str, int]) -> dict[str, str]:
     text = ", ".join(f"{key}={count}" for key, count in sorted(counts.items()))
     shown = "".join(c if " " <= c <= "~" else "?" for c in text[:MOST_HEADER_BYTES])
     return {header: shown}
-
-
-def _shown(plan: ImportPlan) -> dict[str, Any]:
-    """Make the answer of a dry run."""
-    return {
-        "done": False,
-        "dry_run": True,
-        "changes": {key: msgspec.to_builtins(change) for key, change in plan.changes.items()},
-        "kept": plan.kept,
-        "left_out": plan.left_out,
-        "warnings": [str(problem) for problem in plan.warnings],
-    }

@@ -59,6 +59,15 @@ class ImportPlan(msgspec.Struct, frozen=True):
     warnings: tuple[Problem, ...]
     """Keys that are read otherwise than they are written."""
 
+    def told(self) -> dict[str, Any]:
+        """Say what it does, as JSON values."""
+        return {
+            "changes": {key: msgspec.to_builtins(change) for key, change in self.changes.items()},
+            "kept": self.kept,
+            "left_out": self.left_out,
+            "warnings": [str(problem) for problem in self.warnings],
+        }
+
 
 class _Reader:
     """Checks the entities of an import, one by one."""

@@ -1,0 +1,233 @@
+"""Where `oto-trio export` and `oto-trio import` find the whole configuration: a store at rest, or a gateway."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+import urllib.error
+import urllib.request
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+import click
+import trio
+
+from oto_trio.app import STORE_FILE
+from oto_trio.cli.words import spoken
+from oto_trio.control.admin_api.full_export import take_export
+from oto_trio.control.admin_api.full_import import read_dump, read_export
+from oto_trio.control.admin_api.import_plan import plan_import
+from oto_trio.control.admin_api.refusals import ApiError
+from oto_trio.control.checking import check_entity
+from oto_trio.control.credentials import DEV_CREDENTIALS
+from oto_trio.control.store.sqlite import SqliteStore
+from oto_trio.model.errors import StoreError
+from oto_trio.plugin_api.folder import FolderPlugins, with_folder
+from oto_trio.plugin_api.registry import discover
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from oto_trio.control.store.base import Store
+    from oto_trio.model.document import Document
+    from oto_trio.model.errors import Problem
+
+__all__ = ["DUMP", "JSON", "Whole", "place_options", "whole_of"]
+
+JSON: Final = "application/json"
+DUMP: Final = "application/x-ndjson"
+"""The two forms of an export."""
+
+TIMEOUT_S: Final = 330.0
+"""How long an admin API may take for one answer: longer than an import may take to arrive."""
+
+T = TypeVar("T")
+
+_PLACES: Final = (
+    click.option(
+        "--data",
+        metavar="DIR",
+        type=click.Path(path_type=Path),
+        help="Use the store of a gateway that is not running.",
+    ),
+    click.option(
+        "--admin",
+        metavar="URL",
+        help="Use a running gateway's admin API.  [default: http://127.0.0.1:8081]",
+    ),
+    click.option("--client-id", help="Id of the admin API's key.  [default: the well-known one]"),
+    click.option("--client-secret", help="Its secret.  [default: the well-known one]"),
+)
+
+
+class Whole(Protocol):
+    """A whole configuration. Every method raises `ClickException` for what goes wrong."""
+
+    def take(self, form: str) -> bytes:
+        """Export it, in one of the two forms."""
+        ...
+
+    def put(self, content: bytes, form: str, *, is_strict: bool, is_dry: bool) -> dict[str, Any]:
+        """Replace it by an export.
+
+        Args:
+            content: The export.
+            form: Which of the two it is in.
+            is_strict: Whether warnings refuse it.
+            is_dry: Whether nothing is to be changed.
+
+        Returns:
+            ``changes``, ``kept``, ``left_out`` and ``warnings`` of a dry run; ``revision`` otherwise.
+        """
+        ...
+
+
+def place_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say where the configuration is."""
+    for option in reversed(_PLACES):
+        function = option(function)
+    return function
+
+
+def whole_of(
+    data: Path | None, admin: str | None, client_id: str | None, client_secret: str | None
+) -> Whole:
+    """Open what the options name.
+
+    Raises:
+        UsageError: They name two places, or none that can be.
+        ClickException: There is no such store.
+    """
+    if data is not None and admin is not None:
+        raise click.UsageError("give one of --data and --admin, not both")
+    if data is not None:
+        return _StoreWhole(data)
+    return _AdminWhole(admin or "http://127.0.0.1:8081", client_id, client_secret)
+
+
+class _StoreWhole:
+    """The configuration in the embedded store of a data folder, whose gateway does not run."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path = folder / STORE_FILE
+        if not self._path.is_file():
+            raise click.ClickException(
+                f"there is no store at {self._path}; is it the right --data folder?"
+            )
+
+    def take(self, form: str) -> bytes:
+        """See `Whole.take`."""
+        return self._run(partial(_taken, form=form))
+
+    def put(self, content: bytes, form: str, *, is_strict: bool, is_dry: bool) -> dict[str, Any]:
+        """See `Whole.put`."""
+        registry = discover()
+        plugins = self._folder / "plugins"
+        if plugins.is_dir():
+            registry = with_folder(registry, FolderPlugins(plugins).poll())
+
+        def check(entity: Document) -> list[Problem]:
+            return check_entity(entity, registry, {})
+
+        async def replace(store: Store) -> dict[str, Any]:
+            source = await read_dump(content) if form == DUMP else read_export(content)
+            plan = await plan_import(source, store, check, strict=is_strict)
+            return plan.told() if is_dry else {"revision": await store.transact(plan.writes)}
+
+        return self._run(replace)
+
+    def _run(self, use: Callable[[Store], Awaitable[T]]) -> T:
+        """Open the store, use it, and close it."""
+
+        async def main() -> T:
+            async with await SqliteStore.open(self._path) as store:
+                return await use(store)
+
+        try:
+            return trio.run(main)
+        except ApiError as error:
+            raise click.ClickException(_listed(error.description)) from None
+        except StoreError as error:
+            raise click.ClickException(
+                f"{error}\nof a running gateway, use the admin API: --admin http://127.0.0.1:8081"
+            ) from None
+
+
+async def _taken(store: Store, *, form: str) -> bytes:
+    """Export what a store holds."""
+    export = await take_export(store)
+    if form == DUMP:
+        return b"".join(export.ndjson())
+    stats = {"calls": 0, "dataIn": 0, "dataOut": 0}
+    now_ms = time.time_ns() // 1_000_000
+    return b"".join(export.json(stats=stats, now_ms=now_ms, pretty=True))
+
+
+class _AdminWhole:
+    """The configuration of a running gateway, through its admin API."""
+
+    def __init__(self, url: str, client_id: str | None, client_secret: str | None) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise click.UsageError(
+                f"--admin {url!r} is no URL; write it like http://127.0.0.1:8081"
+            )
+        self._url = url.rstrip("/") + "/api/otoroshi.json"
+        known = DEV_CREDENTIALS
+        key = f"{client_id or known.client_id}:{client_secret or known.client_secret}"
+        self._authorization = "Basic " + base64.b64encode(key.encode()).decode()
+
+    def take(self, form: str) -> bytes:
+        """See `Whole.take`."""
+        return self._ask("GET", "", {"Accept": form})[0]
+
+    def put(self, content: bytes, form: str, *, is_strict: bool, is_dry: bool) -> dict[str, Any]:
+        """See `Whole.put`."""
+        query = f"?strict={str(is_strict).lower()}&dry_run={str(is_dry).lower()}"
+        body, revision = self._ask("POST", query, {"Content-Type": form}, content)
+        if not is_dry:
+            return {"revision": revision}
+        told: dict[str, Any] = json.loads(body)
+        return told
+
+    def _ask(
+        self, verb: str, query: str, headers: dict[str, str], content: bytes | None = None
+    ) -> tuple[bytes, str | None]:
+        """Send a request; give the body of the answer, and the revision that it names."""
+        request = urllib.request.Request(  # noqa: S310 (http or https, checked)
+            self._url + query,
+            method=verb,
+            data=content,
+            headers={"Accept": JSON, "Authorization": self._authorization, **headers},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 (http or https, checked)
+                return answer.read(), answer.headers["Oto-Trio-Revision"]
+        except urllib.error.HTTPError as error:
+            with error:
+                raise click.ClickException(self._said(error)) from None
+        except (OSError, ValueError) as error:
+            raise click.ClickException(
+                f"{self._url} cannot be asked: {spoken(error)}; is the gateway running? --data works "
+                "without one"
+            ) from None
+
+    def _said(self, error: urllib.error.HTTPError) -> str:
+        """Say why the admin API refused."""
+        try:
+            answer: Any = json.load(error)
+        except ValueError:
+            answer = {}
+        if error.code in {400, 401} and str(answer.get("error", "")).startswith("errors."):
+            return (
+                f"{self._url} refuses the key ({error.code}); give --client-id and --client-secret, "
+                "which the gateway keeps in admin-credentials.json of its data folder"
+            )
+        return _listed(answer.get("error_description") or f"{self._url} answers {error.code}")
+
+
+def _listed(description: str | list[str]) -> str:
+    """Write what was refused, one problem a line."""
+    return description if isinstance(description, str) else "\n".join(description)
