@@ -44,6 +44,7 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "https_port": ("OTOROSHI_HTTPS_PORT", "HTTPS_PORT"),
     "throttling_window_s": ("OTOROSHI_THROTTLING_WINDOW", "THROTTLING_WINDOW"),
     "exposed_https_port": ("OTOROSHI_EXPOSED_PORTS_HTTPS", "APP_EXPOSED_PORTS_HTTPS"),
+    "store": ("OTOROSHI_REDIS_LETTUCE_URI", "OTOROSHI_REDIS_URL"),
     "health_access_key": ("OTOROSHI_HEALTH_ACCESS_KEY", "HEALTH_ACCESS_KEY"),
     "metrics_access_key": ("OTOROSHI_METRICS_ACCESS_KEY",),
     "domain": ("OTOROSHI_DOMAIN", "APP_DOMAIN"),

@@ -32,6 +32,7 @@ __all__ = [
     "StoreFullError",
     "StoreLockedError",
     "StoreOutcomeUnknownError",
+    "StoreTooLargeError",
 ]
 
 Source = Literal["downstream", "upstream", "internal", "config"]
@@ -165,6 +166,15 @@ class StoreFullError(StoreError):
 
     code = "store_full"
     status = 507
+
+
+class StoreTooLargeError(StoreError):
+    """A document, or a transaction as a whole, is larger than the store takes."""
+
+    code = "store_too_large"
+    source = "downstream"
+    status = 413
+    retry = "never"
 
 
 class StoreLockedError(StoreError):

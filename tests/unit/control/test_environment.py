@@ -97,6 +97,12 @@ OTOROSHI_NAMES = [
     ("https_port", ["OTOROSHI_HTTPS_PORT", "HTTPS_PORT"], "2", 2),
     ("exposed_https_port", ["OTOROSHI_EXPOSED_PORTS_HTTPS", "APP_EXPOSED_PORTS_HTTPS"], "3", 3),
     ("domain", ["OTOROSHI_DOMAIN", "APP_DOMAIN"], "a.test", "a.test"),
+    (
+        "store",
+        ["OTOROSHI_REDIS_LETTUCE_URI", "OTOROSHI_REDIS_URL"],
+        "redis://h:6379",
+        "redis://h:6379",
+    ),
     ("throttling_window_s", ["OTOROSHI_THROTTLING_WINDOW", "THROTTLING_WINDOW"], "30", 30.0),
     ("health_access_key", ["OTOROSHI_HEALTH_ACCESS_KEY", "HEALTH_ACCESS_KEY"], "k", "k"),
     ("metrics_access_key", ["OTOROSHI_METRICS_ACCESS_KEY"], "k", "k"),

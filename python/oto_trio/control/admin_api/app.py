@@ -24,7 +24,12 @@ from oto_trio.control.admin_api.pki import PkiApi
 from oto_trio.control.admin_api.probes import Probes, is_probe_path
 from oto_trio.control.admin_api.quotas import QuotaPaths
 from oto_trio.control.admin_api.refusals import gateway_error
-from oto_trio.model.errors import GatewayError, StoreError, StoreOutcomeUnknownError
+from oto_trio.model.errors import (
+    GatewayError,
+    StoreError,
+    StoreOutcomeUnknownError,
+    StoreTooLargeError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -139,6 +144,8 @@ async def _store_failed(request: Request, error: Exception) -> Response:
     logger.error("%s %s: %s", request.method, request.url.path, error.message)
     if isinstance(error, StoreOutcomeUnknownError):
         what = "The store went away meanwhile: all of this was kept, or nothing. Read it again."
+    elif isinstance(error, StoreTooLargeError):
+        what = f"{error.message}."
     else:
         what = "The store cannot do this now; nothing was changed."
     return gateway_error(

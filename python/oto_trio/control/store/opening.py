@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from oto_trio.control.store.redis_url import redis_url_problem
 from oto_trio.control.store.sqlite import SqliteStore
 from oto_trio.model.errors import StoreFileError
 
@@ -46,6 +47,8 @@ def store_url_problem(url: str) -> tuple[str, str] | None:
 
     The text itself is not repeated: it may hold a password.
     """
+    if _scheme(url) in {"redis", "rediss"}:
+        return redis_url_problem(url)
     if _scheme(url) in _DRIVERS:
         return None
     schemes = " or ".join(f"{scheme}://" for scheme in _DRIVERS)
@@ -69,6 +72,14 @@ async def _open_postgres(url: str) -> Store:
     return await PostgresStore.open(url)
 
 
+async def _open_redis(url: str) -> Store:
+    try:
+        from oto_trio.control.store.redis import RedisStore  # noqa: PLC0415 (an extra)
+    except ImportError as error:
+        raise _missing("Redis", "redis", error) from error
+    return await RedisStore.open(url)
+
+
 def _missing(what: str, extra: str, error: ImportError) -> StoreFileError:
     """Describe a client library that cannot be imported."""
     return StoreFileError(
@@ -80,5 +91,7 @@ def _missing(what: str, extra: str, error: ImportError) -> StoreFileError:
 _DRIVERS: Final[Mapping[str, Callable[[str], Awaitable[Store]]]] = {
     "postgresql": _open_postgres,
     "postgres": _open_postgres,
+    "redis": _open_redis,
+    "rediss": _open_redis,
 }
 """What opens a url, by its scheme."""

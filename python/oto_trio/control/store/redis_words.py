@@ -1,0 +1,90 @@
+"""Documents, writes and facts as a Redis server has them, and how much it takes at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from oto_trio.control.store.base import Change, Put, Record, Write
+from oto_trio.model.errors import StoreTooLargeError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["change_of", "check_sizes", "info_of", "record_of", "words_of"]
+
+LARGEST_DOCUMENT_BYTES: Final = 16 * 1024 * 1024
+"""Bytes of one document, or of one blob, at most."""
+
+MOST_WRITES: Final = 200_000
+"""Writes of one transaction at most: the server takes a million words in a command, and each write has five."""
+
+LARGEST_TRANSACTION_BYTES: Final = 256 * 1024 * 1024
+"""Bytes of all documents of one transaction, or of all blobs saved together, at most."""
+
+
+def record_of(kind: str, entity_id: str, value: bytes) -> Record:
+    """Read a stored value: the revision, a line feed and the document."""
+    revision, _, document = value.partition(b"\n")
+    return Record(kind, entity_id, int(revision), document)
+
+
+def change_of(write: Write, revision: int) -> Change:
+    """Return what a write changed."""
+    document = write.document if isinstance(write, Put) else None
+    return Change(revision, write.kind, write.id, document)
+
+
+def words_of(writes: Sequence[Write]) -> list[str | bytes | int]:
+    """Return writes as the script of a transaction reads them.
+
+    Raises:
+        StoreTooLargeError: They are more than the store takes at once.
+    """
+    check_sizes(
+        [(f"{w.kind} {w.id}", len(w.document) if isinstance(w, Put) else 0) for w in writes]
+    )
+    words: list[str | bytes | int] = []
+    for write in writes:
+        match write.expect:
+            case None:
+                expect = ""
+            case "absent" | "present":
+                expect = write.expect[0]
+            case revision:
+                expect = str(revision)
+        if isinstance(write, Put):
+            words += ["p", write.kind, write.id, expect, write.document]
+        else:
+            words += ["d", write.kind, write.id, expect, b""]
+    return words
+
+
+def check_sizes(sizes: Sequence[tuple[str, int]]) -> None:
+    """Refuse what the server would refuse, or be blocked by.
+
+    Raises:
+        StoreTooLargeError: It is too much at once.
+    """
+    if len(sizes) > MOST_WRITES:
+        raise StoreTooLargeError(
+            f"{len(sizes)} entities in one transaction; the Redis store takes {MOST_WRITES}, write "
+            "them in parts"
+        )
+    for name, size in sizes:
+        if size > LARGEST_DOCUMENT_BYTES:
+            raise StoreTooLargeError(
+                f"{name} has {size} bytes; the Redis store takes {LARGEST_DOCUMENT_BYTES} for one"
+            )
+    total = sum(size for _, size in sizes)
+    if total > LARGEST_TRANSACTION_BYTES:
+        raise StoreTooLargeError(
+            f"{total} bytes in one transaction; the Redis store takes {LARGEST_TRANSACTION_BYTES}, "
+            "write them in parts"
+        )
+
+
+def info_of(info: bytes | str) -> dict[str, str]:
+    """Read what INFO tells, by name."""
+    text = info.decode(errors="replace") if isinstance(info, bytes) else info
+    lines = (line.partition(":") for line in text.splitlines())
+    return {name: value for name, colon, value in lines if colon}

@@ -1,0 +1,534 @@
+"""The Redis store with a real server: the contract, several nodes, outages, and servers that are not right."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+import trustme
+
+from oto_trio.control.store import Change, Delete, Put, Record, redis_words
+from oto_trio.control.store import redis as driver
+from oto_trio.control.store.base import Blob
+from oto_trio.control.store.redis import RedisStore
+from oto_trio.model.errors import (
+    ConflictError,
+    StoreError,
+    StoreFileError,
+    StoreFullError,
+    StoreOutcomeUnknownError,
+    StoreTooLargeError,
+)
+from oto_trio.testing.check_store import check_store
+from oto_trio.testing.gateway_process import gateway_process
+from tests.integration.clients import admin, ask, eventually, route
+from tests.integration.redis_server import RedisServer, redis_server
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+    from pathlib import Path
+
+    from tests.integration.conftest import Upstream
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncGenerator[RedisServer]:
+    async with redis_server(tmp_path) as running:
+        yield running
+
+
+async def told(store: RedisStore, revision: int, within_s: float = 10.0) -> None:
+    """Wait until a node knows a revision."""
+    with trio.fail_after(within_s):
+        while store.revision < revision:  # noqa: ASYNC110 (a feed would take what a test looks at)
+            await trio.sleep(0.002)
+
+
+async def test_the_redis_store_keeps_the_contract(server: RedisServer) -> None:
+    async def open_store(name: str) -> RedisStore:
+        return await RedisStore.open(f"{server.url}?prefix={name.strip('_')}")
+
+    await check_store(open_store, durable=True)
+
+
+async def test_two_nodes_see_each_others_writes_within_a_second(server: RedisServer) -> None:
+    async with await RedisStore.open(server.url) as one, await RedisStore.open(server.url) as two:
+        with two.watch() as at_two, one.watch() as at_one:
+            for number in range(20):
+                with trio.fail_after(1):
+                    revision = await one.put("routes", f"r{number}", b"%d" % number)
+                    batch = await anext(at_two)
+                assert batch.changes == (Change(revision, "routes", f"r{number}", b"%d" % number),)
+            await anext(at_one)
+            with trio.fail_after(1):
+                revision = await two.transact([Delete("routes", "r0"), Put("routes", "r1", b"x")])
+                batch = await anext(at_one)
+            assert batch.revision == revision == 21
+            assert set(batch.changes) == {
+                Change(21, "routes", "r0", None),
+                Change(21, "routes", "r1", b"x"),
+            }
+
+
+async def test_nodes_that_write_at_once_share_the_revisions(server: RedisServer) -> None:
+    revisions: list[int] = []
+    async with await RedisStore.open(server.url) as one, await RedisStore.open(server.url) as two:
+
+        async def write(store: RedisStore, writer: int) -> None:
+            for number in range(25):
+                revision = await store.put("routes", f"{writer}-{number}", b"{}")
+                assert store.revision >= revision, "what was acknowledged has been told"
+                revisions.append(revision)
+
+        with one.watch() as feed:
+            async with trio.open_nursery() as nursery:
+                for writer in range(8):
+                    nursery.start_soon(write, one if writer % 2 else two, writer)
+            await told(one, 200)
+            changes = (await anext(feed)).changes
+        assert sorted(revisions) == list(range(1, 201))
+        assert [change.revision for change in changes] == list(range(1, 201))
+
+
+async def test_of_two_nodes_that_expect_the_same_one_wins(server: RedisServer) -> None:
+    async with await RedisStore.open(server.url) as one, await RedisStore.open(server.url) as two:
+        revision = await one.put("routes", "a", b"0")
+        await two.put("routes", "a", b"2", expect=revision)
+        with pytest.raises(ConflictError):
+            await one.put("routes", "a", b"1", expect=revision)
+        record = await one.get("routes", "a")
+        assert record == Record("routes", "a", 2, b"2")
+
+
+async def test_a_snapshot_is_of_one_revision_while_others_write(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "PAGE_BYTES", 100)  # many pages, so that writes come between them
+    monkeypatch.setattr(driver, "CHANGES_AT_ONCE", 3)
+    async with await RedisStore.open(server.url) as one, await RedisStore.open(server.url) as two:
+
+        async def write() -> None:
+            number = 0
+            while True:
+                number += 1
+                both = [Put(kind, f"{number % 40}", b"%05d" % number) for kind in ("a", "z")]
+                await one.transact(both)
+                if number % 7 == 0:
+                    gone = f"{(number - 3) % 40}"
+                    await one.transact([Delete("a", gone), Delete("z", gone)])
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(write)
+            await told(two, 60)
+            for _ in range(15):
+                snapshot = await two.snapshot(["z", "a"])
+                halves: dict[str, list[tuple[str, int, bytes]]] = {"a": [], "z": []}
+                for record in snapshot.records:
+                    halves[record.kind].append((record.id, record.revision, record.document))
+                    assert record.revision <= snapshot.revision
+                assert halves["a"] == halves["z"], "both halves of each transaction, or none"
+                assert halves["a"]
+            nursery.cancel_scope.cancel()
+
+
+async def test_large_answers_come_in_parts(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "PAGE_BYTES", 1000)
+    monkeypatch.setattr(driver, "CHANGES_AT_ONCE", 4)
+    async with await RedisStore.open(server.url) as one:
+        many = [Put("routes", f"{n:03}", b"x" * 300) for n in range(25)]
+        await one.transact(many)
+        await one.transact([Put("routes", f"later-{n}", b"y" * 2000) for n in range(3)])
+        assert len(await one.list("routes")) == 28
+        assert [r.id for r in await one.list("routes", limit=7)] == [f"{n:03}" for n in range(7)]
+        upto, latest, changes = await one._changes(0)
+        assert (upto, latest) == (1, 2)
+        assert {c.id for c in changes} == {write.id for write in many}, (
+            "a transaction is told whole"
+        )
+        await one.save_blobs([Blob(f"b{n}", b"z" * 600) for n in range(9)])
+        assert len(await one.load_blobs("b")) == 9
+
+
+async def test_writers_go_on_over_a_restart_of_the_server(server: RedisServer) -> None:
+    acknowledged: dict[str, int] = {}
+    async with await RedisStore.open(server.url) as one, await RedisStore.open(server.url) as two:
+
+        async def write(writer: int) -> None:
+            for number in range(10_000):
+                acknowledged[f"{writer}-{number}"] = await one.put(
+                    "routes", f"{writer}-{number}", b"{}", expect="absent"
+                )
+
+        with two.watch() as feed:
+            async with trio.open_nursery() as nursery:
+                for writer in range(4):
+                    nursery.start_soon(write, writer)
+                for number in (signal.SIGTERM, signal.SIGKILL):
+                    await told(two, two.revision + 100)
+                    await server.stop(number)
+                    await server.start()
+                await told(two, two.revision + 100)
+                nursery.cancel_scope.cancel()
+            await told(two, one.revision)
+            seen: dict[str, int] = {}
+            while feed.behind:
+                seen |= {change.id: change.revision for change in (await anext(feed)).changes}
+        assert acknowledged.items() <= seen.items(), "the other node was told everything"
+        kept = {record.id: record.revision async for record in two.walk("routes")}
+        assert acknowledged.items() <= kept.items()
+
+
+async def test_nothing_acknowledged_is_lost_by_kill_9_of_the_server(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "RETRY_S", 0.1)
+    acknowledged: dict[str, int] = {}
+
+    async def write(store: RedisStore, name: str) -> None:
+        for number in range(100_000):
+            try:
+                both = [Put(k, f"{name}-{number}", b"%d" % number) for k in ("a", "z")]
+                acknowledged[f"{name}-{number}"] = await store.transact(both)
+            except StoreError:
+                return
+
+    for round_, kill_after in enumerate((3, 40, 150)):
+        async with await RedisStore.open(server.url) as store:
+            before = store.revision
+            async with trio.open_nursery() as nursery:
+                for writer in range(5):
+                    nursery.start_soon(write, store, f"{round_}-{writer}")
+                await told(store, before + kill_after)
+                await server.stop(signal.SIGKILL)
+        await server.start()
+    async with await RedisStore.open(server.url) as store:
+        snapshot = await store.snapshot(["a", "z"])
+        halves: dict[str, dict[str, int]] = {"a": {}, "z": {}}
+        for record in snapshot.records:
+            halves[record.kind][record.id] = record.revision
+        assert halves["a"] == halves["z"], "no transaction is half there"
+        assert acknowledged.items() <= halves["a"].items()
+        assert len(set(halves["a"].values())) == len(halves["a"]), "no revision was given twice"
+        assert len(acknowledged) >= 193
+
+
+async def test_an_outage_is_said_and_ends_by_itself(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "RETRY_S", 0.1)
+    async with await RedisStore.open(server.url) as one, await RedisStore.open(server.url) as two:
+        await one.put("routes", "a", b"1")
+        await server.stop()
+        for action in (one.get("routes", "a"), one.put("routes", "a", b"2")):
+            with pytest.raises(StoreError, match="cannot be reached") as caught:
+                await action
+            assert f"127.0.0.1:{server.port}" in str(caught.value)
+            assert "`store`" in str(caught.value)
+        await server.start()
+        with two.watch() as feed:
+            assert await one.put("routes", "a", b"3") == 2
+            with trio.fail_after(2):
+                assert (await anext(feed)).revision == 2
+
+
+async def test_a_write_that_the_server_may_have_got_is_not_called_refused(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "RETRY_S", 0.2)
+    async with await RedisStore.open(server.url) as store:
+        await store.put("routes", "a", b"1")
+        assert server._process is not None
+        server._process.send_signal(signal.SIGSTOP)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_kill_soon, server)
+            with pytest.raises(StoreOutcomeUnknownError, match="read that again"):
+                await store.put("routes", "a", b"2")
+        await server.start()
+        await server.stop()
+        with pytest.raises(StoreError, match="cannot be reached"):
+            await store.get("routes", "a")
+        with pytest.raises(StoreError, match="cannot be reached") as caught:
+            await store.put("routes", "a", b"3")
+        assert not isinstance(caught.value, StoreOutcomeUnknownError), "nothing was sent"
+
+
+async def _kill_soon(server: RedisServer) -> None:
+    await trio.sleep(0.2)  # the write is on its way by then
+    await server.stop(signal.SIGKILL)
+
+
+async def test_a_server_that_hangs_is_given_up_and_used_again(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oto_trio.control.store.redis_line.ANSWER_S", 0.3)
+    monkeypatch.setattr(driver, "WAIT_FOR_NEWS_S", 0.1)
+    monkeypatch.setattr(driver, "RETRY_S", 0.1)
+    async with await RedisStore.open(server.url) as store:
+        await store.put("routes", "a", b"1")
+        assert server._process is not None
+        server._process.send_signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(StoreError, match="no answer within"):
+                await store.get("routes", "a")
+        finally:
+            server._process.send_signal(signal.SIGCONT)
+        with trio.fail_after(5):
+            assert await store.get("routes", "a") == Record("routes", "a", 1, b"1")
+
+
+async def test_a_write_whose_answer_was_lost_is_not_made_twice(server: RedisServer) -> None:
+    proxy = CuttingProxy(server.port)
+    async with trio.open_nursery() as nursery:
+        port = await nursery.start(proxy.run)
+        async with await RedisStore.open(f"redis://127.0.0.1:{port}/0") as store:
+            await store.put("routes", "a", b"0")
+            proxy.is_cutting = True
+            assert await store.put("routes", "new", b"1", expect="absent") == 2
+            assert not proxy.is_cutting, "its answer was cut off"
+            assert await store.count("routes") == 2
+            assert store.revision == 2
+            assert await store.put("routes", "new", b"2", expect=2) == 3
+        nursery.cancel_scope.cancel()
+
+
+class CuttingProxy:
+    """Passes bytes on, and breaks the connection in the place of the answer to a write."""
+
+    def __init__(self, port: int) -> None:
+        self.is_cutting = False
+        self._port = port
+
+    async def run(self, *, task_status: trio.TaskStatus[int]) -> None:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        task_status.started(listener.socket.getsockname()[1])
+        await trio.serve_listeners(self._serve, [listener])
+
+    async def _serve(self, client: trio.SocketStream) -> None:
+        server = await trio.open_tcp_stream("127.0.0.1", self._port)
+        is_writing = trio.Event()
+        async with client, server, trio.open_nursery() as nursery:
+
+            async def forth() -> None:
+                async for data in client:
+                    if self.is_cutting and b"routes" in data:
+                        is_writing.set()
+                    await server.send_all(data)
+                nursery.cancel_scope.cancel()
+
+            async def back() -> None:
+                async for data in server:
+                    if is_writing.is_set() and self.is_cutting:
+                        self.is_cutting = False
+                        break
+                    await client.send_all(data)
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(forth)
+            nursery.start_soon(back)
+
+
+async def test_a_server_that_lost_its_data_is_not_written_to(server: RedisServer) -> None:
+    async with await RedisStore.open(server.url) as store:
+        await store.put("routes", "a", b"1")
+        await server.command("FLUSHALL")
+        with pytest.raises(StoreError, match=r"emptied.*restart this gateway"):
+            await store.put("routes", "b", b"1")
+        with pytest.raises(StoreError, match="restart this gateway"):
+            await store.get("routes", "a")
+    async with await RedisStore.open(server.url) as store:
+        assert store.revision == 0
+
+
+async def test_a_server_whose_state_is_older_is_not_written_to(server: RedisServer) -> None:
+    async with await RedisStore.open(server.url) as store:
+        await store.put("routes", "a", b"1")
+        await store.put("routes", "a", b"2")
+        await server.command("HSET", "{oto-trio}:facts", "revision", "1")
+        with pytest.raises(StoreError, match=r"at revision 1, but 2 was there.*restart"):
+            await store.put("routes", "b", b"1")
+
+
+async def test_a_node_that_missed_removals_says_so(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "REMOVALS_KEPT", 2)
+    async with await RedisStore.open(server.url) as one, await RedisStore.open(server.url) as two:
+        await one.transact([Put("routes", f"{n}", b"{}") for n in range(5)])
+        await told(two, 1)
+        async with two._catching_up:  # so that it reads nothing meanwhile
+            for n in range(4):
+                await one.delete("routes", f"{n}")
+        with pytest.raises(StoreError, match="removed while this gateway was cut off"):
+            await two._catch_up(5)
+        assert await one.count("routes") == 1
+
+
+async def test_passwords_and_users_are_taken_from_the_url_and_never_shown(tmp_path: Path) -> None:
+    async with redis_server(tmp_path, "--requirepass", "p@ss/w:rd") as server:
+        at = f"127.0.0.1:{server.port}/0"
+        async with await RedisStore.open(f"redis://:p%40ss%2Fw%3Ard@{at}") as store:
+            await store.put("routes", "a", b"1")
+            assert "p@ss" not in store.name
+            assert "p%40" not in store.name
+        for wrong in (
+            f"redis://{at}",
+            f"redis://:wrong-secret@{at}",
+            f"redis://me:wrong-secret@{at}",
+        ):
+            with pytest.raises(StoreError, match="password") as caught:
+                async with await RedisStore.open(wrong):
+                    pass
+            assert "wrong-secret" not in str(caught.value)
+            assert f"127.0.0.1:{server.port}" in str(caught.value)
+
+
+async def test_tls_with_a_client_certificate(tmp_path: Path) -> None:
+    authority, other = trustme.CA(), trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    other.cert_pem.write_to_path(str(tmp_path / "other.pem"))
+    for name, host in (("server", "localhost"), ("client", "client.test")):
+        issued = authority.issue_cert(host)
+        issued.cert_chain_pems[0].write_to_path(str(tmp_path / f"{name}.pem"))
+        issued.private_key_pem.write_to_path(str(tmp_path / f"{name}.key"))
+    spare = RedisServer(tmp_path)  # its port is free
+    tls = (
+        *("--tls-port", str(spare.port), "--tls-ca-cert-file", str(tmp_path / "ca.pem")),
+        *("--tls-cert-file", str(tmp_path / "server.pem")),
+        *("--tls-key-file", str(tmp_path / "server.key")),
+    )
+    mine = f"cert={tmp_path}/client.pem&key={tmp_path}/client.key"
+    async with redis_server(tmp_path, *tls):
+        at = f"localhost:{spare.port}/0"
+        async with await RedisStore.open(f"rediss://{at}?ca={tmp_path}/ca.pem&{mine}") as store:
+            assert await store.put("routes", "a", b"1") == 1
+        for bad in (
+            f"rediss://{at}?ca={tmp_path}/other.pem&{mine}",  # another authority
+            f"rediss://{at}?{mine}",  # those of the system
+            f"rediss://127.0.0.1:{spare.port}/0?ca={tmp_path}/ca.pem&{mine}",  # another name
+        ):
+            with pytest.raises(StoreError, match="certificate verify failed"):
+                async with await RedisStore.open(bad):
+                    pass
+    with pytest.raises(StoreError, match="correct their paths"):
+        await RedisStore.open(f"rediss://{at}?ca={tmp_path}/absent.pem")
+
+
+async def test_a_server_without_memory_left_refuses_writes_and_keeps_the_rest(
+    server: RedisServer,
+) -> None:
+    async with await RedisStore.open(server.url) as store:
+        await store.put("routes", "a", b"1")
+        await server.command("CONFIG", "SET", "maxmemory", "1mb")
+        with pytest.raises(StoreFullError, match="maxmemory"):
+            await store.transact([Put("routes", "a", b"2"), Put("routes", "b", b"2")])
+        assert await store.get("routes", "a") == Record("routes", "a", 1, b"1")
+        await server.command("CONFIG", "SET", "maxmemory", "0")
+        assert await store.put("routes", "a", b"3") == 2, "a refused write costs no revision"
+
+
+async def test_a_server_that_may_drop_keys_is_refused(server: RedisServer) -> None:
+    await server.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    with pytest.raises(StoreFileError, match="noeviction"):
+        async with await RedisStore.open(server.url):
+            pass
+
+
+async def test_a_store_of_a_newer_version_is_refused(server: RedisServer) -> None:
+    await server.command("HSET", "{oto-trio}:facts", "schema", "7")
+    with pytest.raises(StoreFileError, match=r"newer oto-trio .schema 7"):
+        async with await RedisStore.open(server.url):
+            pass
+
+
+async def test_a_server_that_keeps_nothing_is_warned_about(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        redis_server(tmp_path, "--appendonly", "no") as server,
+        await RedisStore.open(server.url),
+    ):
+        assert "appendonly yes" in caplog.text
+
+
+async def test_what_is_too_large_is_refused_whole(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_words, "LARGEST_DOCUMENT_BYTES", 100)
+    monkeypatch.setattr(redis_words, "LARGEST_TRANSACTION_BYTES", 150)
+    monkeypatch.setattr(redis_words, "MOST_WRITES", 3)
+    async with await RedisStore.open(server.url) as store:
+        cases: list[Any] = [
+            [Put("routes", "a", b"x" * 101)],
+            [Put("routes", "a", b"x" * 90), Put("routes", "b", b"x" * 90)],
+            [Delete("routes", f"{n}") for n in range(4)],
+        ]
+        for writes in cases:
+            with pytest.raises(StoreTooLargeError):
+                await store.transact(writes)
+        with pytest.raises(StoreTooLargeError):
+            await store.save_blobs([Blob("a", b"x" * 101)])
+        assert await store.transact([]) == 0
+
+
+async def test_two_prefixes_in_one_database_are_two_stores(server: RedisServer) -> None:
+    async with (
+        await RedisStore.open(f"{server.url}?prefix=one") as one,
+        await RedisStore.open(f"{server.url}?prefix=two") as two,
+    ):
+        await one.put("routes", "a", b"1")
+        assert await two.count("routes") == two.revision == 0
+
+
+async def test_an_unreachable_server_ends_the_start(tmp_path: Path) -> None:
+    port = RedisServer(tmp_path).port
+    with pytest.raises(StoreError, match=rf"127.0.0.1:{port}.*start the server") as caught:
+        async with await RedisStore.open(f"redis://:my-secret@127.0.0.1:{port}"):
+            pass
+    assert "my-secret" not in str(caught.value)
+
+
+async def test_two_gateways_on_one_server_serve_each_others_routes(
+    server: RedisServer, upstream: Upstream, tmp_path: Path
+) -> None:
+    variables = {
+        "OTOROSHI_REDIS_URL": server.url,
+        "OTO_TRIO_ADMIN_API_CLIENT_ID": "both",
+        "OTO_TRIO_ADMIN_API_CLIENT_SECRET": "the same secret",
+    }
+    auth = ("both", "the same secret")
+    options = ("--workers", "1")
+    async with (
+        gateway_process(*options, data=tmp_path / "one", environ=variables) as one,
+        gateway_process(*options, data=tmp_path / "two", environ=variables) as two,
+        admin(one, auth) as at_one,
+        admin(two, auth) as at_two,
+    ):
+        created = await at_one.post("/api/routes", json=route("shared", upstream.url))
+        assert created.status_code == 201, created.text
+
+        async def is_served() -> bool:
+            return (await ask(two.port, "shared.test")).status == 200
+
+        with trio.fail_after(1):
+            await eventually(is_served)
+        await server.stop()
+        assert (await ask(two.port, "shared.test")).status == 200, "traffic goes on"
+        refused = await at_two.delete("/api/routes/shared")
+        assert refused.status_code == 503, refused.text
+        assert "errors.store.unreachable" in refused.text
+        await server.start()
+        deleted = await at_two.delete("/api/routes/shared")
+        assert deleted.status_code == 200, deleted.text
+
+        async def is_gone() -> bool:
+            return (await ask(one.port, "shared.test")).status == 404
+
+        with trio.fail_after(3):
+            await eventually(is_gone)
+    assert not (tmp_path / "one" / "store.sqlite3").exists()
