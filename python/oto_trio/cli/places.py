@@ -17,7 +17,7 @@ import trio
 
 from oto_trio.app import STORE_FILE
 from oto_trio.cli.entities import all_pages, ask, basic_authorization
-from oto_trio.control.admin_api.resources import LEGACY_RESOURCES
+from oto_trio.control.admin_api.resources import LEGACY_RESOURCES, VERSION
 from oto_trio.control.declared import read_declared
 from oto_trio.control.documents import Item, declared_items, item_of
 from oto_trio.control.settings import read_config_file
@@ -125,7 +125,7 @@ def _of_store(folder: Path) -> Gathered:
 
 async def _snapshot(path: Path) -> Snapshot:
     async with await SqliteStore.open(path) as store:
-        return await store.snapshot([row.store_kind for row in LEGACY_RESOURCES])
+        return await store.snapshot(list(dict.fromkeys(row.store_kind for row in LEGACY_RESOURCES)))
 
 
 def _of_gateway(url: str, client_id: str | None, client_secret: str | None) -> Gathered:
@@ -141,14 +141,18 @@ def _of_gateway(url: str, client_id: str | None, client_secret: str | None) -> G
         client_secret if secret is None else unquote(secret),
     )
     items: list[Item] = []
-    for row in LEGACY_RESOURCES:
-        path = f"{base}{row.legacy_path}"
+    # Of two kinds with one store, such as organizations and tenants, one is enough.
+    for row in {row.store_kind: row for row in LEGACY_RESOURCES}.values():
+        generic = f"/apis/{row.group}/{VERSION}/{row.plural}"
+        path = base + (generic if row.legacy_path is None else row.legacy_path)
         if row.only_id is not None:
             only = ask(path, authorization, may_lack=True)
             found = [] if only is None else [only]
         else:
             found = list(all_pages(path, authorization, may_lack=True))
         for raw in found:
+            if row.legacy_path is None and raw.get("kind") == row.full_kind:
+                del raw["kind"]  # the generic dialect adds it
             item = item_of(row, raw, "")
-            items.append(msgspec.structs.replace(item, where=f"{base}{row.legacy_path}/{item.id}"))
+            items.append(msgspec.structs.replace(item, where=f"{path}/{item.id}"))
     return Gathered(base, items, [])

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from oto_trio.control.admin_api.resources import GLOBAL_CONFIGS
+from oto_trio.control.store import Put
 from oto_trio.model.document import encode_document
 from oto_trio.model.errors import ConflictError
 from oto_trio.model.global_config import GLOBAL_CONFIG_ID, first_global_config
+from oto_trio.model.organization import TENANTS, first_organization
+from oto_trio.model.service_group import SERVICE_GROUPS, first_service_groups
+from oto_trio.model.team import TEAMS, first_team
 
 if TYPE_CHECKING:
     from oto_trio.control.store import Store
@@ -16,7 +20,10 @@ __all__ = ["bootstrap"]
 
 
 async def bootstrap(store: Store) -> bool:
-    """Put the first global configuration into a store that has none.
+    """Put the first global configuration into a store that has none, with what entities belong to.
+
+    That is the default organization and team, and two service groups: ``default``, where new routes go,
+    and the admin API's. All of it is one transaction; one of them that is there already stays as it is.
 
     Returns:
         Whether it was put there now.
@@ -24,9 +31,23 @@ async def bootstrap(store: Store) -> bool:
     Raises:
         StoreError: The store cannot be written.
     """
-    document = encode_document(first_global_config())
+    if await store.get(GLOBAL_CONFIGS.store_kind, GLOBAL_CONFIG_ID) is not None:
+        return False
+    config = encode_document(first_global_config())
+    organization, team = first_organization(), first_team()
+    places = [
+        (TENANTS, organization.id, encode_document(organization)),
+        (TEAMS, team.id, encode_document(team)),
+        *((SERVICE_GROUPS, group.id, encode_document(group)) for group in first_service_groups()),
+    ]
+    missing = [place for place in places if await store.get(place[0], place[1]) is None]
     try:
-        await store.put(GLOBAL_CONFIGS.store_kind, GLOBAL_CONFIG_ID, document, expect="absent")
+        await store.transact(
+            [
+                Put(GLOBAL_CONFIGS.store_kind, GLOBAL_CONFIG_ID, config, expect="absent"),
+                *(Put(kind, entity_id, document) for kind, entity_id, document in missing),
+            ]
+        )
     except ConflictError:
         return False
     return True

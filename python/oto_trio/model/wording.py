@@ -88,6 +88,8 @@ def broken_bound(error: msgspec.ValidationError, expected: str, found: str) -> s
     reason = str(error).split(" - at")[0].replace("`", "")
     if "length >= 1" in reason:
         return "must not be empty"
+    if "matching regex" in reason:
+        return "has not the form it must have"
     for sign, words in _BOUNDS.items():
         if sign in reason:
             return f"must be {words} {reason.rpartition(' ')[2]}"

@@ -256,6 +256,8 @@ def test_a_declared_global_configuration_names_its_cluster() -> None:
 
 def test_every_template_of_the_admin_api_can_be_declared() -> None:
     for row in LEGACY_RESOURCES:
+        if row.template is None:
+            continue
         raw = write_document(row.template("prod"))
         declarations, problems = read_declared(ConfigFile(FILE, {}, {row.plural: [raw]}, []))
         assert problems == [], row.plural

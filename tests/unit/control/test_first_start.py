@@ -20,5 +20,31 @@ async def test_an_empty_store_gets_a_global_configuration_once() -> None:
         assert await store.get("global-config", "global") == first
 
 
+async def test_an_empty_store_gets_the_places_that_entities_belong_to_in_one_revision() -> None:
+    async with MemoryStore() as store:
+        await bootstrap(store)
+        assert store.revision == 1
+        kinds = ("tenants", "teams", "service-groups")
+        found = (await store.snapshot(kinds)).records
+        assert [(record.kind, record.id) for record in found] == [
+            ("service-groups", "admin-api-group"),
+            ("service-groups", "default"),
+            ("teams", "default"),
+            ("tenants", "default"),
+        ]
+        await store.delete("service-groups", "default")
+        await bootstrap(store)
+        assert await store.get("service-groups", "default") is None, "what was removed stays away"
+
+
+async def test_what_is_there_already_stays_as_it_is() -> None:
+    async with MemoryStore() as store:
+        await store.put("tenants", "default", b'{"id":"default","name":"mine"}')
+        assert await bootstrap(store) is True
+        kept = await store.get("tenants", "default")
+        assert kept is not None
+        assert msgspec.json.decode(kept.document)["name"] == "mine"
+
+
 def test_the_workers_read_no_kind_that_cannot_be_written() -> None:
     assert set(installer.KINDS) <= {resource.store_kind for resource in RESOURCES}

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET, UnsetType
 
+from oto_trio.model.admin_session import AdminSession
 from oto_trio.model.api import Api
 from oto_trio.model.api_subscription import ApiSubscription
 from oto_trio.model.auth_module import (
@@ -26,6 +27,7 @@ from oto_trio.model.auth_module import (
     WasmAuth,
     WorkflowAuth,
 )
+from oto_trio.model.auth_module_user import AuthModuleUser
 from oto_trio.model.backend import Backend
 from oto_trio.model.coraza_config import CorazaConfig
 from oto_trio.model.document import (
@@ -35,14 +37,23 @@ from oto_trio.model.document import (
     read_document,
     write_document,
 )
+from oto_trio.model.draft import Draft
+from oto_trio.model.error_template import ErrorTemplate
 from oto_trio.model.errors import EntityError
 from oto_trio.model.global_config import GlobalConfig
 from oto_trio.model.green_score import GreenScore
 from oto_trio.model.http_listener import HttpListener
+from oto_trio.model.organization import Organization
 from oto_trio.model.remote_catalog import RemoteCatalog
 from oto_trio.model.route import Route, route_template
+from oto_trio.model.route_composition import RouteComposition
+from oto_trio.model.route_template import RouteTemplate
 from oto_trio.model.script import Script
 from oto_trio.model.service_descriptor import ServiceDescriptor
+from oto_trio.model.service_group import ServiceGroup
+from oto_trio.model.simple_admin import SimpleAdmin
+from oto_trio.model.tcp_service import TcpService
+from oto_trio.model.team import Team
 from oto_trio.model.user_alert import UserAlert
 from oto_trio.model.user_dashboard import UserDashboard
 from oto_trio.model.wasm_plugin import WasmPlugin
@@ -71,6 +82,17 @@ ENTITIES: list[type[Document]] = [
     RemoteCatalog,
     HttpListener,
     GreenScore,
+    RouteComposition,
+    RouteTemplate,
+    TcpService,
+    ErrorTemplate,
+    Draft,
+    ServiceGroup,
+    Organization,
+    Team,
+    SimpleAdmin,
+    AdminSession,
+    AuthModuleUser,
 ]
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -82,15 +104,25 @@ json_values = st.recursive(
 )
 
 
+def bounded_values(meta: msgspec.Meta) -> st.SearchStrategy[Any] | None:
+    """Values that keep the bounds of a field; None when it has none."""
+    if meta.ge is not None:
+        return st.integers(min_value=int(meta.ge), max_value=int(meta.le or 0))
+    if meta.pattern:
+        return st.from_regex(meta.pattern, fullmatch=True)
+    if meta.min_length:
+        return st.text(st.characters(codec="ascii"), min_size=1, max_size=8)
+    return None
+
+
 @cache
 def values_of(hint: Any) -> st.SearchStrategy[Any]:
     """Values that a field of this type may hold."""
     if hasattr(hint, "__metadata__"):
-        for meta in hint.__metadata__:
-            if isinstance(meta, msgspec.Meta) and meta.ge is not None:
-                return st.integers(min_value=int(meta.ge), max_value=int(meta.le or 0))
-            if isinstance(meta, msgspec.Meta) and meta.min_length:
-                return st.text(st.characters(codec="ascii"), min_size=1, max_size=8)
+        bounded = [bounded_values(m) for m in hint.__metadata__ if isinstance(m, msgspec.Meta)]
+        for values in bounded:
+            if values is not None:
+                return values
         return values_of(hint.__origin__)
     origin = get_origin(hint)
     simple: dict[Any, st.SearchStrategy[Any]] = {

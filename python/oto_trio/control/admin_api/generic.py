@@ -21,7 +21,7 @@ from oto_trio.control.admin_api.bulk import GENERIC_BULK, run_bulk
 from oto_trio.control.admin_api.json_patch import JsonPatchError, apply_json_patch
 from oto_trio.control.admin_api.listing import read_list_query
 from oto_trio.control.admin_api.refusals import ApiError, bad_request
-from oto_trio.control.admin_api.resources import RESOURCES, VERSION, find_resource
+from oto_trio.control.admin_api.resources import BULK_ACTIONS, RESOURCES, VERSION, find_resource
 from oto_trio.control.admin_api.schemas import schema_of
 from oto_trio.control.admin_api.writing import read_write_options, settle
 from oto_trio.model.errors import ConflictError
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from oto_trio.control.admin_api.operations import Entities
-    from oto_trio.control.admin_api.resources import Resource
+    from oto_trio.control.admin_api.resources import Action, Resource
     from oto_trio.model.document import JsonObject
 
 __all__ = ["NOT_FOUND", "GenericApi", "patched"]
@@ -39,7 +39,7 @@ NOT_FOUND: Final = ("not_found", "resource not found")
 NO_LIST: Final = {"X-Pages": "-1"}
 _UNKNOWN_KIND: Final = "proxy.otoroshi.io/Unknown"
 
-Action = Callable[["Request", "Resource"], Awaitable[Response]]
+Endpoint = Callable[["Request", "Resource"], Awaitable[Response]]
 
 
 def _not_found() -> ApiError:
@@ -50,6 +50,16 @@ def _not_found() -> ApiError:
 def _forbidden_verb() -> ApiError:
     """Make the refusal of a verb that a resource does not have."""
     return ApiError(401, "unauthorized", "you cannot do that")
+
+
+def _require(resource: Resource, action: Action) -> None:
+    """Refuse what may not be done to the entities of a resource.
+
+    Raises:
+        ApiError: It may not.
+    """
+    if action not in resource.actions:
+        raise _forbidden_verb()
 
 
 def patched(kind: str, text: bytes, document: JsonObject) -> JsonObject:
@@ -83,25 +93,25 @@ class GenericApi:
     def paths(self) -> list[Path]:
         """Give the paths, most special first."""
         base = "/apis/{group}/{version}/{name}"
-        collection: dict[str, Action] = {
+        collection: dict[str, Endpoint] = {
             "GET": self._list,
             "POST": self._create,
             "DELETE": self._delete_all,
         }
-        bulk: dict[str, Action] = {
+        bulk: dict[str, Endpoint] = {
             "POST": self._bulk,
             "PUT": self._bulk,
             "PATCH": self._bulk,
             "DELETE": self._bulk,
         }
-        entity: dict[str, Action] = {
+        entity: dict[str, Endpoint] = {
             "GET": self._get,
             "POST": self._upsert,
             "PUT": self._update,
             "PATCH": self._patch,
             "DELETE": self._delete,
         }
-        actions: list[tuple[str, dict[str, Action]]] = [
+        actions: list[tuple[str, dict[str, Endpoint]]] = [
             (base, collection),
             (f"{base}/_count", {"GET": self._count}),
             (f"{base}/_schema", {"GET": self._schema}),
@@ -112,7 +122,7 @@ class GenericApi:
         catalogue = Path("/apis/entities", self._catalogue, methods=["GET"])
         return [catalogue, *(Path(p, self._on(verbs), methods=list(verbs)) for p, verbs in actions)]
 
-    def _on(self, actions: dict[str, Action]) -> Callable[[Request], Awaitable[Response]]:
+    def _on(self, actions: dict[str, Endpoint]) -> Callable[[Request], Awaitable[Response]]:
         """Make an endpoint: find the resource, do what the verb says, put refusals into form."""
 
         async def endpoint(request: Request) -> Response:
@@ -178,9 +188,16 @@ class GenericApi:
     async def _bulk(self, request: Request, resource: Resource) -> Response:
         if resource.only_id is not None:
             raise _forbidden_verb()
+        _require(resource, BULK_ACTIONS[request.method])
         return await run_bulk(self._entities, request, resource, GENERIC_BULK)
 
     async def _get(self, request: Request, resource: Resource) -> Response:
+        words = request.path_params
+        names_it = words["group"] == resource.group and words["version"] == VERSION
+        if resource.lists_by_prefix and names_it:
+            query = read_list_query(request.query_params)
+            found = await self._entities.starting_with(resource, words["id"], query)
+            return await list_answer(request, found, headers=NO_LIST)
         document = await self._entities.get(resource, request.path_params["id"])
         if document is None:
             raise _not_found()
@@ -195,8 +212,7 @@ class GenericApi:
         return read_entity(kind, text, base)
 
     async def _create(self, request: Request, resource: Resource) -> Response:
-        if resource.only_id is not None:
-            raise _forbidden_verb()
+        _require(resource, "create")
         options = read_write_options(request)
         document = await self._body(request, resource)
         try:
@@ -219,10 +235,19 @@ class GenericApi:
         )
 
     async def _upsert(self, request: Request, resource: Resource) -> Response:
+        if not resource.actions & {"create", "update"}:
+            raise _forbidden_verb()
         document = await self._body(request, resource)
-        return await self._change(request, resource, lambda _old: document, tells_update=True)
+
+        def make(old: JsonObject | None) -> JsonObject:
+            if resource.only_id is None:
+                _require(resource, "create" if old is None else "update")
+            return document
+
+        return await self._change(request, resource, make, tells_update=True)
 
     async def _update(self, request: Request, resource: Resource) -> Response:
+        _require(resource, "update")
         document = await self._body(request, resource)
 
         def make(old: JsonObject | None) -> JsonObject:
@@ -233,6 +258,7 @@ class GenericApi:
         return await self._change(request, resource, make)
 
     async def _patch(self, request: Request, resource: Resource) -> Response:
+        _require(resource, "update")
         kind = media_type(request)
         if kind not in _PATCH_TYPES:
             raise bad_request("bad content type")
@@ -276,8 +302,7 @@ class GenericApi:
         )
 
     async def _delete(self, request: Request, resource: Resource) -> Response:
-        if resource.only_id is not None:
-            raise _forbidden_verb()
+        _require(resource, "delete")
         options = read_write_options(request)
         deleted = await self._entities.delete(resource, request.path_params["id"])
         if deleted is None:
@@ -287,8 +312,7 @@ class GenericApi:
         return answer(request, document, kind=resource.full_kind, headers=NO_LIST | headers)
 
     async def _delete_all(self, request: Request, resource: Resource) -> Response:
-        if resource.only_id is not None:
-            raise _forbidden_verb()
+        _require(resource, "delete")
         options = read_write_options(request)
         revision = await self._entities.delete_all(resource)
         headers = await settle(self._entities.gateway, options, revision)

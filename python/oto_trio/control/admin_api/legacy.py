@@ -41,16 +41,18 @@ def _in_legacy_words(error: ApiError, word: str, text: str) -> ApiError:
 class _Legacy:
     """Endpoints of one resource."""
 
-    def __init__(self, entities: Entities, resource: Resource) -> None:
+    def __init__(self, entities: Entities, resource: Resource, base: str) -> None:
         self._entities = entities
         self._resource = resource
+        self._base = base
 
     def paths(self) -> list[Path]:
         """Give the paths of this resource, most special first."""
-        base = self._resource.legacy_path
+        base = self._base
         actions: list[tuple[str, dict[str, Endpoint]]] = []
         if self._resource.has_template_path:
-            actions.append((f"{base}/_template", {"GET": self._template}))
+            place = self._resource.legacy_template_path or f"{base}/_template"
+            actions.append((place, {"GET": self._template}))
         change: dict[str, Endpoint] = {"GET": self._get, "PUT": self._update, "PATCH": self._patch}
         entity: dict[str, Endpoint] = {**change, "DELETE": self._delete}
         collection: dict[str, Endpoint] = {"GET": self._list, "POST": self._create}
@@ -110,7 +112,7 @@ class _Legacy:
         )
 
     async def _template(self, request: Request) -> Response:
-        template = await self._entities.template(self._resource)
+        template = await self._entities.template(self._resource, is_legacy=True)
         asked = {k: v for k, v in request.query_params.items() if k != "rawPassword"}
         return self._answer(request, template | asked)
 
@@ -197,7 +199,11 @@ class LegacyApi:
     """
 
     def __init__(self, entities: Entities) -> None:
-        self._rows = [_Legacy(entities, resource) for resource in LEGACY_RESOURCES]
+        self._rows = [
+            _Legacy(entities, resource, resource.legacy_path)
+            for resource in LEGACY_RESOURCES
+            if resource.legacy_path is not None
+        ]
 
     def paths(self) -> list[Path]:
         """Give the paths of every resource."""

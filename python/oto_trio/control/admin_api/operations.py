@@ -121,6 +121,13 @@ def merge_documents(base: JsonObject, over: JsonObject) -> JsonObject:
     return merged
 
 
+def _store_id(resource: Resource, entity_id: str) -> str:
+    """Give the id under which the store has an entity, from the one that a client wrote."""
+    if resource.only_id is not None:
+        return resource.only_id
+    return entity_id if resource.canonical_id is None else resource.canonical_id(entity_id)
+
+
 class Entities:
     """Entities of every resource, in a store, checked by a gateway.
 
@@ -169,7 +176,7 @@ class Entities:
 
     async def get(self, resource: Resource, entity_id: str) -> JsonObject | None:
         """Read an entity as it is answered; None when there is none."""
-        record = await self.store.get(resource.store_kind, resource.only_id or entity_id)
+        record = await self.store.get(resource.store_kind, _store_id(resource, entity_id))
         return None if record is None else await self.document_of(resource, record)
 
     async def count(self, resource: Resource) -> int:
@@ -191,9 +198,30 @@ class Entities:
         records = _Found(record for _, record in found)
         return Listed(ListedDocuments(self, resource, records, query), len(found))
 
-    async def template(self, resource: Resource) -> JsonObject:
-        """Make the template: the built-in one under what the global configuration lays over it."""
-        document = write_document(resource.template(self.env))
+    async def starting_with(
+        self, resource: Resource, prefix: str, query: ListQuery
+    ) -> ListedDocuments:
+        """Read the page of the entities whose id starts with a text. Records are kept as text."""
+        walk = self.store.walk(resource.store_kind, page=WALK_PAGE)
+        found = [record async for record in walk if record.id.startswith(prefix)]
+        return ListedDocuments(self, resource, _Found(found), query)
+
+    async def template(self, resource: Resource, *, is_legacy: bool = False) -> JsonObject:
+        """Make the template: the built-in one under what the global configuration lays over it.
+
+        Args:
+            resource: Its row.
+            is_legacy: Whether it is for the legacy dialect, which has another one of some kinds.
+
+        Raises:
+            ApiError: The resource has none.
+        """
+        make = resource.template
+        if is_legacy and resource.legacy_template is not None:
+            make = resource.legacy_template
+        if make is None:
+            raise ApiError(404, "template not found !", "")
+        document = write_document(make(self.env))
         record = await self.store.get(GLOBAL_CONFIGS.store_kind, GLOBAL_CONFIGS.only_id or "")
         if record is not None and resource.template_key:
             templates: JsonObject = self._decode(record).get("templates") or {}
@@ -209,15 +237,21 @@ class Entities:
         return named_id(resource.singular, env=self.env)
 
     def _read(
-        self, resource: Resource, document: JsonObject, *, strict: bool, enriched: bool
+        self,
+        resource: Resource,
+        document: JsonObject,
+        *,
+        strict: bool,
+        enriched: bool,
+        old: JsonObject | None = None,
     ) -> tuple[Document, tuple[Problem, ...]]:
-        """Read and check a document.
+        """Read and check a document that replaces an old one, if there is one.
 
         Raises:
             ApiError: It cannot be read or served; every problem is named.
         """
         entity, problems = inspect_entity(
-            resource, document, self.gateway.check, enriched=enriched, strict=strict
+            resource, document, self.gateway.check, enriched=enriched, strict=strict, old=old
         )
         if entity is None:
             raise refused_entity([p for p in problems if strict or p.severity == "error"])
@@ -288,7 +322,7 @@ class Entities:
             ApiError: The document is refused, or others keep changing it.
         """
         await self.check_writable(resource)
-        store_id = resource.only_id or entity_id
+        store_id = _store_id(resource, entity_id)
         for _ in range(MOST_ATTEMPTS):
             known = None if id_problem(store_id) else store_id
             record = await self.store.get(resource.store_kind, known) if known else None
@@ -297,7 +331,9 @@ class Entities:
             document = make(shown)
             if resource.only_id is None:
                 document = {**document, resource.id_key: entity_id}
-            entity, warnings = self._read(resource, document, strict=strict, enriched=enriched)
+            entity, warnings = self._read(
+                resource, document, strict=strict, enriched=enriched, old=old
+            )
             unchanged = old is not None and inspect_document(resource.cls, old)[0] == entity
             if stamped:
                 entity = _stamp(entity, "updated_at")
@@ -326,6 +362,7 @@ class Entities:
         await self.check_writable(resource)
         if id_problem(entity_id):
             return None
+        entity_id = _store_id(resource, entity_id)
         for _ in range(MOST_ATTEMPTS):
             record = await self.store.get(resource.store_kind, entity_id)
             if record is None:

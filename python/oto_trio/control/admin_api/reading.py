@@ -26,6 +26,7 @@ def inspect_entity(
     *,
     enriched: bool,
     strict: bool = False,
+    old: JsonObject | None = None,
 ) -> tuple[Document | None, list[Problem]]:
     """Read and check a document.
 
@@ -35,11 +36,12 @@ def inspect_entity(
         check: Says why an entity could not be served (`GatewayControl.check`).
         enriched: Whether what can be read from other keys is computed (`Resource.enriched`).
         strict: Whether warnings refuse it too.
+        old: The stored document that it replaces.
 
     Returns:
         The entity, None when it is refused, and every problem, warnings included.
     """
-    cleaned = {k: v for k, v in document.items() if k != "kind"}
+    cleaned = _without_answered_kind(resource, document, old)
     if resource.only_id is not None:
         cleaned.pop("id", None)
     entity, problems = inspect_document(resource.cls, cleaned)
@@ -66,3 +68,20 @@ def inspect_entity(
 def _refuse(problems: list[Problem], *, strict: bool) -> bool:
     """Tell whether an entity with these problems is refused."""
     return any(strict or p.severity == "error" for p in problems)
+
+
+def _without_answered_kind(
+    resource: Resource, document: JsonObject, old: JsonObject | None
+) -> JsonObject:
+    """Take out the ``kind`` that answers add.
+
+    Where documents have a key of that name themselves, only the added value goes, and the old document's
+    own one stays: a client that sends back what it read would lose it.
+    """
+    added: tuple[object, ...] = (None, resource.kind, resource.full_kind)
+    if resource.has_own_kind and document.get("kind") not in added:
+        return document
+    cleaned = {k: v for k, v in document.items() if k != "kind"}
+    if resource.has_own_kind and old is not None and "kind" in old:
+        cleaned["kind"] = old["kind"]
+    return cleaned

@@ -25,6 +25,7 @@ class ApiError(GatewayError):
         status: HTTP status of the answer.
         error: Short name, the answer's ``error``.
         description: A sentence, or a list of them: the answer's ``error_description``.
+            When it is empty the answer has none.
         extra: More keys of the answer.
     """
 
@@ -40,7 +41,8 @@ class ApiError(GatewayError):
 
     def body(self) -> dict[str, Any]:
         """Make the answer's JSON object."""
-        return {"error": self.error, "error_description": self.description, **self.extra}
+        described = {"error_description": self.description} if self.description else {}
+        return {"error": self.error, **described, **self.extra}
 
 
 def bad_request(description: str, **extra: Any) -> ApiError:

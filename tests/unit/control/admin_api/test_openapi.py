@@ -137,10 +137,14 @@ def test_every_reference_leads_somewhere_and_every_component_is_used(
     assert pointed == there
 
 
-@pytest.mark.parametrize("resource", LEGACY_RESOURCES, ids=lambda r: r.kind)
+TEMPLATED = [resource for resource in LEGACY_RESOURCES if resource.template is not None]
+
+
+@pytest.mark.parametrize("resource", TEMPLATED, ids=lambda r: r.kind)
 def test_the_template_of_a_resource_fits_its_schema(
     resource: Resource, document: dict[str, Any]
 ) -> None:
+    assert resource.template is not None
     written = write_document(resource.template("prod"))
     for suffix in ("", ".Input"):
         schema = {
@@ -155,11 +159,17 @@ def test_the_template_of_a_resource_fits_its_schema(
 def test_a_resource_has_what_its_row_says(resource: Resource, document: dict[str, Any]) -> None:
     base = f"/apis/{resource.group}/v1/{resource.plural}"
     verbs = {(path, verb) for path, verb, _ in operations_of(document)}
-    can_be_made = resource.only_id is None
-    assert ((base, "POST") in verbs) is can_be_made
-    assert ((f"{base}/_bulk", "POST") in verbs) is can_be_made
-    assert ((f"{base}/{{id}}", "DELETE") in verbs) is can_be_made
-    assert {(base, "GET"), (f"{base}/{{id}}", "GET"), (f"{base}/{{id}}", "PUT")} <= verbs
+    creates, updates, deletes = (a in resource.actions for a in ("create", "update", "delete"))
+    one = f"{base}/{{id}}"
+    assert {(base, "GET"), (one, "GET")} <= verbs
+    assert ((base, "POST") in verbs) is creates
+    assert ((one, "POST") in verbs) is (creates or updates)
+    assert ((one, "PUT") in verbs) is ((one, "PATCH") in verbs) is updates
+    assert ((one, "DELETE") in verbs) is ((base, "DELETE") in verbs) is deletes
+    assert ((f"{base}/_bulk", "POST") in verbs) is creates
+    assert ((f"{base}/_bulk", "DELETE") in verbs) is deletes
+    assert ((f"{base}/_bulk", "PUT") in verbs) is (updates and resource.only_id is None)
+    assert ((f"{base}/_template", "GET") in verbs) is (resource.template is not None)
 
 
 def test_a_new_entity_needs_no_id_and_an_answer_has_one(document: dict[str, Any]) -> None:

@@ -42,7 +42,8 @@ class Components:
         self.schemas: JsonObject = {**found, **FIXED_SCHEMAS}
         """Every schema by name."""
         for resource in resources:
-            self._add_input(resource)
+            if resource.actions & {"create", "update"}:
+                self._add_input(resource)
 
     def _add_input(self, resource: Resource) -> None:
         """Add the schema of what a client sends: the same without a required id, which is made."""

@@ -20,7 +20,7 @@ from oto_trio.control.admin_api.openapi.parts import (
     refusals,
     written,
 )
-from oto_trio.control.admin_api.resources import CERTIFICATES, VERSION
+from oto_trio.control.admin_api.resources import BULK_ACTIONS, CERTIFICATES, VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,6 +111,8 @@ class _Dialect:
         """Make the bulk operations."""
         content: JsonObject = {NDJSON: {"schema": TEXT}}
         for method, (word, summary, line) in _BULK.items():
+            if BULK_ACTIONS[method] not in self._resource.actions:
+                continue
             yield self.make(
                 method,
                 "/_bulk",
@@ -137,8 +139,8 @@ def generic_operations(resource: Resource, components: Components) -> Iterator[O
     base = f"/apis/{resource.group}/{VERSION}/{resource.plural}"
     dialect = _Dialect(resource, base=base, served_by=_GENERIC, is_generic=True)
     yield from _generic_reads(resource, components, dialect)
+    yield from _generic_lifecycle(resource, components, dialect)
     if resource.only_id is None:
-        yield from _generic_lifecycle(resource, components, dialect)
         yield from dialect.bulk()
     yield from _generic_changes(resource, components, dialect)
 
@@ -173,15 +175,27 @@ def _generic_reads(
         {"200": json_answer("The schema.", ANY_OBJECT, ("X-Pages",)), **refusals()},
         parameters=_FORM,
     )
-    template = _or_enveloped(components.of(resource.cls))
-    yield dialect.make(
-        "GET",
-        "/_template",
-        "template_of",
-        f"A new {resource.singular} to start from",
-        {"200": json_answer("The template.", template, ("X-Pages",)), **refusals()},
-        parameters=_FORM,
-    )
+    if resource.template is not None:
+        template = _or_enveloped(components.of(resource.cls))
+        yield dialect.make(
+            "GET",
+            "/_template",
+            "template_of",
+            f"A new {resource.singular} to start from",
+            {"200": json_answer("The template.", template, ("X-Pages",)), **refusals()},
+            parameters=_FORM,
+        )
+    if resource.lists_by_prefix:
+        yield dialect.make(
+            "GET",
+            "/{id}",
+            "list_by_prefix",
+            f"List the {resource.plural} whose id starts with a text",
+            {"200": listed(components.of(resource.cls), is_generic=True), **refusals()},
+            parameters=(*map(parameter, ("page", "pageSize", "fields")), *_FORM),
+            description=f"`/apis/any/{VERSION}/{resource.plural}/{{id}}` reads one.",
+        )
+        return
     yield dialect.make(
         "GET",
         "/{id}",
@@ -202,17 +216,20 @@ def _generic_lifecycle(
 ) -> Iterator[Operation]:
     """Describe what makes and removes entities."""
     shown = components.with_kind(resource)
-    yield dialect.make(
-        "POST",
-        "",
-        "create",
-        f"Create a {resource.singular}",
-        {"201": written("What was stored.", shown), **refusals(body=True, write=True)},
-        parameters=_write_parameters(resource),
-        body=entity_body(components.sent(resource)),
-        description="It gets an id when it has none, and `metadata.created_at`. An id that exists is "
-        "refused with 401.",
-    )
+    if "create" in resource.actions:
+        yield dialect.make(
+            "POST",
+            "",
+            "create",
+            f"Create a {resource.singular}",
+            {"201": written("What was stored.", shown), **refusals(body=True, write=True)},
+            parameters=_write_parameters(resource),
+            body=entity_body(components.sent(resource)),
+            description="It gets an id when it has none, and `metadata.created_at`. An id that exists "
+            "is refused with 401.",
+        )
+    if "delete" not in resource.actions:
+        return
     gone: JsonObject = {"description": "There is none left."}
     yield dialect.make(
         "DELETE",
@@ -240,17 +257,22 @@ def _generic_changes(
     shown = components.with_kind(resource)
     stored = written("What was stored.", shown)
     upserted = written("What was stored.", shown, ("Otoroshi-Entity-Updated",))
-    made = {} if resource.only_id is not None else {"201": stored}
+    made = {"201": stored} if "create" in resource.actions else {}
+    changed = {"200": upserted} if "update" in resource.actions else {}
     missing = () if resource.only_id is not None else (404,)
-    yield dialect.make(
-        "POST",
-        "/{id}",
-        "upsert",
-        f"Create or replace a {resource.singular}",
-        {"200": upserted, **made, **refusals(409, body=True, write=True)},
-        parameters=_write_parameters(resource),
-        body=entity_body(components.sent(resource)),
-    )
+    if resource.actions & {"create", "update"}:
+        yield dialect.make(
+            "POST",
+            "/{id}",
+            "upsert",
+            f"Create or replace a {resource.singular}",
+            {**changed, **made, **refusals(409, body=True, write=True)},
+            parameters=_write_parameters(resource),
+            body=entity_body(components.sent(resource)),
+            description="" if changed else "401 when there is one.",
+        )
+    if "update" not in resource.actions:
+        return
     yield dialect.make(
         "PUT",
         "/{id}",
@@ -280,10 +302,14 @@ def legacy_operations(resource: Resource, components: Components) -> Iterator[Op
         components: Has its schemas.
     """
     base = resource.legacy_path
+    if base is None:
+        return
     dialect = _Dialect(resource, base=base, served_by=base, is_generic=False)
     shown = components.of(resource.cls)
     if resource.has_template_path:
-        yield dialect.make(
+        place = (resource.legacy_template_path or f"{base}/_template").removesuffix("/_template")
+        above = _Dialect(resource, base=place, served_by=place, is_generic=False)
+        yield above.make(
             "GET",
             "/_template",
             "template_of",

@@ -11,13 +11,39 @@ from typing import Final
 from oto_trio.control.admin_api.resources.apim import API_KEYS
 from oto_trio.control.admin_api.resources.config import GLOBAL_CONFIGS
 from oto_trio.control.admin_api.resources.events import DATA_EXPORTERS
+from oto_trio.control.admin_api.resources.organize import (
+    ORGANIZATIONS,
+    SERVICE_GROUPS,
+    TEAMS,
+    TENANTS,
+)
 from oto_trio.control.admin_api.resources.pki import CERTIFICATES, CLIENT_VALIDATORS
-from oto_trio.control.admin_api.resources.proxy import BACKENDS, ROUTES
-from oto_trio.control.admin_api.resources.resource import RESERVED_IDS, VERSION, Resource
-from oto_trio.control.admin_api.resources.security import JWT_VERIFIERS
+from oto_trio.control.admin_api.resources.proxy import (
+    BACKENDS,
+    DRAFTS,
+    ERROR_TEMPLATES,
+    ROUTE_COMPOSITIONS,
+    ROUTE_TEMPLATES,
+    ROUTES,
+    TCP_SERVICES,
+)
+from oto_trio.control.admin_api.resources.resource import (
+    BULK_ACTIONS,
+    RESERVED_IDS,
+    VERSION,
+    Action,
+    Resource,
+)
+from oto_trio.control.admin_api.resources.security import (
+    ADMIN_SESSIONS,
+    ADMINS,
+    AUTH_MODULE_USERS,
+    JWT_VERIFIERS,
+)
 
 __all__ = [
     "API_KEYS",
+    "BULK_ACTIONS",
     "CERTIFICATES",
     "GLOBAL_CONFIGS",
     "JWT_VERIFIERS",
@@ -25,6 +51,7 @@ __all__ = [
     "RESERVED_IDS",
     "RESOURCES",
     "VERSION",
+    "Action",
     "Resource",
     "find_resource",
 ]
@@ -32,11 +59,23 @@ __all__ = [
 RESOURCES: Final[tuple[Resource, ...]] = (
     ROUTES,
     BACKENDS,
+    ROUTE_COMPOSITIONS,
+    TCP_SERVICES,
+    ERROR_TEMPLATES,
     API_KEYS,
     CERTIFICATES,
     JWT_VERIFIERS,
+    ADMIN_SESSIONS,
+    ADMINS,
+    AUTH_MODULE_USERS,
+    SERVICE_GROUPS,
+    ORGANIZATIONS,
+    TENANTS,
+    TEAMS,
     DATA_EXPORTERS,
     GLOBAL_CONFIGS,
+    DRAFTS,
+    ROUTE_TEMPLATES,
 )
 """Every resource, in the order in which Otoroshi's ``/apis/entities`` lists them."""
 

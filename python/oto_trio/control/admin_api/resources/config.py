@@ -19,5 +19,6 @@ GLOBAL_CONFIGS: Final = Resource(
     cls=GlobalConfig,
     template=lambda _env: first_global_config(),
     template_key="",
+    actions=frozenset({"update"}),
     only_id=GLOBAL_CONFIG_ID,
 )

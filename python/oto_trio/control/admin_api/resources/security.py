@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from oto_trio.control.admin_api.resources.resource import Resource
+from oto_trio.model.admin_session import ADMIN_SESSIONS as ADMIN_SESSION_KIND
+from oto_trio.model.admin_session import AdminSession
+from oto_trio.model.auth_module_user import AUTH_MODULE_USERS as AUTH_MODULE_USER_KIND
+from oto_trio.model.auth_module_user import AuthModuleUser
 from oto_trio.model.ids import named_id
 from oto_trio.model.jwt_verifier import JwtVerifier, jwt_verifier_template
+from oto_trio.model.simple_admin import SIMPLE_ADMINS, SimpleAdmin, simple_admin_template
 
-__all__ = ["JWT_VERIFIERS"]
+__all__ = ["ADMINS", "ADMIN_SESSIONS", "AUTH_MODULE_USERS", "JWT_VERIFIERS"]
 
 JWT_VERIFIERS: Final = Resource(
     kind="JwtVerifier",
@@ -21,4 +26,46 @@ JWT_VERIFIERS: Final = Resource(
     template=lambda _env: jwt_verifier_template(),
     template_key="verifier",
     new_id=lambda: named_id("jwt_verifier"),
+)
+
+ADMIN_SESSIONS: Final = Resource(
+    kind="AdminSession",
+    plural="admin-sessions",
+    singular="admin-session",
+    group="security.otoroshi.io",
+    legacy_path=None,
+    store_kind=ADMIN_SESSION_KIND,
+    cls=AdminSession,
+    template=None,
+    template_key="",
+    actions=frozenset({"delete"}),
+    id_key="randomId",
+)
+
+ADMINS: Final = Resource(
+    kind="SimpleAdminUser",
+    plural="admins",
+    singular="admins",
+    group="security.otoroshi.io",
+    legacy_path=None,
+    store_kind=SIMPLE_ADMINS,
+    cls=SimpleAdmin,
+    template=lambda _env: simple_admin_template(),
+    template_key="",
+    actions=frozenset({"create", "delete"}),
+    id_key="username",
+)
+
+AUTH_MODULE_USERS: Final = Resource(
+    kind="AuthModuleUser",
+    plural="auth-module-users",
+    singular="auth-module-user",
+    group="security.otoroshi.io",
+    legacy_path=None,
+    store_kind=AUTH_MODULE_USER_KIND,
+    cls=AuthModuleUser,
+    template=None,
+    template_key="",
+    actions=frozenset({"delete"}),
+    id_key="randomId",
 )
