@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from oto_trio import _core
-from oto_trio.control.admin_api.audit_trail import AuditTrail
+from oto_trio.control.admin_api.audit_trail import MOST_READ_ALONE, AuditTrail
 from oto_trio.control.limits import LimitsTable
 from oto_trio.model.errors import Problem
 from oto_trio.model.route import Route
@@ -270,3 +270,21 @@ async def test_an_export_and_an_import_are_told_without_what_they_hold() -> None
         assert api.audits[-1]["metadata"]["counts"] == {"apiKeys": 1, "routes": 1}
         assert api.alerts[-1] == "OtoroshiExportAlert"
         assert PLANTED not in json.dumps(api.events)
+
+
+async def test_every_write_of_a_large_import_is_told_with_what_was_there() -> None:
+    async with audited_api() as api:
+        many = [route(f"r{n}") for n in range(MOST_READ_ALONE)]
+        await api.call("POST", "/api/otoroshi.json", {"routes": many})
+        changed = [route("new"), route("r1", name="changed"), route("r2")]
+        await api.call("POST", "/api/otoroshi.json", {"routes": changed})
+        told = {
+            (event["action"], event["metadata"]["id"]): event["metadata"]
+            for event in api.audits[-(MOST_READ_ALONE + 1) :]
+            if event["action"].endswith("_ROUTE")
+        }
+        assert len(told) == MOST_READ_ALONE, "r2 was not written"
+        assert told["CREATE_ROUTE", "new"]["before"] is None
+        assert told["UPDATE_ROUTE", "r1"]["before"]["name"] == "route r1"
+        assert told["UPDATE_ROUTE", "r1"]["after"]["name"] == "changed"
+        assert told["DELETE_ROUTE", "r99"]["before"]["id"] == "r99"

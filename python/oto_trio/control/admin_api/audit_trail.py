@@ -53,6 +53,9 @@ _ALERTS: Final = {
 TOLD_AT_ONCE: Final = 50
 """Writes of one transaction that are told before other tasks get a turn: some milliseconds' work."""
 
+MOST_READ_ALONE: Final = 100
+"""Writes of one transaction whose documents are read one by one; for more, their kinds are read whole."""
+
 _WORDS: Final = {"CREATE": "created", "UPDATE": "updated", "DELETE": "deleted"}
 
 
@@ -238,15 +241,24 @@ class AuditedStore(Store):
     @override
     async def transact(self, writes: Sequence[Write]) -> int:
         revision = self._inner.revision
-        before = [await self._inner.get(write.kind, write.id) for write in writes]
+        before = await self._documents_of(writes)
         # A client that leaves now must not have its write made and not told.
         with trio.CancelScope(shield=True):
             revision = await self._inner.transact(writes)
-            for place, (write, record) in enumerate(zip(writes, before, strict=True)):
+            for place, (write, document) in enumerate(zip(writes, before, strict=True)):
                 if place % TOLD_AT_ONCE == TOLD_AT_ONCE - 1:
                     await trio.lowlevel.checkpoint()
-                self._trail.note_write(write, None if record is None else record.document, revision)
+                self._trail.note_write(write, document, revision)
         return revision
+
+    async def _documents_of(self, writes: Sequence[Write]) -> list[bytes | None]:
+        """Read what is stored where something is to be written."""
+        if len(writes) <= MOST_READ_ALONE:
+            records = [await self._inner.get(write.kind, write.id) for write in writes]
+            return [None if record is None else record.document for record in records]
+        snapshot = await self._inner.snapshot(sorted({write.kind for write in writes}))
+        known = {(record.kind, record.id): record.document for record in snapshot.records}
+        return [known.get((write.kind, write.id)) for write in writes]
 
     @override
     async def load_blobs(self, prefix: str) -> Sequence[Blob]:
