@@ -42,6 +42,7 @@ from oto_trio.control.supervisor.launch import InProcessLauncher, Launcher, Proc
 from oto_trio.control.supervisor.listening import Listener, bind_listener, listening
 from oto_trio.control.supervisor.supervision import Supervisor
 from oto_trio.control.supervisor.worker import WorkerSettings
+from oto_trio.control.vaults import vaults_of
 from oto_trio.gateway.frames import ProblemReport
 from oto_trio.model.errors import GatewayError
 from oto_trio.plugin_api.folder import FolderPlugins
@@ -303,6 +304,7 @@ class _App:
             on_records=None if self._access_log is None else self._access_log.take,
             on_problem=self._log_problem,
             limits=limits,
+            vaults=vaults_of(settings, store, os.environ),
         )
         if self._access_log is not None:
             self._supervisor.extra_metrics.append(self._access_log.metrics)

@@ -16,6 +16,7 @@ from oto_trio.control.settings import (
     settings_problems,
     with_overrides,
 )
+from oto_trio.control.vaults import vault_problems
 from oto_trio.model.backend import Backend
 from oto_trio.model.errors import Problem
 from oto_trio.plugin_api.folder import FolderPlugins, with_folder
@@ -83,6 +84,7 @@ def check_file(file: ConfigFile, folder: Path | None) -> tuple[list[Declaration]
     problems = list(file.problems)
     settings, _ = with_overrides(file, {}, {})
     problems += settings_problems(settings)
+    problems += vault_problems(settings.all_vaults, "$.settings.vaults")
     wrong_engine = check_engine_settings(settings.engine_json)
     if wrong_engine is not None:
         problems.append(

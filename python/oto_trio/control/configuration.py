@@ -21,6 +21,7 @@ from oto_trio.control.settings import (
     settings_problems,
     with_overrides,
 )
+from oto_trio.control.vaults import vault_problems
 from oto_trio.model.errors import Problem, SettingsError
 
 __all__ = ["Configuration", "Differences", "Source", "differences"]
@@ -102,6 +103,7 @@ class Source(msgspec.Struct, frozen=True):
         if wrong_rules is not None:
             fix = "write names with show, strip, hash or mask under headers, query and fields"
             wrong_settings.append(Problem("$.settings.redaction", wrong_rules, fix))
+        wrong_settings += vault_problems(settings.all_vaults, "$.settings.vaults")
         problems += [_named(p, from_where) for p in wrong_settings]
         for text in self.quick_routes:
             declaration, wrong = quick_route(text)
@@ -113,7 +115,12 @@ class Source(msgspec.Struct, frozen=True):
 
 def _named(problem: Problem, from_where: Mapping[str, Origin]) -> Problem:
     """Say of a problem of the settings where the setting comes from."""
-    origin = from_where.get(problem.path.removeprefix("$.settings."), "default")
+    name = problem.path.removeprefix("$.settings.")
+    if name.startswith("vaults."):
+        # Several variables may have a part of it, so what is wrong is told with its place.
+        origin = from_where.get("vaults", "default")
+        return msgspec.structs.replace(problem, path=f"{origin}: {problem.path}")
+    origin = from_where.get(name, "default")
     if origin.startswith(("--", "$")):
         return msgspec.structs.replace(problem, path=origin)
     where = problem.path if origin == "default" else f"{origin}: {problem.path}"

@@ -8,7 +8,7 @@ set, as deployment tools write it for "use the default".
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast, get_args
 
 import msgspec
 
@@ -24,8 +24,10 @@ __all__ = [
     "PREFIX",
     "Environment",
     "Origin",
+    "is_secret",
     "origins",
     "read_environment",
+    "secret_variables",
     "variables_of",
 ]
 
@@ -57,8 +59,20 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "initial_cert": _with_workers("INITIAL_CERT"),
     "initial_cert_key": _with_workers("INITIAL_CERT_KEY"),
     "initial_cert_import_ca": ("OTOROSHI_INITIAL_CERT_IMPORTCA",),
+    "vaults_enabled": ("OTOROSHI_VAULTS_ENABLED",),
+    "vaults_secrets_ttl_ms": ("OTOROSHI_VAULTS_SECRETS_TTL",),
+    "vaults_secrets_error_ttl_ms": ("OTOROSHI_VAULTS_SECRETS_ERROR_TTL",),
+    "vaults_cached_secrets": ("OTOROSHI_VAULTS_CACHED_SECRETS",),
+    "vaults_read_timeout_ms": ("OTOROSHI_VAULTS_READ_TIMEOUT", "OTOROSHI_VAULTS_READ_TTL"),
+    "vaults_parallel_fetches": ("OTOROSHI_VAULTS_PARALLEL_FETCHS",),
+    "vaults_env_prefix": ("OTOROSHI_VAULTS_ENV_PREFIX",),
+    "vaults_local_root": ("OTOROSHI_VAULTS_LOCAL_ROOT",),
 }
 """Otoroshi's names of settings, the strongest first."""
+
+VAULT_INSTANCES: Final = ("OTOROSHI_VAULTS_INSTANCES_", f"{PREFIX}VAULTS_INSTANCES_")
+"""Start of variables that hold one vault each, as JSON; the rest of the name is the vault's, in any case.
+The later one wins."""
 
 CLIENT_ID: Final = (
     "OTO_TRIO_ADMIN_API_CLIENT_ID",
@@ -110,6 +124,8 @@ def read_environment(settings: type[msgspec.Struct], environ: Mapping[str, str])
             problems.append(Problem(f"${variable}", _reason(error, field.type), _fix(name)))
         else:
             variables[name] = variable
+    if "vaults" in fields:
+        problems += _read_vaults(environ, values, variables)
     problems += _unknown(environ, fields)
     credentials, wrong = _credentials(environ)
     return Environment(values, variables, credentials, problems + wrong)
@@ -144,9 +160,51 @@ def origins(
     return found
 
 
+def _read_vaults(
+    environ: Mapping[str, str], values: dict[str, object], variables: dict[str, str]
+) -> list[Problem]:
+    """Add the vaults that have a variable each to the settings; return what is wrong with them."""
+    problems: list[Problem] = []
+    found: dict[str, dict[str, Any]] = {}
+    used = [variables["vaults"]] if "vaults" in variables else []
+    for prefix in VAULT_INSTANCES:
+        for variable in sorted(v for v in environ if v.startswith(prefix) and environ[v]):
+            try:
+                vault = msgspec.json.decode(environ[variable], type=dict[str, Any])
+            except (msgspec.DecodeError, RecursionError, UnicodeError):
+                fix = 'write it like {"type": "hashicorp-vault", "url": "…"}, or remove it'
+                problems.append(Problem(f"${variable}", "expected a JSON object", fix))
+                continue
+            found[variable.removeprefix(prefix).lower()] = vault
+            used.append(variable)
+    if found:
+        values["vaults"] = {**cast("dict[str, Any]", values.get("vaults", {})), **found}
+        variables["vaults"] = ", $".join(used)
+    return problems
+
+
 def variables_of(name: str) -> tuple[str, ...]:
     """Name the variables that give a setting, the strongest first."""
     return (PREFIX + name.upper(), *ALIASES.get(name, ()))
+
+
+def secret_variables(settings: type[msgspec.Struct]) -> frozenset[str]:
+    """Name every variable that may hold a secret of the gateway itself.
+
+    Args:
+        settings: The struct of settings; secrets have ``extra={"secret": True}``.
+    """
+    secret = (f.name for f in msgspec.structs.fields(settings) if is_secret(f.type))
+    named = (variable for name in secret for variable in variables_of(name))
+    return frozenset((*named, *CLIENT_SECRET, f"{PREFIX}VAULTS", f"{PREFIX}INITIAL_CERTS"))
+
+
+def is_secret(hint: object) -> bool:
+    """Tell whether a field is marked as a secret."""
+    return any(
+        isinstance(mark, msgspec.Meta) and bool((mark.extra or {}).get("secret"))
+        for mark in get_args(hint)
+    )
 
 
 def _first_set(environ: Mapping[str, str], names: tuple[str, ...]) -> str | None:
@@ -191,6 +249,8 @@ def _unknown(environ: Mapping[str, str], known: Mapping[str, object]) -> list[Pr
     problems: list[Problem] = []
     for variable in sorted(environ):
         if not variable.startswith(PREFIX) or variable in names:
+            continue
+        if variable.startswith(VAULT_INSTANCES):
             continue
         close = get_close_matches(variable, names, n=1, cutoff=0.8)
         fix = f"write {close[0]}" if close else "remove it"

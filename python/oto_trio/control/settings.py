@@ -174,6 +174,33 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     expression_config: Annotated[
         dict[str, Any], Meta(description="values that ${config.PATH} reads")
     ] = msgspec.field(default_factory=dict[str, Any])
+    vaults_enabled: Annotated[
+        bool, Meta(description="put secrets in the place of references to vaults")
+    ] = True
+    vaults_secrets_ttl_ms: Annotated[
+        int, Meta(ge=100, le=86_400_000, description="how long a secret that was read holds")
+    ] = 300_000
+    vaults_secrets_error_ttl_ms: Annotated[
+        int, Meta(ge=100, le=86_400_000, description="how long the failure to read one holds")
+    ] = 20_000
+    vaults_cached_secrets: Annotated[
+        int, Meta(ge=0, le=1_000_000, description="secrets kept, those in use apart")
+    ] = 10_000
+    vaults_read_timeout_ms: Annotated[
+        int, Meta(ge=1, le=600_000, description="longest time for reading one secret")
+    ] = 10_000
+    vaults_parallel_fetches: Annotated[
+        int, Meta(ge=1, le=256, description="secrets read at once")
+    ] = 4
+    vaults_env_prefix: Annotated[
+        str | None, Meta(description="start of the variables that the vault env reads")
+    ] = None
+    vaults_local_root: Annotated[
+        str | None, Meta(description="where in env of the global config the vault local begins")
+    ] = None
+    vaults: Annotated[
+        dict[str, dict[str, Any]], Meta(description="vaults by name, each with a type and its keys")
+    ] = msgspec.field(default_factory=dict[str, dict[str, Any]])
     engine: Annotated[
         dict[str, Any], Meta(description="bounds and timeouts of the engine, by name")
     ] = msgspec.field(default_factory=dict[str, Any])
@@ -182,6 +209,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def engine_json(self) -> bytes:
         """The engine's settings as it reads them."""
         return msgspec.json.encode(self.engine)
+
+    @property
+    def all_vaults(self) -> dict[str, dict[str, Any]]:
+        """The settings of every vault by name, those of `env` and `local` included."""
+        return {
+            "env": {"type": "env", "prefix": self.vaults_env_prefix},
+            "local": {"type": "local", "root": self.vaults_local_root},
+            **self.vaults,
+        }
 
 
 def expression_settings(settings: Settings, environ: Mapping[str, str]) -> bytes:
@@ -209,6 +245,9 @@ NEEDS_RESTART: Final = frozenset(
         *("throttling_window_s", "limit_counters", "domain", "wildcard_certificate"),
         *("root_ca_ca", "root_ca_cert", "root_ca_key", "root_ca_import_ca", "initial_certs"),
         *("initial_cacert", "initial_cert", "initial_cert_key", "initial_cert_import_ca"),
+        *("vaults", "vaults_enabled", "vaults_env_prefix", "vaults_local_root"),
+        *("vaults_secrets_ttl_ms", "vaults_secrets_error_ttl_ms", "vaults_cached_secrets"),
+        *("vaults_read_timeout_ms", "vaults_parallel_fetches"),
     }
 )
 """Settings that a reload cannot change: it says so, and goes on with the old value."""
@@ -359,7 +398,11 @@ def with_overrides(
         msgspec.structs.replace(p, path="--" + p.path.removeprefix("$.").replace("_", "-"))
         for p in problems
     ]
-    values: dict[str, Any] = {**(file.settings if file else {}), **environment, **checked}
+    in_file = file.settings if file else {}
+    values: dict[str, Any] = {**in_file, **environment, **checked}
+    if "vaults" in in_file and "vaults" in environment:
+        # A variable names one vault; it takes no other one away.
+        values["vaults"] = {**in_file["vaults"], **cast("dict[str, Any]", environment["vaults"])}
     return Settings(**values), named
 
 

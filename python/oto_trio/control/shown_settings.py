@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import msgspec
-from msgspec import Meta
 from typing_extensions import override
 
 from oto_trio import _core
-from oto_trio.control.environment import variables_of
+from oto_trio.control.environment import is_secret, variables_of
 from oto_trio.control.settings import InitialCertificate, Settings
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ def shown_settings(
         if file is not None and name in file[1]:
             sources.append(ValueSource("file", str(file[0]), f"settings.{name}"))
         sources.append(ValueSource("default"))
-        value = _masked(getattr(settings, name), is_secret=_is_secret(field.type))
+        value = _masked(getattr(settings, name), is_secret=is_secret(field.type))
         # That a default is overruled goes without saying.
         shown.append(ShownSetting(name, value, sources[0], tuple(sources[1:-1])))
     return shown
@@ -108,16 +107,9 @@ def _without_marked(item: object) -> Any:
     if not isinstance(item, InitialCertificate):
         return item
     return {
-        field.name: _masked(getattr(item, field.name), is_secret=_is_secret(field.type))
+        field.name: _masked(getattr(item, field.name), is_secret=is_secret(field.type))
         for field in msgspec.structs.fields(InitialCertificate)
     }
-
-
-def _is_secret(hint: object) -> bool:
-    """Tell whether a field is marked as a secret."""
-    return any(
-        isinstance(mark, Meta) and bool((mark.extra or {}).get("secret")) for mark in get_args(hint)
-    )
 
 
 _REDACTION: Final = _core.Redaction(b"{}")

@@ -131,6 +131,19 @@ OTOROSHI_NAMES = [
         for name in ("INITIAL_CACERT", "INITIAL_CERT", "INITIAL_CERT_KEY")
     ],
     ("initial_cert_import_ca", ["OTOROSHI_INITIAL_CERT_IMPORTCA"], "true", True),
+    ("vaults_enabled", ["OTOROSHI_VAULTS_ENABLED"], "false", False),
+    ("vaults_secrets_ttl_ms", ["OTOROSHI_VAULTS_SECRETS_TTL"], "5000", 5000),
+    ("vaults_secrets_error_ttl_ms", ["OTOROSHI_VAULTS_SECRETS_ERROR_TTL"], "900", 900),
+    ("vaults_cached_secrets", ["OTOROSHI_VAULTS_CACHED_SECRETS"], "7", 7),
+    (
+        "vaults_read_timeout_ms",
+        ["OTOROSHI_VAULTS_READ_TIMEOUT", "OTOROSHI_VAULTS_READ_TTL"],
+        "8",
+        8,
+    ),
+    ("vaults_parallel_fetches", ["OTOROSHI_VAULTS_PARALLEL_FETCHS"], "9", 9),
+    ("vaults_env_prefix", ["OTOROSHI_VAULTS_ENV_PREFIX"], "P_", "P_"),
+    ("vaults_local_root", ["OTOROSHI_VAULTS_LOCAL_ROOT"], "/a", "/a"),
 ]
 
 

@@ -1,6 +1,7 @@
 """Keeps the gateway workers alive, up to date, and out of each other's way.
 
     run                      until `drain` has finished
+    ├─ vaults                renews the secrets in use
     ├─ keeper, one a slot    starts the slot's worker, and another when it ends
     └─ worker, one each      `Worker.run`; a slot has two while one replaces the other
 
@@ -31,6 +32,7 @@ from oto_trio.control.store.base import Store
 from oto_trio.control.supervisor.launch import Launcher
 from oto_trio.control.supervisor.listening import Listener
 from oto_trio.control.supervisor.worker import Worker, WorkerSettings
+from oto_trio.control.vaults import Vaults
 from oto_trio.gateway.frames import (
     AdoptSlot,
     AskCertificate,
@@ -162,9 +164,10 @@ class Supervisor:
             time; None when nobody wants them.
         on_problem: Takes each problem a worker reports.
         limits: The counters that all workers share; None leaves each alone with its own.
+        vaults: Give the secrets that entities refer to; None has none.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (all but four are keyword-only)
         self,
         store: Store,
         launcher: Launcher,
@@ -174,8 +177,10 @@ class Supervisor:
         on_records: Callable[[float, bytes], None] | None = None,
         on_problem: Callable[[ProblemReport], None] | None = None,
         limits: LimitsTable | None = None,
+        vaults: Vaults | None = None,
     ) -> None:
         self.settings = settings
+        self._vaults = Vaults({}) if vaults is None else vaults
         self._store = store
         self._launcher = launcher
         self._listeners = tuple(listeners)
@@ -219,6 +224,7 @@ class Supervisor:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             if not self._stopping:
+                nursery.start_soon(self._vaults.run)
                 for slot in self._slots:
                     nursery.start_soon(self._keep, slot)
             while not self._stopping and not all(
@@ -420,7 +426,7 @@ class Supervisor:
     def _launch(self, slot: _Slot) -> Worker:
         """Start a worker for a slot, as a task of its own."""
         assert self._nursery is not None, "the supervisor runs"
-        worker = Worker(slot.number, self._store, self)
+        worker = Worker(slot.number, self._store, self, self._vaults)
         self._workers.add(worker)
         self._nursery.start_soon(self._run_worker, worker)
         return worker

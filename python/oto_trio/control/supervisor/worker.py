@@ -12,7 +12,7 @@ how it ended. It never raises for what a worker does; the supervision decides wh
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
@@ -20,9 +20,11 @@ import msgspec
 import trio
 
 from oto_trio.control.limits.table import LimitsTable
-from oto_trio.control.store.base import Batch, Snapshot, Store
+from oto_trio.control.store.base import Store
+from oto_trio.control.supervisor.feeding import feed
 from oto_trio.control.supervisor.launch import Inherited, Launcher, Running
 from oto_trio.control.supervisor.listening import Listener
+from oto_trio.control.vaults import Vaults
 from oto_trio.gateway.frames import (
     PROTOCOL,
     Alerts,
@@ -30,11 +32,8 @@ from oto_trio.gateway.frames import (
     AskCertificate,
     AskMetrics,
     AskMetricsPage,
-    Change,
     DownFrame,
     Draining,
-    Entity,
-    EntityKey,
     Hello,
     InheritedLimits,
     InheritedListener,
@@ -43,14 +42,10 @@ from oto_trio.gateway.frames import (
     ProblemReport,
     Ready,
     Records,
-    SnapshotFull,
     Start,
     UpFrame,
-    batches,
 )
-from oto_trio.gateway.installer import KINDS
 from oto_trio.gateway.link import LinkClosedError, LinkProtocolError, Outbox
-from oto_trio.model.errors import StoreError
 
 __all__ = ["SILENCE_S", "Reports", "Worker", "WorkerSettings"]
 
@@ -62,9 +57,6 @@ OUTBOX_FRAMES: Final = 16
 SILENCE_S: Final = 30.0
 """A worker that says nothing for so long hangs, in an inline hook for instance, and is replaced.
 It says something every second."""
-
-STORE_RETRY_S: Final = 0.5
-"""Pause after the store could not be read."""
 
 FINAL_WAIT_S: Final = 1.0
 """How long the exit status of a worker whose link ended is waited for."""
@@ -143,9 +135,10 @@ class Worker:
         slot: The slot it serves.
         store: Holds the entities it must know.
         reports: Where its words go.
+        vaults: Give the secrets that entities refer to.
     """
 
-    def __init__(self, slot: int, store: Store, reports: Reports) -> None:
+    def __init__(self, slot: int, store: Store, reports: Reports, vaults: Vaults) -> None:
         self.slot = slot
         self.pid: int | None = None
         self.applied = -1
@@ -169,6 +162,7 @@ class Worker:
         self.lived_s = 0.0
         """How long it lived; 0 until it has ended."""
         self._store = store
+        self._vaults = vaults
         self._reports = reports
         self._outbox: Outbox[DownFrame] = Outbox(OUTBOX_FRAMES)
         self._running: Running | None = None
@@ -274,30 +268,11 @@ class Worker:
             await self._outbox.run(running.link)
 
     async def _send_entities(self) -> None:
-        """Send a snapshot of the store, then every change of it, coalesced while the link is busy."""
-        with suppress(LinkClosedError), self._store.watch() as changes:
-            self.has_read_store = True
-            snapshot = await self._snapshot()
-            since = snapshot.revision
-            by_kind = {kind: [r for r in snapshot.records if r.kind == kind] for kind in KINDS}
-            entities = (Entity(r.kind, r.id, r.document) for kind in KINDS for r in by_kind[kind])
-            for chunk, (batch, last) in enumerate(batches(entities)):
-                await self._outbox.put(SnapshotFull(since, chunk, last, batch))
-            # A hundred thousand routes need not stay in memory for as long as the worker lives.
-            del snapshot, by_kind, entities
-            async for change in changes:
-                if change.revision > since:
-                    for frame in _frames(change):
-                        await self._outbox.put(frame)
+        """Send a snapshot of the store, then every change of it, with secrets in place."""
+        await feed(self._store, self._vaults, self._outbox.put, self._note_store_read, self.slot)
 
-    async def _snapshot(self) -> Snapshot:
-        """Read what the worker needs from the store, again and again until it works."""
-        while True:
-            try:
-                return await self._store.snapshot(KINDS)
-            except StoreError as error:
-                logger.error("worker %d gets no routes yet: %s", self.slot, error)
-                await trio.sleep(STORE_RETRY_S)
+    def _note_store_read(self) -> None:
+        self.has_read_store = True
 
     async def _watch(self) -> None:
         while True:
@@ -387,12 +362,3 @@ class Worker:
             if limits is None
             else InheritedLimits(next(descriptors), self._gauge, limits.among_processes),
         )
-
-
-def _frames(change: Batch) -> Iterator[Change]:
-    """Walk the frames that tell one batch of the store's changes."""
-    wanted = [document for document in change.changes if document.kind in KINDS]
-    upserts = (Entity(d.kind, d.id, d.document) for d in wanted if d.document is not None)
-    removed = [EntityKey(d.kind, d.id) for d in wanted if d.document is None]
-    for batch, last in batches(upserts):
-        yield Change(change.revision, last, batch, removed if last else [])

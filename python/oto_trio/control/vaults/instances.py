@@ -1,0 +1,143 @@
+"""Makes the vaults that the settings describe, and says what is wrong with their description."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from oto_trio.control.environment import secret_variables
+from oto_trio.control.vaults.env import EnvProvider, EnvSettings
+from oto_trio.control.vaults.files import FileProvider, FileSettings
+from oto_trio.control.vaults.hashicorp import HashicorpProvider, HashicorpSettings
+from oto_trio.control.vaults.local import LocalProvider, LocalSettings
+from oto_trio.control.vaults.secrets import VaultBounds, Vaults
+from oto_trio.model.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from oto_trio.control.settings import Settings
+    from oto_trio.control.store.base import Store
+    from oto_trio.control.vaults.base import SecretProvider
+
+__all__ = ["make_providers", "vault_problems", "vaults_of"]
+
+_TYPES: Final[Mapping[str, type[msgspec.Struct]]] = {
+    "env": EnvSettings,
+    "local": LocalSettings,
+    "file": FileSettings,
+    "hashicorp-vault": HashicorpSettings,
+}
+
+_NOT_HERE: Final = frozenset(
+    {
+        *("aws", "azure", "gcloud", "alibaba-cloud", "kubernetes", "izanami", "spring-cloud"),
+        *("http", "infisical"),
+    }
+)
+"""Otoroshi's types that there are no providers for."""
+
+
+def make_providers(
+    instances: Mapping[str, Mapping[str, Any]],
+    *,
+    store: Store,
+    environ: Mapping[str, str],
+    hidden: Collection[str],
+) -> dict[str, SecretProvider]:
+    """Make the vaults.
+
+    Args:
+        instances: Their settings by name; `vault_problems` finds none in them.
+        store: Holds the global configuration.
+        environ: The environment variables.
+        hidden: Names of variables that are never given.
+    """
+    made: dict[str, SecretProvider] = {}
+    for name, given in instances.items():
+        match _read(given):
+            case EnvSettings() as settings:
+                made[name] = EnvProvider(settings, environ, hidden)
+            case LocalSettings() as settings:
+                made[name] = LocalProvider(settings, store)
+            case FileSettings() as settings:
+                made[name] = FileProvider(settings)
+            case HashicorpSettings() as settings:
+                made[name] = HashicorpProvider(settings)
+            case settings:
+                raise AssertionError(settings)
+    return made
+
+
+def vaults_of(settings: Settings, store: Store, environ: Mapping[str, str]) -> Vaults:
+    """Make everything that gives a gateway's entities their secrets.
+
+    Args:
+        settings: Describe the vaults; `vault_problems` finds none in them.
+        store: Holds the global configuration.
+        environ: The environment variables.
+    """
+    providers = make_providers(
+        settings.all_vaults, store=store, environ=environ, hidden=secret_variables(type(settings))
+    )
+    bounds = VaultBounds(
+        ttl_s=settings.vaults_secrets_ttl_ms / 1000,
+        error_ttl_s=settings.vaults_secrets_error_ttl_ms / 1000,
+        cached=settings.vaults_cached_secrets,
+        timeout_s=settings.vaults_read_timeout_ms / 1000,
+        parallel=settings.vaults_parallel_fetches,
+    )
+    return Vaults(providers, bounds, is_enabled=settings.vaults_enabled)
+
+
+def vault_problems(instances: Mapping[str, Mapping[str, Any]], path: str) -> list[Problem]:
+    """Return what is wrong with the settings of vaults, without repeating a value of them.
+
+    Args:
+        instances: The settings by the vaults' names.
+        path: Where they stand.
+    """
+    problems: list[Problem] = []
+    for name, given in instances.items():
+        where = f"{path}.{name}"
+        kind = given.get("type", "env")
+        if not name or not set(name).isdisjoint('/?}"\\ '):
+            fix = "use letters, digits, - and _"
+            problems.append(Problem(where, "references cannot name this vault", fix))
+        if not isinstance(kind, str) or kind not in _TYPES:
+            problems.append(_unknown_type(where, kind))
+            continue
+        try:
+            _read(given)
+        except msgspec.ValidationError as error:
+            message, _, at = str(error).partition(" - at `$")
+            known = ", ".join(field.encode_name for field in msgspec.structs.fields(_TYPES[kind]))
+            fix = f"a vault of type {kind} has type, {known}"
+            problems.append(Problem(where + at.rstrip("`"), message.replace("`", ""), fix))
+    return problems
+
+
+def _unknown_type(where: str, kind: object) -> Problem:
+    """Say that there is no provider of a type."""
+    types = f"use one of {', '.join(_TYPES)}"
+    if not isinstance(kind, str):
+        return Problem(f"{where}.type", "expected a string", types)
+    if kind in _NOT_HERE:
+        message = f"secrets cannot be read from {kind} yet"
+        return Problem(f"{where}.type", message, f"{types}, or leave this vault out")
+    close = get_close_matches(kind, _TYPES, n=1)
+    return Problem(
+        f"{where}.type", "there is no such type of vault", f"write {close[0]}" if close else types
+    )
+
+
+def _read(given: Mapping[str, Any]) -> msgspec.Struct:
+    """Read the settings of one vault.
+
+    Raises:
+        msgspec.ValidationError: They are wrong.
+    """
+    values = {key: value for key, value in given.items() if key != "type"}
+    return msgspec.convert(values, _TYPES[given.get("type", "env")])
