@@ -37,7 +37,7 @@ from oto_trio.control.declared import reconcile
 from oto_trio.control.limits import LimitsKeeper, LimitsTable, load_seed
 from oto_trio.control.settings import Settings, expression_settings
 from oto_trio.control.store.base import Store
-from oto_trio.control.store.opening import open_store
+from oto_trio.control.store.opening import node_name, open_store
 from oto_trio.control.supervisor.launch import InProcessLauncher, Launcher, ProcessLauncher
 from oto_trio.control.supervisor.listening import Listener, bind_listener, listening
 from oto_trio.control.supervisor.supervision import Supervisor
@@ -149,6 +149,7 @@ async def serve(
         _raise_descriptor_limit()
         key = await trio.to_thread.run_sync(_key, configuration, dev)
         with listening(*_bind(settings)) as listeners:
+            node = await trio.to_thread.run_sync(node_name, settings.store, data)
             async with await open_store(settings.store, data / STORE_FILE) as store:
                 await reconcile(store, configuration.declarations)
                 # From here on they are in the store; a hundred thousand need not be here too.
@@ -161,7 +162,7 @@ async def serve(
                     among_processes=among_processes,
                     slots=settings.limit_counters,
                 ) as limits:
-                    keeper = LimitsKeeper(store, limits)
+                    keeper = LimitsKeeper(store, limits, node)
                     await keeper.load()
                     app = _App(source, settings, store, listeners, key, limits, dev=dev)
                     await app.run(signals, announce, keeper)

@@ -515,7 +515,9 @@ async def test_two_gateways_on_one_server_serve_each_others_routes(
         async def is_served() -> bool:
             return (await ask(two.port, "shared.test")).status == 200
 
-        with trio.fail_after(1):
+        with trio.fail_after(
+            5
+        ):  # two whole gateways on one small machine; the stores have a second
             await eventually(is_served)
         await server.stop()
         assert (await ask(two.port, "shared.test")).status == 200, "traffic goes on"
@@ -529,6 +531,6 @@ async def test_two_gateways_on_one_server_serve_each_others_routes(
         async def is_gone() -> bool:
             return (await ask(one.port, "shared.test")).status == 404
 
-        with trio.fail_after(3):
+        with trio.fail_after(5):
             await eventually(is_gone)
     assert not (tmp_path / "one" / "store.sqlite3").exists()

@@ -35,6 +35,24 @@ def table(folder: Path, clock: Clock, seed: tuple[int, int] = (1, 2)) -> LimitsT
     return LimitsTable(folder, seed, among_processes=False, slots=100, unix_clock=clock)
 
 
+async def test_gateways_on_one_store_keep_their_counts_apart(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    clock, store = Clock(), MemoryStore()
+    calls = {"one": 3, "two": 5}
+    for node, count in calls.items():
+        with table(tmp_path, clock) as limits:
+            keeper = LimitsKeeper(store, limits, node)
+            assert await keeper.load() == 0, "it does not take those of the other one"
+            for _ in range(count):
+                limits.limits.consume_quota("k", *limits.now())
+            await keeper.flush()
+    for node, count in calls.items():
+        with table(tmp_path, clock) as limits:
+            assert await LimitsKeeper(store, limits, node).load() == 1
+            assert limits.limits.peek_quota("k", *limits.now()).daily[0] == count
+
+
 async def test_what_was_counted_is_brought_back(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:

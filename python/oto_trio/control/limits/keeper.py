@@ -8,7 +8,8 @@ not kept: they are of this run.
 The store gets *pages*, blobs named ``limits:page:<part of the table>``, each with every day and month of
 its part: a thousand calls of a thousand keys cost a few writes. A count has no name in it but the keyed
 hash under which the table has it, so a page tells nobody whose it is. A key's place differs from run to
-run; so what was read at a start is written anew before anything is counted.
+run; so what was read at a start is written anew before anything is counted. Gateways that share a store
+count each for itself, so each has pages of its own.
 """
 
 import logging
@@ -70,9 +71,11 @@ class LimitsKeeper:
     Args:
         store: Where it is kept.
         table: What counts.
+        node: Tells this gateway from others on the same store; empty when there are no others.
     """
 
-    def __init__(self, store: Store, table: LimitsTable) -> None:
+    def __init__(self, store: Store, table: LimitsTable, node: str = "") -> None:
+        self._page = f"limits:node:{node}:page:" if node else _PAGE
         self._store = store
         self._table = table
         self._unsaved: dict[str, Blob] = {}
@@ -89,7 +92,7 @@ class LimitsKeeper:
             StoreError: The store cannot be read or written.
         """
         count = 0
-        pages = await self._store.load_blobs(_PAGE)
+        pages = await self._store.load_blobs(self._page)
         now, unix_time = self._table.now()
         for page in pages:
             try:
@@ -144,7 +147,7 @@ class LimitsKeeper:
         """Return the pages that changed, by name."""
         _, unix_time = self._table.now()
         return {
-            (name := f"{_PAGE}{number}"): Blob(name, page, unix_time + LIFE_S)
+            (name := f"{self._page}{number}"): Blob(name, page, unix_time + LIFE_S)
             for number, page in self._table.limits.take_changed()
         }
 

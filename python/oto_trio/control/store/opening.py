@@ -6,6 +6,7 @@ is an error with the extra that brings it.
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING, Final
 
 from oto_trio.control.store.redis_url import redis_url_problem
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
     from oto_trio.control.store.base import Store
 
-__all__ = ["open_store", "store_url_problem"]
+__all__ = ["NODE_FILE", "node_name", "open_store", "store_url_problem"]
+
+NODE_FILE: Final = "node"
+"""Name of the file in the data folder that tells this gateway from others on the same store."""
 
 
 async def open_store(url: str | None, file: Path) -> Store:
@@ -40,6 +44,40 @@ async def open_store(url: str | None, file: Path) -> Store:
             f"{file.parent} cannot be made ({error.strerror}); choose another --data folder"
         ) from error
     return await _DRIVERS[_scheme(url)](url)
+
+
+def node_name(url: str | None, folder: Path) -> str:
+    """Return what tells this gateway from others on the same store: kept in its data folder.
+
+    Args:
+        url: The setting; None = the embedded store.
+        folder: The data folder; it is made when missing.
+
+    Returns:
+        A random name, the same at every start; empty with the embedded store, which has one gateway.
+
+    Raises:
+        StoreFileError: The file cannot be read or written, or holds something else.
+    """
+    if url is None:
+        return ""
+    path = folder / NODE_FILE
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            name = path.read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            name = secrets.token_hex(8)
+            new = path.with_suffix(".new")
+            new.write_text(f"{name}\n", encoding="ascii")
+            new.replace(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreFileError(
+            f"{path} cannot be used ({error}); make the folder writable, or remove the file"
+        ) from error
+    if not (name.isalnum() and len(name) <= 64):
+        raise StoreFileError(f"{path} holds no name of a gateway; remove it to get a new one")
+    return name
 
 
 def store_url_problem(url: str) -> tuple[str, str] | None:

@@ -9,7 +9,7 @@ import pytest
 
 from oto_trio.control.settings import Settings, settings_problems
 from oto_trio.control.store import SqliteStore
-from oto_trio.control.store.opening import open_store, store_url_problem
+from oto_trio.control.store.opening import NODE_FILE, node_name, open_store, store_url_problem
 from oto_trio.model.errors import StoreFileError
 
 if TYPE_CHECKING:
@@ -48,3 +48,19 @@ async def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> Non
     (tmp_path / "data").write_text("")
     with pytest.raises(StoreFileError, match="choose another --data folder"):
         await open_store("postgresql://h/x", tmp_path / "data" / "in" / "store")
+
+
+def test_a_gateway_on_a_shared_store_has_a_name_that_stays(tmp_path: Path) -> None:
+    assert node_name(None, tmp_path / "none") == ""
+    assert not (tmp_path / "none").exists()
+    names = [node_name("redis://h", tmp_path / folder) for folder in ("a", "b", "a", "b")]
+    assert names[:2] == names[2:]
+    assert names[0] != names[1]
+
+
+@pytest.mark.parametrize("content", [b"", b"a:b", b"\xff", b"a" * 65])
+def test_a_file_that_holds_no_name_of_a_gateway_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / NODE_FILE).write_bytes(content)
+    with pytest.raises(StoreFileError, match="remove") as caught:
+        node_name("redis://h", tmp_path)
+    assert str(tmp_path / NODE_FILE) in str(caught.value)
