@@ -251,7 +251,7 @@ class AuditedStore(Store):
                 self._trail.note_write(write, document, revision)
         return revision
 
-    async def _documents_of(self, writes: Sequence[Write]) -> list[bytes | None]:
+    async def _documents_of(self, writes: Sequence[Write]) -> Sequence[bytes | None]:
         """Read what is stored where something is to be written."""
         if len(writes) <= MOST_READ_ALONE:
             records = [await self._inner.get(write.kind, write.id) for write in writes]
