@@ -53,9 +53,9 @@ def data(tmp_path: Path) -> str:
 @pytest.fixture
 def export(tmp_path: Path) -> Path:
     path = tmp_path / "export.json"
-    teams = [{"id": "t", "name": "t"}]
+    admins = [{"username": "t", "label": "t"}]  # with WebAuthn: a kind that is kept, not served
     routes = [route(f"r{n:02}") for n in range(12)]
-    path.write_text(json.dumps({"routes": routes, "teams": teams, "gadgets": [1]}))
+    path.write_text(json.dumps({"routes": routes, "admins": admins, "gadgets": [1]}))
     return path
 
 
@@ -65,7 +65,7 @@ def walk_through(place: tuple[str, ...], export: Path, folder: Path) -> None:
     looked = said("import", str(export), "--dry-run", *place)
     assert "routes: 12 created (r00, r01, " in looked
     assert "r09, and 2 more)" in looked
-    assert "kept, but not served by this version: 1 of teams\n" in looked
+    assert "kept, but not served by this version: 1 of admins\n" in looked
     assert "left out: 1 of gadgets\n" in looked
     assert "nothing was changed (--dry-run)" in looked
     assert json.loads(said("export", *place))["routes"] == json.loads(empty)["routes"]
@@ -76,7 +76,7 @@ def walk_through(place: tuple[str, ...], export: Path, folder: Path) -> None:
     assert "is there already" in refused("export", "--file", str(whole), *place)
     written = json.loads(whole.read_text())
     assert [r["id"] for r in written["routes"]] == [f"r{n:02}" for n in range(12)]
-    assert written["teams"] == [{"id": "t", "name": "t"}]
+    assert written["admins"] == [{"username": "t", "label": "t"}]
     dump = folder / "whole.ndjson"
     said("export", "--ndjson", "--file", str(dump), *place)
     again = said("import", str(dump), *place)
