@@ -286,7 +286,7 @@ def written(description: str, schema: JsonObject, more: Iterable[str] = ()) -> J
 
 def _refusal(description: str) -> JsonObject:
     """Describe a refusal: of an action, or of the gateway before it."""
-    schema = reference("api.Refusal")
+    schema: JsonObject = {"anyOf": [reference("api.Refusal"), reference("api.Envelope")]}
     content: JsonObject = {
         JSON: {"schema": schema},
         YAML: {"schema": schema},
