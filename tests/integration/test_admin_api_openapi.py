@@ -67,3 +67,15 @@ async def test_the_page_loads_nothing_from_elsewhere(served: Served, path: str) 
             text += part.text if "openapi" not in link else ""
         assert not re.search(r"https?://", text)
         assert "innerHTML" not in text, "the document is shown as text, never as markup"
+
+
+async def test_a_wrong_verb_is_told_every_verb_of_its_path(served: Served) -> None:
+    # The first is served by two routes, each with verbs of its own.
+    for path, verbs in (
+        ("/api/certificates", {"GET", "HEAD", "POST"}),
+        ("/api/globalconfig", {"GET", "HEAD", "PUT", "PATCH"}),
+        ("/apis/openapi.json", {"GET", "HEAD"}),
+    ):
+        wrong = await served.call("OPTIONS", path)
+        assert wrong.status_code == 405
+        assert set(wrong.headers["Allow"].split(", ")) == verbs, path

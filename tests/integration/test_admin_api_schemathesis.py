@@ -1,7 +1,8 @@
 """The admin API called as its OpenAPI document says: no status, header or body that is not described.
 
 A short run, the same each time. Left out are `negative_data_rejection` and its kin, as the API reads more
-than its schemas allow, and `ignored_auth`, which knows no 400: Otoroshi's answer to a missing API key.
+than its schemas allow, `ignored_auth`, which knows no 400, Otoroshi's answer to a missing API key, and
+`unsupported_method`, which cannot know that ids have slashes, so that more paths are an entity's.
 """
 
 from __future__ import annotations
@@ -34,8 +35,6 @@ CHECKS = (
     "content_type_conformance",
     "response_headers_conformance",
     "response_schema_conformance",
-    "unsupported_method",
-    "allow_header_conformance",
 )
 LONGEST_S = 120
 
@@ -105,4 +104,4 @@ async def test_a_status_that_is_not_described_is_found(
         served.server.url, tmp_path, "--max-examples", "2", "--include-operation-id", "get_route"
     )
     assert report.returncode == 1
-    assert b"Undocumented HTTP status code" in report.stdout
+    assert b"Undocumented status code" in report.stdout

@@ -9,6 +9,9 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Match
+from starlette.routing import Route as Path
+from starlette.status import HTTP_405_METHOD_NOT_ALLOWED
 
 from oto_trio.control.admin_api.access import ApiKeyGuard, StateEcho
 from oto_trio.control.admin_api.api_keys import ApiKeyPaths
@@ -129,13 +132,26 @@ def _accept(request: Request) -> str | None:
 async def _unknown_path(request: Request, error: Exception) -> Response:
     """Answer a path or verb that is not served."""
     assert isinstance(error, HTTPException), "registered for this class only"
+    headers = dict(error.headers or {})
+    if error.status_code == HTTP_405_METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(sorted(_verbs_of(request)))
     return gateway_error(
         error.status_code,
         f"Client Error: an error occurred on {request.url.path} ({error.status_code})",
         "errors.client.error",
         accept=_accept(request),
-        headers=error.headers,
+        headers=headers,
     )
+
+
+def _verbs_of(request: Request) -> set[str]:
+    """Collect the methods of a path; Starlette tells only those of the first route that has it."""
+    return {
+        method
+        for route in request.app.routes
+        if isinstance(route, Path) and route.matches(request.scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }
 
 
 async def _store_failed(request: Request, error: Exception) -> Response:
