@@ -36,7 +36,7 @@ CHECKS = (
     "response_headers_conformance",
     "response_schema_conformance",
 )
-LONGEST_S = 120
+LONGEST_S = 240
 
 # Schemathesis cannot write these media types by itself; their schemas are texts and JSON.
 HOOKS = """
@@ -90,7 +90,7 @@ async def run(url: str, folder: Path, *options: str) -> subprocess.CompletedProc
 @pytest.mark.slow
 async def test_the_api_answers_as_its_document_says(served: Served, tmp_path: Path) -> None:
     await served.call("POST", "/api/routes", route_document())
-    report = await run(served.server.url, tmp_path, "--max-examples", "2")
+    report = await run(served.server.url, tmp_path, "--max-examples", "1")
     assert report.returncode == 0, report.stdout.decode()
     assert b"passed" in report.stdout
 
