@@ -23,6 +23,8 @@ COMMANDS: Final = {
     "check": "Validate configuration files.",
     "config": "Show the settings, and where each value comes from.",
     "lint": "Find what is legal, and dangerous or not meant.",
+    "dump": "Write every entity to a folder of YAML, one file each.",
+    "diff": "Show what differs between two places, by entity and field.",
     "explain": "Say what becomes of a request, and why.",
     "plugins": "List plugins, or show one.",
     "certs": "List, make, bring in and take out certificates.",
