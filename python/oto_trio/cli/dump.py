@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 
 from oto_trio.cli.places import DEFAULT_PLACE, gather, with_key
-from oto_trio.control.admin_api.resources import LEGACY_RESOURCES
+from oto_trio.control.documents import KINDS as ROWS
 from oto_trio.control.documents.folder import file_texts, stale_files, write_folder
 
 __all__ = ["command"]
 
-KINDS = [row.plural for row in LEGACY_RESOURCES]
+KINDS = [row.plural for row in ROWS]
 _KIND = click.Choice(KINDS)
 
 

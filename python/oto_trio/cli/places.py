@@ -17,9 +17,9 @@ import trio
 
 from oto_trio.app import STORE_FILE
 from oto_trio.cli.entities import all_pages, ask, basic_authorization
-from oto_trio.control.admin_api.resources import LEGACY_RESOURCES, VERSION
+from oto_trio.control.admin_api.resources import VERSION
 from oto_trio.control.declared import read_declared
-from oto_trio.control.documents import Item, declared_items, item_of
+from oto_trio.control.documents import KINDS, Item, declared_items, item_of
 from oto_trio.control.settings import read_config_file
 from oto_trio.control.store.sqlite import SqliteStore
 from oto_trio.model.errors import Problem, StoreError
@@ -110,7 +110,7 @@ def _of_store(folder: Path) -> Gathered:
         snapshot = trio.run(_snapshot, path)
     except StoreError as error:
         raise click.ClickException(f"{error}\nof a running gateway, name its URL") from None
-    rows = {row.store_kind: row for row in LEGACY_RESOURCES}
+    rows = {row.store_kind: row for row in KINDS}
     items = [
         item_of(
             rows[record.kind],
@@ -125,7 +125,7 @@ def _of_store(folder: Path) -> Gathered:
 
 async def _snapshot(path: Path) -> Snapshot:
     async with await SqliteStore.open(path) as store:
-        return await store.snapshot(list(dict.fromkeys(row.store_kind for row in LEGACY_RESOURCES)))
+        return await store.snapshot([row.store_kind for row in KINDS])
 
 
 def _of_gateway(url: str, client_id: str | None, client_secret: str | None) -> Gathered:
@@ -141,8 +141,7 @@ def _of_gateway(url: str, client_id: str | None, client_secret: str | None) -> G
         client_secret if secret is None else unquote(secret),
     )
     items: list[Item] = []
-    # Of two kinds with one store, such as organizations and tenants, one is enough.
-    for row in {row.store_kind: row for row in LEGACY_RESOURCES}.values():
+    for row in KINDS:
         generic = f"/apis/{row.group}/{VERSION}/{row.plural}"
         path = base + (generic if row.legacy_path is None else row.legacy_path)
         if row.only_id is not None:

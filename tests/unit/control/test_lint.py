@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from oto_trio.control.admin_api.resources import LEGACY_RESOURCES
 from oto_trio.control.certificates import certificate_of
-from oto_trio.control.documents import Item, by_plural, item_of
+from oto_trio.control.documents import KINDS, Item, by_plural, item_of
 from oto_trio.control.lint import IGNORE_KEY, RULES, SEVERITIES, Finding, Ground, run_rules
 from oto_trio.control.lint import rules as rules_room
 from oto_trio.control.lint.rules.certificate_expires_soon import SOON_DAYS
@@ -379,9 +378,10 @@ def test_the_worst_comes_first(registry: Registry) -> None:
     assert set(severities) == {0, 1, 2}
 
 
-@pytest.mark.parametrize("resource", LEGACY_RESOURCES, ids=lambda resource: resource.plural)
+@pytest.mark.parametrize("resource", KINDS, ids=lambda resource: resource.plural)
 def test_the_template_of_every_kind_can_be_linted(resource: Any, registry: Registry) -> None:
 
+    assert resource.template is not None
     item = item_of(resource, write_document(resource.template("prod")), "template")
     assert item.entity is not None
     run_rules(Ground([item], registry, now_ms=NOW_MS))

@@ -4,6 +4,6 @@ A place is a configuration file, a folder of them, a store or a gateway; `oto_tr
 `item` brings each entity to one canonical form.
 """
 
-from oto_trio.control.documents.item import Item, by_plural, declared_items, item_of
+from oto_trio.control.documents.item import KINDS, Item, by_plural, declared_items, item_of
 
-__all__ = ["Item", "by_plural", "declared_items", "item_of"]
+__all__ = ["KINDS", "Item", "by_plural", "declared_items", "item_of"]

@@ -17,14 +17,13 @@ import msgspec
 import yaml
 from typing_extensions import override
 
-from oto_trio.control.admin_api.resources import LEGACY_RESOURCES
+from oto_trio.control.documents.item import KINDS, Item
 from oto_trio.control.settings import SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from oto_trio.control.documents.item import Item
 
 __all__ = ["Written", "file_text", "file_texts", "stale_files", "write_folder"]
 
@@ -78,7 +77,7 @@ def file_text(item: Item) -> str:
 
 def file_texts(items: Iterable[Item]) -> dict[str, str]:
     """Return the files of a folder: their text by their path, in the order of kinds and ids."""
-    rows = {row.plural: place for place, row in enumerate(LEGACY_RESOURCES)}
+    rows = {row.plural: place for place, row in enumerate(KINDS)}
     texts: dict[str, str] = {}
     taken: set[str] = set()
     for item in sorted(items, key=lambda each: (rows[each.resource.plural], each.id)):
@@ -105,7 +104,7 @@ def _digest(text: str) -> str:
 def stale_files(folder: Path, texts: Mapping[str, str]) -> list[str]:
     """Return the configuration files in the kinds' own folders that hold none of the entities."""
     found: list[str] = []
-    for row in LEGACY_RESOURCES:
+    for row in KINDS:
         inside = folder / row.plural
         if inside.is_dir():
             paths = (path for path in inside.iterdir() if path.suffix in SUFFIXES)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
     from oto_trio.control.declared import Declaration
 
-__all__ = ["Item", "by_plural", "declared_items", "item_of"]
+__all__ = ["KINDS", "Item", "by_plural", "declared_items", "item_of"]
+
+KINDS: Final = tuple(
+    {row.store_kind: row for row in reversed(LEGACY_RESOURCES) if row.template is not None}.values()
+)[::-1]
+"""The kinds that are configuration, each once: sessions, which have no template, are not."""
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -61,16 +66,17 @@ def declared_items(declarations: Iterable[Declaration], place: str) -> list[Item
         declarations: What was read.
         place: Name of the file or folder, before each one's path.
     """
-    rows = {row.store_kind: row for row in LEGACY_RESOURCES}
+    rows = {row.store_kind: row for row in KINDS}
     return [
         Item(rows[d.kind], d.id, d.entity, _canonical(d.entity), f"{place}: {d.path}")
         for d in declarations
+        if d.kind in rows
     ]
 
 
 def by_plural(name: str) -> Resource | None:
     """Find the row of a kind by its name in files: `routes`."""
-    return next((row for row in LEGACY_RESOURCES if row.plural == name), None)
+    return next((row for row in KINDS if row.plural == name), None)
 
 
 def _canonical(entity: Any) -> JsonObject:
