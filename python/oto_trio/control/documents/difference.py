@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -94,7 +94,7 @@ def _fields(before: Any, after: Any, path: str, key: str) -> Iterator[FieldChang
         yield FieldChange(path, _shown(before, key), _shown(after, key))
 
 
-def _shown(value: Any, key: str) -> object | UnsetType:
+def _shown(value: Any, key: str) -> Any:
     """Return a value as it may be shown: texts of secrets are hidden, in what was added too."""
     if isinstance(value, str):
         return HIDDEN if key in SECRETS and value else value
