@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 # A certificate's template cannot be stored: it has no chain. test_admin_api_pki.py has that kind.
 STORABLE = [r for r in LEGACY_RESOURCES if r.template is not None and r.enriched is None]
-FREE = [r for r in STORABLE if r in RESOURCES and len(r.actions) == 3]
+# A subscription needs an API: its template alone cannot be stored.
+FREE = [
+    r for r in STORABLE if r in RESOURCES and len(r.actions) == 3 and r.kind != "ApiSubscription"
+]
 LEGACY = [r for r in STORABLE if r.legacy_path is not None and r.only_id is None]
 SESSIONS = [r for r in RESOURCES if r.actions == frozenset({"delete"})]
 ADMINS = "/apis/security.otoroshi.io/v1/admins"

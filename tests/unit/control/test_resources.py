@@ -71,6 +71,25 @@ KEYS = {
     " lastRefresh metadata tags rights adminEntityValidators",
     "AuthModuleUser": "_loc randomId name email authConfigId profile token realm otoroshiData createdAt"
     " expiredAt lastRefresh metadata tags",
+    "AuthModule": "_loc type id name desc clientSideSessionEnabled sessionMaxAge metadata tags"
+    " sessionCookieValues userValidators remoteValidators allowedUsers deniedUsers",
+    "Script": "_loc id name desc code type metadata tags",
+    "WasmPlugin": "_loc id name description config steps metadata tags",
+    "Api": "_loc kind id name description domain contextPath metadata tags visibility owner members"
+    " version debug_flow capture export_reporting groups state enabled blueprint plans routes backends"
+    " flows clients_backend_config documentation deployments versions testing clients hooks",
+    "ApiSubscription": "location id name description tags metadata status dates owner_ref plan_ref"
+    " payment_ref api_ref subscription_kind token_refs",
+    "UserDashboard": "_loc id name description tags metadata enabled widgets defaults",
+    "UserAlert": "_loc id name description tags metadata enabled windowSeconds"
+    " evaluationIntervalSeconds cooldownSeconds severity message combine conditions",
+    "Workflow": "_loc id name description metadata tags config test_payload orphans job functions notes",
+    "CorazaConfig": "_loc id name description metadata tags inspect_in_body inspect_out_body"
+    " is_blocking_mode include_owasp_crs directives pool_capacity",
+    "RemoteCatalog": "_loc id name description metadata tags enabled source_kind source_config"
+    " scheduling test_deploy_args",
+    "HttpListener": "_loc id name description config metadata tags",
+    "GreenScore": "_loc id name description metadata tags routes thresholds efficiency",
 }
 """Keys of the documents, in the order in which Otoroshi writes them."""
 
@@ -89,6 +108,19 @@ REQUIRED = {
     "SimpleAdminUser": "username password label",
     "AdminSession": "randomId name email",
     "AuthModuleUser": "randomId name email authConfigId profile realm createdAt expiredAt lastRefresh",
+    "AuthModule": "type id name",
+    "Script": "id name desc code type",
+    "WasmPlugin": "id name description",
+    "Api": "id name description",
+    "ApiSubscription": "location id name description dates owner_ref plan_ref api_ref"
+    " subscription_kind",
+    "UserDashboard": "id",
+    "UserAlert": "id",
+    "Workflow": "id name description",
+    "CorazaConfig": "id",
+    "RemoteCatalog": "id name",
+    "HttpListener": "id name description",
+    "GreenScore": "id",
 }
 """Keys without which Otoroshi reads no document."""
 
@@ -144,6 +176,24 @@ def test_only_some_verbs_are_there_for_some_kinds() -> None:
         "AuthModuleUser": {"delete"},
         "SimpleAdminUser": {"create", "delete"},
     }
+
+
+def test_every_resource_of_otoroshi_is_there() -> None:
+    assert set(BY_KIND) == {kind for kind, *_ in NAMES}
+
+
+def test_scripts_and_wasm_plugins_are_deprecated() -> None:
+    assert {r.kind for r in RESOURCES if r.is_deprecated} == {"Script", "WasmPlugin"}
+
+
+def test_the_schema_of_auth_modules_has_every_kind() -> None:
+    schema = schema_of(BY_KIND["AuthModule"].cls)
+    assert [ref["$ref"].rpartition("/")[2] for ref in schema["$defs"]["AuthModule"]["anyOf"]] == [
+        *("BasicAuth", "LdapAuth", "OAuth2Auth", "OAuth1Auth", "SamlAuth", "WasmAuth"),
+        "WorkflowAuth",
+    ]
+    assert "serverUrls" in schema["$defs"]["LdapAuth"]["properties"]
+    assert UNKNOWN_KEY not in schema["$defs"]["LdapAuth"]["properties"]
 
 
 def test_two_names_of_one_store_are_both_found() -> None:

@@ -154,7 +154,7 @@ class GenericApi:
                 "version": {
                     "name": VERSION,
                     "served": True,
-                    "deprecated": False,
+                    "deprecated": resource.is_deprecated,
                     "storage": True,
                     **({"schema": schema_of(resource.cls)} if with_schema else {}),
                 },
@@ -183,7 +183,9 @@ class GenericApi:
         return answer(request, schema_of(resource.cls), headers=NO_LIST)
 
     async def _template(self, request: Request, resource: Resource) -> Response:
-        return answer(request, await self._entities.template(resource), headers=NO_LIST)
+        kind = request.query_params.get("type")
+        template = await self._entities.template(resource, kind=kind)
+        return answer(request, template, headers=NO_LIST)
 
     async def _bulk(self, request: Request, resource: Resource) -> Response:
         if resource.only_id is not None:

@@ -112,7 +112,9 @@ class _Legacy:
         )
 
     async def _template(self, request: Request) -> Response:
-        template = await self._entities.template(self._resource, is_legacy=True)
+        params = request.query_params
+        kind = params.get("mod-type", params.get("type"))
+        template = await self._entities.template(self._resource, is_legacy=True, kind=kind)
         asked = {k: v for k, v in request.query_params.items() if k != "rawPassword"}
         return self._answer(request, template | asked)
 

@@ -206,12 +206,15 @@ class Entities:
         found = [record async for record in walk if record.id.startswith(prefix)]
         return ListedDocuments(self, resource, _Found(found), query)
 
-    async def template(self, resource: Resource, *, is_legacy: bool = False) -> JsonObject:
+    async def template(
+        self, resource: Resource, *, is_legacy: bool = False, kind: str | None = None
+    ) -> JsonObject:
         """Make the template: the built-in one under what the global configuration lays over it.
 
         Args:
             resource: Its row.
             is_legacy: Whether it is for the legacy dialect, which has another one of some kinds.
+            kind: Type of the entity, for resources that have one template for each.
 
         Raises:
             ApiError: The resource has none.
@@ -221,7 +224,10 @@ class Entities:
             make = resource.legacy_template
         if make is None:
             raise ApiError(404, "template not found !", "")
-        document = write_document(make(self.env))
+        if resource.typed_template is not None and kind is not None:
+            document = write_document(resource.typed_template(kind, self.env))
+        else:
+            document = write_document(make(self.env))
         record = await self.store.get(GLOBAL_CONFIGS.store_kind, GLOBAL_CONFIGS.only_id or "")
         if record is not None and resource.template_key:
             templates: JsonObject = self._decode(record).get("templates") or {}
@@ -283,6 +289,8 @@ class Entities:
         if document.get(resource.id_key) in (None, ""):
             document = {**document, resource.id_key: self.new_id(resource)}
         entity, warnings = self._read(resource, document, strict=strict, enriched=enriched)
+        if resource.admitted is not None:
+            await resource.admitted(self.store, None, entity)
         if stamped:
             entity = _stamp(entity, "created_at")
         entity_id = cast("Any", entity).id
@@ -334,7 +342,10 @@ class Entities:
             entity, warnings = self._read(
                 resource, document, strict=strict, enriched=enriched, old=old
             )
-            unchanged = old is not None and inspect_document(resource.cls, old)[0] == entity
+            was = None if old is None else inspect_document(resource.cls, old)[0]
+            unchanged = was is not None and was == entity
+            if resource.admitted is not None:
+                await resource.admitted(self.store, was, entity)
             if stamped:
                 entity = _stamp(entity, "updated_at")
             expect: Expectation = "absent" if record is None else record.revision

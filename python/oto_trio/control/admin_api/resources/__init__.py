@@ -8,9 +8,17 @@ from __future__ import annotations
 
 from typing import Final
 
+from oto_trio.control.admin_api.resources.analytics import USER_ALERTS, USER_DASHBOARDS
 from oto_trio.control.admin_api.resources.apim import API_KEYS
+from oto_trio.control.admin_api.resources.apis import API_SUBSCRIPTIONS, APIS
 from oto_trio.control.admin_api.resources.config import GLOBAL_CONFIGS
 from oto_trio.control.admin_api.resources.events import DATA_EXPORTERS
+from oto_trio.control.admin_api.resources.extensions import (
+    CORAZA_CONFIGS,
+    GREEN_SCORES,
+    HTTP_LISTENERS,
+    REMOTE_CATALOGS,
+)
 from oto_trio.control.admin_api.resources.organize import (
     ORGANIZATIONS,
     SERVICE_GROUPS,
@@ -18,6 +26,7 @@ from oto_trio.control.admin_api.resources.organize import (
     TENANTS,
 )
 from oto_trio.control.admin_api.resources.pki import CERTIFICATES, CLIENT_VALIDATORS
+from oto_trio.control.admin_api.resources.plugins import SCRIPTS, WASM_PLUGINS, WORKFLOWS
 from oto_trio.control.admin_api.resources.proxy import (
     BACKENDS,
     DRAFTS,
@@ -25,6 +34,7 @@ from oto_trio.control.admin_api.resources.proxy import (
     ROUTE_COMPOSITIONS,
     ROUTE_TEMPLATES,
     ROUTES,
+    SERVICE_DESCRIPTORS,
     TCP_SERVICES,
 )
 from oto_trio.control.admin_api.resources.resource import (
@@ -38,6 +48,7 @@ from oto_trio.control.admin_api.resources.security import (
     ADMIN_SESSIONS,
     ADMINS,
     AUTH_MODULE_USERS,
+    AUTH_MODULES,
     JWT_VERIFIERS,
 )
 
@@ -60,11 +71,13 @@ RESOURCES: Final[tuple[Resource, ...]] = (
     ROUTES,
     BACKENDS,
     ROUTE_COMPOSITIONS,
+    SERVICE_DESCRIPTORS,
     TCP_SERVICES,
     ERROR_TEMPLATES,
     API_KEYS,
     CERTIFICATES,
     JWT_VERIFIERS,
+    AUTH_MODULES,
     ADMIN_SESSIONS,
     ADMINS,
     AUTH_MODULE_USERS,
@@ -73,9 +86,20 @@ RESOURCES: Final[tuple[Resource, ...]] = (
     TENANTS,
     TEAMS,
     DATA_EXPORTERS,
+    SCRIPTS,
+    WASM_PLUGINS,
     GLOBAL_CONFIGS,
     DRAFTS,
+    APIS,
+    API_SUBSCRIPTIONS,
     ROUTE_TEMPLATES,
+    USER_DASHBOARDS,
+    USER_ALERTS,
+    WORKFLOWS,
+    CORAZA_CONFIGS,
+    REMOTE_CATALOGS,
+    HTTP_LISTENERS,
+    GREEN_SCORES,
 )
 """Every resource, in the order in which Otoroshi's ``/apis/entities`` lists them."""
 

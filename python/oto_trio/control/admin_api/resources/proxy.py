@@ -19,6 +19,8 @@ from oto_trio.model.route_composition import (
 )
 from oto_trio.model.route_template import ROUTE_TEMPLATES as ROUTE_TEMPLATE_KIND
 from oto_trio.model.route_template import RouteTemplate, route_template_template
+from oto_trio.model.service_descriptor import SERVICE_DESCRIPTORS as SERVICE_DESCRIPTOR_KIND
+from oto_trio.model.service_descriptor import ServiceDescriptor, service_descriptor_template
 from oto_trio.model.tcp_service import TCP_SERVICES as TCP_SERVICE_KIND
 from oto_trio.model.tcp_service import TcpService, tcp_service_template
 
@@ -29,6 +31,7 @@ __all__ = [
     "ROUTES",
     "ROUTE_COMPOSITIONS",
     "ROUTE_TEMPLATES",
+    "SERVICE_DESCRIPTORS",
     "TCP_SERVICES",
 ]
 
@@ -120,4 +123,16 @@ ROUTE_TEMPLATES: Final = Resource(
     cls=RouteTemplate,
     template=lambda env: route_template_template(env=env),
     template_key="routeTemplate",
+)
+
+SERVICE_DESCRIPTORS: Final = Resource(
+    kind="ServiceDescriptor",
+    plural="service-descriptors",
+    singular="service-descriptor",
+    group="proxy.otoroshi.io",
+    legacy_path="/api/services",
+    store_kind=SERVICE_DESCRIPTOR_KIND,
+    cls=ServiceDescriptor,
+    template=lambda env: service_descriptor_template(env=env),
+    template_key="descriptor",
 )

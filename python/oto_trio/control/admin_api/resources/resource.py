@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
+    from oto_trio.control.store import Store
     from oto_trio.model.document import Document, JsonObject
 
 __all__ = ["BULK_ACTIONS", "RESERVED_IDS", "VERSION", "Action", "Resource"]
@@ -52,6 +53,9 @@ class Resource:
     """Makes the built-in template, given the name of the environment; None = there is none."""
     template_key: str
     """Its key in the ``templates`` of the global configuration."""
+    typed_template: Callable[[str, str], Document] | None = None
+    """Makes the template of the type that a request asks for, given the type and the name of the
+    environment; None = its entities have no types."""
     actions: frozenset[Action] = frozenset({"create", "update", "delete"})
     """What may be done to its entities."""
     only_id: str | None = None
@@ -76,6 +80,11 @@ class Resource:
     """Whether ``kind`` is a key of its documents too, under the one that the generic dialect answers."""
     lists_by_prefix: bool = False
     """Whether a GET of an id, under the full name of the resource, lists the ids that start so."""
+    is_deprecated: bool = False
+    """Whether Otoroshi wants its users to take something else."""
+    admitted: Callable[[Store, Document | None, Document], Awaitable[None]] | None = None
+    """Decides whether an entity may become another; the first is None when it is made. Raises `ApiError`,
+    which refuses the write. An import of everything does not ask it."""
     enriched: Callable[[Any], Document] | None = None
     """Brings an entity in order before it is stored, and computes keys from others. May raise
     `PkiError`, which refuses the write. A request leaves it out by ``?enrich=false``."""

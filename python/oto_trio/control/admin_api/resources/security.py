@@ -7,13 +7,15 @@ from typing import Final
 from oto_trio.control.admin_api.resources.resource import Resource
 from oto_trio.model.admin_session import ADMIN_SESSIONS as ADMIN_SESSION_KIND
 from oto_trio.model.admin_session import AdminSession
+from oto_trio.model.auth_module import AUTH_MODULES as AUTH_MODULE_KIND
+from oto_trio.model.auth_module import AuthModule, auth_module_template
 from oto_trio.model.auth_module_user import AUTH_MODULE_USERS as AUTH_MODULE_USER_KIND
 from oto_trio.model.auth_module_user import AuthModuleUser
 from oto_trio.model.ids import named_id
 from oto_trio.model.jwt_verifier import JwtVerifier, jwt_verifier_template
 from oto_trio.model.simple_admin import SIMPLE_ADMINS, SimpleAdmin, simple_admin_template
 
-__all__ = ["ADMINS", "ADMIN_SESSIONS", "AUTH_MODULE_USERS", "JWT_VERIFIERS"]
+__all__ = ["ADMINS", "ADMIN_SESSIONS", "AUTH_MODULES", "AUTH_MODULE_USERS", "JWT_VERIFIERS"]
 
 JWT_VERIFIERS: Final = Resource(
     kind="JwtVerifier",
@@ -26,6 +28,19 @@ JWT_VERIFIERS: Final = Resource(
     template=lambda _env: jwt_verifier_template(),
     template_key="verifier",
     new_id=lambda: named_id("jwt_verifier"),
+)
+
+AUTH_MODULES: Final = Resource(
+    kind="AuthModule",
+    plural="auth-modules",
+    singular="auth-module",
+    group="security.otoroshi.io",
+    legacy_path="/api/auths",
+    store_kind=AUTH_MODULE_KIND,
+    cls=AuthModule,
+    template=lambda env: auth_module_template(env=env),
+    typed_template=lambda kind, env: auth_module_template(kind, env=env),
+    template_key="authConfig",
 )
 
 ADMIN_SESSIONS: Final = Resource(
