@@ -154,7 +154,7 @@ async def test_the_raw_dump_has_otoroshis_lines(served: Served) -> None:
     assert by_key["otoroshi:config:global"]["throttlingQuota"] == 77
     assert by_key["otoroshi:routes:r1"]["backend_ref"] == "b1"
     assert by_key["otoroshi:apikey:coll:k1"]["clientSecret"] == "s"
-    assert by_key["otoroshi:extensions:otoroshi_extensions_workflows:workflows:workflows:1"]
+    assert by_key["otoroshi:webauthn:admins:webauthn-admins:1"]
 
 
 async def test_an_import_removes_what_it_does_not_hold(served: Served) -> None:
