@@ -102,6 +102,9 @@ POLL_S: Final = 0.5
 OWN_NEWS_S: Final = 0.05
 """How long the news of a node's own write waits for the writer to tell it."""
 
+LONG_ANSWER_S: Final = 60.0
+"""How long the server may take for a transaction, or for what changed: either may be large."""
+
 CLOSE_WAIT_S: Final = 5.0
 """How long closing waits for requests under way."""
 
@@ -234,13 +237,17 @@ class RedisStore(Store):
                 self._idle.set()
 
     async def _ask(
-        self, *words: str | bytes | int, again: Sequence[str | bytes | int] | None = None
+        self,
+        *words: str | bytes | int,
+        again: Sequence[str | bytes | int] | None = None,
+        timeout_s: float | None = None,
     ) -> Any:
         """Send a command, again and again for `RETRY_S` while the server cannot be reached.
 
         Args:
             words: The command.
             again: What is sent at further tries, if something else.
+            timeout_s: How long an answer is waited for; None = as for any command.
 
         Raises:
             StoreError: It cannot be carried out.
@@ -251,7 +258,7 @@ class RedisStore(Store):
         with self._counted():
             while True:
                 try:
-                    return await self._line.ask(*words)
+                    return await self._line.ask(*words, timeout_s=timeout_s)
                 except StoreUnreachableError as error:
                     is_sent = is_sent or error.is_sent
                     if trio.current_time() + delay_s > deadline:
@@ -277,16 +284,20 @@ class RedisStore(Store):
             StoreError: It cannot be run, or the server holds another store by now.
         """
         rest = (1, self._base + "facts")
+        is_long = script is scripts.TRANSACT or script is scripts.CHANGES
+        timeout_s = LONG_ANSWER_S if is_long else None
         try:
             answer: list[Any] = await self._ask(
                 "EVALSHA",
                 *(script.sha, *rest, *words),
                 again=None if again is None else ("EVALSHA", script.sha, *rest, *again),
+                timeout_s=timeout_s,
             )
         except NoScriptError:  # the server is new, or was restarted
             answer = await self._ask(
                 "EVAL",
                 *(script.text, *rest, *(words if again is None else again)),
+                timeout_s=timeout_s,
             )
         if answer[0] in {b"foreign", b"back", b"gap"}:
             self._lost = self._loss(answer)

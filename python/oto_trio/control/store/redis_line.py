@@ -70,8 +70,8 @@ class Line:
             finally:
                 self._nursery = None
 
-    async def ask(self, *words: str | bytes | int) -> Any:
-        """Send a command and wait for its answer, for `ANSWER_S` at most.
+    async def ask(self, *words: str | bytes | int, timeout_s: float | None = None) -> Any:
+        """Send a command and wait for its answer, for `ANSWER_S` at most unless told otherwise.
 
         Raises:
             StoreUnreachableError: There is no connection, or it broke, or no answer came.
@@ -91,6 +91,7 @@ class Line:
                         for w in words[1:]
                     ),
                     decode=False,
+                    timeout=timeout_s,
                     disconnect_on_cancellation=words[0] == "XREAD",
                 )
             except exceptions.NoScriptError:
@@ -98,7 +99,7 @@ class Line:
             except TimeoutError as error:
                 connection.invalidate("no answer")
                 late = StoreUnreachableError(
-                    f"{self._url.shown}: no answer within {ANSWER_S:g} s; look at the server's load"
+                    f"{self._url.shown}: no answer within {timeout_s or ANSWER_S:g} s; look at the server's load"
                 )
                 late.is_sent = True
                 raise late from error
@@ -150,8 +151,10 @@ class Line:
             return StoreError(f"{where}: the user lacks a right: {text}; allow it (ACL SETUSER)")
         if isinstance(error, exceptions.ReadOnlyError):
             return StoreError(f"{where} is a replica; name the primary in the URL of `store`")
-        if isinstance(error, exceptions.BusyLoadingError):
-            return StoreUnreachableError(f"{where} is reading its data; wait until it has")
+        if isinstance(error, exceptions.BusyLoadingError) or text.startswith("BUSY "):
+            return StoreUnreachableError(
+                f"{where} reads its data, or makes a large transaction; wait until it has"
+            )
         if isinstance(error, (exceptions.ConnectionError, OSError)):
             cause = error.__cause__
             while cause is not None and cause.__cause__ is not None:

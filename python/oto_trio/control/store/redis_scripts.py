@@ -75,7 +75,8 @@ return redis.call('HMGET', KEYS[1], 'id', 'revision', 'schema')
 
 TRANSACT: Final = Script("""
 -- ARGV: store id, revision known, mark, '1' when tried again, entries of news kept, removals kept,
---       then for each write: 'p' or 'd', kind, id, expectation ('', 'a', 'p' or a revision), document
+--       the writes in MessagePack, which is quicker than so many arguments, each of them 'p' or 'd',
+--       kind, id, expectation ('', 'a', 'p' or a revision); then the document of each write
 local facts = redis.call('HMGET', KEYS[1], 'id', 'revision')
 if facts[1] ~= ARGV[1] then return {'foreign'} end
 local before = tonumber(facts[2])
@@ -91,24 +92,25 @@ if ARGV[4] == '1' and before > known then
   if #entries < before - known then return {'unsure'} end
 end
 local wanted = {}
-for at = 7, #ARGV, 5 do
-  local docs = key('docs:' .. ARGV[at + 1])
-  local id, expect = ARGV[at + 2], ARGV[at + 3]
+local writes = cmsgpack.unpack(ARGV[7])
+for at, write in ipairs(writes) do
+  local docs = key('docs:' .. write[2])
+  local id, expect = write[3], write[4]
   local is_there = redis.call('HEXISTS', docs, id) == 1
   if expect ~= '' then
     local found = false
     if is_there then
-      found = redis.call('ZSCORE', key('log'), ARGV[at + 1] .. '\\n' .. id)
+      found = redis.call('ZSCORE', key('log'), write[2] .. '\\n' .. id)
     end
     local is_met
     if expect == 'a' then is_met = not is_there
     elseif expect == 'p' then is_met = is_there
     else is_met = is_there and tonumber(found) == tonumber(expect) end
     if not is_met then
-      return {'conflict', (at - 7) / 5, found and tonumber(found) or 0}
+      return {'conflict', at - 1, found and tonumber(found) or 0}
     end
   end
-  if ARGV[at] == 'p' or is_there then wanted[#wanted + 1] = at end
+  if write[1] == 'p' or is_there then wanted[#wanted + 1] = at end
 end
 local answer = {'ok', before, before}
 if #wanted == 0 then return answer end
@@ -118,10 +120,10 @@ redis.call('XADD', key('news'), 'MAXLEN', '~', ARGV[5], revision .. '-0', 'mark'
 redis.call('HSET', KEYS[1], 'revision', revision)
 answer[3] = before + 1
 for _, at in ipairs(wanted) do
-  local kind, id = ARGV[at + 1], ARGV[at + 2]
+  local kind, id = writes[at][2], writes[at][3]
   local member = kind .. '\\n' .. id
-  if ARGV[at] == 'p' then
-    redis.call('HSET', key('docs:' .. kind), id, revision .. '\\n' .. ARGV[at + 4])
+  if writes[at][1] == 'p' then
+    redis.call('HSET', key('docs:' .. kind), id, revision .. '\\n' .. ARGV[7 + at])
     redis.call('ZADD', key('ids:' .. kind), 0, id)
     redis.call('ZREM', key('gone'), member)
   else
@@ -130,7 +132,7 @@ for _, at in ipairs(wanted) do
     redis.call('ZADD', key('gone'), revision, member)
   end
   redis.call('ZADD', key('log'), revision, member)
-  answer[#answer + 1] = (at - 7) / 5
+  answer[#answer + 1] = at - 1
 end
 local too_many = redis.call('ZCARD', key('gone')) - tonumber(ARGV[6])
 if too_many > 0 then

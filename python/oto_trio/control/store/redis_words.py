@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from oto_trio.control.store.base import Change, Put, Record, Write
 from oto_trio.model.errors import StoreTooLargeError
 
@@ -16,7 +18,7 @@ LARGEST_DOCUMENT_BYTES: Final = 16 * 1024 * 1024
 """Bytes of one document, or of one blob, at most."""
 
 MOST_WRITES: Final = 200_000
-"""Writes of one transaction at most: the server takes a million words in a command, and each write has five."""
+"""Writes of one transaction at most: the server does nothing else meanwhile."""
 
 LARGEST_TRANSACTION_BYTES: Final = 256 * 1024 * 1024
 """Bytes of all documents of one transaction, or of all blobs saved together, at most."""
@@ -34,7 +36,7 @@ def change_of(write: Write, revision: int) -> Change:
     return Change(revision, write.kind, write.id, document)
 
 
-def words_of(writes: Sequence[Write]) -> list[str | bytes | int]:
+def words_of(writes: Sequence[Write]) -> list[bytes]:
     """Return writes as the script of a transaction reads them.
 
     Raises:
@@ -43,7 +45,8 @@ def words_of(writes: Sequence[Write]) -> list[str | bytes | int]:
     check_sizes(
         [(f"{w.kind} {w.id}", len(w.document) if isinstance(w, Put) else 0) for w in writes]
     )
-    words: list[str | bytes | int] = []
+    heads: list[tuple[str, str, str, str]] = []
+    documents: list[bytes] = []
     for write in writes:
         match write.expect:
             case None:
@@ -53,10 +56,12 @@ def words_of(writes: Sequence[Write]) -> list[str | bytes | int]:
             case revision:
                 expect = str(revision)
         if isinstance(write, Put):
-            words += ["p", write.kind, write.id, expect, write.document]
+            heads.append(("p", write.kind, write.id, expect))
+            documents.append(write.document)
         else:
-            words += ["d", write.kind, write.id, expect, b""]
-    return words
+            heads.append(("d", write.kind, write.id, expect))
+            documents.append(b"")
+    return [msgspec.msgpack.encode(heads), *documents]
 
 
 def check_sizes(sizes: Sequence[tuple[str, int]]) -> None:
