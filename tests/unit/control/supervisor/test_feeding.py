@@ -46,8 +46,15 @@ class Fed:
         self.vaults = Vaults({"v": held})
         self.frames: list[DownFrame] = []
         self.is_gone = False
+        self.hold: trio.Event | None = None
+        """Keeps the next frame waiting; those after it may pass."""
+        self.has_held = False
 
     async def put(self, frame: DownFrame) -> None:
+        hold, self.hold = self.hold, None
+        if hold is not None:
+            self.has_held = True
+            await hold.wait()
         await trio.lowlevel.checkpoint()
         if self.is_gone:
             raise LinkClosedError("gone")
@@ -138,6 +145,26 @@ async def test_a_removal_while_secrets_are_read_is_the_last_word(
         last = fed.frames[-1]
         assert isinstance(last, Change)
         assert last.removed == [EntityKey("routes", "r")]
+
+
+async def test_nothing_comes_back_that_is_removed_while_it_is_sent_again(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    async with MemoryStore() as store:
+        await store.put("routes", "r", WITH)
+        fed = Fed(store, Held())
+        nursery.start_soon(fed.run)
+        nursery.start_soon(fed.vaults.run)
+        await trio.sleep(1)
+        hold = fed.hold = trio.Event()
+        fed.held.value = "new"
+        await trio.sleep(30)
+        assert fed.has_held, "it is being sent again"
+        await store.delete("routes", "r")
+        await trio.sleep(1)
+        hold.set()
+        await trio.sleep(1)
+        assert fed.bodies() == {}
 
 
 async def test_a_store_that_fails_while_a_secret_changes_is_asked_again(
