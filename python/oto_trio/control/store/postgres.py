@@ -289,7 +289,7 @@ class PostgresStore(Store):
                     .execute("SELECT pg_xact_status(%s::xid8)", [xact])
                     .fetchone()
                 )
-            except psycopg.Error:
+            except (psycopg.Error, StoreClosedError):
                 self._writer.drop()
                 row = ("in progress",)
             status = None if row is None else row[0]
@@ -478,7 +478,7 @@ class PostgresStore(Store):
             if not self._closed:
                 self._give_up.set()
                 for link in self._links:
-                    link.break_off()
+                    link.break_off(for_good=True)
                 with trio.move_on_after(CLOSE_WAIT_S):
                     await self._close()
         self._hub.close_nowait()
@@ -489,8 +489,9 @@ class PostgresStore(Store):
             # A socket must not be closed while a task waits on it.
             await self._ended_following.wait()
         async with self._queue.lock:
-            for link in self._links:
-                await link.aclose()
+            async with trio.open_nursery() as nursery:
+                for link in self._links:
+                    nursery.start_soon(link.aclose)
             self._closed = True
 
 

@@ -179,8 +179,6 @@ class Link:
         )
 
     def _run(self, work: Callable[[Connection], T], *, again: bool) -> T:
-        if self._closed:
-            raise StoreClosedError(f"the store {self.target.shown} is closed")
         self._turn += 1
         try:
             return self._attempts(work, again=again)
@@ -213,18 +211,22 @@ class Link:
 
     def connect(self) -> Connection:
         """Return the connection, made anew when there is none. In the thread only."""
+        if self._closed:
+            raise StoreClosedError(f"the store {self.target.shown} is closed")
         if self._connection is not None and self._connection.closed:
             self.drop()
         if self._connection is None:
-            connection: Connection = psycopg.connect(self.target.conninfo, autocommit=True)
+            # Known at once: the set-up may have to be broken off too.
+            self._connection = psycopg.connect(self.target.conninfo, autocommit=True)
             try:
-                _set_up(connection, self.target.shown)
+                if self._closed:
+                    raise StoreClosedError(f"the store {self.target.shown} is closed")
+                _set_up(self._connection, self.target.shown)
                 if self._on_connect is not None:
-                    self._on_connect(connection)
+                    self._on_connect(self._connection)
             except BaseException:
-                connection.close()
+                self.drop()
                 raise
-            self._connection = connection
         return self._connection
 
     def drop(self) -> None:
@@ -247,8 +249,13 @@ class Link:
         if looks + 1 >= LOOKS:
             self.break_off()
 
-    def break_off(self) -> None:
-        """End the wait of a thread for the server: it gets an error as if the server had gone."""
+    def break_off(self, *, for_good: bool = False) -> None:
+        """End the wait of a thread for the server: it gets an error as if the server had gone.
+
+        Args:
+            for_good: Whether no new connection may be made, because the link is being closed.
+        """
+        self._closed = self._closed or for_good
         descriptor = self.descriptor
         if descriptor is not None and self._turn % 2:
             with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as connected:
