@@ -421,13 +421,13 @@ class RedisStore(Store):
         check_writes(writes)
         words = words_of(writes)
         self._marks += 1
-        first = (self._store_id, self.revision, f"{self._node}:{self._marks}")
-        kept = (NEWS_KEPT, REMOVALS_KEPT)
-        answer = await self._run(
-            scripts.TRANSACT,
-            *(*first, "", *kept, *words),
-            again=(*first, "1", *kept, *words),
-        )
+        first: Sequence[str | bytes | int] = [
+            self._store_id,
+            self.revision,
+            f"{self._node}:{self._marks}",
+        ]
+        rest: Sequence[str | bytes | int] = [NEWS_KEPT, REMOVALS_KEPT, *words]
+        answer = await self._run(scripts.TRANSACT, *first, "", *rest, again=[*first, "1", *rest])
         match answer:
             case [b"conflict", int(number), int(found)]:
                 check_expectation(writes[number], found or None)
