@@ -1,20 +1,16 @@
 """Where a command gets entities from: a configuration file, a store at rest, or a running gateway."""
 
-import base64
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TypeVar
 
 import click
 import msgspec
 import trio
 
 from oto_trio.app import STORE_FILE
-from oto_trio.cli.words import spoken
-from oto_trio.control.credentials import DEV_CREDENTIALS
+from oto_trio.cli.admin_client import AdminClient
 from oto_trio.control.declared import read_declared
 from oto_trio.control.settings import read_config_file
 from oto_trio.control.store.base import Snapshot
@@ -27,21 +23,12 @@ from oto_trio.model.route import Route, read_route
 
 __all__ = [
     "Entities",
-    "all_pages",
-    "ask",
-    "basic_authorization",
     "from_admin_api",
     "from_config",
     "from_data",
 ]
 
 T = TypeVar("T")
-
-PAGE: Final = 1000
-"""Entities asked from an admin API at once."""
-
-TIMEOUT_S: Final = 30.0
-"""How long an admin API may take for one answer."""
 
 
 class Entities(msgspec.Struct, frozen=True):
@@ -115,70 +102,10 @@ def from_admin_api(url: str, client_id: str | None, client_secret: str | None) -
     Raises:
         ClickException: It cannot be reached, or refuses.
     """
-    if not url.startswith(("http://", "https://")):
-        raise click.UsageError(f"--admin {url!r} is no URL; write it like http://127.0.0.1:8081")
-    authorization = basic_authorization(client_id, client_secret)
-    base = url.rstrip("/")
+    api = AdminClient(url, client_id, client_secret, instead="--config and --data work without one")
     return _entities(
-        list(all_pages(f"{base}/api/routes", authorization)),
-        list(all_pages(f"{base}/api/backends", authorization)),
-        ask(f"{base}/api/globalconfig", authorization),
+        list(api.walk("/api/routes")), list(api.walk("/api/backends")), api.ask("/api/globalconfig")
     )
-
-
-def basic_authorization(client_id: str | None, client_secret: str | None) -> str:
-    """Make the header field that shows a key of the admin API; the well-known one when left out."""
-    key = (
-        f"{client_id or DEV_CREDENTIALS.client_id}:{client_secret or DEV_CREDENTIALS.client_secret}"
-    )
-    return "Basic " + base64.b64encode(key.encode()).decode()
-
-
-def all_pages(url: str, authorization: str, *, may_lack: bool = False) -> Iterator[Any]:
-    """Walk all entities of a kind, page by page.
-
-    Args:
-        url: Where the kind is listed.
-        authorization: The header field.
-        may_lack: Whether a gateway without this kind (404) has none of it.
-
-    Raises:
-        ClickException: It cannot be reached, or refuses.
-    """
-    page = 1
-    while True:
-        asked = f"{url}?page={page}&pageSize={PAGE}"
-        found: list[Any] = ask(asked, authorization, may_lack=may_lack) or []
-        yield from found
-        if len(found) < PAGE:
-            return
-        page += 1
-
-
-def ask(url: str, authorization: str, *, may_lack: bool = False) -> Any:
-    """Get one JSON document; None for 404 when that is foreseen.
-
-    Raises:
-        ClickException: It cannot be reached, or refuses.
-    """
-    request = urllib.request.Request(url, headers={"Authorization": authorization})  # noqa: S310 (http or https, checked)
-    try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 (http or https, checked)
-            return json.load(answer)
-    except urllib.error.HTTPError as error:
-        if error.code == 404 and may_lack:
-            return None
-        if error.code in {400, 401, 403}:
-            raise click.ClickException(
-                f"{url} refuses the key ({error.code}); give --client-id and --client-secret, which "
-                "the gateway keeps in admin-credentials.json of its data folder"
-            ) from None
-        raise click.ClickException(f"{url} answers {error.code}") from None
-    except (OSError, ValueError) as error:
-        raise click.ClickException(
-            f"{url} cannot be asked: {spoken(error)}; is the gateway running? --config and --data work "
-            "without one"
-        ) from None
 
 
 def _entities(

@@ -16,7 +16,7 @@ import msgspec
 import trio
 
 from oto_trio.app import STORE_FILE
-from oto_trio.cli.entities import all_pages, ask, basic_authorization
+from oto_trio.cli.admin_client import AdminClient
 from oto_trio.control.admin_api.resources import VERSION
 from oto_trio.control.declared import read_declared
 from oto_trio.control.documents import KINDS, Item, declared_items, item_of
@@ -136,22 +136,24 @@ def _of_gateway(url: str, client_id: str | None, client_secret: str | None) -> G
     except ValueError:
         raise click.ClickException("this is no URL; write it like http://127.0.0.1:8081") from None
     base = urlunsplit((parts.scheme, host, parts.path, "", "")).rstrip("/")
-    authorization = basic_authorization(
+    api = AdminClient(
+        base,
         client_id if user is None else unquote(user),
         client_secret if secret is None else unquote(secret),
+        instead="a file or a folder works without one",
     )
     items: list[Item] = []
     for row in KINDS:
         generic = f"/apis/{row.group}/{VERSION}/{row.plural}"
-        path = base + (generic if row.legacy_path is None else row.legacy_path)
+        path = generic if row.legacy_path is None else row.legacy_path
         if row.only_id is not None:
-            only = ask(path, authorization, may_lack=True)
+            only = api.ask(path, may_lack=True)
             found = [] if only is None else [only]
         else:
-            found = list(all_pages(path, authorization, may_lack=True))
+            found = list(api.walk(path, may_lack=True))
         for raw in found:
             if row.legacy_path is None and raw.get("kind") == row.full_kind:
                 del raw["kind"]  # the generic dialect adds it
             item = item_of(row, raw, "")
-            items.append(msgspec.structs.replace(item, where=f"{path}/{item.id}"))
+            items.append(msgspec.structs.replace(item, where=f"{base}{path}/{item.id}"))
     return Gathered(base, items, [])

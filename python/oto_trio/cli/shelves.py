@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import urllib.error
-import urllib.request
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import quote
 
 import click
 import trio
 
 from oto_trio.app import STORE_FILE
-from oto_trio.cli.words import spoken
+from oto_trio.cli.admin_client import AdminClient
 from oto_trio.control.certificates import CertificateStore, certificate_of
-from oto_trio.control.credentials import DEV_CREDENTIALS
 from oto_trio.control.store.sqlite import SqliteStore
 from oto_trio.model.certificate import Certificate, read_certificate, write_certificate
 from oto_trio.model.errors import EntityError, StoreError
@@ -27,12 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["AdminShelf", "Shelf", "StoreShelf"]
-
-PAGE: Final = 500
-"""Certificates asked from an admin API at once."""
-
-TIMEOUT_S: Final = 60.0
-"""How long an admin API may take for one answer; it may have to make a key of 4096 bits."""
 
 T = TypeVar("T")
 
@@ -134,29 +123,15 @@ class AdminShelf:
     """
 
     def __init__(self, url: str, client_id: str | None, client_secret: str | None) -> None:
-        if not url.startswith(("http://", "https://")):
-            raise click.UsageError(
-                f"--admin {url!r} is no URL; write it like http://127.0.0.1:8081"
-            )
-        self._base = url.rstrip("/")
-        known = DEV_CREDENTIALS
-        key = f"{client_id or known.client_id}:{client_secret or known.client_secret}"
-        self._authorization = "Basic " + base64.b64encode(key.encode()).decode()
+        self._api = AdminClient(url, client_id, client_secret, instead="--data works without one")
 
     def all(self) -> list[Certificate]:
         """See `Shelf.all`."""
-        found: list[Certificate] = []
-        page = 1
-        while True:
-            listed = self._ask("GET", f"/api/certificates?page={page}&pageSize={PAGE}")
-            found += [self._read(raw) for raw in listed]
-            if len(listed) < PAGE:
-                return found
-            page += 1
+        return [self._read(raw) for raw in self._api.walk("/api/certificates")]
 
     def get(self, certificate_id: str) -> Certificate | None:
         """See `Shelf.get`."""
-        raw = self._ask("GET", f"/api/certificates/{_quoted(certificate_id)}", may_lack=True)
+        raw = self._api.ask(f"/api/certificates/{_quoted(certificate_id)}", may_lack=True)
         return None if raw is None else self._read(raw)
 
     def make(self, query: CsrQuery, authority: str | None) -> Certificate:
@@ -164,7 +139,9 @@ class AdminShelf:
         what = "cas" if query.ca else "certs"
         if authority is not None:
             what = f"cas/{_quoted(authority)}/{what}"
-        raw = self._ask("POST", f"/api/pki/{what}?persist=false", query.to_json(), may_lack=True)
+        raw = self._api.ask(
+            f"/api/pki/{what}?persist=false", verb="POST", body=query.to_json(), may_lack=True
+        )
         if raw is None:
             raise click.ClickException(_is_missing(authority or ""))
         return self._read({key: value for key, value in raw.items() if key != "certId"})
@@ -176,9 +153,9 @@ class AdminShelf:
             raise click.ClickException(_is_taken(certificate.id))
         body = write_certificate(certificate)
         if is_there:
-            self._ask("PUT", f"/api/certificates/{_quoted(certificate.id)}", body)
+            self._api.ask(f"/api/certificates/{_quoted(certificate.id)}", verb="PUT", body=body)
         else:
-            self._ask("POST", "/api/certificates", body)
+            self._api.ask("/api/certificates", verb="POST", body=body)
 
     def _read(self, raw: object) -> Certificate:
         """Read a certificate that the admin API answered."""
@@ -186,50 +163,8 @@ class AdminShelf:
             return read_certificate(raw)
         except EntityError as error:
             raise click.ClickException(
-                f"{self._base} answered what is no certificate: {error}"
+                f"{self._api.base} answered what is no certificate: {error}"
             ) from None
-
-    def _ask(self, verb: str, path: str, body: object = None, *, may_lack: bool = False) -> Any:
-        """Send a request and return the JSON of the answer; None for 404 when that is foreseen."""
-        url = f"{self._base}{path}"
-        request = urllib.request.Request(  # noqa: S310 (the scheme was checked)
-            url,
-            method=verb,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={
-                "Authorization": self._authorization,
-                "Accept": "application/json",
-                "Content-Type": "application/json",
-            },
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 (http or https, checked)
-                return json.load(answer)
-        except urllib.error.HTTPError as error:
-            with error:
-                if error.code == 404 and may_lack:
-                    return None
-                raise click.ClickException(_said(url, error)) from None
-        except (OSError, ValueError) as error:
-            raise click.ClickException(
-                f"{url} cannot be asked: {spoken(error)}; is the gateway running? --data works without one"
-            ) from None
-
-
-def _said(url: str, error: urllib.error.HTTPError) -> str:
-    """Say why the admin API refused."""
-    try:
-        answer: Any = json.load(error)
-    except ValueError:
-        answer = {}
-    if error.code in {400, 401} and str(answer.get("error", "")).startswith("errors."):
-        return (
-            f"{url} refuses the key ({error.code}); give --client-id and --client-secret, which the "
-            "gateway keeps in admin-credentials.json of its data folder"
-        )
-    problems: list[dict[str, str]] = answer.get("problems") or []
-    words = [f"{p['path']}: {p['message']}; {p['fix']}" for p in problems]
-    return "\n".join(words) or str(answer.get("error") or f"{url} answers {error.code}")
 
 
 def _quoted(text: str) -> str:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import time
-import urllib.error
-import urllib.request
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
@@ -15,13 +12,12 @@ import click
 import trio
 
 from oto_trio.app import STORE_FILE
-from oto_trio.cli.words import spoken
+from oto_trio.cli.admin_client import AdminClient
 from oto_trio.control.admin_api.full_export import take_export
 from oto_trio.control.admin_api.full_import import read_dump, read_export
 from oto_trio.control.admin_api.import_plan import plan_import
 from oto_trio.control.admin_api.refusals import ApiError
 from oto_trio.control.checking import check_entity
-from oto_trio.control.credentials import DEV_CREDENTIALS
 from oto_trio.control.store.sqlite import SqliteStore
 from oto_trio.model.errors import StoreError
 from oto_trio.plugin_api.folder import FolderPlugins, with_folder
@@ -170,62 +166,35 @@ class _AdminWhole:
     """The configuration of a running gateway, through its admin API."""
 
     def __init__(self, url: str, client_id: str | None, client_secret: str | None) -> None:
-        if not url.startswith(("http://", "https://")):
-            raise click.UsageError(
-                f"--admin {url!r} is no URL; write it like http://127.0.0.1:8081"
-            )
-        self._url = url.rstrip("/") + "/api/otoroshi.json"
-        known = DEV_CREDENTIALS
-        key = f"{client_id or known.client_id}:{client_secret or known.client_secret}"
-        self._authorization = "Basic " + base64.b64encode(key.encode()).decode()
+        self._api = AdminClient(
+            url,
+            client_id,
+            client_secret,
+            instead="--data works without one",
+            timeout_s=TIMEOUT_S,
+        )
 
     def take(self, form: str) -> bytes:
         """See `Whole.take`."""
-        return self._ask("GET", "", {"Accept": form})[0]
+        return self._send("GET", "", {"Accept": form})[0]
 
     def put(self, content: bytes, form: str, *, is_strict: bool, is_dry: bool) -> dict[str, Any]:
         """See `Whole.put`."""
         query = f"?strict={str(is_strict).lower()}&dry_run={str(is_dry).lower()}"
-        body, revision = self._ask("POST", query, {"Content-Type": form}, content)
+        body, revision = self._send("POST", query, {"Content-Type": form}, content)
         if not is_dry:
             return {"revision": revision}
         told: dict[str, Any] = json.loads(body)
         return told
 
-    def _ask(
+    def _send(
         self, verb: str, query: str, headers: dict[str, str], content: bytes | None = None
     ) -> tuple[bytes, str | None]:
         """Send a request; give the body of the answer, and the revision that it names."""
-        request = urllib.request.Request(  # noqa: S310 (http or https, checked)
-            self._url + query,
-            method=verb,
-            data=content,
-            headers={"Accept": JSON, "Authorization": self._authorization, **headers},
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 (http or https, checked)
-                return answer.read(), answer.headers["Oto-Trio-Revision"]
-        except urllib.error.HTTPError as error:
-            with error:
-                raise click.ClickException(self._said(error)) from None
-        except (OSError, ValueError) as error:
-            raise click.ClickException(
-                f"{self._url} cannot be asked: {spoken(error)}; is the gateway running? --data works "
-                "without one"
-            ) from None
-
-    def _said(self, error: urllib.error.HTTPError) -> str:
-        """Say why the admin API refused."""
-        try:
-            answer: Any = json.load(error)
-        except ValueError:
-            answer = {}
-        if error.code in {400, 401} and str(answer.get("error", "")).startswith("errors."):
-            return (
-                f"{self._url} refuses the key ({error.code}); give --client-id and --client-secret, "
-                "which the gateway keeps in admin-credentials.json of its data folder"
-            )
-        return _listed(answer.get("error_description") or f"{self._url} answers {error.code}")
+        path = f"/api/otoroshi.json{query}"
+        answer = self._api.send(path, verb=verb, headers=headers, content=content)
+        assert answer is not None, "only a 404 that is foreseen has no answer"
+        return answer[0], answer[1]["Oto-Trio-Revision"]
 
 
 def _listed(description: str | list[str]) -> str:
