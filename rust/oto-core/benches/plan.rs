@@ -24,12 +24,7 @@ const CHAIN: &str = r#""steps":[
     {"phase":"transform_response","kind":"set_headers","headers":{"x-c":"3"}}]"#;
 
 fn plans(criterion: &mut Criterion) {
-    let downstream = Downstream {
-        ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        secured: false,
-        listener: Arc::from("standard-listener"),
-        client_cert: None,
-    };
+    let downstream = downstream();
     let limits = HeadLimits::default();
     for (name, steps) in [("a plain route", FORWARD), ("seven native steps", CHAIN)] {
         let route = format!(
@@ -69,13 +64,6 @@ fn plans(criterion: &mut Criterion) {
 
 /// Every route of a table in a random order: at 100,000 routes nearly each look misses the cache.
 fn tables(criterion: &mut Criterion) {
-    let downstream = Downstream {
-        ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        secured: false,
-        listener: Arc::from("standard-listener"),
-        client_cert: None,
-    };
-    let limits = HeadLimits::default();
     for size in [10usize, 100_000] {
         let routes: Vec<String> = (0..size)
             .map(|at| {
@@ -105,29 +93,11 @@ fn tables(criterion: &mut Criterion) {
                 head.into_bytes()
             })
             .collect();
-        let (mut spare, mut answer, mut at) = (Request::default(), ResponseHead::default(), 0usize);
-        criterion.bench_function(
+        forward_all(
+            criterion,
             &format!("from head to forward, {size} routes in random order"),
-            |bench| {
-                bench.iter(|| {
-                    at = (at + 48_271) % size;
-                    let mut head = std::mem::take(&mut spare);
-                    head.clear();
-                    black_box(request::parse(&heads[at], &limits, &mut head).is_ok());
-                    let mut flow = Flow::begin(
-                        1,
-                        head,
-                        std::mem::take(&mut answer),
-                        downstream.clone(),
-                        Arc::clone(&snapshot),
-                        Moment::default(),
-                    );
-                    assert_eq!(flow.advance(), Next::Forward);
-                    black_box(flow.target().map(|target| target.address.len()));
-                    spare = flow.request;
-                    answer = flow.response;
-                });
-            },
+            &heads,
+            &snapshot,
         );
     }
 }
@@ -135,13 +105,6 @@ fn tables(criterion: &mut Criterion) {
 /// A key of a table, its quotas counted, on a route of a table: at 100,000 keys nearly each look misses
 /// the cache.
 fn keys(criterion: &mut Criterion) {
-    let downstream = Downstream {
-        ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        secured: false,
-        listener: Arc::from("standard-listener"),
-        client_cert: None,
-    };
-    let bounds = HeadLimits::default();
     for (keys, routes) in [(10usize, 10usize), (100_000, 10_000)] {
         let rows: Vec<String> = (0..routes)
             .map(|at| {
@@ -196,30 +159,48 @@ fn keys(criterion: &mut Criterion) {
                 head.into_bytes()
             })
             .collect();
-        let (mut spare, mut answer, mut at) = (Request::default(), ResponseHead::default(), 0usize);
-        criterion.bench_function(
+        forward_all(
+            criterion,
             &format!("from head to forward, {keys} API keys in random order"),
-            |bench| {
-                bench.iter(|| {
-                    at = (at + 48_271) % keys;
-                    let mut head = std::mem::take(&mut spare);
-                    head.clear();
-                    black_box(request::parse(&heads[at], &bounds, &mut head).is_ok());
-                    let mut flow = Flow::begin(
-                        1,
-                        head,
-                        std::mem::take(&mut answer),
-                        downstream.clone(),
-                        Arc::clone(&snapshot),
-                        Moment::default(),
-                    );
-                    assert_eq!(flow.advance(), Next::Forward);
-                    black_box(flow.target().map(|target| target.address.len()));
-                    spare = flow.request;
-                    answer = flow.response;
-                });
-            },
+            &heads,
+            &snapshot,
         );
+    }
+}
+
+/// Bring requests as far as their target, one after the other, far from each other in the list.
+fn forward_all(criterion: &mut Criterion, name: &str, heads: &[Vec<u8>], snapshot: &Arc<Snapshot>) {
+    let downstream = downstream();
+    let bounds = HeadLimits::default();
+    let (mut spare, mut answer, mut at) = (Request::default(), ResponseHead::default(), 0usize);
+    criterion.bench_function(name, |bench| {
+        bench.iter(|| {
+            at = (at + 48_271) % heads.len();
+            let mut head = std::mem::take(&mut spare);
+            head.clear();
+            black_box(request::parse(&heads[at], &bounds, &mut head).is_ok());
+            let mut flow = Flow::begin(
+                1,
+                head,
+                std::mem::take(&mut answer),
+                downstream.clone(),
+                Arc::clone(snapshot),
+                Moment::default(),
+            );
+            assert_eq!(flow.advance(), Next::Forward);
+            black_box(flow.target().map(|target| target.address.len()));
+            spare = flow.request;
+            answer = flow.response;
+        });
+    });
+}
+
+fn downstream() -> Downstream {
+    Downstream {
+        ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        secured: false,
+        listener: Arc::from("standard-listener"),
+        client_cert: None,
     }
 }
 
