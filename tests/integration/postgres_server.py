@@ -83,6 +83,11 @@ class PostgresServer:
             )
         return self.url(name)
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started, and not ended by a test."""
+        return self._process is not None
+
     def start(self) -> None:
         """Start it, and wait until it answers."""
         log = (self.folder / "log").open("ab")

@@ -1,4 +1,7 @@
-"""The PostgreSQL store on a real server: the contract, several gateways, and servers that go away."""
+"""The PostgreSQL store on a real server: what only it does, and servers that go away.
+
+What holds for every store is in `test_stores`.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +13,17 @@ import pytest
 import trio
 import trio.testing
 
-from oto_trio.app import STORE_FILE
 from oto_trio.control.store import Delete, Put
 from oto_trio.control.store.base import Blob, Record
 from oto_trio.control.store.postgres import PostgresStore
 from oto_trio.control.store.postgres_schema import SCHEMA_VERSION
 from oto_trio.model.errors import (
-    ConflictError,
     StoreError,
     StoreFileError,
     StoreOutcomeUnknownError,
 )
-from oto_trio.testing.check_store import check_store
-from oto_trio.testing.gateway_process import GatewayEndedError, GatewayProcess, gateway_process
-from tests.integration.clients import admin, ask, eventually, route
+from oto_trio.testing.gateway_process import GatewayEndedError, gateway_process
+from tests.integration.clients import admin
 from tests.integration.postgres_server import PostgresServer
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from oto_trio.control.store import Feed
-    from tests.integration.conftest import Upstream
 
 pytestmark = pytest.mark.slow
 
@@ -68,17 +67,6 @@ async def told(feed: Feed, count: int) -> dict[str, bytes | None]:
     return state
 
 
-async def test_the_postgresql_store_keeps_the_contract(server: PostgresServer) -> None:
-    urls: dict[str, str] = {}
-
-    async def open_store(name: str) -> PostgresStore:
-        if name not in urls:
-            urls[name] = server.new_database()
-        return await PostgresStore.open(urls[name])
-
-    await check_store(open_store, durable=True)
-
-
 async def test_writers_at_once_share_a_commit(server: PostgresServer) -> None:
     async with await PostgresStore.open(server.new_database()) as store:
         async with trio.open_nursery() as nursery:
@@ -86,69 +74,6 @@ async def test_writers_at_once_share_a_commit(server: PostgresServer) -> None:
                 nursery.start_soon(store.put, "routes", f"r{number}", b"{}")
         assert store.revision == 200
         assert store.groups <= 4, "the first goes alone, the others wait and go together"
-
-
-async def test_gateways_see_each_others_writes_within_a_second(server: PostgresServer) -> None:
-    url = server.new_database()
-    async with await PostgresStore.open(url) as one, await PostgresStore.open(url) as two:
-        with two.watch() as feed:
-            for number in range(20):
-                await one.put("routes", "a", str(number).encode())
-                # Without a NOTIFY it would be the heartbeat, of five seconds.
-                with trio.fail_after(1):
-                    batch = await anext(feed)
-                assert batch.revision == two.revision == number + 1
-                assert batch.changes[0].document == str(number).encode()
-            await one.delete("routes", "a")
-            with trio.fail_after(1):
-                batch = await anext(feed)
-            assert [change.document for change in batch.changes] == [None]
-        assert await two.get("routes", "a") is None
-
-
-async def test_gateways_that_write_at_once_share_one_sequence(server: PostgresServer) -> None:
-    url = server.new_database()
-    async with await PostgresStore.open(url) as one, await PostgresStore.open(url) as two:
-        revisions: list[int] = []
-
-        async def write(store: PostgresStore, name: str) -> None:
-            for number in range(10):
-                revisions.append(await store.put("routes", f"{name}-{number}", b"{}"))
-                assert store.revision >= revisions[-1], (
-                    "what was written is told when it is answered"
-                )
-
-        with one.watch() as feed_of_one, two.watch() as feed_of_two:
-            async with trio.open_nursery() as nursery:
-                for number in range(8):
-                    nursery.start_soon(write, one, f"one{number}")
-                    nursery.start_soon(write, two, f"two{number}")
-            assert sorted(revisions) == list(range(1, 161))
-            for feed in (feed_of_one, feed_of_two):
-                seen: list[int] = []
-                with trio.fail_after(GUARD_S):
-                    while len(seen) < 160:
-                        seen += [change.revision for change in (await anext(feed)).changes]
-                assert seen == list(range(1, 161)), "each gateway is told all, in order"
-
-
-async def test_of_gateways_that_expect_the_same_one_wins(server: PostgresServer) -> None:
-    url = server.new_database()
-    async with await PostgresStore.open(url) as one, await PostgresStore.open(url) as two:
-        await one.put("routes", "a", b"0")
-        outcomes: list[str] = []
-
-        async def write(store: PostgresStore, text: bytes) -> None:
-            try:
-                await store.put("routes", "a", text, expect=1)
-                outcomes.append("won")
-            except ConflictError:
-                outcomes.append("lost")
-
-        async with trio.open_nursery() as nursery:
-            for number in range(8):
-                nursery.start_soon(write, one if number % 2 else two, b"x")
-        assert sorted(outcomes) == ["lost"] * 7 + ["won"]
 
 
 async def test_who_missed_more_removals_than_are_marked_compares_all(
@@ -206,58 +131,6 @@ async def test_a_restart_between_two_actions_is_not_noticed(running: PostgresSer
         await trio.to_thread.run_sync(running.start)
         assert await store.put("routes", "a", b"2") == 2
         assert await store.get("routes", "a") == Record("routes", "a", 2, b"2")
-
-
-async def test_no_acknowledged_write_is_lost_when_the_server_is_killed(
-    running: PostgresServer,
-) -> None:
-    """Each transaction writes one version into two documents; none may be half there, or older."""
-    url = running.new_database()
-    acknowledged = dict.fromkeys(range(6), 0)
-    refused: list[StoreError] = []
-    progress = trio.lowlevel.ParkingLot()
-
-    async def write(store: PostgresStore, number: int, until: trio.Event) -> None:
-        version = acknowledged[number]
-        while not until.is_set():
-            version += 1
-            text = str(version).encode()
-            try:
-                await store.transact(
-                    [Put("routes", f"r{number}", text), Put("backends", f"b{number}", text)]
-                )
-            except StoreError as error:
-                refused.append(error)
-                await trio.sleep(0.05)
-            else:
-                acknowledged[number] = version
-                progress.unpark_all()
-
-    async with await PostgresStore.open(url) as store:
-        for _ in range(4):
-            start, ended = sum(acknowledged.values()), trio.Event()
-            async with trio.open_nursery() as nursery:
-                for number in acknowledged:
-                    nursery.start_soon(write, store, number, ended)
-                with trio.fail_after(GUARD_S):
-                    while sum(acknowledged.values()) < start + 40:
-                        await progress.park()
-                await trio.to_thread.run_sync(running.kill)
-                await trio.to_thread.run_sync(running.start)
-                start = sum(acknowledged.values())
-                with trio.fail_after(GUARD_S):
-                    while sum(acknowledged.values()) < start + 6:
-                        await progress.park()
-                ended.set()
-            for number, version in acknowledged.items():
-                route = await store.get("routes", f"r{number}")
-                backend = await store.get("backends", f"b{number}")
-                assert route is not None
-                assert backend is not None
-                assert (route.document, route.revision) == (backend.document, backend.revision)
-                assert int(route.document) == version
-        snapshot = await store.snapshot(["routes"])
-        assert snapshot.revision == store.revision
 
 
 @pytest.mark.parametrize("kept", [True, False])
@@ -401,48 +274,6 @@ async def test_blobs_of_two_gateways(server: PostgresServer) -> None:
 
 
 # -------------------------------------------------------------------------- whole gateways
-
-
-async def test_gateways_on_one_database_serve_what_one_is_told(
-    upstream: Upstream, running: PostgresServer, tmp_path: Path
-) -> None:
-    environ = {"OTO_TRIO_STORE": running.new_database()}
-
-    async def is_served(gateway: GatewayProcess, path: str) -> bool:
-        return (await ask(gateway.port, "a.test", path)).status == 200
-
-    async with (
-        gateway_process("--workers", "1", data=tmp_path / "one", environ=environ) as one,
-        gateway_process("--workers", "1", data=tmp_path / "two", environ=environ) as two,
-        admin(one) as api_of_one,
-        admin(two) as api_of_two,
-    ):
-        answer = await api_of_one.post(ROUTES, json=route("a", upstream.url))
-        assert answer.status_code == 201, answer.text
-        with trio.fail_after(3):  # less than the heartbeat
-            await eventually(partial(is_served, two, "/"))
-
-        await trio.to_thread.run_sync(running.stop)
-        assert await is_served(one, "/")
-        assert await is_served(two, "/")
-        moved = {**route("a", upstream.url), "frontend": {"domains": ["a.test/moved"]}}
-        answer = await api_of_one.put(f"{ROUTES}/a", json=moved)
-        assert answer.status_code == 503, answer.text
-        assert "nothing was changed" in answer.text
-
-        await trio.to_thread.run_sync(running.start)
-        answer = await api_of_two.put(f"{ROUTES}/a", json=moved)
-        assert answer.status_code == 200, answer.text
-
-        async def is_moved() -> bool:
-            return not await is_served(one, "/") and await is_served(one, "/moved")
-
-        await eventually(is_moved)
-        assert any("check that the server runs" in line["message"] for line in one.log)
-        logged = [str(line) for line in (*one.log, *two.log)]
-        assert any("changes of other gateways wait" in line for line in logged)
-        assert not any(running.password in line for line in logged)
-    assert not (tmp_path / "one" / STORE_FILE).exists()
 
 
 async def test_gateways_that_start_at_once_on_an_empty_database(

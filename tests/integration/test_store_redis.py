@@ -1,4 +1,7 @@
-"""The Redis store with a real server: the contract, several nodes, outages, and servers that are not right."""
+"""The Redis store with a real server: what only it does, outages, and servers that are not right.
+
+What holds for every store is in `test_stores`.
+"""
 
 from __future__ import annotations
 
@@ -9,28 +12,23 @@ import pytest
 import trio
 import trustme
 
-from oto_trio.control.store import Change, Delete, Put, Record, redis_words
+from oto_trio.control.store import Delete, Put, Record, redis_words
 from oto_trio.control.store import redis as driver
 from oto_trio.control.store.base import Blob
 from oto_trio.control.store.redis import RedisStore
 from oto_trio.model.errors import (
-    ConflictError,
     StoreError,
     StoreFileError,
     StoreFullError,
     StoreOutcomeUnknownError,
     StoreTooLargeError,
 )
-from oto_trio.testing.check_store import check_store
-from oto_trio.testing.gateway_process import gateway_process
-from tests.integration.clients import admin, ask, eventually, route
 from tests.integration.redis_server import RedisServer, redis_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
-    from tests.integration.conftest import Upstream
 
 pytestmark = pytest.mark.slow
 
@@ -46,62 +44,6 @@ async def told(store: RedisStore, revision: int, within_s: float = 10.0) -> None
     with trio.fail_after(within_s):
         while store.revision < revision:  # noqa: ASYNC110 (a feed would take what a test looks at)
             await trio.sleep(0.002)
-
-
-async def test_the_redis_store_keeps_the_contract(server: RedisServer) -> None:
-    async def open_store(name: str) -> RedisStore:
-        return await RedisStore.open(f"{server.url}?prefix={name.strip('_')}")
-
-    await check_store(open_store, durable=True)
-
-
-async def test_two_nodes_see_each_others_writes_within_a_second(server: RedisServer) -> None:
-    async with await RedisStore.open(server.url) as one, await RedisStore.open(server.url) as two:
-        with two.watch() as at_two, one.watch() as at_one:
-            for number in range(20):
-                with trio.fail_after(1):
-                    revision = await one.put("routes", f"r{number}", b"%d" % number)
-                    batch = await anext(at_two)
-                assert batch.changes == (Change(revision, "routes", f"r{number}", b"%d" % number),)
-            await anext(at_one)
-            with trio.fail_after(1):
-                revision = await two.transact([Delete("routes", "r0"), Put("routes", "r1", b"x")])
-                batch = await anext(at_one)
-            assert batch.revision == revision == 21
-            assert set(batch.changes) == {
-                Change(21, "routes", "r0", None),
-                Change(21, "routes", "r1", b"x"),
-            }
-
-
-async def test_nodes_that_write_at_once_share_the_revisions(server: RedisServer) -> None:
-    revisions: list[int] = []
-    async with await RedisStore.open(server.url) as one, await RedisStore.open(server.url) as two:
-
-        async def write(store: RedisStore, writer: int) -> None:
-            for number in range(25):
-                revision = await store.put("routes", f"{writer}-{number}", b"{}")
-                assert store.revision >= revision, "what was acknowledged has been told"
-                revisions.append(revision)
-
-        with one.watch() as feed:
-            async with trio.open_nursery() as nursery:
-                for writer in range(8):
-                    nursery.start_soon(write, one if writer % 2 else two, writer)
-            await told(one, 200)
-            changes = (await anext(feed)).changes
-        assert sorted(revisions) == list(range(1, 201))
-        assert [change.revision for change in changes] == list(range(1, 201))
-
-
-async def test_of_two_nodes_that_expect_the_same_one_wins(server: RedisServer) -> None:
-    async with await RedisStore.open(server.url) as one, await RedisStore.open(server.url) as two:
-        revision = await one.put("routes", "a", b"0")
-        await two.put("routes", "a", b"2", expect=revision)
-        with pytest.raises(ConflictError):
-            await one.put("routes", "a", b"1", expect=revision)
-        record = await one.get("routes", "a")
-        assert record == Record("routes", "a", 2, b"2")
 
 
 async def test_a_snapshot_is_of_one_revision_while_others_write(
@@ -182,40 +124,6 @@ async def test_writers_go_on_over_a_restart_of_the_server(server: RedisServer) -
         assert acknowledged.items() <= seen.items(), "the other node was told everything"
         kept = {record.id: record.revision async for record in two.walk("routes")}
         assert acknowledged.items() <= kept.items()
-
-
-async def test_nothing_acknowledged_is_lost_by_kill_9_of_the_server(
-    server: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(driver, "RETRY_S", 0.1)
-    acknowledged: dict[str, int] = {}
-
-    async def write(store: RedisStore, name: str) -> None:
-        for number in range(100_000):
-            try:
-                both = [Put(k, f"{name}-{number}", b"%d" % number) for k in ("a", "z")]
-                acknowledged[f"{name}-{number}"] = await store.transact(both)
-            except StoreError:
-                return
-
-    for round_, kill_after in enumerate((3, 40, 150)):
-        async with await RedisStore.open(server.url) as store:
-            before = store.revision
-            async with trio.open_nursery() as nursery:
-                for writer in range(5):
-                    nursery.start_soon(write, store, f"{round_}-{writer}")
-                await told(store, before + kill_after)
-                await server.stop(signal.SIGKILL)
-        await server.start()
-    async with await RedisStore.open(server.url) as store:
-        snapshot = await store.snapshot(["a", "z"])
-        halves: dict[str, dict[str, int]] = {"a": {}, "z": {}}
-        for record in snapshot.records:
-            halves[record.kind][record.id] = record.revision
-        assert halves["a"] == halves["z"], "no transaction is half there"
-        assert acknowledged.items() <= halves["a"].items()
-        assert len(set(halves["a"].values())) == len(halves["a"]), "no revision was given twice"
-        assert len(acknowledged) >= 193
 
 
 async def test_an_outage_is_said_and_ends_by_itself(
@@ -491,46 +399,3 @@ async def test_an_unreachable_server_ends_the_start(tmp_path: Path) -> None:
         async with await RedisStore.open(f"redis://:my-secret@127.0.0.1:{port}"):
             pass
     assert "my-secret" not in str(caught.value)
-
-
-async def test_two_gateways_on_one_server_serve_each_others_routes(
-    server: RedisServer, upstream: Upstream, tmp_path: Path
-) -> None:
-    variables = {
-        "OTOROSHI_REDIS_URL": server.url,
-        "OTO_TRIO_ADMIN_API_CLIENT_ID": "both",
-        "OTO_TRIO_ADMIN_API_CLIENT_SECRET": "the same secret",
-    }
-    auth = ("both", "the same secret")
-    options = ("--workers", "1")
-    async with (
-        gateway_process(*options, data=tmp_path / "one", environ=variables) as one,
-        gateway_process(*options, data=tmp_path / "two", environ=variables) as two,
-        admin(one, auth) as at_one,
-        admin(two, auth) as at_two,
-    ):
-        created = await at_one.post("/api/routes", json=route("shared", upstream.url))
-        assert created.status_code == 201, created.text
-
-        async def is_served() -> bool:
-            return (await ask(two.port, "shared.test")).status == 200
-
-        with trio.fail_after(
-            5
-        ):  # two whole gateways on one small machine; the stores have a second
-            await eventually(is_served)
-        await server.stop()
-        assert (await ask(two.port, "shared.test")).status == 200, "traffic goes on"
-        refused = await at_two.delete("/api/routes/shared")
-        assert refused.status_code == 503, refused.text
-        assert "errors.store.unreachable" in refused.text
-        await server.start()
-        deleted = await at_two.delete("/api/routes/shared")
-        assert deleted.status_code == 200, deleted.text
-
-        async def is_gone() -> bool:
-            return (await ask(one.port, "shared.test")).status == 404
-
-        with trio.fail_after(5):
-            await eventually(is_gone)
-    assert not (tmp_path / "one" / "store.sqlite3").exists()

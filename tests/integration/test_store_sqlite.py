@@ -1,4 +1,7 @@
-"""The SQLite store on a real disk: the contract, durability, and files that are not right."""
+"""The SQLite store on a real disk: durability, and files that are not right.
+
+What holds for every store is in `test_stores`.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,6 @@ from oto_trio.model.errors import (
     StoreFullError,
     StoreLockedError,
 )
-from oto_trio.testing.check_store import check_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,13 +33,6 @@ if TYPE_CHECKING:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "data" / "oto-trio.sqlite3"
-
-
-async def test_the_sqlite_store_keeps_the_contract(tmp_path: Path) -> None:
-    async def open_store(name: str) -> SqliteStore:
-        return await SqliteStore.open(tmp_path / f"{name}.sqlite3")
-
-    await check_store(open_store, durable=True)
 
 
 async def test_every_commit_is_synced_to_disk(path: Path) -> None:

@@ -7,6 +7,7 @@ the memory store passes too, which keeps it an honest fake.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import ParamSpec, TypeAlias, TypeVar
 
 import trio
@@ -237,6 +238,54 @@ async def _many_writers_at_once_are_all_kept(store: Store) -> None:
     assert await store.count("routes") == 96
 
 
+async def _a_follower_has_every_state_and_no_half_transaction(store: Store) -> None:
+    """Feed first, then snapshot, then the feed's batches: the state of the store, at every batch."""
+    with store.watch() as feed:
+        async with trio.open_nursery() as nursery:
+            for writer in range(3):
+                nursery.start_soon(_write_pairs, store, writer)
+            snapshot = await store.snapshot(["a", "z"])
+            state = {(r.kind, r.id): r.document for r in snapshot.records}
+            _assert_pairs(state)
+            revision, last = snapshot.revision, 0
+            while revision < 3 * _PAIRS:
+                batch = await anext(feed)
+                assert batch.revision > last, "batches are in order"
+                revision = last = batch.revision
+                for change in batch.changes:
+                    if change.revision <= snapshot.revision:
+                        continue
+                    if change.document is None:
+                        state.pop((change.kind, change.id), None)
+                    else:
+                        state[change.kind, change.id] = change.document
+                if revision >= snapshot.revision:
+                    _assert_pairs(state)
+    now = await store.snapshot(["a", "z"])
+    assert now.revision == revision == 3 * _PAIRS, "no transaction is left out, none is told twice"
+    assert state == {(r.kind, r.id): r.document for r in now.records}
+
+
+_PAIRS = 20
+"""Transactions of each writer of pairs; each of them changes something."""
+
+
+async def _write_pairs(store: Store, writer: int) -> None:
+    """Write one text into two documents at a time, and remove both each fourth time."""
+    for number in range(_PAIRS):
+        name = f"{writer}-{number // 4}"
+        if number % 4 == 3:
+            await store.transact([Delete("a", name), Delete("z", name)])
+        else:
+            text = str(number).encode()
+            await store.transact([Put("a", name, text), Put("z", name, text)])
+
+
+def _assert_pairs(state: dict[tuple[str, str], bytes]) -> None:
+    halves = [{i: d for (kind, i), d in state.items() if kind == half} for half in ("a", "z")]
+    assert halves[0] == halves[1], "a transaction is seen whole or not at all"
+
+
 async def _of_writers_that_expect_the_same_one_wins(store: Store) -> None:
     await store.put("routes", "a", b"0")
     won: list[int] = []
@@ -322,6 +371,23 @@ async def _blobs_are_kept_beside_the_documents(store: Store) -> None:
     assert await store.count("routes") == 0
 
 
+async def _a_blob_is_forgotten_at_its_end_and_not_before(store: Store) -> None:
+    def now() -> float:  # stores in servers go by the clock on the wall, so the rule does too
+        return datetime.now(UTC).timestamp()
+
+    end = now() + 1.5
+    await store.save_blobs([Blob("short", b"1", end), Blob("long", b"2", end + 3600)])
+    while True:
+        asked = now()
+        names = [blob.name for blob in await store.load_blobs("")]
+        if names == ["long"]:
+            break
+        assert names == ["long", "short"]
+        assert asked < end + 1, "a store may count whole seconds, not more"
+        await trio.sleep(0.05)
+    assert now() > end - 1, "a store may count whole seconds, not more"
+
+
 async def _blobs_are_there_after_reopening(open_store: OpenStore) -> None:
     async with await open_store("blobs") as store:
         await store.save_blobs([Blob("n", b"41")])
@@ -342,8 +408,10 @@ _RULES: list[Callable[[Store], Awaitable[None]]] = [
     _a_slow_reader_gets_the_latest_state_of_each_document,
     _a_waiting_reader_is_woken_and_loses_nothing_when_cancelled,
     _many_writers_at_once_are_all_kept,
+    _a_follower_has_every_state_and_no_half_transaction,
     _of_writers_that_expect_the_same_one_wins,
     _cancelled_writers_do_no_harm,
     _blobs_are_kept_beside_the_documents,
+    _a_blob_is_forgotten_at_its_end_and_not_before,
     _a_closed_store_refuses_and_its_feeds_end,
 ]

@@ -1,0 +1,169 @@
+"""Every kind of store there is, for tests that all of them must pass: where they live, and how that goes away."""
+
+from __future__ import annotations
+
+import signal
+from abc import ABC, abstractmethod
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+import trio
+from typing_extensions import override
+
+from oto_trio.control.store import MemoryStore, SqliteStore
+from oto_trio.control.store.postgres import PostgresStore
+from oto_trio.control.store.redis import RedisStore
+from tests.integration.redis_server import RedisServer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+    from pathlib import Path
+
+    from oto_trio.control.store import Store
+    from tests.integration.postgres_server import PostgresServer
+
+__all__ = ["EMBEDDED", "SHARED", "Home", "ServerHome", "home_of"]
+
+SHARED: Final = ("redis", "postgresql")
+"""Kinds of stores that several gateways share."""
+
+EMBEDDED: Final = ("memory", "sqlite")
+"""Kinds that one gateway has for itself."""
+
+
+class Home(ABC):
+    """Where stores of one kind live."""
+
+    is_durable = True
+
+    @abstractmethod
+    async def open(self, name: str) -> Store:
+        """Open the store of a name: an empty one, or what was left there."""
+
+
+class MemoryHome(Home):
+    """Nowhere."""
+
+    is_durable = False
+
+    @override
+    async def open(self, name: str) -> Store:
+        return MemoryStore()
+
+
+class SqliteHome(Home):
+    """A folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @override
+    async def open(self, name: str) -> Store:
+        return await SqliteStore.open(self._folder / f"{name}.sqlite3")
+
+
+class ServerHome(Home):
+    """A server, which tests stop, kill and start again."""
+
+    secrets: tuple[str, ...] = ()
+    """What no log may show."""
+
+    @abstractmethod
+    def url(self, name: str) -> str:
+        """Return the setting `store` for the store of a name."""
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Start the server, and wait until it answers."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """End the server in order; clients' connections break."""
+
+    @abstractmethod
+    async def kill(self) -> None:
+        """Kill the server, whatever it does."""
+
+
+class RedisHome(ServerHome):
+    """A Redis server that syncs each write."""
+
+    def __init__(self, folder: Path) -> None:
+        self._server = RedisServer(folder)
+
+    @override
+    def url(self, name: str) -> str:
+        return f"{self._server.url}?prefix={name.strip('_')}"
+
+    @override
+    async def open(self, name: str) -> Store:
+        return await RedisStore.open(self.url(name))
+
+    @override
+    async def start(self) -> None:
+        await self._server.start()
+
+    @override
+    async def stop(self) -> None:
+        await self._server.stop()
+
+    @override
+    async def kill(self) -> None:
+        await self._server.stop(signal.SIGKILL)
+
+
+class PostgresHome(ServerHome):
+    """A PostgreSQL server, which runs before and afterwards."""
+
+    def __init__(self, server: PostgresServer) -> None:
+        self._server = server
+        self.secrets = (server.password,)
+        self._urls: dict[str, str] = {}
+
+    @override
+    def url(self, name: str) -> str:
+        if name not in self._urls:
+            self._urls[name] = self._server.new_database()
+        return self._urls[name]
+
+    @override
+    async def open(self, name: str) -> Store:
+        return await PostgresStore.open(self.url(name))
+
+    @override
+    async def start(self) -> None:
+        if not self._server.is_running:
+            await trio.to_thread.run_sync(self._server.start)
+
+    @override
+    async def stop(self) -> None:
+        await trio.to_thread.run_sync(self._server.stop)
+
+    @override
+    async def kill(self) -> None:
+        await trio.to_thread.run_sync(self._server.kill)
+
+
+@asynccontextmanager
+async def home_of(kind: str, folder: Path, postgres: PostgresServer) -> AsyncGenerator[Home]:
+    """Give the home of a kind of store; its server runs for the length of the block.
+
+    Args:
+        kind: One of `EMBEDDED` or `SHARED`.
+        folder: For files.
+        postgres: A server of the whole test module, as making one takes seconds.
+    """
+    match kind:
+        case "memory":
+            yield MemoryHome()
+        case "sqlite":
+            yield SqliteHome(folder)
+        case _:
+            home = RedisHome(folder) if kind == "redis" else PostgresHome(postgres)
+            try:
+                await home.start()
+                yield home
+            finally:
+                with trio.CancelScope(shield=True):
+                    # The PostgreSQL server is used by the next test, so it must run.
+                    await (home.start() if kind == "postgresql" else home.kill())
