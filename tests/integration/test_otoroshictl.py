@@ -1,0 +1,160 @@
+"""otoroshictl's commands, played against a whole gateway by a client that sends exactly its requests."""
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from oto_trio.testing.gateway_process import gateway_process
+from tests.integration.otoroshictl import Otoroshictl, RefusedError, id_of
+
+pytestmark = pytest.mark.slow
+
+KUBERNETES = """\
+apiVersion: proxy.otoroshi.io/v1
+kind: Route
+metadata: {name: from-kubernetes}
+spec:
+  id: kube
+  name: from-kubernetes
+  frontend: {domains: [kube.oto.tools]}
+  backend: {targets: [{hostname: 127.0.0.1, port: 9000}]}
+---
+kind: Backend
+id: plain
+name: plain
+backend: {targets: [{hostname: 127.0.0.1, port: 9001}]}
+"""
+
+
+def route(entity_id: str, **more: Any) -> dict[str, Any]:
+    return {
+        "id": entity_id,
+        "name": f"route {entity_id}",
+        "frontend": {"domains": [f"{entity_id}.oto.tools"]},
+        "backend": {"targets": [{"hostname": "127.0.0.1", "port": 9000}]},
+        **more,
+    }
+
+
+@asynccontextmanager
+async def otoroshictl(data: Path) -> AsyncGenerator[Otoroshictl]:
+    """Run a gateway and give an otoroshictl with its configuration of a first try."""
+    async with (
+        gateway_process(
+            *("--dev", "--workers", "1"),
+            data=data,
+            environ={"OTOROSHI_HEALTH_ACCESS_KEY": "test-health-key"},
+        ) as gateway,
+        httpx.AsyncClient(timeout=30) as client,
+    ):
+        yield Otoroshictl(
+            client,
+            gateway.admin,
+            hostname="otoroshi-api.oto.tools",
+            key=("admin-api-apikey-id", "admin-api-apikey-secret"),
+            health_key="test-health-key",
+        )
+
+
+async def test_it_looks_around_and_works_with_resources(tmp_path: Path) -> None:
+    async with otoroshictl(tmp_path) as ctl:
+        assert (await ctl.health())["otoroshi"] == "healthy"
+        assert await ctl.metrics()
+
+        # Every resource has a list, by each of its names; all but sessions and users have a template.
+        rows = await ctl.entities()
+        assert len(rows) == 32
+        for row in rows:
+            for name in (row["singular_name"], row["kind"], f"{row['group']}/{row['kind']}"):
+                assert isinstance(await ctl.resources(name), list)
+        no_template = {"AdminSession", "SimpleAdminUser", "AuthModuleUser"}
+        for row in rows:
+            if row["kind"] not in no_template:
+                assert await ctl.template(row["plural_name"]), row
+
+        await ctl.create("route", route("one"))
+        await ctl.create("routes", route("two", enabled=False))
+        assert [id_of(r) for r in await ctl.resources("routes", "enabled=false")] == ["two"]
+        assert [id_of(r) for r in await ctl.resources("routes", "filter.id=one")] == ["one"]
+        assert (await ctl.resource("Route", "one"))["kind"] == "proxy.otoroshi.io/Route"
+        with pytest.raises(RefusedError, match="resource not found"):
+            await ctl.resource("route", "none")
+
+        await ctl.create_from_data(
+            "route", ("id", "three"), ("name", "third"), ("enabled", "false")
+        )
+        three = await ctl.resource("route", "three")
+        assert (three["name"], three["enabled"]) == ("third", False)
+        assert three["frontend"]["domains"], "the rest is the template's"
+        await ctl.edit("route", "three", route("three", name="edited"))
+        await ctl.patch("route", "three", {"description": "patched"})
+        three = await ctl.resource("route", "three")
+        assert (three["name"], three["description"]) == ("edited", "patched")
+        # As with Otoroshi, data is laid over the template here, not over the entity.
+        reset = await ctl.edit_from_data("route", "three", ("name", "again"))
+        assert (reset["id"], reset["name"]) == ("three", "again")
+        assert reset["description"] != "patched"
+
+        assert await ctl.delete("route", "one", "two", "none") == [True, True, False]
+        assert [id_of(r) for r in await ctl.resources("routes")] == ["three"]
+
+
+async def test_it_applies_files_again_and_again(tmp_path: Path) -> None:
+    async with otoroshictl(tmp_path) as ctl:
+        files = [route("one", kind="Route"), route("two", kind="proxy.otoroshi.io/Route")]
+        assert await ctl.apply_json(*files) == ["created", "created"]
+        stored = [{**await ctl.resource("route", id_of(f)), "kind": "route"} for f in files]
+        # It reads Otoroshi's header the wrong way round: "true" means that nothing changed.
+        assert await ctl.apply_json(*stored) == ["updated", "updated"]
+        assert await ctl.apply_json(*files) == ["unchanged", "unchanged"]
+
+        assert await ctl.apply_yaml(KUBERNETES) == ["created", "created"]
+        kube = await ctl.resource("route", "kube")
+        assert (kube["name"], kube["frontend"]["domains"]) == (
+            "from-kubernetes",
+            ["kube.oto.tools"],
+        )
+        assert await ctl.apply_yaml(KUBERNETES) == ["updated", "unchanged"]
+
+        key = {"kind": "Apikey", "clientId": "c1", "clientSecret": "s1", "clientName": "n1"}
+        assert await ctl.apply_json({**key, "authorizedEntities": ["route_one"]}) == ["created"]
+        assert await ctl.sidecar("one", "c1") == ("route one", "s1")
+        config = {**await ctl.resource("global-configs", "global"), "kind": "GlobalConfig"}
+        config["lines"] = ["prod", "preprod"]
+        assert await ctl.apply_json(config) == ["unchanged"]
+        assert (await ctl.resources("global-configs"))[0]["lines"] == ["prod", "preprod"]
+        assert await ctl.apply_json(route("bad", kind="Route", frontend=5)) == ["error 400"]
+
+
+async def test_it_exports_and_imports_everything(tmp_path: Path) -> None:
+    async with otoroshictl(tmp_path) as ctl:
+        await ctl.create("route", route("one"))
+        await ctl.create("backend", {"id": "b1", "name": "b1", "backend": {"targets": []}})
+        assert await ctl.mtls("Want") == "None"
+        folder = await ctl.export_folder()
+        assert [id_of(r) for r in folder["routes"]] == ["one"]
+        assert folder["global-configs"][0]["tlsSettings"]["clientAuth"] == "Want"
+
+        for ndjson in (False, True):
+            exported = await ctl.export(ndjson=ndjson)
+            assert await ctl.mtls("None") == "Want"
+            assert await ctl.delete("route", "one") == [True]
+            await ctl.create("route", route("two"))
+            await ctl.import_(exported, ndjson=ndjson)
+            assert [id_of(r) for r in await ctl.resources("routes")] == ["one"]
+            assert await ctl.mtls("Want") == "Want"
+            assert _content(await ctl.export(ndjson=ndjson)) == _content(exported)
+
+
+def _content(exported: bytes) -> list[Any]:
+    """Read an export but for when it was made and what was counted."""
+    lines = exported.splitlines() if exported.startswith(b'{"') else [exported]
+    documents = [json.loads(line) for line in lines]
+    return [
+        {k: v for k, v in d.items() if k not in ("date", "dateRaw", "stats")} for d in documents
+    ]
