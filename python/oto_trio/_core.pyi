@@ -1353,11 +1353,28 @@ class MessageVerifier:
             query: without `?`.
             headers: the request's fields in wire order, values as Latin-1 text.
             unix_time: now, in Unix seconds.
-            exchange: whose snapshot has the certificates that keys are taken from.
+            exchange: whose snapshot has the certificates and key sets that keys are taken from.
 
         Returns:
             Whether it may pass; the label of the signature that holds, None when there is none; whether
             the signature covers the body's digest; status and JSON of the refusal.
+
+        Raises:
+            ValueError: a value has a character outside Latin-1.
+        """
+
+    def wanted(
+        self, headers: Sequence[tuple[str, str]], exchange: object | None = None
+    ) -> list[str]:
+        """Tell which key sets have to be fetched before a request can be judged.
+
+        Args:
+            headers: the request's fields, values as Latin-1 text.
+            exchange: whose engine keeps the sets; without one of an engine there is nothing to fetch.
+
+        Returns:
+            The settings of each as JSON, for `Exchange.put_key_set`. None is named that was asked for
+            in the last ten seconds.
 
         Raises:
             ValueError: a value has a character outside Latin-1.

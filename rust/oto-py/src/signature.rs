@@ -171,7 +171,16 @@ impl MessageVerifier {
             headers: &headers,
             response: None,
         };
-        let keys = self.inner.keys(&certificates(exchange)?);
+        let keys = look(exchange, |flow| {
+            let tables = &flow.snapshot.tables;
+            let sets = &flow.snapshot.key_sets;
+            self.inner
+                .keys(&tables.certificates, sets, flow.moment.mono_s)
+        })?;
+        let keys = keys.unwrap_or_else(|| {
+            let (none, nothing) = (Certificates::default(), KeySets::default());
+            self.inner.keys(&none, &nothing, 0.0)
+        });
         let policy = &self.inner.policy;
         let none = PyBytes::new(py, b"");
         Ok(
@@ -184,6 +193,21 @@ impl MessageVerifier {
                 }
             },
         )
+    }
+
+    #[pyo3(signature = (headers, exchange = None))]
+    fn wanted(
+        &self,
+        headers: Vec<(PyBackedStr, PyBackedStr)>,
+        exchange: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Vec<String>> {
+        let keyids = message::keyids(&fields(&headers)?);
+        let due = look(exchange, |flow| {
+            let sets = &flow.snapshot.key_sets;
+            self.inner.due(&keyids, sets, flow.moment.mono_s)
+        })?;
+        let due = due.unwrap_or_default();
+        Ok(due.iter().map(ToString::to_string).collect())
     }
 
     #[staticmethod]

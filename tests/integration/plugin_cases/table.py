@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tests.integration.plugin_cases import access, headers, identity, limits, unwelcome
+from tests.integration.plugin_cases import access, headers, identity, limits, signed, unwelcome
 
 if TYPE_CHECKING:
     from tests.integration.plugin_cases.case import Case
 
 __all__ = ["CASES", "TABLES"]
 
-TABLES: Final = (access.CASES, headers.CASES, identity.CASES, limits.CASES, unwelcome.CASES)
+TABLES: Final = (
+    *(access.CASES, headers.CASES, identity.CASES),
+    *(limits.CASES, signed.CASES, unwelcome.CASES),
+)
 """The cases by file; a new file is named here."""
 
 CASES: Final[dict[str, Case]] = {name: case for cases in TABLES for name, case in cases.items()}

@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from oto_trio.plugin_api import BodyTooLarge, Config, Exchange, Plugin, Refusal, Response
 from oto_trio.plugin_api.signatures import MessageVerifier
+from oto_trio.plugin_api.undecided import bring_key_sets
 
 __all__ = ["HttpSignatureVerifyRequest", "HttpSignatureVerifyRequestConfig"]
 
@@ -28,8 +29,8 @@ class HttpSignatureVerifyRequestConfig(Config, frozen=True):
     keys: Annotated[
         tuple[dict[str, Any], ...],
         Meta(
-            description="Keys: kind inline with secret_or_pem, or cert with cert_id; keyid and alg "
-            "narrow their use."
+            description="Keys: kind inline with secret_or_pem, cert with cert_id, or jwks with url; "
+            "keyid and alg narrow their use."
         ),
     ] = ()
     required_components: Annotated[
@@ -66,7 +67,11 @@ class HttpSignatureVerifyRequest(Plugin[HttpSignatureVerifyRequestConfig]):
     covers ``content-digest`` has its body read, 16 MiB at most, and compared.
 
     Stricter than Otoroshi: with ``max_age_seconds`` a signature without ``created`` is refused, and ``;sf``
-    writes the field anew as the RFC says. Key sets at URLs (kind ``jwks``) are not offered.
+    writes the field anew as the RFC says.
+
+    A key set at a URL (kind ``jwks``) is fetched when a signature names a key that no other source has,
+    within 10 s, and believed for 10 minutes; a key that it does not have has it fetched again, once in 10 s
+    at most. A set that cannot be fetched again is believed for 10 minutes more.
     """
 
     id = "cp:otoroshi.next.plugins.HttpSignatureVerifyRequest"
@@ -80,15 +85,17 @@ class HttpSignatureVerifyRequest(Plugin[HttpSignatureVerifyRequestConfig]):
         return MessageVerifier(msgspec.json.encode(self.config))
 
     @override
-    def access(self, exchange: Exchange) -> Response | None:
+    async def access(self, exchange: Exchange) -> Response | None:
         request = exchange.request
+        headers = request.headers.items()
+        await bring_key_sets(exchange, lambda: self._verifier.wanted(headers, exchange))
         passes, _, covers_digest, status, body = self._verifier.verify(
             request.method,
             "https" if exchange.secured else "http",
             request.host,
             request.path,
             request.query,
-            request.headers.items(),
+            headers,
             exchange.unix_time,
             exchange,
         )

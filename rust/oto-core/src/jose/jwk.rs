@@ -207,6 +207,11 @@ impl KeySet {
             .find(|key| key.kid() == Some(kid) && key.fits(algorithm))
     }
 
+    /// The usable keys, in the set's order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<VerifyingKey>> {
+        self.keys.iter()
+    }
+
     /// Number of usable keys.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -76,6 +76,28 @@ impl KeySets {
         }
     }
 
+    /// The whole set at an address, as long as it is believed.
+    #[must_use]
+    pub fn whole(&self, at: &SetAt, mono_s: f64) -> Option<Arc<KeySet>> {
+        let entry = self.entry(&at.request)?;
+        let is_believed = mono_s - entry.came_s < 2.0 * at.ttl_s.max(REFRESH_S);
+        entry.set.clone().filter(|_| is_believed)
+    }
+
+    /// Whether the set should be fetched before one of these keys is looked for in it.
+    #[must_use]
+    pub fn is_due(&self, at: &SetAt, kids: &[&str], mono_s: f64) -> bool {
+        let Some(entry) = self.entry(&at.request) else {
+            return true;
+        };
+        let has = |kid: &&str| {
+            let set = entry.set.as_ref();
+            set.is_some_and(|set| set.iter().any(|key| key.kid() == Some(*kid)))
+        };
+        let is_good = mono_s - entry.came_s < at.ttl_s && kids.iter().all(has);
+        !is_good && mono_s - entry.tried_s >= REFRESH_S
+    }
+
     /// Keep a set that was fetched at that moment with these settings ([`SetAt::request`]).
     ///
     /// # Errors

@@ -5,17 +5,23 @@ import hashlib
 import hmac
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from typing_extensions import override
 
-from oto_trio.plugin_api import Response
+from oto_trio._core import Exchange as CoreExchange
+from oto_trio.identity.key_sets import KeySetFetcher
+from oto_trio.plugin_api import Response, undecided
 from oto_trio.plugin_api.config import read_config
 from oto_trio.plugin_api.errors import PluginError
 from oto_trio.plugins.access_control.http_signature_verify_request import (
     HttpSignatureVerifyRequest,
     HttpSignatureVerifyRequestConfig,
 )
-from oto_trio.testing import FakeExchange, play
+from oto_trio.testing import FakeExchange, FakeRequest, play
+from tests.unit.identity.test_key_sets import Body
 
 NOW = 1_700_000_000
 URL = "https://api.localhost/orders?page=2"
@@ -114,7 +120,9 @@ async def test_a_body_whose_digest_is_signed_must_be_the_one(body: bytes, passes
 @pytest.mark.parametrize(
     ("config", "problem"),
     [
-        ({"keys": [{"kind": "jwks", "url": "https://a"}]}, "keys[0].kind"),
+        ({"keys": [{"kind": "jwks"}]}, "keys[0].url"),
+        ({"keys": [{"kind": "jwks", "url": "ftp://a"}]}, "keys[0].url"),
+        ({"keys": [{"kind": "vault"}]}, "keys[0].kind"),
         ({"keys": [{"kind": "inline"}]}, "keys[0].secret_or_pem"),
         ({"keys": [{**KEY, "secret_or_pem": "hex:zz"}]}, "keys[0].secret_or_pem"),
         ({"keys": [{**KEY, "alg": "none"}]}, "keys[0].alg"),
@@ -135,3 +143,74 @@ def test_a_secret_of_the_wrong_type_is_not_repeated() -> None:
         read_config(HttpSignatureVerifyRequestConfig, config)
     assert "keys" in str(refused.value)
     assert "314159265" not in str(refused.value)
+
+
+class Kept(FakeExchange):
+    """An exchange whose engine keeps the key sets that come."""
+
+    def __init__(self, request: FakeRequest) -> None:
+        super().__init__(request)
+        self._kept: CoreExchange | None = None
+
+    @override
+    def native(self) -> CoreExchange:
+        self._kept = self._kept or super().native()
+        return self._kept
+
+    @override
+    def put_key_set(self, wanted: str, body: bytes | None, now: float, /) -> None:
+        self.native().put_key_set(wanted, body, now)
+
+
+async def test_a_key_set_is_fetched_for_a_key_that_nothing_else_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    issuer = Ed25519PrivateKey.generate()
+    raw = issuer.public_key().public_bytes_raw()
+    x = base64.urlsafe_b64encode(raw).decode().rstrip("=")
+    known = [{"kty": "OKP", "crv": "Ed25519", "kid": "theirs", "x": x}]
+    status = 200
+    client = httpx.AsyncClient
+    asked: list[str] = []
+
+    def answer_keys(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(status, stream=Body(msgspec.json.encode({"keys": known})))
+
+    fetching = KeySetFetcher(lambda _: client(transport=httpx.MockTransport(answer_keys)))
+    monkeypatch.setattr(undecided, "fetcher", lambda: fetching)
+    keys = [KEY, {"kind": "jwks", "url": "https://keys.example/set"}]
+
+    def asking(keyid: str) -> Kept:
+        made = signed(BASE, COVERED, keyid=keyid)
+        exchange = Kept(made.request)
+        exchange.secured = True
+        exchange.unix_time = NOW
+        if keyid != "k":
+            text = made.request.headers.get("signature-input")
+            assert text is not None
+            base = f'{BASE}"@signature-params": {text.removeprefix("a=")}'
+            told = base64.b64encode(issuer.sign(base.encode())).decode()
+            exchange.request.headers.set("Signature", f"a=:{told}:")
+        return exchange
+
+    assert await answer(asking("k"), keys=keys) is None
+    assert asked == [], "the secret stands in the settings"
+    good = asking("theirs")
+    assert await answer(good, keys=keys) is None
+    assert await answer(good, keys=keys) is None
+    assert asked == ["https://keys.example/set"], "what was fetched is kept"
+    no_key = (401, "no key configured for keyid 'nobodys'")
+    assert await answer(asking("nobodys"), keys=keys) == no_key
+    only = [{**keys[1], "keyid": "another"}]
+    assert await answer(asking("theirs"), keys=only) == (
+        401,
+        "no key configured for keyid 'theirs'",
+    )
+    assert len(asked) == 2, "a source that is for another key is not asked"
+    status = 503
+    lost = asking("theirs")
+    for _ in range(2):
+        refused = await answer(lost, keys=keys)
+        assert refused == (401, "no key configured for keyid 'theirs'")
+    assert len(asked) == 3, "who fails is left alone for a while"

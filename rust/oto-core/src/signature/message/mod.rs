@@ -22,7 +22,7 @@ use crate::jose;
 
 pub use component::Component;
 pub use settings::{Verifier, VerifierSettings};
-pub use verify::{Key, Policy, Rejection, Verified, verify};
+pub use verify::{Key, Policy, Rejection, Verified, keyids, verify};
 
 /// A message as signatures see it: a request, or a response with the request it answers.
 #[derive(Clone, Copy, Debug)]

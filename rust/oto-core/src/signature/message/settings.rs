@@ -5,9 +5,10 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 use serde::Deserialize;
+use serde_json::json;
 
 use super::{Algorithm, Component, Key, Policy, component_item};
-use crate::jose::{self, Algorithms, VerifyingKey};
+use crate::jose::{self, Algorithms, KeySets, SetAt, VerifyingKey};
 use crate::tls::Certificates;
 
 /// The settings of the plugin HttpSignatureVerifyRequest.
@@ -34,6 +35,8 @@ struct KeySettings {
     secret_or_pem: Option<String>,
     #[serde(default)]
     cert_id: Option<String>,
+    #[serde(default)]
+    url: Option<String>,
 }
 
 /// No secret is ever shown.
@@ -62,7 +65,12 @@ struct Source {
 enum Origin {
     Inline(Arc<VerifyingKey>),
     Certificate(String),
+    Set(SetAt),
 }
+
+/// How long a key set is believed, and how long fetching it may take. Source: Otoroshi.
+const SET_LIFE_S: f64 = 600.0;
+const SET_TIMEOUT_MS: u64 = 10_000;
 
 impl Verifier {
     /// Check the settings.
@@ -102,26 +110,70 @@ impl Verifier {
         })
     }
 
-    /// The keys, those of certificates among them; a certificate that is gone or revoked has none.
+    /// The keys, those of certificates and of the key sets that were fetched among them; a certificate
+    /// that is gone or revoked has none. A key of a set is called by its `kid`; a `keyid` in the
+    /// settings leaves only that one of them.
     #[must_use]
-    pub fn keys(&self, certificates: &Certificates) -> Vec<Key> {
-        let keys = self.keys.iter().filter_map(|source| {
-            let key = match &source.origin {
-                Origin::Inline(key) => Arc::clone(key),
-                Origin::Certificate(id) => {
-                    let certificate = certificates.get(id)?;
-                    certificate
-                        .verifying_key()
-                        .filter(|_| !certificate.is_revoked)?
-                }
+    pub fn keys(&self, certificates: &Certificates, sets: &KeySets, mono_s: f64) -> Vec<Key> {
+        let mut keys = Vec::with_capacity(self.keys.len());
+        for source in &self.keys {
+            let mut add = |keyid: Option<String>, key: &Arc<VerifyingKey>| {
+                keys.push(Key {
+                    keyid,
+                    algorithm: source.algorithm,
+                    key: Arc::clone(key),
+                });
             };
-            Some(Key {
-                keyid: source.keyid.clone(),
-                algorithm: source.algorithm,
-                key,
-            })
-        });
-        keys.collect()
+            match &source.origin {
+                Origin::Inline(key) => add(source.keyid.clone(), key),
+                Origin::Certificate(id) => {
+                    let certificate = certificates.get(id).filter(|it| !it.is_revoked);
+                    if let Some(key) = certificate.and_then(|it| it.verifying_key()) {
+                        add(source.keyid.clone(), &key);
+                    }
+                }
+                Origin::Set(at) => {
+                    let set = sets.whole(at, mono_s);
+                    for key in set.iter().flat_map(|set| set.iter()) {
+                        let kid = key.kid().map(str::to_owned);
+                        if source.keyid.is_none() || source.keyid == kid {
+                            add(kid, key);
+                        }
+                    }
+                }
+            }
+        }
+        keys
+    }
+
+    /// The settings, as JSON, of the key sets that have to be fetched before a signature by one of
+    /// these keys can be checked.
+    #[must_use]
+    pub fn due(&self, keyids: &[String], sets: &KeySets, mono_s: f64) -> Vec<Arc<str>> {
+        // A key that stands in the settings is looked for nowhere else.
+        let own: Vec<&String> = self
+            .keys
+            .iter()
+            .filter(|source| !matches!(source.origin, Origin::Set(_)))
+            .filter_map(|source| source.keyid.as_ref())
+            .collect();
+        let mut due: Vec<Arc<str>> = Vec::new();
+        for source in &self.keys {
+            let Origin::Set(at) = &source.origin else {
+                continue;
+            };
+            let unknown: Vec<&str> = keyids
+                .iter()
+                .filter(|keyid| !own.contains(keyid))
+                .filter(|keyid| source.keyid.as_ref().is_none_or(|only| only == *keyid))
+                .map(String::as_str)
+                .collect();
+            let is_due = !unknown.is_empty() && sets.is_due(at, &unknown, mono_s);
+            if is_due && !due.contains(&at.request) {
+                due.push(Arc::clone(&at.request));
+            }
+        }
+        due
     }
 }
 
@@ -139,9 +191,21 @@ impl KeySettings {
             "cert" => Origin::Certificate(
                 given(self.cert_id).ok_or("cert_id: missing; give the id of a certificate")?,
             ),
+            "jwks" => {
+                let url = given(self.url)
+                    .filter(|url| url.starts_with("https://") || url.starts_with("http://"))
+                    .ok_or("url: missing; give an address that begins with https:// or http://")?;
+                let request = json!({"url": url, "timeout": SET_TIMEOUT_MS});
+                Origin::Set(SetAt {
+                    url: url.into(),
+                    request: request.to_string().into(),
+                    ttl_s: SET_LIFE_S,
+                    algorithms: Algorithms::ALL,
+                })
+            }
             other => {
                 return Err(format!(
-                    "kind: {other:?} cannot be used; use inline or cert"
+                    "kind: {other:?} cannot be used; use inline, cert or jwks"
                 ));
             }
         };
@@ -204,6 +268,58 @@ fn secret_bytes(text: &str) -> Result<Vec<u8>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SET: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a",
+        "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},{"kty":"OKP","crv":"Ed25519","kid":"b",
+        "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
+    fn verifier(keys: &serde_json::Value) -> Verifier {
+        let settings = json!({
+            "keys": keys, "required_components": [], "allowed_algorithms": ["ed25519"],
+            "require_keyid": true, "clock_skew_seconds": 0, "mandatory": true,
+        });
+        Verifier::build(serde_json::from_value(settings).expect("settings")).expect("a verifier")
+    }
+
+    #[test]
+    fn keys_come_from_sets_by_the_name_they_have_there() {
+        let sets = KeySets::default();
+        let certificates = Certificates::default();
+        let named = |verifier: &Verifier, now: f64| {
+            let keys = verifier.keys(&certificates, &sets, now);
+            let names = keys.into_iter().map(|key| key.keyid.expect("a name"));
+            names.collect::<Vec<_>>()
+        };
+        let due = |verifier: &Verifier, kid: &str, now: f64| {
+            verifier.due(&[kid.to_owned()], &sets, now).len()
+        };
+        let all = verifier(&json!([
+            {"kind": "jwks", "url": "https://a"}, {"kind": "jwks", "url": "https://a"},
+            {"kind": "inline", "keyid": "own", "secret_or_pem": "s"},
+        ]));
+        assert_eq!(
+            due(&all, "own", 0.0),
+            0,
+            "what the settings have is not fetched"
+        );
+        assert_eq!(due(&all, "a", 0.0), 1, "one address, one call");
+        assert_eq!(named(&all, 0.0), ["own"]);
+        let request = all.due(&["a".to_owned()], &sets, 0.0).remove(0);
+        let _ = sets.put(&request, SET.as_bytes(), 0.0).expect("a set");
+        assert_eq!(named(&all, 1.0), ["a", "b", "a", "b", "own"]);
+        let one = verifier(&json!([{"kind": "jwks", "url": "https://a", "keyid": "b"}]));
+        assert_eq!(named(&one, 1.0), ["b"]);
+        assert_eq!((due(&one, "c", 11.0), due(&all, "c", 11.0)), (0, 1));
+        assert_eq!((due(&all, "c", 9.0), due(&all, "a", 599.0)), (0, 0));
+        assert_eq!(due(&one, "b", 600.0), 1, "an old set is fetched again");
+        sets.fail(&request, 600.0);
+        assert_eq!(
+            named(&one, 1199.0),
+            ["b"],
+            "and believed until that succeeds"
+        );
+        assert!(named(&one, 1200.0).is_empty(), "but not for ever");
+    }
 
     #[test]
     fn secrets_are_read_in_every_encoding() {

@@ -279,6 +279,21 @@ fn check_times(parameters: &Parameters<'_>, policy: &Policy, unix_s: i64) -> Res
     Ok(())
 }
 
+/// The key ids that the signatures of a request name, 16 at most; for a request that is malformed none.
+#[must_use]
+pub fn keyids(headers: &Headers) -> Vec<String> {
+    let inputs = joined(headers, b"signature-input").unwrap_or_default();
+    let inputs = structured::dictionary(&inputs).unwrap_or_default();
+    inputs
+        .iter()
+        .take(SIGNATURES)
+        .filter_map(|(_, member)| match member {
+            Member::Inner(covered) => Parameters::read(covered).ok()?.keyid.map(str::to_owned),
+            Member::Item(_) => None,
+        })
+        .collect()
+}
+
 fn joined(headers: &Headers, name: &[u8]) -> Option<Vec<u8>> {
     let lines: Vec<&[u8]> = headers.find_all(name).collect();
     (!lines.is_empty()).then(|| lines.join(&b", "[..]))
