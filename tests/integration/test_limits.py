@@ -255,6 +255,9 @@ async def test_the_throttling_window_and_the_table_are_settings(tmp_path: Path) 
         async with await Connection.open(gateway.port) as connection:
             answers = [await connection.ask("keyed.test", headers=shown) for _ in range(4)]
             assert [answer.status for answer in answers] == [200, 200, 200, 429]
+            left = [answer.headers["ratelimit"].partition(";t=")[0] for answer in answers]
+            assert left == [f'"window";r={number}' for number in (2, 1, 0, 0)]
+            assert "retry-after" not in answers[2].headers
             assert '"window";q=3;w=2' in answers[-1].headers["ratelimit-policy"]
             assert 1 <= int(answers[-1].headers["retry-after"]) <= 2
             await trio.sleep(2.1)

@@ -16,7 +16,7 @@ use crate::pool::Lookup;
 use crate::request_body::TOO_LARGE;
 use crate::socket::Socket;
 use crate::timer::Deadline;
-use crate::tls::Session;
+use crate::tls::{Session, Terms};
 
 /// How an attempt ended without an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,8 +93,9 @@ impl Engine {
             .clone();
         let safe_to_lose = flow.request.method.is_idempotent();
         while let Some(up) = self.pool.take(&pool_key) {
-            let is_quiet = self.ups.get(up).is_some_and(|up| up.ready.is_quiet());
-            if is_quiet && (safe_to_lose || self.is_still_open(up)) {
+            let may_serve =
+                (self.ups.get(up)).is_some_and(|up| up.ready.is_quiet() && up.holds_terms());
+            if may_serve && (safe_to_lose || self.is_still_open(up)) {
                 self.metrics.reused += 1;
                 self.send_request(key, up);
                 return;
@@ -146,28 +147,29 @@ impl Engine {
             self.addresses.wait(host, key, id);
             return;
         };
-        let session = match tls.map(|(tls, name)| self.session(&tls, &name)).transpose() {
-            Ok(session) => session,
+        let secured = match tls.map(|(tls, name)| self.session(&tls, &name)).transpose() {
+            Ok(secured) => secured,
             Err(problem) => {
                 self.notice("TLS to a backend", &problem);
                 self.attempt_failed(key, Failure::Tls);
                 return;
             }
         };
-        match self.open(found, pool_key, key, session) {
+        match self.open(found, pool_key, key, secured) {
             Ok(up) => self.send_request(key, up),
             Err(_) => self.attempt_failed(key, Failure::Connect),
         }
     }
 
-    /// Begin a TLS session with a target.
-    fn session(&mut self, tls: &TargetTls, host: &str) -> Result<Session, String> {
+    /// Begin a TLS session with a target; tells on what terms.
+    fn session(&mut self, tls: &TargetTls, host: &str) -> Result<(Session, Arc<Terms>), String> {
         let unix_s = self.now_s + self.unix_offset_s;
-        let config = self.clients.config(&self.snapshot, tls, unix_s)?;
+        let terms = self.clients.terms(&self.snapshot, tls, unix_s)?;
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(bare.to_owned())
             .map_err(|_| format!("{host} is no name that a certificate can have"))?;
-        Session::client(config, name).map_err(|error| error.to_string())
+        let session = Session::client(Arc::clone(&terms.config), name);
+        Ok((session.map_err(|error| error.to_string())?, terms))
     }
 
     fn open(
@@ -175,12 +177,13 @@ impl Engine {
         to: SocketAddr,
         address: Arc<str>,
         key: usize,
-        session: Option<Session>,
+        secured: Option<(Session, Arc<Terms>)>,
     ) -> std::io::Result<usize> {
         let mut stream = TcpStream::connect(to)?;
         // Best effort: a connection without it is slower, not wrong.
         stream.set_nodelay(true).unwrap_or(());
         let serial = self.next_serial();
+        let (session, terms) = secured.unzip();
         let entry = self.ups.vacant_entry();
         let up = entry.key();
         self.poll.registry().register(
@@ -194,6 +197,7 @@ impl Engine {
                 None => Socket::Plain(stream),
             },
             address,
+            terms,
             serial,
             ready: Readiness::default(),
             input: Vec::new(),

@@ -11,6 +11,7 @@ use crate::meter::Meter;
 use crate::repeat::Repeat;
 use crate::socket::Socket;
 use crate::timer::Deadline;
+use crate::tls::Terms;
 
 /// A client's connection.
 pub(crate) struct Down {
@@ -54,6 +55,8 @@ pub(crate) enum DownPhase {
 pub(crate) struct Up {
     pub(crate) stream: Socket,
     pub(crate) address: Arc<str>,
+    /// On what terms it was made; none without TLS.
+    pub(crate) terms: Option<Arc<Terms>>,
     pub(crate) serial: u32,
     pub(crate) ready: Readiness,
     /// Bytes read but not used: the beginning of a head, or a body that waits for a response step.
@@ -70,6 +73,13 @@ pub(crate) struct Up {
     /// Writing failed; what the backend said before it closed may still be read.
     pub(crate) deaf: bool,
     pub(crate) deadline: Deadline,
+}
+
+impl Up {
+    /// Whether it may serve another request as far as TLS goes.
+    pub(crate) fn holds_terms(&self) -> bool {
+        self.terms.as_ref().is_none_or(|terms| !terms.are_over())
+    }
 }
 
 /// What a backend's connection is doing. The number is the client connection it serves.

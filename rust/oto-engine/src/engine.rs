@@ -172,7 +172,9 @@ impl Engine {
     /// Use this snapshot for every exchange that begins from now on.
     pub fn install(&mut self, snapshot: Arc<Snapshot>) {
         self.servers.follow(&snapshot);
-        self.clients.follow(&snapshot);
+        if self.clients.follow(&snapshot) {
+            self.drop_outdated();
+        }
         self.snapshot = snapshot;
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::attempt::Failure;
-use crate::connection::{DownPhase, UpPhase};
+use crate::connection::{DownPhase, Up, UpPhase};
 use crate::engine::Engine;
 use crate::io::Got;
 use crate::socket::HandshakeError;
@@ -121,6 +121,7 @@ impl Engine {
             && up.input.is_empty()
             && !up.ready.closing
             && !up.ready.readable
+            && up.holds_terms()
             && !self.draining;
         let most = self.settings.pool_idle_per_target;
         if !clean || !self.pool.put(&up.address, at, most) {
@@ -130,6 +131,15 @@ impl Engine {
         up.phase = UpPhase::Idle;
         let due = self.now_s + self.settings.pool_idle_s;
         self.set_up_deadline(at, due);
+    }
+
+    /// Close unused connections whose terms are over. Those in use end with their exchange.
+    pub(crate) fn drop_outdated(&mut self) {
+        let is_outdated = |up: &Up| up.phase == UpPhase::Idle && !up.holds_terms();
+        let found = self.ups.iter().filter(|(_, up)| is_outdated(up));
+        for at in found.map(|(at, _)| at).collect::<Vec<_>>() {
+            self.drop_up(at);
+        }
     }
 
     pub(crate) fn drop_up(&mut self, at: usize) {

@@ -5,6 +5,8 @@ import ssl
 from typing import Any
 
 import pytest
+import trio
+import trio.testing
 import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -143,3 +145,108 @@ async def test_connections_are_used_again(version: ssl.TLSVersion) -> None:
                 assert await exchange(stream, body=b"x" * size) == (200, b"x" * size)
             assert len(names) == 1
             assert gateway.count("reused") == 3
+
+
+async def test_open_connections_end_when_their_authority_is_taken_back() -> None:
+    certificates = {"one": certificate("a.test"), **OURS}
+    async with backend(_server("back.test")) as (port, names):
+        plan = route(targets=[_target(port)])
+        async with secured(plan, certificates=certificates) as gateway:
+            stream = await connect(gateway.port)
+            assert (await exchange(stream))[0] == 200
+            gateway.change(ca=None)
+            assert gateway.count("pooled") == 0, "closed at once, not when it is wanted next"
+            assert (await exchange(stream))[0] == 502
+            assert "UnknownIssuer" in gateway.notices[0]
+            gateway.change(ca=OURS["ca"])
+            assert (await exchange(stream))[0] == 200
+            assert gateway.count("reused") == 0
+            assert len(names) == 3
+
+
+@pytest.mark.parametrize(
+    ("config", "changes"),
+    [
+        ({}, {"one": certificate("a.test")}),
+        ({}, {"other": certificate("c.test")}),
+        ({"loose": True}, {"pin": certificate("c.test")}),
+        ({"trust_all": True}, {"ca": None}),
+        ({"certs": ["me"]}, {"pin": certificate("c.test")}),
+    ],
+)
+async def test_open_connections_stay_when_certificates_change_that_are_none_of_theirs(
+    config: dict[str, Any], changes: dict[str, bytes | None]
+) -> None:
+    certificates = {
+        "one": certificate("a.test"),
+        "me": certificate("gateway.test"),
+        "pin": certificate("back.test", ca=authority("theirs")),
+        **OURS,
+    }
+    async with backend(_server("back.test")) as (port, names):
+        plan = route(targets=[_target(port, **config)])
+        async with secured(plan, certificates=certificates) as gateway:
+            stream = await connect(gateway.port)
+            assert (await exchange(stream))[0] == 200
+            gateway.change(settings=None, **changes)
+            assert (await exchange(stream))[0] == 200
+            assert gateway.count("reused") == 1
+            assert len(names) == 1
+
+
+async def test_open_connections_end_when_a_pin_is_moved() -> None:
+    pinned = authority("theirs").issue_cert("back.test")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    pinned.configure_cert(context)
+    certificates = {"one": certificate("a.test"), "pin": certificate("back.test", leaf=pinned)}
+    async with backend(context) as (port, _):
+        plan = route(targets=[_target(port, trusted_certs=["pin"])])
+        async with secured(plan, certificates=certificates) as gateway:
+            stream = await connect(gateway.port)
+            assert (await exchange(stream))[0] == 200
+            gateway.change(pin=certificate("back.test", ca=authority("theirs")))
+            assert (gateway.count("pooled"), (await exchange(stream))[0]) == (0, 502)
+            gateway.change(pin=certificate("back.test", leaf=pinned, revoked=True))
+            assert (await exchange(stream))[0] == 502
+            gateway.change(pin=certificate("back.test", leaf=pinned))
+            assert (await exchange(stream))[0] == 200
+            gateway.change(pin=certificate("back.test", leaf=pinned, revoked=True))
+            assert (gateway.count("pooled"), (await exchange(stream))[0]) == (0, 502)
+
+
+async def test_open_connections_end_when_the_certificate_that_they_showed_goes() -> None:
+    certificates = {"one": certificate("a.test"), "me": certificate("gateway.test"), **OURS}
+    context = _server("back.test", needs=authority())
+    async with backend(context) as (port, names):
+        plan = route(targets=[_target(port, certs=["me"])])
+        async with secured(plan, certificates=certificates) as gateway:
+            stream = await connect(gateway.port)
+            assert (await exchange(stream))[0] == 200
+            gateway.change(me=certificate("gateway.test"))
+            assert gateway.count("pooled") == 0
+            assert (await exchange(stream))[0] == 200
+            assert len(names) == 2, "the renewed one is shown on a connection of its own"
+            gateway.change(me=None)
+            assert (gateway.count("pooled"), (await exchange(stream))[0]) == (0, 502)
+            assert "there is no certificate me" in gateway.notices[0]
+
+
+async def test_a_call_under_way_ends_well_and_its_connection_with_it() -> None:
+    certificates = {"one": certificate("a.test"), **OURS}
+    async with backend(_server("back.test"), echo=True) as (port, names):
+        plan = route(targets=[_target(port)])
+        async with secured(plan, certificates=certificates) as gateway:
+            stream = await connect(gateway.port)
+            head = b"POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 4\r\n\r\n"
+            await stream.send_all(head + b"ha")
+            with trio.fail_after(5):
+                while not names:
+                    await trio.testing.wait_all_tasks_blocked(0.01)
+            gateway.change(ca=None)
+            await stream.send_all(b"lf")
+            received = b""
+            while not received.endswith(b"half"):
+                received += bytes(await stream.receive_some())
+            assert received.startswith(b"HTTP/1.1 200")
+            assert gateway.count("pooled") == 0
+            assert (await exchange(stream))[0] == 502

@@ -97,6 +97,8 @@ HEADERS: Final = {
         {"headers": {"x-kind": "Regex(a+)"}},
         (
             left("GET /", "X-Kind: aaa"),
+            left("GET /", "X-Kind: aaa", "x-kind: a"),
+            acts("GET /", "X-Kind: aaa", "X-Kind: b", status=400),
             acts("GET /", "X-Kind: ab", "Accept: */*", status=400, words=b"bad request"),
             acts(status=400),
         ),

@@ -36,7 +36,10 @@ class HeadersValidationConfig(Config, frozen=True):
 
 
 class HeadersValidation(Plugin[HeadersValidationConfig]):
-    """Refuses with 400 unless every named header is there and its first value is as expected.
+    """Refuses with 400 unless every named header is there and as expected.
+
+    Where a header is sent several times, each of its values must be as expected. Otoroshi judges the first alone,
+    while a backend may well go by another one. A list in one field is one value.
 
     Expressions are evaluated in the words of an expectation; its form is read from the config, where
     Otoroshi also takes one from a value. Words that make no pattern let nobody in.
@@ -57,7 +60,8 @@ class HeadersValidation(Plugin[HeadersValidationConfig]):
     def access(self, exchange: Exchange) -> Refusal | None:
         headers = exchange.request.headers
         for name, expected in self._words.items():
-            if not expected.accepts(headers.get(name), exchange):
+            values = headers.get_all(name)
+            if not values or not all(expected.accepts(value, exchange) for value in values):
                 return Refusal(400, "bad request")
         return None
 

@@ -60,11 +60,12 @@ fn standing(count: &Count, threshold: f64) -> Standing {
 
 impl Flow {
     /// Count a call of an API key (or only look, without `update`), keep how its quotas stand for
-    /// later steps, and raise the alerts that are due. Each call from the threshold on raises one,
+    /// later steps, tell the client of those that are limits, and raise the alerts that are due. Each call from the threshold on raises one,
     /// as in Otoroshi; exporters may thin them out.
     pub fn count_call(&mut self, key: &ApiKey, update: bool) -> Usage {
         let usage = self.count_call_of(key, update);
         self.attrs.quota = Some(usage);
+        self.tell_usage(&usage);
         let settings = self.snapshot.settings.quota_alerts;
         if settings.enabled {
             self.alert_of_quotas(&settings, key, &usage);

@@ -3,6 +3,8 @@
 //! Source: draft-ietf-httpapi-ratelimit-headers-10 (lists of strings with the parameters `q`, `w`, `r`
 //! and `t`); RFC 9110 §10.2.3 for `Retry-After`.
 
+use smallvec::SmallVec;
+
 use super::flow::Flow;
 use super::reply::Reply;
 use crate::limits::{Count, Now, Space, UNLIMITED, Usage};
@@ -93,14 +95,11 @@ impl Flow {
         self.tell_limit("monthly", usage.monthly);
     }
 
-    /// Tell the client how the quotas of its key stand, one of which just refused it, and when to come
-    /// back. Where they hold, Otoroshi's own headers tell (`SendOtoroshiHeadersBack`).
+    /// Tell the client when to come back, whose key's quotas just refused it; how they stand it was told
+    /// when its call was counted.
     pub fn tell_broken_quota(&mut self) {
-        let Some(usage) = self.attrs.quota else {
-            return;
-        };
-        self.tell_usage(&usage);
-        if let Some(after_s) = usage.retry_after_s() {
+        let after_s = self.attrs.quota.and_then(|usage| usage.retry_after_s());
+        if let Some(after_s) = after_s {
             self.add_to_response(b"Retry-After", after_s.to_string().as_bytes());
         }
     }
@@ -123,7 +122,7 @@ impl Flow {
         if told.is_empty() {
             return;
         }
-        let (mut policies, mut limits) = (Vec::with_capacity(80), Vec::with_capacity(80));
+        let (mut policies, mut limits) = (Field::new(), Field::new());
         for (name, count) in &told {
             for (field, first, second) in [
                 (
@@ -154,8 +153,11 @@ impl Flow {
     }
 }
 
+/// The text of a field: three limits of usual size need no allocation.
+type Field = SmallVec<[u8; 128]>;
+
 /// Append a number in decimal, without an allocation.
-fn digits(mut number: u64, out: &mut Vec<u8>) {
+fn digits(mut number: u64, out: &mut Field) {
     let mut text = [0; 20];
     let mut at = text.len();
     loop {
@@ -171,14 +173,14 @@ fn digits(mut number: u64, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use super::digits;
+    use super::{Field, digits};
 
     #[test]
     fn numbers_are_written_as_they_are() {
         for number in [0, 9, 10, 4_200, u64::MAX] {
-            let mut out = Vec::new();
+            let mut out = Field::new();
             digits(number, &mut out);
-            assert_eq!(out, number.to_string().into_bytes());
+            assert_eq!(out.to_vec(), number.to_string().into_bytes());
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use foldhash::fast::RandomState;
 use oto_core::balance::TargetTls;
 use oto_core::plan::Snapshot;
+use oto_core::tls::{Certificate, Certificates};
 use rustls::client::ResolvesClientCert;
 use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
@@ -23,60 +25,153 @@ const MOST_CONFIGS: usize = 4096;
 #[derive(Default)]
 pub(crate) struct Clients {
     clock: Arc<Clock>,
-    configs: HashMap<TargetTls, Arc<ClientConfig>, RandomState>,
+    configs: HashMap<TargetTls, Arc<Terms>, RandomState>,
+    authorities: Arc<Vec<Arc<Certificate>>>,
     system_cas: bool,
-    revision: u64,
+    revision: Option<u64>,
+}
+
+/// On what terms connections to a target are made: whom to believe, what to show. A connection is good
+/// for requests as long as its terms hold.
+pub(crate) struct Terms {
+    pub(crate) config: Arc<ClientConfig>,
+    basis: Basis,
+    are_over: AtomicBool,
+}
+
+impl Terms {
+    /// Whether a connection would be made on other terms now, or not at all.
+    pub(crate) fn are_over(&self) -> bool {
+        self.are_over.load(Ordering::Relaxed)
+    }
+
+    fn end(&self) {
+        self.are_over.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The certificates that terms are made of.
+struct Basis {
+    system_cas: bool,
+    authorities: Arc<Vec<Arc<Certificate>>>,
+    /// Those that the target names to believe, and those to show.
+    pinned: Vec<Arc<Certificate>>,
+    shown: Vec<Arc<Certificate>>,
+}
+
+impl Basis {
+    /// # Errors
+    /// A certificate that the target names is not there.
+    fn of(
+        certificates: &Certificates,
+        target: &TargetTls,
+        authorities: &Arc<Vec<Arc<Certificate>>>,
+        system_cas: bool,
+    ) -> Result<Self, String> {
+        let found = |field: &str, ids: &[String]| {
+            let all = ids.iter().map(|id| {
+                let missing = || format!("tls_config.{field}: there is no certificate {id}");
+                certificates.get(id).map(Arc::clone).ok_or_else(missing)
+            });
+            all.collect::<Result<Vec<_>, String>>()
+        };
+        let pinned = found("trusted_certs", &target.trusted_certs)?;
+        let shown = found("certs", &target.certs)?;
+        // Who believes everybody asks no authority.
+        let (system_cas, authorities) = if target.trust_all {
+            (false, Arc::default())
+        } else {
+            (system_cas, Arc::clone(authorities))
+        };
+        Ok(Self {
+            system_cas,
+            authorities,
+            pinned,
+            shown,
+        })
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        self.system_cas == other.system_cas
+            && (Arc::ptr_eq(&self.authorities, &other.authorities)
+                || are_alike(&self.authorities, &other.authorities))
+            && are_alike(&self.pinned, &other.pinned)
+            && are_alike(&self.shown, &other.shown)
+    }
+}
+
+/// Whether these certificates are worth the same in a handshake; their names and texts may differ.
+fn are_alike(some: &[Arc<Certificate>], others: &[Arc<Certificate>]) -> bool {
+    let is_like = |(one, other): (&Arc<Certificate>, &Arc<Certificate>)| {
+        Arc::ptr_eq(one, other)
+            || one.chain == other.chain
+                && one.key == other.key
+                && one.is_ca == other.is_ca
+                && one.is_revoked == other.is_revoked
+    };
+    some.len() == others.len() && some.iter().zip(others).all(is_like)
 }
 
 impl Clients {
-    /// Take over what changed in a snapshot; forgets what was made of the state before.
-    pub(crate) fn follow(&mut self, snapshot: &Snapshot) {
-        let revision = snapshot.tables.certificates.revision();
+    /// Take over what changed in a snapshot. Terms end that would be made otherwise now; tells whether
+    /// there are such.
+    pub(crate) fn follow(&mut self, snapshot: &Snapshot) -> bool {
+        let certificates = &snapshot.tables.certificates;
         let system_cas = snapshot.settings.tls.system_cas_for_backends;
-        if revision != self.revision || system_cas != self.system_cas {
-            self.revision = revision;
-            self.system_cas = system_cas;
-            self.configs.clear();
+        if Some(certificates.revision()) == self.revision && system_cas == self.system_cas {
+            return false;
         }
+        self.revision = Some(certificates.revision());
+        self.system_cas = system_cas;
+        let found = authorities(certificates);
+        if !are_alike(&found, &self.authorities) {
+            self.authorities = Arc::new(found);
+        }
+        let (before, authorities) = (self.configs.len(), &self.authorities);
+        self.configs.retain(|target, terms| {
+            let holds = Basis::of(certificates, target, authorities, system_cas)
+                .is_ok_and(|basis| basis.is_like(&terms.basis));
+            if !holds {
+                terms.end();
+            }
+            holds
+        });
+        self.configs.len() < before
     }
 
-    /// The configuration for a target.
+    /// The terms for a target.
     ///
     /// # Errors
     /// A certificate that the target names is not there or cannot be used.
-    pub(crate) fn config(
+    pub(crate) fn terms(
         &mut self,
         snapshot: &Snapshot,
         target: &TargetTls,
         unix_s: f64,
-    ) -> Result<Arc<ClientConfig>, String> {
+    ) -> Result<Arc<Terms>, String> {
         self.clock.set(unix_s);
-        if let Some(config) = self.configs.get(target) {
-            return Ok(Arc::clone(config));
+        if self.revision.is_none() {
+            self.follow(snapshot);
+        }
+        if let Some(terms) = self.configs.get(target) {
+            return Ok(Arc::clone(terms));
         }
         let certificates = &snapshot.tables.certificates;
-        let mut pinned = Vec::new();
-        for id in &target.trusted_certs {
-            let certificate = certificates
-                .get(id)
-                .ok_or_else(|| format!("tls_config.trusted_certs: there is no certificate {id}"))?;
-            pinned.push(Arc::clone(certificate));
-        }
-        let mut own = authorities(certificates);
+        let basis = Basis::of(certificates, target, &self.authorities, self.system_cas)?;
         // One that is no authority is believed for itself alone: it vouches for nobody.
-        let issuers = pinned.iter().filter(|it| it.is_ca && !it.is_revoked);
-        own.extend(issuers.cloned());
+        let issuers = basis.pinned.iter().filter(|it| it.is_ca && !it.is_revoked);
         let store = roots(
-            self.system_cas,
-            own.iter()
+            basis.system_cas,
+            (basis.authorities.iter().chain(issuers))
                 .filter_map(|certificate| certificate.chain.first()),
         );
+        let pinned = basis.pinned.clone();
         let verifier = BackendVerifier::new(store, pinned, target.loose, target.trust_all);
         let mut pairs = Vec::new();
-        for id in &target.certs {
-            let pair = certificates.get(id).and_then(|it| certified(it));
-            pairs.push(pair.ok_or_else(|| {
-                format!("tls_config.certs: there is no certificate {id} with a key that fits")
+        for certificate in &basis.shown {
+            pairs.push(certified(certificate).ok_or_else(|| {
+                let id = &certificate.id;
+                format!("tls_config.certs: the certificate {id} has no key that fits")
             })?);
         }
         let time: Arc<dyn TimeProvider> = Arc::clone(&self.clock) as _;
@@ -91,12 +186,17 @@ impl Clients {
             builder.with_client_cert_resolver(Arc::new(Shows(pairs)))
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let config = Arc::new(config);
+        let terms = Arc::new(Terms {
+            config: Arc::new(config),
+            basis,
+            are_over: AtomicBool::new(false),
+        });
         if self.configs.len() >= MOST_CONFIGS {
-            self.configs.clear();
+            // Nobody would tell the connections of these when their terms change.
+            self.configs.drain().for_each(|(_, terms)| terms.end());
         }
-        self.configs.insert(target.clone(), Arc::clone(&config));
-        Ok(config)
+        self.configs.insert(target.clone(), Arc::clone(&terms));
+        Ok(terms)
     }
 }
 

@@ -7,7 +7,7 @@ mod session;
 mod tickets;
 mod trust;
 
-pub(crate) use clients::Clients;
+pub(crate) use clients::{Clients, Terms};
 pub(crate) use servers::{Servers, Shown};
 pub(crate) use session::{RECORD_BYTES, Session, SessionOver};
 

@@ -18,6 +18,10 @@ REFUSED = Refusal(400, "bad request")
         ({"x-one": "1", "X-TWO": "Regex(t.o)"}, None),
         ({"x-one": "1", "X-TWO": "Not(two)"}, REFUSED),
         ({"x-one": "2"}, REFUSED),
+        ({"x-many": "1"}, REFUSED),
+        ({"x-many": "2"}, REFUSED),
+        ({"x-many": "Not(2)"}, REFUSED),
+        ({"x-many": "ContainedIn(1,2)"}, None),
         ({"x-absent": "RegexNot(a)"}, REFUSED),
         ({"x-one": "${req.query.one}"}, None),
         ({"x-one": "Not(${req.query.one})"}, REFUSED),
@@ -30,7 +34,7 @@ async def test_every_entry_must_be_there_and_match(
     expected: dict[str, str], answer: Refusal | None
 ) -> None:
     plugin = HeadersValidation(HeadersValidationConfig(expected))
-    headers = [("X-One", "1"), ("X-One", "2"), ("x-two", "two")]
+    headers = [("X-One", "1"), ("X-Many", "1"), ("x-many", "2"), ("x-two", "two")]
     assert (
         await play(
             plugin, FakeExchange(FakeRequest(query="one=1&broken=(&form=Not(x)", headers=headers))

@@ -1,4 +1,4 @@
-//! Refuse unless every named header is as expected.
+//! Refuse unless every named header is there, and each of its values as expected.
 
 use std::collections::BTreeMap;
 
@@ -36,9 +36,8 @@ impl NativeStep for RequireHeaders {
         let flow = &*at.flow;
         let headers = &flow.request.headers;
         let met = self.0.iter().all(|(name, expectation)| {
-            headers
-                .find(name)
-                .is_some_and(|value| expectation.accepts(value, flow))
+            let mut values = headers.find_all(name).peekable();
+            values.peek().is_some() && values.all(|value| expectation.accepts(value, flow))
         });
         if met {
             return Outcome::Continue;
