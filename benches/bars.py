@@ -20,6 +20,8 @@ class Bar:
         limit: The highest value that reaches the bar.
         peer: Ratio to this proxy; None when the bar is on a number of oto-trio's own.
         number: Name of that number.
+        beyond: A proxy whose own number is taken off first.
+        per: What the number is divided by.
     """
 
     scenario: str
@@ -27,6 +29,8 @@ class Bar:
     limit: float
     peer: str | None = None
     number: str | None = None
+    beyond: str | None = None
+    per: float = 1.0
 
     def measured(self, document: Mapping[str, Any]) -> float | None:
         """Return the value in a result, None where it was not measured."""
@@ -34,7 +38,10 @@ class Bar:
             ratio: float | None = document["ratio"].get(self.peer)
             return ratio
         value: float | None = document["proxies"].get(OTO_TRIO.name, {}).get(self.number)
-        return value
+        if value is None or self.beyond is None:
+            return None if value is None else value / self.per
+        less: float | None = document["proxies"].get(self.beyond, {}).get(self.number)
+        return None if less is None else (value - less) / self.per
 
 
 BARS: Final = (
@@ -61,6 +68,18 @@ BARS: Final = (
     Bar("latency-chain", "p95 added, ms", 1.0, number="added_p95_ms"),
     Bar("latency-chain", "p99 added, ms", 2.0, number="added_p99_ms"),
     Bar("start", "memory of control plane and a worker, MB", 120, number="rss_mb"),
+    Bar("control-10k", "p99 of a page of routes, ms", 50, number="page_p99_ms"),
+    Bar("control-10k", "p99 of a write until it is in force, ms", 100, number="write_p99_ms"),
+    Bar("import", "import until it is in force, s", 30, number="import_s"),
+    Bar("import", "start with what was imported, s", 5, number="start_s"),
+    Bar(
+        "routes100k",
+        "worker memory for 1,000 routes, MB",
+        1.0,
+        number="rss_worker_mb",
+        beyond=BASELINE,
+        per=100,
+    ),
 )
 
 

@@ -216,6 +216,9 @@ def bench(arguments: argparse.Namespace) -> int:
         load = LoadCore(core=load_core, tool=oto_load(), wrk=wrk(), folder=Path(folder))
         for name in names:
             scenario = SCENARIOS[name]
+            if scenario.alone and OTO_TRIO not in proxies:
+                print(f"\n{name}: left out, for it measures oto-trio alone")
+                continue
             print(f"\n{name}: {scenario.summary}", flush=True)
             outcome = Contest(scenario, proxies, load, conditions, core=core, say=say).run(
                 arguments.rounds

@@ -138,10 +138,14 @@ class Contest:
 
     def _entries(self, upstream_port: int) -> list[Entry]:
         job = self.scenario.job(upstream_port, self.conditions)
-        able = [proxy for proxy in self.proxies if proxy.limits_rates or not self.scenario.refused]
+        able: list[Proxy] = []
         for proxy in self.proxies:
-            if proxy not in able:
+            if self.scenario.alone and proxy is not OTO_TRIO:
+                continue
+            if self.scenario.refused and not proxy.limits_rates:
                 self.say(f"  without {proxy.name}, which limits no rates here")
+                continue
+            able.append(proxy)
         entries = [Entry(proxy.name, proxy, job) for proxy in able]
         baseline = self.scenario.baseline(upstream_port, self.conditions)
         if baseline and OTO_TRIO in able:

@@ -21,6 +21,9 @@ from benches.peers.proxy import Proxy
 READY_S: Final = 120.0
 """How long a proxy may take to answer; a table of 100,000 routes takes some of them a while."""
 
+SETTLE_S: Final = 60.0
+"""How long a proxy may go on with what its start left for later, such as making keys."""
+
 _numbers = itertools.count()
 
 Result = TypeVar("Result")
@@ -88,17 +91,47 @@ class Contestant:
         self.port = free_port()
         place = folder / f"{proxy.name}-{next(_numbers)}"
         place.mkdir()
-        command = proxy.configure(job, self.port, place)
-        self._launched = Launched(
-            command.argv, core=core, log=place / "log.txt", environment=command.environment
-        )
+        self._command = proxy.configure(job, self.port, place)
+        self._log = place / "log.txt"
+        self._launched = self._launch()
         try:
-            self.ready_after_s = self._wait_until_ready()
+            self.ready_after_s = self._wait_until_ready(job.routes[0])
             for route in (job.routes[-1], job.routes[len(job.routes) // 2]):
                 self._expect_answer(route)
         except BaseException:
             self._launched.end()
             raise
+
+    def _launch(self) -> Launched:
+        command = self._command
+        return Launched(
+            command.argv, core=self.core, log=self._log, environment=command.environment
+        )
+
+    def restart(self, job: Job) -> float:
+        """End the proxy and start it again on what it kept; return the seconds until it is ready.
+
+        Args:
+            job: What it does by now; it is ready once the last route of it is answered with 200.
+
+        Raises:
+            BenchError: it did not get ready; with the tail of its log.
+        """
+        self._launched.end()
+        self._launched = self._launch()
+        self.job = job
+        return self._wait_until_ready(job.routes[-1])
+
+    @property
+    def admin_port(self) -> int:
+        """Port of the proxy's admin API.
+
+        Raises:
+            BenchError: it has none that a bench uses.
+        """
+        if self._command.admin_port is None:
+            raise BenchError(f"{self.label} has no admin API here")
+        return self._command.admin_port
 
     def __enter__(self) -> Self:
         """Return the running proxy."""
@@ -117,15 +150,15 @@ class Contestant:
         """Return the error that says what happened and what the proxy had logged."""
         return BenchError(f"{self.label} {text}; its log ends:\n{tail(self._launched.log)}")
 
-    def _wait_until_ready(self) -> float:
-        """Return the seconds from its start until it answered a proxied request with 200."""
+    def _wait_until_ready(self, route: Route) -> float:
+        """Return the seconds from its start until it answered a request along `route` with 200."""
         status: int | str = "nothing"
         while time.perf_counter() - self._launched.started_s < READY_S:
             code = self._launched.process.poll()
             if code is not None:
                 raise self.fault(f"ended with exit code {code} before it was ready")
             try:
-                status = self.ask(self.job.routes[0])
+                status = self.ask(route)
             except OSError as error:
                 status = str(error)
             else:
@@ -201,6 +234,22 @@ class Contestant:
     def resident(self) -> dict[int, int]:
         """Return the resident bytes of each of its processes."""
         return {pid: procfs.resident_bytes(pid) for pid in self.pids()}
+
+    def settle(self) -> None:
+        """Wait until the proxy, asked for nothing, does nothing: what a start leaves for later is done.
+
+        Raises:
+            BenchError: it never rests.
+        """
+        end_s = time.perf_counter() + SETTLE_S
+        before = procfs.read_cpu(self.pids())
+        while time.perf_counter() < end_s:
+            time.sleep(0.5)
+            after = procfs.read_cpu(self.pids())
+            if after.processes == before.processes and after.since(before)[0] < 0.05 * 0.5e9:
+                return
+            before = after
+        raise self.fault(f"was still busy {SETTLE_S:.0f} s after it was ready")
 
     def watch(self, load: Callable[[], Result]) -> tuple[Result, Window]:
         """Run `load` and return what it returned, with the CPU use meanwhile.

@@ -60,6 +60,7 @@ class Job:
         requests: How many requests the load walks through at least. Jobs that are compared walk
             through equally many: a long list costs the load cache lines, and with them the pace at
             which it keeps a proxy busy.
+        workers: How many processes oto-trio's gateway has; the peers always have one.
     """
 
     upstream_port: int
@@ -69,6 +70,7 @@ class Job:
     tls: bool = False
     guard: Guard | None = None
     requests: int = 0
+    workers: int = 1
 
     def by_domain(self) -> dict[str, list[str]]:
         """Return the prefixes of each domain, in order."""

@@ -13,13 +13,14 @@ from typing import Any, ClassVar, Final
 from typing_extensions import override
 
 import oto_trio
+from benches.admin import KEY as ADMIN_KEY
 from benches.credentials import ISSUER, key_id, key_secret, server_pair, signer
 from benches.job import Guard, Job, PluginKind, Route
 from benches.launch import free_port
 from benches.peers.proxy import CommandLine, Proxy
 
 COMMAND: Final = (
-    "{oto} serve --workers 1 --http-port {port} --admin-port {admin_port}"
+    "{oto} serve --workers {workers} --http-port {port} --admin-port {admin_port}"
     " --data {data} --config {config} --log-format json"
 )
 """Overridden by the environment variable OTO_BENCH_CMD, with the same placeholders."""
@@ -71,10 +72,12 @@ class OtoTrio(Proxy):
         document: dict[str, Any] = {"routes": routes, **security_entities(job)}
         config.write_text(json.dumps(document))
         template = os.environ.get("OTO_BENCH_CMD", COMMAND)
+        admin_port = free_port()
         values = {
             "oto": self.executable() or self.name,
+            "workers": job.workers,
             "port": port,
-            "admin_port": free_port(),
+            "admin_port": admin_port,
             "data": data,
             "config": config,
         }
@@ -85,7 +88,12 @@ class OtoTrio(Proxy):
             argv += ["--https-port", str(port)]
         if job.guard is not None:
             argv += ["--access-log", str(folder / "access.log")]
-        return CommandLine(tuple(argv))
+        client_id, secret = ADMIN_KEY
+        environment = {
+            "OTO_TRIO_ADMIN_API_CLIENT_ID": client_id,
+            "OTO_TRIO_ADMIN_API_CLIENT_SECRET": secret,
+        }
+        return CommandLine(tuple(argv), environment, admin_port)
 
     @override
     def memory_parts(self, leader: int, resident: Mapping[int, int]) -> dict[str, int]:

@@ -18,10 +18,17 @@ from benches.job import Job
 
 @dataclass(frozen=True, slots=True)
 class CommandLine:
-    """How to start a proxy: argument vector and additional environment."""
+    """How to start a proxy, and where it is managed.
+
+    Attributes:
+        argv: Argument vector.
+        environment: Additional variables.
+        admin_port: Port of its admin API on 127.0.0.1; None for a proxy without one that we use.
+    """
 
     argv: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
+    admin_port: int | None = None
 
 
 def server_file(folder: Path) -> Path:

@@ -4,9 +4,11 @@ from typing import Final
 
 from benches.scenarios.chain import Chain, ChainEs256, ChainRs256
 from benches.scenarios.connect import Connect
+from benches.scenarios.control import Control10k
 from benches.scenarios.denied import Denied
 from benches.scenarios.handshake import Handshake, Resume
 from benches.scenarios.idle import Idle
+from benches.scenarios.importing import Import
 from benches.scenarios.keys import Keys100k
 from benches.scenarios.large import Large
 from benches.scenarios.latency import Latency, LatencyChain
@@ -43,6 +45,8 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         Denied(),
         Keys100k(),
         LatencyChain(),
+        Control10k(),
+        Import(),
     )
 }
 

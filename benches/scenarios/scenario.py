@@ -45,6 +45,9 @@ class Scenario(ABC):
     refused: ClassVar[bool] = False
     """Whether every request is one too many, so that only those take part who limit rates."""
 
+    alone: ClassVar[bool] = False
+    """Whether only oto-trio has what is measured, so that no peer takes part."""
+
     def job(self, upstream_port: int, conditions: Conditions) -> Job:
         """Return what the proxies are configured for; one route unless a scenario says more."""
         del conditions

@@ -17,7 +17,7 @@ def test_the_scenarios_are_the_ones_that_were_asked_for() -> None:
         *("plain", "routes10", "routes10k", "routes100k", "python-inline", "python-async"),
         *("large", "stream", "connect", "idle", "latency", "start"),
         *("tls", "chain", "chain-rs256", "chain-es256", "handshake", "resume", "denied"),
-        *("keys100k", "latency-chain"),
+        *("keys100k", "latency-chain", "control-10k", "import"),
     }
 
 
@@ -89,12 +89,24 @@ def test_the_list_has_every_scenario_and_peer(capsys: pytest.CaptureFixture[str]
     assert all(name in said for name in (*SCENARIOS, *PEERS))
 
 
+def test_what_oto_trio_alone_has_is_left_out_without_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for tool in ("oto_load", "wrk"):
+        monkeypatch.setattr(command_line, tool, lambda: "unused")
+    monkeypatch.setattr(type(PEERS["nginx"]), "executable", lambda self: self.name)
+    argv = ["--scenarios", "import", "--peers-only", "--peers", "nginx", "--results", str(tmp_path)]
+    assert command_line.main(argv) == 0
+    assert "import: left out, for it measures oto-trio alone" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
 def test_bars_without_results_are_not_measured(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert command_line.main(["--bars", "--results", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 23
+    assert len(lines) == 28
     assert all(line.startswith("not measured") for line in lines)
 
 

@@ -11,6 +11,7 @@ from benches import bars, report, results
 from benches.errors import BenchError
 from benches.measurement import Sample, medians, ratios
 from benches.plot import bars as plot
+from benches.scenarios.control import percentile
 
 
 def sample(**changes: Any) -> Sample:
@@ -120,6 +121,22 @@ def test_a_bar_is_reached_at_its_limit_and_missed_above() -> None:
     rest = [v for v in bars.verdicts([document(nginx=1.0)]) if v.bar.scenario != "plain"]
     assert rest
     assert all(v.reached is None for v in rest)
+
+
+def test_a_bar_may_be_on_what_comes_on_top_of_another_proxy() -> None:
+    bar = bars.Bar("plain", "MB for 10 routes", 1.0, number="rss_worker_mb", beyond="few", per=10)
+    few, many = {"rss_worker_mb": 40.0}, {"rss_worker_mb": 65.0}
+    assert bar.measured({"proxies": {"oto-trio": many, "few": few}}) == 2.5
+    assert bar.measured({"proxies": {"oto-trio": many}}) is None
+    assert bar.measured({"proxies": {"few": few}}) is None
+
+
+@pytest.mark.parametrize(("part", "found"), [(50, 50.0), (99, 99.0), (100, 100.0), (1, 1.0)])
+def test_a_percentile_is_a_value_that_was_measured(part: int, found: float) -> None:
+    assert percentile([float(value) for value in range(100, 0, -1)], part) == found
+    assert percentile([7.0], part) == 7.0
+    with pytest.raises(ValueError, match="no value"):
+        percentile([], part)
 
 
 def test_the_report_goes_between_the_marks_and_nowhere_else(tmp_path: Path) -> None:

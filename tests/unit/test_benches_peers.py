@@ -4,16 +4,23 @@ import itertools
 import json
 import shutil
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from benches.job import HOST, Job, Route, route_table
+from benches.admin import KEY as ADMIN_KEY
+from benches.job import HOST, Guard, Job, route_table
+from benches.job import Route as BenchRoute
 from benches.peers import OTO_TRIO, PEERS
 from benches.peers.envoy import routing
 from benches.peers.oto_trio import PLUGIN_ID, plugin_source, route_document
 from benches.scenarios import SCENARIOS, Conditions
-from oto_trio.model.route import read_route
+from benches.scenarios.importing import export
+from oto_trio.control.admin_api.full_import import read_export
+from oto_trio.model.api_key import ApiKey
+from oto_trio.model.document import inspect_document, write_document
+from oto_trio.model.route import Route, read_route
 from oto_trio.plugin_api.folder import FolderPlugins
 
 CONDITIONS = Conditions(duration_s=1, domains=10)
@@ -98,7 +105,9 @@ def test_envoy_searches_many_routes_as_a_tree() -> None:
 
 
 def test_our_routes_are_read_by_our_own_model(tmp_path: Path) -> None:
-    job = Job(9321, routes=(Route(HOST, "/"), Route(HOST, "/team1/service2/")), plugin="inline")
+    job = Job(
+        9321, routes=(BenchRoute(HOST, "/"), BenchRoute(HOST, "/team1/service2/")), plugin="inline"
+    )
     command = OTO_TRIO.configure(job, 18_080, tmp_path)
     config = json.loads((tmp_path / "routes.json").read_text())
     assert str(tmp_path / "routes.json") in command.argv
@@ -110,6 +119,30 @@ def test_our_routes_are_read_by_our_own_model(tmp_path: Path) -> None:
     for document in config["routes"]:
         entity = read_route(document)
         assert entity.plugins[0].plugin == PLUGIN_ID
+
+
+def test_the_control_plane_is_known_to_the_bench(tmp_path: Path) -> None:
+    command = OTO_TRIO.configure(Job(9321, workers=2), 18_080, tmp_path)
+    argv = list(command.argv)
+    assert argv[argv.index("--admin-port") + 1] == str(command.admin_port)
+    assert argv[argv.index("--workers") + 1] == "2"
+    assert tuple(command.environment.values()) == ADMIN_KEY
+
+
+def test_an_export_of_the_bench_is_taken_in_whole() -> None:
+    job = Job(9321, routes=route_table(20, 10), guard=Guard(api_keys=30))
+    source = read_export(export(job))
+    assert not source.problems
+    assert not source.left_out
+    kinds = Counter(item.row.key for item in source.items)
+    assert kinds == {"routes": 20, "apiKeys": 30}
+    for item in source.items:
+        cls = Route if item.row.key == "routes" else ApiKey
+        document = json.loads(bytes(item.text))
+        entity, problems = inspect_document(cls, document)
+        assert entity is not None
+        assert not problems
+        assert write_document(entity) == document
 
 
 def test_the_command_of_oto_trio_can_be_overridden(
