@@ -1,0 +1,66 @@
+"""Texts that are kept compressed come back as they were, whatever they are."""
+
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oto_trio.gateway.compact_texts import DICTIONARY_BYTES, MAX_DICTIONARIES, CompactTexts
+from oto_trio.model.document import encode_document
+from oto_trio.model.route import route_template
+
+edits = st.lists(
+    st.tuples(st.sampled_from("abcdef"), st.none() | st.binary() | st.just(bytes(range(251)) * 40)),
+    max_size=30,
+)
+
+
+@given(edits)
+def test_it_is_a_dict_of_texts(changes: list[tuple[str, bytes | None]]) -> None:
+    texts, twin = CompactTexts(), dict[str, bytes]()
+    for text_id, text in changes:
+        if text is None:
+            assert texts.remove(text_id) is (twin.pop(text_id, None) is not None)
+        else:
+            texts[text_id] = twin[text_id] = text
+    assert dict(texts.items()) == twin
+    assert list(texts) == list(texts.keys()) == list(twin)
+    assert len(texts) == len(twin)
+    assert all((text_id in texts) is (text_id in twin) for text_id in "abcdefg")
+
+
+def test_what_is_not_there_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        CompactTexts()["a"]
+
+
+def test_a_text_like_the_others_takes_little() -> None:
+    texts = CompactTexts()
+    routes = [
+        encode_document(route_template(domain=f"service{number}.oto.tools"))
+        for number in range(1000)
+    ]
+    for number, route in enumerate(routes):
+        texts[f"route_{number}"] = route
+    assert texts.kept_bytes < 0.15 * sum(map(len, routes))
+    assert texts["route_500"] == routes[500]
+
+
+def test_texts_of_two_makes_in_turn_both_take_little() -> None:
+    texts, size = CompactTexts(), 0
+    for number in range(2000):
+        half = b"routes of one make" if number % 2 else b"entities of another style altogether"
+        texts[str(number)] = text = b"%d %b %d" % (number, half * 20, number)
+        size += len(text)
+    assert texts.kept_bytes < 0.15 * size
+
+
+def test_texts_that_resemble_nothing_do_not_fill_the_memory_with_dictionaries() -> None:
+    texts, noise = CompactTexts(), Random(7)
+    made = [noise.randbytes(300) for _ in range(5000)]
+    for number, text in enumerate(made):
+        texts[str(number)] = text
+    most = MAX_DICTIONARIES * DICTIONARY_BYTES + 5000 * 320
+    assert 5000 * 300 < texts.kept_bytes < most
+    assert [text for _, text in texts.items()] == made
