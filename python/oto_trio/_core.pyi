@@ -787,6 +787,15 @@ class Template:
             ExchangeGone: the exchange was given back to the engine.
         """
 
+    def render_counted(self, exchange: _Native) -> str:
+        """Return the text with its values, the client's address as it is counted.
+
+        See `ExchangeLimits.counted_address`.
+
+        Raises:
+            ExchangeGone: the exchange was given back to the engine.
+        """
+
     def render_header(self, exchange: _Native) -> str:
         """Return the text with its values; what no header can carry is replaced by `?`."""
 
@@ -1169,6 +1178,10 @@ class ExchangeLimits:
 
     Every method raises `ExchangeGone` once the exchange was given back.
     """
+
+    @property
+    def counted_address(self) -> str:
+        """The client's address as limits count it: of IPv6 its network, such as `2001:db8::/64`."""
 
     def window(self, key: str, limit: int, window_ms: int | None = None) -> Usage:
         """Count a call in a window that begins with its first call; None is the throttling window."""

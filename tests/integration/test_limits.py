@@ -262,3 +262,48 @@ async def test_the_throttling_window_and_the_table_are_settings(tmp_path: Path) 
             assert 1 <= int(answers[-1].headers["retry-after"]) <= 2
             await trio.sleep(2.1)
             assert (await connection.ask("keyed.test", headers=shown)).status == 200
+
+
+async def test_an_ipv6_network_counts_as_one_client(tmp_path: Path) -> None:
+    window = {"id": "FixedWindowStrategyConfig", "bucketKey": "${req.ip}", "quota": {"window": 2}}
+    missing = limited("missing", "Fail2BanPlugin", {"max_retry": 2, "ignored": ["*2001:db8::9"]})
+    missing["plugins"][1]["config"]["status"] = 401
+    async with gateway_process("--workers", "2", data=tmp_path) as gateway, admin(gateway) as api:
+        url = "/apis/config.otoroshi.io/v1/global-configs/global?wait=applied"
+        config = (await api.get(url)).json()
+        config["perIpThrottlingQuota"] = 2
+        assert (await api.put(url, json=config)).status_code == 200
+        apart = {"otoroshi-core-apply-legacy-checks": "false"}
+        await put(
+            gateway,
+            limited("plain", "AllowHttpMethods", {"allowed": ["GET"]}),
+            limited("window", "FixedWindow", window, metadata=apart),
+            limited("custom", "NgCustomThrottling", {"throttling_quota": 2}, metadata=apart),
+            {**missing, "metadata": apart},
+        )
+        neighbours = ("2001:db8::1", "2001:db8::2", "2001:db8:0:0:ffff::3")
+        others = ("2001:db8:0:1::1", "::ffff:198.51.100.7", "198.51.100.8")
+
+        async def found(host: str, *addresses: str) -> list[int]:
+            async with await Connection.open(gateway.port) as connection:
+                return [
+                    (await connection.ask(host, headers={"X-Forwarded-For": address})).status
+                    for address in addresses
+                ]
+
+        refusals = {"plain": 429, "window": 429, "custom": 403}
+        for name, refusal in refusals.items():
+            host = f"{name}.test"
+            assert await found(host, *neighbours) == [200, 200, refusal], name
+            assert await found(host, *others) == [200] * 3, name
+            assert await found(host, "198.51.100.7") == [200], "the same address in IPv4"
+            assert await found(host, "198.51.100.7") == [refusal], name
+        assert await found("missing.test", *neighbours) == [401, 401, 403]
+        assert await found("missing.test", *others) == [401] * 3
+        # Who is let in whatever it does is named by its own address.
+        assert await found("missing.test", "2001:db8::9", neighbours[0]) == [401, 403]
+
+        config["metadata"] = {"otoroshi-core-limits-ipv6-prefix": "128"}
+        assert (await api.put(url, json=config)).status_code == 200
+        assert await found("plain.test", *neighbours) == [200] * 3
+        assert await found("missing.test", *neighbours) == [401] * 3

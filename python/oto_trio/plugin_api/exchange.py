@@ -354,7 +354,7 @@ class Exchange(Protocol):
 
         ::
 
-            usage = exchange.limits.window(f"mine:{exchange.remote_address}", limit=20)
+            usage = exchange.limits.window(f"mine:{exchange.limits.counted_address}", limit=20)
             if usage.retry_after_s is not None:
                 exchange.limits.retry_after(usage.retry_after_s)
                 return Refusal(429, "Too much requests")

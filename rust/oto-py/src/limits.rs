@@ -278,6 +278,13 @@ impl ExchangeLimits {
 
 #[pymethods]
 impl ExchangeLimits {
+    /// The client's address as it is counted.
+    #[getter]
+    fn counted_address(&self) -> PyResult<String> {
+        let exchange = self.exchange.get().hold()?;
+        exchange.with(|flow| flow.counted_address())
+    }
+
     /// Count a call in a fixed window.
     #[pyo3(signature = (key, limit, window_ms = None))]
     fn window(&self, key: &str, limit: u64, window_ms: Option<u64>) -> PyResult<Usage> {

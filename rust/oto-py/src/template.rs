@@ -13,15 +13,15 @@ pub(crate) struct Template {
 }
 
 impl Template {
-    fn text(&self, exchange: &Bound<'_, PyAny>) -> PyResult<String> {
+    fn text(&self, exchange: &Bound<'_, PyAny>, counted: bool) -> PyResult<String> {
         if let Some(text) = self.inner.literal() {
             return Ok(text.to_owned());
         }
         let native: Py<Exchange> = exchange.call_method0("native")?.extract()?;
-        native
-            .get()
-            .hold()?
-            .with(|flow| self.inner.text(flow).into_owned())
+        native.get().hold()?.with(|flow| match counted {
+            true => self.inner.counted(flow).into_owned(),
+            false => self.inner.text(flow).into_owned(),
+        })
     }
 }
 
@@ -44,11 +44,15 @@ impl Template {
     }
 
     fn render(&self, exchange: &Bound<'_, PyAny>) -> PyResult<String> {
-        self.text(exchange)
+        self.text(exchange, false)
+    }
+
+    fn render_counted(&self, exchange: &Bound<'_, PyAny>) -> PyResult<String> {
+        self.text(exchange, true)
     }
 
     fn render_header(&self, exchange: &Bound<'_, PyAny>) -> PyResult<String> {
-        let bytes = expression::header_bytes(&self.text(exchange)?);
+        let bytes = expression::header_bytes(&self.text(exchange, false)?);
         Ok(bytes.into_iter().map(char::from).collect())
     }
 

@@ -55,7 +55,7 @@ def snapshot_settings(
             "global_metadata": config.metadata,
             "global_env": config.env,
         },
-        **limit_settings(config),
+        **limit_settings(config, problems),
         "incoming": incoming,
         "ip_allowed": _addresses("ipFiltering.whitelist", filtering.whitelist, problems),
         "ip_blocked": _addresses("ipFiltering.blacklist", filtering.blacklist, problems),

@@ -51,7 +51,7 @@ class DistributedRedisThrottling(Plugin[DistributedRedisThrottlingConfig]):
 
     @override
     def access(self, exchange: Exchange) -> Refusal | None:
-        return judge_by_strategy(exchange, self._key.render(exchange), self.config)
+        return judge_by_strategy(exchange, self._key.render_counted(exchange), self.config)
 
     @override
     def lower(self) -> tuple[Step, ...]:

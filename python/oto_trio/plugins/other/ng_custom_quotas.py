@@ -64,7 +64,7 @@ class NgCustomQuotas(Plugin[NgCustomQuotasConfig]):
     def access(self, exchange: Exchange) -> Refusal | None:
         config = self.config
         usage = exchange.limits.quotas(
-            f"custom-quotas:{self._group.render(exchange)}:{self._caller.render(exchange)}",
+            f"custom-quotas:{self._group.render_counted(exchange)}:{self._caller.render_counted(exchange)}",
             daily=config.daily_quota,
             monthly=config.monthly_quota,
         )

@@ -69,7 +69,7 @@ class NgCustomThrottling(Plugin[NgCustomThrottlingConfig]):
     @override
     def access(self, exchange: Exchange) -> Refusal | None:
         usage = exchange.limits.window(
-            f"custom-throttling:{self._group.render(exchange)}:{self._caller.render(exchange)}",
+            f"custom-throttling:{self._group.render_counted(exchange)}:{self._caller.render_counted(exchange)}",
             self.config.throttling_quota,
         )
         exchange.limits.tell(usage)

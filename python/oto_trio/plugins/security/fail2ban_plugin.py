@@ -147,7 +147,7 @@ class Fail2BanPlugin(Plugin[Fail2BanPluginConfig]):
             return None
         if _is_listed(self.config.blocked, exchange, identifier):
             return _answer({"error": "blocked", "message": "You cant access this resource."})
-        left_ms = exchange.limits.banned_ms(identifier)
+        left_ms = exchange.limits.banned_ms(self._identifier.render_counted(exchange))
         if not left_ms:
             return None
         return _answer(
@@ -169,16 +169,17 @@ class Fail2BanPlugin(Plugin[Fail2BanPluginConfig]):
     def _note(self, exchange: Exchange) -> None:
         """Count a failed exchange, once."""
         identifier, config = self._identifier.render(exchange), self.config
+        counted = self._identifier.render_counted(exchange)
         status = 0 if exchange.response is None else exchange.response.status
         if (
             any(first <= status <= last for first, last in self._statuses)
             and self._watches(exchange)
             and not _is_listed((*config.ignored, *config.blocked), exchange, identifier)
-            and not exchange.limits.banned_ms(identifier)
-            and f"{self.id}:{identifier}" not in exchange.attrs
+            and not exchange.limits.banned_ms(counted)
+            and f"{self.id}:{counted}" not in exchange.attrs
         ):
-            exchange.attrs[f"{self.id}:{identifier}"] = status
-            exchange.limits.fail(identifier, config.max_retry, self._detect_ms, self._ban_ms)
+            exchange.attrs[f"{self.id}:{counted}"] = status
+            exchange.limits.fail(counted, config.max_retry, self._detect_ms, self._ban_ms)
 
     @override
     def lower(self) -> tuple[Step, ...]:

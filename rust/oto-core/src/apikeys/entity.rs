@@ -288,7 +288,7 @@ impl ApiKey {
     /// What its strategy counts by in an exchange; none when it has no strategy, empty for the key.
     #[must_use]
     pub fn bucket_of(&self, flow: &Flow) -> Option<Cow<'_, str>> {
-        Some(self.rare.as_ref()?.bucket.as_ref()?.text(flow))
+        Some(self.rare.as_ref()?.bucket.as_ref()?.counted(flow))
     }
 
     /// Which paths it may call, when that is limited.

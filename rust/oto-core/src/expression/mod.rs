@@ -84,6 +84,8 @@ struct Scope<'a> {
     limit: usize,
     /// A value that is not there is a fault.
     strict: bool,
+    /// Addresses stand for all that are counted with them.
+    counts: bool,
     /// Evaluations that are left.
     left: &'a Cell<u32>,
 }
@@ -135,12 +137,17 @@ impl Template {
     ///
     /// Header values appear as Latin-1 text: one character a byte.
     pub fn render(&self, flow: &Flow, out: &mut String) {
+        self.render_for(flow, false, out);
+    }
+
+    fn render_for(&self, flow: &Flow, counts: bool, out: &mut String) {
         let start = out.len();
         let scope = Scope {
             flow,
             depth: 0,
             limit: start + self.source.len() + OUTPUT_BYTES,
             strict: false,
+            counts,
             left: &Cell::new(EVALUATIONS),
         };
         if self.render_in(scope, out).is_err() {
@@ -160,6 +167,18 @@ impl Template {
         Cow::Owned(out)
     }
 
+    /// What an exchange is counted by: the text with its values, the client's address being that of
+    /// [`Flow::counted_address`].
+    #[must_use]
+    pub fn counted(&self, flow: &Flow) -> Cow<'_, str> {
+        if let Some(text) = self.literal() {
+            return Cow::Borrowed(text);
+        }
+        let mut out = String::new();
+        self.render_for(flow, true, &mut out);
+        Cow::Owned(out)
+    }
+
     /// The text with its values; none when one of them is not there and has no default. For secrets:
     /// what stands in for a missing value is the same in every gateway, and so known to everybody.
     #[must_use]
@@ -169,6 +188,7 @@ impl Template {
             depth: 0,
             limit: self.source.len() + OUTPUT_BYTES,
             strict: true,
+            counts: false,
             left: &Cell::new(EVALUATIONS),
         };
         let mut out = String::new();

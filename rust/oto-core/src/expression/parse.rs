@@ -246,6 +246,10 @@ impl Source {
     fn read(&self, scope: Scope<'_>, out: &mut String) -> Result<Answer, Fault> {
         let flow = scope.flow;
         match self {
+            Self::Request(RequestFact::Ip) if scope.counts => {
+                out.push_str(&flow.counted_address());
+                Ok(Answer::Found)
+            }
             Self::Request(fact) => Ok(fact.read(flow, out)),
             Self::Route(fact) => fact.read(flow, out),
             Self::Caller(fact) => fact.read(flow, out),

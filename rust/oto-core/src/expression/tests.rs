@@ -455,3 +455,35 @@ fn claims_of_the_verified_token_stand_in_for_what_the_context_lacks() {
         "- - -"
     );
 }
+
+#[test]
+fn what_is_counted_by_has_networks_of_ipv6_and_other_texts_have_addresses() {
+    let both = Template::parse("${req.method} ${req.ip} ${req.ip_address || req.host}");
+    let template = both.expect("a template");
+    for (prefix, ip, counted) in [
+        (64, "192.0.2.7", "192.0.2.7"),
+        (64, "::ffff:192.0.2.7", "192.0.2.7"),
+        (64, "2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        (56, "2001:db8:1:2ff:3:4:5:6", "2001:db8:1:200::/56"),
+        (128, "2001:db8::6", "2001:db8::6"),
+        (0, "2001:db8::6", "::/0"),
+    ] {
+        let settings = json!({ "ipv6_prefix": prefix }).to_string();
+        let mut flow = bare_flow();
+        flow.snapshot = Arc::new(
+            Snapshot::default()
+                .apply(&Change {
+                    settings: Some(settings.as_bytes()),
+                    ..Change::default()
+                })
+                .expect("valid"),
+        );
+        flow.downstream.ip = ip.parse().expect("an address");
+        assert_eq!(
+            template.counted(&flow),
+            format!("GET {counted} {counted}"),
+            "{ip}"
+        );
+        assert_eq!(template.text(&flow), format!("GET {ip} {ip}"));
+    }
+}

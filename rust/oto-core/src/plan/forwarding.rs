@@ -1,6 +1,6 @@
 //! What a flow says of both its sides: who asks, and what the backend is asked.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use super::flow::{Downstream, Flow};
 use super::reply::Reply;
@@ -49,22 +49,44 @@ impl Flow {
         self.downstream.ip.to_string()
     }
 
-    /// Look at the client's address as bytes that are the same however it is written; what a trusted
-    /// proxy says and is no address counts as it stands.
+    /// Look at the client's address, as far as it is counted, as bytes that are the same however it is
+    /// written; what a trusted proxy says and is no address counts as it stands.
     pub(super) fn with_address<T>(&self, look: impl FnOnce(&[u8]) -> T) -> T {
-        let ip = if self.snapshot.settings.trust_x_forwarded && !self.forwarded_chain.is_empty() {
-            let text = self.remote_address();
-            match text.parse::<IpAddr>() {
-                Ok(ip) => ip,
-                Err(_) => return look(text.as_bytes()),
-            }
-        } else {
-            self.downstream.ip
-        };
-        match ip.to_canonical() {
-            IpAddr::V4(ip) => look(&ip.octets()),
-            IpAddr::V6(ip) => look(&ip.octets()),
+        match self.client_ip() {
+            Ok(IpAddr::V4(ip)) => look(&ip.octets()),
+            Ok(IpAddr::V6(ip)) => look(&self.network_of(ip).octets()),
+            Err(text) => look(text.as_bytes()),
         }
+    }
+
+    /// The client's address as limits count it. One customer has a whole network of IPv6 addresses and
+    /// calls from any of them, so it stands for all (`2001:db8::/64`).
+    #[must_use]
+    pub fn counted_address(&self) -> String {
+        match self.client_ip() {
+            Ok(IpAddr::V6(ip)) => match self.snapshot.settings.ipv6_prefix {
+                prefix @ 0..128 => format!("{}/{prefix}", self.network_of(ip)),
+                _ => ip.to_string(),
+            },
+            Ok(ip) => ip.to_string(),
+            Err(text) => text,
+        }
+    }
+
+    fn network_of(&self, ip: Ipv6Addr) -> Ipv6Addr {
+        let host_bits = 128 - u32::from(self.snapshot.settings.ipv6_prefix.min(128));
+        let mask = u128::MAX.checked_shl(host_bits).unwrap_or(0);
+        Ipv6Addr::from_bits(ip.to_bits() & mask)
+    }
+
+    /// The client's address, or what a trusted proxy says instead.
+    fn client_ip(&self) -> Result<IpAddr, String> {
+        if !self.snapshot.settings.trust_x_forwarded || self.forwarded_chain.is_empty() {
+            return Ok(self.downstream.ip.to_canonical());
+        }
+        let text = self.remote_address();
+        let ip = text.parse::<IpAddr>().map_err(|_| text)?;
+        Ok(ip.to_canonical())
     }
 
     /// Refuse a request for a domain that an incoming-request validator does not let in.

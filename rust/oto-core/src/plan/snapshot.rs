@@ -40,6 +40,8 @@ pub struct Settings {
     pub https_port: Option<u16>,
     /// Calls of one address in a throttling window (`perIpThrottlingQuota`).
     pub address_quota: u64,
+    /// Leading bits that two IPv6 addresses share which are counted as one client.
+    pub ipv6_prefix: u8,
     /// All calls in a throttling window (`throttlingQuota`).
     pub global_quota: u64,
     /// Calls under way at once, when they are bounded (`maxConcurrentRequests`).
@@ -68,6 +70,7 @@ impl Default for Settings {
             middle_fingers: false,
             https_port: None,
             address_quota: UNLIMITED,
+            ipv6_prefix: 64,
             global_quota: UNLIMITED,
             most_at_once: None,
             rate_limit_fields: true,

@@ -74,7 +74,7 @@ fn share(
 ) -> Outcome {
     let limits = &flow.snapshot.limits;
     let direction: &[u8] = if is_response { b"out" } else { b"in" };
-    let group = group.text(flow);
+    let group = group.counted(flow);
     let share = Share {
         key: limits.key(Space::Bandwidth, &[direction, group.as_bytes()]),
         // A counter ends there: a larger share would never be used up.

@@ -1,5 +1,7 @@
 //! Quotas of a route, and quotas and throttling by an expression; all refuse with 403.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -45,6 +47,10 @@ impl Caller {
             group: group.map(|group| parse("group", &group)).transpose()?,
             expression: parse("expression", expression)?,
         })
+    }
+
+    fn group(&self, flow: &Flow) -> Option<Cow<'_, str>> {
+        self.group.as_ref().map(|group| group.counted(flow))
     }
 
     fn explain(&self) -> Value {
@@ -106,9 +112,9 @@ impl NativeStep for CustomQuotas {
             return Outcome::Continue;
         }
         let usage = {
-            let group = self.caller.group.as_ref().map(|group| group.text(at.flow));
+            let group = self.caller.group(at.flow);
             let group = group.as_deref().unwrap_or(&at.route.id);
-            let caller = self.caller.expression.text(at.flow);
+            let caller = self.caller.expression.counted(at.flow);
             let limits = &at.flow.snapshot.limits;
             let parts = [group.as_bytes(), caller.as_bytes()];
             let key = limits.key(Space::CustomQuota, &parts);
@@ -160,9 +166,9 @@ impl NativeStep for CustomThrottling {
             return Outcome::Continue;
         }
         let count = {
-            let group = self.caller.group.as_ref().map(|group| group.text(at.flow));
+            let group = self.caller.group(at.flow);
             let group = group.as_deref().unwrap_or(&at.route.id);
-            let caller = self.caller.expression.text(at.flow);
+            let caller = self.caller.expression.counted(at.flow);
             let limits = &at.flow.snapshot.limits;
             let parts = [group.as_bytes(), caller.as_bytes()];
             let key = limits.key(Space::CustomThrottling, &parts);

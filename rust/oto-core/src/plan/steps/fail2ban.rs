@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{At, NativeStep, Outcome, StepSettings};
 use crate::access::IpSet;
 use crate::expression::Template;
-use crate::limits::Space;
+use crate::limits::{Key, Space};
 use crate::plan::{Flow, Reply};
 use crate::router::JavaRegex;
 use crate::router::glob::glob_matches;
@@ -84,12 +84,18 @@ impl Listed {
         })
     }
 
-    fn has(&self, flow: &Flow, identifier: &str) -> bool {
-        flow.comes_from(&self.addresses)
-            || self
-                .identifiers
-                .iter()
-                .any(|pattern| glob_matches(pattern.as_bytes(), identifier.as_bytes()))
+    /// Whether the caller is listed, by its own address: others that are counted with it are not.
+    fn has(&self, flow: &Flow, identifier: &Template) -> bool {
+        if flow.comes_from(&self.addresses) {
+            return true;
+        }
+        if self.identifiers.is_empty() {
+            return false;
+        }
+        let identifier = identifier.text(flow);
+        self.identifiers
+            .iter()
+            .any(|pattern| glob_matches(pattern.as_bytes(), identifier.as_bytes()))
     }
 }
 
@@ -140,15 +146,15 @@ impl Fail2Ban {
         }
     }
 
-    fn check(&self, flow: &Flow, identifier: &str) -> Option<Reply> {
-        if self.blocked.has(flow, identifier) {
+    fn check(&self, flow: &Flow) -> Option<Reply> {
+        if self.blocked.has(flow, &self.identifier) {
             return Some(json_reply(&json!({
                 "error": "blocked",
                 "message": "You cant access this resource."
             })));
         }
         let limits = &flow.snapshot.limits;
-        let key = limits.key(Space::Ban, &[identifier.as_bytes()]);
+        let key = self.key(flow);
         let left_ms = limits.banned_ms(key, flow.now())?;
         Some(json_reply(&json!({
             "error": "temporary_ban",
@@ -157,19 +163,26 @@ impl Fail2Ban {
         })))
     }
 
+    /// What failures are counted by.
+    fn key(&self, flow: &Flow) -> Key {
+        let identifier = self.identifier.counted(flow);
+        let limits = &flow.snapshot.limits;
+        limits.key(Space::Ban, &[identifier.as_bytes()])
+    }
+
     /// Count a failed exchange, once: with the backend's response, so that the next request meets the
     /// ban, or when it is over. Those that were kept out here are no new failures.
-    fn note(&self, flow: &mut Flow, identifier: &str) {
+    fn note(&self, flow: &mut Flow) {
         let status = flow.response.status;
         let failed = self
             .statuses
             .iter()
             .any(|(from, to)| (*from..=*to).contains(&status));
-        if !failed || self.blocked.has(flow, identifier) {
+        if !failed || self.blocked.has(flow, &self.identifier) {
             return;
         }
         let (limits, now) = (&flow.snapshot.limits, flow.now());
-        let key = limits.key(Space::Ban, &[identifier.as_bytes()]);
+        let key = self.key(flow);
         if flow.attrs.counted.failures.contains(&key) || limits.banned_ms(key, now).is_some() {
             return;
         }
@@ -183,15 +196,14 @@ impl NativeStep for Fail2Ban {
         if !self.watches(at.flow) {
             return Outcome::Continue;
         }
-        let identifier = self.identifier.text(at.flow);
-        if self.ignored.has(at.flow, &identifier) {
+        if self.ignored.has(at.flow, &self.identifier) {
             return Outcome::Continue;
         }
         if self.at_the_end {
-            self.note(at.flow, &identifier);
+            self.note(at.flow);
             return Outcome::Continue;
         }
-        let Some(reply) = self.check(at.flow, &identifier) else {
+        let Some(reply) = self.check(at.flow) else {
             return Outcome::Continue;
         };
         Outcome::Answer(reply)

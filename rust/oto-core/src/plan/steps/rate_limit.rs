@@ -37,7 +37,7 @@ impl StepSettings for Settings {
 
 impl NativeStep for RateLimit {
     fn run(&self, at: &mut At<'_>) -> Outcome {
-        let key = self.key.text(at.flow);
+        let key = self.key.counted(at.flow);
         let usage = at
             .flow
             .snapshot
