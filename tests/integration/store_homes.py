@@ -11,9 +11,11 @@ import trio
 from typing_extensions import override
 
 from oto_trio.control.store import MemoryStore, SqliteStore
+from oto_trio.control.store.opening import open_store
 from oto_trio.control.store.postgres import PostgresStore
 from oto_trio.control.store.redis import RedisStore
 from tests.integration.redis_server import RedisServer
+from tests.integration.state_server import StateServer, state_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -27,7 +29,7 @@ __all__ = ["EMBEDDED", "SHARED", "Home", "ServerHome", "home_of"]
 SHARED: Final = ("redis", "postgresql")
 """Kinds of stores that several gateways share."""
 
-EMBEDDED: Final = ("memory", "sqlite")
+EMBEDDED: Final = ("memory", "file", "http", "sqlite")
 """Kinds that one gateway has for itself."""
 
 
@@ -60,6 +62,29 @@ class SqliteHome(Home):
     @override
     async def open(self, name: str) -> Store:
         return await SqliteStore.open(self._folder / f"{name}.sqlite3")
+
+
+class FileHome(Home):
+    """Files, each the state of a store in memory."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @override
+    async def open(self, name: str) -> Store:
+        return await open_store(f"file://{self._folder}/{name}.ndjson", self._folder / "unused")
+
+
+class HttpHome(Home):
+    """A server of HTTP that keeps what it is sent."""
+
+    def __init__(self, server: StateServer, folder: Path) -> None:
+        self._server = server
+        self._folder = folder
+
+    @override
+    async def open(self, name: str) -> Store:
+        return await open_store(f"{self._server.url}/{name}", self._folder / "unused")
 
 
 class ServerHome(Home):
@@ -158,6 +183,11 @@ async def home_of(kind: str, folder: Path, postgres: PostgresServer) -> AsyncGen
             yield MemoryHome()
         case "sqlite":
             yield SqliteHome(folder)
+        case "file":
+            yield FileHome(folder)
+        case "http":
+            async with state_server() as server:
+                yield HttpHome(server, folder)
         case _:
             home = RedisHome(folder) if kind == "redis" else PostgresHome(postgres)
             try:

@@ -26,6 +26,12 @@ _OPTIONS: Final = (
         help="Folder of the embedded store, the admin key and user plugins.  [default: oto-data]",
     ),
     click.option(
+        "--store",
+        metavar="URL",
+        help="Another store: postgresql://, redis://, file://, s3://, ... Other users of the machine "
+        "see options, so give passwords as $OTO_TRIO_STORE.  [default: embedded, in the data folder]",
+    ),
+    click.option(
         "--config", metavar="FILE", type=click.Path(path_type=Path), help="Configuration file."
     ),
     click.option(

@@ -99,7 +99,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     store: Annotated[
         str | None,
         Meta(
-            description="url of a store that gateways share; null = the embedded one in data",
+            description="url of another store than the embedded one in data, as docs/stores.md says",
             extra=SECRET,  # it may hold a password
         ),
     ] = None

@@ -28,7 +28,7 @@ from oto_trio.control.store.feed import FeedHub
 from oto_trio.model.errors import StoreClosedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 __all__ = ["MemoryStore"]
 
@@ -53,10 +53,14 @@ class _Shelf:
 
 
 class MemoryStore(Store):
-    """A store in memory. Make one with ``MemoryStore()``."""
+    """A store in memory. Make one with ``MemoryStore()``.
 
-    def __init__(self) -> None:
-        super().__init__(FeedHub())
+    Args:
+        revision: Where revisions go on.
+    """
+
+    def __init__(self, revision: int = 0) -> None:
+        super().__init__(FeedHub(revision))
         self._shelves: dict[str, _Shelf] = {}
         self._blobs: dict[str, Blob] = {}
         self._closed = False
@@ -65,6 +69,18 @@ class MemoryStore(Store):
     @override
     def name(self) -> str:
         return "memory"
+
+    def _fill(self, records: Iterable[Record], blobs: Iterable[Blob]) -> None:
+        """Put what was there before into an empty store; nobody is told."""
+        for record in sorted(records, key=lambda it: it.id):  # in order, which is quicker
+            self._shelves.setdefault(record.kind, _Shelf()).put(record)
+        self._blobs.update((blob.name, blob) for blob in blobs)
+
+    def _content(self) -> tuple[list[Record], list[Blob]]:
+        """Return all there is, also of a closed store, sorted by kind and id."""
+        kinds = (self._shelves[kind] for kind in sorted(self._shelves))
+        records = [shelf.records[entity_id] for shelf in kinds for entity_id in shelf.ids]
+        return records, [self._blobs[name] for name in sorted(self._blobs)]
 
     def _shelf(self, kind: str) -> _Shelf:
         """Give the documents of a kind; for an unknown kind, an empty shelf that is not kept."""

@@ -9,9 +9,18 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Final
 
+from oto_trio.control.store.memory import MemoryStore
 from oto_trio.control.store.redis_url import redis_url_problem
 from oto_trio.control.store.sqlite import SqliteStore
-from oto_trio.model.errors import StoreFileError
+from oto_trio.control.store.state_url import (
+    FileUrl,
+    HttpUrl,
+    MemoryUrl,
+    StateUrlError,
+    read_state_url,
+    state_url_problem,
+)
+from oto_trio.model.errors import StoreError, StoreFileError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -54,12 +63,12 @@ def node_name(url: str | None, folder: Path) -> str:
         folder: The data folder; it is made when missing.
 
     Returns:
-        A random name, the same at every start; empty with the embedded store, which has one gateway.
+        A random name, the same at every start; empty with a store that only one gateway uses.
 
     Raises:
         StoreFileError: The file cannot be read or written, or holds something else.
     """
-    if url is None:
+    if url is None or _scheme(url) in _ALONE:
         return ""
     path = folder / NODE_FILE
     try:
@@ -87,9 +96,11 @@ def store_url_problem(url: str) -> tuple[str, str] | None:
     """
     if _scheme(url) in {"redis", "rediss"}:
         return redis_url_problem(url)
+    if _scheme(url) in _ALONE:
+        return state_url_problem(url)
     if _scheme(url) in _DRIVERS:
         return None
-    schemes = " or ".join(f"{scheme}://" for scheme in _DRIVERS)
+    schemes = ", ".join(f"{scheme}://" for scheme in _DRIVERS)
     return (
         "no store has such a url",
         f"begin it with {schemes}, or leave it out to use the embedded store",
@@ -118,6 +129,31 @@ async def _open_redis(url: str) -> Store:
     return await RedisStore.open(url)
 
 
+async def _open_state(url: str) -> Store:
+    """Open a store in memory, with what keeps its state."""
+    from oto_trio.control.store.persisted import PersistedStore  # noqa: PLC0415 (few ask for it)
+    from oto_trio.control.store.state_http import HttpPlace, S3Place  # noqa: PLC0415
+    from oto_trio.control.store.state_places import FilePlace  # noqa: PLC0415
+
+    try:
+        read = read_state_url(url)
+    except StateUrlError as error:
+        raise StoreError(f"the URL of `store`: {error}") from None
+    match read:
+        case MemoryUrl():
+            return MemoryStore()
+        case FileUrl():
+            return await PersistedStore.open(FilePlace(read))
+        case HttpUrl():
+            return await PersistedStore.open(HttpPlace(read))
+        case _:
+            try:
+                place = S3Place(read)
+            except ImportError as error:
+                raise _missing("S3", "s3", error) from error
+            return await PersistedStore.open(place)
+
+
 def _missing(what: str, extra: str, error: ImportError) -> StoreFileError:
     """Describe a client library that cannot be imported."""
     return StoreFileError(
@@ -131,5 +167,13 @@ _DRIVERS: Final[Mapping[str, Callable[[str], Awaitable[Store]]]] = {
     "postgres": _open_postgres,
     "redis": _open_redis,
     "rediss": _open_redis,
+    "memory": _open_state,
+    "file": _open_state,
+    "http": _open_state,
+    "https": _open_state,
+    "s3": _open_state,
 }
 """What opens a url, by its scheme."""
+
+_ALONE: Final = frozenset({"memory", "file", "http", "https", "s3"})
+"""Schemes of stores in memory, which one gateway uses."""

@@ -95,13 +95,14 @@ class FileLock:
 
     Args:
         path: The store's file.
+        own: What else a second gateway can be given, for the message.
 
     Raises:
         StoreLockedError: Another process holds it.
         StoreFileError: The folder cannot be made or written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, own: str = "a --data folder of its own") -> None:
         self.path = path.with_name(path.name + ".lock")
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -109,7 +110,7 @@ class FileLock:
         except OSError as error:
             raise StoreFileError(
                 f"{self.path} cannot be made ({error.strerror}); make {path.parent} a folder that "
-                "the user running oto-trio may write to, or choose another --data folder"
+                f"the user running oto-trio may write to, or give it {own}"
             ) from error
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -118,7 +119,7 @@ class FileLock:
             os.close(self._fd)
             raise StoreLockedError(
                 f"{path} is in use by another oto-trio (process {holder}); stop that one, or give "
-                "this one a --data folder of its own"
+                f"this one {own}"
             ) from error
         os.ftruncate(self._fd, 0)
         os.write(self._fd, f"{os.getpid()}\n".encode())
