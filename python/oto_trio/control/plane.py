@@ -83,6 +83,7 @@ class ControlPlane:
             health_access_key=settings.health_access_key,
             metrics_access_key=settings.metrics_access_key,
             aia_base=_aia_base(settings),
+            bypass_rights=settings.bypass_user_rights_check,
             limits=supervisor.limits,
             trail=AuditTrail(
                 self.exporting.audit,

@@ -135,6 +135,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         Meta(description="key the metrics ask for; null = that of the probes", extra=SECRET),
     ] = None
+    bypass_user_rights_check: Annotated[
+        bool, Meta(description="let every key of the admin API do everything, whatever its rights")
+    ] = False
     domain: Annotated[
         str, Meta(min_length=1, description="domain that the gateway's own hosts are below")
     ] = "oto.tools"
@@ -243,6 +246,7 @@ NEEDS_RESTART: Final = frozenset(
         *("bind", "http_port", "https_port", "admin_bind", "admin_port"),
         *("workers", "data", "store", "access_log", "redaction", "log_format"),
         *("throttling_window_s", "limit_counters", "domain", "wildcard_certificate"),
+        "bypass_user_rights_check",
         *("root_ca_ca", "root_ca_cert", "root_ca_key", "root_ca_import_ca", "initial_certs"),
         *("initial_cacert", "initial_cert", "initial_cert_key", "initial_cert_import_ca"),
         *("vaults", "vaults_enabled", "vaults_env_prefix", "vaults_local_root"),

@@ -21,6 +21,7 @@ from oto_trio.control.admin_api.listing import read_list_query
 from oto_trio.control.admin_api.operations import WALK_PAGE
 from oto_trio.control.admin_api.refusals import ApiError
 from oto_trio.control.admin_api.resources import API_KEYS
+from oto_trio.control.admin_api.rights import required_caller
 from oto_trio.control.admin_api.writing import read_write_options, settle
 from oto_trio.model.api_key import (
     api_key_bearer,
@@ -160,7 +161,7 @@ class ApiKeyPaths:
 
     async def _template(self, request: Request) -> Response:
         group = request.query_params.get("groupId", "default")
-        template = write_api_key(api_key_template(group))
+        template = write_api_key(api_key_template(group)) | {"_loc": required_caller().own_place()}
         asked = {k: v for k, v in request.query_params.items() if k != "rawPassword"}
         return self._answer(request, template | asked)
 

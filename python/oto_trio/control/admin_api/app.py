@@ -13,7 +13,8 @@ from starlette.routing import Match
 from starlette.routing import Route as Path
 from starlette.status import HTTP_405_METHOD_NOT_ALLOWED
 
-from oto_trio.control.admin_api.access import ApiKeyGuard, StateEcho
+from oto_trio.control.admin_api.access import StateEcho
+from oto_trio.control.admin_api.answers import answer
 from oto_trio.control.admin_api.api_keys import ApiKeyPaths
 from oto_trio.control.admin_api.audit_trail import AuditActor, AuditedStore
 from oto_trio.control.admin_api.certificates import CertificatePaths
@@ -26,7 +27,8 @@ from oto_trio.control.admin_api.operations import Entities
 from oto_trio.control.admin_api.pki import PkiApi
 from oto_trio.control.admin_api.probes import Probes, is_probe_path
 from oto_trio.control.admin_api.quotas import QuotaPaths
-from oto_trio.control.admin_api.refusals import gateway_error
+from oto_trio.control.admin_api.refusals import ApiError, gateway_error
+from oto_trio.control.admin_api.rights import CallerGuard, Callers, ScopedStore
 from oto_trio.model.errors import (
     GatewayError,
     StoreError,
@@ -64,6 +66,7 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
     more_routes: Sequence[BaseRoute] = (),
     limits: LimitsTable | None = None,
     trail: AuditTrail | None = None,
+    bypass_rights: bool = False,
 ) -> Starlette:
     """Build the admin API.
 
@@ -79,11 +82,13 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
         limits: The counters that the workers share; None serves no path about quotas.
         more_routes: Further paths, looked at first and guarded by the API key too.
         trail: Told of every write; None keeps no audit.
+        bypass_rights: Whether every accepted key may do everything, whatever rights it has.
     """
-    if trail is not None:
-        store = AuditedStore(store, trail)
-    entities = Entities(store, gateway, env=env)
-    adorned = Entities(store, gateway, env=env, adorned=True)
+    callers = Callers(credentials, store, bypass=bypass_rights)
+    # What endpoints get is the caller's view of the store; the store itself is for the probes alone.
+    scoped = ScopedStore(store if trail is None else AuditedStore(store, trail))
+    entities = Entities(scoped, gateway, env=env)
+    adorned = Entities(scoped, gateway, env=env, adorned=True)
     probes = Probes(
         store,
         gateway,
@@ -106,12 +111,13 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
         ],
         middleware=[
             Middleware(StateEcho),
-            Middleware(ApiKeyGuard, credentials=tuple(credentials), is_open=_is_open),
+            Middleware(CallerGuard, callers=callers, is_open=_is_open),
             *([] if trail is None else [Middleware(AuditActor, trail=trail)]),
             Middleware(GZipMiddleware, minimum_size=1024, compresslevel=4),
         ],
         exception_handlers={
             HTTPException: _unknown_path,
+            ApiError: _refused,
             StoreError: _store_failed,
             Exception: _failed,
         },
@@ -152,6 +158,12 @@ def _verbs_of(request: Request) -> set[str]:
         if isinstance(route, Path) and route.matches(request.scope)[0] is not Match.NONE
         for method in route.methods or ()
     }
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    """Answer a refusal that an endpoint has no words of its own for."""
+    assert isinstance(error, ApiError), "registered for this class only"
+    return answer(request, error.body(), status=error.answer_status, pretty_by_default=False)
 
 
 async def _store_failed(request: Request, error: Exception) -> Response:

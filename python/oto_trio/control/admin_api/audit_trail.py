@@ -17,8 +17,8 @@ import trio
 from starlette.datastructures import Headers, MutableHeaders
 from typing_extensions import override
 
-from oto_trio.control.admin_api.access import given_key
 from oto_trio.control.admin_api.resources import API_KEYS, CERTIFICATES, LEGACY_RESOURCES
+from oto_trio.control.admin_api.rights import current_caller
 from oto_trio.control.store.base import LIST_PAGE, Put, Store
 from oto_trio.gateway.installer import GLOBAL_CONFIG
 from oto_trio.telemetry.events.admin_writes import changed_keys, shown_document
@@ -64,6 +64,9 @@ class Actor(msgspec.Struct, frozen=True):
 
     client_id: str
     """Client id of the API key that was accepted; empty when there is none."""
+    name: str
+    """Name of the user for whom it asks; empty for a plain key."""
+    email: str
     address: str
     """Address of the peer."""
     user_agent: str
@@ -72,7 +75,7 @@ class Actor(msgspec.Struct, frozen=True):
     path: str
 
 
-_NOBODY: Final = Actor("", "", "", "", "", "")
+_NOBODY: Final = Actor("", "", "", "", "", "", "", "")
 _actor: ContextVar[Actor] = ContextVar("actor of the admin API", default=_NOBODY)
 
 
@@ -177,6 +180,7 @@ class AuditTrail:
                 **metadata,
             },
             client_id=actor.client_id or None,
+            user=(actor.name, actor.email) if actor.name else None,
         )
         self._offer(event)
         return event
@@ -298,7 +302,7 @@ class AuditActor:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        key = given_key(headers)
+        caller = current_caller()
         client = scope.get("client")
         request_id = self._trail.new_request_id()
 
@@ -308,7 +312,9 @@ class AuditActor:
             await send(message)
 
         actor = Actor(
-            client_id=key[0] if key else "",
+            client_id=caller.client_id if caller else "",
+            name=caller.name if caller else "",
+            email=caller.email if caller else "",
             address=client[0] if client else "",
             user_agent=headers.get("user-agent", ""),
             request_id=request_id,

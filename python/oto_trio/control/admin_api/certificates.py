@@ -17,6 +17,7 @@ from oto_trio.control.admin_api.bodies import read_body
 from oto_trio.control.admin_api.listing import read_list_query
 from oto_trio.control.admin_api.refusals import ApiError, refused_entity
 from oto_trio.control.admin_api.resources import CERTIFICATES
+from oto_trio.control.admin_api.rights import placed
 from oto_trio.control.admin_api.writing import read_write_options, settle
 from oto_trio.control.certificates import CertificateStore, certificate_of_pem
 from oto_trio.control.jobs.renew_certificates import renew
@@ -60,7 +61,7 @@ class CertificatePaths:
         await self._entities.check_writable()
         text = (await read_body(request)).decode("utf-8", "replace")
         options = read_write_options(request)
-        certificate = await in_pki_thread(certificate_of_pem, text)
+        certificate = placed(await in_pki_thread(certificate_of_pem, text))
         revision = await self._certificates.save(certificate)
         headers = await settle(self._entities.gateway, options, revision)
         return self._answer(request, write_certificate(certificate), status=201, headers=headers)

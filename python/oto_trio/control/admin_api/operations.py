@@ -15,6 +15,13 @@ import msgspec
 from oto_trio.control.admin_api.reading import inspect_entity
 from oto_trio.control.admin_api.refusals import ApiError, refused_entity
 from oto_trio.control.admin_api.resources import GLOBAL_CONFIGS
+from oto_trio.control.admin_api.rights import (
+    current_caller,
+    denied,
+    global_config_of,
+    required_caller,
+    writable,
+)
 from oto_trio.control.store import Delete
 from oto_trio.model.document import encode_document, inspect_document, write_document
 from oto_trio.model.errors import ConflictError, Problem
@@ -165,7 +172,10 @@ class Entities:
         ref = document.get("backend_ref")
         if resource.store_kind != "routes" or not isinstance(ref, str) or id_problem(ref):
             return document
-        backend = await self.store.get("backends", ref)
+        try:
+            backend = await self.store.get("backends", ref)
+        except ApiError:  # it belongs to somebody else: the caller may see the reference only
+            return document
         if backend is None:
             return document
         return {**document, "backend": self._decode(backend)["backend"]}
@@ -228,7 +238,10 @@ class Entities:
             document = write_document(resource.typed_template(kind, self.env))
         else:
             document = write_document(make(self.env))
-        record = await self.store.get(GLOBAL_CONFIGS.store_kind, GLOBAL_CONFIGS.only_id or "")
+        caller = current_caller()
+        if caller is not None and "_loc" in document:
+            document = {**document, "_loc": caller.own_place()}
+        record = await global_config_of(self.store)
         if record is not None and resource.template_key:
             templates: JsonObject = self._decode(record).get("templates") or {}
             over: object = templates.get(resource.template_key)
@@ -241,6 +254,18 @@ class Entities:
         if resource.new_id is not None:
             return resource.new_id()
         return named_id(resource.singular, env=self.env)
+
+    def _placed(self, resource: Resource, document: JsonObject) -> JsonObject:
+        """Put a new entity that does not say where it belongs where its maker may write.
+
+        Otoroshi puts it into the tenant ``default``, where whoever has rights elsewhere may not; so does
+        this for who has no bounds.
+        """
+        caller = current_caller()
+        has_place = any(f.encode_name == "_loc" for f in msgspec.structs.fields(resource.cls))
+        if caller is None or caller.is_super_admin or not has_place or "_loc" in document:
+            return document
+        return {**document, "_loc": caller.own_place()}
 
     def _read(
         self,
@@ -288,6 +313,7 @@ class Entities:
         await self.check_writable(resource)
         if document.get(resource.id_key) in (None, ""):
             document = {**document, resource.id_key: self.new_id(resource)}
+        document = self._placed(resource, document)
         entity, warnings = self._read(resource, document, strict=strict, enriched=enriched)
         if resource.admitted is not None:
             await resource.admitted(self.store, None, entity)
@@ -339,6 +365,8 @@ class Entities:
             document = make(shown)
             if resource.only_id is None:
                 document = {**document, resource.id_key: entity_id}
+            if old is None:
+                document = self._placed(resource, document)
             entity, warnings = self._read(
                 resource, document, strict=strict, enriched=enriched, old=old
             )
@@ -388,14 +416,26 @@ class Entities:
         raise ApiError(409, "conflict", "others keep changing this entity; try again")
 
     async def delete_all(self, resource: Resource) -> int:
-        """Remove every entity of a resource, at once.
+        """Remove every entity of a resource that the caller may write, at once.
 
         Returns:
             The revision.
         """
         await self.check_writable(resource)
         snapshot = await self.store.snapshot([resource.store_kind])
-        return await self.store.transact([Delete(r.kind, r.id) for r in snapshot.records])
+        records = writable(self.store, snapshot.records)
+        return await self.store.transact([Delete(r.kind, r.id) for r in records])
+
+    async def require_write(self, resource: Resource, entity_id: str) -> None:
+        """Refuse what changes something about an entity beside its document, to who may not write it.
+
+        Raises:
+            ApiError: The caller may not, or the API is read-only.
+        """
+        await self.check_writable(resource)
+        record = await self.store.get(resource.store_kind, _store_id(resource, entity_id))
+        if record is not None and not writable(self.store, [record]):
+            raise denied(required_caller())
 
     async def check_writable(self, resource: Resource | None = None) -> None:
         """Refuse writes while ``apiReadOnly`` is set, but those that can end that state.
@@ -406,7 +446,7 @@ class Entities:
         Raises:
             ApiError: The API is read-only.
         """
-        record = await self.store.get(GLOBAL_CONFIGS.store_kind, GLOBAL_CONFIGS.only_id or "")
+        record = await global_config_of(self.store)
         if record is None or resource is GLOBAL_CONFIGS:
             return
         if self._decode(record).get("apiReadOnly") is True:

@@ -17,6 +17,7 @@ from starlette.routing import Route as Path
 from oto_trio.control.admin_api.answers import answer
 from oto_trio.control.admin_api.bodies import decode_json, read_body
 from oto_trio.control.admin_api.refusals import ApiError
+from oto_trio.control.admin_api.rights import placed
 from oto_trio.control.admin_api.writing import read_write_options, settle
 from oto_trio.control.certificates import CertificateStore, certificate_of, certificate_of_pem
 from oto_trio.model.certificate import Certificate, write_certificate
@@ -133,7 +134,7 @@ class PkiApi:
             aia_base=self._aia_base,
         )
         ca_ref = None if above is None else above[0].id
-        certificate = certificate_of(issued, query, ca_ref=ca_ref, **more)
+        certificate = placed(certificate_of(issued, query, ca_ref=ca_ref, **more))
         headers: dict[str, str] = {}
         if keeps:
             revision = await self._certificates.save(certificate)
@@ -205,7 +206,7 @@ class PkiApi:
         await self._entities.check_writable()
         content = await read_body(request)
         chain, key = await in_pki_thread(read_pkcs12, content, request.query_params.get("password"))
-        certificate = await in_pki_thread(certificate_of_pem, chain, key)
+        certificate = placed(await in_pki_thread(certificate_of_pem, chain, key))
         revision = await self._certificates.save(certificate)
         headers = await settle(self._entities.gateway, options, revision)
         return _answer(request, {"done": True}, headers=headers)

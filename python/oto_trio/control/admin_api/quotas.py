@@ -74,6 +74,7 @@ class QuotaPaths:
         ):
             return _not_found(request, f"ApiKey with clientId '{client_id}' not found")
         if request.method == "DELETE":
+            await self._entities.require_write(API_KEYS, client_id)
             before = quotas_document(document, self._limits)
             self._limits.limits.reset_quota(client_id, *self._limits.now())
             if self._trail is not None:

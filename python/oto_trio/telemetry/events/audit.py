@@ -38,6 +38,7 @@ class Audit:
         caller: str,
         metadata: dict[str, Any],
         client_id: str | None = None,
+        user: tuple[str, str] | None = None,
     ) -> Event:
         """Make the audit event of a request to the admin API.
 
@@ -47,12 +48,18 @@ class Audit:
             caller: Address of who asked.
             metadata: What else is to be known, such as the entity's id; no secret.
             client_id: The key that was used; None when there was none. It is `apiKey`, and the `user` too, which
-                Otoroshi leaves null for keys: nobody else can ask this API, and who reads an audit wants a name.
+                Otoroshi leaves null for plain keys: who reads an audit wants a name.
+            user: Name and email address of who acts with rights of their own; None for a plain key.
         """
+        who: dict[str, str | None] | None = None
+        if user is not None:
+            who = {"name": user[0], "email": user[1], "type": "USER"}
+        elif client_id is not None:
+            who = {"name": client_id, "email": None, "type": "APIKEY"}
         return {
             **self._begun("AuditEvent"),
             "audit": "AdminApiEvent",
-            "user": client_id and {"name": client_id, "email": None, "type": "APIKEY"},
+            "user": who,
             "apiKey": client_id and {"clientId": client_id},
             "action": action,
             "from": caller,

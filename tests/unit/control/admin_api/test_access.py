@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 from base64 import b64encode, urlsafe_b64encode
+from typing import TYPE_CHECKING
 
 import pytest
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
-from oto_trio.control.admin_api.access import given_key, is_refused
+from oto_trio.control.admin_api.access import given_key
+from oto_trio.control.admin_api.rights.callers import Callers, KeyRefusedError
 from oto_trio.control.credentials import AdminCredentials
+from oto_trio.control.store import MemoryStore
+from oto_trio.model.api_key import api_key_bearer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 KEYS = [
     AdminCredentials(client_id="one", client_secret="sé>?:cret"),
     AdminCredentials(client_id="two", client_secret="other"),
 ]
 PAIR = "one:sé>?:cret".encode()
+
+
+def is_refused(headers: Headers, keys: Sequence[AdminCredentials]) -> tuple[int, str, str] | None:
+    async def ask() -> tuple[int, str, str] | None:
+        async with MemoryStore() as store:
+            try:
+                await Callers(keys, store).identify(headers, "GET", "/api/routes")
+            except KeyRefusedError as refusal:
+                return refusal.status, refusal.message, refusal.cause
+            return None
+
+    return trio.run(ask)
 
 
 def refused(**headers: str) -> tuple[int, str, str] | None:
@@ -50,6 +70,14 @@ def test_two_headers_win_over_basic() -> None:
     answer = refused(authorization=basic, otoroshi_client_id="two", otoroshi_client_secret="wrong")
     assert answer is not None
     assert answer[0] == 401
+
+
+@pytest.mark.parametrize("header", ["authorization", "otoroshi_token"])
+def test_a_bearer_made_of_the_secret(header: str) -> None:
+    scheme = "Bearer " if header == "authorization" else ""
+    assert refused(**{header: scheme + api_key_bearer("two", "other")}) is None
+    wrong = refused(**{header: scheme + api_key_bearer("two", "another")})
+    assert wrong == (401, "bad apikey", "errors.bad.api.key")
 
 
 def test_no_key_a_wrong_secret_and_an_unknown_key_are_told_apart_as_otoroshi_does() -> None:

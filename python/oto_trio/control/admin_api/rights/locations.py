@@ -1,0 +1,156 @@
+"""Where a stored entity belongs, and which rights it would give to whoever holds it."""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+import msgspec
+
+from oto_trio.control.admin_api.resources import API_KEYS, LEGACY_RESOURCES
+from oto_trio.control.admin_api.resources.organize import TEAMS, TENANTS
+from oto_trio.control.admin_api.rights.decisions import Rights
+from oto_trio.model.admin_session import ADMIN_SESSIONS
+from oto_trio.model.document import JsonObject, inspect_document
+from oto_trio.model.location import Location
+from oto_trio.model.rights import SUPER_ADMIN, UserRight
+from oto_trio.model.simple_admin import SIMPLE_ADMINS
+
+__all__ = [
+    "ACCESS_RIGHTS",
+    "held_rights",
+    "opens_admin_api",
+    "place_of",
+    "read_rights",
+    "rights_of_key",
+]
+
+ACCESS_RIGHTS: Final = "otoroshi-access-rights"
+"""The key of an API key's metadata whose text is the list of its rights."""
+
+WEBAUTHN_ADMINS: Final = "webauthn-admins"
+"""Kind under which administrators with passkeys are kept."""
+
+_USERS: Final = frozenset({SIMPLE_ADMINS, WEBAUTHN_ADMINS, ADMIN_SESSIONS})
+"""Kinds whose documents have ``rights``."""
+
+_ADMIN_API: Final = frozenset(
+    {"group_admin-api-group", "route_admin-api-service", "service_admin-api-service"}
+)
+"""What an API key must be authorised for, one of them, to be taken by the admin API."""
+
+
+class _Located(msgspec.Struct, frozen=True):
+    """The one key of a document that says where it belongs."""
+
+    loc: Any = msgspec.field(default=None, name="_loc")
+
+
+class _TeamPlace(msgspec.Struct, frozen=True):
+    """What says where a team belongs."""
+
+    tenant: str = ""
+
+
+_located: Final = msgspec.json.Decoder(_Located)
+_team: Final = msgspec.json.Decoder(_TeamPlace)
+_any: Final = msgspec.json.Decoder()
+
+_LOCATED: Final = {WEBAUTHN_ADMINS} | {
+    resource.store_kind
+    for resource in LEGACY_RESOURCES
+    if any(field.encode_name == "_loc" for field in msgspec.structs.fields(resource.cls))
+}
+"""Kinds whose documents say where they belong."""
+
+
+def place_of(kind: str, entity_id: str, document: bytes) -> Location | None:
+    """Return where a stored document belongs.
+
+    An organization belongs to itself and to no team, a team to its organization and itself. None stands for
+    what belongs to nobody but a super admin: the global configuration, kinds that nothing is known of, and
+    documents that say it in a way that cannot be read.
+
+    Args:
+        kind: Kind under which the store keeps it.
+        entity_id: Its id.
+        document: JSON text.
+    """
+    try:
+        if kind == TENANTS.store_kind:
+            return Location(tenant=entity_id, teams=())
+        if kind == TEAMS.store_kind:
+            tenant = _team.decode(document).tenant
+            return Location(tenant=tenant, teams=(entity_id,)) if tenant else None
+        if kind not in _LOCATED:
+            return None
+        loc: Any = _located.decode(document).loc
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    if loc is None:
+        return Location()
+    place, problems = inspect_document(Location, loc)
+    is_clear = not any(problem.path.startswith(("$.tenant", "$.teams")) for problem in problems)
+    return Location(tenant=place.tenant, teams=place.teams) if place and is_clear else None
+
+
+def read_rights(value: object) -> Rights | None:
+    """Read a list of rights as JSON has it; None when it is none."""
+    try:
+        return Rights(msgspec.convert(value, tuple[UserRight, ...]))
+    except (msgspec.ValidationError, TypeError, ValueError):
+        return None
+
+
+def opens_admin_api(document: JsonObject) -> bool:
+    """Tell whether an API key is authorised for the admin API."""
+    authorised: object = document.get("authorizedEntities")
+    if not isinstance(authorised, list):
+        return False
+    return any(each in _ADMIN_API for each in cast("list[object]", authorised))
+
+
+def held_rights(kind: str, text: bytes) -> Rights | None:
+    """Return the rights that a document gives to whoever knows or is it; None when it gives none.
+
+    Rights that cannot be read count as everything: who may not have that must not touch them.
+
+    Args:
+        kind: Kind under which the store keeps it.
+        text: The document, JSON text.
+    """
+    if kind not in _USERS and kind != API_KEYS.store_kind:
+        return None
+    everything = Rights(SUPER_ADMIN)
+    try:
+        found: object = _any.decode(text)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return everything
+    if not isinstance(found, dict):
+        return everything
+    document = cast("JsonObject", found)
+    if kind in _USERS:
+        return read_rights(document.get("rights")) or everything
+    if not opens_admin_api(document):
+        return None
+    return rights_of_key(document) or everything
+
+
+def rights_of_key(document: JsonObject) -> Rights | None:
+    """Read the rights in an API key's metadata.
+
+    Returns:
+        None when it has none, and so may do everything. A text that is no list of rights allows nothing.
+    """
+    metadata: object = document.get("metadata")
+    text: object = None
+    if isinstance(metadata, dict):
+        text = cast("JsonObject", metadata).get(ACCESS_RIGHTS)
+    if text is None:
+        return None
+    nothing = Rights(())
+    if not isinstance(text, str):
+        return nothing
+    try:
+        return read_rights(_any.decode(text)) or nothing
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return nothing

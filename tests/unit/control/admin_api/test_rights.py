@@ -1,0 +1,166 @@
+"""What lists of rights allow, in which places."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oto_trio.control.admin_api.rights.caller import Caller
+from oto_trio.control.admin_api.rights.decisions import Rights
+from oto_trio.control.admin_api.rights.locations import held_rights, place_of, rights_of_key
+from oto_trio.model.location import Location
+from oto_trio.model.rights import SUPER_ADMIN, UserRight
+
+
+def rights(*pairs: tuple[str, list[str]]) -> Rights:
+    return Rights(UserRight(tenant=tenant, teams=tuple(teams)) for tenant, teams in pairs)
+
+
+def at(tenant: str, *teams: str) -> Location:
+    return Location(tenant=tenant, teams=teams)
+
+
+@pytest.mark.parametrize(
+    ("held", "place", "tenant", "reads", "writes"),
+    [
+        (("acme:rw", ["a:rw"]), at("acme", "a"), "acme", True, True),
+        (("acme", ["a"]), at("acme", "a"), "acme", True, True),
+        (("ACME:RW", [" A:rw"]), at("acme", "a"), "acme", True, True),
+        (("acme:rw", ["a:r"]), at("acme", "a"), "acme", True, False),
+        (("acme:r", ["a:rw"]), at("acme", "a"), "acme", True, False),
+        (("acme:", ["a:rw"]), at("acme", "a"), "acme", False, False),
+        (("acme:rw", ["a:"]), at("acme", "a"), "acme", False, False),
+        (("acme:not", ["a:rw"]), at("acme", "a"), "acme", False, False),
+        (("acme:w", ["a:rw"]), at("acme", "a"), "acme", False, False),
+        (("acme:rw", ["b:rw"]), at("acme", "a"), "acme", False, False),
+        (("acme:rw", ["b:rw"]), at("acme", "a", "b"), "acme", True, True),
+        (("acme:rw", ["*:r"]), at("acme", "a"), "acme", True, False),
+        (("acme:rw", ["team-*:rw"]), at("acme", "team-1"), "acme", True, True),
+        (("acme:rw", ["team.*:rw"]), at("acme", "team-1"), "acme", False, False),
+        (("ac*:rw", ["a:rw"]), at("acme", "a"), "acme", True, True),
+        # the tenant that the request is for
+        (("*:rw", ["a:rw"]), at("acme", "a"), "default", False, False),
+        (("acme:rw", ["*:rw"]), at("acme", "a"), "default", False, False),
+        (("*:r", ["*:r"]), at("acme", "a"), "acme", True, False),
+        (("*:rw", ["*:rw"]), at("acme", "a"), "default", True, True),
+        # what belongs to no team, or to every tenant
+        (("acme:rw", ["*:rw"]), at("acme"), "acme", True, True),
+        (("acme:rw", ["*:r"]), at("acme"), "acme", False, False),
+        (("acme:rw", ["a:rw"]), at("*", "a"), "acme", False, False),
+        (("*:r", ["a:rw"]), at("*", "a"), "acme", True, False),
+    ],
+)
+def test_one_right(
+    held: tuple[str, list[str]], place: Location, tenant: str, reads: bool, writes: bool
+) -> None:
+    mine = rights(held)
+    assert mine.may("r", place, tenant) is reads
+    assert mine.may("w", place, tenant) is writes
+
+
+def test_two_rights_do_not_add_up_to_one_that_nobody_has() -> None:
+    mine = rights(("acme:rw", ["a:r"]), ("globex:r", ["*:rw"]))
+    assert not mine.may("w", at("acme", "b"), "acme")
+    assert not mine.may("r", at("acme", "b"), "acme")
+    assert not mine.may("w", at("globex", "a"), "globex")
+
+
+def test_who_is_an_administrator_of_what() -> None:
+    assert Rights(SUPER_ADMIN).is_super_admin
+    assert not rights(("*:rw", ["a:rw"])).is_super_admin
+    assert not rights(("*:r", ["*:rw"])).is_super_admin
+    assert not rights(("*:rw", ["a:rw"]), ("acme:rw", ["*:rw"])).is_super_admin
+    assert rights(("acme:rw", ["*:rw"])).is_tenant_admin("acme")
+    assert not rights(("acme:rw", ["*:rw"])).is_tenant_admin("default")
+    assert not rights(("acme:rw", ["*:r"])).is_tenant_admin("acme")
+
+
+def _access_of(text: str, flags: str) -> str:
+    return f"{text}:{flags}"
+
+
+def _right_of(tenant: str, teams: list[str]) -> UserRight:
+    return UserRight(tenant=tenant, teams=tuple(teams))
+
+
+_ids = st.sampled_from(["a", "ab", "b", "*", "a*", "*b"])
+_access = st.builds(_access_of, _ids, st.sampled_from(["", "r", "rw"]))
+_lists = st.lists(st.builds(_right_of, _access, st.lists(_access, max_size=2)), max_size=3)
+_plain = st.sampled_from(["a", "ab", "b", "c"])
+
+
+@given(_lists, _lists, _plain, st.lists(_plain, max_size=2), _plain, st.sampled_from(["r", "w"]))
+def test_rights_that_are_covered_allow_nothing_more(
+    mine: list[UserRight],
+    others: list[UserRight],
+    tenant: str,
+    teams: list[str],
+    asked: str,
+    mode: str,
+) -> None:
+    """`covers` errs only by saying no."""
+    have, want = Rights(mine), Rights(others)
+    if not have.covers(want):
+        return
+    place = at(tenant, *teams)
+    if want.may("w" if mode == "w" else "r", place, asked) and teams:
+        assert have.may("w" if mode == "w" else "r", place, asked)
+    assert have.is_super_admin or not want.is_super_admin
+
+
+def test_places_of_documents() -> None:
+    def place(kind: str, document: object, entity_id: str = "x") -> Location | None:
+        return place_of(kind, entity_id, msgspec.json.encode(document))
+
+    assert place("routes", {"_loc": {"tenant": " ACME", "teams": ["A"]}}) == at("acme", "a")
+    assert place("routes", {}) == at("default", "default")
+    assert place("routes", {"_loc": None}) == at("default", "default")
+    assert place("routes", {"_loc": 3}) is None
+    assert place("routes", {"_loc": {"tenant": 3}}) is None
+    assert place("routes", {"_loc": {"tenant": "acme", "more": 1}}) == at("acme", "default")
+    assert place_of("routes", "x", b"{") is None
+    assert place("tenants", {"id": "x"}) == at("x")
+    assert place("teams", {"id": "x", "tenant": "acme"}) == at("acme", "x")
+    assert place("teams", {"id": "x"}) is None
+    assert place("global-configs", {"_loc": {"tenant": "acme"}}) is None
+    assert place("a-kind-of-tomorrow", {"_loc": {"tenant": "acme"}}) is None
+
+
+def _key(**more: object) -> bytes:
+    return msgspec.json.encode({"authorizedEntities": ["group_admin-api-group"], **more})
+
+
+def test_what_a_document_gives_away() -> None:
+    narrow = [{"tenant": "acme:rw", "teams": ["a:rw"]}]
+    text = msgspec.json.encode(narrow).decode()
+    mine = rights(("acme:rw", ["*:rw"]))
+
+    def covered(kind: str, document: bytes) -> bool:
+        held = held_rights(kind, document)
+        return held is None or mine.covers(held)
+
+    assert covered("routes", b"{}")
+    assert covered("apikeys", msgspec.json.encode({"authorizedEntities": ["route_r1"]}))
+    assert not covered("apikeys", _key())
+    assert covered("apikeys", _key(metadata={"otoroshi-access-rights": text}))
+    assert not covered("admins", b"{}")
+    assert not covered("admins", msgspec.json.encode({"rights": None}))
+    assert covered("admins", msgspec.json.encode({"rights": narrow}))
+    assert not covered("admin-sessions", b"[]")
+    assert not covered("webauthn-admins", b"{")
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[{}]", "[1]", "null", "[", '"x"'])
+def test_a_text_that_is_no_list_of_rights_allows_nothing(text: str) -> None:
+    found = rights_of_key({"metadata": {"otoroshi-access-rights": text}})
+    assert found is not None
+    assert not found.may("r", at("default", "default"), "default")
+
+
+def test_new_entities_go_where_their_maker_may_write() -> None:
+    mine = rights(("acme:r", ["x:rw"]), ("acme:rw", ["*:rw", "r:r", "a:rw"]))
+    assert Caller(rights=mine, tenant="acme").own_place() == {"tenant": "acme", "teams": ["a"]}
+    assert Caller(rights=mine, tenant="b").own_place() == {"tenant": "b", "teams": ["default"]}
+    assert Caller(tenant="acme").own_place() == {"tenant": "acme", "teams": ["default"]}
