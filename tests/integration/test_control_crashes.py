@@ -1,0 +1,47 @@
+"""kill -9 of the control process while clients write, on each durable store; see `control_crashes`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.control_crashes import STORES, kill_again_and_again
+from tests.integration.postgres_server import PostgresServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from pathlib import Path
+
+    from tests.integration.conftest import Upstream
+
+pytestmark = pytest.mark.slow
+
+KILLS = 5
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Generator[PostgresServer]:
+    server = PostgresServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.mark.parametrize("kind", STORES)
+async def test_every_acknowledged_write_survives_kill_9_of_the_control_process(
+    kind: str,
+    upstream: Upstream,
+    tmp_path: Path,
+    postgres: PostgresServer,
+    record_testsuite_property: Callable[[str, object], None],
+) -> None:
+    report, writers = await kill_again_and_again(
+        kind, KILLS, tmp_path, postgres, backend=upstream.url
+    )
+    assert report.kills == KILLS
+    assert report.in_flight, "no round killed while a write was under way"
+    assert all(writer.acknowledged for writer in writers)
+    record_testsuite_property(f"writes in flight at the kills, {kind}", report.in_flight)
