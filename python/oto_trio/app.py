@@ -270,6 +270,7 @@ def _worker_settings(
         https_port=_exposed_https_port(settings, listeners),
         ticket_secret=ticket_secret,
         expressions=expression_settings(settings, os.environ),
+        shared_key=settings.claim_shared_key,
     )
 
 

@@ -13,8 +13,13 @@ from oto_trio import _core
 from oto_trio.gateway.compile import (
     Hooks,
     RouteCompiler,
+    Surroundings,
     check_global_slots,
+    composed_path,
+    composed_routes,
+    convert_service,
     incoming_validators,
+    service_path,
 )
 from oto_trio.model.api_key import ApiKey
 from oto_trio.model.backend import Backend
@@ -24,6 +29,8 @@ from oto_trio.model.errors import Problem
 from oto_trio.model.global_config import GlobalConfig
 from oto_trio.model.jwt_verifier import JwtVerifier
 from oto_trio.model.route import Frontend, Route
+from oto_trio.model.route_composition import RouteComposition
+from oto_trio.model.service_descriptor import ServiceDescriptor
 from oto_trio.plugin_api.addresses import address_fault
 from oto_trio.plugin_api.registry import Registry
 from oto_trio.telemetry.exporters import check_exporter
@@ -39,8 +46,8 @@ def check_entity(
     """Say why an entity could not be served.
 
     Args:
-        entity: A route, a stored backend, an API key, a JWT verifier, a data exporter or the global config;
-            anything else has no problems here.
+        entity: A route, a route composition, a service descriptor, a stored backend, an API key, a JWT
+            verifier, a data exporter or the global config; anything else has no problems here.
         registry: Which plugins there are.
         backends: The stored backends by id, for a route that refers to one.
 
@@ -54,6 +61,10 @@ def check_entity(
         return _check_route(_probe(entity), registry, {})
     if isinstance(entity, Route):
         return _check_route(entity, registry, backends)
+    if isinstance(entity, RouteComposition):
+        return _check_composition(entity, registry, backends)
+    if isinstance(entity, ServiceDescriptor):
+        return _check_service(entity, registry)
     if isinstance(entity, ApiKey):
         return _check_row("apikeys", entity.id, encode_document(entity))
     if isinstance(entity, JwtVerifier):
@@ -124,6 +135,29 @@ def _check_route(
     except ValueError as error:
         problems.append(_refused(route.id, str(error)))
     return problems
+
+
+def _check_composition(
+    composition: RouteComposition, registry: Registry, backends: Mapping[str, Backend]
+) -> list[Problem]:
+    """Check the routes of a composition; what is wrong with a shared plugin is told once."""
+    enabled = msgspec.structs.replace(composition, enabled=True)
+    problems = [
+        msgspec.structs.replace(problem, path=composed_path(composition, place, problem))
+        for place, route in enumerate(composed_routes(enabled))
+        for problem in _check_route(route, registry, backends)
+    ]
+    return list(dict.fromkeys(problems))
+
+
+def _check_service(service: ServiceDescriptor, registry: Registry) -> list[Problem]:
+    """Check the route that a service means. What its keys refer to, the workers know."""
+    converted = convert_service(service, Surroundings(registry.__contains__, lambda _: "known"))
+    problems = [
+        msgspec.structs.replace(problem, path=service_path(converted, problem.path))
+        for problem in _check_route(converted.route, registry, {})
+    ]
+    return [*converted.problems, *problems]
 
 
 def _refused(route_id: str, text: str) -> Problem:

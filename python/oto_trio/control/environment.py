@@ -49,6 +49,7 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "store": ("OTOROSHI_REDIS_LETTUCE_URI", "OTOROSHI_REDIS_URL"),
     "health_access_key": ("OTOROSHI_HEALTH_ACCESS_KEY", "HEALTH_ACCESS_KEY"),
     "metrics_access_key": ("OTOROSHI_METRICS_ACCESS_KEY",),
+    "claim_shared_key": ("OTOROSHI_CLAIM_SHAREDKEY", "CLAIM_SHAREDKEY"),
     "domain": ("OTOROSHI_DOMAIN", "APP_DOMAIN"),
     "client_auth": ("OTOROSHI_SSL_OUTSIDE_CLIENT_AUTH", "SSL_OUTSIDE_CLIENT_AUTH"),
     "root_ca_ca": ("OTOROSHI_SSL_ROOTCA_CA",),

@@ -17,6 +17,7 @@ from oto_trio.gateway.installer import BACKENDS
 from oto_trio.model.backend import Backend, read_backend
 from oto_trio.model.document import Document
 from oto_trio.model.errors import ApplyTimeoutError, EntityError, Problem
+from oto_trio.model.service_descriptor import ServiceDescriptor
 from oto_trio.plugin_api.folder import FolderPlugins, with_folder
 from oto_trio.plugin_api.registry import Registry
 
@@ -62,8 +63,15 @@ class Gateway:
         )
 
     def check(self, entity: Document) -> list[Problem]:
-        """See `GatewayControl.check`."""
-        return check_entity(entity, self.registry(), self._backends)
+        """See `GatewayControl.check`.
+
+        A service descriptor is taken whatever it says: Otoroshi takes it too, and here it answers 503
+        rather than to let in whom it should not. Its problems are warnings.
+        """
+        problems = check_entity(entity, self.registry(), self._backends)
+        if isinstance(entity, ServiceDescriptor):
+            return [msgspec.structs.replace(problem, severity="warning") for problem in problems]
+        return problems
 
     def health(self) -> GatewayHealth:
         """See `GatewayControl.health`."""

@@ -171,6 +171,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     initial_certs: Annotated[
         tuple[InitialCertificate, ...], Meta(description="more of them: ca, cert, key, import_ca")
     ] = ()
+    claim_shared_key: Annotated[
+        str,
+        Meta(
+            description="key of the exchange protocol of service descriptors that name this one",
+            extra=SECRET,
+        ),
+    ] = "secret"
     expression_env: Annotated[
         tuple[str, ...], Meta(description="environment variables that ${env.NAME} may read")
     ] = ()
@@ -260,6 +267,7 @@ NEEDS_NEW_WORKERS: Final = frozenset(
     {
         *("plugins", "health_access_key", "metrics_access_key", "engine", "log_level"),
         *("client_auth", "expression_env", "expression_config", "exposed_https_port"),
+        "claim_shared_key",
     }
 )
 """Settings that a reload changes by replacing the workers one by one."""

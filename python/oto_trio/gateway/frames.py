@@ -138,6 +138,8 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
             empty for a secret of the worker's own.
         expressions: JSON object of what expressions may read in every route: the environment
             variables that the operator lets through, and the values of `config`.
+        shared_key: The key of the exchange protocol of service descriptors that name the installation's;
+            None when it has none.
         limits: The counters to use; None lets the worker count by itself.
         https_port: The port under which clients reach the gateway with TLS; None for 443.
     """
@@ -157,6 +159,7 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
     makes_certificates: bool = False
     ticket_secret: bytes = b""
     expressions: bytes = b"{}"
+    shared_key: str | None = None
     limits: InheritedLimits | None = None
     https_port: int | None = None
 

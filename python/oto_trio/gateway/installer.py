@@ -2,7 +2,9 @@
 
 Theory of operation
     The installer keeps the JSON of every route (see `compact_texts`) and, decoded, the few entities that
-    many routes share: the stored backends and the global config. A change makes a set of routes *dirty*: those that
+    many routes share: the stored backends and the global config. Route compositions and service
+    descriptors become the JSON of routes as they come (`DerivedRoutes`). A change makes a set of routes
+    *dirty*: those that
     were written, those that refer to a backend that changed, or all of them when the global slots
     or the set of plugins did. Dirty routes are compiled in slices of `SLICE_S`, with a checkpoint
     after each, so that traffic goes on; the snapshot grows by each slice and is installed once, by one
@@ -24,7 +26,20 @@ import msgspec
 import trio
 
 from oto_trio.gateway.compact_texts import CompactTexts
-from oto_trio.gateway.compile import SINKS, Hooks, RouteCompiler, snapshot_settings, used_plugins
+from oto_trio.gateway.compile import (
+    DERIVED_KINDS,
+    SINKS,
+    DerivedRoute,
+    Hooks,
+    Lowered,
+    RouteCompiler,
+    Surroundings,
+    configured_words,
+    derive_routes,
+    snapshot_settings,
+    used_plugins,
+)
+from oto_trio.gateway.derived_routes import DerivedRoutes
 from oto_trio.gateway.engine import Clock
 from oto_trio.gateway.frames import Change, Entity, EntityKey, ProblemReport, SnapshotFull
 from oto_trio.model.backend import Backend, read_backend
@@ -58,11 +73,14 @@ CLOSED_KINDS: Final = frozenset({"apikeys", "jwt-verifiers"})
 """Of `TABLE_KINDS` those that let callers in. When one cannot be read, what it was before is no answer:
 the change may have been its revocation."""
 
-KINDS: Final = (GLOBAL_CONFIG, BACKENDS, *TABLE_KINDS, ROUTES)
+KINDS: Final = (GLOBAL_CONFIG, BACKENDS, *TABLE_KINDS, *DERIVED_KINDS, ROUTES)
 """The kinds of entities a worker needs, in the order in which they must arrive in a snapshot."""
 
 SLICE_S: Final = 0.001
 """How long compiling may keep the Trio loop: what it adds at most to the latency of an exchange."""
+
+SLICE_DERIVED: Final = 16
+"""Service descriptors and route compositions converted between two checkpoints: about 2 ms' work."""
 
 SLICE_ENTITIES: Final = 128
 """Entities of the tables given to one `Snapshot.apply`."""
@@ -118,6 +136,7 @@ class Installer:
         clock: Reads the Trio clock.
         report: Takes each problem; must not block.
         expressions: What expressions may read besides the global config; see `Start`.
+        shared_key: The key of the exchange protocol of services that name the installation's.
         makes_certificates: Whether a certificate is asked for each unknown server name, whatever the
             global config says.
         https_port: The port under which clients reach the gateway with TLS; None for 443.
@@ -135,6 +154,7 @@ class Installer:
         makes_certificates: bool = False,
         https_port: int | None = None,
         expressions: Mapping[str, Any] = MappingProxyType({}),
+        shared_key: str | None = None,
     ) -> None:
         self.hooks = Hooks()
         """The table of bound hooks; the pipeline reads it."""
@@ -149,6 +169,8 @@ class Installer:
         self._expressions = expressions
         self._lock = trio.Lock()
         self._routes = CompactTexts()
+        self._derived = DerivedRoutes(self._routes)
+        self._resolve = configured_words(expressions, shared_key)
         self._backends: dict[str, Backend] = {}
         self._backend_of: dict[str, str] = {}
         self._uses: dict[str, set[str]] = {}
@@ -176,14 +198,16 @@ class Installer:
         Cancellation: between two slices; the installed snapshot is never a partial one.
         """
         async with self._lock:
+            entities = frame.entities if isinstance(frame, SnapshotFull) else frame.upserts
+            derived = await self._derive(entities)
             if isinstance(frame, SnapshotFull):
                 if frame.chunk == 0:
                     self._unseen = self._keys()
                 self._unseen.difference_update(EntityKey(e.kind, e.id) for e in frame.entities)
                 removed = list(self._unseen) if frame.last else []
-                dirty, gone = self._note(frame.entities, removed)
+                dirty, gone = self._note(entities, removed, derived)
             else:
-                dirty, gone = self._note(frame.upserts, frame.removed)
+                dirty, gone = self._note(entities, frame.removed, derived)
             await self._compile(dirty, gone)
             if frame.last:
                 self._install()
@@ -222,40 +246,83 @@ class Installer:
 
     def _keys(self) -> set[EntityKey]:
         """Return the key of every entity that is known."""
-        keys = {EntityKey(ROUTES, route_id) for route_id in self._routes}
+        keys = {
+            EntityKey(ROUTES, route_id)
+            for route_id in self._routes
+            if self._derived.owner(route_id) is None
+        }
+        keys.update(self._derived.keys)
         keys.update(EntityKey(BACKENDS, backend_id) for backend_id in self._backends)
         return keys | self._rows
 
+    async def _derive(
+        self, entities: Sequence[Entity]
+    ) -> Mapping[EntityKey, Sequence[DerivedRoute]]:
+        """Make the routes of compositions and services; one that cannot be read stays as it was."""
+        surroundings = Surroundings(self._registry.__contains__, self._resolve)
+        made: dict[EntityKey, Sequence[DerivedRoute]] = {}
+        for entity in entities:
+            if entity.kind not in DERIVED_KINDS:
+                continue
+            try:
+                routes = derive_routes(entity.kind, msgspec.json.decode(entity.body), surroundings)
+            except (EntityError, msgspec.DecodeError) as error:
+                told = f"{error}; it stays as it was"
+                self._report(ProblemReport(entity.kind, entity.id, told))
+                continue
+            made[EntityKey(entity.kind, entity.id)] = routes
+            for problem in (problem for route in routes for problem in route.problems):
+                self._report(ProblemReport(entity.kind, entity.id, str(problem)))
+            if len(made) % SLICE_DERIVED == 0:
+                await trio.lowlevel.checkpoint()
+        return made
+
     def _note(
-        self, upserts: Iterable[Entity], removed: Iterable[EntityKey]
+        self,
+        upserts: Iterable[Entity],
+        removed: Iterable[EntityKey],
+        derived: Mapping[EntityKey, Sequence[DerivedRoute]],
     ) -> tuple[set[str], list[str]]:
         """Take entities over; return the routes to compile and the routes that are gone."""
         dirty: set[str] = set()
         gone: list[str] = []
         everything = False
         for entity in upserts:
-            if entity.kind == ROUTES:
-                self._routes[entity.id] = entity.body
-                dirty.add(entity.id)
-            elif entity.kind == BACKENDS:
-                if self._note_backend(entity):
-                    dirty |= self._uses.get(entity.id, set())
-            elif entity.kind == GLOBAL_CONFIG:
+            if entity.kind == GLOBAL_CONFIG:
                 everything |= self._note_global_config(entity)
-            elif entity.kind in TABLE_KINDS:
-                self._note_row(EntityKey(entity.kind, entity.id), entity.body)
+            else:
+                dirty |= self._note_upsert(entity)
+        for key, routes in derived.items():
+            ids, lost = self._derived.put(key, routes)
+            dirty.update(ids)
+            gone += lost
         for key in removed:
             if key.kind == ROUTES:
-                if self._routes.remove(key.id):
-                    self._refer(key.id, None)
+                if self._derived.owner(key.id) is None and self._routes.remove(key.id):
                     gone.append(key.id)
-                dirty.discard(key.id)
+            elif key.kind in DERIVED_KINDS:
+                gone += self._derived.remove(key)
             else:
                 dirty |= self._note_removal(key)
-        return (set(self._routes) if everything else dirty), gone
+        gone = [route_id for route_id in gone if route_id not in self._routes]
+        for route_id in gone:
+            self._refer(route_id, None)
+        return set(self._routes) if everything else dirty & self._routes.keys(), gone
+
+    def _note_upsert(self, entity: Entity) -> set[str]:
+        """Take a route, a backend or a row of the tables over; return the routes to compile."""
+        if entity.kind == ROUTES:
+            moved = self._derived.make_way(entity.id)
+            self._routes[entity.id] = entity.body
+            return {entity.id} if moved is None else {entity.id, moved}
+        if entity.kind == BACKENDS and self._note_backend(entity):
+            return self._uses.get(entity.id, set())
+        if entity.kind in TABLE_KINDS:
+            self._note_row(EntityKey(entity.kind, entity.id), entity.body)
+        return set()
 
     def _note_removal(self, key: EntityKey) -> set[str]:
-        """Forget an entity that is no route; return the routes to compile."""
+        """Forget a backend or a row of the tables; return the routes to compile."""
         if key.kind in TABLE_KINDS:
             self._note_row(key, None)
         elif key.kind == BACKENDS and self._backends.pop(key.id, None) is not None:
@@ -313,6 +380,7 @@ class Installer:
         registry = self._base
         if self._folder is not None:
             registry = with_folder(registry, self._folder)
+        self._registry = registry
         for problem in registry.problems:
             self._report(ProblemReport("plugin", problem.path, str(problem)))
         compiler = RouteCompiler(registry, self.hooks, self._global)
@@ -352,9 +420,7 @@ class Installer:
             route = self._read(route_id, self._routes[route_id])
             if route is not None:
                 self._refer(route_id, route.backend_ref)
-                lowered = self._compiler.compile(route, self._backends)
-                for problem in lowered.problems:
-                    self._report(ProblemReport("route", route_id, str(problem)))
+                lowered = self._lower(route)
                 slice_.append(route)
                 documents.append(lowered.document)
             if len(slice_) >= SLICE_ROUTES or self._clock() - began > SLICE_S:
@@ -363,6 +429,20 @@ class Installer:
                 await trio.lowlevel.checkpoint()
                 began = self._clock()
         self._apply(slice_, documents)
+
+    def _lower(self, route: Route) -> Lowered:
+        """Compile a route, and report what is wrong with it."""
+        closed = self._derived.closed.get(route.id)
+        if closed is not None:
+            return self._compiler.compile_closed(route, closed)
+        lowered = self._compiler.compile(route, self._backends)
+        owner = self._derived.owner(route.id)
+        for problem in lowered.problems:
+            if owner is None:
+                self._report(ProblemReport("route", route.id, str(problem)))
+            else:
+                self._report(ProblemReport(owner.kind, owner.id, f"as a route: {problem}"))
+        return lowered
 
     def _apply_sinks(self) -> None:
         """Bring in what sees the requests that no route takes; sinks the engine refuses stay as they were."""

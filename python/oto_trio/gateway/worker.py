@@ -243,6 +243,7 @@ class _Worker:
             makes_certificates=start.makes_certificates,
             https_port=start.https_port,
             expressions=msgspec.json.decode(start.expressions, type=dict[str, Any]),
+            shared_key=start.shared_key,
         )
         if start.ticket_secret:
             engine.set_ticket_secret(start.ticket_secret)

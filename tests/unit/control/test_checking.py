@@ -6,11 +6,13 @@ import pytest
 
 from oto_trio.control.checking import check_engine_settings, check_entity
 from oto_trio.model.backend import read_backend
-from oto_trio.model.document import Document
+from oto_trio.model.document import Document, read_document
 from oto_trio.model.errors import Problem
 from oto_trio.model.global_config import read_global_config
 from oto_trio.model.jwt_verifier import read_jwt_verifier
 from oto_trio.model.route import read_route
+from oto_trio.model.route_composition import RouteComposition
+from oto_trio.model.service_descriptor import ServiceDescriptor
 from oto_trio.plugin_api.registry import builtin_plugins
 
 REGISTRY = builtin_plugins()
@@ -139,3 +141,48 @@ def test_a_verifier_that_the_engine_cannot_use_is_refused_with_field_and_fix(
     assert problem.path == path
     assert words in problem.message
     assert problem.fix
+
+
+def service(**keys: Any) -> Document:
+    bare = {"id": "s", "domain": "a.test", "subdomain": "s", **keys}
+    return read_document(ServiceDescriptor, bare)
+
+
+def composition(*routes: dict[str, Any], **more: Any) -> Document:
+    document = {"id": "c", "name": "c", "routes": list(routes), **more}
+    return read_document(RouteComposition, document)
+
+
+def part(**more: Any) -> dict[str, Any]:
+    return {"frontend": {"domains": ["a.test"]}, **more}
+
+
+def test_services_and_compositions_that_work_have_no_problems() -> None:
+    assert check(service(cors={"enabled": True}, publicPatterns=["/.*"])) == []
+    assert check(composition(part(backend_ref="k"))) == []
+
+
+@pytest.mark.parametrize(
+    ("entity", "path", "severity"),
+    [
+        (service(clientValidatorRef="v"), "$.clientValidatorRef", "error"),
+        (service(gzip={"enabled": True}), "$.gzip", "warning"),
+        (service(privateApp=True, authConfigRef="m"), "$.authConfigRef", "error"),
+        (service(publicPatterns=["("]), "$", "error"),
+        (service(hosts=["h/$x<(>"]), "$.hosts", "error"),
+        (service(secComInfoTokenVersion="Url"), "$.sendInfoToken", "error"),
+        (composition(part(plugins=[{"plugin": "cp:x"}])), "$.routes[0].plugins[0].plugin", "error"),
+        (composition(part(), part(), plugins=[{"plugin": "cp:x"}]), "$.plugins[0].plugin", "error"),
+        (composition(part(backend_ref="no")), "$.routes[0].backend_ref", "warning"),
+        # A disabled one is looked at too: it may be enabled.
+        (
+            composition(part(plugins=[{"plugin": "cp:x"}]), enabled=False),
+            "$.routes[0].plugins[0].plugin",
+            "error",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_service_or_a_composition_is_told_where_it_stands(
+    entity: Document, path: str, severity: str
+) -> None:
+    assert [(p.path, p.severity) for p in check(entity)] == [(path, severity)]

@@ -78,6 +78,10 @@ def certificate(days: int, **more: Any) -> Documents:
     return {"certificates": [{**_certificate(days), **more}]}
 
 
+def services(**keys: Any) -> Documents:
+    return {"service-descriptors": [{"id": "s", "domain": "a.test", "subdomain": "s", **keys}]}
+
+
 def everywhere(*slots: dict[str, Any]) -> Documents:
     return {"global-configs": [{"plugins": {"config": {"ng": list(slots)}}}]}
 
@@ -182,6 +186,14 @@ CASES: dict[str, tuple[list[Documents], list[Documents]]] = {
             everywhere(slot("NoSuch")),
         ],
         [routes(route("a", "a.test", APIKEYS))],
+    ),
+    "service-without-equivalent": (
+        [
+            services(clientValidatorRef="v"),
+            services(gzip={"enabled": True}),
+            services(tcpUdpTunneling=True),
+        ],
+        [services(), services(cors={"enabled": True})],
     ),
     "plugin-disabled": (
         [routes(route("a", "a.test", slot("Cors", enabled=False)))],

@@ -1,5 +1,6 @@
 """Makes certificates for the routes that ask for one in their metadata.
 
+The routes of route compositions and service descriptors are among them; a service asks by ``issueCert``.
 A route with ``otoroshi-core-issue-certificate: "true"`` gets a certificate for each domain of its frontend
 that no stored certificate is for, signed by the authority that ``otoroshi-core-issue-certificate-ca``
 names, or else by the gateway's intermediate one. It is stored, and renewed like any other. It stays
@@ -16,8 +17,11 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from oto_trio.control.jobs.runner import Job
+from oto_trio.gateway.compile import Surroundings, derive_routes
 from oto_trio.model.errors import EntityError
 from oto_trio.model.route import read_route
+from oto_trio.model.route_composition import ROUTE_COMPOSITIONS
+from oto_trio.model.service_descriptor import SERVICE_DESCRIPTORS
 from oto_trio.pki import PkiError, in_pki_thread, issue
 from oto_trio.pki.auto_certificate import covers, leaf_query
 from oto_trio.pki.first_certificates import INTERMEDIATE_CA
@@ -40,6 +44,16 @@ AUTHORITY: Final = "otoroshi-core-issue-certificate-ca"
 """Metadata key of a route: id or serial number of the authority."""
 
 ROUTES: Final = "routes"
+
+_ASKING: Final = {
+    ROUTES: ASKS.encode(),
+    ROUTE_COMPOSITIONS: ASKS.encode(),
+    SERVICE_DESCRIPTORS: b'"issueCert":true',
+}
+"""Kinds of entities, and a text that is in those which ask."""
+
+_SURROUNDINGS: Final = Surroundings(lambda _: True, lambda _: None)
+"""Of what a service means, only its hosts and metadata are of use here."""
 
 EVERY_S: Final = 30.0
 """Seconds between two looks: how long a new route waits at most."""
@@ -77,8 +91,9 @@ class IssueRouteCertificates:
         """
         asking = [
             route
-            async for record in self._certificates.store.walk(ROUTES, page=100)
-            if (route := _asking(record)) is not None
+            for kind, word in _ASKING.items()
+            async for record in self._certificates.store.walk(kind, page=100)
+            for route in _asking(record, word)
         ]
         if not asking:
             return
@@ -125,15 +140,20 @@ class IssueRouteCertificates:
             logger.warning("no certificate for %r of the route %s: %s", host, route.id, why)
 
 
-def _asking(record: Record) -> Route | None:
-    """Read a route, if it asks for a certificate; what cannot be read is left to the workers."""
-    if ASKS.encode() not in record.document:
-        return None
+def _asking(record: Record, word: bytes) -> list[Route]:
+    """Read the routes that ask for a certificate; what cannot be read is left to the workers."""
+    if word not in record.document:
+        return []
     try:
-        route = read_route(msgspec.json.decode(record.document))
+        document = msgspec.json.decode(record.document)
+        if record.kind == ROUTES:
+            routes = [read_route(document)]
+        else:
+            made = derive_routes(record.kind, document, _SURROUNDINGS)
+            routes = [one.route for one in made]
     except EntityError:
-        return None
-    return route if route.enabled and route.metadata.get(ASKS) == "true" else None
+        return []
+    return [route for route in routes if route.enabled and route.metadata.get(ASKS) == "true"]
 
 
 def _host(domain: str) -> str:

@@ -79,6 +79,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
         https_port: The port under which clients reach the gateway with TLS; see `Start`.
         ticket_secret: What TLS session tickets are locked with; see `Start`.
         expressions: What expressions may read in every route; see `Start`.
+        shared_key: The installation's key of the exchange protocol; see `Start`.
     """
 
     engine: bytes = b"{}"
@@ -94,6 +95,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     https_port: int | None = None
     ticket_secret: bytes = b""
     expressions: bytes = b"{}"
+    shared_key: str | None = None
 
 
 class Reports(Protocol):
@@ -357,6 +359,7 @@ class Worker:
             makes_certificates=settings.makes_certificates,
             ticket_secret=settings.ticket_secret,
             expressions=settings.expressions,
+            shared_key=settings.shared_key,
             https_port=settings.https_port,
             limits=None
             if limits is None

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET
 
 from oto_trio.gateway.compile.chain import ChainSlot, in_order
+from oto_trio.gateway.compile.compositions import CACHEABLE, ORIGINAL
 from oto_trio.gateway.compile.hooks import Hooks, RouteHooks
 from oto_trio.gateway.compile.slots import (
     CLOSED,
@@ -108,15 +109,14 @@ _NOWHERE = "request-sinks.invalid"
 """A domain that nobody asks for: the sinks are not looked up by one."""
 
 _API = "Otoroshi-Api-Ref"
-_ORIGINAL = "otoroshi-core-original-route-id"
-"""Metadata of a route that was made from an API, or from a composition."""
+"""Metadata of a route that was made from an API."""
 
 
 def _membership(route: Route) -> msgspec.Raw:
     """Return what a route belongs to."""
     metadata = route.metadata
     belongs = _Membership(
-        route.loc.tenant, route.groups, metadata.get(_API), metadata.get(_ORIGINAL)
+        route.loc.tenant, route.groups, metadata.get(_API), metadata.get(ORIGINAL)
     )
     return msgspec.Raw(msgspec.json.encode(belongs))
 
@@ -337,6 +337,11 @@ def _backend_of(
     if not route.backend_ref:
         return route.backend
     backend = backends.get(route.backend_ref)
+    if backend is not None and CACHEABLE in route.metadata:
+        # How the targets of a composition are called, the composition says.
+        return msgspec.structs.replace(
+            backend.backend, client=route.backend.client, health_check=None
+        )
     if backend is not None:
         return backend.backend
     problems.append(

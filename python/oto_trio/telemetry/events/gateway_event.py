@@ -112,7 +112,7 @@ def gateway_event(
         "identity": _decoded(details.identity),
         "gwError": details.message,
         "err": record.local and details.message is not None,
-        "@serviceId": record.route or "none",
+        "@serviceId": _service_id(record, metadata) or "none",
         "@service": details.route_name or "none",
         "descriptor": None,
         "route": _route(record, details, metadata),
@@ -158,7 +158,7 @@ def alert_events(
                 "@type": "AlertEvent",
                 "alert": name,
                 "@product": "Otoroshi",
-                "@serviceId": record.route or "--",
+                "@serviceId": _service_id(record, _decoded(details.route_metadata)) or "--",
                 "@service": details.route_name or "Otoroshi",
                 "@env": instance.env,
                 "reqId": record.request_id,
@@ -210,7 +210,22 @@ def _route(record: EventRecord, details: Details, metadata: object) -> dict[str,
     """Show which route it was; the whole route is in the store."""
     if record.route is None:
         return None
-    return {"id": record.route, "name": details.route_name, "metadata": metadata}
+    return {
+        "id": _service_id(record, metadata),
+        "name": details.route_name,
+        "metadata": metadata,
+    }
+
+
+def _service_id(record: EventRecord, metadata: object) -> str | None:
+    """Return the route's id as its author knows it: of a route composition, all routes have the same.
+
+    The metadata say it, which whoever writes a route can write: only an id that begins so is taken for one.
+    """
+    original = value_at(metadata, "otoroshi-core-original-route-id")
+    if record.route is None or not isinstance(original, str) or not original:
+        return record.route
+    return original if record.route.startswith(original) else record.route
 
 
 def _viz(details: Details, uri: str) -> dict[str, str]:

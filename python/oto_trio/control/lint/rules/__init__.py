@@ -27,6 +27,7 @@ from oto_trio.control.lint.rules import (
     route_unreachable,
     route_without_authentication,
     secret_in_clear,
+    service_without_equivalent,
     target_without_verification,
     verifier_weak_secret,
 )
@@ -43,6 +44,7 @@ RULES: Final[tuple[Rule, ...]] = (
     domain_catch_all.RULE,
     plugin_unknown.RULE,
     plugin_disabled.RULE,
+    service_without_equivalent.RULE,
     order_cors_after_authentication.RULE,
     order_check_before_caller.RULE,
     order_limit_before_caller.RULE,

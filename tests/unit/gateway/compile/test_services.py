@@ -1,0 +1,945 @@
+"""Service descriptors become routes: every key has a row that says what it becomes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from oto_trio import _core
+from oto_trio.gateway.compile import (
+    ConvertedService,
+    Hooks,
+    RouteCompiler,
+    Surroundings,
+    configured_words,
+    convert_service,
+    service_path,
+)
+from oto_trio.gateway.compile.service_slots import NG, OPTIONAL
+from oto_trio.model.document import read_document
+from oto_trio.model.route import write_route
+from oto_trio.model.service_descriptor import ServiceDescriptor
+from oto_trio.plugin_api.registry import builtin_plugins
+
+if TYPE_CHECKING:
+    from oto_trio.model.errors import Problem
+
+REGISTRY = builtin_plugins()
+BARE = {"id": "s", "domain": "oto.tools", "subdomain": "api"}
+QUIET: dict[str, Any] = {
+    **BARE,
+    "forceHttps": False,
+    "overrideHost": False,
+    "enforceSecureCommunication": False,
+    "sendInfoToken": False,
+    "sendOtoroshiHeadersBack": False,
+}
+"""A descriptor that asks for nothing."""
+
+ALWAYS = {"OtoroshiHeadersIn", "NgLegacyApikeyCall"}
+HS: dict[str, Any] = {"type": "HSAlgoSettings", "size": 512, "secret": "s3cret", "base64": False}
+EVERYTHING = Surroundings(lambda _: True, configured_words({}, "shared"))
+HERE = Surroundings(REGISTRY.__contains__, configured_words({}, "shared"))
+
+
+def convert(keys: dict[str, Any], surroundings: Surroundings = EVERYTHING) -> ConvertedService:
+    return convert_service(read_document(ServiceDescriptor, {**QUIET, **keys}), surroundings)
+
+
+def shown(keys: dict[str, Any]) -> dict[str, Any]:
+    return write_route(convert(keys).route)
+
+
+def slot(keys: dict[str, Any], name: str) -> dict[str, Any]:
+    found: list[dict[str, Any]]
+    found = [s for s in shown(keys)["plugins"] if s["plugin"] == NG + name]
+    assert len(found) == 1
+    return found[0]
+
+
+def named(keys: dict[str, Any]) -> list[str]:
+    return [s["plugin"].removeprefix(NG) for s in shown(keys)["plugins"]]
+
+
+# ---------------------------------------------------------------- keys that become parts of the route
+
+PARTS: dict[str, list[tuple[dict[str, Any], str, Any]]] = {
+    # key: what is written, where in the route it shows, and how
+    "_loc": [
+        (
+            {"_loc": {"tenant": "t", "teams": ["a"]}},
+            "_loc",
+            {"tenant": "t", "teams": ["a"]},
+        )
+    ],
+    "id": [({"id": "other"}, "id", "other")],
+    "groupId": [({"groupId": "g"}, "groups", ["g"])],
+    "groups": [({"groups": ["g", "h"], "groupId": "x"}, "groups", ["g", "h"])],
+    "name": [({"name": "n"}, "name", "n"), ({}, "name", "s")],
+    "description": [({"description": "d"}, "description", "d")],
+    "env": [
+        ({"env": "dev"}, "tags", ["env:dev"]),
+        ({"env": "dev"}, "metadata.otoroshi-core-env", "dev"),
+        ({"env": "dev"}, "frontend.domains", ["api.dev.oto.tools/"]),
+        ({"env": "dev", "subdomain": ""}, "frontend.domains", ["dev.oto.tools/"]),
+        # As Otoroshi's conversion has it.
+        ({"subdomain": ""}, "frontend.domains", ["prod.oto.tools/"]),
+    ],
+    "domain": [({"domain": "a.test"}, "frontend.domains", ["api.a.test/"])],
+    "subdomain": [({"subdomain": "b"}, "frontend.domains", ["b.oto.tools/"])],
+    "tags": [({"tags": ["t"]}, "tags", ["t", "env:prod"])],
+    "metadata": [
+        (
+            {"metadata": {"a": "b"}},
+            "metadata",
+            {"a": "b", "otoroshi-core-legacy": "true", "otoroshi-core-env": "prod"},
+        ),
+        ({"metadata": {"otoroshi-core-capture": "true"}}, "capture", True),
+        ({"metadata": {"otoroshi-core-export-reporting": "true"}}, "export_reporting", True),
+    ],
+    "targetsLoadBalancing": [
+        ({"targetsLoadBalancing": {"type": "Random"}}, "backend.load_balancing.type", "Random")
+    ],
+    "root": [({"root": "/r"}, "backend.root", "/r")],
+    "matchingRoot": [
+        ({"matchingRoot": "/m"}, "frontend.domains", ["api.oto.tools/m"]),
+        (
+            {"matchingRoot": "/m", "handleLegacyDomain": False, "hosts": ["h.test"]},
+            "frontend.domains",
+            ["h.test/m"],
+        ),
+    ],
+    "stripPath": [
+        ({}, "frontend.strip_path", True),
+        ({"stripPath": False}, "frontend.strip_path", False),
+    ],
+    "hosts": [
+        (
+            {"hosts": ["a.test", "*.b.test"]},
+            "frontend.domains",
+            [
+                "a.test/",
+                "*.b.test/",
+                "api.oto.tools/",
+            ],
+        ),
+        ({"hosts": ["api.oto.tools"]}, "frontend.domains", ["api.oto.tools/"]),
+    ],
+    "paths": [
+        (
+            {"paths": ["/p", "/q"], "hosts": ["h.test"], "matchingRoot": "/m"},
+            "frontend.domains",
+            [
+                "h.test/p",
+                "api.oto.tools/p",
+                "h.test/q",
+                "api.oto.tools/q",
+                "h.test/m",
+                "api.oto.tools/m",
+            ],
+        )
+    ],
+    "handleLegacyDomain": [
+        ({"hosts": ["h.test"], "handleLegacyDomain": False}, "frontend.domains", ["h.test/"])
+    ],
+    "enabled": [({"enabled": False}, "enabled", False)],
+    "userFacing": [({"userFacing": True}, "metadata.otoroshi-core-user-facing", "true")],
+    "useAkkaHttpClient": [
+        ({"useAkkaHttpClient": True}, "metadata.otoroshi-core-use-akka-http-client", "true")
+    ],
+    "useNewWSClient": [
+        ({"useNewWSClient": True}, "metadata.otoroshi-core-use-akka-http-ws-client", "true")
+    ],
+    "letsEncrypt": [
+        ({"letsEncrypt": True}, "metadata.otoroshi-core-issue-lets-encrypt-certificate", "true")
+    ],
+    "issueCert": [({"issueCert": True}, "metadata.otoroshi-core-issue-certificate", "true")],
+    "issueCertCA": [
+        (
+            {"issueCert": True, "issueCertCA": "ca"},
+            "metadata.otoroshi-core-issue-certificate-ca",
+            "ca",
+        ),
+        ({"issueCert": True}, "metadata.otoroshi-core-issue-certificate-ca", ""),
+    ],
+    "api": [
+        (
+            {"api": {"exposeApi": True, "openApiDescriptorUrl": "/doc"}},
+            "metadata.otoroshi-core-openapi-url",
+            "/doc",
+        )
+    ],
+    "matchingHeaders": [({"matchingHeaders": {"X-A": "b"}}, "frontend.headers", {"X-A": "b"})],
+    "healthCheck": [
+        ({}, "backend.health_check", None),
+        ({"healthCheck": {"enabled": True, "url": "/up"}}, "backend.health_check.url", "/up"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("keys", "where", "value"),
+    [
+        pytest.param(*row, id=f"{key}-{n}")
+        for key, rows in PARTS.items()
+        for n, row in enumerate(rows)
+    ],
+)
+def test_a_key_becomes_a_part_of_the_route(keys: dict[str, Any], where: str, value: Any) -> None:
+    found: Any = shown(keys)
+    for part in where.split("."):
+        found = found[part]
+    assert found == value
+
+
+# ------------------------------------------------------------------------- keys that become plugins
+
+PLACE = {
+    "enabled": True,
+    "header_name": None,
+    "query_name": None,
+    "cookie_name": None,
+    "path_name": None,
+}
+LISTED = [{"method": "GET", "path": "/a"}]
+CHALLENGE = {"enforceSecureCommunication": True}
+SLOTS: dict[str, list[tuple[dict[str, Any], str, dict[str, Any], dict[str, Any]]]] = {
+    # key: what is written, the plugin, what its config has, and what the slot has besides
+    "forceHttps": [({"forceHttps": True}, "ForceHttpsTraffic", {}, {})],
+    "overrideHost": [({"overrideHost": True}, "OverrideHost", {}, {})],
+    "headersVerification": [
+        ({"headersVerification": {"A": "b"}}, "HeadersValidation", {"headers": {"A": "b"}}, {})
+    ],
+    "maintenanceMode": [({"maintenanceMode": True}, "MaintenanceMode", {}, {})],
+    "buildMode": [({"buildMode": True}, "BuildMode", {}, {})],
+    "allowHttp10": [({"allowHttp10": False}, "DisableHttp10", {}, {})],
+    "readOnly": [({"readOnly": True}, "ReadOnlyCalls", {}, {})],
+    "ipFiltering": [
+        (
+            {"ipFiltering": {"whitelist": ["10.0.0.1"], "blacklist": ["10.0.0.2"]}},
+            "IpAddressAllowedList",
+            {"addresses": ["10.0.0.1"]},
+            {},
+        ),
+        (
+            {"ipFiltering": {"whitelist": ["10.0.0.1"], "blacklist": ["10.0.0.2"]}},
+            "IpAddressBlockList",
+            {"addresses": ["10.0.0.2"]},
+            {},
+        ),
+    ],
+    "redirection": [
+        (
+            {"redirection": {"enabled": True, "code": 301, "to": "https://a.test"}},
+            "Redirection",
+            {"code": 301, "to": "https://a.test"},
+            {},
+        )
+    ],
+    "additionalHeaders": [
+        ({"additionalHeaders": {"A": "b"}}, "AdditionalHeadersIn", {"headers": {"A": "b"}}, {})
+    ],
+    "additionalHeadersOut": [
+        ({"additionalHeadersOut": {"A": "b"}}, "AdditionalHeadersOut", {"headers": {"A": "b"}}, {})
+    ],
+    "missingOnlyHeadersIn": [
+        ({"missingOnlyHeadersIn": {"A": "b"}}, "MissingHeadersIn", {"headers": {"A": "b"}}, {})
+    ],
+    "missingOnlyHeadersOut": [
+        ({"missingOnlyHeadersOut": {"A": "b"}}, "MissingHeadersOut", {"headers": {"A": "b"}}, {})
+    ],
+    "removeHeadersIn": [
+        ({"removeHeadersIn": ["A"]}, "RemoveHeadersIn", {"header_names": ["A"]}, {})
+    ],
+    "removeHeadersOut": [
+        ({"removeHeadersOut": ["A"]}, "RemoveHeadersOut", {"header_names": ["A"]}, {})
+    ],
+    "sendOtoroshiHeadersBack": [
+        ({"sendOtoroshiHeadersBack": True}, "SendOtoroshiHeadersBack", {}, {})
+    ],
+    "xForwardedHeaders": [({"xForwardedHeaders": True}, "XForwardedHeaders", {}, {})],
+    "jwtVerifier": [
+        (
+            {"jwtVerifier": {"enabled": True, "ids": ["v", "w"], "excludedPatterns": ["/x"]}},
+            "JwtVerification",
+            {"verifiers": ["v", "w"]},
+            {"exclude": ["/x"]},
+        ),
+        (
+            {"jwtVerifier": {"type": "ref", "enabled": True, "id": "v"}},
+            "JwtVerification",
+            {"verifiers": ["v"]},
+            {},
+        ),
+    ],
+    "restrictions": [
+        (
+            {
+                "restrictions": {
+                    "enabled": True,
+                    "allowLast": False,
+                    "allowed": LISTED,
+                    "forbidden": [{"method": "*", "path": "/f"}],
+                    "notFound": [{"method": "*", "path": "/n"}],
+                }
+            },
+            "RoutingRestrictions",
+            {
+                "allow_last": False,
+                "allowed": LISTED,
+                "forbidden": [{"method": "*", "path": "/f"}],
+                "not_found": [{"method": "*", "path": "/n"}],
+            },
+            {},
+        )
+    ],
+    "enforceSecureCommunication": [
+        (
+            {**CHALLENGE, "secComSettings": HS},
+            "OtoroshiChallenge",
+            {
+                "version": "V1",
+                "ttl": 30,
+                "request_header_name": "Otoroshi-State",
+                "response_header_name": "Otoroshi-State-Resp",
+                "algo_to_backend": HS,
+                "algo_from_backend": HS,
+            },
+            {},
+        )
+    ],
+    "secComHeaders": [
+        (
+            {**CHALLENGE, "secComHeaders": {"stateRequestName": "Q", "stateResponseName": "R"}},
+            "OtoroshiChallenge",
+            {"request_header_name": "Q", "response_header_name": "R"},
+            {},
+        ),
+        (
+            {"sendInfoToken": True, "secComHeaders": {"claimRequestName": "C"}},
+            "OtoroshiInfos",
+            {"header_name": "C"},
+            {},
+        ),
+    ],
+    "secComTtl": [
+        ({**CHALLENGE, "secComTtl": 45999}, "OtoroshiChallenge", {"ttl": 45}, {}),
+        ({"sendInfoToken": True, "secComTtl": 45999}, "OtoroshiInfos", {"ttl": 45}, {}),
+    ],
+    "secComVersion": [
+        ({**CHALLENGE, "secComVersion": 2}, "OtoroshiChallenge", {"version": "V2"}, {})
+    ],
+    "secComInfoTokenVersion": [
+        ({"sendInfoToken": True}, "OtoroshiInfos", {"version": "Legacy"}, {}),
+        (
+            {"sendInfoToken": True, "secComInfoTokenVersion": "Latest"},
+            "OtoroshiInfos",
+            {"version": "Latest"},
+            {},
+        ),
+    ],
+    "secComExcludedPatterns": [
+        (
+            {**CHALLENGE, "secComExcludedPatterns": ["/x"]},
+            "OtoroshiChallenge",
+            {},
+            {"exclude": ["/x"]},
+        )
+    ],
+    "secComSettings": [
+        ({"sendInfoToken": True, "secComSettings": HS}, "OtoroshiInfos", {"algo": HS}, {}),
+        # The installation's own key.
+        ({"sendInfoToken": True}, "OtoroshiInfos", {"algo": {**HS, "secret": "shared"}}, {}),
+    ],
+    "secComUseSameAlgo": [
+        (
+            {"sendInfoToken": True, "secComSettings": HS, "secComUseSameAlgo": False},
+            "OtoroshiInfos",
+            {"algo": {**HS, "secret": "secret"}},
+            {},
+        )
+    ],
+    "secComAlgoChallengeOtoToBack": [
+        (
+            {**CHALLENGE, "secComUseSameAlgo": False, "secComAlgoChallengeOtoToBack": HS},
+            "OtoroshiChallenge",
+            {"algo_to_backend": HS, "algo_from_backend": {**HS, "secret": "secret"}},
+            {},
+        )
+    ],
+    "secComAlgoChallengeBackToOto": [
+        (
+            {**CHALLENGE, "secComUseSameAlgo": False, "secComAlgoChallengeBackToOto": HS},
+            "OtoroshiChallenge",
+            {"algo_from_backend": HS, "algo_to_backend": {**HS, "secret": "secret"}},
+            {},
+        )
+    ],
+    "secComAlgoInfoToken": [
+        (
+            {"sendInfoToken": True, "secComUseSameAlgo": False, "secComAlgoInfoToken": HS},
+            "OtoroshiInfos",
+            {"algo": HS},
+            {},
+        )
+    ],
+    "sendInfoToken": [
+        ({"sendInfoToken": True}, "OtoroshiInfos", {"header_name": "Otoroshi-Claim", "ttl": 30}, {})
+    ],
+    "cors": [
+        (
+            {
+                "cors": {
+                    "enabled": True,
+                    "allowOrigin": "https://a.test",
+                    "exposeHeaders": ["X-A"],
+                    "allowHeaders": ["X-B"],
+                    "allowMethods": ["PUT"],
+                    "excludedPatterns": ["/x"],
+                    "maxAge": 9,
+                    "allowCredentials": False,
+                }
+            },
+            "Cors",
+            {
+                "allow_origin": "https://a.test",
+                "expose_headers": ["x-a"],
+                "allow_headers": ["x-b"],
+                "allow_methods": ["PUT"],
+                "excluded_patterns": ["/x"],
+                "max_age": 9,
+                "allow_credentials": False,
+            },
+            {"exclude": ["/x"]},
+        )
+    ],
+    "privateApp": [({"privateApp": True}, "NgLegacyAuthModuleCall", {"auth_module": None}, {})],
+    "authConfigRef": [
+        (
+            {"privateApp": True, "authConfigRef": "m"},
+            "NgLegacyAuthModuleCall",
+            {"auth_module": "m", "pass_with_apikey": True},
+            {},
+        )
+    ],
+    "securityExcludedPatterns": [
+        (
+            {"privateApp": True, "securityExcludedPatterns": ["/x"]},
+            "NgLegacyAuthModuleCall",
+            {},
+            {"exclude": ["/x"]},
+        )
+    ],
+    "publicPatterns": [
+        ({"publicPatterns": ["/p"]}, "NgLegacyApikeyCall", {"public_patterns": ["/p"]}, {}),
+        (
+            {"publicPatterns": ["/p"], "privateApp": True},
+            "NgLegacyAuthModuleCall",
+            {"public_patterns": ["/p"]},
+            {},
+        ),
+    ],
+    "privatePatterns": [
+        ({"privatePatterns": ["/p"]}, "NgLegacyApikeyCall", {"private_patterns": ["/p"]}, {}),
+        (
+            {"privatePatterns": ["/p"], "privateApp": True},
+            "NgLegacyAuthModuleCall",
+            {"private_patterns": ["/p"]},
+            {},
+        ),
+    ],
+    "apiKeyConstraints": [
+        (
+            {
+                "apiKeyConstraints": {
+                    "basicAuth": {"headerName": "B", "cookie_name": "c"},
+                    "customHeadersAuth": {"clientIdHeaderName": "I", "clientSecretHeaderName": "S"},
+                    "otoBearerAuth": {"enabled": False},
+                    "clientIdAuth": {"enabled": False, "queryName": "q"},
+                    "jwtAuth": {
+                        "secretSigned": False,
+                        "keyPairSigned": False,
+                        "includeRequestAttributes": True,
+                        "maxJwtLifespanSecs": 5,
+                    },
+                    "routing": {"noneTagIn": ["n"], "allMetaIn": {"a": "b"}},
+                }
+            },
+            "NgLegacyApikeyCall",
+            {
+                "extractors": {
+                    "basic": {**PLACE, "header_name": "B", "cookie_name": "c"},
+                    "custom_headers": {
+                        "enabled": True,
+                        "client_id_header_name": "I",
+                        "client_secret_header_name": "S",
+                    },
+                    "client_id": {**PLACE, "enabled": False, "query_name": "q"},
+                    "jwt": {
+                        **PLACE,
+                        "secret_signed": False,
+                        "keypair_signed": False,
+                        "include_request_attrs": True,
+                        "max_jwt_lifespan_sec": 5,
+                    },
+                    "oto_bearer": {**PLACE, "enabled": False},
+                },
+                "routing": {"enabled": True, "none_tag_in": ["n"], "all_meta_in": {"a": "b"}},
+                "validate": True,
+                "mandatory": True,
+                "pass_with_user": False,
+            },
+            {},
+        ),
+        ({}, "NgLegacyApikeyCall", {"routing": {"enabled": False}}, {}),
+    ],
+    "gzip": [
+        (
+            {
+                "gzip": {
+                    "enabled": True,
+                    "excludedPatterns": ["/x"],
+                    "whiteList": ["text/*"],
+                    "blackList": ["image/*"],
+                    "bufferSize": 1,
+                    "chunkedThreshold": 2,
+                    "compressionLevel": 3,
+                }
+            },
+            "GzipResponseCompressor",
+            {
+                "excluded_patterns": ["/x"],
+                "allowed_list": ["text/*"],
+                "blocked_list": ["image/*"],
+                "buffer_size": 1,
+                "chunked_threshold": 2,
+                "compression_level": 3,
+            },
+            {"exclude": ["/x"]},
+        )
+    ],
+    "canary": [
+        (
+            {
+                "canary": {
+                    "enabled": True,
+                    "traffic": 0.5,
+                    "targets": [{"host": "c:1"}],
+                    "root": "/c",
+                }
+            },
+            "CanaryMode",
+            {"traffic": 0.5, "root": "/c"},
+            {},
+        )
+    ],
+    "chaosConfig": [
+        (
+            {"chaosConfig": {"enabled": True, "latencyInjectionFaultConfig": {"ratio": 1}}},
+            "SnowMonkeyChaos",
+            {"latency_injection_fault": {"ratio": 1}, "large_request_fault": None},
+            {},
+        )
+    ],
+    "tcpUdpTunneling": [
+        (
+            {"tcpUdpTunneling": True, "targets": [{"host": "h", "scheme": "tcp"}]},
+            "TcpTunnel",
+            {},
+            {},
+        ),
+        (
+            {"tcpUdpTunneling": True, "targets": [{"host": "h", "scheme": "udp://"}]},
+            "UdpTunnel",
+            {},
+            {},
+        ),
+    ],
+    "plugins": [
+        (
+            {
+                "plugins": {
+                    "enabled": True,
+                    "refs": [f"{NG}StaticResponse"],
+                    "config": {"StaticResponse": {"status": 204}},
+                    "excluded": ["/x"],
+                }
+            },
+            "StaticResponse",
+            {"status": 204},
+            {"exclude": ["/x"]},
+        )
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("keys", "name", "config", "more"),
+    [
+        pytest.param(*row, id=f"{key}-{n}")
+        for key, rows in SLOTS.items()
+        for n, row in enumerate(rows)
+    ],
+)
+def test_a_key_becomes_a_plugin(
+    keys: dict[str, Any], name: str, config: dict[str, Any], more: dict[str, Any]
+) -> None:
+    found = slot(keys, name)
+    assert {key: found["config"].get(key) for key in config} == config
+    assert found["exclude"] == more.get("exclude", [])
+    if name not in ALWAYS:
+        assert name not in named({})
+
+
+# ---------------------------------------------------------- keys that have, or may have, no equivalent
+
+Told = tuple[str, str]
+"""Severity and path."""
+
+TOLD: dict[str, list[tuple[dict[str, Any], list[Told]]]] = {
+    "clientValidatorRef": [({"clientValidatorRef": "v"}, [("error", "$.clientValidatorRef")])],
+    "accessValidator": [
+        (
+            {"accessValidator": {"enabled": True, "refs": ["s"]}},
+            [("error", "$.accessValidator.refs")],
+        ),
+        ({"accessValidator": {"enabled": False, "refs": ["s"]}}, []),
+    ],
+    "preRouting": [
+        ({"preRouting": {"enabled": True, "ref": "s"}}, [("error", "$.preRouting.refs")])
+    ],
+    "transformerRefs": [({"transformerRefs": ["s"]}, [("error", "$.transformerRefs")])],
+    "transformerRef": [({"transformerRef": "s"}, [("error", "$.transformerRef")])],
+    "transformerConfig": [({"transformerConfig": {"a": 1}}, [])],
+    "jwtVerifier": [
+        ({"jwtVerifier": {"type": "local", "enabled": True}}, [("error", "$.jwtVerifier")]),
+        ({"jwtVerifier": {"type": "local", "enabled": False}}, []),
+        ({"jwtVerifier": {"type": "local"}}, []),
+        ({"jwtVerifier": {"type": "global", "id": "v"}}, [("error", "$.jwtVerifier")]),
+        ({"jwtVerifier": {"type": "ref", "enabled": "true"}}, [("error", "$.jwtVerifier.enabled")]),
+        (
+            {"jwtVerifier": {"type": "ref", "enabled": True, "ids": "v"}},
+            [("error", "$.jwtVerifier.ids")],
+        ),
+    ],
+    "plugins": [
+        (
+            {"plugins": {"enabled": True, "refs": ["cp:otoroshi.plugins.hmac.HMACValidator"]}},
+            [("error", "$.plugins.refs[0]")],
+        ),
+        ({"plugins": {"enabled": False, "refs": ["cp:x.Y"]}}, []),
+        (
+            {
+                "plugins": {
+                    "enabled": True,
+                    "refs": [f"{NG}StaticResponse"],
+                    "config": {"StaticResponse": 1},
+                }
+            },
+            [("error", "$.plugins.config.StaticResponse")],
+        ),
+    ],
+    "gzip": [({"gzip": {"enabled": True}}, [("warning", "$.gzip")])],
+    "canary": [
+        ({"canary": {"enabled": True}}, [("warning", "$.canary")]),
+        (
+            {"canary": {"enabled": True, "targets": [{"host": "h:x"}]}},
+            [("error", "$.canary.targets[0].host"), ("warning", "$.canary")],
+        ),
+    ],
+    "chaosConfig": [({"chaosConfig": {"enabled": True}}, [("warning", "$.chaosConfig")])],
+    "targets": [({"targets": [{"host": "h:x"}]}, [("error", "$.targets[0].host")])],
+    "letsEncrypt": [({"letsEncrypt": True}, [("warning", "$.letsEncrypt")])],
+    "redirectToLocal": [({"redirectToLocal": True}, [("warning", "$.redirectToLocal")])],
+    "localHost": [({"localHost": "l:1"}, [])],
+    "localScheme": [({"localScheme": "https"}, [])],
+    "logAnalyticsOnServer": [
+        ({"logAnalyticsOnServer": True}, [("warning", "$.logAnalyticsOnServer")])
+    ],
+    "detectApiKeySooner": [({"detectApiKeySooner": True}, [("warning", "$.detectApiKeySooner")])],
+    "clientConfig": [
+        (
+            {"clientConfig": {"useCircuitBreaker": False}},
+            [("warning", "$.clientConfig.useCircuitBreaker")],
+        )
+    ],
+    "secComSettings": [
+        (
+            {"sendInfoToken": True, "secComSettings": {**HS, "secret": "${config.no.such}"}},
+            [("error", "$.secComSettings.secret")],
+        )
+    ],
+}
+
+
+def told(problems: tuple[Problem, ...]) -> list[Told]:
+    return sorted((problem.severity, problem.path) for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("keys", "wanted"),
+    [
+        pytest.param(*row, id=f"{key}-{n}")
+        for key, rows in TOLD.items()
+        for n, row in enumerate(rows)
+    ],
+)
+def test_what_has_no_equivalent_is_told_and_closes_what_it_would_open(
+    keys: dict[str, Any], wanted: list[Told]
+) -> None:
+    problems = convert(keys, HERE).problems
+    assert told(problems) == sorted(wanted)
+    for problem in problems:
+        assert ("answers 503" in problem.message) is (problem.severity == "error")
+
+
+ELSEWHERE = {
+    # Keys whose rows are tests of their own below.
+    "targets",
+    "clientConfig",
+    "sendStateChallenge",
+    "strictlyPrivate",
+}
+
+
+def test_every_key_of_a_descriptor_has_a_row() -> None:
+    keys = {
+        field.encode_name
+        for field in msgspec.structs.fields(ServiceDescriptor)
+        if field.name != "unknown"
+    }
+    rows = PARTS.keys() | SLOTS.keys() | TOLD.keys() | ELSEWHERE
+    assert keys - rows == set()
+    assert rows - keys == set()
+
+
+# -------------------------------------------------------------------------------- with more to say
+
+
+def test_targets_keep_what_they_say() -> None:
+    tls = {"certs": ["c"], "trustedCerts": ["t"], "mtls": True, "loose": True, "trustAll": True}
+    (target,) = shown(
+        {
+            "targets": [
+                {
+                    "host": "h:8443",
+                    "scheme": "https",
+                    "weight": 3,
+                    "mtlsConfig": tls,
+                    "tags": ["first", "second"],
+                    "protocol": "HTTP/1.0",
+                    "predicate": {"type": "NetworkLocationMatch", "zone": "z"},
+                    "backup": True,
+                    "ipAddress": "10.0.0.1",
+                }
+            ]
+        }
+    )["backend"]["targets"]
+    assert target == {
+        "id": "first",
+        "hostname": "h",
+        "port": 8443,
+        "tls": True,
+        "weight": 3,
+        "backup": True,
+        "predicate": {
+            "type": "NetworkLocationMatch",
+            "provider": None,
+            "region": None,
+            "zone": "z",
+            "dc": None,
+            "rack": None,
+        },
+        "protocol": "HTTP/1.0",
+        "ip_address": "10.0.0.1",
+        "tls_config": {
+            "certs": ["c"],
+            "trusted_certs": ["t"],
+            "enabled": True,
+            "loose": True,
+            "trust_all": True,
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("host", "scheme", "address"),
+    [
+        ("h", "http", ("h", 80, False)),
+        ("h", "https", ("h", 443, True)),
+        ("h", "HTTPS", ("h", 443, True)),
+        ("h", "tcp", ("h", 80, False)),
+        ("h:81", "http", ("h", 81, False)),
+        ("[::1]:81", "http", ("::1", 81, False)),
+        ("[::1]", "http", ("::1", 80, False)),
+    ],
+)
+def test_a_targets_address_is_taken_apart(
+    host: str, scheme: str, address: tuple[str, int, bool]
+) -> None:
+    (target,) = convert({"targets": [{"host": host, "scheme": scheme}]}).route.backend.targets
+    assert (target.hostname, target.port, target.tls) == address
+    assert target.id == host
+
+
+def test_every_setting_of_the_client_is_kept() -> None:
+    config = {
+        "retries": 2,
+        "maxErrors": 3,
+        "retryInitialDelay": 4,
+        "backoffFactor": 5,
+        "callTimeout": 6,
+        "callAndStreamTimeout": 7,
+        "connectionTimeout": 8,
+        "idleTimeout": 9,
+        "globalTimeout": 10,
+        "sampleInterval": 11,
+        "proxy": {"host": "p", "port": 1, "principal": "u"},
+        "customTimeouts": [
+            {
+                "path": "/p",
+                "callTimeout": 12,
+                "callAndStreamTimeout": 13,
+                "connectionTimeout": 14,
+                "idleTimeout": 15,
+                "globalTimeout": 16,
+            }
+        ],
+        "cacheConnectionSettings": {"enabled": True, "queueSize": 17},
+    }
+    client = shown({"clientConfig": config})["backend"]["client"]
+    assert client["proxy"].pop("host") == "p"
+    assert client["proxy"].pop("principal") == "u"
+    assert client == {
+        "retries": 2,
+        "max_errors": 3,
+        "retry_initial_delay": 4,
+        "backoff_factor": 5,
+        "call_timeout": 6,
+        "call_and_stream_timeout": 7,
+        "connection_timeout": 8,
+        "idle_timeout": 9,
+        "global_timeout": 10,
+        "sample_interval": 11,
+        "proxy": {
+            "port": 1,
+            "protocol": None,
+            "password": None,
+            "ntlmDomain": None,
+            "encoding": None,
+            "nonProxyHosts": None,
+        },
+        "custom_timeouts": [
+            {
+                "path": "/p",
+                "call_timeout": 12,
+                "call_and_stream_timeout": 13,
+                "connection_timeout": 14,
+                "idle_timeout": 15,
+                "global_timeout": 16,
+            }
+        ],
+        "cache_connection_settings": {"enabled": True, "queue_size": 17},
+    }
+
+
+def test_no_challenge_without_one_of_its_two_switches() -> None:
+    assert "OtoroshiChallenge" not in named({**CHALLENGE, "sendStateChallenge": False})
+    assert "OtoroshiChallenge" not in named({"sendStateChallenge": True})
+
+
+def test_strictly_private_asks_users_for_a_key_too() -> None:
+    keys = {"strictlyPrivate": True, "publicPatterns": ["/a", "/b"], "privatePatterns": ["/b"]}
+    slots = [s for s in shown(keys)["plugins"] if "pikey" in s["plugin"].lower()]
+    assert [s["plugin"].removeprefix(NG) for s in slots] == ["ApikeyCalls", "ApikeyCalls"]
+    assert [(s["include"], s["exclude"]) for s in slots] == [([], ["/a", "/b"]), (["/b"], [])]
+    assert all(s["config"]["mandatory"] and not s["config"]["pass_with_user"] for s in slots)
+    private_app = {**keys, "privateApp": True, "authConfigRef": "m"}
+    assert slot(private_app, "NgLegacyAuthModuleCall")["config"]["pass_with_apikey"] is False
+
+
+def test_plugins_come_in_otoroshis_order() -> None:
+    every: dict[str, Any] = {"plugins": {"enabled": True, "refs": [f"{NG}StaticResponse"]}}
+    for key, rows in SLOTS.items():
+        if key != "plugins":
+            for keys, *_ in rows:
+                every.update(keys)
+    every["enforceSecureCommunication"] = True
+    assert named(every) == [
+        *("ForceHttpsTraffic", "OverrideHost", "HeadersValidation", "MaintenanceMode", "BuildMode"),
+        *("DisableHttp10", "ReadOnlyCalls", "OtoroshiHeadersIn", "IpAddressBlockList"),
+        *("IpAddressAllowedList", "Redirection", "AdditionalHeadersIn", "AdditionalHeadersOut"),
+        *("MissingHeadersIn", "MissingHeadersOut", "RemoveHeadersIn", "RemoveHeadersOut"),
+        *("SendOtoroshiHeadersBack", "XForwardedHeaders", "JwtVerification"),
+        *("RoutingRestrictions", "OtoroshiChallenge", "Cors", "NgLegacyAuthModuleCall"),
+        *("NgLegacyApikeyCall", "GzipResponseCompressor", "CanaryMode", "SnowMonkeyChaos"),
+        *("UdpTunnel", "OtoroshiInfos", "StaticResponse"),
+    ]
+
+
+def test_only_optional_plugins_are_left_out_when_they_are_not_there() -> None:
+    nothing = Surroundings(lambda _: False, lambda _: None)
+    asked = {
+        "gzip": {"enabled": True},
+        "canary": {"enabled": True},
+        "chaosConfig": {"enabled": True},
+    }
+    converted = convert({**asked, "privateApp": True, "tcpUdpTunneling": True}, nothing)
+    names = [s.plugin.removeprefix(NG) for s in converted.route.plugins]
+    assert set(names) == ALWAYS | {"NgLegacyAuthModuleCall", "TcpTunnel"}
+    assert {p.severity for p in converted.problems} == {"warning"}
+    assert len(converted.problems) == len(OPTIONAL)
+
+
+def test_each_plugin_knows_where_it_comes_from() -> None:
+    converted = convert({"cors": {"enabled": True}, "maintenanceMode": True})
+    places = {
+        slot.plugin.removeprefix(NG): service_path(converted, f"$.plugins[{n}].config.x")
+        for n, slot in enumerate(converted.route.plugins)
+    }
+    assert places == {
+        "MaintenanceMode": "$.maintenanceMode",
+        "OtoroshiHeadersIn": "$",
+        "Cors": "$.cors",
+        "NgLegacyApikeyCall": "$.apiKeyConstraints",
+    }
+    assert service_path(converted, "$.backend.targets[0].x") == "$.targets"
+    assert service_path(converted, "$.name") == "$.name"
+
+
+def test_what_is_here_compiles_and_the_engine_takes_it() -> None:
+    here = [
+        row[0]
+        for key, rows in SLOTS.items()
+        if key not in {"privateApp", "authConfigRef", "securityExcludedPatterns"}
+        for row in rows
+        if row[1] not in {*OPTIONAL, "NgLegacyAuthModuleCall", "TcpTunnel", "UdpTunnel"}
+    ]
+    for keys in here:
+        converted = convert(keys, HERE)
+        lowered = RouteCompiler(REGISTRY, Hooks()).compile(converted.route, {})
+        assert [p for p in lowered.problems if p.severity == "error"] == [], keys
+        _core.Snapshot().apply([lowered.document], [])
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        ("config.a.b", "c"),
+        ("config.a", None),
+        ("config.a.b.c", None),
+        ("config.x:else", "else"),
+        ("env.HOME", "/h"),
+        ("config.app.claim.sharedKey", "shared"),
+    ],
+)
+def test_words_of_the_operator_are_resolved(words: str, value: str | None) -> None:
+    known = {"config": {"a": {"b": "c"}}, "env": {"HOME": "/h"}}
+    assert configured_words(known, "shared")(words) == value
+
+
+def test_the_configured_shared_key_wins() -> None:
+    known = {"config": {"app": {"claim": {"sharedKey": "own"}}}}
+    assert configured_words(known, "shared")("config.app.claim.sharedKey") == "own"
