@@ -251,6 +251,17 @@ class Engine:
             Whether the exchange is still there (if not, no event follows), and events.
         """
 
+    def read_response(
+        self, exchange: Exchange, limit: int, now: float
+    ) -> tuple[bool, list[_Event]]:
+        """Ask for the whole response body; an event 3 follows, at once if the body is here.
+
+        What is read goes on to the client, also when the body is too large.
+
+        Returns:
+            Whether there is a response whose head waits for this hook (if not, no event follows), and events.
+        """
+
     def resolved(self, hostname: str, addresses: Sequence[str], now: float) -> list[_Event]:
         """Tell the addresses of a host name; none means there are none."""
 
@@ -515,8 +526,8 @@ class Exchange:
     def receive(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> _Decision:
         """The backend answered with this head: run the response steps."""
 
-    def bind_reader(self, reader: Callable[[Exchange, int], Awaitable[bytes]]) -> None:
-        """Set what `request.read` calls."""
+    def bind_reader(self, reader: Callable[[Exchange, int, bool], Awaitable[bytes]]) -> None:
+        """Set what `request.read` and `response.read` call; the last argument says which of them."""
 
 @final
 class ApiKey:
@@ -716,6 +727,9 @@ class Request:
 @final
 class ResponseHead:
     """The response of an exchange."""
+
+    def read(self, limit: int) -> Awaitable[bytes]:
+        """Read the whole body, of `limit` bytes at most; only in `async def` hooks."""
 
     @property
     def status(self) -> int:

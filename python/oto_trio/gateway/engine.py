@@ -61,8 +61,8 @@ Clock: TypeAlias = Callable[[], float]
 """Reads the Trio clock, in seconds; only differences mean something."""
 
 
-BodyReader: TypeAlias = Callable[[Exchange, int], Awaitable[bytes]]
-"""Reads the whole body of an exchange, of a number of bytes at most."""
+BodyReader: TypeAlias = Callable[[Exchange, int, bool], Awaitable[bytes]]
+"""Reads the whole body of an exchange, of a number of bytes at most: the response's, or the request's."""
 
 
 class SuspendedExchange(Exchange, Protocol):
@@ -79,7 +79,7 @@ class SuspendedExchange(Exchange, Protocol):
         ...
 
     def bind_reader(self, reader: "BodyReader", /) -> None:
-        """Let `request.read` work, by calling `reader` with the exchange and the limit."""
+        """Let `request.read` and `response.read` work, by calling `reader`."""
         ...
 
 
@@ -155,6 +155,12 @@ class Engine(Protocol):
 
     def read_body(self, exchange: Exchange, limit: int, now: float, /) -> tuple[bool, list[Event]]:
         """Ask for the whole request body; a `BODY` event brings it. False when it is too late."""
+        ...
+
+    def read_response(
+        self, exchange: Exchange, limit: int, now: float, /
+    ) -> tuple[bool, list[Event]]:
+        """Ask for the whole response body; a `BODY` event brings it. False when there is none to read."""
         ...
 
     def resolved(self, hostname: str, addresses: list[str], now: float, /) -> list[Event]:

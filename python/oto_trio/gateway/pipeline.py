@@ -75,6 +75,10 @@ _FAULTS: Final = {
     "call_backend": "an error happened during backend-call plugins phase",
     "transform_response": "an error happened during response-transformation plugins phase",
 }
+_UNREADABLE: Final = (
+    "the exchange is over; its request body cannot be read",
+    "no response waits for this hook; read its body in transform_response",
+)
 _FAULT_STATUS: Final = 500
 _FAULT_CAUSE: Final = "internal_server_error"
 
@@ -222,31 +226,38 @@ class Pipeline:
         if self._engine.pending:
             self._wake_pump()
 
-    async def read_body(self, exchange: Exchange, limit: int) -> bytes:
-        """Wait for the whole body of a request; what `await exchange.request.read()` does.
+    async def read_body(
+        self,
+        exchange: Exchange,
+        limit: int,
+        of_response: bool = False,  # noqa: FBT001, FBT002 (the compiled module calls it)
+    ) -> bytes:
+        """Wait for a whole body; what `request.read` and `response.read` of an exchange do.
 
         Args:
             exchange: The exchange that an async hook works on.
             limit: The most bytes to accept.
+            of_response: Read the response's body, not the request's.
 
         Raises:
             BodyTooLarge: The body is longer than `limit`.
-            RuntimeError: The exchange is over, as it is in `done`.
+            RuntimeError: The exchange is over, as it is in `done`, or has no response yet.
 
         Cancellation: safe; the engine forgets the exchange when its downstream is gone.
         """
         identity = exchange.id
         if identity in self._bodies:
-            raise RuntimeError("another task of this hook reads the request body already")
+            raise RuntimeError("another task of this hook reads a body already")
         body = self._bodies[identity] = _Body()
         try:
             now = self._clock()
-            is_held, events = self._engine.read_body(exchange, limit, now)
+            ask = self._engine.read_response if of_response else self._engine.read_body
+            is_held, events = ask(exchange, limit, now)
             self.settle(events, now)
             if not is_held:
                 # The downstream may just have left, and then this hook is cancelled here.
                 await trio.lowlevel.checkpoint()
-                raise RuntimeError("the exchange is over; its request body cannot be read")
+                raise RuntimeError(_UNREADABLE[of_response])
             await body.arrived.wait()
         finally:
             del self._bodies[identity]
@@ -466,7 +477,7 @@ class _Failed:
 
 
 class _Body:
-    """A request body that a hook waits for."""
+    """A body that a hook waits for."""
 
     __slots__ = ("arrived", "data")
 

@@ -152,7 +152,7 @@ class Request(Protocol):
 
 
 class ResponseHead(Protocol):
-    """The head of the response on its way to the downstream; its body streams past, unseen."""
+    """The response on its way to the downstream: its head, which waits for the hook, and its body."""
 
     @property
     def status(self) -> int:
@@ -165,6 +165,28 @@ class ResponseHead(Protocol):
     @property
     def headers(self) -> Headers:
         """The header fields the downstream will get."""
+        ...
+
+    async def read(self, limit: int, /) -> bytes:
+        """Read the whole body; a second call returns the same bytes.
+
+        Only in ``async def transform_response``: an inline hook cannot wait, and there is no response
+        before. A body that nobody reads streams past; one that is read waits, with its head, until the
+        backend has sent all of it. It is forwarded then as it came, unless the hook answers itself.
+
+        The bytes are those of the message: decoded from its chunks, not from its ``Content-Encoding``; none
+        for HEAD, 204 and 304. Of a body that a step before this one shortens, what is left.
+
+        Args:
+            limit: The most bytes to accept; they are held in memory. 1 MiB is plenty for most uses.
+
+        Raises:
+            BodyTooLarge: The body is longer. Nothing is lost: it streams past from where it is.
+
+        Cancellation:
+            A checkpoint. Cancelled when the downstream goes away, when the backend breaks off in the middle
+            (the downstream gets 502 then), and when the backend or the exchange takes too long (504).
+        """
         ...
 
 

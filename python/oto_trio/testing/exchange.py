@@ -170,18 +170,28 @@ class FakeRequest:
         Cancellation:
             A checkpoint, as with the engine.
         """
-        await trio.lowlevel.checkpoint()
-        if len(self.body) > limit:
-            raise BodyTooLarge(limit)
-        return self.body
+        return await _read(self.body, limit)
 
 
 class FakeResponseHead:
     """A response head in memory; see ``plugin_api.ResponseHead``."""
 
-    def __init__(self, status: int = 200, headers: HeaderSource = ()) -> None:
+    def __init__(self, status: int = 200, headers: HeaderSource = (), body: bytes = b"") -> None:
         self.status = status
         self.headers = FakeHeaders(headers)
+        self.body = body
+        """What ``read`` returns."""
+
+    async def read(self, limit: int, /) -> bytes:
+        """Return the whole body.
+
+        Raises:
+            BodyTooLarge: The body is longer than ``limit`` bytes.
+
+        Cancellation:
+            A checkpoint, as with the engine.
+        """
+        return await _read(self.body, limit)
 
 
 class FakeExchange:
@@ -402,6 +412,14 @@ def _head_of(answer: Answer) -> FakeResponseHead | None:
     if isinstance(answer, Refusal):
         return FakeResponseHead(answer.status)
     return None
+
+
+async def _read(body: bytes, limit: int) -> bytes:
+    """Return a body that is no longer than its bound."""
+    await trio.lowlevel.checkpoint()
+    if len(body) > limit:
+        raise BodyTooLarge(limit)
+    return body
 
 
 def _check(name: str, value: str) -> None:

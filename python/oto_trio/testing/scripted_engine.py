@@ -69,7 +69,7 @@ class ScriptedEngine:
         self.counts: dict[str, int] = {"connections": 0, "exchanges": 0, "tunnels": 0, "pooled": 0}
         """What is in flight."""
         self.is_held = True
-        """Whether `read_body` comes in time."""
+        """Whether `read_body` and `read_response` come in time."""
         self.pending = False
         """Whether a turn has work without a socket."""
         self.oldest_generation = 0
@@ -167,6 +167,12 @@ class ScriptedEngine:
     ) -> list[Event]:
         """See `Engine.refuse`."""
         return self._say("refuse", exchange.id, status, message, cause)
+
+    def read_response(
+        self, exchange: Exchange, limit: int, now: float, /
+    ) -> tuple[bool, list[Event]]:
+        """See `Engine.read_response`."""
+        return self.is_held, self._say("read_response", exchange.id, limit)
 
     def read_body(self, exchange: Exchange, limit: int, now: float, /) -> tuple[bool, list[Event]]:
         """See `Engine.read_body`."""

@@ -70,7 +70,7 @@ impl Engine {
     }
 
     /// The exchange that Python holds under this id, if its client is still there.
-    fn held(&mut self, key: usize, id: u64) -> Option<&mut Exchange> {
+    pub(crate) fn held(&mut self, key: usize, id: u64) -> Option<&mut Exchange> {
         let exchange = self.downs.get_mut(key)?.exchange.as_deref_mut()?;
         (exchange.id == id && exchange.flow.is_none()).then_some(exchange)
     }

@@ -9,6 +9,7 @@ use oto_core::plan::{BodyBound, Flow};
 use crate::io::{Output, Readiness};
 use crate::meter::Meter;
 use crate::repeat::Repeat;
+use crate::response_body::{Gathered, Wanted};
 use crate::socket::Socket;
 use crate::timer::Deadline;
 use crate::tls::Terms;
@@ -91,6 +92,8 @@ pub(crate) enum UpPhase {
     Head(usize),
     /// The response head is being decided on by a hook; nothing is read meanwhile.
     Held(usize),
+    /// The response body is read whole, for the hook that the response head waits for.
+    Gathering(usize),
     /// The response body is passing.
     Body(usize),
     /// Upgraded.
@@ -105,6 +108,7 @@ impl UpPhase {
             Self::Connecting(key)
             | Self::Head(key)
             | Self::Held(key)
+            | Self::Gathering(key)
             | Self::Body(key)
             | Self::Tunnel(key) => Some(key),
             Self::Idle => None,
@@ -159,6 +163,8 @@ pub(crate) struct Exchange {
     /// The request's bound while Python holds the flow.
     pub(crate) held_bound: BodyBound,
     pub(crate) response_meter: Meter,
+    /// The response body, or its beginning, once a hook asked for it.
+    pub(crate) gathered: Option<Box<Gathered>>,
 }
 
 /// What an exchange waits for.
@@ -170,6 +176,8 @@ pub(crate) enum Wait {
     Python,
     /// The whole request body, of this many bytes at most, for a Python hook.
     Body(usize),
+    /// The whole response body, for a Python hook.
+    Response(Wanted),
     /// The address of the target.
     Resolution,
     /// The next attempt, not before this time.

@@ -301,7 +301,16 @@ impl Engine {
 
     /// Send a response that was made here, whole.
     fn send_reply(&mut self, key: usize) {
-        self.release_up(key, false);
+        // Whoever answers in place of a backend may have read all that it said.
+        let exchange = self
+            .downs
+            .get_mut(key)
+            .and_then(|down| down.exchange.as_mut());
+        let is_read = exchange.is_some_and(|exchange| {
+            let gathered = exchange.gathered.take();
+            gathered.is_some_and(|gathered| gathered.is_whole) && exchange.body.is_done()
+        });
+        self.release_up(key, is_read);
         let Some(down) = self.downs.get_mut(key) else {
             return;
         };
@@ -395,6 +404,7 @@ impl Exchange {
             request_meter: Meter::default(),
             held_bound: BodyBound::default(),
             response_meter: Meter::default(),
+            gathered: None,
         }
     }
 }

@@ -26,6 +26,7 @@ mod pool;
 mod repeat;
 mod request_body;
 mod response;
+mod response_body;
 mod settings;
 mod socket;
 mod timer;

@@ -183,7 +183,10 @@ impl Engine {
             let taken = up.is_none_or(|up| {
                 up.output.is_empty() && !up.deaf && !matches!(up.phase, UpPhase::Connecting(_))
             });
-            let asked = matches!(exchange.wait, Wait::Upstream | Wait::Body(_));
+            let asked = matches!(
+                exchange.wait,
+                Wait::Upstream | Wait::Body(_) | Wait::Response(_)
+            );
             !exchange.body.is_done() && asked && taken
         })
     }
@@ -238,6 +241,10 @@ impl Engine {
                 self.refuse_client(key, 408, BODY_TOO_SLOW);
             }
             UpPhase::Head(key) => self.attempt_failed(key, Failure::Timeout),
+            UpPhase::Gathering(key) if self.owes_body(key) => {
+                self.refuse_client(key, 408, BODY_TOO_SLOW);
+            }
+            UpPhase::Gathering(key) => self.gathering_expired(key),
             UpPhase::Body(key) => {
                 let reading = self
                     .downs

@@ -49,7 +49,7 @@ impl Engine {
         }
         let limit = match exchange.wait {
             Wait::Body(limit) => Some(limit),
-            Wait::Upstream => None,
+            Wait::Upstream | Wait::Response(_) => None,
             _ => return Pumped::Waits,
         };
         let mut up = match (limit, exchange.up) {

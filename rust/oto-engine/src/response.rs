@@ -26,9 +26,6 @@ impl Engine {
     }
 
     fn pump_response_with(&mut self, at: usize, key: usize, scratch: &mut [u8]) -> bool {
-        let Some(up) = self.ups.get_mut(at) else {
-            return false;
-        };
         // Back-pressure: nothing is read for a client that has not taken what was read before.
         if self
             .downs
@@ -37,6 +34,12 @@ impl Engine {
         {
             return false;
         }
+        if self.has_gathered(key) {
+            return self.pass_gathered(at, key, Vec::new());
+        }
+        let Some(up) = self.ups.get_mut(at) else {
+            return false;
+        };
         let held = up.input.len();
         let in_head = matches!(up.phase, UpPhase::Head(_));
         let now = self.now_s;
@@ -309,6 +312,12 @@ impl Engine {
         out
     }
 
+    /// Whether some of the response body was gathered and not passed on yet.
+    fn has_gathered(&self, key: usize) -> bool {
+        let exchange = self.downs.get(key).and_then(|down| down.exchange.as_ref());
+        exchange.is_some_and(|exchange| exchange.gathered.is_some())
+    }
+
     /// A response step in Python is done: send the head, then go on with the body.
     pub(crate) fn send_response(&mut self, key: usize) {
         let Some(exchange) = self
@@ -324,11 +333,17 @@ impl Engine {
             return;
         };
         up.phase = UpPhase::Body(key);
-        let held = std::mem::take(&mut up.input);
         let upgrades = exchange
             .flow
             .as_ref()
             .is_some_and(|flow| flow.response.status == 101);
+        // What a hook asked for goes first; what was read behind it waits in its place.
+        let is_gathered = exchange.gathered.is_some() && !upgrades;
+        let held = if is_gathered {
+            Vec::new()
+        } else {
+            std::mem::take(&mut up.input)
+        };
         let idle = exchange
             .flow
             .as_ref()
@@ -341,6 +356,8 @@ impl Engine {
         let head = self.head_for_client(key);
         let again = if upgrades {
             self.begin_tunnel(at, key, &head, &held)
+        } else if is_gathered {
+            self.pass_gathered(at, key, head)
         } else {
             self.pass_body(at, key, &held, head)
         };
@@ -452,7 +469,7 @@ impl Engine {
     }
 
     /// The whole response has been read and sent on.
-    fn response_done(&mut self, _at: usize, key: usize) {
+    pub(crate) fn response_done(&mut self, _at: usize, key: usize) {
         let reusable = self
             .downs
             .get(key)

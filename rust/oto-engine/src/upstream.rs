@@ -72,6 +72,7 @@ impl Engine {
         match up.phase {
             UpPhase::Tunnel(key) => self.pump_tunnel(key, at),
             UpPhase::Head(_) | UpPhase::Body(_) => self.pump_response(at, key),
+            UpPhase::Gathering(_) => self.gather(at, key),
             UpPhase::Held(_) | UpPhase::Connecting(_) | UpPhase::Idle => {}
         }
     }

@@ -5,6 +5,7 @@ use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::sync::Mutex;
 
 use oto_core::metrics::LATENCY_BOUNDS_S;
+use oto_core::plan::ResponseBody;
 use oto_core::tls::ClientAuth;
 use oto_engine::{Event, Settings};
 use pyo3::exceptions::{PyOSError, PyValueError};
@@ -196,6 +197,27 @@ impl Engine {
         now: f64,
     ) -> PyResult<Bound<'py, PyTuple>> {
         let (is_held, events) = lock(&self.inner).read_body(exchange.id(), limit, now);
+        let events = told(py, events)?;
+        (is_held, events).into_pyobject(py)
+    }
+
+    fn read_response<'py>(
+        &self,
+        py: Python<'py>,
+        exchange: &Exchange,
+        limit: usize,
+        now: f64,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let id = exchange.id();
+        let (is_held, events) =
+            match exchange.hold()?.with(|flow| match flow.response_body()? {
+                ResponseBody::Here(body) => Some(Err((body.len() <= limit).then(|| body.to_vec()))),
+                ResponseBody::Backend(body) => Some(Ok(body)),
+            })? {
+                None => (false, Vec::new()),
+                Some(Err(body)) => (true, vec![Event::Body(id, body)]),
+                Some(Ok(body)) => lock(&self.inner).read_response(id, limit, body, now),
+            };
         let events = told(py, events)?;
         (is_held, events).into_pyobject(py)
     }

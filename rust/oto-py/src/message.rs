@@ -98,7 +98,9 @@ impl Request {
                 "only an `async def` hook can read the request body",
             ));
         };
-        reader.bind(py).call1((self.exchange.clone_ref(py), limit))
+        reader
+            .bind(py)
+            .call1((self.exchange.clone_ref(py), limit, false))
     }
 }
 
@@ -116,6 +118,18 @@ impl ResponseHead {
 
 #[pymethods]
 impl ResponseHead {
+    fn read<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Bound<'py, PyAny>> {
+        let reader = self.exchange.get().reader(py);
+        let Some(reader) = reader else {
+            return Err(PyRuntimeError::new_err(
+                "only an `async def` hook can read the response body",
+            ));
+        };
+        reader
+            .bind(py)
+            .call1((self.exchange.clone_ref(py), limit, true))
+    }
+
     #[getter]
     fn get_status(&self) -> PyResult<u16> {
         self.exchange

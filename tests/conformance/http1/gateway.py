@@ -50,7 +50,7 @@ class Gateway:
         self.wanted_hosts: list[str] = []
         """Host names the engine wants resolved."""
         self.bodies: dict[int, bytes | None] = {}
-        """Answers to `read_body`."""
+        """Answers to `read_body` and `read_response`."""
         self.panics: list[str] = []
 
     async def client(self) -> Wire:
@@ -107,6 +107,13 @@ class Gateway:
     def read_body(self, exchange: Exchange, limit: int) -> bool:
         """Ask for the body of an exchange; it comes into `bodies`. Says whether it can."""
         is_held, events = self.engine.read_body(exchange, limit, self.now)
+        self.note(events)
+        self._turn_pending()
+        return is_held
+
+    def read_response(self, exchange: Exchange, limit: int) -> bool:
+        """Ask for the response body of an exchange; it comes into `bodies`. Says whether it can."""
+        is_held, events = self.engine.read_response(exchange, limit, self.now)
         self.note(events)
         self._turn_pending()
         return is_held

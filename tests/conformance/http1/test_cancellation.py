@@ -125,6 +125,12 @@ async def held_with_the_answer(scene: Scene) -> None:
     scene.exchange = await scene.gateway.held.receive()
 
 
+async def held_for_the_answers_body(scene: Scene) -> None:
+    await held_with_the_answer(scene)
+    assert scene.exchange is not None
+    assert scene.gateway.read_response(scene.exchange, 1000)
+
+
 async def in_a_tunnel(scene: Scene) -> None:
     backend = await scene.reach_backend(UPGRADE, b"\r\n\r\n")
     await backend.send(SWITCH)
@@ -162,6 +168,7 @@ MOMENTS: list[Moment] = [
     held_before_the_backend,
     held_for_its_body,
     held_with_the_answer,
+    held_for_the_answers_body,
     in_a_tunnel,
     in_a_half_closed_tunnel,
     refused_and_lingering,

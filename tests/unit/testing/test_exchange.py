@@ -113,6 +113,10 @@ async def test_a_body_is_read_under_a_limit() -> None:
     assert await request.read(4) == b"1234"
     with pytest.raises(BodyTooLarge):
         await request.read(3)
+    response = FakeResponseHead(body=b"1234")
+    assert await response.read(4) == b"1234"
+    with pytest.raises(BodyTooLarge):
+        await response.read(3)
 
 
 @pytest.mark.parametrize(

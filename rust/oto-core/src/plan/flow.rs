@@ -14,13 +14,13 @@ use super::attrs::{Attrs, Bounds, RefusalFacts};
 use super::facts::Facts;
 use super::matched::Matched;
 use super::moment::{Moment, Timeline};
-use super::next::{Next, PythonStep};
+use super::next::{BackendBody, Next, PythonStep, ResponseBody};
 use super::reply::{Reply, refusal};
 use super::snapshot::Snapshot;
 use super::step::{Phase, PlanStep, Route, Step};
 use super::steps::{At, Field, Outcome};
 use crate::balance::Target;
-use crate::http1::{Framing, Headers, Known, Request, ResponseHead};
+use crate::http1::{Framing, Headers, Known, Method, Request, ResponseHead};
 use crate::limits::UnderWay;
 use crate::record::Details;
 use crate::tls::ClientCertificate;
@@ -523,6 +523,24 @@ impl Flow {
     /// The body of an answer made here, once.
     pub fn take_body(&mut self) -> Option<Vec<u8>> {
         self.body.take()
+    }
+
+    /// Where the body of the response is; none before there is a response, and when the exchange is over.
+    #[must_use]
+    pub fn response_body(&self) -> Option<ResponseBody<'_>> {
+        if self.stage != Stage::Response {
+            return None;
+        }
+        let Some(body) = &self.body else {
+            let route = self.route.as_ref()?;
+            return Some(ResponseBody::Backend(BackendBody {
+                bound: self.bounds.response,
+                idle_s: route.backend.client.idle_s,
+            }));
+        };
+        let is_sent = self.request.method != Method::Head
+            && !matches!(self.response.status, 100..=199 | 204 | 304);
+        Some(ResponseBody::Here(if is_sent { body } else { &[] }))
     }
 
     /// Whether an answer made here waits to be sent.

@@ -28,7 +28,7 @@ pub use explain::Question;
 pub use flow::{Downstream, Flow, MONITORING_SLOT};
 pub use matched::Matched;
 pub use moment::{Moment, Timeline};
-pub use next::{Next, PythonStep};
+pub use next::{BackendBody, Next, PythonStep, ResponseBody};
 pub use quota_alerts::QuotaAlerts;
 pub use reply::{Reply, refusal};
 pub use snapshot::{ApplyError, Change, Settings, Snapshot};
