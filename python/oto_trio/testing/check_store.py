@@ -111,6 +111,9 @@ async def _lists_are_sorted_and_paged(store: Store) -> None:
     assert [r.id for r in rest] == sorted(ids)[4:]
     assert await store.list("routes", after=max(ids)) == []
     assert await store.list("routes", limit=0) == []
+    places = [await store.id_at("routes", place) for place in range(len(ids) + 1)]
+    assert places == [*sorted(ids), None]
+    assert [r.id async for r in store.walk("routes", page=3, after=places[1] or "")] == places[2:-1]
     walked = [record async for record in store.walk("routes", page=3)]
     assert [r.id for r in walked] == sorted(ids)
     assert all(r.document == r.id.encode() for r in walked)

@@ -58,9 +58,9 @@ def test_texts_of_two_makes_in_turn_both_take_little() -> None:
 
 def test_texts_that_resemble_nothing_do_not_fill_the_memory_with_dictionaries() -> None:
     texts, noise = CompactTexts(), Random(7)
-    made = [noise.randbytes(300) for _ in range(5000)]
+    made = [noise.randbytes(300) for _ in range(1500)]
     for number, text in enumerate(made):
         texts[str(number)] = text
-    most = MAX_DICTIONARIES * DICTIONARY_BYTES + 5000 * 320
-    assert 5000 * 300 < texts.kept_bytes < most
+    most = MAX_DICTIONARIES * DICTIONARY_BYTES + 1500 * 320
+    assert 1500 * 300 < texts.kept_bytes < most
     assert [text for _, text in texts.items()] == made

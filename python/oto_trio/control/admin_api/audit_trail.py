@@ -239,6 +239,10 @@ class AuditedStore(Store):
         return await self._inner.count(kind)
 
     @override
+    async def id_at(self, kind: str, place: int) -> str | None:
+        return await self._inner.id_at(kind, place)
+
+    @override
     async def snapshot(self, kinds: Sequence[str]) -> Snapshot:
         return await self._inner.snapshot(kinds)
 

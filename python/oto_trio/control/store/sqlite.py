@@ -121,6 +121,18 @@ class SqliteStore(Store):
         return await self._in_thread(work)
 
     @override
+    async def id_at(self, kind: str, place: int) -> str | None:
+        def work() -> str | None:
+            # The index of the primary key has all of it, so no document is read.
+            row: tuple[str] | None = self._connection.execute(
+                "SELECT id FROM documents WHERE kind = ? ORDER BY id LIMIT 1 OFFSET ?",
+                (kind, place),
+            ).fetchone()
+            return None if row is None else row[0]
+
+        return await self._in_thread(work)
+
+    @override
     async def snapshot(self, kinds: Sequence[str]) -> Snapshot:
         def work() -> Snapshot:
             records: list[Record] = []
