@@ -37,6 +37,7 @@ from oto_trio.control.declared import reconcile
 from oto_trio.control.limits import LimitsKeeper, LimitsTable, load_seed
 from oto_trio.control.settings import Settings, expression_settings
 from oto_trio.control.store.base import Store
+from oto_trio.control.store.history import HistoryBounds, Origin, acting
 from oto_trio.control.store.opening import node_name, open_store
 from oto_trio.control.supervisor.launch import InProcessLauncher, Launcher, ProcessLauncher
 from oto_trio.control.supervisor.listening import Listener, bind_listener, listening
@@ -150,8 +151,11 @@ async def serve(
         key = await trio.to_thread.run_sync(_key, configuration, dev)
         with listening(*_bind(settings)) as listeners:
             node = await trio.to_thread.run_sync(node_name, settings.store, data)
-            async with await open_store(settings.store, data / STORE_FILE) as store:
-                await reconcile(store, configuration.declarations)
+            async with await open_store(
+                settings.store, data / STORE_FILE, history=_history(settings)
+            ) as store:
+                with acting(Origin("configuration files")):
+                    await reconcile(store, configuration.declarations)
                 # From here on they are in the store; a hundred thousand need not be here too.
                 del configuration
                 seed, among_processes = await load_seed(store), settings.workers != 0
@@ -166,6 +170,16 @@ async def serve(
                     await keeper.load()
                     app = _App(source, settings, store, listeners, key, limits, dev=dev)
                     await app.run(signals, announce, keeper)
+
+
+def _history(settings: Settings) -> HistoryBounds:
+    """Return how much the store remembers."""
+    days = settings.history_days
+    return HistoryBounds(
+        revisions=settings.history_revisions,
+        age_s=None if days is None else days * 86_400,
+        size=settings.history_mib * 1024 * 1024,
+    )
 
 
 def _raise_descriptor_limit() -> None:

@@ -11,6 +11,7 @@ import trio
 from typing_extensions import override
 
 from oto_trio.control.store import MemoryStore, SqliteStore
+from oto_trio.control.store.history import DEFAULT_BOUNDS
 from oto_trio.control.store.opening import open_store
 from oto_trio.control.store.postgres import PostgresStore
 from oto_trio.control.store.redis import RedisStore
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from oto_trio.control.store import Store
+    from oto_trio.control.store.history import HistoryBounds
     from tests.integration.postgres_server import PostgresServer
 
 __all__ = ["EMBEDDED", "SHARED", "Home", "ServerHome", "home_of"]
@@ -39,7 +41,7 @@ class Home(ABC):
     is_durable = True
 
     @abstractmethod
-    async def open(self, name: str) -> Store:
+    async def open(self, name: str, history: HistoryBounds = DEFAULT_BOUNDS) -> Store:
         """Open the store of a name: an empty one, or what was left there."""
 
 
@@ -49,8 +51,8 @@ class MemoryHome(Home):
     is_durable = False
 
     @override
-    async def open(self, name: str) -> Store:
-        return MemoryStore()
+    async def open(self, name: str, history: HistoryBounds = DEFAULT_BOUNDS) -> Store:
+        return MemoryStore(history=history)
 
 
 class SqliteHome(Home):
@@ -60,8 +62,8 @@ class SqliteHome(Home):
         self._folder = folder
 
     @override
-    async def open(self, name: str) -> Store:
-        return await SqliteStore.open(self._folder / f"{name}.sqlite3")
+    async def open(self, name: str, history: HistoryBounds = DEFAULT_BOUNDS) -> Store:
+        return await SqliteStore.open(self._folder / f"{name}.sqlite3", history=history)
 
 
 class FileHome(Home):
@@ -71,8 +73,10 @@ class FileHome(Home):
         self._folder = folder
 
     @override
-    async def open(self, name: str) -> Store:
-        return await open_store(f"file://{self._folder}/{name}.ndjson", self._folder / "unused")
+    async def open(self, name: str, history: HistoryBounds = DEFAULT_BOUNDS) -> Store:
+        return await open_store(
+            f"file://{self._folder}/{name}.ndjson", self._folder / "unused", history=history
+        )
 
 
 class HttpHome(Home):
@@ -83,8 +87,10 @@ class HttpHome(Home):
         self._folder = folder
 
     @override
-    async def open(self, name: str) -> Store:
-        return await open_store(f"{self._server.url}/{name}", self._folder / "unused")
+    async def open(self, name: str, history: HistoryBounds = DEFAULT_BOUNDS) -> Store:
+        return await open_store(
+            f"{self._server.url}/{name}", self._folder / "unused", history=history
+        )
 
 
 class ServerHome(Home):
@@ -121,8 +127,8 @@ class RedisHome(ServerHome):
         return f"{self._server.url}?prefix={name.strip('_')}"
 
     @override
-    async def open(self, name: str) -> Store:
-        return await RedisStore.open(self.url(name))
+    async def open(self, name: str, history: HistoryBounds = DEFAULT_BOUNDS) -> Store:
+        return await RedisStore.open(self.url(name), history=history)
 
     @override
     async def start(self) -> None:
@@ -152,8 +158,8 @@ class PostgresHome(ServerHome):
         return self._urls[name]
 
     @override
-    async def open(self, name: str) -> Store:
-        return await PostgresStore.open(self.url(name))
+    async def open(self, name: str, history: HistoryBounds = DEFAULT_BOUNDS) -> Store:
+        return await PostgresStore.open(self.url(name), history=history)
 
     @override
     async def start(self) -> None:

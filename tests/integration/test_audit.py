@@ -110,6 +110,17 @@ async def test_a_write_is_told_with_who_and_before_and_after(api: Audited) -> No
     assert api.alerts == []
 
 
+async def test_a_write_is_remembered_with_who_and_why(api: Audited) -> None:
+    answer = await api.call("POST", f"{ROUTES}?message=for%20the%20caf%C3%A9", route("r1"))
+    await api.call("DELETE", f"{ROUTES}/r1")
+    removed, made = await api.served.store.revisions(limit=2)
+    assert made.origin.message == "for the café"
+    assert made.origin.actor == "admin-api-apikey-id"
+    assert made.origin.request_id == answer.headers["Otoroshi-Request-Id"]
+    assert removed.origin.message == ""
+    assert removed.origin.request_id not in {"", made.origin.request_id}
+
+
 async def test_reads_and_refused_writes_are_not_told(api: Audited) -> None:
     await api.call("GET", ROUTES)
     assert (await api.served.call("POST", ROUTES, route(name="bad"))).status_code == 400

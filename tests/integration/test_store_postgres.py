@@ -18,6 +18,7 @@ from oto_trio.control.store.base import Blob, Record
 from oto_trio.control.store.postgres import PostgresStore
 from oto_trio.control.store.postgres_schema import SCHEMA_VERSION
 from oto_trio.model.errors import (
+    RevisionUnknownError,
     StoreError,
     StoreFileError,
     StoreOutcomeUnknownError,
@@ -79,7 +80,7 @@ async def test_writers_at_once_share_a_commit(server: PostgresServer) -> None:
 async def test_who_missed_more_removals_than_are_marked_compares_all(
     server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("oto_trio.control.store.postgres.MOST_MARKS", 3)
+    monkeypatch.setattr("oto_trio.control.store.postgres_writes.MOST_MARKS", 3)
     url = server.new_database()
     async with await PostgresStore.open(url) as one:
         await one.transact([Put("routes", f"r{number}", b"{}") for number in range(10)])
@@ -401,3 +402,20 @@ async def test_a_server_that_acknowledges_early_is_told_not_to(server: PostgresS
     async with await PostgresStore.open(url) as store:
         row = store._writer.connect().execute("SHOW synchronous_commit").fetchone()
         assert row == ("on",)
+
+
+async def test_what_was_written_without_history_begins_a_new_one(server: PostgresServer) -> None:
+    """As when an older version was put back for a while: what it wrote is not remembered."""
+    async with await PostgresStore.open(server.new_database()) as store:
+        await store.put("routes", "a", b"1")
+        await store.put("routes", "a", b"2")
+        with psycopg.connect(store._target.conninfo) as connection:
+            connection.execute("UPDATE oto_trio.documents SET document = '3', revision = 3")
+            connection.execute("UPDATE oto_trio.facts SET value = 3 WHERE name = 'revision'")
+        assert await store.revisions() == []
+        with pytest.raises(RevisionUnknownError, match="the states of revisions 3 to 3 are known"):
+            await store.difference(2)
+        await store.put("routes", "a", b"4")
+        assert [r.revision for r in await store.revisions()] == [4]
+        (changed,) = (await store.difference(3)).changed
+        assert (changed.before, changed.after) == (b"3", b"4")

@@ -17,6 +17,7 @@ from oto_trio.control.store import redis as driver
 from oto_trio.control.store.base import Blob
 from oto_trio.control.store.redis import RedisStore
 from oto_trio.model.errors import (
+    RevisionUnknownError,
     StoreError,
     StoreFileError,
     StoreFullError,
@@ -399,3 +400,51 @@ async def test_an_unreachable_server_ends_the_start(tmp_path: Path) -> None:
         async with await RedisStore.open(f"redis://:my-secret@127.0.0.1:{port}"):
             pass
     assert "my-secret" not in str(caught.value)
+
+
+async def test_history_outlives_the_marks_of_removed_documents(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "REMOVALS_KEPT", 1)
+    async with await RedisStore.open(server.url) as store:
+        await store.put("routes", "a", b"1")
+        await store.delete("routes", "a")
+        await store.put("routes", "b", b"3")
+        await store.delete("routes", "b")
+        await store.put("routes", "c", b"5")
+        await store.delete("routes", "c")  # by now nothing tells when a and b were removed
+        await store.put("routes", "a", b"7")
+        states: dict[str, list[bytes | None]] = {
+            "a": [None, b"1", None, None, None, None, None, b"7"],
+            "b": [None, None, None, b"3", None, None, None, None],
+            "c": [None, None, None, None, None, b"5", None, None],
+        }
+        for since in range(8):
+            for until in range(since, 8):
+                difference = await store.difference(since, until)
+                for changed in difference.changed:
+                    state = states[changed.id]
+                    assert (changed.before, changed.after) == (state[since], state[until])
+                    assert state[changed.revision] == state[until]
+                    assert state[changed.revision - 1] != state[changed.revision]
+                told = {changed.id for changed in difference.changed}
+                assert told >= {i for i, state in states.items() if state[since] != state[until]}
+
+
+async def test_what_was_written_without_history_begins_a_new_one(server: RedisServer) -> None:
+    """As when an older version was put back for a while: what it wrote is not remembered."""
+    async with await RedisStore.open(server.url) as store:
+        await store.put("routes", "a", b"1")
+        await store.put("routes", "a", b"2")
+        base = "{oto-trio}:"
+        await store._ask("HSET", f"{base}docs:routes", "a", b"3\n3")
+        await store._ask("ZADD", f"{base}log", 3, b"routes\na")
+        await store._ask("HSET", f"{base}facts", "revision", 3)
+        assert await store.revisions() == []
+        with pytest.raises(RevisionUnknownError, match="the states of revisions 3 to 3 are known"):
+            await store.difference(2)
+        await store.put("routes", "a", b"4")
+        assert [r.revision for r in await store.revisions()] == [4]
+        (changed,) = (await store.difference(3)).changed
+        assert (changed.before, changed.after) == (b"3", b"4")
+        assert await store._ask("KEYS", "*past:*") == [b"{oto-trio}:past:4"]

@@ -20,6 +20,7 @@ import trio
 from oto_trio.control.store import Put, SqliteStore
 from oto_trio.control.store.sqlite_file import APPLICATION_ID, SCHEMA_VERSION
 from oto_trio.model.errors import (
+    RevisionUnknownError,
     StoreClosedError,
     StoreFileError,
     StoreFullError,
@@ -249,3 +250,24 @@ async def _write_until_killed(path: Path, lines: int) -> dict[str, int]:
         revision, entity_id = line.split()
         found[entity_id] = int(revision)
     return found
+
+
+async def test_what_was_written_without_history_begins_a_new_one(path: Path) -> None:
+    """As when an older version was put back for a while: what it wrote is not remembered."""
+    async with await SqliteStore.open(path) as store:
+        await store.put("routes", "a", b"1")
+        await store.put("routes", "a", b"2")
+        assert len(await store.revisions()) == 2
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE documents SET document = x'33', revision = 3")
+        connection.execute("UPDATE facts SET value = 3 WHERE name = 'revision'")
+    connection.close()
+    async with await SqliteStore.open(path) as store:
+        assert await store.revisions() == []
+        assert (await store.difference(3)).changed == ()
+        with pytest.raises(RevisionUnknownError, match="the states of revisions 3 to 3 are known"):
+            await store.difference(2)
+        await store.put("routes", "a", b"4")
+        assert [r.revision for r in await store.revisions()] == [4]
+        (changed,) = (await store.difference(3)).changed
+        assert (changed.before, changed.after) == (b"3", b"4")

@@ -14,6 +14,7 @@ import trio
 from oto_trio.app import STORE_FILE
 from oto_trio.control.store import Change, Delete, Put, Record
 from oto_trio.model.errors import ConflictError, StoreError
+from oto_trio.testing.check_history import check_history_bounds
 from oto_trio.testing.check_store import check_store
 from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
 from tests.integration.clients import admin, ask, eventually, route
@@ -71,6 +72,11 @@ async def told(feed: Feed, revision: int) -> list[Change]:
 @every_store
 async def test_the_store_keeps_the_contract(kind: str, home: Home) -> None:
     await check_store(home.open, durable=home.is_durable)
+
+
+@every_store
+async def test_the_store_forgets_what_exceeds_its_bounds(kind: str, home: Home) -> None:
+    await check_history_bounds(home.open)
 
 
 # --------------------------------------------------------------------------------- several nodes

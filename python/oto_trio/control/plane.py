@@ -27,6 +27,7 @@ from oto_trio.control.jobs.rotate_api_keys import RotateApiKeys
 from oto_trio.control.leaked_keys import disable_api_key
 from oto_trio.control.settings import Settings
 from oto_trio.control.store.base import Store
+from oto_trio.control.store.history import Origin, acting
 from oto_trio.control.supervisor.supervision import CertificateVerdict, Supervisor
 from oto_trio.gateway.installer import GLOBAL_CONFIG
 from oto_trio.model.certificate import Certificate, public_document
@@ -108,7 +109,8 @@ class ControlPlane:
             StoreError: The store cannot be read, or written the first time.
         """
         async with trio.open_nursery() as nursery:
-            await bootstrap(self._store)
+            with acting(Origin("first start")):
+                await bootstrap(self._store)
             await nursery.start(self.gateway.run)
             nursery.start_soon(self._probe_store)
             self._supervisor.on_certificate_asked = self._make_certificates()

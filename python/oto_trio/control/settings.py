@@ -103,6 +103,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             extra=SECRET,  # it may hold a password
         ),
     ] = None
+    history_revisions: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="changes that the store remembers at most")
+    ] = 10_000
+    history_days: Annotated[
+        Annotated[float, Meta(gt=0)] | None,
+        Meta(description="days after which a change is forgotten; null = never"),
+    ] = None
+    history_mib: Annotated[
+        int, Meta(ge=1, le=1_048_576, description="MiB that remembered changes may take")
+    ] = 256
     plugins: Annotated[str | None, Meta(description="folder of user plugins")] = None
     drain_timeout_s: Annotated[
         float, Meta(ge=0, le=86400, description="how long exchanges in flight may take at the end")
@@ -254,6 +264,7 @@ NEEDS_RESTART: Final = frozenset(
         *("workers", "data", "store", "access_log", "redaction", "log_format"),
         *("throttling_window_s", "limit_counters", "domain", "wildcard_certificate"),
         "bypass_user_rights_check",
+        *("history_revisions", "history_days", "history_mib"),
         *("root_ca_ca", "root_ca_cert", "root_ca_key", "root_ca_import_ca", "initial_certs"),
         *("initial_cacert", "initial_cert", "initial_cert_key", "initial_cert_import_ca"),
         *("vaults", "vaults_enabled", "vaults_env_prefix", "vaults_local_root"),

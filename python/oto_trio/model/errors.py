@@ -24,6 +24,7 @@ __all__ = [
     "GatewayError",
     "Problem",
     "Retry",
+    "RevisionUnknownError",
     "SettingsError",
     "Source",
     "StoreClosedError",
@@ -195,6 +196,29 @@ class StoreOutcomeUnknownError(StoreError):
 
     code = "store_outcome_unknown"
     retry = "never"
+
+
+class RevisionUnknownError(GatewayError):
+    """A revision is not remembered any more, or was not made yet.
+
+    Args:
+        revision: The revision.
+        oldest: The oldest one whose state is known.
+        latest: The latest one.
+    """
+
+    code = "revision_unknown"
+    source = "downstream"
+    status = 404
+
+    def __init__(self, revision: int, oldest: int, latest: int) -> None:
+        what = "was not made yet" if revision > latest else "is not remembered any more"
+        super().__init__(
+            f"revision {revision} {what}; the states of revisions {oldest} to {latest} are known"
+        )
+        self.revision = revision
+        self.oldest = oldest
+        self.latest = latest
 
 
 class ConflictError(GatewayError):

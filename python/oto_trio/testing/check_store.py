@@ -24,6 +24,7 @@ from oto_trio.control.store.base import (
     Write,
 )
 from oto_trio.model.errors import ConflictError, StoreClosedError
+from oto_trio.testing.check_history import HISTORY_RULES, history_is_durable
 
 __all__ = ["OpenStore", "check_store"]
 
@@ -56,6 +57,7 @@ async def check_store(open_store: OpenStore, *, durable: bool) -> None:
         with trio.fail_after(WAIT_S):
             await _what_was_acknowledged_is_there_after_reopening(open_store)
             await _blobs_are_there_after_reopening(open_store)
+            await history_is_durable(open_store)
 
 
 async def _refused(
@@ -338,6 +340,8 @@ async def _a_closed_store_refuses_and_its_feeds_end(store: Store) -> None:
     await _refused(StoreClosedError, store.snapshot, ["routes"])
     await _refused(StoreClosedError, store.put, "routes", "b", b"{}")
     await _refused(StoreClosedError, store.transact, [])
+    await _refused(StoreClosedError, store.revisions)
+    await _refused(StoreClosedError, store.difference, 0)
     await _refused(StoreClosedError, store.load_blobs, "")
     await _refused(StoreClosedError, store.save_blobs, [])
 
@@ -416,5 +420,6 @@ _RULES: list[Callable[[Store], Awaitable[None]]] = [
     _cancelled_writers_do_no_harm,
     _blobs_are_kept_beside_the_documents,
     _a_blob_is_forgotten_at_its_end_and_not_before,
+    *HISTORY_RULES,
     _a_closed_store_refuses_and_its_feeds_end,
 ]

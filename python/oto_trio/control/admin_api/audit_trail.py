@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import trio
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from typing_extensions import override
 
 from oto_trio.control.admin_api.resources import API_KEYS, CERTIFICATES, LEGACY_RESOURCES
 from oto_trio.control.admin_api.rights import current_caller
 from oto_trio.control.store.base import LIST_PAGE, Put, Store
+from oto_trio.control.store.history import REVISIONS_PAGE, Origin, acting
 from oto_trio.gateway.installer import GLOBAL_CONFIG
 from oto_trio.telemetry.events.admin_writes import changed_keys, shown_document
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from oto_trio._core import Redaction
     from oto_trio.control.store.base import Blob, Record, Snapshot, Write
     from oto_trio.control.store.feed import Feed
+    from oto_trio.control.store.history import Difference, Revision
     from oto_trio.telemetry.events.audit import Audit
     from oto_trio.telemetry.events.identity import Event
     from oto_trio.telemetry.events.recent import RecentEvents
@@ -269,6 +271,16 @@ class AuditedStore(Store):
         return [known.get((write.kind, write.id)) for write in writes]
 
     @override
+    async def revisions(
+        self, *, before: int | None = None, limit: int = REVISIONS_PAGE
+    ) -> Sequence[Revision]:
+        return await self._inner.revisions(before=before, limit=limit)
+
+    @override
+    async def difference(self, since: int, until: int | None = None) -> Difference:
+        return await self._inner.difference(since, until)
+
+    @override
     async def load_blobs(self, prefix: str) -> Sequence[Blob]:
         return await self._inner.load_blobs(prefix)
 
@@ -290,6 +302,8 @@ class AuditedStore(Store):
 
 class AuditActor:
     """ASGI middleware behind the guard: notes who asks, and answers the request's id.
+
+    What is changed meanwhile is remembered with it, and with ``?message=`` of the request.
 
     Args:
         app: What handles the request.
@@ -325,8 +339,10 @@ class AuditActor:
             method=scope["method"],
             path=self._trail.told(scope["path"]),
         )
+        message = QueryParams(scope["query_string"]).get("message", "")
         token = _actor.set(actor)
         try:
-            await self._app(scope, receive, send_with_id)
+            with acting(Origin(actor.email or actor.client_id, request_id, message)):
+                await self._app(scope, receive, send_with_id)
         finally:
             _actor.reset(token)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import trio
 
+from oto_trio.control.store.history import Origin, acting
 from oto_trio.model.errors import GatewayError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Something that is done again and again."""
 
     name: str
-    """What it is called in the log: ``first certificates``."""
+    """What it is called in the log, and in the history of the store: ``first certificates``."""
     run: Callable[[], Awaitable[object]]
     """Does it once. What it raises is logged; it must be fit to be cancelled."""
     every_s: float
@@ -79,7 +80,8 @@ async def _run_once(job: Job) -> None:
     """Run a job once, and log what went wrong."""
     with trio.move_on_after(job.longest_s) as scope:
         try:
-            await job.run()
+            with acting(Origin(actor=f"job {job.name}")):
+                await job.run()
         except GatewayError as error:
             logger.error("job %r failed, the next run tries again: %s", job.name, error)
         except Exception:

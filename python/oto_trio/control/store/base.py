@@ -9,7 +9,8 @@ The promises that every driver keeps, and `oto_trio.testing.check_store` proves:
 * a transaction is kept whole or not at all, and `Store.transact` returns only when it will survive what
   the driver says it survives;
 * what was acknowledged is what every later read, of any task, sees;
-* a feed tells every change, in order of revisions, the latest state of each document at the least.
+* a feed tells every change, in order of revisions, the latest state of each document at the least;
+* each transaction is remembered together with what it changed, as far as `history` says.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import msgspec
 
+from oto_trio.control.store.history import REVISIONS_PAGE
 from oto_trio.model.errors import ConflictError
 from oto_trio.model.ids import id_problem
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from oto_trio.control.store.feed import Feed, FeedHub
+    from oto_trio.control.store.history import Difference, Revision
 
 __all__ = [
     "LIST_PAGE",
@@ -210,6 +213,9 @@ class Store(ABC):
     async def transact(self, writes: Sequence[Write]) -> int:
         """Make some writes, all or none. Expectations are checked against the state before.
 
+        The revision is remembered, with the origin that `acting` says, and with what the documents
+        were before.
+
         Args:
             writes: At most one for a document.
 
@@ -222,6 +228,35 @@ class Store(ABC):
             StoreOutcomeUnknownError: The store went away meanwhile; all or nothing was kept.
 
         Cancellation: a checkpoint. When cancelled, the writes may or may not have been made.
+        """
+
+    @abstractmethod
+    async def revisions(
+        self, *, before: int | None = None, limit: int = REVISIONS_PAGE
+    ) -> Sequence[Revision]:
+        """Read some of the revisions that are remembered, the newest first.
+
+        Args:
+            before: Only revisions smaller than this one.
+            limit: Revisions given at most.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+
+    @abstractmethod
+    async def difference(self, since: int, until: int | None = None) -> Difference:
+        """Read what was changed after a revision, up to another one.
+
+        The state at the revision before the oldest that is remembered is known too.
+
+        Args:
+            since: The older revision.
+            until: The newer one, not smaller; None = the latest.
+
+        Raises:
+            RevisionUnknownError: One of them is not remembered, or was not made yet.
+            StoreError: The store cannot be read.
         """
 
     @abstractmethod

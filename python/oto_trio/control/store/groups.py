@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from oto_trio.control.store.history import current_origin
 from oto_trio.model.errors import GatewayError
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ class Transaction:
 
     def __init__(self, writes: Sequence[Write]) -> None:
         self.writes = writes
+        self.origin = (
+            current_origin()
+        )  # of the task that asks, which is not always the one that commits
         self.revision: int | None = None
         self.changes: tuple[Change, ...] = ()
         self.error: GatewayError | None = None

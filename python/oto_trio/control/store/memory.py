@@ -25,10 +25,19 @@ from oto_trio.control.store.base import (
     check_writes,
 )
 from oto_trio.control.store.feed import FeedHub
+from oto_trio.control.store.history import (
+    DEFAULT_BOUNDS,
+    REVISIONS_PAGE,
+    HistoryBounds,
+    MemoryHistory,
+    current_origin,
+)
 from oto_trio.model.errors import StoreClosedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from oto_trio.control.store.history import Difference, Revision
 
 __all__ = ["MemoryStore"]
 
@@ -57,10 +66,12 @@ class MemoryStore(Store):
 
     Args:
         revision: Where revisions go on.
+        history: How much it remembers of its revisions.
     """
 
-    def __init__(self, revision: int = 0) -> None:
+    def __init__(self, revision: int = 0, *, history: HistoryBounds = DEFAULT_BOUNDS) -> None:
         super().__init__(FeedHub(revision))
+        self._history = MemoryHistory(history)
         self._shelves: dict[str, _Shelf] = {}
         self._blobs: dict[str, Blob] = {}
         self._closed = False
@@ -121,18 +132,43 @@ class MemoryStore(Store):
             check_expectation(write, None if found is None else found.revision)
         revision = self.revision + 1
         changes: list[Change] = []
+        before: dict[tuple[str, str], bytes | None] = {}
         for write in writes:
             shelf = self._shelves.setdefault(write.kind, _Shelf())
+            found = shelf.records.get(write.id)
+            if isinstance(write, Put) or found is not None:
+                before[write.kind, write.id] = None if found is None else found.document
             if isinstance(write, Put):
                 shelf.put(Record(write.kind, write.id, revision, write.document))
                 changes.append(Change(revision, write.kind, write.id, write.document))
             elif shelf.remove(write.id):
                 changes.append(Change(revision, write.kind, write.id, None))
         if changes:
+            now = datetime.now(UTC).timestamp()
+            self._history.note(revision, now, current_origin(), before)
             self._hub.tell_nowait(revision, tuple(changes))
         elif self._closed:
             raise StoreClosedError("the store is closed")
         return self.revision
+
+    @override
+    async def revisions(
+        self, *, before: int | None = None, limit: int = REVISIONS_PAGE
+    ) -> Sequence[Revision]:
+        await trio.lowlevel.checkpoint()
+        self._shelf("")  # raises when closed
+        return self._history.revisions(before, limit)
+
+    @override
+    async def difference(self, since: int, until: int | None = None) -> Difference:
+        await trio.lowlevel.checkpoint()
+        self._shelf("")  # raises when closed
+        now = {
+            (kind, entity_id): record.document
+            for kind, shelf in self._shelves.items()
+            for entity_id, record in shelf.records.items()
+        }
+        return self._history.difference(since, until, self.revision, now)
 
     @override
     async def load_blobs(self, prefix: str) -> Sequence[Blob]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Final
 
+from oto_trio.control.store.history import DEFAULT_BOUNDS, HistoryBounds
 from oto_trio.control.store.memory import MemoryStore
 from oto_trio.control.store.redis_url import redis_url_problem
 from oto_trio.control.store.sqlite import SqliteStore
@@ -30,29 +31,38 @@ if TYPE_CHECKING:
 
 __all__ = ["NODE_FILE", "node_name", "open_store", "store_url_problem"]
 
+MOST_REVISIONS_IN_STATE: Final = 1000
+"""Revisions that a store in memory remembers at most when its state is saved again and again, as a whole."""
+
+MOST_HISTORY_IN_STATE: Final = 16 * 1024 * 1024
+"""Bytes of their documents."""
+
 NODE_FILE: Final = "node"
 """Name of the file in the data folder that tells this gateway from others on the same store."""
 
 
-async def open_store(url: str | None, file: Path) -> Store:
+async def open_store(
+    url: str | None, file: Path, *, history: HistoryBounds = DEFAULT_BOUNDS
+) -> Store:
     """Open the store that a setting names.
 
     Args:
         url: The setting; None = the embedded store.
         file: The file of the embedded store; its folder is made in any case.
+        history: How much the store remembers of its revisions.
 
     Raises:
         StoreError: It cannot be opened; the message names it, without a password, and the fix.
     """
     if url is None:
-        return await SqliteStore.open(file)
+        return await SqliteStore.open(file, history=history)
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StoreFileError(
             f"{file.parent} cannot be made ({error.strerror}); choose another --data folder"
         ) from error
-    return await _DRIVERS[_scheme(url)](url)
+    return await _DRIVERS[_scheme(url)](url, history)
 
 
 def node_name(url: str | None, folder: Path) -> str:
@@ -113,23 +123,23 @@ def _scheme(url: str) -> str:
     return scheme.lower() if mark else ""
 
 
-async def _open_postgres(url: str) -> Store:
+async def _open_postgres(url: str, history: HistoryBounds) -> Store:
     try:
         from oto_trio.control.store.postgres import PostgresStore  # noqa: PLC0415 (an extra)
     except ImportError as error:
         raise _missing("PostgreSQL", "postgresql", error) from error
-    return await PostgresStore.open(url)
+    return await PostgresStore.open(url, history=history)
 
 
-async def _open_redis(url: str) -> Store:
+async def _open_redis(url: str, history: HistoryBounds) -> Store:
     try:
         from oto_trio.control.store.redis import RedisStore  # noqa: PLC0415 (an extra)
     except ImportError as error:
         raise _missing("Redis", "redis", error) from error
-    return await RedisStore.open(url)
+    return await RedisStore.open(url, history=history)
 
 
-async def _open_state(url: str) -> Store:
+async def _open_state(url: str, history: HistoryBounds) -> Store:
     """Open a store in memory, with what keeps its state."""
     from oto_trio.control.store.persisted import PersistedStore  # noqa: PLC0415 (few ask for it)
     from oto_trio.control.store.state_http import HttpPlace, S3Place  # noqa: PLC0415
@@ -139,19 +149,24 @@ async def _open_state(url: str) -> Store:
         read = read_state_url(url)
     except StateUrlError as error:
         raise StoreError(f"the URL of `store`: {error}") from None
+    kept = HistoryBounds(
+        revisions=min(history.revisions, MOST_REVISIONS_IN_STATE),
+        age_s=history.age_s,
+        size=min(history.size, MOST_HISTORY_IN_STATE),
+    )
     match read:
         case MemoryUrl():
-            return MemoryStore()
+            return MemoryStore(history=history)
         case FileUrl():
-            return await PersistedStore.open(FilePlace(read))
+            return await PersistedStore.open(FilePlace(read), history=kept)
         case HttpUrl():
-            return await PersistedStore.open(HttpPlace(read))
+            return await PersistedStore.open(HttpPlace(read), history=kept)
         case _:
             try:
                 place = S3Place(read)
             except ImportError as error:
                 raise _missing("S3", "s3", error) from error
-            return await PersistedStore.open(place)
+            return await PersistedStore.open(place, history=kept)
 
 
 def _missing(what: str, extra: str, error: ImportError) -> StoreFileError:
@@ -162,7 +177,7 @@ def _missing(what: str, extra: str, error: ImportError) -> StoreFileError:
     )
 
 
-_DRIVERS: Final[Mapping[str, Callable[[str], Awaitable[Store]]]] = {
+_DRIVERS: Final[Mapping[str, Callable[[str, HistoryBounds], Awaitable[Store]]]] = {
     "postgresql": _open_postgres,
     "postgres": _open_postgres,
     "redis": _open_redis,

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Self
 import trio
 from typing_extensions import override
 
+from oto_trio.control.store.history import DEFAULT_BOUNDS
 from oto_trio.control.store.memory import MemoryStore
 from oto_trio.control.store.state_lines import State, read_state, write_state
 from oto_trio.model.errors import StoreError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from oto_trio.control.store.base import Blob
+    from oto_trio.control.store.history import HistoryBounds
     from oto_trio.control.store.state_places import StatePlace
 
 __all__ = ["PersistedStore"]
@@ -45,12 +47,14 @@ class PersistedStore(MemoryStore):
     It saves by itself for as long as its ``async with`` block lasts.
     """
 
-    def __init__(self, place: StatePlace, state: State) -> None:
-        super().__init__(state.revision)
+    def __init__(self, place: StatePlace, state: State, history: HistoryBounds) -> None:
+        super().__init__(state.revision, history=history)
         self._place = place
         self._root = state.root
         self._others = state.others
         self._fill(state.records, state.blobs)
+        if state.history and state.history[-1][0].revision == state.revision:
+            self._history.fill(state.history)
         self._saves_of_blobs = 0
         self._saved: tuple[int, int] | None = self._marks()
         self._saving = trio.Lock()
@@ -58,11 +62,14 @@ class PersistedStore(MemoryStore):
         self._background: AbstractAsyncContextManager[None] | None = None
 
     @classmethod
-    async def open(cls, place: StatePlace) -> PersistedStore:
+    async def open(
+        cls, place: StatePlace, *, history: HistoryBounds = DEFAULT_BOUNDS
+    ) -> PersistedStore:
         """Load the state.
 
         Args:
             place: Where it is kept; closed with the store.
+            history: How much is remembered of its revisions, and saved with the rest.
 
         Raises:
             StoreError: It cannot be read; the message says why and what to do.
@@ -81,7 +88,7 @@ class PersistedStore(MemoryStore):
             place.shown,
             "there is no state yet" if text is None else f"{len(state.records)} documents loaded",
         )
-        return cls(place, state)
+        return cls(place, state, history)
 
     @property
     @override
@@ -109,7 +116,8 @@ class PersistedStore(MemoryStore):
                 return
             # Records do not change, so lists of them are all that must be copied here.
             records, blobs = self._content()
-            state = State(marks[0], records, blobs, list(self._others), self._root)
+            past = self._history.entries()
+            state = State(marks[0], records, blobs, list(self._others), self._root, past)
             now_ms = int(datetime.now(UTC).timestamp() * 1000)
             await self._place.save(write_state(state, now_ms))
             self._saved = marks

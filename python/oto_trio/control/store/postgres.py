@@ -36,25 +36,28 @@ from oto_trio.control.store.base import (
     LIST_PAGE,
     Blob,
     Change,
-    Delete,
-    Put,
     Record,
     Snapshot,
     Store,
     Write,
-    check_expectation,
     check_writes,
 )
 from oto_trio.control.store.feed import FeedHub
 from oto_trio.control.store.groups import CommitQueue, Transaction
+from oto_trio.control.store.history import DEFAULT_BOUNDS, REVISIONS_PAGE, HistoryBounds
+from oto_trio.control.store.postgres_history import (
+    note_revision,
+    read_difference,
+    read_revisions,
+)
 from oto_trio.control.store.postgres_link import Connection, Link, Target, target_of
 from oto_trio.control.store.postgres_schema import (
     CHANNEL,
-    MOST_MARKS,
     News,
     prepare,
     read_news,
 )
+from oto_trio.control.store.postgres_writes import CHUNK, apply, forget_marks
 from oto_trio.model.errors import (
     ConflictError,
     StoreClosedError,
@@ -66,6 +69,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
+
+    from oto_trio.control.store.history import Difference, Revision
 
 __all__ = ["PostgresStore"]
 
@@ -89,9 +94,6 @@ OUTCOME_PAUSE_S: Final = 0.5
 CLOSE_WAIT_S: Final = 10.0
 """How long closing waits for what is under way, and once more after breaking that off."""
 
-CHUNK: Final = 500
-"""Documents that are sent to the server in one statement."""
-
 
 class _AbortedError(psycopg.OperationalError):
     """The connection broke at a COMMIT, and nothing was kept: it may be tried again."""
@@ -104,9 +106,15 @@ class PostgresStore(Store):
     """
 
     def __init__(
-        self, target: Target, writer: Link, revision: int, keys: set[tuple[str, str]]
+        self,
+        target: Target,
+        writer: Link,
+        revision: int,
+        keys: set[tuple[str, str]],
+        history: HistoryBounds,
     ) -> None:
         super().__init__(FeedHub(revision))
+        self._history = history
         self._target = target
         self._writer = writer
         self._reader = Link(target, "reader")
@@ -124,12 +132,13 @@ class PostgresStore(Store):
         """Commits made so far; with many writers fewer than transactions."""
 
     @classmethod
-    async def open(cls, url: str) -> PostgresStore:
+    async def open(cls, url: str, *, history: HistoryBounds = DEFAULT_BOUNDS) -> PostgresStore:
         """Connect, and make the tables when they are missing.
 
         Args:
             url: A url of libpq: ``postgresql://user:password@host:5432/database?sslmode=verify-full``.
                 What it leaves out comes from libpq's environment, such as ``PGPASSWORD``.
+            history: How much is remembered of its revisions.
 
         Raises:
             StoreError: The server cannot be used, or its store is too new; the message names the url
@@ -143,7 +152,7 @@ class PostgresStore(Store):
             with trio.CancelScope(shield=True):
                 await writer.aclose()
             raise
-        return cls(target, writer, revision, keys)
+        return cls(target, writer, revision, keys, history)
 
     @property
     @override
@@ -198,6 +207,28 @@ class PostgresStore(Store):
 
         return await self._reader.run(work)
 
+    @override
+    async def revisions(
+        self, *, before: int | None = None, limit: int = REVISIONS_PAGE
+    ) -> Sequence[Revision]:
+        def work(connection: Connection) -> Sequence[Revision]:
+            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            revisions = read_revisions(connection, before, limit)
+            connection.execute("COMMIT")
+            return revisions
+
+        return await self._reader.run(work)
+
+    @override
+    async def difference(self, since: int, until: int | None = None) -> Difference:
+        def work(connection: Connection) -> Difference:
+            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            difference = read_difference(connection, since, until)
+            connection.execute("COMMIT")
+            return difference
+
+        return await self._reader.run(work)
+
     async def _select(self, where: str, values: tuple[object, ...]) -> Sequence[Record]:
         """Read records; ``where`` is one of the fixed texts above, never made of input."""
         question = f"SELECT kind, id, revision, document FROM oto_trio.documents {where}"  # noqa: S608
@@ -249,11 +280,13 @@ class PostgresStore(Store):
         removes = False
         for transaction in group:
             try:
-                changes = _apply(connection, transaction.writes, revision + 1)
+                changes = apply(connection, transaction.writes, revision + 1)
             except ConflictError as error:
                 transaction.error = error
                 continue
-            revision += 1 if changes else 0
+            if changes:
+                revision += 1
+                note_revision(connection, revision, transaction.origin, self._history)
             transaction.changes = changes
             transaction.revision = revision
             removes = removes or any(change.document is None for change in changes)
@@ -264,7 +297,7 @@ class PostgresStore(Store):
             "UPDATE oto_trio.facts SET value = %s WHERE name = 'revision'", [revision]
         )
         if removes:
-            _forget_marks(connection)
+            forget_marks(connection)
         connection.execute(f"NOTIFY {CHANNEL}".encode())
         try:
             connection.execute("COMMIT")
@@ -505,75 +538,3 @@ def _facts(connection: Connection) -> tuple[int, int]:
     rows = connection.execute("SELECT name, value FROM oto_trio.facts")
     facts: dict[str, Any] = dict(rows.fetchall())
     return facts["revision"], facts["horizon"]
-
-
-def _apply(connection: Connection, writes: Sequence[Write], revision: int) -> tuple[Change, ...]:
-    """Check what writes expect, then make them. Runs in the thread, inside a transaction."""
-    expecting = [write for write in writes if write.expect is not None]
-    if expecting:
-        rows = connection.execute(
-            "SELECT kind, id, revision FROM oto_trio.documents "
-            "JOIN unnest(%s::text[], %s::text[]) AS wanted (k, i) ON kind = k AND id = i",
-            _columns(expecting),
-        )
-        found = {(kind, entity_id): at for kind, entity_id, at in rows}
-        for write in expecting:
-            check_expectation(write, found.get((write.kind, write.id)))
-    changes: list[Change] = []
-    for start in range(0, len(writes), CHUNK):
-        some = writes[start : start + CHUNK]
-        changes += _put(connection, [w for w in some if isinstance(w, Put)], revision)
-        changes += _delete(connection, [w for w in some if isinstance(w, Delete)], revision)
-    return tuple(changes)
-
-
-def _columns(writes: Sequence[Write]) -> tuple[list[str], list[str]]:
-    """Return the kinds and the ids of writes."""
-    return [write.kind for write in writes], [write.id for write in writes]
-
-
-def _put(connection: Connection, puts: Sequence[Put], revision: int) -> Sequence[Change]:
-    """Write documents, and take away the marks of those that were removed before."""
-    if not puts:
-        return ()
-    connection.execute(
-        "INSERT INTO oto_trio.documents (kind, id, revision, document) "
-        "SELECT k, i, %s, d FROM unnest(%s::text[], %s::text[], %b::bytea[]) AS new (k, i, d) "
-        "ON CONFLICT (kind, id) DO UPDATE "
-        "SET revision = EXCLUDED.revision, document = EXCLUDED.document",
-        (revision, *_columns(puts), [put.document for put in puts]),
-    )
-    connection.execute(
-        "DELETE FROM oto_trio.removed USING unnest(%s::text[], %s::text[]) AS new (k, i) "
-        "WHERE kind = k AND id = i",
-        _columns(puts),
-    )
-    return [Change(revision, put.kind, put.id, put.document) for put in puts]
-
-
-def _delete(connection: Connection, deletes: Sequence[Delete], revision: int) -> Sequence[Change]:
-    """Remove documents, and leave a mark of each that was there."""
-    if not deletes:
-        return ()
-    rows = connection.execute(
-        "WITH gone AS (DELETE FROM oto_trio.documents "
-        "USING unnest(%s::text[], %s::text[]) AS old (k, i) WHERE kind = k AND id = i "
-        "RETURNING kind, id) "
-        "INSERT INTO oto_trio.removed SELECT kind, id, %s FROM gone ON CONFLICT (kind, id) "
-        "DO UPDATE SET revision = EXCLUDED.revision RETURNING kind, id",
-        (*_columns(deletes), revision),
-    )
-    gone = set(rows.fetchall())
-    return [Change(revision, d.kind, d.id, None) for d in deletes if (d.kind, d.id) in gone]
-
-
-def _forget_marks(connection: Connection) -> None:
-    """Keep the marks of the last removals only; say up to where they were forgotten."""
-    row = connection.execute(
-        "SELECT revision FROM oto_trio.removed ORDER BY revision DESC LIMIT 1 OFFSET %s",
-        [MOST_MARKS],
-    ).fetchone()
-    if row is None:
-        return
-    connection.execute("DELETE FROM oto_trio.removed WHERE revision <= %s", [row[0]])
-    connection.execute("UPDATE oto_trio.facts SET value = %s WHERE name = 'horizon'", [row[0]])

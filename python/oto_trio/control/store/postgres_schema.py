@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from oto_trio.control.store.base import Change
+from oto_trio.control.store.postgres_history import HISTORY_TABLES
 from oto_trio.model.errors import StoreError, StoreFileError
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def prepare(connection: Connection, shown: str) -> tuple[int, set[tuple[str, str
     connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
     if _value(connection, "SELECT to_regclass('oto_trio.facts')") is None:
         connection.execute(_TABLES)
+    connection.execute(HISTORY_TABLES)
     version = _value(connection, "SELECT value FROM oto_trio.facts WHERE name = 'schema'")
     if version is None or version > SCHEMA_VERSION:
         raise StoreFileError(

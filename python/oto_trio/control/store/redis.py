@@ -43,6 +43,13 @@ from oto_trio.control.store.base import (
     check_writes,
 )
 from oto_trio.control.store.feed import FeedHub
+from oto_trio.control.store.history import (
+    DEFAULT_BOUNDS,
+    REVISIONS_PAGE,
+    HistoryBounds,
+    current_origin,
+)
+from oto_trio.control.store.redis_history import RedisHistory, history_word
 from oto_trio.control.store.redis_line import Line, StoreUnreachableError
 from oto_trio.control.store.redis_url import RedisUrlError, read_redis_url
 from oto_trio.control.store.redis_words import (
@@ -66,6 +73,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from oto_trio.control.store.history import Difference, Revision
     from oto_trio.control.store.redis_url import RedisUrl
 
 __all__ = ["RedisStore"]
@@ -117,10 +125,15 @@ class RedisStore(Store):
     Args:
         url: Where it is.
         tls: How TLS is spoken; None = not at all.
+        history: How much is remembered of its revisions.
     """
 
-    def __init__(self, url: RedisUrl, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, url: RedisUrl, tls: ssl.SSLContext | None, history: HistoryBounds = DEFAULT_BOUNDS
+    ) -> None:
         super().__init__(FeedHub())
+        self._bounds = history
+        self._history = RedisHistory(self._run_here)
         self._url = url
         self._line = Line(url, tls)
         self._ear = Line(url, tls)
@@ -141,11 +154,12 @@ class RedisStore(Store):
         self._is_open = False
 
     @classmethod
-    async def open(cls, url: str) -> RedisStore:
+    async def open(cls, url: str, *, history: HistoryBounds = DEFAULT_BOUNDS) -> RedisStore:
         """Read the URL and what it names; the server is asked when the store is entered.
 
         Args:
             url: Such as ``rediss://user:password@host:6379/0?prefix=oto-trio``.
+            history: How much is remembered of its revisions.
 
         Raises:
             StoreError: The URL is not right, or a file it names cannot be used.
@@ -162,7 +176,7 @@ class RedisStore(Store):
                 f"{read.shown}: the files of ca, cert or key cannot be used: {error}; correct their "
                 "paths in the URL of `store`"
             ) from error
-        return cls(read, tls)
+        return cls(read, tls, history)
 
     @override
     async def __aenter__(self) -> Self:
@@ -284,7 +298,7 @@ class RedisStore(Store):
             StoreError: It cannot be run, or the server holds another store by now.
         """
         rest = (1, self._base + "facts")
-        is_long = script is scripts.TRANSACT or script is scripts.CHANGES
+        is_long = script in (scripts.TRANSACT, scripts.CHANGES, scripts.TOUCHED, scripts.STATES)
         timeout_s = LONG_ANSWER_S if is_long else None
         try:
             answer: list[Any] = await self._ask(
@@ -304,6 +318,10 @@ class RedisStore(Store):
             logger.error("%s", self._lost)
             raise StoreError(self._lost)
         return answer
+
+    async def _run_here(self, script: scripts.Script, *words: str | bytes | int) -> list[Any]:
+        """Run a script that wants the id of the store first."""
+        return await self._run(script, self._store_id, *words)
 
     def _loss(self, answer: list[Any]) -> str:
         """Say why this node must not go on with what the server holds."""
@@ -402,6 +420,16 @@ class RedisStore(Store):
                     )
         return Snapshot(revision, tuple(found[key] for key in sorted(found)))
 
+    @override
+    async def revisions(
+        self, *, before: int | None = None, limit: int = REVISIONS_PAGE
+    ) -> Sequence[Revision]:
+        return await self._history.revisions(before, limit)
+
+    @override
+    async def difference(self, since: int, until: int | None = None) -> Difference:
+        return await self._history.difference(since, until)
+
     async def _changes(self, since: int) -> tuple[int, int, Sequence[Change]]:
         """Read what changed after a revision: up to which one this tells all, the latest one, and what."""
         _, upto, latest, *rows = await self._run(
@@ -426,7 +454,8 @@ class RedisStore(Store):
             self.revision,
             f"{self._node}:{self._marks}",
         ]
-        rest: Sequence[str | bytes | int] = [NEWS_KEPT, REMOVALS_KEPT, *words]
+        history = history_word(current_origin(), self._bounds)
+        rest: Sequence[str | bytes | int] = [NEWS_KEPT, REMOVALS_KEPT, history, *words]
         answer = await self._run(scripts.TRANSACT, *first, "", *rest, again=[*first, "1", *rest])
         match answer:
             case [b"conflict", int(number), int(found)]:

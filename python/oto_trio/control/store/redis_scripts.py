@@ -18,6 +18,12 @@ Keys, all of them below ``{prefix}`` (the braces keep them together, as a cluste
 ``news``
     A short stream with one entry for each revision, which wakes readers that wait for it. It carries the
     mark of the writer, by which a writer whose connection broke finds out what became of its writes.
+``revisions``, ``past:REVISION``
+    The history: a hash of what is known of each revision, and for each revision a hash of what the documents
+    it changed were before: the value as it was in ``docs:KIND``, or, when there was none, the revision that
+    removed it and a line feed. So each version names the revision that wrote it, and leads to the one
+    before. A removal that was forgotten in ``log`` is told as minus the floor of that time. ``oldest`` among
+    the facts is the first revision that is kept.
 ``blobs``, ``blob-names``, ``blob-ends``
     The blobs, their names in order, and when they end.
 
@@ -36,7 +42,10 @@ __all__ = [
     "CHANGES",
     "OPEN",
     "PAGE",
+    "REVISIONS",
     "SCHEMA",
+    "STATES",
+    "TOUCHED",
     "TRANSACT",
     "Script",
 ]
@@ -75,9 +84,11 @@ return redis.call('HMGET', KEYS[1], 'id', 'revision', 'schema')
 
 TRANSACT: Final = Script("""
 -- ARGV: store id, revision known, mark, '1' when tried again, entries of news kept, removals kept,
+--       the history in MessagePack (Unix time, who and why, revisions kept, time up to which they are
+--       forgotten, bytes kept, bytes that a change counts),
 --       the writes in MessagePack, which is quicker than so many arguments, each of them 'p' or 'd',
 --       kind, id, expectation ('', 'a', 'p' or a revision); then the document of each write
-local facts = redis.call('HMGET', KEYS[1], 'id', 'revision')
+local facts = redis.call('HMGET', KEYS[1], 'id', 'revision', 'oldest', 'floor')
 if facts[1] ~= ARGV[1] then return {'foreign'} end
 local before = tonumber(facts[2])
 local known = tonumber(ARGV[2])
@@ -92,7 +103,8 @@ if ARGV[4] == '1' and before > known then
   if #entries < before - known then return {'unsure'} end
 end
 local wanted = {}
-local writes = cmsgpack.unpack(ARGV[7])
+local at_time, origin, most, too_old, most_bytes, each = unpack(cmsgpack.unpack(ARGV[7]))
+local writes = cmsgpack.unpack(ARGV[8])
 for at, write in ipairs(writes) do
   local docs = key('docs:' .. write[2])
   local id, expect = write[3], write[4]
@@ -119,11 +131,20 @@ local revision = whole(before + 1)
 redis.call('XADD', key('news'), 'MAXLEN', '~', ARGV[5], revision .. '-0', 'mark', ARGV[3])
 redis.call('HSET', KEYS[1], 'revision', revision)
 answer[3] = before + 1
+local past, size = key('past:' .. revision), 0
 for _, at in ipairs(wanted) do
   local kind, id = writes[at][2], writes[at][3]
   local member = kind .. '\\n' .. id
+  local old = redis.call('HGET', key('docs:' .. kind), id)
+  if not old then
+    old = (redis.call('ZSCORE', key('log'), member) or '-' .. facts[4]) .. '\\n'
+  else
+    size = size + #old - string.find(old, '\\n', 1, true)
+  end
+  size = size + each
+  redis.call('HSET', past, member, old)
   if writes[at][1] == 'p' then
-    redis.call('HSET', key('docs:' .. kind), id, revision .. '\\n' .. ARGV[7 + at])
+    redis.call('HSET', key('docs:' .. kind), id, revision .. '\\n' .. ARGV[8 + at])
     redis.call('ZADD', key('ids:' .. kind), 0, id)
     redis.call('ZREM', key('gone'), member)
   else
@@ -140,6 +161,31 @@ if too_many > 0 then
   for n = 1, #oldest, 2 do redis.call('ZREM', key('log'), oldest[n]) end
   redis.call('HSET', KEYS[1], 'floor', oldest[#oldest])
 end
+local oldest, total = tonumber(facts[3] or before + 1), size
+local last = redis.call('HGET', key('revisions'), whole(before))
+if last then
+  total = total + tonumber(string.match(last, '^%S+ %S+ (%d+)'))
+elseif oldest <= before then
+  -- A version that keeps no history wrote to the server: what is older leads nowhere.
+  redis.call('DEL', key('revisions'))
+  for n = oldest, before do redis.call('UNLINK', key('past:' .. whole(n))) end
+  oldest = before + 1
+end
+redis.call('HSET', key('revisions'), revision,
+  at_time .. ' ' .. #wanted .. ' ' .. whole(total) .. ' ' .. whole(size) .. ' ' .. origin)
+for _ = 1, 64 do
+  local row = oldest <= before and redis.call('HGET', key('revisions'), whole(oldest))
+  if not row then break end
+  local then_at, then_total, then_size = string.match(row, '^(%S+) %d+ (%d+) (%d+)')
+  if before + 1 - oldest < most and tonumber(then_at) >= too_old
+      and total - (tonumber(then_total) - tonumber(then_size)) <= most_bytes then
+    break
+  end
+  redis.call('HDEL', key('revisions'), whole(oldest))
+  redis.call('UNLINK', key('past:' .. whole(oldest)))
+  oldest = oldest + 1
+end
+redis.call('HSET', KEYS[1], 'oldest', whole(oldest))
 return answer
 """)
 """Checks expectations, then makes the writes. Gives ``ok``, the revision before and after, and the numbers
@@ -203,6 +249,94 @@ end
 return answer
 """)
 """Gives how many ids were found, then ids and values; fewer than found when they are large."""
+
+REVISIONS: Final = Script("""
+-- ARGV: store id, newest revision wanted or '', revisions given at most
+local facts = redis.call('HMGET', KEYS[1], 'id', 'revision', 'oldest')
+if facts[1] ~= ARGV[1] then return {'foreign'} end
+local latest, oldest = tonumber(facts[2]), tonumber(facts[3] or facts[2] + 1)
+if redis.call('HEXISTS', key('revisions'), facts[2]) == 0 then oldest = latest + 1 end
+local answer = {'ok', latest, oldest}
+local newest = ARGV[2] == '' and latest or math.min(tonumber(ARGV[2]), latest)
+for n = newest, math.max(oldest, newest - tonumber(ARGV[3]) + 1), -1 do
+  answer[#answer + 1] = n
+  answer[#answer + 1] = redis.call('HGET', key('revisions'), whole(n))
+end
+return answer
+""")
+"""Gives ``ok``, the latest revision, the oldest that is kept (the latest plus one when none is), and for each
+revision its number and what is known of it: time, changes, bytes so far, bytes, who and why."""
+
+TOUCHED: Final = Script("""
+-- ARGV: store id, first revision, last revision, documents given at least
+local facts = redis.call('HMGET', KEYS[1], 'id', 'oldest')
+if facts[1] ~= ARGV[1] then return {'foreign'} end
+local first, last = tonumber(ARGV[2]), tonumber(ARGV[3])
+if first < tonumber(facts[2] or first + 1) then return {'forgotten'} end
+local answer, seen = {'ok', last}, {}
+for n = first, last do
+  for _, member in ipairs(redis.call('HKEYS', key('past:' .. whole(n)))) do
+    if not seen[member] then
+      seen[member] = true
+      answer[#answer + 1] = member
+    end
+  end
+  if #answer > tonumber(ARGV[4]) then
+    answer[2] = n
+    break
+  end
+end
+return answer
+""")
+"""Gives ``ok``, the revision up to which this tells all, and the kinds and ids of what was changed."""
+
+STATES: Final = Script("""
+-- ARGV: store id, older revision, newer revision, bytes given at most, then kinds and ids
+local facts = redis.call('HMGET', KEYS[1], 'id', 'oldest', 'floor')
+if facts[1] ~= ARGV[1] then return {'foreign'} end
+local oldest = tonumber(facts[2] or '0')
+if tonumber(ARGV[2]) < oldest - 1 then return {'forgotten'} end
+-- The latest revision up to one that touched a document, of which it is known that it did; or nothing.
+local function touched(member, from, down_to)
+  for n = from, math.max(down_to, oldest), -1 do
+    if redis.call('HEXISTS', key('past:' .. whole(n)), member) == 1 then return n end
+  end
+end
+-- Goes from a version of a document back to the one that was there at a revision.
+local function back(member, value, at)
+  while value do
+    local written = tonumber(string.match(value, '^(%-?%d+)\\n'))
+    if string.sub(value, 1, 1) == '-' then
+      -- It was removed up to this revision, or never there.
+      written = touched(member, -written, at + 1) or 0
+    end
+    if written <= at then return value end
+    value = redis.call('HGET', key('past:' .. whole(written)), member)
+  end
+end
+local since, till = tonumber(ARGV[2]), tonumber(ARGV[3])
+local answer, size = {'ok'}, 0
+for n = 5, #ARGV do
+  if size > tonumber(ARGV[4]) then break end
+  local member = ARGV[n]
+  local kind, id = string.match(member, '^([^\\n]*)\\n(.*)$')
+  local value = redis.call('HGET', key('docs:' .. kind), id)
+  if not value then
+    value = (redis.call('ZSCORE', key('log'), member) or '-' .. facts[3]) .. '\\n'
+  end
+  local after = back(member, value, till)
+  local before = after and back(member, after, since)
+  if not before then return {'forgotten'} end
+  local revision = string.match(after, '^%d+')
+  answer[#answer + 1] = before
+  answer[#answer + 1] = after
+  answer[#answer + 1] = tonumber(revision or touched(member, till, since + 1))
+  size = size + #before + #after
+end
+return answer
+""")
+"""Gives ``ok``, and for each document its value at the older and at the newer revision, and the last revision
+between them that changed it; for fewer documents than were asked for when they are large."""
 
 BLOBS_SAVE: Final = Script("""
 -- ARGV: store id, expired blobs dropped at once, then for each blob: name, end as text or '', value

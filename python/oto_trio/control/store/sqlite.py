@@ -33,12 +33,21 @@ from oto_trio.control.store.base import (
 )
 from oto_trio.control.store.feed import FeedHub
 from oto_trio.control.store.groups import CommitQueue, Transaction
+from oto_trio.control.store.history import DEFAULT_BOUNDS, REVISIONS_PAGE, HistoryBounds
 from oto_trio.control.store.sqlite_file import FileLock, open_database, store_errors
+from oto_trio.control.store.sqlite_history import (
+    note_revision,
+    read_difference,
+    read_revisions,
+    remember_documents,
+)
 from oto_trio.model.errors import ConflictError, StoreClosedError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from oto_trio.control.store.history import Difference, Revision
 
 __all__ = ["SqliteStore"]
 
@@ -53,9 +62,15 @@ class SqliteStore(Store):
     """A store in one SQLite file. Make one with ``await SqliteStore.open(path)``."""
 
     def __init__(
-        self, path: Path, connection: sqlite3.Connection, lock: FileLock, revision: int
+        self,
+        path: Path,
+        connection: sqlite3.Connection,
+        lock: FileLock,
+        revision: int,
+        history: HistoryBounds,
     ) -> None:
         super().__init__(FeedHub(revision))
+        self._history = history
         self._path = path
         self._connection = connection
         self._file_lock = lock
@@ -67,14 +82,18 @@ class SqliteStore(Store):
         """Commits made so far, each with one sync; with many writers fewer than transactions."""
 
     @classmethod
-    async def open(cls, path: Path) -> SqliteStore:
+    async def open(cls, path: Path, *, history: HistoryBounds = DEFAULT_BOUNDS) -> SqliteStore:
         """Open the file, or create it (mode 0600) and its folder (mode 0700).
+
+        Args:
+            path: The file.
+            history: How much is remembered of its revisions.
 
         Raises:
             StoreError: The file is locked, damaged, foreign, too new or not accessible; the message
                 names it and says what to do.
         """
-        return await trio.to_thread.run_sync(_open, path, thread_name="oto-trio sqlite")
+        return await trio.to_thread.run_sync(_open, path, history, thread_name="oto-trio sqlite")
 
     @property
     @override
@@ -178,6 +197,7 @@ class SqliteStore(Store):
                     continue
                 if changes:
                     revision += 1
+                    note_revision(connection, revision, transaction.origin, self._history)
                 transaction.changes = changes
                 transaction.revision = revision
             connection.execute("UPDATE facts SET value = ? WHERE name = 'revision'", (revision,))
@@ -203,6 +223,7 @@ class SqliteStore(Store):
                     (write.kind, write.id),
                 ).fetchone()
                 check_expectation(write, None if row is None else row[0])
+        remember_documents(self._connection, writes, revision)
         changes: list[Change] = []
         for write in writes:
             if isinstance(write, Put):
@@ -217,6 +238,20 @@ class SqliteStore(Store):
             ).rowcount:
                 changes.append(Change(revision, write.kind, write.id, None))
         return tuple(changes)
+
+    @override
+    async def revisions(
+        self, *, before: int | None = None, limit: int = REVISIONS_PAGE
+    ) -> Sequence[Revision]:
+        return await self._in_thread(
+            lambda: read_revisions(self._connection, self._committed, before, limit)
+        )
+
+    @override
+    async def difference(self, since: int, until: int | None = None) -> Difference:
+        return await self._in_thread(
+            lambda: read_difference(self._connection, self._committed, since, until)
+        )
 
     @override
     async def load_blobs(self, prefix: str) -> Sequence[Blob]:
@@ -274,7 +309,7 @@ class SqliteStore(Store):
             self._file_lock.release()
 
 
-def _open(path: Path) -> SqliteStore:
+def _open(path: Path, history: HistoryBounds) -> SqliteStore:
     """Take the lock and open the database. Runs in a thread."""
     lock = FileLock(path)
     try:
@@ -283,7 +318,7 @@ def _open(path: Path) -> SqliteStore:
             row: tuple[int] | None = connection.execute(
                 "SELECT value FROM facts WHERE name = 'revision'"
             ).fetchone()
-        return SqliteStore(path, connection, lock, 0 if row is None else row[0])
+        return SqliteStore(path, connection, lock, 0 if row is None else row[0], history)
     except BaseException:
         lock.release()
         raise

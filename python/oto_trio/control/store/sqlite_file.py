@@ -13,6 +13,7 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from oto_trio.control.store.sqlite_history import HISTORY_TABLES
 from oto_trio.model.errors import StoreError, StoreFileError, StoreFullError, StoreLockedError
 
 if TYPE_CHECKING:
@@ -191,9 +192,9 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id={APPLICATION_ID}; "
             f"PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
         )
-        connection.executescript(_BLOBS)
+        connection.executescript(_BLOBS + HISTORY_TABLES)
         return
     verdict = _pragma(connection, "quick_check(1)")
     if verdict != "ok":
         raise _damaged(path, str(verdict))
-    connection.executescript(_BLOBS)
+    connection.executescript(_BLOBS + HISTORY_TABLES)

@@ -13,6 +13,9 @@ reads the state as its own, and its state is read here. What Otoroshi has no pla
     A document of a kind that Otoroshi has no key for, or that is no text.
 ``blobs:N``
     A blob; its bytes in Base64.
+``history:N``
+    A revision that is remembered, under ``revision``, and what documents were before it: ``text``, kind and id in
+    lines with the document, ``base64``, or ``none`` when there was none. They stand in the order of revisions.
 
 Lines that are neither, such as Otoroshi's counters and sessions, are kept as they came until they expire.
 
@@ -30,6 +33,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from oto_trio.control.store.base import Blob, Record
+from oto_trio.control.store.history import Remembered, Revision
 from oto_trio.model.errors import StoreFileError
 
 if TYPE_CHECKING:
@@ -66,6 +70,7 @@ class State(msgspec.Struct):
     others: list[tuple[int, bytes]] = msgspec.field(default_factory=list[tuple[int, bytes]])
     """Lines that have no place here, each with its end in milliseconds since 1970, or -1."""
     root: str = ROOT
+    history: list[Remembered] = msgspec.field(default_factory=list[Remembered])
 
 
 class _Line(msgspec.Struct):
@@ -78,6 +83,7 @@ class _Line(msgspec.Struct):
 _line: Final = msgspec.json.Decoder(_Line)
 _text: Final = msgspec.json.Decoder(str)
 _hash: Final = msgspec.json.Decoder(dict[str, str])
+_revision: Final = msgspec.json.Decoder(Revision)
 
 
 def state_key(kind: str, entity_id: str) -> str | None:
@@ -163,6 +169,9 @@ def _lines(state: State, now_ms: int) -> Iterator[bytes]:
     if revisions:
         yield _hash_line(f"{root}:{OURS}revisions:{number}", revisions)
     yield from _blob_lines(state, now_ms)
+    for revision, before in state.history:
+        key = f"{root}:{OURS}history:{revision.revision}"
+        yield _hash_line(key, _remembered(revision, before))
     for ends_ms, line in state.others:
         if ends_ms < 0 or ends_ms > now_ms:
             yield line
@@ -178,6 +187,22 @@ def _blob_lines(state: State, now_ms: int) -> Iterator[bytes]:
             value["expires_at"] = repr(float(end))
         ends_ms = -1 if end is None else min(math.ceil(end * 1000), 2**62)
         yield _hash_line(f"{state.root}:{OURS}blobs:{place}", value, ends_ms)
+
+
+def _remembered(
+    revision: Revision, before: Mapping[tuple[str, str], bytes | None]
+) -> dict[str, str]:
+    """Write a revision that is remembered."""
+    value = {"revision": msgspec.json.encode(revision).decode()}
+    for (kind, entity_id), document in before.items():
+        if document is None:
+            value[f"none\n{kind}\n{entity_id}"] = ""
+            continue
+        try:
+            value[f"text\n{kind}\n{entity_id}"] = document.decode()
+        except UnicodeDecodeError:
+            value[f"base64\n{kind}\n{entity_id}"] = base64.b64encode(document).decode()
+    return value
 
 
 def _hash_line(key: str, value: Mapping[str, str], ends_ms: int = -1) -> bytes:
@@ -228,6 +253,7 @@ class _Reader:
         self._revisions: dict[tuple[str, str], int] = {}
         self._blobs: dict[str, Blob] = {}
         self._others: dict[str, tuple[int, bytes]] = {}
+        self._history: list[Remembered] = []
 
     def read(self, number: int, line: bytes) -> None:
         """Read one line."""
@@ -280,6 +306,8 @@ class _Reader:
                 value["name"], _decoded(value["value"]), None if end is None else float(end)
             )
             self._blobs[blob.name] = blob
+        elif what == "history":
+            self._history.append(_read_remembered(value))
         else:
             self._others[entry.k] = (entry.t, msgspec.json.encode(entry))
 
@@ -293,7 +321,20 @@ class _Reader:
             for place, document in self._documents.items()
         ]
         blobs = list(self._blobs.values())
-        return State(revision, records, blobs, list(self._others.values()), self._root or ROOT)
+        others = list(self._others.values())
+        history = sorted(self._history, key=lambda it: it[0].revision)
+        return State(revision, records, blobs, others, self._root or ROOT, history)
+
+
+def _read_remembered(value: dict[str, str]) -> Remembered:
+    """Read a revision that is remembered."""
+    revision = _revision.decode(value.pop("revision"))
+    before: dict[tuple[str, str], bytes | None] = {}
+    for key, text in value.items():
+        form, kind, entity_id = key.split("\n", 2)
+        document = _decoded(text) if form == "base64" else text.encode()
+        before[kind, entity_id] = None if form == "none" else document
+    return revision, before
 
 
 def _bytes(value: dict[str, str]) -> bytes:

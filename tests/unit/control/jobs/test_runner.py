@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from oto_trio.control.jobs import Job, run_jobs
+from oto_trio.control.store import MemoryStore
 from oto_trio.model.errors import StoreError
 
 if TYPE_CHECKING:
@@ -98,3 +99,14 @@ async def test_a_run_that_hangs_is_ended(
     await run_for(100, Job(name="stuck", run=hang, every_s=10, longest_s=30))
     assert runs == 3
     assert "'stuck' took longer than 30 s" in caplog.text
+
+
+async def test_what_a_job_writes_is_remembered_as_its_own(autojump_clock: MockClock) -> None:
+    async with MemoryStore() as store:
+
+        async def write() -> None:
+            await store.put("routes", "a", b"{}")
+
+        await run_for(1, Job(name="tidy up", run=write, every_s=10))
+        (revision,) = await store.revisions()
+        assert revision.origin.actor == "job tidy up"

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oto_trio.control.store.base import Blob, Record
+from oto_trio.control.store.history import Origin, Revision
 from oto_trio.control.store.state_lines import (
     STATE_VERSION,
     State,
@@ -117,3 +118,15 @@ def test_a_state_of_a_newer_version_is_refused() -> None:
     )
     with pytest.raises(StoreFileError, match=f"newer oto-trio .version {STATE_VERSION + 3}"):
         read_state(text, "it")
+
+
+def test_what_is_remembered_is_written_and_read() -> None:
+    before: dict[tuple[str, str], bytes | None] = {
+        ("routes", "a b"): b'{"n": 1}',
+        ("routes", "new"): None,
+        ("odd kind", "\u00e9"): b"\xff\x00",
+    }
+    revision = Revision(7, 1.5, Origin("me", "r-1", "why"), 3, 320)
+    state = State(7, history=[(revision, before)])
+    text = b"".join(write_state(state, 0))
+    assert read_state(text, "here").history == [(revision, before)]

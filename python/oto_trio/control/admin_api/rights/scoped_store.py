@@ -20,6 +20,7 @@ from typing_extensions import override
 from oto_trio.control.admin_api.resources import GLOBAL_CONFIGS
 from oto_trio.control.admin_api.rights.caller import denied, required_caller
 from oto_trio.control.store.base import LIST_PAGE, Put, Snapshot, Store
+from oto_trio.control.store.history import REVISIONS_PAGE
 from oto_trio.model.errors import ConflictError
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from oto_trio.control.admin_api.rights.caller import Caller
     from oto_trio.control.store.base import Blob, Expectation, Record, Write
     from oto_trio.control.store.feed import Feed
+    from oto_trio.control.store.history import Difference, Revision
 
 __all__ = ["ScopedStore", "global_config_of", "writable"]
 
@@ -154,6 +156,18 @@ class ScopedStore(Store):
         if write.expect in (None, "present") and not (write.expect and record is None):
             return msgspec.structs.replace(write, expect=found)
         return write
+
+    @override
+    async def revisions(
+        self, *, before: int | None = None, limit: int = REVISIONS_PAGE
+    ) -> Sequence[Revision]:
+        _require_all()
+        return await self._inner.revisions(before=before, limit=limit)
+
+    @override
+    async def difference(self, since: int, until: int | None = None) -> Difference:
+        _require_all()
+        return await self._inner.difference(since, until)
 
     @override
     async def load_blobs(self, prefix: str) -> Sequence[Blob]:
