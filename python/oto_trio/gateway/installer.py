@@ -42,6 +42,8 @@ from oto_trio.gateway.compile import (
 from oto_trio.gateway.derived_routes import DerivedRoutes
 from oto_trio.gateway.engine import Clock
 from oto_trio.gateway.frames import Change, Entity, EntityKey, ProblemReport, SnapshotFull
+from oto_trio.gateway.rotations import Rotations
+from oto_trio.model.api_key import ROTATIONS
 from oto_trio.model.backend import Backend, read_backend
 from oto_trio.model.errors import EntityError, Problem
 from oto_trio.model.global_config import GlobalConfig, read_global_config
@@ -66,10 +68,13 @@ GLOBAL_CONFIG: Final = "global-config"
 BACKENDS: Final = "backends"
 ROUTES: Final = "routes"
 
-TABLE_KINDS: Final[tuple[str, ...]] = ("apikeys", "certificates", "jwt-verifiers")
-"""The kinds that native steps look up by id; the engine reads them from the store's JSON itself."""
+API_KEYS: Final = "apikeys"
 
-CLOSED_KINDS: Final = frozenset({"apikeys", "jwt-verifiers"})
+TABLE_KINDS: Final[tuple[str, ...]] = (ROTATIONS, API_KEYS, "certificates", "jwt-verifiers")
+"""The kinds that native steps look up by id. The engine reads them from the store's JSON itself, but for the periods
+of keys that rotate (`rotations`)."""
+
+CLOSED_KINDS: Final = frozenset({API_KEYS, "jwt-verifiers"})
 """Of `TABLE_KINDS` those that let callers in. When one cannot be read, what it was before is no answer:
 the change may have been its revocation."""
 
@@ -176,6 +181,7 @@ class Installer:
         self._uses: dict[str, set[str]] = {}
         self._rows: set[EntityKey] = set()
         self._changed_rows: dict[EntityKey, bytes | None] = {}
+        self._rotations = Rotations()
         self._global: GlobalConfig | None = None
         self._unseen: set[EntityKey] = set()
         self._new_settings: bytes | None = self._snapshot_settings()
@@ -335,6 +341,11 @@ class Installer:
             self._rows.discard(key)
         else:
             self._rows.add(key)
+        if key.kind == ROTATIONS:
+            self._rotations.note_period(key.id, body)
+            return
+        if key.kind == API_KEYS:
+            self._rotations.note_key(key.id, body)
         self._changed_rows[key] = body
 
     def _note_backend(self, entity: Entity) -> bool:
@@ -460,6 +471,7 @@ class Installer:
     async def _apply_rows(self) -> None:
         """Bring the entities of the tables into the snapshot that is being made, in slices."""
         rows = [(key.kind, key.id, body) for key, body in self._changed_rows.items()]
+        rows += self._rotations.take_rows()
         self._changed_rows.clear()
         for start in range(0, len(rows), SLICE_ENTITIES):
             slice_ = rows[start : start + SLICE_ENTITIES]

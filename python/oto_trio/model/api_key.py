@@ -21,13 +21,17 @@ from oto_trio.model.document import EVERY_KEY, Document, JsonObject, read_docume
 from oto_trio.model.location import Location
 
 __all__ = [
+    "HOUR_MS",
     "ID_LENGTH",
+    "ROTATING",
+    "ROTATIONS",
     "SECRET_LENGTH",
     "ApiKey",
     "Authorization",
     "RestrictedPath",
     "Restrictions",
     "Rotation",
+    "RotationPeriod",
     "api_key_bearer",
     "api_key_template",
     "is_expired",
@@ -35,10 +39,21 @@ __all__ = [
     "new_client_id",
     "new_client_secret",
     "read_api_key",
+    "rotated",
+    "rotation_end_ms",
     "shown_api_key",
     "with_bearer",
+    "with_secrets",
     "write_api_key",
 ]
+
+HOUR_MS: Final = 3_600_000
+
+ROTATIONS: Final = "apikeys-rotation"
+"""Kind of the store's records that say when the period of a key began. Source: Otoroshi's store."""
+
+ROTATING: Final = b'"rotation":{"enabled":true'
+"""What the store's text of a key that rotates has in it; the others need not be decoded."""
 
 ID_LENGTH: Final = 16
 """Characters of a generated client id. Source: Otoroshi's template."""
@@ -290,6 +305,32 @@ def light_api_key(key: ApiKey) -> JsonObject:
         "metadata": dict(key.metadata),
         "tags": list(key.tags),
     }
+
+
+class RotationPeriod(msgspec.Struct, frozen=True):
+    """When the period of a key that rotates began: a record of the kind `ROTATIONS`, by client id."""
+
+    start: int
+    """Unix time in milliseconds."""
+
+
+def rotation_end_ms(key: ApiKey, start_ms: int) -> int:
+    """Return when the secret of a key has to go whose period began at `start_ms`, as Unix time in ms."""
+    return start_ms + key.rotation.rotation_every * HOUR_MS
+
+
+def rotated(key: ApiKey) -> ApiKey:
+    """Return a key as it is from the end of its period on: the next secret takes the place of its own.
+
+    Where none was made for the next period, a new one is, which nobody knows yet.
+    """
+    return with_secrets(key, key.rotation.next_secret or new_client_secret(), None)
+
+
+def with_secrets(key: ApiKey, secret: str, next_secret: str | None) -> ApiKey:
+    """Return a key with other secrets."""
+    rotation = msgspec.structs.replace(key.rotation, next_secret=next_secret)
+    return msgspec.structs.replace(key, client_secret=secret, rotation=rotation)
 
 
 def new_client_id() -> str:

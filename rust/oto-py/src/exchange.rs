@@ -194,7 +194,7 @@ impl Exchange {
     /// Look a stored key up.
     fn find_api_key(&self, client_id: &str) -> PyResult<Option<ApiKey>> {
         self.hold()?.with(|flow| {
-            let key = flow.snapshot.tables.apikeys.get(client_id);
+            let key = flow.snapshot.tables.api_key(client_id, flow.moment.unix_s);
             key.cloned().map(ApiKey::of)
         })
     }

@@ -3,9 +3,9 @@
 A key that rotates has two good secrets in its grace period, so that its client can change over: the next
 one is made and shown when the period begins, and takes the other's place when it ends.
 
-The job sleeps until the first moment at which something is due to any key, so a secret changes at its
-time on every worker, within what a change takes to reach them. Otoroshi looks whenever a key is used, on each
-node by itself; here the one process that writes to the store does it, so no secret is made twice.
+The job sleeps until the first moment at which something is due to any key. Otoroshi looks whenever a key is used,
+on each node by itself; here the one process that writes to the store makes the secrets, so none is made twice. When
+a period ends, workers know by themselves (`gateway.rotations`), and the job keeps what came of it.
 
 Otoroshi forgets when a period began five minutes after it should have ended, and begins anew without
 rotating; here a secret that is overdue is replaced as soon as somebody looks.
@@ -20,7 +20,19 @@ import msgspec
 
 from oto_trio.control.jobs.runner import Job
 from oto_trio.control.store import Delete, Put
-from oto_trio.model.api_key import ApiKey, light_api_key, new_client_secret, read_api_key
+from oto_trio.model.api_key import (
+    HOUR_MS,
+    ROTATING,
+    ROTATIONS,
+    ApiKey,
+    RotationPeriod,
+    light_api_key,
+    new_client_secret,
+    read_api_key,
+    rotated,
+    rotation_end_ms,
+    with_secrets,
+)
 from oto_trio.model.document import encode_document
 from oto_trio.model.errors import ConflictError, EntityError
 
@@ -29,14 +41,11 @@ if TYPE_CHECKING:
 
     from oto_trio.control.store import Record, Store
 
-__all__ = ["ROTATIONS", "RotateApiKeys", "Turn", "due_ms", "turn_of"]
+__all__ = ["RotateApiKeys", "Turn", "due_ms", "turn_of"]
 
 logger = logging.getLogger(__name__)
 
 KEYS: Final = "apikeys"
-
-ROTATIONS: Final = "apikeys-rotation"
-"""Kind of the records that say when the period of a key began. Source: Otoroshi's store."""
 
 EVERY_S: Final = 60.0
 """Seconds between two looks at most: how late a period may begin, and how long a step of the clock is missed."""
@@ -47,19 +56,7 @@ FIRST_S: Final = 5.0
 AGAIN_MS: Final = 1000
 """Pause before another look at a key that somebody changed at the same time."""
 
-HOUR_MS: Final = 3_600_000
-
 WALK_PAGE: Final = 100
-
-_NEEDLE: Final = b'"rotation":{"enabled":true'
-"""What the store's text of a key that rotates has in it; the others are not even decoded."""
-
-
-class _Period(msgspec.Struct, frozen=True):
-    """When the period of a key began."""
-
-    start: int
-    """Unix time in milliseconds."""
 
 
 class Turn(NamedTuple):
@@ -84,30 +81,24 @@ def turn_of(key: ApiKey, start_ms: int | None, now_ms: int) -> Turn:
     """
     rotation = key.rotation
     if start_ms is None:
-        return Turn(_with_secrets(key, key.client_secret, None), now_ms)
-    end_ms = start_ms + rotation.rotation_every * HOUR_MS
+        return Turn(with_secrets(key, key.client_secret, None), now_ms)
+    end_ms = rotation_end_ms(key, start_ms)
     if now_ms >= end_ms:
-        new = _with_secrets(key, rotation.next_secret or new_client_secret(), None)
+        new = rotated(key)
         fields: dict[str, Any] = {"oldApikey": light_api_key(key), "apikey": light_api_key(new)}
         return Turn(new, now_ms, "ApiKeySecretHasRotated", fields)
     if now_ms >= end_ms - rotation.grace_period * HOUR_MS and rotation.next_secret is None:
-        new = _with_secrets(key, key.client_secret, new_client_secret())
+        new = with_secrets(key, key.client_secret, new_client_secret())
         hours = -((now_ms - end_ms) // HOUR_MS)
         fields = {"inHoursOrLess": hours, "apikey": light_api_key(new)}
         return Turn(new, start_ms, "ApiKeySecretWillRotate", fields)
     return Turn(key, start_ms)
 
 
-def _with_secrets(key: ApiKey, secret: str, next_secret: str | None) -> ApiKey:
-    """Return a key with other secrets."""
-    rotation = msgspec.structs.replace(key.rotation, next_secret=next_secret)
-    return msgspec.structs.replace(key, client_secret=secret, rotation=rotation)
-
-
 def due_ms(key: ApiKey, start_ms: int) -> int:
     """Return when something is due to a key next, as Unix time in milliseconds."""
     rotation = key.rotation
-    end_ms = start_ms + rotation.rotation_every * HOUR_MS
+    end_ms = rotation_end_ms(key, start_ms)
     return end_ms if rotation.next_secret is not None else end_ms - rotation.grace_period * HOUR_MS
 
 
@@ -157,7 +148,7 @@ class RotateApiKeys:
         rotating: set[str] = set()
         self._due_ms = None
         async for record in self._store.walk(KEYS, page=WALK_PAGE):
-            if _NEEDLE in record.document:
+            if ROTATING in record.document:
                 rotating.add(record.id)
                 await self._look_at(record)
         over = [p.id async for p in self._store.walk(ROTATIONS, page=WALK_PAGE)]
@@ -177,15 +168,17 @@ class RotateApiKeys:
         period = await self._store.get(ROTATIONS, key.id)
         start_ms = None
         if period is not None:
-            start_ms = msgspec.json.decode(period.document, type=_Period).start
+            start_ms = msgspec.json.decode(period.document, type=RotationPeriod).start
         turn = turn_of(key, start_ms, self._now_ms())
         writes: list[Put | Delete] = []
+        # The period first: whoever hears of the two one by one must not take the new secret for one that is over.
+        if turn.start_ms != start_ms:
+            period_text = msgspec.json.encode(RotationPeriod(turn.start_ms))
+            writes.append(Put(ROTATIONS, key.id, period_text))
         if turn.key != key:
             # A change that somebody else made meanwhile wins; the next look does what is due then.
             document = encode_document(turn.key)
             writes.append(Put(KEYS, key.id, document, expect=record.revision))
-        if turn.start_ms != start_ms:
-            writes.append(Put(ROTATIONS, key.id, msgspec.json.encode(_Period(turn.start_ms))))
         if writes:
             try:
                 await self._store.transact(writes)

@@ -11,6 +11,7 @@ mod constraints;
 mod entity;
 mod extract;
 mod places;
+mod rotation;
 mod table;
 mod validate;
 
@@ -19,6 +20,7 @@ pub use constraints::{Constraints, ConstraintsSpec};
 pub use entity::ApiKey;
 pub use extract::{Credential, ExtractSpec, Extractors, Found, Proof, Shown};
 pub use places::{cookie, percent_decoded, query_value, without_cookie, without_param};
+pub use rotation::Rotation;
 pub use table::ApiKeys;
 pub use validate::{Asking, JwtRules, Refused, bearer_of};
 

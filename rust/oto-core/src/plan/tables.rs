@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::apikeys::ApiKeys;
+use crate::apikeys::{ApiKey, ApiKeys, Rotation};
 use crate::jwt::JwtVerifier;
 use crate::router::hamt::{Hamt, Keyed, hash_of};
 use crate::tls::Certificates;
@@ -112,6 +112,8 @@ impl<T: TableEntity> Table for EntityTable<T> {
 pub struct Tables {
     /// API keys by client id.
     pub apikeys: ApiKeys,
+    /// When keys that rotate change, and into what.
+    pub rotations: EntityTable<Rotation>,
     /// Certificates, for TLS and for signatures.
     pub certificates: Certificates,
     /// JWT verifiers.
@@ -119,10 +121,23 @@ pub struct Tables {
 }
 
 impl Tables {
+    /// The key of a client as it is at a time: one whose secret is over has the next one.
+    #[must_use]
+    pub fn api_key(&self, client_id: &str, unix_s: f64) -> Option<&Arc<ApiKey>> {
+        let key = self.apikeys.get(client_id)?;
+        if !key.rotates() {
+            return Some(key);
+        }
+        let rotation = self.rotations.get(client_id);
+        let after = rotation.and_then(|rotation| rotation.after(unix_s));
+        Some(after.unwrap_or(key))
+    }
+
     /// The table of a kind, by the name the store has for it.
     pub fn by_kind(&mut self, kind: &str) -> Option<&mut dyn Table> {
         Some(match kind {
             "apikeys" => &mut self.apikeys,
+            "apikeys-rotation" => &mut self.rotations,
             "certificates" => &mut self.certificates,
             "jwt-verifiers" => &mut self.verifiers,
             _ => return None,

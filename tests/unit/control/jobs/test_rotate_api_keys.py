@@ -9,9 +9,9 @@ import pytest
 import trio
 
 from oto_trio.control.jobs import run_jobs
-from oto_trio.control.jobs.rotate_api_keys import HOUR_MS, ROTATIONS, RotateApiKeys
+from oto_trio.control.jobs.rotate_api_keys import RotateApiKeys
 from oto_trio.control.store import MemoryStore
-from oto_trio.model.api_key import ApiKey, read_api_key
+from oto_trio.model.api_key import HOUR_MS, ROTATIONS, ApiKey, read_api_key
 from oto_trio.model.document import encode_document
 
 if TYPE_CHECKING:

@@ -323,7 +323,8 @@ impl ApikeyCalls {
         if is_told {
             self.conceal(found, &shown, &credential, &mut flow.attrs);
         }
-        let key = flow.snapshot.tables.apikeys.get(&credential.client_id);
+        let (tables, unix_s) = (&flow.snapshot.tables, flow.moment.unix_s);
+        let key = tables.api_key(&credential.client_id, unix_s);
         // What names no key of ours may be meant for the backend: with optional keys it stays.
         if self.wipe && key.is_some() {
             flow.attrs.credential = Some((Arc::clone(&self.extractors), found));

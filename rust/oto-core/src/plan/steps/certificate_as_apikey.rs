@@ -64,9 +64,10 @@ impl CertificateAsApikey {
         let subject = normalised(&certificate.subject);
         let serial = decimal(&certificate.serial)?;
         let client_id = STANDARD.encode(format!("{subject}-{serial}"));
-        if let Some(stored) = at.flow.snapshot.tables.apikeys.get(&client_id) {
-            let is_good = stored.is_enabled(at.flow.moment.unix_s)
-                && stored.tenant() == at.route.membership.tenant();
+        let unix_s = at.flow.moment.unix_s;
+        if let Some(stored) = at.flow.snapshot.tables.api_key(&client_id, unix_s) {
+            let is_good =
+                stored.is_enabled(unix_s) && stored.tenant() == at.route.membership.tenant();
             return is_good.then(|| Arc::clone(stored));
         }
         let name = format!("{subject} ({serial})");
