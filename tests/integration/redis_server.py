@@ -26,12 +26,14 @@ class RedisServer:
     Args:
         folder: For its data and its log.
         options: More of its options, such as ``--requirepass``.
+        settings: A file of settings, for a sentinel: it takes no others.
     """
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, settings: Path | None = None) -> None:
         self.folder = folder
-        self.port = _free_port()
+        self.port = free_port()
         self._options = options
+        self._settings = settings
         self._process: trio.Process | None = None
 
     @property
@@ -46,14 +48,14 @@ class RedisServer:
             if os.environ.get("CI"):
                 pytest.fail(wish)
             pytest.skip(wish)
-        self._process = await trio.lowlevel.open_process(
-            [
-                *(program, "--bind", "127.0.0.1", "--port", str(self.port), "--save", ""),
-                *("--dir", str(self.folder), "--logfile", str(self.folder / "redis.log")),
-                *("--appendonly", "yes", "--appendfsync", "always", *self._options),
-            ],
-            stdout=subprocess.DEVNULL,
-        )
+        where = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder)]
+        where += ["--logfile", str(self.folder / "redis.log")]
+        if self._settings is not None:
+            command = [program, str(self._settings), *where, *self._options]
+        else:
+            kept = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
+            command = [program, *where, *kept, *self._options]
+        self._process = await trio.lowlevel.open_process(command, stdout=subprocess.DEVNULL)
         with trio.fail_after(START_S):
             while not await self._is_up():
                 assert self._process.poll() is None, (self.folder / "redis.log").read_text()
@@ -95,7 +97,8 @@ async def redis_server(folder: Path, *options: str) -> AsyncGenerator[RedisServe
         await server.stop(signal.SIGKILL)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on at present."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -104,7 +104,7 @@ def store_url_problem(url: str) -> tuple[str, str] | None:
 
     The text itself is not repeated: it may hold a password.
     """
-    if _scheme(url) in {"redis", "rediss"}:
+    if _scheme(url).startswith("redis"):
         return redis_url_problem(url)
     if _scheme(url) in _ALONE:
         return state_url_problem(url)
@@ -182,6 +182,10 @@ _DRIVERS: Final[Mapping[str, Callable[[str, HistoryBounds], Awaitable[Store]]]] 
     "postgres": _open_postgres,
     "redis": _open_redis,
     "rediss": _open_redis,
+    "redis-sentinel": _open_redis,
+    "rediss-sentinel": _open_redis,
+    "redis-cluster": _open_redis,
+    "rediss-cluster": _open_redis,
     "memory": _open_state,
     "file": _open_state,
     "http": _open_state,

@@ -1,5 +1,9 @@
 """A connection to a Redis server that is made anew when it broke, and its errors in our words.
 
+With sentinels, or in a cluster, it is found out before each new connection which server has the keys: they all have
+one hash tag, so one node of a cluster has them all. When another server becomes the primary, or gets the keys, the
+old one says so or breaks the connection, and the next one goes to the right place.
+
 coredis speaks the protocol, with TLS and authentication, and runs on Trio through anyio. Its pool is not
 used: requests of all tasks share one connection, which Redis answers in order, so what one task wrote is
 there for the next one.
@@ -15,6 +19,7 @@ import trio
 from coredis import exceptions
 from coredis.connection import TCPConnection, TCPLocation
 
+from oto_trio.control.store.redis_url import MOST_HOSTS, shown_host
 from oto_trio.model.errors import StoreClosedError, StoreError, StoreFullError
 
 if TYPE_CHECKING:
@@ -33,6 +38,13 @@ MOST_REQUESTS: Final = 64
 
 # What goes wrong is raised to whoever asked, in our words; coredis would log tracebacks beside it.
 logging.getLogger("coredis").setLevel(logging.CRITICAL)
+
+
+_MOVED: Final = (
+    *(exceptions.MovedError, exceptions.AskError, exceptions.TryAgainError),
+    *(exceptions.ClusterDownError, exceptions.ReadOnlyError),
+)
+"""What says that a command was not carried out because the keys are elsewhere."""
 
 
 class StoreUnreachableError(StoreError):
@@ -58,6 +70,7 @@ class Line:
         self._nursery: trio.Nursery | None = None
         self._connection: _Connection | None = None
         self._connecting = trio.Lock()
+        self._known = url.hosts
         self._places = trio.CapacityLimiter(MOST_REQUESTS)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -103,6 +116,10 @@ class Line:
                 )
                 late.is_sent = True
                 raise late from error
+            except _MOVED as error:
+                # It was not carried out; the next connection goes to where it can be.
+                connection.invalidate("not the right server any more")
+                raise self._in_our_words(error) from error
             except (exceptions.RedisError, OSError) as error:
                 ours = self._in_our_words(error)
                 if isinstance(ours, StoreUnreachableError):
@@ -121,23 +138,82 @@ class Line:
                 return connection
             if self._nursery is None:
                 raise StoreClosedError(f"the store {self._url.shown} is closed")
-            url = self._url
-            connection = _Connection(
-                TCPLocation(url.host, url.port),
-                connect_timeout=CONNECT_S,
-                stream_timeout=ANSWER_S,
-                username=url.username,
-                password=url.password,
-                db=url.database,
-                client_name="oto-trio",
-                ssl_context=self._tls,
-            )
             try:
+                connection = self._new(*await self._find())
                 await self._nursery.start(_carry, connection)
             except (exceptions.RedisError, OSError) as error:
                 raise self._in_our_words(error) from error
             self._connection = connection
             return connection
+
+    def _new(self, host: str, port: int, *, is_sentinel: bool = False) -> _Connection:
+        """Describe a connection that is not made yet."""
+        url = self._url
+        return _Connection(
+            TCPLocation(host, port),
+            connect_timeout=CONNECT_S,
+            stream_timeout=ANSWER_S,
+            username=url.sentinel_username if is_sentinel else url.username,
+            password=url.sentinel_password if is_sentinel else url.password,
+            db=0 if is_sentinel else url.database,
+            client_name="oto-trio",
+            ssl_context=self._tls,
+        )
+
+    async def _find(self) -> tuple[str, int]:
+        """Find the server that has the keys.
+
+        Raises:
+            StoreError: Nobody can tell.
+        """
+        if self._url.kind == "single":
+            return self._known[0]
+        failures: list[str] = []
+        for host, port in self._known:
+            try:
+                if self._url.kind == "sentinel":
+                    return await self._ask_sentinel(host, port)
+                return await self._ask_node(host, port)
+            except (exceptions.RedisError, OSError, TimeoutError) as error:
+                failures.append(f"{shown_host(host, port)}: {error or type(error).__name__}")
+        # What was learned may be wrong by now: the next time begins with those that the URL names.
+        self._known = self._url.hosts
+        who = "sentinel" if self._url.kind == "sentinel" else "node"
+        raise StoreUnreachableError(
+            f"{self._url.shown}: no {who} tells which server has the keys ({'; '.join(failures)}); start "
+            "the servers, or correct the URL of `store`"
+        )
+
+    async def _ask_sentinel(self, host: str, port: int) -> tuple[str, int]:
+        """Ask a sentinel for the primary, and that one whether it knows."""
+        sentinel = self._new(host, port, is_sentinel=True)
+        name = str(self._url.master)
+        found = await _ask_once(sentinel, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)
+        if not found:
+            raise exceptions.RedisError(f"the sentinel knows no primary called {name}")
+        place = found[0].decode(), int(found[1])
+        role = await _ask_once(self._new(*place), "ROLE")
+        if role[0] != b"master":
+            raise exceptions.ConnectionError(f"{shown_host(*place)} is not the primary yet")
+        return place
+
+    async def _ask_node(self, host: str, port: int) -> tuple[str, int]:
+        """Ask a node of a cluster who has the keys, and learn who else is in it."""
+        key = f"{{{self._url.prefix}}}:facts"
+        slot = await _ask_once(self._new(host, port), "CLUSTER", "KEYSLOT", key)
+        ranges = await _ask_once(self._new(host, port), "CLUSTER", "SLOTS")
+        nodes = [
+            # Without a name it is the host that was asked.
+            ((entry[2][0] or host.encode()).decode(), int(entry[2][1]))
+            for entry in ranges
+        ]
+        owners = (n for n, entry in zip(nodes, ranges, strict=True) if entry[0] <= slot <= entry[1])
+        place = next(owners, None)
+        if place is None:
+            raise exceptions.RedisError("nobody has the slot of the keys; complete the cluster")
+        others = [node for node in (*self._url.hosts, *nodes) if node != place]
+        self._known = tuple(dict.fromkeys((place, *others)))[:MOST_HOSTS]
+        return place
 
     def _in_our_words(self, error: Exception) -> StoreError:
         """Say what happened and what to do."""
@@ -149,30 +225,46 @@ class Line:
             )
         if isinstance(error, exceptions.AuthorizationError):
             return StoreError(f"{where}: the user lacks a right: {text}; allow it (ACL SETUSER)")
-        if isinstance(error, exceptions.ReadOnlyError):
-            return StoreError(f"{where} is a replica; name the primary in the URL of `store`")
+        if isinstance(error, _MOVED):
+            return self._elsewhere(error)
         if isinstance(error, exceptions.BusyLoadingError) or text.startswith("BUSY "):
             return StoreUnreachableError(
                 f"{where} reads its data, or makes a large transaction; wait until it has"
             )
         if isinstance(error, (exceptions.ConnectionError, OSError)):
-            cause = error.__cause__
-            while cause is not None and cause.__cause__ is not None:
-                cause = cause.__cause__
-            if isinstance(cause, ssl.SSLError):
-                return StoreError(
-                    f"{where}: no secure connection: {cause}; correct ca, cert and key in the URL of "
-                    "`store`, or the server's certificate"
-                )
-            why = f"{text} ({cause})" if cause is not None and str(cause) else text
-            return StoreUnreachableError(
-                f"{where} cannot be reached: {why}; start the server, or correct the URL of `store`"
-            )
+            return self._no_connection(error)
         if text.startswith("OOM") or "OOM command not allowed" in text:
             return StoreFullError(f"{where} has no memory left; raise maxmemory of the server")
         if "MISCONF" in text:
             return StoreFullError(f"{where} cannot save to its disk: {text}; free some space there")
         return StoreError(f"{where} refuses: {text}; look at the server's log")
+
+    def _elsewhere(self, error: Exception) -> StoreError:
+        """Say that the keys are in another server."""
+        where = self._url.shown
+        if self._url.kind != "single":
+            return StoreUnreachableError(
+                f"{where}: another server has the keys now, or none ({error}); try again"
+            )
+        if isinstance(error, exceptions.ReadOnlyError):
+            return StoreError(f"{where} is a replica; name the primary in the URL of `store`")
+        return StoreError(f"{where} is in a cluster; write redis-cluster:// in the URL of `store`")
+
+    def _no_connection(self, error: Exception) -> StoreError:
+        """Say why there is no connection."""
+        where = self._url.shown
+        cause = error.__cause__
+        while cause is not None and cause.__cause__ is not None:
+            cause = cause.__cause__
+        if isinstance(cause, ssl.SSLError):
+            return StoreError(
+                f"{where}: no secure connection: {cause}; correct ca, cert and key in the URL of "
+                "`store`, or the server's certificate"
+            )
+        why = f"{error} ({cause})" if cause is not None and str(cause) else str(error)
+        return StoreUnreachableError(
+            f"{where} cannot be reached: {why}; start the server, or correct the URL of `store`"
+        )
 
 
 class _Connection(TCPConnection):
@@ -189,6 +281,28 @@ class _Connection(TCPConnection):
             self._write_buffer_out,
         ):
             stream.close()
+
+
+async def _ask_once(connection: _Connection, *words: str) -> Any:
+    """Connect, ask, and close the connection again.
+
+    Raises:
+        RedisError: It did not work.
+    """
+    async with trio.open_nursery() as nursery:
+        try:
+            await nursery.start(_carry, connection)
+            command, *rest = words
+            answer = await connection.create_request(command.encode(), *rest, decode=False)
+        except (exceptions.RedisError, OSError) as error:
+            failure: Exception | None = error
+            answer = None
+        else:
+            failure = None
+        nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    return answer
 
 
 class _Start:

@@ -1,24 +1,39 @@
 """The URL of a Redis store, read and checked: ``redis://user:password@host:6379/0?prefix=oto-trio``.
 
-Nothing here needs a Redis client, so that settings can be checked without one.
+``redis-sentinel://host:26379,other:26379/0?sentinelMasterId=mymaster`` asks sentinels where the primary is, and
+``redis-cluster://host:7000,other:7001`` the nodes of a cluster where the keys are; both as Lettuce, Otoroshi's client,
+writes them. With ``rediss`` in the place of ``redis`` TLS is spoken. Nothing here needs a Redis client, so that settings can be checked without one.
 """
 
 from __future__ import annotations
 
 import re
 import ssl
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
-__all__ = ["DEFAULT_PREFIX", "RedisUrl", "RedisUrlError", "read_redis_url", "redis_url_problem"]
+__all__ = [
+    "DEFAULT_PREFIX",
+    "MOST_HOSTS",
+    "RedisUrl",
+    "RedisUrlError",
+    "read_redis_url",
+    "redis_url_problem",
+    "shown_host",
+]
 
 DEFAULT_PREFIX: Final = "oto-trio"
 """Start of every key, unless the URL names another one."""
 
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _OPTIONS: Final = frozenset({"prefix", "ca", "cert", "key"})
+_SENTINEL_OPTIONS: Final = frozenset({"sentinelMasterId", "sentinelUsername", "sentinelPassword"})
+_SCHEMES: Final = re.compile(r"redis(?P<tls>s?)(-(?P<kind>sentinel|cluster))?")
+_PORTS: Final = {"single": 6379, "sentinel": 26379, "cluster": 6379}
+MOST_HOSTS: Final = 64
+"""Hosts that a URL names at most."""
 _EXAMPLE: Final = "write it like redis://user:password@host:6379/0"
 
 
@@ -29,8 +44,8 @@ class RedisUrlError(ValueError):
 class RedisUrl(msgspec.Struct, frozen=True):
     """Where a Redis store is, and how to get in."""
 
-    host: str
-    port: int
+    hosts: tuple[tuple[str, int], ...]
+    """Host and port of the server, or of some sentinels, or of some nodes of the cluster."""
     database: int
     prefix: str
     """Start of every key; two stores in one database have two of them."""
@@ -44,13 +59,21 @@ class RedisUrl(msgspec.Struct, frozen=True):
     """File of the certificate shown to the server."""
     key: str | None = None
     """File of its private key."""
+    kind: Literal["single", "sentinel", "cluster"] = "single"
+    master: str | None = None
+    """How the sentinels call the primary."""
+    sentinel_username: str | None = None
+    sentinel_password: str | None = None
 
     @property
     def shown(self) -> str:
         """The URL as it may be shown: without user and password."""
         scheme = "rediss" if self.is_secure else "redis"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{scheme}://{host}:{self.port}/{self.database}?prefix={self.prefix}"
+        if self.kind != "single":
+            scheme += f"-{self.kind}"
+        hosts = ",".join(shown_host(host, port) for host, port in self.hosts)
+        master = "" if self.master is None else f"sentinelMasterId={self.master}&"
+        return f"{scheme}://{hosts}/{self.database}?{master}prefix={self.prefix}"
 
     def tls_context(self) -> ssl.SSLContext | None:
         """Return how TLS is spoken; None without TLS. Certificate and host name are always checked.
@@ -72,38 +95,85 @@ def read_redis_url(text: str) -> RedisUrl:
     Raises:
         RedisUrlError: It is not right.
     """
+    scheme = _SCHEMES.fullmatch(text.partition("://")[0].lower())
+    if scheme is None:
+        raise RedisUrlError(f"its scheme is neither redis nor rediss; {_EXAMPLE}")
+    kind: Literal["single", "sentinel", "cluster"] = "single"
+    if scheme["kind"] is not None:
+        kind = "sentinel" if scheme["kind"] == "sentinel" else "cluster"
     try:
         parts = urlsplit(text)
-        port = parts.port
     except ValueError:
         # The error of the standard library repeats the text, and with it the password.
-        raise RedisUrlError(
-            "this is no URL with a host and a port of 1 to 65535; percent-encode what is special in a "
-            f"password, and {_EXAMPLE}"
-        ) from None
-    if parts.scheme not in {"redis", "rediss"}:
-        raise RedisUrlError(f"its scheme is neither redis nor rediss; {_EXAMPLE}")
-    if not parts.hostname:
-        raise RedisUrlError(f"it names no host; {_EXAMPLE}")
-    if port == 0 or parts.fragment:
-        raise RedisUrlError(
-            f"it has the port 0 or a '#'; percent-encode what is special in a password, and {_EXAMPLE}"
-        )
+        raise _no_hosts() from None
+    user, _, where = parts.netloc.rpartition("@")
+    hosts = _hosts(where, kind)
+    if parts.fragment:
+        raise RedisUrlError(f"it has a '#'; percent-encode what is special, and {_EXAMPLE}")
     database = parts.path.strip("/") or "0"
     if not (database.isascii() and database.isdigit() and len(database) <= 5):
         raise RedisUrlError(f"its path is no number of a database; {_EXAMPLE}")
-    options = _options(parts.query, is_secure=parts.scheme == "rediss")
+    if kind == "cluster" and int(database):
+        raise RedisUrlError("a cluster has only the database 0; leave the number out")
+    options = _options(parts.query, kind, is_secure=bool(scheme["tls"]))
+    if kind == "sentinel" and "sentinelMasterId" not in options:
+        raise RedisUrlError(
+            "the option 'sentinelMasterId' is missing; write redis-sentinel://host:26379/0"
+            "?sentinelMasterId=mymaster"
+        )
+    username, _, password = user.partition(":")
     return RedisUrl(
-        host=parts.hostname,
-        port=port or 6379,
+        hosts=hosts,
         database=int(database),
         prefix=options.get("prefix", DEFAULT_PREFIX),
-        username=unquote(parts.username) if parts.username else None,
-        password=unquote(parts.password) if parts.password else None,
-        is_secure=parts.scheme == "rediss",
+        username=unquote(username) or None,
+        password=unquote(password) or None,
+        is_secure=bool(scheme["tls"]),
         ca=options.get("ca"),
         cert=options.get("cert"),
         key=options.get("key"),
+        kind=kind,
+        master=options.get("sentinelMasterId"),
+        sentinel_username=options.get("sentinelUsername"),
+        sentinel_password=options.get("sentinelPassword"),
+    )
+
+
+def shown_host(host: str, port: int) -> str:
+    """Write a host and a port."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _hosts(text: str, kind: str) -> tuple[tuple[str, int], ...]:
+    """Read the hosts, with their ports.
+
+    Raises:
+        RedisUrlError: One of them is not right.
+    """
+    hosts: list[tuple[str, int]] = []
+    for each in text.split(","):
+        try:
+            parts = urlsplit(f"//{each}")
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            raise _no_hosts() from None
+        if not host:
+            raise RedisUrlError(f"it names no host; {_EXAMPLE}")
+        if port == 0:
+            raise RedisUrlError(f"it has the port 0; write one of 1 to 65535, and {_EXAMPLE}")
+        hosts.append((host, port or _PORTS[kind]))
+    if len(hosts) > (1 if kind == "single" else MOST_HOSTS):
+        raise RedisUrlError(
+            f"it names {len(hosts)} hosts; name one, or write redis-sentinel:// or redis-cluster:// with "
+            f"{MOST_HOSTS} at most"
+        )
+    return tuple(hosts)
+
+
+def _no_hosts() -> RedisUrlError:
+    return RedisUrlError(
+        "this is no URL with a host and a port of 1 to 65535; percent-encode what is special in a "
+        f"password, and {_EXAMPLE}"
     )
 
 
@@ -117,16 +187,17 @@ def redis_url_problem(text: str) -> tuple[str, str] | None:
     return None
 
 
-def _options(query: str, *, is_secure: bool) -> dict[str, str]:
+def _options(query: str, kind: str, *, is_secure: bool) -> dict[str, str]:
     """Read what stands behind the question mark.
 
     Raises:
         RedisUrlError: It is not right.
     """
     options: dict[str, str] = {}
+    known = _OPTIONS | _SENTINEL_OPTIONS if kind == "sentinel" else _OPTIONS
     for name, value in parse_qsl(query, keep_blank_values=True):
-        if name not in _OPTIONS:
-            raise RedisUrlError(f"{name!r} is no option; use {', '.join(sorted(_OPTIONS))}")
+        if name not in known:
+            raise RedisUrlError(f"{name[:40]!r} is no option; use {', '.join(sorted(known))}")
         if name in options or not value:
             raise RedisUrlError(f"the option {name!r} is empty or there twice; give it one value")
         options[name] = value

@@ -11,24 +11,37 @@ from oto_trio.control.store.redis_url import RedisUrl, RedisUrlError, read_redis
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("redis://h", RedisUrl("h", 6379, 0, "oto-trio")),
-        ("REDIS://H:7000/", RedisUrl("h", 7000, 0, "oto-trio")),
-        ("redis://h:1/15?prefix=a.b:c", RedisUrl("h", 1, 15, "a.b:c")),
-        ("redis://[::1]:6380/2", RedisUrl("::1", 6380, 2, "oto-trio")),
+        ("redis://h", RedisUrl((("h", 6379),), 0, "oto-trio")),
+        ("REDIS://H:7000/", RedisUrl((("h", 7000),), 0, "oto-trio")),
+        ("redis://h:1/15?prefix=a.b:c", RedisUrl((("h", 1),), 15, "a.b:c")),
+        ("redis://[::1]:6380/2", RedisUrl((("::1", 6380),), 2, "oto-trio")),
         (
             "redis://us%40er:p%3Aa%2Fss%23@h",
-            RedisUrl("h", 6379, 0, "oto-trio", username="us@er", password="p:a/ss#"),
+            RedisUrl((("h", 6379),), 0, "oto-trio", username="us@er", password="p:a/ss#"),
         ),
-        ("redis://:only@h", RedisUrl("h", 6379, 0, "oto-trio", password="only")),
+        ("redis://:only@h", RedisUrl((("h", 6379),), 0, "oto-trio", password="only")),
         (
             "rediss://h?ca=%2Fa%20b.pem&cert=c.pem&key=k.pem",
             RedisUrl(
-                *("h", 6379, 0, "oto-trio"),
+                *((("h", 6379),), 0, "oto-trio"),
                 is_secure=True,
                 ca="/a b.pem",
                 cert="c.pem",
                 key="k.pem",
             ),
+        ),
+        (
+            "redis-sentinel://u:p@a,b:1/3?sentinelMasterId=mymaster&sentinelPassword=s",
+            RedisUrl(
+                *((("a", 26379), ("b", 1)), 3, "oto-trio", "u", "p"),
+                kind="sentinel",
+                master="mymaster",
+                sentinel_password="s",
+            ),
+        ),
+        (
+            "rediss-cluster://a:7000,[::1]:7001?prefix=p",
+            RedisUrl((("a", 7000), ("::1", 7001)), 0, "p", is_secure=True, kind="cluster"),
         ),
     ],
 )
@@ -57,6 +70,12 @@ def test_what_a_url_says(text: str, wanted: RedisUrl) -> None:
         ("redis://:hidden@h?prefix={a}", "letters, digits"),
         ("redis://:hidden@h?ca=a.pem", "without TLS"),
         ("rediss://:hidden@h?key=a.pem", "'cert'"),
+        ("redis://:hidden@h,i", "names 2 hosts"),
+        ("redis-sentinel://:hidden@h", "'sentinelMasterId'"),
+        ("redis-sentinel://:hidden@h,,i?sentinelMasterId=m", "names no host"),
+        ("redis-cluster://:hidden@h?sentinelMasterId=m", "is no option"),
+        ("redis-cluster://:hidden@h/1", "only the database 0"),
+        ("redis-ring://:hidden@h", "scheme"),
     ],
 )
 def test_what_is_wrong_is_said_without_the_password(text: str, reason: str) -> None:
@@ -70,6 +89,10 @@ def test_what_is_wrong_is_said_without_the_password(text: str, reason: str) -> N
 def test_what_is_shown_has_neither_user_nor_password() -> None:
     read = read_redis_url("rediss://user:hidden@[::1]:1/2?prefix=p&ca=x.pem")
     assert read.shown == "rediss://[::1]:1/2?prefix=p"
+    read = read_redis_url(
+        "redis-sentinel://:hidden@a,b/?sentinelMasterId=m&sentinelPassword=hidden"
+    )
+    assert read.shown == "redis-sentinel://a:26379,b:26379/0?sentinelMasterId=m&prefix=oto-trio"
 
 
 def test_a_wrong_setting_is_named_with_its_fix() -> None:
