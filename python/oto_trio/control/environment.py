@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast, get_args
 import msgspec
 
 from oto_trio.control.credentials import AdminCredentials
+from oto_trio.control.otoroshi_storage import STORAGE_SECRETS, read_storage
 from oto_trio.model.errors import Problem
 from oto_trio.model.wording import describe_type
 
@@ -127,6 +128,8 @@ def read_environment(settings: type[msgspec.Struct], environ: Mapping[str, str])
             variables[name] = variable
     if "vaults" in fields:
         problems += _read_vaults(environ, values, variables)
+    if "store" in fields and variables.get("store") != f"{PREFIX}STORE":
+        problems += _read_storage(environ, values, variables)
     problems += _unknown(environ, fields)
     credentials, wrong = _credentials(environ)
     return Environment(values, variables, credentials, problems + wrong)
@@ -184,6 +187,20 @@ def _read_vaults(
     return problems
 
 
+def _read_storage(
+    environ: Mapping[str, str], values: dict[str, object], variables: dict[str, str]
+) -> list[Problem]:
+    """Set `store` by Otoroshi's variables of its storage; return what is wrong with them."""
+    storage = read_storage(environ)
+    if storage is None:
+        return []
+    if storage.problem is not None:
+        return [storage.problem]
+    values["store"] = storage.url
+    variables["store"] = ", $".join(storage.variables)
+    return []
+
+
 def variables_of(name: str) -> tuple[str, ...]:
     """Name the variables that give a setting, the strongest first."""
     return (PREFIX + name.upper(), *ALIASES.get(name, ()))
@@ -197,7 +214,9 @@ def secret_variables(settings: type[msgspec.Struct]) -> frozenset[str]:
     """
     secret = (f.name for f in msgspec.structs.fields(settings) if is_secret(f.type))
     named = (variable for name in secret for variable in variables_of(name))
-    return frozenset((*named, *CLIENT_SECRET, f"{PREFIX}VAULTS", f"{PREFIX}INITIAL_CERTS"))
+    return frozenset(
+        (*named, *CLIENT_SECRET, *STORAGE_SECRETS, f"{PREFIX}VAULTS", f"{PREFIX}INITIAL_CERTS")
+    )
 
 
 def is_secret(hint: object) -> bool:
