@@ -175,7 +175,7 @@ class Line:
                     return await self._ask_sentinel(host, port)
                 return await self._ask_node(host, port)
             except (exceptions.RedisError, OSError, TimeoutError) as error:
-                failures.append(f"{shown_host(host, port)}: {error or type(error).__name__}")
+                failures.append(f"{shown_host(host, port)}: {str(error) or type(error).__name__}")
         # What was learned may be wrong by now: the next time begins with those that the URL names.
         self._known = self._url.hosts
         who = "sentinel" if self._url.kind == "sentinel" else "node"
