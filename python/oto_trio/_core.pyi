@@ -23,6 +23,7 @@ __all__ = [
     "JwtSigner",
     "JwtVerifier",
     "Limits",
+    "MessageSigner",
     "MessageVerifier",
     "Pattern",
     "Redaction",
@@ -1345,6 +1346,54 @@ class JwtSigner:
 
         Raises:
             ValueError: one of them is no JSON object, or names a member twice.
+        """
+
+@final
+class MessageSigner:
+    """Makes HTTP message signatures (RFC 9421) of responses.
+
+    Args:
+        settings: JSON of the plugin HttpSignatureSignResponse's config.
+
+    Raises:
+        ValueError: names the field, the problem and the fix; never a secret.
+    """
+
+    def __new__(cls, settings: bytes) -> Self: ...
+    def sign(
+        self,
+        exchange: object,
+        status: int,
+        headers: Sequence[tuple[str, str]],
+        nonce: str | None = None,
+    ) -> tuple[str, str]:
+        """Sign the response of an exchange, now.
+
+        Args:
+            exchange: whose request is answered, and whose snapshot has the certificates that keys are
+                taken from.
+            status: the response's status.
+            headers: its fields, values as Latin-1 text.
+            nonce: a text that no other signature has.
+
+        Returns:
+            The values of `Signature-Input` and `Signature`, with the signatures that are there already
+            under other labels.
+
+        Raises:
+            ValueError: why it cannot be signed: no key, or a component that the response does not have.
+        """
+
+    @staticmethod
+    def content_digest(algorithm: str, body: bytes) -> str:
+        """Write the `Content-Digest` of a body.
+
+        Args:
+            algorithm: `sha-256` or `sha-512`.
+            body: all of it.
+
+        Raises:
+            ValueError: another algorithm.
         """
 
 @final

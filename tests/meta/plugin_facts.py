@@ -278,6 +278,22 @@ IMPLEMENTED: dict[str, tuple[Any, tuple[str, ...]]] = {
         },
         ("AccessControl",),
     ),
+    "HttpSignatureSignResponse": (
+        {
+            "key": None,
+            "algorithm": "ed25519",
+            "keyid": "",
+            "signature_label": "sig1",
+            "components": ["@status", "content-type", "content-digest"],
+            "expires_in_seconds": 300,
+            "include_created": True,
+            "include_nonce": False,
+            "add_content_digest": True,
+            "content_digest_algorithm": "sha-256",
+            "tag": None,
+        },
+        ("Security",),
+    ),
     "NgClientCertChainHeader": (
         {
             "send_pem": False,

@@ -14,7 +14,7 @@ a value of the wrong type is refused, with its path.
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar, cast, get_args
+from typing import Any, ClassVar, Final, TypeVar, cast, get_args
 
 import msgspec
 from msgspec import UNSET
@@ -43,6 +43,9 @@ _FIELD_NAME: Final = re.compile(r"[.\[\]]+")
 
 class Config(msgspec.Struct, frozen=True):
     """Base of every plugin config. Give each field a default and a description."""
+
+    nullable: ClassVar[frozenset[str]] = frozenset()
+    """JSON keys whose ``null`` says something: an explicit one is kept, and is not the default then."""
 
     @classmethod
     def normalise(cls, raw: dict[str, Any]) -> dict[str, Any]:
@@ -85,9 +88,12 @@ def effective_config(
     Source: Otoroshi merges ``default_config ++ slot.config`` shallowly; the slot wins.
     """
     merged = default_config(struct) or {}
+    nullable = frozenset[str]()
+    if struct is not None and issubclass(struct, Config):
+        nullable = struct.nullable
     for key, value in slot_config.items():
-        # Otoroshi's readers take an explicit null like an absent key.
-        if value is not None or key not in merged:
+        # Otoroshi's readers take an explicit null like an absent key, mostly.
+        if value is not None or key not in merged or key in nullable:
             merged[key] = value
     return merged
 

@@ -55,6 +55,8 @@ class Plugin(Generic[ConfigT]):
     """Otoroshi's categories; a built-in plugin lives in the folder of the first one."""
     reads_route: ClassVar[bool] = False
     """Whether it asks for the route's groups, domains or metadata in expressions of its own."""
+    reads_arrived: ClassVar[bool] = False
+    """Whether it asks for the request's fields as the client sent them, which are kept then."""
     Config: ClassVar[type[msgspec.Struct] | None] = None
     """The config struct, taken from the type argument of ``Plugin[...]``."""
 

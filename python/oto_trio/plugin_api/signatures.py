@@ -1,5 +1,5 @@
-"""Signatures and tokens for hooks: the engine's own checks."""
+"""Signatures and tokens for hooks: the engine's own."""
 
-from oto_trio._core import HmacVerifier, MessageVerifier, TokenKeys
+from oto_trio._core import HmacVerifier, MessageSigner, MessageVerifier, TokenKeys
 
-__all__ = ["HmacVerifier", "MessageVerifier", "TokenKeys"]
+__all__ = ["HmacVerifier", "MessageSigner", "MessageVerifier", "TokenKeys"]

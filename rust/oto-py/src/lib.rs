@@ -44,6 +44,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<signature::HmacVerifier>()?;
     module.add_class::<signature::TokenKeys>()?;
     module.add_class::<signature::MessageVerifier>()?;
+    module.add_class::<signature::MessageSigner>()?;
     module.add_class::<template::Template>()?;
     module.add_class::<jose::JwtVerifier>()?;
     module.add_class::<jose::JwtSigner>()?;

@@ -224,6 +224,69 @@ impl MessageVerifier {
     }
 }
 
+/// Makes HTTP message signatures of responses.
+#[pyclass(frozen, module = "oto_trio._core")]
+pub(crate) struct MessageSigner {
+    inner: message::Signer,
+}
+
+#[pymethods]
+impl MessageSigner {
+    #[new]
+    fn new(settings: &[u8]) -> PyResult<Self> {
+        // As above: no secret in the message.
+        let settings = serde_json::from_slice(settings).map_err(|_| {
+            PyValueError::new_err(
+                "key: a member is missing or has another type; kind is a must, and kind, \
+                 secret_or_pem and cert_id are text",
+            )
+        })?;
+        let inner = message::Signer::build(settings).map_err(PyValueError::new_err)?;
+        Ok(Self { inner })
+    }
+
+    #[pyo3(signature = (exchange, status, headers, nonce = None))]
+    fn sign(
+        &self,
+        exchange: &Bound<'_, PyAny>,
+        status: u16,
+        headers: Vec<(PyBackedStr, PyBackedStr)>,
+        nonce: Option<&str>,
+    ) -> PyResult<(String, String)> {
+        let headers = fields(&headers)?;
+        let signed = look(Some(exchange), |flow| {
+            let request = &flow.request;
+            let message = message::Message {
+                method: request.method_text(),
+                scheme: if flow.secured { "https" } else { "http" },
+                authority: request.host(),
+                path: request.path(),
+                query: request.query(),
+                headers: flow.headers_as_arrived(),
+                response: Some((status, &headers)),
+            };
+            let certificates = &flow.snapshot.tables.certificates;
+            let unix_s = flow.moment.unix_s as i64;
+            self.inner.sign(&message, certificates, unix_s, nonce)
+        })?;
+        let signed = signed.unwrap_or_else(|| Err("there is no request".to_owned()));
+        let signed = signed.map_err(PyValueError::new_err)?;
+        Ok((signed.input, signed.signature))
+    }
+
+    #[staticmethod]
+    fn content_digest(algorithm: &str, body: &[u8]) -> PyResult<String> {
+        message::digest::write(algorithm, body).ok_or_else(|| {
+            PyValueError::new_err(format!("{algorithm:?} is unknown; use sha-256 or sha-512"))
+        })
+    }
+
+    #[allow(clippy::unused_self)]
+    fn __repr__(&self) -> &'static str {
+        "<MessageSigner>"
+    }
+}
+
 /// The certificates an exchange's snapshot has; none for an exchange that no engine made.
 fn certificates(exchange: Option<&Bound<'_, PyAny>>) -> PyResult<Certificates> {
     let certificates = look(exchange, |flow| flow.snapshot.tables.certificates.clone())?;

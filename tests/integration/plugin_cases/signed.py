@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from oto_trio.plugin_api.oauth1 import base_string, signature
 from tests.conformance.challenge_backend import answer_to, decoded
-from tests.integration.plugin_cases.case import BACKEND, OK, Case, acts, answer, left
+from tests.integration.plugin_cases.case import BACKEND, NG, OK, Case, acts, answer, left
 from tests.integration.plugin_cases.entities import KEY
 from tests.integration.plugin_cases.headers import NO_KEYS, one
 from tests.integration.plugin_cases.identity import ANY, token_in
@@ -79,6 +79,28 @@ def message_signature(body: bytes, path: str = "/orders", keyid: str = "k") -> t
         f"Signature-Input: s={parameters}",
         f"Signature: s=:{signed}:",
     )
+
+
+def is_signed(values: list[str]) -> bool:
+    """Want a signature of `{"n":1}` with its type and the request's secret field, by the secret."""
+    (signature,) = values
+    return signature == _wanted_signature()
+
+
+def _wanted_signature() -> str:
+    digest = base64.b64encode(hashlib.sha256(BODY).digest()).decode()
+    base = (
+        '"@status": 200\n"content-type": application/json\n'
+        f'"content-digest": sha-256=:{digest}:\n"x-asked";req: as sent\n'
+        f'"@signature-params": {SIGNED_PARAMETERS}'
+    )
+    made = hmac.digest(b"shared", base.encode(), "sha256")
+    return f"s=:{base64.b64encode(made).decode()}:"
+
+
+SIGNED_PARAMETERS: Final = (
+    '("@status" "content-type" "content-digest" "x-asked";req);keyid="k";alg="hmac-sha256";tag="t"'
+)
 
 
 def is_oauth1(request: RequestSeen) -> bytes:
@@ -203,6 +225,47 @@ CASES: Final[dict[str, Case]] = {
             ),
         ),
         services={"/keys": answer("Content-Type: application/json", body=key_set())},
+    ),
+    "HttpSignatureSignResponse": Case(
+        {
+            "key": {"kind": "inline", "secret_or_pem": "shared"},
+            "algorithm": "HMAC-SHA256",
+            "keyid": "k",
+            "signature_label": "s",
+            "components": ["@status", "content-type", "content-digest", "x-asked;req"],
+            "expires_in_seconds": None,
+            "include_created": False,
+            "tag": "t",
+        },
+        (
+            acts(
+                "GET /",
+                "X-Asked: as sent",
+                answered=answer("Content-Type: application/json", body=BODY),
+                exactly=BODY,
+                to_client={
+                    "Content-Digest": lambda values: values[0].startswith("sha-256=:"),
+                    "Signature-Input": [f"s={SIGNED_PARAMETERS}"],
+                    "Signature": is_signed,
+                },
+            ),
+            acts(
+                "GET /",
+                "X-Asked: as sent",
+                answered=(
+                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nSignature: a=:AAAA:\r\n"
+                    b"Transfer-Encoding: chunked\r\n\r\n3\r\n"
+                    + BODY[:3]
+                    + b"\r\n4\r\n"
+                    + BODY[3:]
+                    + b"\r\n0\r\n\r\n"
+                ),
+                exactly=BODY,
+                to_client={"Signature": lambda values: values[0].startswith("a=:AAAA:, s=:")},
+            ),
+            left("GET /", answered=answer(body=BODY), to_client={"Signature": []}),
+        ),
+        after=({"plugin": f"{NG}RemoveHeadersIn", "config": {"header_names": ["X-Asked"]}},),
     ),
     "OtoroshiChallenge": Case(
         {},

@@ -167,7 +167,7 @@ def _reads_of(plugin: PluginClass, key: bytes) -> tuple[bool, bool, bool]:
     # What the operator wrote in the route's metadata or the environment is evaluated again.
     words = (b"req.headers.", b"req.cookies.", b"metadata.", b"env.", b"config.")
     reads_arrived = has_expressions and any(word in key for word in words)
-    return plugin.reads_route or asks, reads_document, reads_arrived
+    return plugin.reads_route or asks, reads_document, plugin.reads_arrived or reads_arrived
 
 
 def _lower(plugin: PluginClass, config: msgspec.Struct | None) -> tuple[Step, ...] | None:

@@ -5,7 +5,7 @@ Otoroshi: ``cp:otoroshi.next.plugins.HttpSignatureVerifyRequest``.
 """
 
 from functools import cached_property
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 import msgspec
 from msgspec import Meta
@@ -25,6 +25,8 @@ JSON: Final = [("Content-Type", "application/json")]
 
 class HttpSignatureVerifyRequestConfig(Config, frozen=True):
     """The keys, and what signatures must be like."""
+
+    nullable: ClassVar[frozenset[str]] = frozenset({"max_age_seconds"})
 
     keys: Annotated[
         tuple[dict[str, Any], ...],
@@ -47,7 +49,7 @@ class HttpSignatureVerifyRequestConfig(Config, frozen=True):
     require_keyid: Annotated[bool, Meta(description="A signature must name its key.")] = True
     max_age_seconds: Annotated[
         Annotated[int, Meta(ge=0)] | None,
-        Meta(description="How old a signature may be; created is a must then."),
+        Meta(description="How old a signature may be, created is a must then; null: any age."),
     ] = 300
     clock_skew_seconds: Annotated[int, Meta(ge=0, description="How far clocks may differ.")] = 30
     signature_label: Annotated[

@@ -176,7 +176,8 @@ impl Flow {
 
     /// The request's fields as the client sent them; as they are now, where the route's plan has no
     /// expression that asks for them.
-    pub(crate) fn headers_as_arrived(&self) -> &Headers {
+    #[must_use]
+    pub fn headers_as_arrived(&self) -> &Headers {
         self.arrived.as_deref().unwrap_or(&self.request.headers)
     }
 

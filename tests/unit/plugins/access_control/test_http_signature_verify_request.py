@@ -99,6 +99,13 @@ async def test_anything_else_is_refused_with_401(
     assert details in refused[1]
 
 
+async def test_a_signature_may_be_old_when_the_config_says_so() -> None:
+    old = signed(BASE, COVERED)
+    old.unix_time = NOW + 1_000_000
+    assert await answer(old) is not None
+    assert await answer(old, max_age_seconds=None) is None
+
+
 async def test_headers_that_are_none_are_refused_with_400() -> None:
     exchange = FakeExchange.of("GET", URL, {"Signature-Input": "a=(", "Signature": "a=:AA==:"})
     refused = await answer(exchange)

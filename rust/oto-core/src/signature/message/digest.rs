@@ -1,6 +1,8 @@
 //! `Content-Digest`: what a signature that covers it says of the body (RFC 9530 §2).
 
 use aws_lc_rs::{constant_time, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 use super::component::bytes_of;
 use crate::http1::Headers;
@@ -38,6 +40,18 @@ pub fn check(headers: &Headers, body: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
+/// Write the digest of a body, by `sha-256` or `sha-512`; none for another algorithm.
+#[must_use]
+pub fn write(algorithm: &str, body: &[u8]) -> Option<String> {
+    let by = match algorithm {
+        "sha-256" => &digest::SHA256,
+        "sha-512" => &digest::SHA512,
+        _ => return None,
+    };
+    let made = STANDARD.encode(digest::digest(by, body));
+    Some(format!("{algorithm}=:{made}:"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +69,9 @@ mod tests {
         };
         assert_eq!(judge(GOOD_256, BODY), Ok(()));
         assert_eq!(judge(GOOD_512, BODY), Ok(()));
+        assert_eq!(write("sha-256", BODY).as_deref(), Some(GOOD_256));
+        assert_eq!(write("sha-512", BODY).as_deref(), Some(GOOD_512));
+        assert_eq!(write("md5", BODY), None);
         assert_eq!(
             judge(&format!("{GOOD_256}, {GOOD_512}, md5=:AA==:"), BODY),
             Ok(())

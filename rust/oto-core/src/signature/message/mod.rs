@@ -3,7 +3,7 @@
 //! Theory of operation. A signature covers *components*: header fields and derived ones such as
 //! `@method`. [`base`] writes one line for each, and last the list of components itself; that text is
 //! what is signed. A verifier builds the text from the message it got, so whatever was changed on the
-//! way makes another text. [`verify`] adds what a signature must be like: how old, by which key, over
+//! way makes another text. [`Signer`] makes signatures; [`verify()`] adds what a signature must be like: how old, by which key, over
 //! which components.
 //!
 //! The message is the gateway's canonical one: a client that signs a path in another spelling than the
@@ -14,6 +14,7 @@
 mod component;
 pub mod digest;
 mod settings;
+mod sign;
 mod verify;
 
 use super::structured::{Bare, InnerList, Item, write_inner, write_item};
@@ -22,6 +23,7 @@ use crate::jose;
 
 pub use component::Component;
 pub use settings::{Verifier, VerifierSettings};
+pub use sign::{Signed, Signer, SignerSettings};
 pub use verify::{Key, Policy, Rejection, Verified, keyids, verify};
 
 /// A message as signatures see it: a request, or a response with the request it answers.

@@ -24,17 +24,18 @@ pub struct VerifierSettings {
     mandatory: bool,
 }
 
+/// Where a key is.
 #[derive(Deserialize)]
-struct KeySettings {
-    kind: String,
+pub(super) struct KeySettings {
+    pub(super) kind: String,
     #[serde(default)]
     keyid: Option<String>,
     #[serde(default)]
     alg: Option<String>,
     #[serde(default)]
-    secret_or_pem: Option<String>,
+    pub(super) secret_or_pem: Option<String>,
     #[serde(default)]
-    cert_id: Option<String>,
+    pub(super) cert_id: Option<String>,
     #[serde(default)]
     url: Option<String>,
 }
@@ -179,7 +180,6 @@ impl Verifier {
 
 impl KeySettings {
     fn build(self) -> Result<Source, String> {
-        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
         let alg = given(self.alg);
         let algorithm = alg.map(|name| algorithm("alg", &name)).transpose()?;
         let origin = match self.kind.as_str() {
@@ -217,7 +217,12 @@ impl KeySettings {
     }
 }
 
-fn algorithm(field: &str, name: &str) -> Result<Algorithm, String> {
+/// A text that is there and says something.
+pub(super) fn given(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
+}
+
+pub(super) fn algorithm(field: &str, name: &str) -> Result<Algorithm, String> {
     Algorithm::named(name).ok_or_else(|| {
         let known: Vec<_> = super::ALGORITHMS.iter().map(|known| known.name).collect();
         format!(
@@ -230,18 +235,22 @@ fn algorithm(field: &str, name: &str) -> Result<Algorithm, String> {
 /// A key that stands in the settings: PEM, or a secret as [`secret_bytes`] reads it.
 fn inline(text: &str) -> Result<VerifyingKey, String> {
     let of = |error: jose::JoseError| format!("secret_or_pem: {error}");
-    if text.trim_start().starts_with("-----BEGIN ") {
+    if is_pem(text) {
         return VerifyingKey::from_pem(text, Algorithms::ALL).map_err(of);
     }
     let secret = secret_bytes(text)?;
     VerifyingKey::from_secret(&secret, Algorithms::only(jose::Algorithm::Hs256)).map_err(of)
 }
 
+pub(super) fn is_pem(text: &str) -> bool {
+    text.trim_start().starts_with("-----BEGIN ")
+}
+
 /// The bytes of a secret: text, or what follows `base64:`, `base64url:` or `hex:`.
 ///
 /// # Errors
 /// The prefix promises an encoding and the rest is none.
-fn secret_bytes(text: &str) -> Result<Vec<u8>, String> {
+pub(super) fn secret_bytes(text: &str) -> Result<Vec<u8>, String> {
     let decoded = if let Some(rest) = text.strip_prefix("base64:") {
         STANDARD.decode(rest).ok()
     } else if let Some(rest) = text.strip_prefix("base64url:") {
