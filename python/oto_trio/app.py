@@ -88,6 +88,9 @@ class Announcement(msgspec.Struct, frozen=True):
         client_id: Id of the admin API's key.
         client_secret: Its secret, only when it was made just now or is the well-known one.
         credentials_file: Where the secret is kept; None with the well-known one.
+        admin_login: Name of the first administrator, at the start that made it.
+        admin_password: Its password, when it was made up just now and is to be shown.
+        admin_password_file: Where that was written instead.
     """
 
     http: str
@@ -99,6 +102,9 @@ class Announcement(msgspec.Struct, frozen=True):
     client_id: str
     client_secret: str | None
     credentials_file: str | None
+    admin_login: str | None = None
+    admin_password: str | None = None
+    admin_password_file: str | None = None
 
 
 class _Key(msgspec.Struct, frozen=True):
@@ -373,6 +379,7 @@ class _App:
 
     def _announcement(self, admin: str) -> Announcement:
         key = self._key
+        first = None if self._plane is None else self._plane.first_admin
         urls = {listener.secured: listener.url for listener in self._listeners}
         return Announcement(
             http=urls[False],
@@ -384,6 +391,9 @@ class _App:
             client_id=key.credentials.client_id,
             client_secret=key.credentials.client_secret if key.is_shown else None,
             credentials_file=None if key.file is None else str(key.file),
+            admin_login=None if first is None else first.login,
+            admin_password=None if first is None else first.password,
+            admin_password_file=None if first is None else first.file,
         )
 
     # ------------------------------------------------------------------------- signals

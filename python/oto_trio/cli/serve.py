@@ -145,6 +145,14 @@ def _announce(announcement: Announcement, *, as_json: bool) -> None:
             else f"shown this once, kept in {announcement.credentials_file}"
         )
         click.echo(f"  secret     {announcement.client_secret}  ({kept})")
+    if announcement.admin_login is not None:
+        click.echo(f"  admin      {announcement.admin_login}")
+    if announcement.admin_password is not None:
+        click.echo(f"  password   {announcement.admin_password}  (shown this once)")
+    elif announcement.admin_password_file is not None:
+        click.echo(
+            f"  password   in {announcement.admin_password_file}, which the next start removes"
+        )
 
 
 def _messages(group: BaseExceptionGroup[BaseException]) -> Iterator[str]:

@@ -11,19 +11,29 @@ from oto_trio.model.errors import ConflictError
 from oto_trio.model.global_config import GLOBAL_CONFIG_ID, first_global_config
 from oto_trio.model.organization import TENANTS, first_organization
 from oto_trio.model.service_group import SERVICE_GROUPS, first_service_groups
+from oto_trio.model.simple_admin import SIMPLE_ADMINS
 from oto_trio.model.team import TEAMS, first_team
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from oto_trio.control.store import Store
+    from oto_trio.model.simple_admin import SimpleAdmin
 
 __all__ = ["bootstrap"]
 
 
-async def bootstrap(store: Store) -> bool:
+async def bootstrap(
+    store: Store, first_admin: Callable[[], Awaitable[SimpleAdmin]] | None = None
+) -> bool:
     """Put the first global configuration into a store that has none, with what entities belong to.
 
     That is the default organization and team, and two service groups: ``default``, where new routes go,
     and the admin API's. All of it is one transaction; one of them that is there already stays as it is.
+
+    Args:
+        store: The store.
+        first_admin: Makes the first administrator, when there is none; None leaves that out.
 
     Returns:
         Whether it was put there now.
@@ -40,6 +50,9 @@ async def bootstrap(store: Store) -> bool:
         (TEAMS, team.id, encode_document(team)),
         *((SERVICE_GROUPS, group.id, encode_document(group)) for group in first_service_groups()),
     ]
+    if first_admin is not None and await store.count(SIMPLE_ADMINS) == 0:
+        admin = await first_admin()
+        places.append((SIMPLE_ADMINS, admin.id, encode_document(admin)))
     missing = [place for place in places if await store.get(place[0], place[1]) is None]
     try:
         await store.transact(

@@ -13,10 +13,12 @@ from typing import Final
 import trio
 
 from oto_trio.control.admin_api import AdminServer, build_app, serve_admin_api
+from oto_trio.control.admin_api.admins import SessionCookie
 from oto_trio.control.admin_api.audit_trail import AuditTrail
 from oto_trio.control.certificates import CertificateStore
 from oto_trio.control.credentials import AdminCredentials
 from oto_trio.control.exporting import Exporting
+from oto_trio.control.first_admin import FirstAdmin, ShownAdmin
 from oto_trio.control.first_start import bootstrap
 from oto_trio.control.gateway import Gateway
 from oto_trio.control.jobs import Job, run_jobs
@@ -68,6 +70,8 @@ class ControlPlane:
         """The gateway as the admin API sees it."""
         self.is_dev = False
         """Whether this is a gateway on a desk; set before `run`."""
+        self.first_admin: ShownAdmin | None = None
+        """The first administrator, at the start that made it; set once `run` has started."""
         self.exporting = Exporting(store, supervisor.capture, redaction=settings.redaction)
         """Makes events and exports them."""
         supervisor.on_events = self.exporting.take
@@ -85,6 +89,8 @@ class ControlPlane:
             metrics_access_key=settings.metrics_access_key,
             aia_base=_aia_base(settings),
             bypass_rights=settings.bypass_user_rights_check,
+            session_ms=settings.backoffice_session_ms,
+            cookie=SessionCookie(settings.session_name, settings.session_secure_only),
             limits=supervisor.limits,
             trail=AuditTrail(
                 self.exporting.audit,
@@ -109,8 +115,10 @@ class ControlPlane:
             StoreError: The store cannot be read, or written the first time.
         """
         async with trio.open_nursery() as nursery:
+            first_admin = FirstAdmin(self._settings)
             with acting(Origin("first start")):
-                await bootstrap(self._store)
+                is_new = await bootstrap(self._store, first_admin.make)
+            self.first_admin = await first_admin.told(is_kept=is_new)
             await nursery.start(self.gateway.run)
             nursery.start_soon(self._probe_store)
             self._supervisor.on_certificate_asked = self._make_certificates()

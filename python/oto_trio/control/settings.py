@@ -29,6 +29,7 @@ from typing import Annotated, Any, Final, Literal, cast
 import msgspec
 from msgspec import Meta
 
+from oto_trio.control.admin_settings import SECRET, AdminSettings
 from oto_trio.control.store.opening import store_url_problem
 from oto_trio.model.errors import Problem
 from oto_trio.model.wording import describe_type, json_kind
@@ -55,9 +56,6 @@ _DOMAIN: Final = re.compile(
     r"(?=.{1,200}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
 )
 
-SECRET: Final = {"secret": True}
-"""Marks a setting whose value is never shown: `extra` of its `Meta`."""
-
 Port = Annotated[int, Meta(ge=0, le=65535)]
 ExposedPort = Annotated[int, Meta(ge=1, le=65535)]
 
@@ -71,7 +69,7 @@ class InitialCertificate(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     import_ca: Annotated[bool, Meta(description="store the authority too")] = False
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class Settings(AdminSettings, frozen=True, kw_only=True):
     """What a gateway is started with. Every field is a key of `settings` in a configuration file."""
 
     bind: Annotated[
@@ -145,9 +143,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         Meta(description="key the metrics ask for; null = that of the probes", extra=SECRET),
     ] = None
-    bypass_user_rights_check: Annotated[
-        bool, Meta(description="let every key of the admin API do everything, whatever its rights")
-    ] = False
     domain: Annotated[
         str, Meta(min_length=1, description="domain that the gateway's own hosts are below")
     ] = "oto.tools"
@@ -263,8 +258,11 @@ NEEDS_RESTART: Final = frozenset(
         *("bind", "http_port", "https_port", "admin_bind", "admin_port"),
         *("workers", "data", "store", "access_log", "redaction", "log_format"),
         *("throttling_window_s", "limit_counters", "domain", "wildcard_certificate"),
-        "bypass_user_rights_check",
         *("history_revisions", "history_days", "history_mib"),
+        *("bypass_user_rights_check", "backoffice_session_ms", "session_name"),
+        *("session_secure_only", "initial_admin_login", "initial_admin_password"),
+        *("hide_initial_admin_password", "write_initial_admin_password_to_file"),
+        "initial_admin_password_file",
         *("root_ca_ca", "root_ca_cert", "root_ca_key", "root_ca_import_ca", "initial_certs"),
         *("initial_cacert", "initial_cert", "initial_cert_key", "initial_cert_import_ca"),
         *("vaults", "vaults_enabled", "vaults_env_prefix", "vaults_local_root"),

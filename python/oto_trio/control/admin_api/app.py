@@ -14,6 +14,10 @@ from starlette.routing import Route as Path
 from starlette.status import HTTP_405_METHOD_NOT_ALLOWED
 
 from oto_trio.control.admin_api.access import StateEcho
+from oto_trio.control.admin_api.admins import SessionCookie, Sessions
+from oto_trio.control.admin_api.admins.legacy import AdminPaths
+from oto_trio.control.admin_api.admins.login import LOGIN_PATH, LoginPaths
+from oto_trio.control.admin_api.admins.sessions import DAY_MS
 from oto_trio.control.admin_api.answers import answer
 from oto_trio.control.admin_api.api_keys import ApiKeyPaths
 from oto_trio.control.admin_api.audit_trail import AuditActor, AuditedStore
@@ -35,6 +39,7 @@ from oto_trio.model.errors import (
     StoreOutcomeUnknownError,
     StoreTooLargeError,
 )
+from oto_trio.model.simple_admin import now_ms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,6 +72,8 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
     limits: LimitsTable | None = None,
     trail: AuditTrail | None = None,
     bypass_rights: bool = False,
+    session_ms: int = DAY_MS,
+    cookie: SessionCookie | None = None,
 ) -> Starlette:
     """Build the admin API.
 
@@ -83,10 +90,16 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
         more_routes: Further paths, looked at first and guarded by the API key too.
         trail: Told of every write; None keeps no audit.
         bypass_rights: Whether every accepted key may do everything, whatever rights it has.
+        session_ms: How long an administrator stays logged in.
+        cookie: How the session is kept by a browser; None as by default.
     """
-    callers = Callers(credentials, store, bypass=bypass_rights)
-    # What endpoints get is the caller's view of the store; the store itself is for the probes alone.
-    scoped = ScopedStore(store if trail is None else AuditedStore(store, trail))
+    audited = store if trail is None else AuditedStore(store, trail)
+    sessions = Sessions(audited, now_ms, lifetime_ms=session_ms)
+    cookie = cookie or SessionCookie()
+    callers = Callers(credentials, store, bypass=bypass_rights, sessions=sessions, cookie=cookie)
+    # What endpoints get is the caller's view of the store; the store itself is for finding out who that
+    # is, and for the probes.
+    scoped = ScopedStore(audited)
     entities = Entities(scoped, gateway, env=env)
     adorned = Entities(scoped, gateway, env=env, adorned=True)
     probes = Probes(
@@ -104,6 +117,8 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
             *([] if limits is None else QuotaPaths(entities, limits, trail).paths()),
             *([] if trail is None else EventLists(trail.audits, trail.alerts).paths()),
             *FullState(entities, trail).paths(),
+            *LoginPaths(sessions, cookie, trail).paths(),
+            *AdminPaths(entities).paths(),
             *ApiKeyPaths(entities).paths(),
             *CertificatePaths(entities).paths(),
             *PkiApi(entities, aia_base=aia_base).paths(),
@@ -127,7 +142,7 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
 
 def _is_open(path: str) -> bool:
     """Tell whether a path needs no API key."""
-    return is_probe_path(path) or is_docs_path(path)
+    return is_probe_path(path) or is_docs_path(path) or path == LOGIN_PATH
 
 
 def _accept(request: Request) -> str | None:

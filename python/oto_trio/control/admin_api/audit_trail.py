@@ -187,6 +187,21 @@ class AuditTrail:
         self._offer(event)
         return event
 
+    def note_alert(self, name: str, fields: dict[str, Any]) -> None:
+        """Raise an alert of something that was done for the request being handled.
+
+        Args:
+            name: Otoroshi's name of the alert.
+            fields: What it tells; no secret.
+        """
+        actor = _actor.get()
+        told: dict[str, Any] = {
+            "from": actor.address,
+            "user-agent": self._redaction.header("user-agent", actor.user_agent),
+            **fields,
+        }
+        self._offer(self._audit.alert(name, told))
+
     def note_export(self, counts: Mapping[str, int]) -> None:
         """Raise the events of a full export. Unlike Otoroshi's they do not hold the export itself.
 

@@ -194,6 +194,8 @@ PARAMETERS: Final[Mapping[str, JsonObject]] = {
 OF_PATHS: Final[Mapping[str, str]] = {
     "id": "Id of the entity.",
     "key": "Client id of the API key.",
+    "username": "Name of the administrator.",
+    "module": "Id of the auth module.",
     "owner": "Id of what the keys may call.",
     "ca": "Id or serial number of the authority's certificate.",
 }
@@ -226,6 +228,7 @@ HEADERS: Final[Mapping[str, JsonObject]] = {
     "Oto-Trio-Applied": _header("`true` once every worker serves it (`wait=applied`)."),
     "Oto-Trio-Kept": _header("Entities that are kept and not served, by kind: `teams=2`."),
     "Oto-Trio-Left-Out": _header("What has no place here, and how much of it."),
+    "Retry-After": _header("Seconds until the next attempt.", _COUNTER),
     "Otoroshi-Entity-Updated": _header("`true` when the body says what was stored already."),
 }
 """Headers of answers, by name."""
@@ -300,9 +303,10 @@ def _refusal(description: str) -> JsonObject:
 REFUSALS: Final[Mapping[str, JsonObject]] = {
     "400": _refusal("The request, or the entity in it, cannot be used; or there is no API key."),
     "401": _refusal(
-        "The API key is wrong, the API is read-only, or (generic dialect) the verb is not possible "
-        "for this entity: it exists already, or it does not exist."
+        "The API key is wrong, the API is read-only, or (generic dialect) the caller may not reach this "
+        "entity, or the verb is not possible for it: it exists already, or it does not exist."
     ),
+    "403": _refusal("The caller's rights do not reach so far."),
     "404": _refusal("There is no such entity."),
     "408": _refusal("The body did not arrive in time."),
     "409": _refusal("Others keep changing this entity."),
@@ -314,7 +318,7 @@ REFUSALS: Final[Mapping[str, JsonObject]] = {
 }
 """How the API refuses, by status."""
 
-_ALWAYS: Final = (400, 401, 500, 503)
+_ALWAYS: Final = (400, 401, 403, 500, 503)
 _WITH_BODY: Final = (408, 413)
 _WITH_WRITE: Final = (504, 507)
 

@@ -1,6 +1,7 @@
 """Finding out who asks, from a request's headers.
 
-A caller is an API key: that of the settings, or one in the store that is authorised for the admin API. A key
+An administrator who has logged in shows the cookie of a session, and may do what its user may do now. Any
+other caller is an API key: that of the settings, or one in the store that is authorised for the admin API. A key
 without rights in its metadata may do everything, as with Otoroshi. A console that has such a key may say for
 whom it asks, in a token that it signs with the key's secret; a key with rights cannot say so for somebody
 with more of them.
@@ -15,6 +16,7 @@ import msgspec
 
 from oto_trio._core import JwtRefused, JwtVerifier
 from oto_trio.control.admin_api.access import given_key
+from oto_trio.control.admin_api.admins import SessionCookie, is_own_request
 from oto_trio.control.admin_api.refusals import ApiError
 from oto_trio.control.admin_api.resources import API_KEYS
 from oto_trio.control.admin_api.rights.caller import TENANT_HEADER, Caller
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from starlette.datastructures import Headers
 
+    from oto_trio.control.admin_api.admins import Sessions
     from oto_trio.control.credentials import AdminCredentials
     from oto_trio.control.store import Store
     from oto_trio.model.document import JsonObject
@@ -91,6 +94,8 @@ class Callers:
         credentials: The keys of the settings; they may do everything.
         store: Where other keys are.
         bypass: Whether everybody who is accepted may do everything (``bypass_user_rights_check``).
+        sessions: The sessions of those who logged in; None takes no session.
+        cookie: Where a request shows its session.
         clock_ms: Tells Unix time in milliseconds.
     """
 
@@ -100,11 +105,15 @@ class Callers:
         store: Store,
         *,
         bypass: bool = False,
+        sessions: Sessions | None = None,
+        cookie: SessionCookie | None = None,
         clock_ms: Callable[[], int] = now_ms,
     ) -> None:
         self._credentials = tuple(credentials)
         self._store = store
         self._bypass = bypass
+        self._sessions = sessions
+        self._cookie = cookie or SessionCookie()
         self._clock_ms = clock_ms
 
     async def identify(self, headers: Headers, method: str, path: str) -> Caller:
@@ -120,10 +129,14 @@ class Callers:
             ApiError: The key may not do this, or the user's token is not accepted.
             StoreError: The store cannot be read.
         """
-        key = await self._key(headers, method, path)
-        tenant = headers.get(TENANT_HEADER, "").strip().lower() or DEFAULT_TENANT
-        is_generic = path.startswith("/apis/")
-        plain = Caller(client_id=key.client_id, tenant=tenant, is_generic=is_generic)
+        shown = _shown(headers)
+        token = self._cookie.token(headers) if shown is None else None
+        if self._sessions is not None and token is not None:
+            return await self._logged_in(self._sessions, token, headers, method, path)
+        key = await self._key(shown, method, path)
+        plain = Caller(
+            client_id=key.client_id, tenant=_tenant(headers), is_generic=_is_generic(path)
+        )
         if self._bypass:
             return plain
         token = headers.get(USER_HEADER)
@@ -131,9 +144,28 @@ class Callers:
             return _acting_user(token, key, plain, self._clock_ms())
         return msgspec.structs.replace(plain, rights=key.rights)
 
-    async def _key(self, headers: Headers, method: str, path: str) -> _Key:
-        """Find the API key of a request, and check it."""
-        shown = _shown(headers)
+    async def _logged_in(
+        self, sessions: Sessions, token: str, headers: Headers, method: str, path: str
+    ) -> Caller:
+        """Find out whose session a request shows."""
+        if not is_own_request(headers, method):
+            raise ApiError(403, "forbidden", "the page of another site made this request")
+        found = await sessions.find(token)
+        if found is None:
+            raise ApiError(401, "not authorized", "the session is over; log in again")
+        session, admin = found
+        return Caller(
+            session=session.random_id,
+            name=admin.label,
+            email=admin.username,
+            rights=None if self._bypass else Rights(admin.rights),
+            validators=admin.admin_entity_validators,
+            tenant=_tenant(headers),
+            is_generic=_is_generic(path),
+        )
+
+    async def _key(self, shown: _Shown | None, method: str, path: str) -> _Key:
+        """Check the API key of a request."""
         if shown is None:
             raise KeyRefusedError(400, "no apikey", "errors.no.api.key")
         known = False
@@ -159,6 +191,16 @@ class Callers:
             return None
         record = await self._store.get(API_KEYS.store_kind, client_id)
         return None if record is None else msgspec.json.decode(record.document)
+
+
+def _tenant(headers: Headers) -> str:
+    """Return the tenant that a request is for."""
+    return headers.get(TENANT_HEADER, "").strip().lower() or DEFAULT_TENANT
+
+
+def _is_generic(path: str) -> bool:
+    """Tell whether a path is of the generic dialect."""
+    return path.startswith("/apis/")
 
 
 def _shown(headers: Headers) -> _Shown | None:

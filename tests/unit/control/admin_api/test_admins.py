@@ -1,0 +1,132 @@
+"""Passwords, attempts to log in, and cookies of administrators."""
+
+from __future__ import annotations
+
+import bcrypt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.datastructures import Headers
+
+from oto_trio.control.admin_api.admins import passwords
+from oto_trio.control.admin_api.admins.attempts import MOST_KEPT, WINDOW_S, Attempts
+from oto_trio.control.admin_api.admins.cookies import SessionCookie, is_own_request
+from oto_trio.control.admin_api.admins.passwords import (
+    check_password,
+    hash_password,
+    password_problem,
+)
+from oto_trio.control.admin_api.refusals import ApiError
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_a_hash_is_of_its_password_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passwords, "COST", 4)
+    hashed = await hash_password("pässword")
+    assert hashed.startswith("$2b$04$")
+    assert await check_password("pässword", hashed)
+    assert not await check_password("password", hashed)
+    assert not await check_password("pässword", None)
+    assert not await check_password("pässword", "no hash")
+    assert not await check_password("", hashed)
+
+
+async def test_a_long_password_is_refused_when_it_is_set_and_cut_when_it_is_checked() -> None:
+    assert password_problem("x" * 72) is None
+    for wrong in ("", "x" * 73, "é" * 37, "a\0b"):
+        assert password_problem(wrong) is not None
+        with pytest.raises(ApiError):
+            await hash_password(wrong)
+    of_72 = bcrypt.hashpw(b"x" * 72, bcrypt.gensalt(4)).decode()
+    assert await check_password("x" * 100, of_72), "as those who made such hashes do"
+    assert not await check_password("x" * 71, of_72)
+
+
+def test_a_name_from_an_address_has_five_attempts_a_window() -> None:
+    clock = Clock()
+    attempts = Attempts(clock)
+    for _ in range(5):
+        assert attempts.wait_s("ann", "1.2.3.4") == 0
+        attempts.note_failure("ann", "1.2.3.4")
+        clock.now += 10
+    assert attempts.wait_s("ann", "1.2.3.4") == WINDOW_S - 50
+    assert attempts.wait_s("ann", "5.6.7.8") == 0, "ann herself is elsewhere"
+    assert attempts.wait_s("bob", "1.2.3.4") == 0
+    clock.now += WINDOW_S - 50
+    assert attempts.wait_s("ann", "1.2.3.4") == 0
+    attempts.note_failure("ann", "1.2.3.4")
+    assert attempts.wait_s("ann", "1.2.3.4") == 0, "a window of its own"
+
+
+def test_an_address_and_a_name_have_their_bounds_too() -> None:
+    attempts = Attempts(Clock())
+    for number in range(20):
+        attempts.note_failure(f"user{number}", "1.2.3.4")
+    assert attempts.wait_s("another", "1.2.3.4") > 0
+    for number in range(50):
+        attempts.note_failure("ann", f"10.0.0.{number}")
+    assert attempts.wait_s("ann", "9.9.9.9") > 0
+    assert attempts.wait_s("bob", "9.9.9.9") == 0
+
+
+def test_success_forgets_what_failed_before_it() -> None:
+    attempts = Attempts(Clock())
+    for _ in range(4):
+        attempts.note_failure("ann", "1.2.3.4")
+    attempts.note_success("ann", "1.2.3.4")
+    for _ in range(4):
+        attempts.note_failure("ann", "1.2.3.4")
+    assert attempts.wait_s("ann", "1.2.3.4") == 0
+
+
+def test_what_is_counted_is_bounded() -> None:
+    attempts = Attempts(Clock())
+    for _ in range(5):
+        attempts.note_failure("ann", "1.2.3.4")
+    for number in range(MOST_KEPT):
+        attempts.note_failure(f"u{number}", f"a{number}")
+    assert attempts.wait_s("ann", "1.2.3.4") == 0
+    assert len(attempts._rows) <= MOST_KEPT  # pyright: ignore[reportPrivateUsage]
+
+
+@given(st.text(max_size=40))
+def test_any_cookie_line_can_be_read(line: str) -> None:
+    raw = line.encode("utf-8", "replace")
+    SessionCookie().token(Headers(raw=[(b"cookie", raw)]))
+
+
+def test_the_cookie_is_found_among_others() -> None:
+    cookie = SessionCookie()
+    assert cookie.token(Headers({"cookie": "a=b; otoroshi-session=tok; c=d"})) == "tok"
+    assert cookie.token(Headers({"cookie": 'bad cookie; otoroshi-session="tok"'})) == "tok"
+    assert cookie.token(Headers({"cookie": "otoroshi-session=; x-otoroshi-session=1"})) is None
+    assert cookie.token(Headers({})) is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_own"),
+    [
+        ({}, True),
+        ({"origin": "http://gw:8081", "host": "gw:8081"}, True),
+        ({"origin": "http://GW:8081", "host": "gw:8081"}, True),
+        ({"origin": "http://gw", "host": "gw:8081"}, False),
+        ({"origin": "null", "host": "gw"}, False),
+        ({"origin": "http://evil", "host": "gw"}, False),
+        ({"sec-fetch-site": "same-origin"}, True),
+        ({"sec-fetch-site": "none"}, True),
+        ({"sec-fetch-site": "cross-site"}, False),
+        ({"sec-fetch-site": "same-site"}, False),
+    ],
+)
+def test_whose_page_made_a_request(headers: dict[str, str], *, is_own: bool) -> None:
+    assert is_own_request(Headers(headers), "POST") is is_own
+    assert is_own_request(Headers(headers), "GET")
