@@ -8,9 +8,10 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Mapping
-from typing import Annotated, cast
+from typing import Annotated, Final, cast
 
 import trio
 from msgspec import Meta
@@ -21,6 +22,7 @@ from oto_trio.plugin_api import Config, Exchange, Phase, Plugin, Response, Step,
 __all__ = ["SimpleBasicAuth", "SimpleBasicAuthConfig"]
 
 _HASHES = ("$2a$", "$2b$", "$2y$")
+_HASH: Final = re.compile(r"\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}")
 _GLOBAL_USERS = "simple_basic_auth_global_users"
 
 BCRYPT_BYTES = 72
@@ -56,7 +58,9 @@ class SimpleBasicAuth(Plugin[SimpleBasicAuthConfig]):
     The users in ``plugins.config.simple_basic_auth_global_users`` of the global config count on every
     route, and win. No user is set in the exchange. Clear texts are compared in constant time.
     A BCrypt hash is checked in a thread, and its outcome remembered by a keyed digest; a password is
-    never kept.
+    never kept. Where a list has such hashes, a name that is not listed is checked against one that no
+    password has, at the highest cost of the lists: who asks learns no names from the time it takes, as long
+    as all passwords are kept at one cost.
     """
 
     id = "cp:otoroshi.next.plugins.SimpleBasicAuth"
@@ -76,11 +80,13 @@ class SimpleBasicAuth(Plugin[SimpleBasicAuthConfig]):
         if given is None:
             return self._challenge()
         name, password = given
-        expected = self._expected(exchange.plugins_config, name)
-        if expected is not None and expected.startswith(_HASHES):
-            is_right = await self._matches_hash(password, expected)
+        everywhere = _users(exchange.plugins_config)
+        expected = self._expected(everywhere, name)
+        # A name that is not listed costs what a wrong password costs.
+        checked = expected if expected is not None else self._stand_in(everywhere)
+        if checked is not None and checked.startswith(_HASHES):
+            is_right = await self._matches_hash(password, checked) and expected is not None
         else:
-            # A name that is not listed costs what a wrong password costs.
             is_same = hmac.compare_digest(password, (expected or "").encode())
             is_right = is_same and expected is not None
         return None if is_right else self._challenge()
@@ -95,12 +101,17 @@ class SimpleBasicAuth(Plugin[SimpleBasicAuthConfig]):
             text = name.decode()
         except UnicodeDecodeError:
             return None
-        users = everywhere.get(_GLOBAL_USERS)
-        if isinstance(users, dict):
-            password: object = cast("dict[str, object]", users).get(text)
-            if isinstance(password, str):
-                return password
-        return self.config.users.get(text)
+        password = everywhere.get(text)
+        return password if isinstance(password, str) else self.config.users.get(text)
+
+    def _stand_in(self, everywhere: Mapping[str, object]) -> str | None:
+        """Return a hash that no password has, as dear to check as the dearest in the lists; None without any."""
+        costs = [
+            found[1]
+            for kept in (*self.config.users.values(), *everywhere.values())
+            if isinstance(kept, str) and (found := _HASH.fullmatch(kept))
+        ]
+        return f"$2b${max(costs)}${'.' * 53}" if costs else None
 
     async def _matches_hash(self, password: bytes, expected: str) -> bool:
         """Check a password against a BCrypt hash.
@@ -124,6 +135,12 @@ class SimpleBasicAuth(Plugin[SimpleBasicAuthConfig]):
     def _challenge(self) -> Response:
         realm = self.config.realm.replace("\\", "\\\\").replace('"', '\\"')
         return Response(401, (("WWW-Authenticate", f'Basic realm="{realm}"'),))
+
+
+def _users(config: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the passwords that count on every route, by name."""
+    users = config.get(_GLOBAL_USERS)
+    return cast("dict[str, object]", users) if isinstance(users, dict) else {}
 
 
 def _credentials(value: str | None) -> tuple[bytes, bytes] | None:
