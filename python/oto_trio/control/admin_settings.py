@@ -1,6 +1,6 @@
 """The static settings of administrators and of what rights do: a part of `Settings`."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
@@ -42,3 +42,7 @@ class AdminSettings(msgspec.Struct, frozen=True, kw_only=True):
     bypass_user_rights_check: Annotated[
         bool, Meta(description="let every key of the admin API do everything, whatever its rights")
     ] = False
+    entity_validators: Annotated[
+        dict[str, tuple[dict[str, Any], ...]],
+        Meta(description="checks of what users write, by kind of entity or all"),
+    ] = msgspec.field(default_factory=dict[str, tuple[dict[str, Any], ...]])

@@ -90,6 +90,7 @@ class ControlPlane:
             aia_base=_aia_base(settings),
             bypass_rights=settings.bypass_user_rights_check,
             session_ms=settings.backoffice_session_ms,
+            entity_validators=settings.entity_validators,
             cookie=SessionCookie(settings.session_name, settings.session_secure_only),
             limits=supervisor.limits,
             trail=AuditTrail(

@@ -262,7 +262,7 @@ NEEDS_RESTART: Final = frozenset(
         *("bypass_user_rights_check", "backoffice_session_ms", "session_name"),
         *("session_secure_only", "initial_admin_login", "initial_admin_password"),
         *("hide_initial_admin_password", "write_initial_admin_password_to_file"),
-        "initial_admin_password_file",
+        *("initial_admin_password_file", "entity_validators"),
         *("root_ca_ca", "root_ca_cert", "root_ca_key", "root_ca_import_ca", "initial_certs"),
         *("initial_cacert", "initial_cert", "initial_cert_key", "initial_cert_import_ca"),
         *("vaults", "vaults_enabled", "vaults_env_prefix", "vaults_local_root"),

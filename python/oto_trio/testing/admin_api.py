@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from oto_trio.control.limits import LimitsTable
     from oto_trio.model.document import Document, JsonObject
     from oto_trio.model.errors import Problem
+    from oto_trio.model.rights import Validators
 
 __all__ = ["ServedAdminApi", "route_document", "serving_admin_api"]
 
@@ -65,6 +66,7 @@ async def serving_admin_api(
     metrics_access_key: str | None = None,
     limits: LimitsTable | None = None,
     trail: AuditTrail | None = None,
+    entity_validators: Validators | None = None,
 ) -> AsyncGenerator[ServedAdminApi]:
     """Serve the admin API on a free port, over an empty memory store and a fake gateway.
 
@@ -74,6 +76,7 @@ async def serving_admin_api(
         metrics_access_key: Key ``/metrics`` asks for.
         limits: The counters whose quotas it serves.
         trail: Told of every write.
+        entity_validators: What the writes of every user must look like.
     """
     gateway = FakeGatewayControl(check)
     shutdown = trio.Event()
@@ -87,6 +90,7 @@ async def serving_admin_api(
             metrics_access_key=metrics_access_key,
             limits=limits,
             trail=trail,
+            entity_validators=entity_validators,
         )
 
         async def run(task_status: trio.TaskStatus[AdminServer]) -> None:

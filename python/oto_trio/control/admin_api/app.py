@@ -33,6 +33,7 @@ from oto_trio.control.admin_api.probes import Probes, is_probe_path
 from oto_trio.control.admin_api.quotas import QuotaPaths
 from oto_trio.control.admin_api.refusals import ApiError, gateway_error
 from oto_trio.control.admin_api.rights import CallerGuard, Callers, ScopedStore
+from oto_trio.control.admin_api.rights.validators import EntityValidators
 from oto_trio.model.errors import (
     GatewayError,
     StoreError,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from oto_trio.control.credentials import AdminCredentials
     from oto_trio.control.limits import LimitsTable
     from oto_trio.control.store import Store
+    from oto_trio.model.rights import Validators
 
 __all__ = ["build_app"]
 
@@ -74,6 +76,7 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
     bypass_rights: bool = False,
     session_ms: int = DAY_MS,
     cookie: SessionCookie | None = None,
+    entity_validators: Validators | None = None,
 ) -> Starlette:
     """Build the admin API.
 
@@ -92,6 +95,7 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
         bypass_rights: Whether every accepted key may do everything, whatever rights it has.
         session_ms: How long an administrator stays logged in.
         cookie: How the session is kept by a browser; None as by default.
+        entity_validators: What the writes of every user must look like, by kind of entity or ``all``.
     """
     audited = store if trail is None else AuditedStore(store, trail)
     sessions = Sessions(audited, now_ms, lifetime_ms=session_ms)
@@ -99,7 +103,7 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
     callers = Callers(credentials, store, bypass=bypass_rights, sessions=sessions, cookie=cookie)
     # What endpoints get is the caller's view of the store; the store itself is for finding out who that
     # is, and for the probes.
-    scoped = ScopedStore(audited)
+    scoped = ScopedStore(audited, EntityValidators(entity_validators).inspect)
     entities = Entities(scoped, gateway, env=env)
     adorned = Entities(scoped, gateway, env=env, adorned=True)
     probes = Probes(
