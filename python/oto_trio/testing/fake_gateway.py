@@ -8,12 +8,14 @@ import trio
 
 from oto_trio.control.admin_api.gateway_control import GatewayHealth
 from oto_trio.model.errors import ApplyTimeoutError
+from oto_trio.plugin_api.registry import discover
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from oto_trio.model.document import Document
     from oto_trio.model.errors import Problem
+    from oto_trio.plugin_api.registry import Registry
 
 __all__ = ["FakeGatewayControl"]
 
@@ -58,6 +60,10 @@ class FakeGatewayControl:
     def check(self, entity: Document) -> list[Problem]:
         """Ask the function given."""
         return self._check(entity) if self._check else []
+
+    def registry(self) -> Registry:
+        """Give the plugins that are installed."""
+        return discover()
 
     def health(self) -> GatewayHealth:
         """Give `state`."""

@@ -13,6 +13,7 @@ from starlette.routing import Match
 from starlette.routing import Route as Path
 from starlette.status import HTTP_405_METHOD_NOT_ALLOWED
 
+from oto_trio import _core
 from oto_trio.control.admin_api.access import StateEcho
 from oto_trio.control.admin_api.admins import SessionCookie, Sessions
 from oto_trio.control.admin_api.admins.legacy import AdminPaths
@@ -97,6 +98,9 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
         cookie: How the session is kept by a browser; None as by default.
         entity_validators: What the writes of every user must look like, by kind of entity or ``all``.
     """
+    # It looks at resources, which the package brings in before this module is done.
+    from oto_trio.control.admin_api.history import HistoryPaths  # noqa: PLC0415
+
     audited = store if trail is None else AuditedStore(store, trail)
     sessions = Sessions(audited, now_ms, lifetime_ms=session_ms)
     cookie = cookie or SessionCookie()
@@ -112,6 +116,7 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
         health_access_key=health_access_key,
         metrics_access_key=metrics_access_key,
     )
+    redaction = _core.Redaction(b"{}") if trail is None else trail.redaction
     app = Starlette(
         routes=[
             *more_routes,
@@ -123,6 +128,7 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
             *FullState(entities, trail).paths(),
             *LoginPaths(sessions, cookie, trail).paths(),
             *AdminPaths(entities).paths(),
+            *HistoryPaths(entities, redaction).paths(),
             *ApiKeyPaths(entities).paths(),
             *CertificatePaths(entities).paths(),
             *PkiApi(entities, aia_base=aia_base).paths(),

@@ -103,7 +103,8 @@ class AuditTrail:
     ) -> None:
         self._audit = audit
         self._offer = offer
-        self._redaction = redaction
+        self.redaction = redaction
+        """What may be told."""
         self.audits = audits
         """The latest audit events."""
         self.alerts = alerts
@@ -115,7 +116,7 @@ class AuditTrail:
 
     def told(self, path: str) -> str:
         """Return a path as it may be told."""
-        return self._redaction.path(path)
+        return self.redaction.path(path)
 
     def note_write(self, write: Write, before: bytes | None, revision: int) -> None:
         """Raise the events of one document that was written.
@@ -132,8 +133,8 @@ class AuditTrail:
         resource = _RESOURCES.get(write.kind)
         kind = write.kind if resource is None else resource.kind
         singular = write.kind if resource is None else resource.singular
-        old = shown_document(before, self._redaction)
-        new = shown_document(after, self._redaction)
+        old = shown_document(before, self.redaction)
+        new = shown_document(after, self.redaction)
         metadata: dict[str, Any] = {
             "kind": kind,
             "id": write.id,
@@ -156,7 +157,7 @@ class AuditTrail:
             "user": event["user"],
             "audit_payload": event,
             "from": event["from"],
-            "user-agent": self._redaction.header("user-agent", _actor.get().user_agent),
+            "user-agent": self.redaction.header("user-agent", _actor.get().user_agent),
         }
         if alert == "GlobalConfigModification":
             fields |= {"oldConfig": old, "newConfig": new}
@@ -197,7 +198,7 @@ class AuditTrail:
         actor = _actor.get()
         told: dict[str, Any] = {
             "from": actor.address,
-            "user-agent": self._redaction.header("user-agent", actor.user_agent),
+            "user-agent": self.redaction.header("user-agent", actor.user_agent),
             **fields,
         }
         self._offer(self._audit.alert(name, told))
@@ -215,7 +216,7 @@ class AuditTrail:
             "event": event,
             "export": {"counts": counts},
             "from": event["from"],
-            "user-agent": self._redaction.header("user-agent", _actor.get().user_agent),
+            "user-agent": self.redaction.header("user-agent", _actor.get().user_agent),
         }
         self._offer(self._audit.alert("OtoroshiExportAlert", fields))
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from oto_trio.model.document import Document
     from oto_trio.model.errors import Problem
+    from oto_trio.plugin_api.registry import Registry
 
 __all__ = ["GatewayControl", "GatewayHealth"]
 
@@ -49,6 +50,10 @@ class GatewayControl(Protocol):
             The problems, their paths starting with ``$``; empty when all is well. Only errors refuse
             the entity, warnings are told to the client.
         """
+        ...
+
+    def registry(self) -> Registry:
+        """Return the plugins there are now."""
         ...
 
     def health(self) -> GatewayHealth:

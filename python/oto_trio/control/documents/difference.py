@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from oto_trio.control.documents.item import Item
     from oto_trio.model.document import JsonObject
 
-__all__ = ["SECRETS", "Difference", "FieldChange", "differences"]
+__all__ = ["SECRETS", "Difference", "FieldChange", "differences", "field_changes"]
 
 SECRETS: Final = frozenset(
     {
@@ -71,10 +71,15 @@ def differences(before: Iterable[Item], after: Iterable[Item]) -> list[Differenc
         elif key not in new:
             found.append(Difference("removed", *key, []))
         else:
-            fields = list(_fields(old[key], new[key], "$", ""))
+            fields = field_changes(old[key], new[key])
             if fields:
                 found.append(Difference("changed", *key, fields))
     return found
+
+
+def field_changes(before: JsonObject, after: JsonObject) -> list[FieldChange]:
+    """Return what differs between two documents, in the order of their keys; secrets are hidden."""
+    return list(_fields(before, after, "$", ""))
 
 
 def _fields(before: Any, after: Any, path: str, key: str) -> Iterator[FieldChange]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from oto_trio.control.admin_api.openapi.admins import admin_operations
+from oto_trio.control.admin_api.openapi.history import history_operations
 from oto_trio.control.admin_api.openapi.parts import (
     ANY_OBJECT,
     TEXT,
@@ -92,6 +93,7 @@ def further_operations(components: Components) -> Iterator[Operation]:
     yield _catalogue()
     yield from whole_operations()
     yield from admin_operations()
+    yield from history_operations()
     yield from _templates_and_bearers()
     for word, kind in _OWNERS.items():
         yield from _keys_of(word, kind, components)

@@ -197,6 +197,8 @@ OF_PATHS: Final[Mapping[str, str]] = {
     "username": "Name of the administrator.",
     "module": "Id of the auth module.",
     "owner": "Id of what the keys may call.",
+    "revision": "Number of a revision, the name of a tag, `latest` or `now`.",
+    "tag": "Name of a tag: a letter, then letters, digits, `.`, `_` and `-`.",
     "ca": "Id or serial number of the authority's certificate.",
 }
 """What the parameters of paths mean."""

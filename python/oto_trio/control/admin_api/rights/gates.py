@@ -14,6 +14,7 @@ __all__ = ["check_gates", "gate_refusal"]
 _SUPER_ADMIN: Final = (
     "/api/otoroshi.json",
     "/api/import",
+    "/api/history",
     "/api/globalconfig",
     "/api/audit/events",
     "/api/alert/events",
