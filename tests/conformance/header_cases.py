@@ -25,9 +25,17 @@ NAMES = st.sampled_from(["a", "b", "a b", "", "A", "${req.method}", "${req.query
 VALUES = st.sampled_from(["", "1", "x;y", "${req.query.v}", "${req.path}=", "\u20ac"])
 PAIRS = st.sampled_from(["a=1", "b=2", "a", "a =3", "GET=4", "=5", " ", 'c="6"', "a==7"])
 COOKIES = st.lists(
-    st.tuples(st.sampled_from(["Cookie", "cookie"]), st.lists(PAIRS, max_size=4).map(";".join)),
+    st.tuples(
+        st.sampled_from(["Cookie", "cookie"]),
+        st.lists(PAIRS, min_size=1, max_size=4).map(";".join),
+    ),
     max_size=2,
 ).map(tuple)
+MANY_COOKIES = st.builds(
+    lambda pairs, at: (("Cookie", "; ".join(pairs[:at])), ("cookie", ";".join(pairs[at:]))),
+    st.permutations(["a=1", "b=2", "GET=4", "a", "c=5"]),
+    st.integers(1, 5),
+)
 SET_COOKIES = st.lists(
     st.tuples(
         st.sampled_from(["Set-Cookie", "set-cookie", "Via"]),
@@ -54,7 +62,13 @@ COOKIE = st.fixed_dictionaries(
         "sameSite": st.sampled_from([None, "Strict", "Lax", "None"]),
     },
 )
-COOKIE_NAMES = st.fixed_dictionaries({"names": st.lists(st.sampled_from("abG"), max_size=2)})
+COOKIE_NAMES = st.fixed_dictionaries(
+    {
+        "names": st.lists(
+            st.sampled_from(["a", "b", "GET", "A", "x"]), min_size=1, max_size=3, unique=True
+        )
+    }
+)
 
 PARAMETERS = st.sampled_from(["a", "b", "c d", "\u00e9", ""])
 TARGETS = st.builds(
@@ -245,7 +259,7 @@ EXTRAS: dict[str, dict[str, SearchStrategy[Any]]] = {
         "status": st.sampled_from([200, 201, 300, 302, 399, 400]),
     },
     "QueryTransformer": {"target": TARGETS},
-    "RemoveCookiesIn": _COOKIES_IN,
+    "RemoveCookiesIn": {**_COOKIES_IN, "headers": MANY_COOKIES},
     "RemoveCookiesOut": _COOKIES_OUT,
     "Robots": {"target": st.sampled_from(["/users", "/robots.txt"])},
     "SecurityHeadersPlugin": {"response_headers": SECURITY_FIELDS},
