@@ -1,7 +1,8 @@
 """Settings from environment variables, and from where each value came.
 
-Every setting can be given as ``OTO_TRIO_<NAME>``; a few also under the names that Otoroshi's deployments
-use. Our own name wins over ``OTOROSHI_…``, which wins over the bare one. An empty variable counts as not
+Every setting can be given as ``OTO_TRIO_<NAME>``; many also under the names that Otoroshi's deployments
+use, the store as several of them (`otoroshi_storage`). Those of Otoroshi's that set nothing here are named in a
+warning. Our own name wins over ``OTOROSHI_…``, which wins over the bare one. An empty variable counts as not
 set, as deployment tools write it for "use the default".
 """
 
@@ -13,7 +14,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast, get_args
 import msgspec
 
 from oto_trio.control.credentials import AdminCredentials
-from oto_trio.control.otoroshi_storage import STORAGE_SECRETS, read_storage
+from oto_trio.control.otoroshi_storage import (
+    STORAGE_SECRETS,
+    STORAGE_VARIABLES,
+    read_storage,
+)
+from oto_trio.control.otoroshi_variables import idle_variables
 from oto_trio.model.errors import Problem
 from oto_trio.model.wording import describe_type
 
@@ -138,6 +144,7 @@ def read_environment(settings: type[msgspec.Struct], environ: Mapping[str, str])
         problems += _read_vaults(environ, values, variables)
     if "store" in fields and variables.get("store") != f"{PREFIX}STORE":
         problems += _read_storage(environ, values, variables)
+    problems += idle_variables(environ, _read_variables(environ, fields, variables))
     problems += _unknown(environ, fields)
     credentials, wrong = _credentials(environ)
     return Environment(values, variables, credentials, problems + wrong)
@@ -269,6 +276,17 @@ def _reason(error: msgspec.ValidationError, hint: Any) -> str:
 def _fix(name: str) -> str:
     """Say what to do about a variable that does not fit."""
     return f"correct it, or remove it; it sets {name}"
+
+
+def _read_variables(
+    environ: Mapping[str, str], known: Mapping[str, object], used: Mapping[str, str]
+) -> frozenset[str]:
+    """Name the variables that are read, also those that a stronger one overrules."""
+    named = (variable for name in known for variable in variables_of(name))
+    storage = used.get("store", "").split(", $")
+    vaults = (name for name in environ if name.startswith(VAULT_INSTANCES))
+    keys = (*CLIENT_ID, *CLIENT_SECRET, *STORAGE_VARIABLES)
+    return frozenset((*named, *storage, *vaults, *keys))
 
 
 def _unknown(environ: Mapping[str, str], known: Mapping[str, object]) -> list[Problem]:
