@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "certs": "List, make, bring in and take out certificates.",
     "export": "Write the whole configuration into a file.",
     "import": "Replace the whole configuration by an export, Otoroshi's or ours.",
+    "store": "Copy a store into another one.",
     "version": "Show the version.",
 }
 """The commands, in the order of the help; each is `command` in the module of its name."""

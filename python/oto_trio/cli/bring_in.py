@@ -9,7 +9,7 @@ import click
 
 from oto_trio.cli.whole import DUMP, JSON, place_options, whole_of
 
-__all__ = ["command"]
+__all__ = ["command", "told_changes"]
 
 MOST_IDS: Final = 10
 """Ids that are shown of one kind of change."""
@@ -38,7 +38,7 @@ def command(file: Path, dry_run: bool, strict: bool, **places: Any) -> None:
     form = DUMP if _is_dump(content) else JSON
     whole = whole_of(**places)
     told = whole.put(content, form, is_strict=strict, is_dry=True)
-    for line in _told(told):
+    for line in told_changes(told):
         click.echo(line)
     if dry_run:
         click.echo("nothing was changed (--dry-run)")
@@ -57,7 +57,7 @@ def _is_dump(content: bytes) -> bool:
     return isinstance(line, dict) and "k" in line
 
 
-def _told(told: dict[str, Any]) -> Iterable[str]:
+def told_changes(told: dict[str, Any]) -> Iterable[str]:
     """Say what an import changes, a line for each kind."""
     changes: dict[str, dict[str, Any]] = told["changes"]
     for key, change in changes.items():

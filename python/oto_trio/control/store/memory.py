@@ -19,7 +19,6 @@ from oto_trio.control.store.base import (
     Put,
     Record,
     Snapshot,
-    Store,
     Write,
     check_expectation,
     check_writes,
@@ -32,6 +31,7 @@ from oto_trio.control.store.history import (
     MemoryHistory,
     current_origin,
 )
+from oto_trio.control.store.whole import CopiedStore, Whole
 from oto_trio.model.errors import StoreClosedError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class _Shelf:
         return True
 
 
-class MemoryStore(Store):
+class MemoryStore(CopiedStore):
     """A store in memory. Make one with ``MemoryStore()``.
 
     Args:
@@ -71,6 +71,7 @@ class MemoryStore(Store):
 
     def __init__(self, revision: int = 0, *, history: HistoryBounds = DEFAULT_BOUNDS) -> None:
         super().__init__(FeedHub(revision))
+        self._bounds = history
         self._history = MemoryHistory(history)
         self._shelves: dict[str, _Shelf] = {}
         self._blobs: dict[str, Blob] = {}
@@ -187,6 +188,21 @@ class MemoryStore(Store):
         await trio.lowlevel.checkpoint()
         self._shelf("")  # raises when closed
         self._blobs.update((blob.name, blob) for blob in blobs)
+
+    @override
+    async def read_whole(self) -> Whole:
+        await self.load_blobs("")  # forgets what has expired
+        return Whole(self.revision, *self._content(), self._history.entries())
+
+    @override
+    async def become(self, whole: Whole) -> None:
+        await trio.lowlevel.checkpoint()
+        self._shelf("")  # raises when closed
+        self._shelves, self._blobs = {}, {}
+        self._fill(whole.records, whole.blobs)
+        self._history = MemoryHistory(self._bounds)
+        self._history.fill(whole.history)
+        self._hub.revision = whole.revision
 
     @override
     async def aclose(self) -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from oto_trio.control.store.base import Blob
     from oto_trio.control.store.history import HistoryBounds
     from oto_trio.control.store.state_places import StatePlace
+    from oto_trio.control.store.whole import Whole
 
 __all__ = ["PersistedStore"]
 
@@ -103,6 +104,13 @@ class PersistedStore(MemoryStore):
     async def save_blobs(self, blobs: Sequence[Blob]) -> None:
         await super().save_blobs(blobs)
         self._saves_of_blobs += 1
+
+    @override
+    async def become(self, whole: Whole) -> None:
+        await super().become(whole)
+        self._others = []
+        self._saves_of_blobs += 1
+        await self.save()
 
     async def save(self) -> None:
         """Save the state, if it changed since it was saved.

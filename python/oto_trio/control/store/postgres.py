@@ -38,7 +38,6 @@ from oto_trio.control.store.base import (
     Change,
     Record,
     Snapshot,
-    Store,
     Write,
     check_writes,
 )
@@ -57,7 +56,9 @@ from oto_trio.control.store.postgres_schema import (
     prepare,
     read_news,
 )
+from oto_trio.control.store.postgres_whole import read_whole, write_whole
 from oto_trio.control.store.postgres_writes import CHUNK, apply, forget_marks
+from oto_trio.control.store.whole import CopiedStore, Whole
 from oto_trio.model.errors import (
     ConflictError,
     StoreClosedError,
@@ -99,7 +100,7 @@ class _AbortedError(psycopg.OperationalError):
     """The connection broke at a COMMIT, and nothing was kept: it may be tried again."""
 
 
-class PostgresStore(Store):
+class PostgresStore(CopiedStore):
     """A store in a PostgreSQL database. Make one with ``await PostgresStore.open(url)``.
 
     It follows what other gateways write for as long as its ``async with`` block lasts.
@@ -501,6 +502,22 @@ class PostgresStore(Store):
             if background is not None:
                 # An error of the block goes on as it is, not in a group of the nursery's making.
                 await background.__aexit__(None, None, None)
+
+    @override
+    async def read_whole(self) -> Whole:
+        return await self._reader.run(read_whole)
+
+    @override
+    async def become(self, whole: Whole) -> None:
+        def work(connection: Connection) -> None:
+            write_whole(connection, whole)
+
+        # Nobody follows what becomes another store, and it must not look as if it went back.
+        self._following.cancel()
+        async with self._queue.lock:
+            await self._writer.run(work, again=False)
+            self._hub.revision = whole.revision
+            self._keys = {(record.kind, record.id) for record in whole.records}
 
     @override
     async def aclose(self) -> None:

@@ -37,7 +37,6 @@ from oto_trio.control.store.base import (
     Change,
     Record,
     Snapshot,
-    Store,
     Write,
     check_expectation,
     check_writes,
@@ -52,13 +51,16 @@ from oto_trio.control.store.history import (
 from oto_trio.control.store.redis_history import RedisHistory, history_word
 from oto_trio.control.store.redis_line import Line, StoreUnreachableError
 from oto_trio.control.store.redis_url import RedisUrlError, read_redis_url
+from oto_trio.control.store.redis_whole import keys_below, read_past, write_whole
 from oto_trio.control.store.redis_words import (
     change_of,
     check_sizes,
     info_of,
+    loss_of,
     record_of,
     words_of,
 )
+from oto_trio.control.store.whole import CopiedStore, Whole
 from oto_trio.model.errors import (
     StoreClosedError,
     StoreError,
@@ -117,7 +119,7 @@ CLOSE_WAIT_S: Final = 5.0
 """How long closing waits for requests under way."""
 
 
-class RedisStore(Store):
+class RedisStore(CopiedStore):
     """A store in a Redis server, version 7 or later. Make one with ``await RedisStore.open(url)``.
 
     Unlike the embedded store it has tasks, so it can be used only within its ``async with``.
@@ -314,7 +316,7 @@ class RedisStore(Store):
                 timeout_s=timeout_s,
             )
         if answer[0] in {b"foreign", b"back", b"gap"}:
-            self._lost = self._loss(answer)
+            self._lost = loss_of(answer, self._url.shown, self.revision, REMOVALS_KEPT)
             logger.error("%s", self._lost)
             raise StoreError(self._lost)
         return answer
@@ -322,23 +324,6 @@ class RedisStore(Store):
     async def _run_here(self, script: scripts.Script, *words: str | bytes | int) -> list[Any]:
         """Run a script that wants the id of the store first."""
         return await self._run(script, self._store_id, *words)
-
-    def _loss(self, answer: list[Any]) -> str:
-        """Say why this node must not go on with what the server holds."""
-        where = self._url.shown
-        if answer[0] == b"gap":
-            what = (
-                f"more than {REMOVALS_KEPT} entities were removed while this gateway was cut off "
-                f"from {where}"
-            )
-        elif answer[0] == b"back":
-            what = (
-                f"{where} is at revision {answer[1]}, but {self.revision} was there before: the server "
-                "lost writes, or an older state was restored"
-            )
-        else:
-            what = f"{where} was emptied, or holds another store than before"
-        return f"{what}; restart this gateway to go on with what is there"
 
     async def _find(self) -> None:
         """Find the store in the server, or make it, and look whether the server keeps it well.
@@ -580,6 +565,22 @@ class RedisStore(Store):
             words += [blob.name, end, blob.value]
         check_sizes([(blob.name, len(blob.value)) for blob in blobs])
         await self._run(scripts.BLOBS_SAVE, self._store_id, BLOBS_DROPPED, *words)
+
+    @override
+    async def read_whole(self) -> Whole:
+        start = f"{self._base}docs:"
+        kinds = [key.removeprefix(start) for key in await keys_below(self._ask, start)]
+        snapshot = await self.snapshot(kinds)
+        newest = await self.revisions(before=snapshot.revision + 1, limit=snapshot.revision)
+        past = await read_past(self._ask, self._base, reversed(newest))
+        blobs = await self.load_blobs("")
+        return Whole(snapshot.revision, list(snapshot.records), list(blobs), past)
+
+    @override
+    async def become(self, whole: Whole) -> None:
+        async with self._catching_up:
+            self._store_id = await write_whole(self._ask, self._base, whole)
+            self._hub.revision = whole.revision
 
     @override
     async def aclose(self) -> None:

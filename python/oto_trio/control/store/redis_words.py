@@ -12,7 +12,7 @@ from oto_trio.model.errors import StoreTooLargeError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["change_of", "check_sizes", "info_of", "record_of", "words_of"]
+__all__ = ["change_of", "check_sizes", "info_of", "loss_of", "record_of", "words_of"]
 
 LARGEST_DOCUMENT_BYTES: Final = 16 * 1024 * 1024
 """Bytes of one document, or of one blob, at most."""
@@ -93,3 +93,27 @@ def info_of(info: bytes | str) -> dict[str, str]:
     text = info.decode(errors="replace") if isinstance(info, bytes) else info
     lines = (line.partition(":") for line in text.splitlines())
     return {name: value for name, colon, value in lines if colon}
+
+
+def loss_of(answer: Sequence[object], where: str, known: int, removals_kept: int) -> str:
+    """Say why a gateway must not go on with what a server holds.
+
+    Args:
+        answer: What a script answered.
+        where: The server.
+        known: The revision that the gateway knows.
+        removals_kept: How many removals a server remembers.
+    """
+    if answer[0] == b"gap":
+        what = (
+            f"more than {removals_kept} entities were removed while this gateway was cut off "
+            f"from {where}"
+        )
+    elif answer[0] == b"back":
+        what = (
+            f"{where} is at revision {answer[1]}, but {known} was there before: the server "
+            "lost writes, or an older state was restored"
+        )
+    else:
+        what = f"{where} was emptied, or holds another store than before"
+    return f"{what}; restart this gateway to go on with what is there"

@@ -26,7 +26,6 @@ from oto_trio.control.store.base import (
     Put,
     Record,
     Snapshot,
-    Store,
     Write,
     check_expectation,
     check_writes,
@@ -41,6 +40,8 @@ from oto_trio.control.store.sqlite_history import (
     read_revisions,
     remember_documents,
 )
+from oto_trio.control.store.sqlite_whole import read_whole, write_whole
+from oto_trio.control.store.whole import CopiedStore, Whole
 from oto_trio.model.errors import ConflictError, StoreClosedError, StoreError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ CLOSE_WAIT_S: Final = 10.0
 """How long closing waits for the commit under way."""
 
 
-class SqliteStore(Store):
+class SqliteStore(CopiedStore):
     """A store in one SQLite file. Make one with ``await SqliteStore.open(path)``."""
 
     def __init__(
@@ -289,6 +290,16 @@ class SqliteStore(Store):
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+    @override
+    async def read_whole(self) -> Whole:
+        return await self._in_thread(lambda: read_whole(self._connection, self._committed))
+
+    @override
+    async def become(self, whole: Whole) -> None:
+        async with self._queue.lock:
+            await self._in_thread(write_whole, self._connection, whole)
+            self._committed = self._hub.revision = whole.revision
 
     @override
     async def aclose(self) -> None:
