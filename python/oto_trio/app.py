@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import trio
 
+from oto_trio.control.admin_route import AdminRoute, ensure_admin_route
 from oto_trio.control.configuration import Configuration, Source, differences
 from oto_trio.control.credentials import (
     DEV_CREDENTIALS,
@@ -155,13 +156,18 @@ async def serve(
             logger.warning("%s", warning)
         _raise_descriptor_limit()
         key = await trio.to_thread.run_sync(_key, configuration, dev)
-        with listening(*_bind(settings)) as listeners:
+        # The port of `for_workers` is in what workers are told, so it is held for as long as they run.
+        with (
+            listening(*_bind(settings)) as listeners,
+            listening(_bind_for_workers()) as (for_workers,),
+        ):
             node = await trio.to_thread.run_sync(node_name, settings.store, data)
             async with await open_store(
                 settings.store, data / STORE_FILE, history=_history(settings)
             ) as store:
                 with acting(Origin("configuration files")):
                     await reconcile(store, configuration.declarations)
+                    await ensure_admin_route(store, settings, key.credentials)
                 # From here on they are in the store; a hundred thousand need not be here too.
                 del configuration
                 seed, among_processes = await load_seed(store), settings.workers != 0
@@ -174,7 +180,11 @@ async def serve(
                 ) as limits:
                     keeper = LimitsKeeper(store, limits, node)
                     await keeper.load()
-                    app = _App(source, settings, store, listeners, key, limits, dev=dev)
+                    app = _App(
+                        *(source, settings, store, listeners, key, limits),
+                        for_workers=for_workers,
+                        dev=dev,
+                    )
                     await app.run(signals, announce, keeper)
 
 
@@ -243,6 +253,11 @@ def _bind(settings: Settings) -> list[Listener]:
     return listeners
 
 
+def _bind_for_workers() -> Listener:
+    """Open the socket on which the admin API takes what workers pass on (`control.admin_route`)."""
+    return bind_listener("admin-api", "127.0.0.1", 0, secured=False, slots=1)
+
+
 def _launcher(settings: Settings) -> Launcher:
     """Return what starts workers."""
     if settings.workers == 0:
@@ -297,7 +312,7 @@ def _worker_settings(
 class _App:
     """A gateway that runs, and what signals do to it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what `serve` opened, each once)
         self,
         source: Source,
         settings: Settings,
@@ -306,6 +321,7 @@ class _App:
         key: _Key,
         limits: LimitsTable,
         *,
+        for_workers: Listener,
         dev: bool,
     ) -> None:
         self._source = source
@@ -318,6 +334,8 @@ class _App:
         self._folder = _plugin_folder(self._settings)
         name = settings.access_log
         self._access_log = None if name is None else AccessLog(name)
+        self._for_workers = for_workers
+        self._admin_route = AdminRoute(settings, for_workers.address[1])
         self._supervisor = Supervisor(
             store,
             _launcher(self._settings),
@@ -327,6 +345,7 @@ class _App:
             on_problem=self._log_problem,
             limits=limits,
             vaults=vaults_of(settings, store, os.environ),
+            as_served=self._admin_route.as_served,
         )
         if self._access_log is not None:
             self._supervisor.extra_metrics.append(self._access_log.metrics)
@@ -375,6 +394,8 @@ class _App:
             self._key.credentials,
             self._settings,
             FolderPlugins(self._folder),
+            self._admin_route,
+            self._for_workers.sockets[0],
         )
 
     def _announcement(self, admin: str) -> Announcement:

@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 import httpx
 import yaml
 
-__all__ = ["Otoroshictl", "RefusedError"]
+__all__ = ["HEALTH", "Otoroshictl", "RefusedError", "id_of"]
 
 HEALTH: Final = "/.well-known/otoroshi/monitoring/health"
 METRICS: Final = "/.well-known/otoroshi/monitoring/metrics"

@@ -55,7 +55,9 @@ async def test_a_gateway_started_from_a_dump_dumps_the_same(config: Path, tmp_pa
     assert oto("check", str(first)).returncode == 0
     assert oto("diff", str(data), str(first)).returncode == 0
 
-    (first / "settings.yaml").write_text("settings: {wildcard_certificate: false}\n")
+    (first / "settings.yaml").write_text(
+        "settings: {wildcard_certificate: false, admin_api_exposed: false}\n"
+    )
     other = tmp_path / "other"
     async with gateway_process("--config", str(first), "--workers", "0", data=other) as gateway:
         told = gateway.announcement

@@ -113,7 +113,12 @@ def test_the_store_of_a_gateway_that_does_not_run(data: str, export: Path, tmp_p
 
 @pytest.mark.slow
 async def test_a_gateway_that_runs(data: str, export: Path, tmp_path: Path) -> None:
-    async with gateway_process("--workers", "0", "--dev", data=Path(data)) as gateway:
+    async with gateway_process(
+        *("--workers", "0", "--dev"),
+        data=Path(data),
+        # Else it has a route and a key of its own.
+        environ={"ADMIN_API_EXPOSED": "false"},
+    ) as gateway:
         place = ("--admin", gateway.admin)
         await trio.to_thread.run_sync(functools.partial(walk_through, place, export, tmp_path))
         wrong = await trio.to_thread.run_sync(

@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from oto_trio.testing.gateway_process import gateway_process
-from tests.integration.otoroshictl import Otoroshictl, RefusedError, id_of
+from tests.integration.clients import eventually
+from tests.integration.otoroshictl import HEALTH, Otoroshictl, RefusedError, id_of
 
 pytestmark = pytest.mark.slow
 
@@ -31,6 +32,10 @@ backend: {targets: [{hostname: 127.0.0.1, port: 9001}]}
 """
 
 
+OWN = "admin-api-service"
+"""The route that a gateway has of its own: the admin API's."""
+
+
 def route(entity_id: str, **more: Any) -> dict[str, Any]:
     return {
         "id": entity_id,
@@ -42,8 +47,13 @@ def route(entity_id: str, **more: Any) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def otoroshictl(data: Path) -> AsyncGenerator[Otoroshictl]:
-    """Run a gateway and give an otoroshictl with its configuration of a first try."""
+async def otoroshictl(data: Path, *, through_gateway: bool = True) -> AsyncGenerator[Otoroshictl]:
+    """Run a gateway and give an otoroshictl with its configuration of a first try.
+
+    Args:
+        data: The gateway's data folder.
+        through_gateway: Whether it calls the gateway, as it does Otoroshi's; else the control listener.
+    """
     async with (
         gateway_process(
             *("--dev", "--workers", "1"),
@@ -52,17 +62,27 @@ async def otoroshictl(data: Path) -> AsyncGenerator[Otoroshictl]:
         ) as gateway,
         httpx.AsyncClient(timeout=30) as client,
     ):
-        yield Otoroshictl(
+        ctl = Otoroshictl(
             client,
-            gateway.admin,
+            gateway.http if through_gateway else gateway.admin,
             hostname="otoroshi-api.oto.tools",
             key=("admin-api-apikey-id", "admin-api-apikey-secret"),
             health_key="test-health-key",
         )
+        # As its own test suite does; a worker hears a moment later that the start is complete.
+
+        async def is_healthy() -> bool:
+            return (await ctl.send("GET", HEALTH)).status_code == 200
+
+        await eventually(is_healthy)
+        yield ctl
 
 
-async def test_it_looks_around_and_works_with_resources(tmp_path: Path) -> None:
-    async with otoroshictl(tmp_path) as ctl:
+@pytest.mark.parametrize("through_gateway", [True, False], ids=["gateway", "control listener"])
+async def test_it_looks_around_and_works_with_resources(
+    tmp_path: Path, *, through_gateway: bool
+) -> None:
+    async with otoroshictl(tmp_path, through_gateway=through_gateway) as ctl:
         assert (await ctl.health())["otoroshi"] == "healthy"
         assert await ctl.metrics()
 
@@ -101,7 +121,7 @@ async def test_it_looks_around_and_works_with_resources(tmp_path: Path) -> None:
         assert reset["description"] != "patched"
 
         assert await ctl.delete("route", "one", "two", "none") == [True, True, False]
-        assert [id_of(r) for r in await ctl.resources("routes")] == ["three"]
+        assert [id_of(r) for r in await ctl.resources("routes")] == [OWN, "three"]
 
 
 async def test_it_applies_files_again_and_again(tmp_path: Path) -> None:
@@ -137,7 +157,7 @@ async def test_it_exports_and_imports_everything(tmp_path: Path) -> None:
         await ctl.create("backend", {"id": "b1", "name": "b1", "backend": {"targets": []}})
         assert await ctl.mtls("Want") == "None"
         folder = await ctl.export_folder()
-        assert [id_of(r) for r in folder["routes"]] == ["one"]
+        assert [id_of(r) for r in folder["routes"]] == [OWN, "one"]
         assert folder["global-configs"][0]["tlsSettings"]["clientAuth"] == "Want"
 
         for ndjson in (False, True):
@@ -146,9 +166,11 @@ async def test_it_exports_and_imports_everything(tmp_path: Path) -> None:
             assert await ctl.delete("route", "one") == [True]
             await ctl.create("route", route("two"))
             await ctl.import_(exported, ndjson=ndjson)
-            assert [id_of(r) for r in await ctl.resources("routes")] == ["one"]
+            assert [id_of(r) for r in await ctl.resources("routes")] == [OWN, "one"]
             assert await ctl.mtls("Want") == "Want"
-            assert _content(await ctl.export(ndjson=ndjson)) == _content(exported)
+            again = _content(await ctl.export(ndjson=ndjson))
+            assert [d for d in again if d not in _content(exported)] == []
+            assert len(again) == len(_content(exported))
 
 
 def _content(exported: bytes) -> list[Any]:

@@ -66,6 +66,17 @@ ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "backoffice_session_ms": ("OTOROSHI_BACKOFFICE_SESSION_EXP", "APP_BACKOFFICE_SESSION_EXP"),
     "session_name": ("OTOROSHI_SESSION_NAME", "SESSION_NAME"),
     "session_secure_only": ("OTOROSHI_SESSION_SECURE_ONLY", "SESSION_SECURE_ONLY"),
+    "admin_api_exposed": ("OTOROSHI_ADMIN_API_EXPOSED", "ADMIN_API_EXPOSED"),
+    "admin_api_subdomain": (
+        "OTOROSHI_ADMIN_API_EXPOSED_SUBDOMAIN",
+        "ADMIN_API_EXPOSED_SUBDOMAIN",
+    ),
+    "admin_api_domains": (
+        "OTOROSHI_ADMIN_API_EXPOSED_DOMAINS",
+        "ADMIN_API_EXPOSED_DOMAINS",
+        "OTOROSHI_ADMIN_API_ADDITIONAL_EXPOSED_DOMAIN",
+        "ADMIN_API_ADDITIONAL_EXPOSED_DOMAIN",
+    ),
     "client_auth": ("OTOROSHI_SSL_OUTSIDE_CLIENT_AUTH", "SSL_OUTSIDE_CLIENT_AUTH"),
     "root_ca_ca": ("OTOROSHI_SSL_ROOTCA_CA",),
     "root_ca_cert": ("OTOROSHI_SSL_ROOTCA_CERT",),
@@ -260,6 +271,9 @@ def _convert(text: str, hint: Any) -> object:
             value = msgspec.json.decode(text)
         except (msgspec.DecodeError, RecursionError):
             value = None
+        if value is None and tuple[str, ...] in get_args(hint):
+            # Otoroshi's lists of texts are written with commas between them.
+            value = [part.strip() for part in text.split(",") if part.strip()]
         if not isinstance(value, dict | list):
             raise
         return msgspec.convert(value, hint)

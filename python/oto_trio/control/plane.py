@@ -5,6 +5,7 @@ module in a thread while the gateway workers start.
 """
 
 import logging
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -15,6 +16,8 @@ import trio
 from oto_trio.control.admin_api import AdminServer, build_app, serve_admin_api
 from oto_trio.control.admin_api.admins import SessionCookie
 from oto_trio.control.admin_api.audit_trail import AuditTrail
+from oto_trio.control.admin_api.gateway_claims import GatewayClaims
+from oto_trio.control.admin_route import AdminRoute
 from oto_trio.control.certificates import CertificateStore
 from oto_trio.control.credentials import AdminCredentials
 from oto_trio.control.exporting import Exporting
@@ -56,6 +59,8 @@ class ControlPlane:
         credentials: The key of the admin API.
         settings: Where to listen, and the probes' access keys.
         folder: The folder of user plugins.
+        route: The admin API's route through the gateway, on this node.
+        for_workers: The listening socket that this route leads to.
     """
 
     def __init__(
@@ -65,6 +70,8 @@ class ControlPlane:
         credentials: AdminCredentials,
         settings: Settings,
         folder: FolderPlugins,
+        route: AdminRoute,
+        for_workers: socket.socket,
     ) -> None:
         self.gateway = Gateway(supervisor, store, discover(), folder)
         """The gateway as the admin API sees it."""
@@ -81,6 +88,7 @@ class ControlPlane:
         self._certificates = CertificateStore(store)
         self._supervisor = supervisor
         self._settings = settings
+        self._for_workers = for_workers
         self._app = build_app(
             store,
             [credentials],
@@ -93,6 +101,7 @@ class ControlPlane:
             entity_validators=settings.entity_validators,
             cookie=SessionCookie(settings.session_name, settings.session_secure_only),
             limits=supervisor.limits,
+            claims=GatewayClaims(route),
             trail=AuditTrail(
                 self.exporting.audit,
                 self.exporting.offer,
@@ -133,6 +142,7 @@ class ControlPlane:
                         self._app,
                         host=self._settings.admin_bind,
                         port=self._settings.admin_port,
+                        for_workers=self._for_workers,
                         shutdown=shutdown,
                     )
                 )

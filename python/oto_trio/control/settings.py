@@ -87,6 +87,15 @@ class Settings(AdminSettings, frozen=True, kw_only=True):
     admin_port: Annotated[Port, Meta(description="port of the admin API; 0 picks a free one")] = (
         8081
     )
+    admin_api_exposed: Annotated[
+        bool, Meta(description="serve the admin API through the gateway too, under its own names")
+    ] = True
+    admin_api_subdomain: Annotated[
+        str, Meta(min_length=1, description="the admin API's name below domain, and localhost")
+    ] = "otoroshi-api"
+    admin_api_domains: Annotated[
+        tuple[str, ...], Meta(description="more host names of the admin API")
+    ] = ()
     workers: Annotated[
         int | None,
         Meta(description="gateway processes; null = one a core, 0 = inside the supervisor"),
@@ -256,6 +265,7 @@ def expression_settings(settings: Settings, environ: Mapping[str, str]) -> bytes
 NEEDS_RESTART: Final = frozenset(
     {
         *("bind", "http_port", "https_port", "admin_bind", "admin_port"),
+        *("admin_api_exposed", "admin_api_subdomain", "admin_api_domains"),
         *("workers", "data", "store", "access_log", "redaction", "log_format"),
         *("throttling_window_s", "limit_counters", "domain", "wildcard_certificate"),
         *("history_revisions", "history_days", "history_mib"),
@@ -451,6 +461,15 @@ def settings_problems(settings: Settings) -> list[Problem]:
         problems.append(
             Problem("$.settings.domain", "this is no domain", "write it like oto.tools")
         )
+    for name in ("admin_api_subdomain", "admin_api_domains"):
+        value: str | tuple[str, ...] = getattr(settings, name)
+        given = (value,) if isinstance(value, str) else value
+        if not all(_DOMAIN.fullmatch(one) for one in given):
+            problems.append(
+                Problem(
+                    f"$.settings.{name}", "this is no host name", "write it like api.example.com"
+                )
+            )
     wrong_store = None if settings.store is None else store_url_problem(settings.store)
     if wrong_store is not None:
         problems.append(Problem("$.settings.store", *wrong_store))

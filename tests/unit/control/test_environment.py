@@ -98,6 +98,24 @@ OTOROSHI_NAMES = [
     ("exposed_https_port", ["OTOROSHI_EXPOSED_PORTS_HTTPS", "APP_EXPOSED_PORTS_HTTPS"], "3", 3),
     ("claim_shared_key", ["OTOROSHI_CLAIM_SHAREDKEY", "CLAIM_SHAREDKEY"], "k", "k"),
     ("domain", ["OTOROSHI_DOMAIN", "APP_DOMAIN"], "a.test", "a.test"),
+    ("admin_api_exposed", ["OTOROSHI_ADMIN_API_EXPOSED", "ADMIN_API_EXPOSED"], "false", False),
+    (
+        "admin_api_subdomain",
+        ["OTOROSHI_ADMIN_API_EXPOSED_SUBDOMAIN", "ADMIN_API_EXPOSED_SUBDOMAIN"],
+        "api",
+        "api",
+    ),
+    (
+        "admin_api_domains",
+        [
+            "OTOROSHI_ADMIN_API_EXPOSED_DOMAINS",
+            "ADMIN_API_EXPOSED_DOMAINS",
+            "OTOROSHI_ADMIN_API_ADDITIONAL_EXPOSED_DOMAIN",
+            "ADMIN_API_ADDITIONAL_EXPOSED_DOMAIN",
+        ],
+        "a.test, b.test",
+        ("a.test", "b.test"),
+    ),
     (
         "store",
         ["OTOROSHI_REDIS_LETTUCE_URI", "OTOROSHI_REDIS_URL"],

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from oto_trio.control.admin_api.audit_trail import AuditTrail
+    from oto_trio.control.admin_api.gateway_claims import GatewayClaims
     from oto_trio.control.admin_api.gateway_control import GatewayControl
     from oto_trio.control.credentials import AdminCredentials
     from oto_trio.control.limits import LimitsTable
@@ -78,6 +79,7 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
     session_ms: int = DAY_MS,
     cookie: SessionCookie | None = None,
     entity_validators: Validators | None = None,
+    claims: GatewayClaims | None = None,
 ) -> Starlette:
     """Build the admin API.
 
@@ -97,6 +99,7 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
         session_ms: How long an administrator stays logged in.
         cookie: How the session is kept by a browser; None as by default.
         entity_validators: What the writes of every user must look like, by kind of entity or ``all``.
+        claims: Tells who calls through the gateway itself; None when nobody can.
     """
     # It looks at resources, which the package brings in before this module is done.
     from oto_trio.control.admin_api.history import HistoryPaths  # noqa: PLC0415
@@ -136,7 +139,7 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
         ],
         middleware=[
             Middleware(StateEcho),
-            Middleware(CallerGuard, callers=callers, is_open=_is_open),
+            Middleware(CallerGuard, callers=callers, is_open=_is_open, claims=claims),
             *([] if trail is None else [Middleware(AuditActor, trail=trail)]),
             Middleware(GZipMiddleware, minimum_size=1024, compresslevel=4),
         ],

@@ -349,7 +349,7 @@ class AuditActor:
             client_id=caller.client_id if caller else "",
             name=caller.name if caller else "",
             email=caller.email if caller else "",
-            address=client[0] if client else "",
+            address=caller.address if caller else client[0] if client else "",
             user_agent=headers.get("user-agent", ""),
             request_id=request_id,
             method=scope["method"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
@@ -79,10 +80,10 @@ def open_admin_socket(host: str, port: int) -> socket.socket:
     return sock
 
 
-def _config(fd: int) -> Config:
-    """Set hypercorn up: our log, our bounds, our socket, which is its own from now on."""
+def _config(*fds: int) -> Config:
+    """Set hypercorn up: our log, our bounds, our sockets, which are its own from now on."""
     config = Config()
-    config.bind = [f"fd://{fd}"]
+    config.bind = [f"fd://{fd}" for fd in fds]
     config.errorlog = logging.getLogger(f"{__name__}.hypercorn")
     config.errorlog.setLevel(logging.WARNING)
     config.accesslog = None
@@ -106,6 +107,7 @@ async def serve_admin_api(
     host: str = "127.0.0.1",
     port: int = 0,
     shutdown: trio.Event,
+    for_workers: socket.socket | None = None,
     task_status: trio.TaskStatus[AdminServer] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve the admin API until told to stop. Start it with ``nursery.start``.
@@ -114,6 +116,7 @@ async def serve_admin_api(
         app: What `build_app` gave.
         host: Name or address to listen on.
         port: Port, or 0 for any free one.
+        for_workers: A listening socket for what the gateway's workers pass on; it stays its owner's.
         shutdown: When set, no new connection is taken and requests under way get `GRACE_S` to end.
         task_status: Told where it listens, once it does.
 
@@ -122,11 +125,15 @@ async def serve_admin_api(
 
     Cancellation: closes the socket and drops requests under way.
 
-    Closes: the listening socket, and every connection.
+    Closes: its own listening socket, and every connection.
     """
     sock = await trio.to_thread.run_sync(open_admin_socket, host, port)
     bound_host, bound_port = sock.getsockname()[:2]
     async with trio.open_nursery() as nursery:
-        run = partial(_hypercorn, app, _config(sock.detach()), shutdown_trigger=shutdown.wait)
+        fds = [sock.detach()]
+        if for_workers is not None:
+            # What comes in while nobody serves waits in the queue of the socket that stays open.
+            fds.append(os.dup(for_workers.fileno()))
+        run = partial(_hypercorn, app, _config(*fds), shutdown_trigger=shutdown.wait)
         await nursery.start(run)
         task_status.started(AdminServer(bound_host, bound_port))

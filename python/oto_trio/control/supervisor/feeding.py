@@ -32,7 +32,7 @@ from oto_trio.gateway.installer import KINDS
 from oto_trio.gateway.link import LinkClosedError
 from oto_trio.model.errors import StoreError
 
-__all__ = ["STORE_RETRY_S", "feed"]
+__all__ = ["STORE_RETRY_S", "AsServed", "as_stored", "feed"]
 
 logger = logging.getLogger(__name__)
 
@@ -43,10 +43,22 @@ SLICE_DOCUMENTS: Final = 256
 """Documents with a changed secret that are sent together; changes of the store come in between."""
 
 Put = Callable[[DownFrame], Awaitable[None]]
+AsServed = Callable[[str, str, bytes], bytes]
+"""Makes a document, given its kind and id, what the workers of this node get."""
+
+
+def as_stored(_kind: str, _entity_id: str, document: bytes) -> bytes:
+    """Give workers a document as it is stored."""
+    return document
 
 
 async def feed(
-    store: Store, vaults: Vaults, put: Put, on_read: Callable[[], None], slot: int
+    store: Store,
+    vaults: Vaults,
+    put: Put,
+    on_read: Callable[[], None],
+    slot: int,
+    as_served: AsServed = as_stored,
 ) -> None:
     """Send a snapshot of the store, then every change of it, coalesced while the link is busy.
 
@@ -56,6 +68,7 @@ async def feed(
         put: Queues a frame for the worker; waits while there is no room.
         on_read: Called when the store is read: what is stored later comes as a change.
         slot: Which worker it is, for the log.
+        as_served: Makes each document what the workers of this node get.
 
     Returns:
         Once the store is closed and everything was sent, or the worker is gone.
@@ -65,7 +78,7 @@ async def feed(
     with suppress(LinkClosedError), store.watch() as changes, vaults.subscribe() as secrets:
         on_read()
         snapshot = await _snapshot(store, slot)
-        feeder = _Feeder(store, secrets, put, snapshot.revision)
+        feeder = _Feeder(store, secrets, put, as_served, snapshot.revision)
         await feeder.send_snapshot(snapshot)
         # A hundred thousand routes need not stay in memory for as long as the worker lives.
         del snapshot
@@ -90,10 +103,13 @@ async def _snapshot(store: Store, slot: int) -> Snapshot:
 class _Feeder:
     """What was sent to one worker, and how more is."""
 
-    def __init__(self, store: Store, secrets: Subscription, put: Put, revision: int) -> None:
+    def __init__(
+        self, store: Store, secrets: Subscription, put: Put, as_served: AsServed, revision: int
+    ) -> None:
         self._store = store
         self._secrets = secrets
         self._put = put
+        self._as_served = as_served
         self._revision = revision
         self._sending = trio.Lock()
 
@@ -102,7 +118,11 @@ class _Feeder:
         prepared = await self._secrets.prepare((r.kind, r.id, r.document) for r in snapshot.records)
         by_kind = {kind: [r for r in snapshot.records if r.kind == kind] for kind in KINDS}
         entities = (
-            Entity(r.kind, r.id, prepared.fill(r.kind, r.id, r.document))
+            Entity(
+                r.kind,
+                r.id,
+                self._as_served(r.kind, r.id, prepared.fill(r.kind, r.id, r.document)),
+            )
             for kind in KINDS
             for r in by_kind[kind]
         )
@@ -145,7 +165,11 @@ class _Feeder:
         wanted = [document for document in change.changes if document.kind in KINDS]
         prepared = await self._secrets.prepare((d.kind, d.id, d.document) for d in wanted)
         upserts = (
-            Entity(d.kind, d.id, prepared.fill(d.kind, d.id, d.document))
+            Entity(
+                d.kind,
+                d.id,
+                self._as_served(d.kind, d.id, prepared.fill(d.kind, d.id, d.document)),
+            )
             for d in wanted
             if d.document is not None
         )

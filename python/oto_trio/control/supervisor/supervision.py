@@ -29,6 +29,7 @@ from typing_extensions import override
 
 from oto_trio.control.limits.table import LimitsTable
 from oto_trio.control.store.base import Store
+from oto_trio.control.supervisor.feeding import AsServed, as_stored
 from oto_trio.control.supervisor.launch import Launcher
 from oto_trio.control.supervisor.listening import Listener
 from oto_trio.control.supervisor.worker import Worker, WorkerSettings
@@ -165,6 +166,7 @@ class Supervisor:
         on_problem: Takes each problem a worker reports.
         limits: The counters that all workers share; None leaves each alone with its own.
         vaults: Give the secrets that entities refer to; None has none.
+        as_served: Makes each document what the workers of this node get.
     """
 
     def __init__(  # noqa: PLR0913 (all but four are keyword-only)
@@ -178,9 +180,11 @@ class Supervisor:
         on_problem: Callable[[ProblemReport], None] | None = None,
         limits: LimitsTable | None = None,
         vaults: Vaults | None = None,
+        as_served: AsServed = as_stored,
     ) -> None:
         self.settings = settings
         self._vaults = Vaults({}) if vaults is None else vaults
+        self._as_served = as_served
         self._store = store
         self._launcher = launcher
         self._listeners = tuple(listeners)
@@ -426,7 +430,7 @@ class Supervisor:
     def _launch(self, slot: _Slot) -> Worker:
         """Start a worker for a slot, as a task of its own."""
         assert self._nursery is not None, "the supervisor runs"
-        worker = Worker(slot.number, self._store, self, self._vaults)
+        worker = Worker(slot.number, self._store, self, self._vaults, self._as_served)
         self._workers.add(worker)
         self._nursery.start_soon(self._run_worker, worker)
         return worker

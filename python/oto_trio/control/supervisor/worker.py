@@ -21,7 +21,7 @@ import trio
 
 from oto_trio.control.limits.table import LimitsTable
 from oto_trio.control.store.base import Store
-from oto_trio.control.supervisor.feeding import feed
+from oto_trio.control.supervisor.feeding import AsServed, as_stored, feed
 from oto_trio.control.supervisor.launch import Inherited, Launcher, Running
 from oto_trio.control.supervisor.listening import Listener
 from oto_trio.control.vaults import Vaults
@@ -138,9 +138,17 @@ class Worker:
         store: Holds the entities it must know.
         reports: Where its words go.
         vaults: Give the secrets that entities refer to.
+        as_served: Makes each document what the workers of this node get.
     """
 
-    def __init__(self, slot: int, store: Store, reports: Reports, vaults: Vaults) -> None:
+    def __init__(
+        self,
+        slot: int,
+        store: Store,
+        reports: Reports,
+        vaults: Vaults,
+        as_served: AsServed = as_stored,
+    ) -> None:
         self.slot = slot
         self.pid: int | None = None
         self.applied = -1
@@ -165,6 +173,7 @@ class Worker:
         """How long it lived; 0 until it has ended."""
         self._store = store
         self._vaults = vaults
+        self._as_served = as_served
         self._reports = reports
         self._outbox: Outbox[DownFrame] = Outbox(OUTBOX_FRAMES)
         self._running: Running | None = None
@@ -271,7 +280,14 @@ class Worker:
 
     async def _send_entities(self) -> None:
         """Send a snapshot of the store, then every change of it, with secrets in place."""
-        await feed(self._store, self._vaults, self._outbox.put, self._note_store_read, self.slot)
+        await feed(
+            self._store,
+            self._vaults,
+            self._outbox.put,
+            self._note_store_read,
+            self.slot,
+            self._as_served,
+        )
 
     def _note_store_read(self) -> None:
         self.has_read_store = True

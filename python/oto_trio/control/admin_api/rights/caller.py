@@ -36,6 +36,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     """Name to show; empty for a plain key."""
     email: str = ""
+    address: str = ""
+    """Address of the client: of a request that came through the gateway, the one its worker saw."""
     session: str = ""
     """Id of the session of the console; empty for a key."""
     rights: Rights | None = None

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from oto_trio.control.store import Store
     from oto_trio.model.document import JsonObject
 
-__all__ = ["Callers", "KeyRefusedError"]
+__all__ = ["Callers", "KeyRefusedError", "not_authorized"]
 
 USER_HEADER: Final = "otoroshi-backoffice-user"
 """Header with the signed token of the user for whom a console asks."""
@@ -116,24 +116,31 @@ class Callers:
         self._cookie = cookie or SessionCookie()
         self._clock_ms = clock_ms
 
-    async def identify(self, headers: Headers, method: str, path: str) -> Caller:
+    async def identify(
+        self, headers: Headers, method: str, path: str, *, vouched: str | None = None
+    ) -> Caller:
         """Find out who asks.
 
         Args:
             headers: The request's headers.
             method: Its verb.
             path: Its path.
+            vouched: Client id of the API key that the gateway accepted already; a key in the headers
+                does not count then. None for a request that shows its key itself.
 
         Raises:
             KeyRefusedError: There is no API key, or none that is accepted.
             ApiError: The key may not do this, or the user's token is not accepted.
             StoreError: The store cannot be read.
         """
-        shown = _shown(headers)
-        token = self._cookie.token(headers) if shown is None else None
-        if self._sessions is not None and token is not None:
-            return await self._logged_in(self._sessions, token, headers, method, path)
-        key = await self._key(shown, method, path)
+        if vouched is None:
+            shown = _shown(headers)
+            token = self._cookie.token(headers) if shown is None else None
+            if self._sessions is not None and token is not None:
+                return await self._logged_in(self._sessions, token, headers, method, path)
+            key = await self._key(shown, method, path)
+        else:
+            key = await self._vouched(vouched, method, path)
         plain = Caller(
             client_id=key.client_id, tenant=_tenant(headers), is_generic=_is_generic(path)
         )
@@ -185,6 +192,20 @@ class Callers:
         _check_stored(document, method, path, self._clock_ms())
         return _Key(shown.client_id, secret, rights_of_key(document))
 
+    async def _vouched(self, client_id: str, method: str, path: str) -> _Key:
+        """Look an API key up whose secret the gateway has seen: it must be in force here and now."""
+        document = await self._stored(client_id)
+        if document is None:
+            raise not_authorized(method, path)
+        try:
+            _check_stored(document, method, path, self._clock_ms())
+        except KeyRefusedError:
+            raise not_authorized(method, path) from None
+        secret: object = document.get("clientSecret")
+        if not isinstance(secret, str) or not secret:
+            raise not_authorized(method, path)
+        return _Key(client_id, secret, rights_of_key(document))
+
     async def _stored(self, client_id: str) -> JsonObject | None:
         """Read an API key from the store; None when there is none."""
         if id_problem(client_id):
@@ -201,6 +222,11 @@ def _tenant(headers: Headers) -> str:
 def _is_generic(path: str) -> bool:
     """Tell whether a path is of the generic dialect."""
     return path.startswith("/apis/")
+
+
+def not_authorized(method: str, path: str) -> ApiError:
+    """Make the refusal of a key that may not use the admin API, or not for this."""
+    return ApiError(401, f"You're not authorized - {method} {path}", "")
 
 
 def _shown(headers: Headers) -> _Shown | None:
@@ -235,7 +261,7 @@ def _check_stored(document: JsonObject, method: str, path: str, now: int) -> Non
         raise KeyRefusedError(401, "bad apikey", "errors.bad.api.key")
     is_write = method not in _SAFE
     if not opens_admin_api(document) or (is_write and document.get("readOnly") is True):
-        raise ApiError(401, f"You're not authorized - {method} {path}", "")
+        raise not_authorized(method, path)
 
 
 def _acting_user(token: str, key: _Key, plain: Caller, now: int) -> Caller:

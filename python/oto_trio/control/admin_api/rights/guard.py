@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from oto_trio.control.admin_api.refusals import ApiError, gateway_error
 from oto_trio.control.admin_api.rights.caller import acting_as
-from oto_trio.control.admin_api.rights.callers import KeyRefusedError
+from oto_trio.control.admin_api.rights.callers import KeyRefusedError, not_authorized
 from oto_trio.control.admin_api.rights.gates import check_gates
 from oto_trio.model.errors import StoreError
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from oto_trio.control.admin_api.gateway_claims import GatewayClaims
+    from oto_trio.control.admin_api.rights.caller import Caller
     from oto_trio.control.admin_api.rights.callers import Callers
 
 __all__ = ["CallerGuard"]
@@ -35,12 +37,20 @@ class CallerGuard:
         callers: Finds out who asks.
         is_open: Tells whether a path is open to all; behind it nobody is the caller, and the scoped store
             refuses everything.
+        claims: Tells who calls through the gateway itself; None when nobody can.
     """
 
-    def __init__(self, app: ASGIApp, callers: Callers, is_open: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        callers: Callers,
+        is_open: Callable[[str], bool],
+        claims: GatewayClaims | None = None,
+    ) -> None:
         self._app = app
         self._callers = callers
         self._is_open = is_open
+        self._claims = claims
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check, then pass on or refuse."""
@@ -49,7 +59,7 @@ class CallerGuard:
             return
         headers = Headers(scope=scope)
         try:
-            caller = await self._callers.identify(headers, scope["method"], scope["path"])
+            caller = await self._identify(scope, headers)
             check_gates(caller, scope["path"])
         except KeyRefusedError as refusal:
             response = gateway_error(
@@ -74,3 +84,16 @@ class CallerGuard:
             return
         with acting_as(caller):
             await self._app(scope, receive, send)
+
+    async def _identify(self, scope: Scope, headers: Headers) -> Caller:
+        """Find out who asks: by the request's own key, or by what the gateway's worker claims."""
+        method, path = scope["method"], scope["path"]
+        if self._claims is None or not self._claims.is_from_worker(scope):
+            caller = await self._callers.identify(headers, method, path)
+            client = scope.get("client")
+            return msgspec.structs.replace(caller, address=client[0] if client else "")
+        claimed = self._claims.caller(headers)
+        if claimed is None:
+            raise not_authorized(method, path)
+        caller = await self._callers.identify(headers, method, path, vouched=claimed.client_id)
+        return msgspec.structs.replace(caller, address=claimed.address)
