@@ -21,6 +21,7 @@ from oto_trio.control.admin_api.admins.login import LOGIN_PATH, LoginPaths
 from oto_trio.control.admin_api.admins.sessions import DAY_MS
 from oto_trio.control.admin_api.answers import answer
 from oto_trio.control.admin_api.api_keys import ApiKeyPaths
+from oto_trio.control.admin_api.apply import ApplyPath
 from oto_trio.control.admin_api.audit_trail import AuditActor, AuditedStore
 from oto_trio.control.admin_api.certificates import CertificatePaths
 from oto_trio.control.admin_api.event_lists import EventLists
@@ -125,6 +126,7 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
             *more_routes,
             *OpenApiPaths(lambda: app.routes).paths(),
             *probes.paths(),
+            *ApplyPath(entities).paths(),
             *GenericApi(adorned).paths(),
             *([] if limits is None else QuotaPaths(entities, limits, trail).paths()),
             *([] if trail is None else EventLists(trail.audits, trail.alerts).paths()),

@@ -19,6 +19,8 @@ from oto_trio.control.admin_api.refusals import ApiError, bad_request
 from oto_trio.model.wording import json_kind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.requests import Request
 
     from oto_trio.model.document import JsonObject
@@ -27,12 +29,15 @@ __all__ = [
     "BODY_WAIT_S",
     "MAX_BODY_BYTES",
     "MAX_DEPTH",
+    "YAML_TYPES",
     "decode_json",
     "decode_yaml",
+    "decode_yaml_documents",
     "is_patch_form",
     "media_type",
     "read_body",
     "read_entity",
+    "without_envelope",
 ]
 
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
@@ -190,10 +195,24 @@ def decode_yaml(text: bytes) -> Any:
     Raises:
         ApiError: It is none (the message says where), nested too deep, or has what JSON has not.
     """
+    return _decoded(lambda: yaml.load(text, Loader=_Loader), text)  # noqa: S506 - a safe loader
+
+
+def decode_yaml_documents(text: bytes) -> list[Any]:
+    """Decode YAML text with any number of documents to JSON values; empty ones are left out.
+
+    Raises:
+        ApiError: It is none (the message says where), nested too deep, or has what JSON has not.
+    """
+    values = _decoded(lambda: list(yaml.load_all(text, Loader=_Loader)), text)
+    return [value for value in values if value is not None]
+
+
+def _decoded(load: Callable[[], Any], text: bytes) -> Any:
+    """Load YAML, and say in our words what is wrong with it."""
     try:
         _check_yaml_events(text)
-        value = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
-        return msgspec.json.decode(msgspec.json.encode(value))
+        return msgspec.json.decode(msgspec.json.encode(load()))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -208,7 +227,7 @@ def is_patch_form(kind: str) -> bool:
     return kind in (OTO_PATCH, FORM)
 
 
-def _without_envelope(document: JsonObject) -> JsonObject:
+def without_envelope(document: JsonObject) -> JsonObject:
     """Take an entity out of a Kubernetes-like envelope: apiVersion, kind, metadata, spec."""
     spec = document.get("spec")
     if "apiVersion" not in document or not isinstance(spec, dict):
@@ -251,4 +270,4 @@ def read_entity(kind: str, text: bytes, base: JsonObject) -> JsonObject:
     if not isinstance(value, dict):
         raise bad_request(f"expected an object, found {json_kind(value)}")
     document = cast("JsonObject", value)
-    return _without_envelope(document) if kind in YAML_TYPES else document
+    return without_envelope(document) if kind in YAML_TYPES else document

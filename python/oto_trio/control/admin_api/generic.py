@@ -20,6 +20,7 @@ from oto_trio.control.admin_api.bodies import (
 from oto_trio.control.admin_api.bulk import GENERIC_BULK, run_bulk
 from oto_trio.control.admin_api.json_patch import JsonPatchError, apply_json_patch
 from oto_trio.control.admin_api.listing import read_list_query
+from oto_trio.control.admin_api.preconditions import digest_of, entity_tag, read_preconditions
 from oto_trio.control.admin_api.refusals import ApiError, bad_request
 from oto_trio.control.admin_api.resources import BULK_ACTIONS, RESOURCES, VERSION, find_resource
 from oto_trio.control.admin_api.schemas import schema_of
@@ -198,13 +199,18 @@ class GenericApi:
         names_it = words["group"] == resource.group and words["version"] == VERSION
         if resource.lists_by_prefix and names_it:
             query = read_list_query(request.query_params)
-            found = await self._entities.starting_with(resource, words["id"], query)
-            return await list_answer(request, found, headers=NO_LIST)
-        document = await self._entities.get(resource, request.path_params["id"])
-        if document is None:
+            listed = await self._entities.starting_with(resource, words["id"], query)
+            return await list_answer(request, listed, headers=NO_LIST)
+        conditions = read_preconditions(request)
+        found = await self._entities.find(resource, request.path_params["id"])
+        if found is None:
             raise _not_found()
-        shown = read_list_query(request.query_params).project(document)
-        return answer(request, shown, kind=resource.full_kind, headers=NO_LIST)
+        tag = entity_tag(request, found.revision, digest_of(found.document))
+        headers = {**NO_LIST, "ETag": tag}
+        if conditions.is_unmodified(tag, found.revision):
+            return Response(status_code=304, headers=headers)
+        shown = read_list_query(request.query_params).project(found.document)
+        return answer(request, shown, kind=resource.full_kind, headers=headers)
 
     async def _body(self, request: Request, resource: Resource) -> JsonObject:
         """Read the entity in the body; patch forms go onto the template."""
@@ -228,6 +234,7 @@ class GenericApi:
         except ConflictError:
             raise ApiError(401, "unauthorized", "resource already exists") from None
         headers = await settle(self._entities.gateway, options, written.revision, written.warnings)
+        headers["ETag"] = entity_tag(request, written.revision, written.digest)
         return answer(
             request,
             written.document,
@@ -290,8 +297,10 @@ class GenericApi:
             stamped=True,
             strict=options.is_strict,
             enriched=options.is_enriched,
+            conditions=read_preconditions(request),
         )
         headers = await settle(self._entities.gateway, options, written.revision, written.warnings)
+        headers["ETag"] = entity_tag(request, written.revision, written.digest)
         if tells_update and not written.is_new:
             # Otoroshi's meaning: "true" says that the body equals what was stored.
             headers["Otoroshi-Entity-Updated"] = str(written.is_unchanged).lower()
@@ -306,7 +315,9 @@ class GenericApi:
     async def _delete(self, request: Request, resource: Resource) -> Response:
         _require(resource, "delete")
         options = read_write_options(request)
-        deleted = await self._entities.delete(resource, request.path_params["id"])
+        deleted = await self._entities.delete(
+            resource, request.path_params["id"], conditions=read_preconditions(request)
+        )
         if deleted is None:
             raise _not_found()
         document, revision = deleted

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, cast
 
 import msgspec
 
+from oto_trio.control.admin_api.preconditions import NO_PRECONDITIONS, digest_of
 from oto_trio.control.admin_api.reading import inspect_entity
 from oto_trio.control.admin_api.refusals import ApiError, refused_entity
 from oto_trio.control.admin_api.resources import GLOBAL_CONFIGS
@@ -32,11 +33,21 @@ if TYPE_CHECKING:
 
     from oto_trio.control.admin_api.gateway_control import GatewayControl
     from oto_trio.control.admin_api.listing import ListQuery
+    from oto_trio.control.admin_api.preconditions import Preconditions
     from oto_trio.control.admin_api.resources import Resource
     from oto_trio.control.store import Expectation, Record, Store
     from oto_trio.model.document import Document, JsonObject
 
-__all__ = ["Entities", "Listed", "Written", "merge_documents"]
+__all__ = [
+    "MOST_ATTEMPTS",
+    "Entities",
+    "Found",
+    "Listed",
+    "Written",
+    "merge_documents",
+    "stamp",
+    "store_id",
+]
 
 WALK_PAGE: Final = 100
 """Records read at once from the store: a few milliseconds' work, so that others are not held up."""
@@ -59,6 +70,17 @@ class Written(msgspec.Struct, frozen=True):
     """Whether the body said what was stored already."""
     warnings: tuple[Problem, ...]
     """Keys that were read otherwise than they were written."""
+    digest: int
+    """`digest_of` the entity as a reader gets it."""
+
+
+class Found(NamedTuple):
+    """An entity that was read."""
+
+    document: JsonObject
+    """It as it is answered."""
+    revision: int
+    """Revision of the transaction that last wrote it."""
 
 
 class Listed(NamedTuple):
@@ -103,7 +125,7 @@ class ListedDocuments:
         return self._query.project(await self._entities.document_of(self._resource, record))
 
 
-class _Found:
+class _FoundRecords:
     """Records that were found, as an async iterator."""
 
     def __init__(self, records: Iterable[Record]) -> None:
@@ -132,7 +154,7 @@ def merge_documents(base: JsonObject, over: JsonObject) -> JsonObject:
     return merged
 
 
-def _store_id(resource: Resource, entity_id: str) -> str:
+def store_id(resource: Resource, entity_id: str) -> str:
     """Give the id under which the store has an entity, from the one that a client wrote."""
     if resource.only_id is not None:
         return resource.only_id
@@ -190,8 +212,15 @@ class Entities:
 
     async def get(self, resource: Resource, entity_id: str) -> JsonObject | None:
         """Read an entity as it is answered; None when there is none."""
-        record = await self.store.get(resource.store_kind, _store_id(resource, entity_id))
-        return None if record is None else await self.document_of(resource, record)
+        found = await self.find(resource, entity_id)
+        return None if found is None else found.document
+
+    async def find(self, resource: Resource, entity_id: str) -> Found | None:
+        """Read an entity as it is answered, with its revision; None when there is none."""
+        record = await self.store.get(resource.store_kind, store_id(resource, entity_id))
+        if record is None:
+            return None
+        return Found(await self.document_of(resource, record), record.revision)
 
     async def count(self, resource: Resource) -> int:
         """Count the entities of a resource."""
@@ -210,7 +239,7 @@ class Entities:
             if query.matches(document):
                 found.append((query.keys_of(document), record))
         query.sort(found)
-        records = _Found(record for _, record in found)
+        records = _FoundRecords(record for _, record in found)
         return Listed(ListedDocuments(self, resource, records, query), len(found))
 
     async def _page(self, resource: Resource, query: ListQuery) -> Listed:
@@ -221,7 +250,7 @@ class Entities:
         if query.offset:
             before = await self.store.id_at(kind, query.offset - 1)
         if before is None:
-            return Listed(ListedDocuments(self, resource, _Found(()), query), count)
+            return Listed(ListedDocuments(self, resource, _FoundRecords(()), query), count)
         walk = self.store.walk(kind, page=min(query.page_size, WALK_PAGE), after=before)
         return Listed(ListedDocuments(self, resource, walk, query, skip=0), count)
 
@@ -239,7 +268,7 @@ class Entities:
         """Read the page of the entities whose id starts with a text. Records are kept as text."""
         walk = self.store.walk(resource.store_kind, page=WALK_PAGE)
         found = [record async for record in walk if record.id.startswith(prefix)]
-        return ListedDocuments(self, resource, _Found(found), query)
+        return ListedDocuments(self, resource, _FoundRecords(found), query)
 
     async def template(
         self, resource: Resource, *, is_legacy: bool = False, kind: str | None = None
@@ -343,17 +372,19 @@ class Entities:
         if resource.admitted is not None:
             await resource.admitted(self.store, None, entity)
         if stamped:
-            entity = _stamp(entity, "created_at")
+            entity = stamp(entity, "created_at")
         entity_id = cast("Any", entity).id
         revision = await self.store.put(
             resource.store_kind, entity_id, encode_document(entity), expect="absent"
         )
+        written = write_document(entity)
         return Written(
-            document=self._as_read(resource, write_document(entity)),
+            document=self._as_read(resource, written),
             revision=revision,
             is_new=True,
             is_unchanged=False,
             warnings=warnings,
+            digest=digest_of(await self._shown(resource, written)),
         )
 
     async def change(
@@ -365,6 +396,7 @@ class Entities:
         stamped: bool,
         strict: bool = False,
         enriched: bool = True,
+        conditions: Preconditions = NO_PRECONDITIONS,
     ) -> Written:
         """Store an entity made from what is stored under its id.
 
@@ -376,14 +408,15 @@ class Entities:
             stamped: Whether ``metadata.updated_at`` is set.
             strict: Whether warnings refuse it too.
             enriched: Whether what can be read from other keys is computed (`Resource.enriched`).
+            conditions: What must hold of the entity that the write replaces.
 
         Raises:
-            ApiError: The document is refused, or others keep changing it.
+            ApiError: The document is refused, or others keep changing it, or a condition does not hold.
         """
         await self.check_writable(resource)
-        store_id = _store_id(resource, entity_id)
+        stored_id = store_id(resource, entity_id)
         for _ in range(MOST_ATTEMPTS):
-            known = None if id_problem(store_id) else store_id
+            known = None if id_problem(stored_id) else stored_id
             record = await self.store.get(resource.store_kind, known) if known else None
             old = None if record is None else self._decode(record)
             shown = None if old is None else await self._shown(resource, old)
@@ -399,38 +432,57 @@ class Entities:
             unchanged = was is not None and was == entity
             if resource.admitted is not None:
                 await resource.admitted(self.store, was, entity)
+            # What holds here holds in the transaction too, which expects the same revision.
+            conditions.check_write(None if record is None else record.revision)
             if stamped:
-                entity = _stamp(entity, "updated_at")
+                entity = stamp(entity, "updated_at")
             expect: Expectation = "absent" if record is None else record.revision
             try:
                 revision = await self.store.put(
-                    resource.store_kind, store_id, encode_document(entity), expect=expect
+                    resource.store_kind, stored_id, encode_document(entity), expect=expect
                 )
             except ConflictError:
                 continue
+            written = write_document(entity)
             return Written(
-                document=self._as_read(resource, write_document(entity)),
+                document=self._as_read(resource, written),
                 revision=revision,
                 is_new=old is None,
                 is_unchanged=unchanged,
                 warnings=warnings,
+                digest=digest_of(await self._shown(resource, written)),
             )
         raise ApiError(409, "conflict", "others keep changing this entity; try again")
 
-    async def delete(self, resource: Resource, entity_id: str) -> tuple[JsonObject, int] | None:
+    async def delete(
+        self,
+        resource: Resource,
+        entity_id: str,
+        *,
+        conditions: Preconditions = NO_PRECONDITIONS,
+    ) -> tuple[JsonObject, int] | None:
         """Remove an entity.
+
+        Args:
+            resource: Its row.
+            entity_id: Its id.
+            conditions: What must hold of it.
 
         Returns:
             (its last document, revision), or None when there was none.
+
+        Raises:
+            ApiError: Others keep changing it, or a condition does not hold.
         """
         await self.check_writable(resource)
         if id_problem(entity_id):
             return None
-        entity_id = _store_id(resource, entity_id)
+        entity_id = store_id(resource, entity_id)
         for _ in range(MOST_ATTEMPTS):
             record = await self.store.get(resource.store_kind, entity_id)
             if record is None:
                 return None
+            conditions.check_write(record.revision)
             try:
                 revision = await self.store.delete(
                     resource.store_kind, entity_id, expect=record.revision
@@ -458,7 +510,7 @@ class Entities:
             ApiError: The caller may not, or the API is read-only.
         """
         await self.check_writable(resource)
-        record = await self.store.get(resource.store_kind, _store_id(resource, entity_id))
+        record = await self.store.get(resource.store_kind, store_id(resource, entity_id))
         if record is not None and not writable(self.store, [record]):
             raise denied(required_caller())
 
@@ -482,7 +534,7 @@ class Entities:
             )
 
 
-def _stamp(entity: Document, key: str) -> Document:
+def stamp(entity: Document, key: str) -> Document:
     """Set one of the automatic dates in an entity's metadata."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     metadata = {**cast("Any", entity).metadata, key: now}

@@ -42,6 +42,11 @@ class Components:
         self.schemas: JsonObject = {**found, **FIXED_SCHEMAS}
         """Every schema by name."""
         for resource in resources:
+            if resource.has_own_kind:
+                # Answers of the generic dialect put theirs in its place.
+                properties: JsonObject = self.schemas[self._names[resource.cls]]["properties"]
+                description: object = properties["kind"].get("description", "")
+                properties["kind"] = {**TEXT, "description": description}
             if resource.actions & {"create", "update"}:
                 self._add_input(resource)
 

@@ -39,6 +39,8 @@ _FORM: Final = tuple(map(parameter, ("pretty", "envelope")))
 _WAIT: Final = tuple(map(parameter, ("wait", "timeout")))
 _WRITE: Final = (*_WAIT, parameter("strict"))
 
+_TAGS: Final = tuple(map(parameter, ("ifMatch", "ifNoneMatch")))
+
 _BULK: Final = {
     "POST": ("create", "Create many", "an entity"),
     "PUT": ("update", "Replace many", "an entity with its id"),
@@ -201,8 +203,12 @@ def _generic_reads(
         "/{id}",
         "get",
         f"Read a {resource.singular}",
-        {"200": answered("The entity.", shown, is_generic=True), **refusals(404)},
-        parameters=(parameter("fields"), *_FORM),
+        {
+            "200": answered("The entity.", shown, is_generic=True),
+            "304": {"description": "The reader has it (`If-None-Match`)."},
+            **refusals(404, 412),
+        },
+        parameters=(parameter("fields"), *_FORM, *_TAGS),
     )
 
 
@@ -222,7 +228,10 @@ def _generic_lifecycle(
             "",
             "create",
             f"Create a {resource.singular}",
-            {"201": written("What was stored.", shown), **refusals(body=True, write=True)},
+            {
+                "201": written("What was stored.", shown, ("ETag",)),
+                **refusals(body=True, write=True),
+            },
             parameters=_write_parameters(resource),
             body=entity_body(components.sent(resource)),
             description="It gets an id when it has none, and `metadata.created_at`. An id that exists "
@@ -245,8 +254,8 @@ def _generic_lifecycle(
         "/{id}",
         "delete",
         f"Delete a {resource.singular}",
-        {"200": written("What was removed.", shown), **refusals(404, 409, write=True)},
-        parameters=(*_WAIT, *_FORM),
+        {"200": written("What was removed.", shown), **refusals(404, 409, 412, write=True)},
+        parameters=(*_WAIT, *_FORM, *_TAGS),
     )
 
 
@@ -255,8 +264,8 @@ def _generic_changes(
 ) -> Iterator[Operation]:
     """Describe what changes an entity."""
     shown = components.with_kind(resource)
-    stored = written("What was stored.", shown)
-    upserted = written("What was stored.", shown, ("Otoroshi-Entity-Updated",))
+    stored = written("What was stored.", shown, ("ETag",))
+    upserted = written("What was stored.", shown, ("ETag", "Otoroshi-Entity-Updated"))
     made = {"201": stored} if "create" in resource.actions else {}
     changed = {"200": upserted} if "update" in resource.actions else {}
     missing = () if resource.only_id is not None else (404,)
@@ -266,8 +275,8 @@ def _generic_changes(
             "/{id}",
             "upsert",
             f"Create or replace a {resource.singular}",
-            {**changed, **made, **refusals(409, body=True, write=True)},
-            parameters=_write_parameters(resource),
+            {**changed, **made, **refusals(409, 412, body=True, write=True)},
+            parameters=(*_write_parameters(resource), *_TAGS),
             body=entity_body(components.sent(resource)),
             description="" if changed else "401 when there is one.",
         )
@@ -278,8 +287,8 @@ def _generic_changes(
         "/{id}",
         "update",
         f"Replace a {resource.singular}",
-        {"200": stored, **refusals(409, body=True, write=True)},
-        parameters=_write_parameters(resource),
+        {"200": stored, **refusals(409, 412, body=True, write=True)},
+        parameters=(*_write_parameters(resource), *_TAGS),
         body=entity_body(components.sent(resource)),
         description="" if resource.only_id else "401 when there is none.",
     )
@@ -288,8 +297,8 @@ def _generic_changes(
         "/{id}",
         "patch",
         f"Patch a {resource.singular}",
-        {"200": stored, **refusals(*missing, 409, body=True, write=True)},
-        parameters=_write_parameters(resource),
+        {"200": stored, **refusals(*missing, 409, 412, body=True, write=True)},
+        parameters=(*_write_parameters(resource), *_TAGS),
         body=patch_body(),
     )
 

@@ -117,6 +117,12 @@ def _query(name: str, schema: JsonObject, description: str, **more: Any) -> Json
     return {"name": name, "in": "query", "description": description, "schema": schema, **more}
 
 
+def _condition(name: str, description: str) -> JsonObject:
+    """Make a header parameter with entity tags."""
+    schema: JsonObject = {"type": "string", "pattern": r'^(\*|"[0-9a-f-]{1,40}")$'}
+    return {"name": name, "in": "header", "description": description, "schema": schema}
+
+
 _YES_NO: Final[JsonObject] = {"type": "boolean"}
 
 _WAIT: Final[JsonObject] = {
@@ -187,6 +193,12 @@ PARAMETERS: Final[Mapping[str, JsonObject]] = {
         style="form",
         explode=True,
     ),
+    "ifMatch": _condition(
+        "If-Match", "Only when the entity has one of these tags; `*` = when there is one."
+    ),
+    "ifNoneMatch": _condition(
+        "If-None-Match", "Only when the entity has none of these tags; `*` = when there is none."
+    ),
     "accessKey": _query("access_key", TEXT, "The access key, when one is set."),
 }
 """Parameters that several operations have, by the name of their component."""
@@ -225,6 +237,7 @@ HEADERS: Final[Mapping[str, JsonObject]] = {
     "X-Offset": _header("Entities before this page.", _COUNTER),
     "X-Page": _header("This page, from 1.", _COUNTER),
     "X-Page-Size": _header("Entities on a page.", _COUNTER),
+    "ETag": _header("Tag of the entity: its revision, and a digest of what is answered."),
     "Oto-Trio-Revision": _header("The store's revision with this change.", _COUNTER),
     "Oto-Trio-Warnings": _header("Keys that were read otherwise than they were written."),
     "Oto-Trio-Applied": _header("`true` once every worker serves it (`wait=applied`)."),
@@ -266,7 +279,7 @@ def json_answer(description: str, schema: JsonObject, headers: Iterable[str] = (
 def answered(description: str, schema: JsonObject, *, is_generic: bool) -> JsonObject:
     """Describe the answer that is one entity, or a part of it when `fields` asks for that."""
     some: JsonObject = {"anyOf": [schema, reference("api.Part")]}
-    return json_answer(description, some, ("X-Pages",) if is_generic else ())
+    return json_answer(description, some, ("X-Pages", "ETag") if is_generic else ())
 
 
 def listed(schema: JsonObject, *, is_generic: bool) -> JsonObject:
@@ -312,6 +325,7 @@ REFUSALS: Final[Mapping[str, JsonObject]] = {
     "404": _refusal("There is no such entity."),
     "408": _refusal("The body did not arrive in time."),
     "409": _refusal("Others keep changing this entity."),
+    "412": _refusal("A condition (`If-Match`, `If-None-Match`) does not hold."),
     "413": _refusal("The body is too long."),
     "500": _refusal("Something went wrong that should not have; the gateway's log says what."),
     "503": _refusal("The store cannot work now; the message says whether anything was changed."),
@@ -404,6 +418,7 @@ FIXED_SCHEMAS: Final[Mapping[str, JsonObject]] = {
             "description": "what is wrong, and what to write instead",
         },
         kind={**TEXT, "description": "kind of the entity (generic dialect)"},
+        document={**_COUNTER, "description": "place in the body of the entity that is refused"},
         revision={**_COUNTER, "description": "the revision that is stored but not served yet"},
     ),
     "api.Problem": object_of(

@@ -26,15 +26,89 @@ __all__ = ["whole_operations"]
 _TAG: Final = "Whole configuration"
 _COUNT: Final[JsonObject] = {"type": "integer", "minimum": 0}
 _DUMP: Final = "application/x-ndjson"
+_DRY_RUN: Final[JsonObject] = {
+    "name": "dry_run",
+    "in": "query",
+    "description": "`true` says what would change, and changes nothing.",
+    "schema": {"type": "boolean"},
+}
 
 
 def whole_operations() -> list[Operation]:
-    """Describe the full export, and the import in its two spellings."""
+    """Describe the full export, the import in its two spellings, and the transaction over many entities."""
     return [
+        _apply(),
         _export(),
         _import("/api/otoroshi.json", "import_all", "Replace everything by a full export"),
         _import("/api/import", "import_all_of_upload", "Replace everything by an uploaded export"),
     ]
+
+
+def _apply() -> Operation:
+    """Describe the transaction over many entities of any kinds."""
+    outcomes = ("created", "updated", "unchanged", "deleted")
+    yes: JsonObject = {"const": True}
+    change = object_of("path", path=TEXT, before={}, after={})
+    result = object_of(
+        *("document", "kind", "status", "id", "id_field"),
+        document={**_COUNT, "description": "its place in the body, from 0"},
+        kind=TEXT,
+        status={"enum": [200, 201]},
+        id=TEXT,
+        id_field={**TEXT, "description": "the key that holds the id"},
+        diff=array_of(change),
+        diff_left_out={**_COUNT, "description": "how many more fields change"},
+        **dict.fromkeys(outcomes, yes),
+    )
+    schema = object_of(
+        *("dry_run", "revision", *outcomes, "results", "warnings"),
+        dry_run={"type": "boolean"},
+        revision=_COUNT,
+        results=array_of(result),
+        warnings=array_of(TEXT),
+        **dict.fromkeys(outcomes, _COUNT),
+    )
+    whole: JsonObject = {"anyOf": [schema, reference("api.Envelope")]}
+    entity: JsonObject = object_of(
+        "kind",
+        kind={
+            **TEXT,
+            "description": "a kind, with or without its group, a plural or a singular name",
+        },
+        _action={"type": "string", "enum": ["upsert", "delete"]},
+    )
+    anything: JsonObject = {"anyOf": [array_of(entity), entity]}
+    body = raw_body(
+        "Entities with their kind, or in a Kubernetes envelope; `_action: delete` removes one.",
+        "application/json",
+        "application/yaml",
+        schema=anything,
+    )
+    body["content"][_DUMP] = {"schema": TEXT}
+    path = "/apis/_apply"
+    return Operation(
+        method="POST",
+        path=path,
+        served_by=path,
+        id="apply",
+        tag=_TAG,
+        summary="Make, change and remove many entities at once",
+        description=(
+            "All or nothing, in one revision. What is stored already as it is wanted is left alone. "
+            "A refusal names the entity by its place in the body, `document`, and the field."
+        ),
+        answers={
+            "200": json_answer(
+                "What became of each.", whole, ("Oto-Trio-Revision", "Oto-Trio-Applied")
+            ),
+            **refusals(409, body=True, write=True),
+        },
+        parameters=(
+            _DRY_RUN,
+            *map(parameter, ("wait", "timeout", "strict", "enrich", "pretty", "envelope")),
+        ),
+        body=body,
+    )
 
 
 def _lists() -> JsonObject:
@@ -101,12 +175,6 @@ def _import(path: str, name: str, summary: str) -> Operation:
         left_out=counts,
         warnings=array_of(TEXT),
     )
-    dry: JsonObject = {
-        "name": "dry_run",
-        "in": "query",
-        "description": "`true` says what would change, and changes nothing.",
-        "schema": {"type": "boolean"},
-    }
     whole: JsonObject = {"anyOf": [schema, reference("api.Envelope")]}
     headers = (
         "Oto-Trio-Revision",
@@ -135,7 +203,7 @@ def _import(path: str, name: str, summary: str) -> Operation:
             **refusals(409, body=True, write=True),
         },
         parameters=(
-            dry,
+            _DRY_RUN,
             *map(parameter, ("wait", "timeout", "strict", "pretty", "envelope")),
         ),
         body=raw_body("A full export.", "application/json", _DUMP, schema=ANY_OBJECT),
