@@ -9,7 +9,7 @@ import click
 
 from oto_trio import _core
 from oto_trio.cli.entities import Entities, from_admin_api, from_config, from_data
-from oto_trio.gateway.compile import Hooks, RouteCompiler
+from oto_trio.gateway.compile import Hooks, RouteCompiler, unjudged
 from oto_trio.plugin_api.folder import FolderPlugins, with_folder
 from oto_trio.plugin_api.registry import discover
 
@@ -130,7 +130,7 @@ def _snapshot(entities: Entities, folder: Path | None) -> _core.Snapshot:
     registry = discover()
     if folder is not None:
         registry = with_folder(registry, FolderPlugins(folder).poll())
-    compiler = RouteCompiler(registry, Hooks(), entities.global_config)
+    compiler = RouteCompiler(registry, Hooks(), entities.global_config, resolve=unjudged)
     snapshot = _core.Snapshot()
     for route in entities.routes:
         lowered = compiler.compile(route, entities.backends)

@@ -20,6 +20,7 @@ from oto_trio.gateway.compile import (
     convert_service,
     incoming_validators,
     service_path,
+    unjudged,
 )
 from oto_trio.model.api_key import ApiKey
 from oto_trio.model.backend import Backend
@@ -128,7 +129,7 @@ def _check_route(
     route: Route, registry: Registry, backends: Mapping[str, Backend]
 ) -> list[Problem]:
     """Compile a route, and have the engine read the outcome."""
-    lowered = RouteCompiler(registry, Hooks()).compile(route, backends)
+    lowered = RouteCompiler(registry, Hooks(), resolve=unjudged).compile(route, backends)
     problems = list(lowered.problems)
     try:
         _core.Snapshot().apply([lowered.document], [])
@@ -152,7 +153,7 @@ def _check_composition(
 
 def _check_service(service: ServiceDescriptor, registry: Registry) -> list[Problem]:
     """Check the route that a service means. What its keys refer to, the workers know."""
-    converted = convert_service(service, Surroundings(registry.__contains__, lambda _: "known"))
+    converted = convert_service(service, Surroundings(registry.__contains__, unjudged))
     problems = [
         msgspec.structs.replace(problem, path=service_path(converted, problem.path))
         for problem in _check_route(converted.route, registry, {})

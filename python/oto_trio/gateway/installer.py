@@ -394,7 +394,7 @@ class Installer:
         self._registry = registry
         for problem in registry.problems:
             self._report(ProblemReport("plugin", problem.path, str(problem)))
-        compiler = RouteCompiler(registry, self.hooks, self._global)
+        compiler = RouteCompiler(registry, self.hooks, self._global, resolve=self._resolve)
         for problem in compiler.problems:
             self._report(ProblemReport("global-config", "", str(problem)))
         return compiler

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from starlette.responses import Response
 from starlette.routing import Route as Path
-from typing_extensions import override
 
 from oto_trio.control.admin_api.answers import answer
 from oto_trio.control.admin_api.bodies import media_type, read_body, read_entity
@@ -20,8 +19,14 @@ from oto_trio.control.admin_api.generic import patched
 from oto_trio.control.admin_api.listing import read_list_query
 from oto_trio.control.admin_api.operations import WALK_PAGE
 from oto_trio.control.admin_api.refusals import ApiError
-from oto_trio.control.admin_api.resources import API_KEYS
+from oto_trio.control.admin_api.resources import (
+    API_KEYS,
+    ROUTE_COMPOSITIONS,
+    ROUTES,
+    SERVICE_DESCRIPTORS,
+)
 from oto_trio.control.admin_api.rights import required_caller
+from oto_trio.control.admin_api.sentences import in_sentences, sentence
 from oto_trio.control.admin_api.writing import read_write_options, settle
 from oto_trio.model.api_key import (
     api_key_bearer,
@@ -31,6 +36,7 @@ from oto_trio.model.api_key import (
     write_api_key,
 )
 from oto_trio.model.errors import ConflictError
+from oto_trio.model.ids import id_problem
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -39,7 +45,7 @@ if TYPE_CHECKING:
     from oto_trio.control.admin_api.writing import WriteOptions
     from oto_trio.model.document import JsonObject
 
-__all__ = ["ApiKeyPaths"]
+__all__ = ["ApiKeyPaths", "has_owner"]
 
 Endpoint = Callable[["Request"], Awaitable[Response]]
 
@@ -52,24 +58,9 @@ _FILTERS: Final = ("clientId", "name", "group", "enabled")
 """Query parameters of a list; one that holds is enough. Source: Otoroshi's admin API."""
 
 
-class _SentenceError(ApiError):
-    """A refusal in the words of these paths: ``{"error": "a sentence"}``."""
-
-    code = "refused_key_action"
-
-    @override
-    def body(self) -> dict[str, Any]:
-        return {"error": self.error, **self.extra}
-
-
-def _refusal(status: int, text: str, **extra: Any) -> ApiError:
-    """Make a refusal that is one sentence."""
-    return _SentenceError(status, text, text, **extra)
-
-
 def _no_key(client_id: str) -> ApiError:
     """Make the refusal of a key that is not there."""
-    return _refusal(404, f"ApiKey with clientId '{client_id}' not found")
+    return sentence(404, f"ApiKey with clientId '{client_id}' not found")
 
 
 def _authorises(document: JsonObject, spelling: str) -> bool:
@@ -93,6 +84,22 @@ def _passes(document: JsonObject, filters: JsonObject) -> bool:
     )
 
 
+async def has_owner(entities: Entities, kind: str, owner: str) -> bool:
+    """Tell whether there is a route or service whose keys are meant.
+
+    A service is also what a route was called before; a route may be a composition.
+    """
+    others = {"service": SERVICE_DESCRIPTORS, "route": ROUTE_COMPOSITIONS}
+    if id_problem(owner):
+        return False
+    return any(
+        [
+            await entities.store.get(resource.store_kind, owner) is not None
+            for resource in (ROUTES, others[kind])
+        ]
+    )
+
+
 class ApiKeyPaths:
     """Endpoints of the legacy dialect that concern keys.
 
@@ -106,9 +113,9 @@ class ApiKeyPaths:
     def paths(self) -> list[Path]:
         """Give the paths; they must come before those of the resource itself."""
         paths = [
-            Path("/api/apikeys/_template", self._safely(self._template), methods=["GET"]),
-            Path("/api/new/apikey", self._safely(self._template), methods=["GET"]),
-            Path("/api/apikeys/{key}/bearer", self._safely(self._bearer), methods=["GET"]),
+            Path("/api/apikeys/_template", in_sentences(self._template), methods=["GET"]),
+            Path("/api/new/apikey", in_sentences(self._template), methods=["GET"]),
+            Path("/api/apikeys/{key}/bearer", in_sentences(self._bearer), methods=["GET"]),
         ]
         for word, kind in _OWNERS.items():
             base = f"/api/{word}/{{owner}}/apikeys"
@@ -120,20 +127,9 @@ class ApiKeyPaths:
                 "DELETE": self._delete,
             }
             for path, verbs in ((base, collection), (f"{base}/{{key}}", one)):
-                endpoint = self._safely(partial(self._dispatch, kind, verbs))
+                endpoint = in_sentences(partial(self._dispatch, kind, verbs))
                 paths.append(Path(path, endpoint, methods=list(verbs)))
         return paths
-
-    def _safely(self, action: Endpoint) -> Endpoint:
-        """Make an endpoint that puts refusals into form."""
-
-        async def endpoint(request: Request) -> Response:
-            try:
-                return await action(request)
-            except ApiError as error:
-                return self._answer(request, error.body(), status=error.answer_status)
-
-        return endpoint
 
     def _answer(
         self,
@@ -151,9 +147,9 @@ class ApiKeyPaths:
     ) -> Response:
         """Check whose keys are meant, then do what the verb says."""
         owner = request.path_params["owner"]
-        # Groups are names that routes carry; a service is a route under its older name.
-        if kind != "group" and await self._entities.store.get("routes", owner) is None:
-            raise _refusal(404, f"{_TITLES[kind]} with id: '{owner}' not found")
+        # Groups are names that routes carry.
+        if kind != "group" and not await has_owner(self._entities, kind, owner):
+            raise sentence(404, f"{_TITLES[kind]} with id: '{owner}' not found")
         verb = "GET" if request.method == "HEAD" else request.method
         return await verbs[verb](request, f"{kind}_{owner}")
 
@@ -237,7 +233,7 @@ class ApiKeyPaths:
                 API_KEYS, made, stamped=False, strict=options.is_strict
             )
         except ConflictError:
-            raise _refusal(400, "Apikey already exists") from None
+            raise sentence(400, "Apikey already exists") from None
         except ApiError as error:
             raise _bad_format(error) from None
         return await self._written(request, options, written, status=201)
@@ -293,4 +289,4 @@ def _bad_format(error: ApiError) -> ApiError:
     if error.answer_status != 400:
         return error
     problems = error.extra.get("problems", error.description)
-    return _refusal(400, "Bad ApiKey format", problems=problems)
+    return sentence(400, "Bad ApiKey format", problems=problems)

@@ -14,6 +14,7 @@ from starlette.routing import Route as Path
 from starlette.status import HTTP_405_METHOD_NOT_ALLOWED
 
 from oto_trio import _core
+from oto_trio.control.admin_api.absent import AbsentParts
 from oto_trio.control.admin_api.access import StateEcho
 from oto_trio.control.admin_api.admins import SessionCookie, Sessions
 from oto_trio.control.admin_api.admins.legacy import AdminPaths
@@ -28,6 +29,7 @@ from oto_trio.control.admin_api.event_lists import EventLists
 from oto_trio.control.admin_api.full_state import FullState
 from oto_trio.control.admin_api.generic import GenericApi
 from oto_trio.control.admin_api.legacy import LegacyApi
+from oto_trio.control.admin_api.older_templates import OlderTemplates
 from oto_trio.control.admin_api.openapi import OpenApiPaths, is_docs_path
 from oto_trio.control.admin_api.operations import Entities
 from oto_trio.control.admin_api.pki import PkiApi
@@ -36,6 +38,7 @@ from oto_trio.control.admin_api.quotas import QuotaPaths
 from oto_trio.control.admin_api.refusals import ApiError, gateway_error
 from oto_trio.control.admin_api.rights import CallerGuard, Callers, ScopedStore
 from oto_trio.control.admin_api.rights.validators import EntityValidators
+from oto_trio.control.admin_api.service_paths import ServicePaths
 from oto_trio.model.errors import (
     GatewayError,
     StoreError,
@@ -135,6 +138,9 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
             *AdminPaths(entities).paths(),
             *HistoryPaths(entities, redaction).paths(),
             *ApiKeyPaths(entities).paths(),
+            *ServicePaths(entities).paths(),
+            *OlderTemplates(entities).paths(),
+            *AbsentParts(entities).paths(),
             *CertificatePaths(entities).paths(),
             *PkiApi(entities, aia_base=aia_base).paths(),
             *LegacyApi(entities).paths(),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 from starlette.routing import Route as Path
 
 from oto_trio.control.admin_api.answers import answer
+from oto_trio.control.admin_api.api_keys import has_owner
 from oto_trio.control.admin_api.resources import API_KEYS
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ class QuotaPaths:
         client_id = request.path_params["key"]
         if kind is not None:
             owner = request.path_params["owner"]
-            # Groups are names that routes carry; a service is a route under its older name.
-            if kind != "group" and await self._entities.store.get("routes", owner) is None:
+            # Groups are names that routes carry.
+            if kind != "group" and not await has_owner(self._entities, kind, owner):
                 return _not_found(request, f"{_TITLES[kind]} with id: '{owner}' not found")
         document = await self._entities.get(API_KEYS, client_id)
         if document is None or (

@@ -13,6 +13,7 @@ from oto_trio.control.lint.reach import Lost, lost_declarations
 from oto_trio.gateway.compile.chain import ChainSlot, in_order
 from oto_trio.gateway.compile.route import GLOBAL_PATH, global_slots
 from oto_trio.gateway.compile.slots import SlotCompiler
+from oto_trio.gateway.compile.words import unjudged
 from oto_trio.model.backend import Backend, BackendSettings
 from oto_trio.model.document import Document
 from oto_trio.model.global_config import GlobalConfig
@@ -73,7 +74,7 @@ class Ground:
         self.items = items
         self.registry = registry
         self.now_ms = now_ms
-        self._slots = SlotCompiler(registry)
+        self._slots = SlotCompiler(registry, resolve=unjudged)
 
     def of(self, cls: type[T]) -> Iterator[tuple[Item, T]]:
         """Walk the entities of a kind that can be read."""

@@ -25,7 +25,7 @@ from oto_trio.gateway.compile.services import (
     service_path,
 )
 from oto_trio.gateway.compile.settings import snapshot_settings
-from oto_trio.gateway.compile.words import configured_words
+from oto_trio.gateway.compile.words import configured_words, unjudged
 
 __all__ = [
     "DERIVED_KINDS",
@@ -49,5 +49,6 @@ __all__ = [
     "incoming_validators",
     "service_path",
     "snapshot_settings",
+    "unjudged",
     "used_plugins",
 ]

@@ -5,7 +5,7 @@ it becomes a step that refuses with 503, because a check that is left out would 
 API does not accept such a route in the first place (``check_route``).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
 
 import msgspec
@@ -22,6 +22,7 @@ from oto_trio.gateway.compile.slots import (
     lowered_step,
     step_prefix,
 )
+from oto_trio.gateway.compile.words import unjudged
 from oto_trio.model.backend import Backend, BackendSettings
 from oto_trio.model.document import JsonObject, inspect_document
 from oto_trio.model.errors import EntityError, Problem
@@ -162,6 +163,7 @@ class RouteCompiler:
         global_config: For its slots.
         close_missing: Whether an unknown plugin closes the route (the default), or is skipped with a
             warning, as Otoroshi does.
+        resolve: Gives the values that keys of the exchange protocol refer to; see `SlotCompiler`.
     """
 
     def __init__(
@@ -171,9 +173,10 @@ class RouteCompiler:
         global_config: GlobalConfig | None = None,
         *,
         close_missing: bool = True,
+        resolve: Callable[[str], str | None] | None = None,
     ) -> None:
         self._hooks = hooks
-        self._slots = SlotCompiler(registry, close_missing=close_missing)
+        self._slots = SlotCompiler(registry, close_missing=close_missing, resolve=resolve)
         slots, problems = global_slots(global_config)
         self.problems = tuple(problems)
         """What is wrong with the global slots; paths start at the global config."""
@@ -322,7 +325,8 @@ def check_route(route: Route, backends: Mapping[str, Backend], registry: Registr
     For an admin write or a file check, before the entity is stored. Frontends and patterns are checked
     by the engine, with ``Snapshot().apply``.
     """
-    return list(RouteCompiler(registry, Hooks()).compile(route, backends).problems)
+    compiler = RouteCompiler(registry, Hooks(), resolve=unjudged)
+    return list(compiler.compile(route, backends).problems)
 
 
 def check_global_slots(global_config: GlobalConfig, registry: Registry) -> list[Problem]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
 from oto_trio.gateway.compile.service_targets import convert_targets
+from oto_trio.gateway.compile.words import resolved_keys
 from oto_trio.model.errors import Problem
 from oto_trio.model.plugin_slot import PluginSlot
 
@@ -84,20 +84,10 @@ class _Slots:
 
     def keys(self, origin: str, algorithm: JsonObject) -> JsonObject:
         """Put the operator's own words into the settings of a signature."""
-        keys = dict(algorithm)
-        for key, text in algorithm.items():
-            if not isinstance(text, str) or (found := _EXPRESSION.fullmatch(text)) is None:
-                continue
-            value = self.surroundings.resolve(found[1])
-            if value is None:
-                what = f"the key refers to {found[1]}, which has no value"
-                self.refuse(f"{origin}.{key}", what, "name it in expression_config, or write a key")
-            else:
-                keys[key] = value
+        keys, problems = resolved_keys(origin, algorithm, self.surroundings.resolve)
+        for problem in problems:
+            self.refuse(problem.path, problem.message, problem.fix)
         return keys
-
-
-_EXPRESSION: Final = re.compile(r"\$\{((?:config|env)\.[^}]+)\}")
 
 
 def service_slots(

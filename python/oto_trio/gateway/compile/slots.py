@@ -3,12 +3,13 @@
 Most routes of a gateway share a few slots, so this work is done once per distinct slot.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import get_args
 
 import msgspec
 
+from oto_trio.gateway.compile.words import resolved_slot
 from oto_trio.model.errors import Problem
 from oto_trio.model.plugin_slot import PluginSlot
 from oto_trio.plugin_api.errors import PluginError
@@ -88,10 +89,19 @@ class SlotCompiler:
     Args:
         registry: Where plugins come from.
         close_missing: Whether a slot whose plugin is unknown closes the route; else it is skipped.
+        resolve: Gives the values that keys of the exchange protocol refer to; None when nobody knows them
+            here, and none is missed.
     """
 
-    def __init__(self, registry: Registry, *, close_missing: bool = True) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        close_missing: bool = True,
+        resolve: Callable[[str], str | None] | None = None,
+    ) -> None:
         self._registry = registry
+        self._resolve = resolve
         self._close_missing = close_missing
         self._cache: dict[bytes, SlotCode] = {}
 
@@ -124,8 +134,13 @@ class SlotCompiler:
             if self._close_missing:
                 return _closed(prefix, (problem,))
             return SlotCode(problems=(problem,))
+        written = slot.config
+        if self._resolve is not None:
+            written, unknown = resolved_slot(slot.plugin, slot.config, self._resolve)
+            if unknown:
+                return _closed(prefix, tuple(unknown))
         try:
-            config = self._registry.read_config(slot.plugin, slot.config)
+            config = self._registry.read_config(slot.plugin, written)
             steps = _lower(plugin, config)
         except PluginError as error:
             return _closed(prefix, tuple(_within_config(p) for p in error.problems))

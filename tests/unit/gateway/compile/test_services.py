@@ -13,17 +13,18 @@ from oto_trio.gateway.compile import (
     Hooks,
     RouteCompiler,
     Surroundings,
+    check_route,
     configured_words,
     convert_service,
     service_path,
 )
 from oto_trio.gateway.compile.service_slots import NG, OPTIONAL
 from oto_trio.model.document import read_document
-from oto_trio.model.route import write_route
+from oto_trio.model.route import read_route, write_route
 from oto_trio.model.service_descriptor import ServiceDescriptor
 from oto_trio.plugin_api.registry import builtin_plugins
 from tests.unit.gateway.compile.service_parts_table import PARTS, TOLD, Told
-from tests.unit.gateway.compile.service_slots_table import CHALLENGE, SLOTS
+from tests.unit.gateway.compile.service_slots_table import CHALLENGE, HS, SLOTS
 
 if TYPE_CHECKING:
     from oto_trio.model.errors import Problem
@@ -375,3 +376,27 @@ def test_words_of_the_operator_are_resolved(words: str, value: str | None) -> No
 def test_the_configured_shared_key_wins() -> None:
     known = {"config": {"app": {"claim": {"sharedKey": "own"}}}}
     assert configured_words(known, "shared")("config.app.claim.sharedKey") == "own"
+
+
+def test_keys_of_a_routes_plugins_are_resolved_too() -> None:
+    route = read_route(
+        {
+            "id": "r",
+            "name": "r",
+            "plugins": [
+                {
+                    "plugin": f"{NG}OtoroshiInfos",
+                    "config": {"algo": {**HS, "secret": "${config.app.claim.sharedKey}"}},
+                }
+            ],
+        }
+    )
+    known = RouteCompiler(REGISTRY, Hooks(), resolve=configured_words({}, "shared"))
+    lowered = known.compile(route, {})
+    assert lowered.problems == ()
+    assert b'"secret":"shared"' in lowered.document
+    unknown = RouteCompiler(REGISTRY, Hooks(), resolve=configured_words({}, None))
+    (problem,) = unknown.compile(route, {}).problems
+    assert problem.path == "$.plugins[0].config.algo.secret"
+    assert b"sharedKey" not in unknown.compile(route, {}).document
+    assert check_route(route, {}, REGISTRY) == []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from oto_trio.control.admin_api.openapi.admins import admin_operations
 from oto_trio.control.admin_api.openapi.history import history_operations
+from oto_trio.control.admin_api.openapi.older import older_operations
 from oto_trio.control.admin_api.openapi.parts import (
     ANY_OBJECT,
     TEXT,
@@ -97,6 +98,7 @@ def further_operations(components: Components) -> Iterator[Operation]:
     yield from _templates_and_bearers()
     for word, kind in _OWNERS.items():
         yield from _keys_of(word, kind, components)
+    yield from older_operations(components)
     yield from _quotas()
     yield from _certificates(components)
     yield from _pki(components)

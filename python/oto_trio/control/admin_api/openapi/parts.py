@@ -212,6 +212,10 @@ OF_PATHS: Final[Mapping[str, str]] = {
     "revision": "Number of a revision, the name of a tag, `latest` or `now`.",
     "tag": "Name of a tag: a letter, then letters, digits, `.`, `_` and `-`.",
     "ca": "Id or serial number of the authority's certificate.",
+    "service": "Id of the service.",
+    "group": "Id of the group.",
+    "line": "Name of the line, such as `prod`.",
+    "entity": "Plural name of a kind, such as `jwt-verifiers`.",
 }
 """What the parameters of paths mean."""
 

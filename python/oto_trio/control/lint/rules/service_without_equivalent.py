@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from oto_trio.control.lint.finding import Hit, Rule
-from oto_trio.gateway.compile import Surroundings, convert_service, service_path
+from oto_trio.gateway.compile import Surroundings, convert_service, service_path, unjudged
 from oto_trio.model.service_descriptor import ServiceDescriptor
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ __all__ = ["RULE"]
 
 
 def _find(ground: Ground) -> Iterator[Hit]:
-    surroundings = Surroundings(ground.registry.__contains__, lambda _: "known")
+    surroundings = Surroundings(ground.registry.__contains__, unjudged)
     for item, service in ground.of(ServiceDescriptor):
         converted = convert_service(service, surroundings)
         for problem in converted.problems:
