@@ -47,7 +47,10 @@ class Api(Document, frozen=True, kw_only=True):
     loc: Annotated[Location, Meta(description="tenant and teams")] = msgspec.field(
         default=Location(), name="_loc"
     )
-    kind: Annotated[Literal["Api"], Meta(description="always Api")] = "Api"
+    kind: Annotated[
+        Literal["Api", "apis.otoroshi.io/Api"],
+        Meta(description="always Api; answers of the generic dialect have the group before it"),
+    ] = "Api"
     id: Annotated[str, Meta(description="id of the API")]
     name: Annotated[str, Meta(description="name of the API")]
     description: Annotated[str, Meta(description="what it is for")]
@@ -98,7 +101,8 @@ class Api(Document, frozen=True, kw_only=True):
     hooks: Annotated[tuple[ApiReference, ...], Meta(description="who is told of its states")] = ()
 
     def __post_init__(self) -> None:
-        """Give it the one client settings that every API has."""
+        """Give it the one client settings that every API has, and the kind without its group."""
+        msgspec.structs.force_setattr(self, "kind", "Api")
         if not self.clients_backend_config:
             default = (BackendClient(id=DEFAULT_CLIENT, name=DEFAULT_CLIENT),)
             msgspec.structs.force_setattr(self, "clients_backend_config", default)
