@@ -78,6 +78,7 @@ class IssueRouteCertificates:
     def __init__(self, certificates: CertificateStore) -> None:
         self._certificates = certificates
         self._told: set[tuple[str, str]] = set()
+        self._nobody_asked_at = -1  # the revision of the store
 
     def job(self) -> Job:
         """Return when it is done."""
@@ -89,13 +90,18 @@ class IssueRouteCertificates:
         Raises:
             StoreError: The store cannot be read or written.
         """
+        store = self._certificates.store
+        revision = store.revision
+        if revision == self._nobody_asked_at:
+            return  # nothing has changed, and all routes need not be read again
         asking = [
             route
             for kind, word in _ASKING.items()
-            async for record in self._certificates.store.walk(kind, page=100)
+            async for record in store.walk(kind, page=100)
             for route in _asking(record, word)
         ]
         if not asking:
+            self._nobody_asked_at = revision
             return
         known = await self._certificates.all()
         left: int = MOST_A_RUN

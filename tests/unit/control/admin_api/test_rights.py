@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oto_trio.control.admin_api.rights.caller import Caller
+from oto_trio.control.admin_api.rights.caller import Caller, acting_as
 from oto_trio.control.admin_api.rights.decisions import Rights
 from oto_trio.control.admin_api.rights.locations import held_rights, place_of, rights_of_key
+from oto_trio.control.admin_api.rights.scoped_store import ScopedStore
+from oto_trio.control.store import MemoryStore
 from oto_trio.model.location import Location
 from oto_trio.model.rights import SUPER_ADMIN, UserRight
 
@@ -164,3 +166,15 @@ def test_new_entities_go_where_their_maker_may_write() -> None:
     assert Caller(rights=mine, tenant="acme").own_place() == {"tenant": "acme", "teams": ["a"]}
     assert Caller(rights=mine, tenant="b").own_place() == {"tenant": "b", "teams": ["default"]}
     assert Caller(tenant="acme").own_place() == {"tenant": "acme", "teams": ["default"]}
+
+
+async def test_places_in_a_list_are_those_of_what_the_caller_sees() -> None:
+    async with MemoryStore() as store:
+        for name, tenant in (("a", "acme"), ("b", "globex"), ("c", "acme")):
+            place = {"tenant": tenant, "teams": ["x"]}
+            await store.put("routes", name, msgspec.json.encode({"_loc": place, "id": name}))
+        scoped = ScopedStore(store)
+        with acting_as(Caller(rights=rights(("acme:rw", ["*:rw"])), tenant="acme")):
+            assert [await scoped.id_at("routes", place) for place in range(3)] == ["a", "c", None]
+        with acting_as(Caller()):
+            assert [await scoped.id_at("routes", place) for place in range(3)] == ["a", "b", "c"]

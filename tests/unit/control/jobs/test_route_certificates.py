@@ -64,6 +64,20 @@ async def test_each_domain_gets_one_and_only_once(shelf: CertificateStore) -> No
     assert all(one.auto_renew and one.private_key for one in await shelf.all() if not one.ca)
 
 
+async def test_routes_are_read_again_only_when_something_changed(
+    shelf: CertificateStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put(shelf, {}, "a.test")
+    job = IssueRouteCertificates(shelf)
+    await job.run()
+    with monkeypatch.context() as patched:
+        patched.delattr(MemoryStore, "list")  # reading would fail
+        await job.run()
+    await put(shelf, {ASKS: "true"}, "a.test")
+    await job.run()
+    assert await made(shelf) == {"a.test": "otoroshi-intermediate-ca"}
+
+
 async def test_the_authority_may_be_named(shelf: CertificateStore) -> None:
     await put(shelf, {ASKS: "true", AUTHORITY: "other"}, "a.test")
     await IssueRouteCertificates(shelf).run()
