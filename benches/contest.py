@@ -165,6 +165,7 @@ class Contest:
             # An error in the warm-up comes again in the first run, and counts there.
             with contextlib.suppress(InvalidRunError):
                 self.scenario.warm_up(contestant, self.load, self.conditions)
+                contestant.settle()
             yield contestant
 
     def _measure(self, contestant: Contestant, number: int, outcome: Outcome) -> None:

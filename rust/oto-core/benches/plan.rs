@@ -8,7 +8,7 @@ use std::sync::Arc;
 use criterion::{Criterion, criterion_group, criterion_main};
 use oto_core::http1::{HeadLimits, Request, ResponseHead, request};
 use oto_core::limits::{Limits, Setup};
-use oto_core::plan::{Change, Downstream, Flow, Moment, Next, Snapshot};
+use oto_core::plan::{Change, Downstream, FORESEEN_AT_ONCE, Flow, Moment, Next, Snapshot};
 
 const HEAD: &[u8] =
     b"GET /users/42 HTTP/1.1\r\nHost: api.example.com\r\nAccept: */*\r\nX-Debug: 1\r\n\r\n";
@@ -165,7 +165,54 @@ fn keys(criterion: &mut Criterion) {
             &heads,
             &snapshot,
         );
+        forward_together(
+            criterion,
+            &format!("from head to forward, {keys} API keys, sixteen requests at once"),
+            &heads,
+            &snapshot,
+        );
     }
+}
+
+/// As [`forward_all`], with the lookups of sixteen requests interleaved as an engine's turn does it.
+fn forward_together(
+    criterion: &mut Criterion,
+    name: &str,
+    heads: &[Vec<u8>],
+    snapshot: &Arc<Snapshot>,
+) {
+    let downstream = downstream();
+    let bounds = HeadLimits::default();
+    let mut spare: Vec<_> = (0..FORESEEN_AT_ONCE)
+        .map(|_| (Request::default(), ResponseHead::default()))
+        .collect();
+    let mut at = 0usize;
+    criterion.bench_function(name, |bench| {
+        bench.iter(|| {
+            let mut foreseen = Vec::with_capacity(FORESEEN_AT_ONCE);
+            for (head, _) in &mut spare {
+                at = (at + 48_271) % heads.len();
+                head.clear();
+                black_box(request::parse(&heads[at], &bounds, head).is_ok());
+                foreseen.extend(snapshot.foresee(head, "standard-listener"));
+            }
+            snapshot.fetch_all(foreseen.iter());
+            for (request, response) in &mut spare {
+                let mut flow = Flow::begin(
+                    1,
+                    std::mem::take(request),
+                    std::mem::take(response),
+                    downstream.clone(),
+                    Arc::clone(snapshot),
+                    Moment::default(),
+                );
+                assert_eq!(flow.advance(), Next::Forward);
+                black_box(flow.target().map(|target| target.address.len()));
+                *request = flow.request;
+                *response = flow.response;
+            }
+        });
+    });
 }
 
 /// Bring requests as far as their target, one after the other, far from each other in the list.

@@ -81,7 +81,7 @@ fn table(shape: &Shape, size: usize) -> Router<usize> {
     let mut router = Router::default();
     for number in 0..size {
         let declared = (shape.declared)(number);
-        router.insert(&number.to_string(), frontend(&declared), number);
+        router.insert(number.to_string(), frontend(&declared), number);
     }
     router
 }

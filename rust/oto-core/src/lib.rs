@@ -2,6 +2,7 @@
 //! No sockets, no clock, no Python.
 
 pub mod access;
+mod ahead;
 pub mod apikeys;
 pub mod balance;
 pub mod expression;

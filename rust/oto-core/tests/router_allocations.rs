@@ -37,7 +37,7 @@ fn a_lookup_allocates_nothing_but_bound_names() -> Result<(), Box<dyn std::error
             format!("api.example.com/r{number}"),
         ], "methods": ["GET"], "query": {"page": "1"}, "cookies": {"session": "Exists()"}});
         let frontend = Frontend::from_json(&frontend, true, &[])?;
-        router.insert(&number.to_string(), frontend, number);
+        router.insert(number.to_string(), frontend, number);
     }
     let frontend = Frontend::from_json(&json!({"domain": "api.example.com/u/:id"}), true, &[])?;
     router.insert("named", frontend, 500);

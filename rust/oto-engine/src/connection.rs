@@ -42,6 +42,8 @@ pub(crate) enum DownPhase {
     Idle,
     /// Some bytes of a head are there.
     Head,
+    /// A head is read; its exchange begins within this turn.
+    Heard,
     /// A request is being served.
     Exchange,
     /// Upgraded: bytes go to and from this backend connection.

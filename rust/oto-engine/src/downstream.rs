@@ -21,6 +21,11 @@ impl Engine {
         let Some(down) = self.downs.get_mut(key) else {
             return;
         };
+        if down.phase == DownPhase::Heard {
+            // What the kernel says of it is kept, and looked at when the exchange has begun.
+            self.again.push_back(down_token(key));
+            return;
+        }
         if down.ready.broken {
             self.client_left(key);
             return;
@@ -45,6 +50,7 @@ impl Engine {
             // Whoever leaves meanwhile is found gone when the certificate is there.
             DownPhase::AwaitingCertificate => {}
             DownPhase::Idle | DownPhase::Head => self.read_head(key),
+            DownPhase::Heard => {}
             DownPhase::Exchange => {
                 if down.ready.closing {
                     self.plan_probe(key);
@@ -124,7 +130,7 @@ impl Engine {
                     down.input.extend_from_slice(&scratch[len..count]);
                 }
                 self.scratch = scratch;
-                self.begin_exchange(key, request, response);
+                self.hear(key, request, response);
             }
             Ok(Parsed::Partial) => {
                 down.input.extend_from_slice(&scratch[..count]);
@@ -183,7 +189,7 @@ impl Engine {
         self.finish_connection(key);
     }
 
-    fn begin_exchange(&mut self, key: usize, request: Request, response: ResponseHead) {
+    pub(crate) fn begin_exchange(&mut self, key: usize, request: Request, response: ResponseHead) {
         let id = self.next_exchange_id(key);
         let moment = self.moment();
         let Some(down) = self.downs.get_mut(key) else {

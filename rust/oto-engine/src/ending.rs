@@ -269,7 +269,7 @@ impl Engine {
             bytes_out: ended.bytes_out,
             local: ended.local,
             request_id: flow.request_id,
-            apikey: flow.attrs.apikey.as_ref().map(|key| key.shared_id()),
+            apikey: flow.attrs.apikey.as_ref().map(|key| key.client_id().into()),
             details: flow
                 .details
                 .take()

@@ -16,6 +16,7 @@ use slab::Slab;
 
 use crate::connection::{Down, DownPhase, Up};
 use crate::ending::Ended;
+use crate::heard::Heard;
 use crate::listening::Listener;
 use crate::pool::{Addresses, Pool};
 use crate::settings::{READ_BYTES, Settings};
@@ -83,6 +84,8 @@ pub struct Engine {
     pub(crate) raised: Vec<Event>,
     /// Connections with more to do than one round allows.
     pub(crate) again: VecDeque<Token>,
+    /// Requests that are read and wait for each other.
+    pub(crate) heard: Vec<Heard>,
     pub(crate) scratch: Vec<u8>,
     pub(crate) head_out: Vec<u8>,
     pub(crate) path_out: Vec<u8>,
@@ -149,6 +152,7 @@ impl Engine {
             metrics: Metrics::default(),
             raised: Vec::new(),
             again: VecDeque::new(),
+            heard: Vec::new(),
             scratch: vec![0; READ_BYTES],
             head_out: Vec::with_capacity(4096),
             path_out: Vec::with_capacity(256),
@@ -239,8 +243,11 @@ impl Engine {
             }
             for _ in 0..waiting {
                 if let Some(token) = self.again.pop_front() {
-                    self.guarded(token);
+                    self.guarded(token, |engine| engine.work(token));
                 }
+            }
+            if !self.heard.is_empty() {
+                self.begin_heard();
             }
         }
         self.events = Some(events);
@@ -326,8 +333,8 @@ impl Engine {
     }
 
     /// Work on one connection; a panic costs that connection and nothing else.
-    fn guarded(&mut self, token: Token) {
-        let worked = catch_unwind(AssertUnwindSafe(|| self.work(token)));
+    pub(crate) fn guarded(&mut self, token: Token, work: impl FnOnce(&mut Self)) {
+        let worked = catch_unwind(AssertUnwindSafe(|| work(self)));
         let Err(panic) = worked else { return };
         self.metrics.panics += 1;
         if self.scratch.len() != READ_BYTES {

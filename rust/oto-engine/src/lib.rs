@@ -18,6 +18,7 @@ mod downstream;
 mod ending;
 mod engine;
 mod handshake;
+mod heard;
 mod io;
 mod listening;
 mod meter;

@@ -96,7 +96,9 @@ impl Engine {
             return;
         };
         match down.phase {
-            DownPhase::Idle | DownPhase::Flushing | DownPhase::Lingering => self.drop_down(key),
+            DownPhase::Idle | DownPhase::Heard | DownPhase::Flushing | DownPhase::Lingering => {
+                self.drop_down(key)
+            }
             DownPhase::Hello | DownPhase::AwaitingCertificate | DownPhase::Handshake => {
                 self.metrics.handshake_failures += 1;
                 self.drop_down(key);

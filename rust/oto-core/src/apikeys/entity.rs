@@ -11,9 +11,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::authorize::{AuthorizationSpec, Authorizations};
-use super::table::Shared;
+use super::table::{Shared, Terms};
 use super::validate::Prepared;
 use crate::access::{Restrictions, RestrictionsSpec};
+use crate::ahead::fetch;
 use crate::expression::Template;
 use crate::limits::{Quota, Strategy};
 use crate::plan::Flow;
@@ -121,12 +122,11 @@ struct Rare {
 
 /// An API key.
 pub struct ApiKey {
-    client_id: Arc<str>,
-    client_name: Box<str>,
-    secret: Box<str>,
-    tenant: Arc<str>,
-    authorizations: Arc<Authorizations>,
-    quota: Arc<Quota>,
+    /// Id, secret and name, one behind the other: all that a call reads of them lies together.
+    texts: Box<str>,
+    id_len: usize,
+    secret_end: usize,
+    terms: Arc<Terms>,
     rare: Option<Box<Rare>>,
     /// Unix time in ms; the greatest there is means never.
     valid_until_ms: i64,
@@ -136,13 +136,13 @@ pub struct ApiKey {
 
 impl fmt::Debug for ApiKey {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "ApiKey({:?})", self.client_id)
+        write!(out, "ApiKey({:?})", self.client_id())
     }
 }
 
 impl Keyed for ApiKey {
     fn key(&self) -> &str {
-        &self.client_id
+        self.client_id()
     }
 }
 
@@ -211,16 +211,20 @@ impl ApiKey {
             && rare.tags.is_empty()
             && rare.metadata.is_empty();
         Ok(Self {
-            client_id: spec.client_id.into(),
-            client_name: spec.client_name.into(),
-            secret: spec.client_secret.into(),
-            tenant: shared.texts.text(&spec.location.tenant),
-            authorizations: shared.authorizations(spec.authorizations),
-            quota: shared.quota(Quota {
-                window: calls(spec.throttling_quota),
-                daily: calls(spec.daily_quota),
-                monthly: calls(spec.monthly_quota),
-            }),
+            texts: [&*spec.client_id, &*spec.client_secret, &*spec.client_name]
+                .concat()
+                .into(),
+            id_len: spec.client_id.len(),
+            secret_end: spec.client_id.len() + spec.client_secret.len(),
+            terms: shared.terms(
+                &spec.location.tenant,
+                spec.authorizations,
+                Quota {
+                    window: calls(spec.throttling_quota),
+                    daily: calls(spec.daily_quota),
+                    monthly: calls(spec.monthly_quota),
+                },
+            ),
             rare: (!is_plain).then(|| Box::new(rare)),
             valid_until_ms: spec.valid_until.unwrap_or(i64::MAX),
             flags,
@@ -231,25 +235,25 @@ impl ApiKey {
     /// The client's id.
     #[must_use]
     pub fn client_id(&self) -> &str {
-        &self.client_id
+        &self.texts[..self.id_len]
     }
 
-    /// The client's id, to be kept without a copy.
-    #[must_use]
-    pub fn shared_id(&self) -> Arc<str> {
-        Arc::clone(&self.client_id)
+    /// Ask memory for the texts; a hint.
+    #[inline]
+    pub(super) fn fetch_texts(&self) {
+        fetch(&self.texts[..self.secret_end]);
     }
 
     /// The client's name.
     #[must_use]
     pub fn client_name(&self) -> &str {
-        &self.client_name
+        &self.texts[self.secret_end..]
     }
 
     /// The secret: for signatures made in the client's name, never for an answer, a log or an event.
     #[must_use]
     pub fn secret(&self) -> &str {
-        &self.secret
+        &self.texts[self.id_len..self.secret_end]
     }
 
     /// The secret that comes next, while both are good.
@@ -264,19 +268,19 @@ impl ApiKey {
     /// The tenant that owns the key.
     #[must_use]
     pub fn tenant(&self) -> &str {
-        &self.tenant
+        &self.terms.tenant
     }
 
     /// What it may call.
     #[must_use]
     pub fn authorizations(&self) -> &Authorizations {
-        &self.authorizations
+        &self.terms.authorizations
     }
 
     /// How often it may be used.
     #[must_use]
     pub fn quota(&self) -> &Quota {
-        &self.quota
+        &self.terms.quota
     }
 
     /// How its calls are counted (`throttlingStrategy`); none means by window, day and month.

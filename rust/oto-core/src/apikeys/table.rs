@@ -12,27 +12,51 @@ use super::entity::ApiKey;
 use crate::intern::Interner;
 use crate::limits::Quota;
 use crate::plan::Table;
-use crate::router::hamt::{Hamt, hash_of};
+use crate::router::hamt::{Hamt, Search, hash_of};
 
 /// What keys have in common, kept once.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    pub(super) texts: Interner<str>,
+    texts: Interner<str>,
     authorizations: Interner<Authorizations>,
-    quotas: Interner<Quota>,
+    terms: Interner<Terms>,
+}
+
+/// Whose keys they are, what they may call and how often: alike in most keys.
+#[derive(Debug)]
+pub(super) struct Terms {
+    pub(super) tenant: Arc<str>,
+    pub(super) authorizations: Arc<Authorizations>,
+    pub(super) quota: Quota,
 }
 
 impl Shared {
-    pub(super) fn authorizations(&self, specs: Vec<AuthorizationSpec>) -> Arc<Authorizations> {
-        let text = serde_json::to_string(&specs).unwrap_or_default();
-        sure(self.authorizations.get_or_try(&text, || {
-            Ok(Arc::new(Authorizations::new(specs, &self.texts)))
+    pub(super) fn terms(
+        &self,
+        tenant: &str,
+        authorizations: Vec<AuthorizationSpec>,
+        quota: Quota,
+    ) -> Arc<Terms> {
+        let Quota {
+            window,
+            daily,
+            monthly,
+        } = quota;
+        let written = serde_json::to_string(&authorizations).unwrap_or_default();
+        let text = format!(
+            "{window} {daily} {monthly} {} {tenant}{written}",
+            tenant.len()
+        );
+        sure(self.terms.get_or_try(&text, || {
+            let authorizations = sure(self.authorizations.get_or_try(&written, || {
+                Ok(Arc::new(Authorizations::new(authorizations, &self.texts)))
+            }));
+            Ok(Arc::new(Terms {
+                tenant: self.texts.text(tenant),
+                authorizations,
+                quota,
+            }))
         }))
-    }
-
-    pub(super) fn quota(&self, quota: Quota) -> Arc<Quota> {
-        let text = format!("{} {} {}", quota.window, quota.daily, quota.monthly);
-        sure(self.quotas.get_or_try(&text, || Ok(Arc::new(quota))))
     }
 }
 
@@ -63,6 +87,12 @@ impl ApiKeys {
     #[must_use]
     pub fn get(&self, client_id: &str) -> Option<&Arc<ApiKey>> {
         self.rows.get(hash_of(client_id), client_id)
+    }
+
+    /// Begin to look for what a client id's hash leads to.
+    #[inline]
+    pub(super) fn search(&self, hash: u64) -> Search<'_, Arc<ApiKey>> {
+        self.rows.search(hash)
     }
 
     /// How many there are.

@@ -5,7 +5,12 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::AtomicU64;
 
+#[cfg(target_os = "linux")]
+use memmap2::Advice;
 use memmap2::{MmapOptions, MmapRaw};
+
+#[cfg(target_os = "linux")]
+const LARGE_PAGE: usize = 2 << 20;
 
 /// A mapping seen as atomic words, all 0 when it is new.
 pub(super) struct Words {
@@ -23,14 +28,24 @@ impl Words {
     /// Private memory.
     pub(super) fn anonymous(len: usize) -> io::Result<Self> {
         let map = MmapOptions::new().len(len * 8).map_anon()?.into();
-        Ok(Self { map, len })
+        Ok(Self::of(map, len))
     }
 
     /// The start of a file, shared with every process that maps it. The file must be that long and
     /// must never be cut shorter: whoever makes it seals it (`F_SEAL_SHRINK`) or unlinks it.
     pub(super) fn shared(file: BorrowedFd<'_>, len: usize) -> io::Result<Self> {
         let map = MmapOptions::new().len(len * 8).map_raw(file.as_raw_fd())?;
-        Ok(Self { map, len })
+        Ok(Self::of(map, len))
+    }
+
+    fn of(map: MmapRaw, len: usize) -> Self {
+        // Counters are touched at random: with large pages the way to one is always at hand. A system
+        // that has none to give goes on with small ones.
+        #[cfg(target_os = "linux")]
+        if len * 8 >= LARGE_PAGE {
+            map.advise(Advice::HugePage).unwrap_or(());
+        }
+        Self { map, len }
     }
 
     /// All words.

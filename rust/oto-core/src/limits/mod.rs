@@ -8,6 +8,7 @@
 
 mod calendar;
 mod key;
+mod kind;
 mod memory;
 mod now;
 mod quota;
@@ -35,9 +36,10 @@ pub use token_bucket::{Refill, TokenBucket};
 pub use under_way::UnderWay;
 pub use windows::{LONGEST_WINDOW_MS, MOST_IN_WINDOW};
 
+use kind::Kind;
 use memory::Words;
 use quota::UNBOUNDED;
-use table::{FORGOTTEN, HEADER_WORDS, Kind, Moved, SLOTS, Slot, Table};
+use table::{FORGOTTEN, HEADER_WORDS, Moved, SLOTS, Slot, Table};
 use windows::{period, window};
 
 use crate::plan::Moment;
@@ -249,6 +251,16 @@ impl Limits {
     #[must_use]
     pub fn key(&self, space: Space, parts: &[&[u8]]) -> Key {
         self.seed.key(space, parts)
+    }
+
+    /// Ask memory for where a counter is looked for; a hint.
+    pub fn approach(&self, key: Key) {
+        self.table.approach(key);
+    }
+
+    /// Ask memory for the counter itself, after [`Limits::approach`]; a hint.
+    pub fn come_near(&self, key: Key) {
+        self.table.come_near(key);
     }
 
     /// Counters in use and room for counters.

@@ -63,9 +63,27 @@ impl Limits {
             Strategy::FixedWindow {
                 quota, duration_ms, ..
             } => {
-                let parts = [bucket.as_bytes(), &duration_ms.to_le_bytes()];
-                let key = self.key(Space::FixedWindow, &parts);
+                let key = self.window_key(strategy, bucket);
                 Usage::of_window(self.throttle(key, quota.window, *duration_ms, now))
+            }
+            Strategy::TokenBucket { refill, .. } => {
+                self.take_token(self.window_key(strategy, bucket), *refill, now)
+            }
+        }
+    }
+
+    /// Ask memory for where a strategy's counter is looked for; a hint.
+    pub fn foresee(&self, strategy: &Strategy, bucket: &str) {
+        self.approach(self.window_key(strategy, bucket));
+    }
+
+    /// The key of the counter that a strategy decides by, days and months aside.
+    fn window_key(&self, strategy: &Strategy, bucket: &str) -> Key {
+        match strategy {
+            Strategy::Legacy { .. } => self.key(Space::Strategy, &[bucket.as_bytes()]),
+            Strategy::FixedWindow { duration_ms, .. } => {
+                let parts = [bucket.as_bytes(), &duration_ms.to_le_bytes()];
+                self.key(Space::FixedWindow, &parts)
             }
             Strategy::TokenBucket { refill, .. } => {
                 let (rates, capacity) = refill.words();
@@ -74,7 +92,7 @@ impl Limits {
                     &rates.to_le_bytes(),
                     &capacity.to_le_bytes(),
                 ];
-                self.take_token(self.key(Space::Bucket, &parts), *refill, now)
+                self.key(Space::Bucket, &parts)
             }
         }
     }

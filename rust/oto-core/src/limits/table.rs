@@ -24,10 +24,14 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 
 use super::calendar::Calendar;
 use super::key::Key;
+use super::kind::Kind;
 use super::memory::Words;
 use super::now::Now;
-use super::token_bucket::Refill;
-use super::windows::{period, window};
+use super::windows::window;
+use crate::ahead::fetch;
+
+/// Free slots with which a bucket has room to spare.
+const SPARE: usize = 3;
 
 /// Slots of a bucket.
 pub(super) const SLOTS: usize = 7;
@@ -48,84 +52,6 @@ const SEALED: u64 = u64::MAX;
 /// How often a lock is tried before the scheduler is asked, and how often that.
 const SPINS: usize = 200;
 const YIELDS: usize = 2_000;
-
-/// What the values of a slot are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// `[window]`, with the window's length in milliseconds.
-    Window { duration_ms: u64 },
-    /// `[window, day, month]`, with the window's length.
-    Account { duration_ms: u64 },
-    /// `[spent]`, a token bucket.
-    Bucket(Refill),
-    /// `[window of failures, banned until in ms]`, with the window's length.
-    Ban { duration_ms: u64 },
-}
-
-impl Kind {
-    fn words(self) -> [u64; 3] {
-        match self {
-            Self::Window { duration_ms } => [1, duration_ms, 0],
-            Self::Account { duration_ms } => [2, duration_ms, 0],
-            Self::Bucket(refill) => {
-                let (rates, capacity) = refill.words();
-                [3, rates, capacity]
-            }
-            Self::Ban { duration_ms } => [4, duration_ms, 0],
-        }
-    }
-
-    fn from_words(words: [u64; 3]) -> Option<Self> {
-        let duration_ms = words[1];
-        Some(match words[0] {
-            1 => Self::Window { duration_ms },
-            2 => Self::Account { duration_ms },
-            3 => Self::Bucket(Refill::from_words(words[1], words[2])?),
-            4 => Self::Ban { duration_ms },
-            _ => return None,
-        })
-    }
-
-    fn values(self) -> usize {
-        match self {
-            Self::Window { .. } | Self::Bucket(_) => 1,
-            Self::Ban { .. } => 2,
-            Self::Account { .. } => 3,
-        }
-    }
-
-    /// The values of a key that was never seen; they differ from all that an older key can hold.
-    fn fresh(self, now: Now, calendar: Calendar) -> [u64; 3] {
-        let begun = window::fresh(now.mono_ms);
-        match self {
-            Self::Window { .. } => [begun, 0, 0],
-            Self::Account { .. } => [
-                begun,
-                period::make(calendar.day(now.unix_s), 0),
-                period::make(calendar.month(now.unix_s), 0),
-            ],
-            Self::Bucket(refill) => [refill.full(now.mono_ms), 0, 0],
-            Self::Ban { .. } => [begun, now.mono_ms, 0],
-        }
-    }
-
-    /// Whether a value says nothing any more.
-    fn is_over(self, at: usize, word: u64, now: Now, calendar: Calendar) -> bool {
-        match (self, at) {
-            (
-                Self::Window { duration_ms }
-                | Self::Account { duration_ms }
-                | Self::Ban { duration_ms },
-                0,
-            ) => window::age_ms(word, duration_ms, now.mono_ms).is_none(),
-            (Self::Account { .. }, 1) => !period::is_now(word, calendar.day(now.unix_s)),
-            (Self::Account { .. }, 2) => !period::is_now(word, calendar.month(now.unix_s)),
-            (Self::Ban { .. }, 1) => word < now.mono_ms,
-            (Self::Bucket(refill), 0) => refill.is_idle(word, now.mono_ms),
-            _ => true,
-        }
-    }
-}
 
 /// Where a key was found.
 #[derive(Clone, Copy)]
@@ -234,6 +160,28 @@ impl Table {
         (first, second)
     }
 
+    /// Ask memory for where a key most probably is: the tags and the first slots of its first bucket.
+    pub(super) fn approach(&self, key: Key) {
+        let (first, _) = self.homes(key);
+        fetch(&self.bucket(first).words[..3 * LINE]);
+    }
+
+    /// Ask memory for the slot of a key, if it has one; the lines of tags are read for it.
+    pub(super) fn come_near(&self, key: Key) {
+        let (first, second) = self.homes(key);
+        let bucket = self.bucket(first);
+        match (0..SLOTS).find(|at| bucket.tag(*at).load(Relaxed) == key.low) {
+            Some(at) => {
+                let slot = bucket.at(at, key);
+                fetch(slot.line);
+                if let Some(word) = self.dirty().get(slot.number / 64) {
+                    fetch(word);
+                }
+            }
+            None => fetch(&self.bucket(second).words[..3 * LINE]),
+        }
+    }
+
     /// The slot of a key.
     pub(super) fn find(&self, key: Key) -> Option<Slot<'_>> {
         let (first, second) = self.homes(key);
@@ -271,7 +219,10 @@ impl Table {
                 .or_else(|| self.place_by_force(first, key, kind, now, calendar));
         }
         let second = self.bucket(second);
-        if first.free() >= second.free() {
+        // A key in its first bucket is found in one look; so that one is preferred while it has room to
+        // spare. Near its end the emptier one is better, so that both fill evenly.
+        let free = first.free();
+        if free >= SPARE || free >= second.free() {
             if let Some(slot) = first.place(key, kind, now, calendar, false) {
                 return Some(slot);
             }

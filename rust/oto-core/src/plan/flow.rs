@@ -170,8 +170,21 @@ impl Flow {
         flow.enter();
         if !flow.is_monitoring() {
             flow.find_route();
+            flow.foresee_steps();
         }
         flow
+    }
+
+    /// Have the steps ask for what they need, where that is in no cache.
+    fn foresee_steps(&self) {
+        let Some(route) = self.route.as_ref().filter(|_| self.snapshot.is_large()) else {
+            return;
+        };
+        for step in &route.plan.steps[..route.plan.response_at] {
+            if let Step::Native { step, .. } = &step.step {
+                step.foresee(self);
+            }
+        }
     }
 
     /// The request's fields as the client sent them; as they are now, where the route's plan has no

@@ -207,9 +207,11 @@ impl Snapshot {
             .build(frontend.strip_path(), &self.parts)
             .map_err(fail)?;
         if route.is_sink {
-            self.sinks = Some(Arc::new(RouteEntry::unlisted(&id, frontend, route)));
+            let id = Arc::clone(&route.id);
+            self.sinks = Some(Arc::new(RouteEntry::unlisted(id, frontend, route)));
         } else {
-            self.router.insert(&id, frontend, route);
+            let id = Arc::clone(&route.id);
+            self.router.insert(id, frontend, route);
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::Deserialize;
+use smol_str::SmolStr;
 
 pub use details::{Details, HEAD_BYTES, Head, Heads, blot, hex, snowflake};
 pub use lines::access_lines;
@@ -53,7 +54,7 @@ pub struct Record {
     /// Otoroshi's id of the request.
     pub request_id: u64,
     /// The id of the API key that called.
-    pub apikey: Option<Arc<str>>,
+    pub apikey: Option<SmolStr>,
     /// What events tell beyond this; none when nobody wants events.
     pub details: Option<Box<Details>>,
 }

@@ -30,6 +30,11 @@ struct Bucket<T> {
 }
 
 impl<T> Domains<T> {
+    /// The trees of the domains that are declared as they stand.
+    pub(crate) fn exact(&self) -> &Hamt<Arc<Node<T>>> {
+        &self.exact
+    }
+
     /// The tree for a domain.
     #[inline]
     pub(crate) fn find(&self, domain: &str) -> Option<&Node<T>> {

@@ -16,6 +16,8 @@
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
+use crate::ahead::fetch;
+
 /// A value that carries the text it is stored under.
 pub(crate) trait Keyed {
     /// The text; it must not change while the value is in a map.
@@ -31,8 +33,14 @@ impl<V: Keyed> Keyed for Arc<V> {
 /// The hash that [`Hamt`] expects beside a key.
 #[inline]
 pub(crate) fn hash_of(text: &str) -> u64 {
+    hash_of_bytes(text.as_bytes())
+}
+
+/// The hash of a text that nobody has looked at yet.
+#[inline]
+pub(crate) fn hash_of_bytes(text: &[u8]) -> u64 {
     let mut hasher = foldhash::fast::FixedState::with_seed(0).build_hasher();
-    hasher.write(text.as_bytes());
+    hasher.write(text);
     hasher.finish()
 }
 
@@ -94,6 +102,16 @@ impl<V: Keyed + Clone> Hamt<V> {
         }
     }
 
+    /// Begin to look for what a hash leads to, a level at a time.
+    #[inline]
+    pub(crate) fn search(&self, hash: u64) -> Search<'_, V> {
+        Search {
+            slot: &self.root,
+            hash,
+            rest: hash,
+        }
+    }
+
     /// Whether the map holds nothing.
     pub(crate) fn is_empty(&self) -> bool {
         matches!(self.root, Slot::Empty)
@@ -130,6 +148,48 @@ impl<V: Keyed + Clone> Hamt<V> {
     /// Visit every value, in the order of the hashes.
     pub(crate) fn for_each<'a>(&'a self, visit: &mut dyn FnMut(&'a V)) {
         visit_slot(&self.root, visit);
+    }
+}
+
+/// A lookup that touches one line of memory at a time, so that others may go on meanwhile.
+pub(crate) struct Search<'a, V> {
+    slot: &'a Slot<V>,
+    hash: u64,
+    rest: u64,
+}
+
+/// What a level of a [`Search`] says.
+pub(crate) enum Searched<'a, V> {
+    /// Ask the next level, once its line is here.
+    On(Search<'a, V>),
+    /// A value with this hash; its key is not looked at.
+    Found(&'a V),
+    /// There is none.
+    Missing,
+}
+
+impl<'a, V> Search<'a, V> {
+    /// Look at the slot that was asked for, and ask memory for the next.
+    #[inline]
+    pub(crate) fn step(self) -> Searched<'a, V> {
+        match self.slot {
+            Slot::Branch { bitmap, slots } => {
+                let bit = bit_of(self.rest);
+                match slots.get(place_of(*bitmap, bit)) {
+                    Some(slot) if bitmap & bit != 0 => {
+                        fetch(slot);
+                        Searched::On(Self {
+                            slot,
+                            rest: self.rest >> BITS,
+                            ..self
+                        })
+                    }
+                    _ => Searched::Missing,
+                }
+            }
+            Slot::Leaf { hash, value } if *hash == self.hash => Searched::Found(value),
+            Slot::Leaf { .. } | Slot::Empty | Slot::Clash { .. } => Searched::Missing,
+        }
     }
 }
 
@@ -317,6 +377,31 @@ mod tests {
         }
         assert!(find(&map, "k5000").is_none());
         assert_eq!(listed(&map).len(), 5_000);
+    }
+
+    #[test]
+    fn a_search_finds_a_level_at_a_time_what_a_lookup_finds() {
+        for count in [0, 1, 2, 70, 5_000u32] {
+            let mut map = Hamt::default();
+            for number in 0..count {
+                map.insert(Word(format!("k{number}"), number));
+            }
+            for number in 0..count + 50 {
+                let hash = hash_of(&format!("k{number}"));
+                let mut searched = map.search(hash).step();
+                let mut levels = 0;
+                while let Searched::On(search) = searched {
+                    searched = search.step();
+                    levels += 1;
+                }
+                let found = match searched {
+                    Searched::Found(word) => Some(word.1),
+                    Searched::On(_) | Searched::Missing => None,
+                };
+                assert_eq!(found, (number < count).then_some(number));
+                assert!(levels <= 11, "{levels}");
+            }
+        }
     }
 
     #[test]

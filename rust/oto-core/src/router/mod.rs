@@ -37,6 +37,7 @@ mod explain;
 mod frontend;
 pub(crate) mod glob;
 pub(crate) mod hamt;
+mod heading;
 pub(crate) mod java_regex;
 mod matcher;
 mod path;
@@ -50,6 +51,7 @@ use std::sync::Arc;
 
 pub use explain::{CandidateReport, Explanation, MatchReport};
 pub use frontend::Frontend;
+pub use heading::{Heading, RouteWay};
 pub use java_regex::{JavaRegex, RegexError};
 pub use problem::{FrontendError, Problem};
 pub use select::{Expectation, Loss};
@@ -95,7 +97,7 @@ pub struct Router<T> {
 #[derive(Debug)]
 pub struct RouteEntry<T> {
     /// The route's id.
-    pub id: Box<str>,
+    pub id: Arc<str>,
     /// Which requests it wants.
     pub frontend: Frontend,
     /// What the owner of the router stores with it.
@@ -120,9 +122,9 @@ pub struct Match<'a, T> {
 
 impl<T> RouteEntry<T> {
     /// An entry that no router holds.
-    pub(crate) fn unlisted(id: &str, frontend: Frontend, value: T) -> Self {
+    pub(crate) fn unlisted(id: Arc<str>, frontend: Frontend, value: T) -> Self {
         Self {
-            id: id.into(),
+            id,
             frontend,
             value,
             seq: 0,
@@ -135,8 +137,9 @@ impl<T> Router<T> {
     ///
     /// Cost: the segments of the route's declared paths, times the logarithm of what lies beside
     /// them; the routes at the very same places are copied. Independent of the table otherwise.
-    pub fn insert(&mut self, id: &str, frontend: Frontend, value: T) {
-        let seq = match self.take(id) {
+    pub fn insert(&mut self, id: impl Into<Arc<str>>, frontend: Frontend, value: T) {
+        let id = id.into();
+        let seq = match self.take(&id) {
             Some(earlier) => earlier.seq,
             None => {
                 self.next_seq += 1;
@@ -144,7 +147,7 @@ impl<T> Router<T> {
             }
         };
         let route = Arc::new(RouteEntry {
-            id: id.into(),
+            id,
             frontend,
             value,
             seq,

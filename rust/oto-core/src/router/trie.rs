@@ -15,7 +15,7 @@ use smol_str::SmolStr;
 
 use super::RouteEntry;
 use super::glob::{GlobIndex, Lengths};
-use super::hamt::{Hamt, Keyed, hash_of};
+use super::hamt::{Hamt, Keyed, Search, hash_of};
 use super::java_regex::JavaRegex;
 use super::path::{DeclaredPath, Segment};
 
@@ -224,6 +224,12 @@ impl<T> Node<T> {
     #[inline]
     pub(crate) fn literal(&self, hash: u64, segment: &str) -> Option<&Self> {
         self.literals.get(hash, segment).map(Arc::as_ref)
+    }
+
+    /// Begin to look for the literal child that a segment's hash leads to.
+    #[inline]
+    pub(crate) fn search(&self, hash: u64) -> Search<'_, Arc<Self>> {
+        self.literals.search(hash)
     }
 
     /// The literal child that is the first `length` bytes of `segment`.

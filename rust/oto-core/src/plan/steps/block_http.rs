@@ -39,7 +39,12 @@ impl NativeStep for BlockHttp {
             return Outcome::Continue;
         }
         if self.revokes {
-            at.flow.attrs.leaked_key = at.flow.attrs.apikey.as_ref().map(|key| key.shared_id());
+            at.flow.attrs.leaked_key = at
+                .flow
+                .attrs
+                .apikey
+                .as_ref()
+                .map(|key| key.client_id().into());
         }
         Outcome::Answer(Reply::json(426, &json!({"message": self.message})))
     }

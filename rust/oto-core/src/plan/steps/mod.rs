@@ -128,6 +128,10 @@ pub trait NativeStep: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
+    /// Ask memory for what [`NativeStep::run`] will need, while the steps before it run. A hint: nothing
+    /// may depend on it.
+    fn foresee(&self, _flow: &Flow) {}
+
     /// What it will do, for explanations: never a secret.
     fn explain(&self) -> Value {
         Value::Null

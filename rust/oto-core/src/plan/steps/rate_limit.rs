@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{At, NativeStep, Outcome, StepSettings};
 use crate::expression::Template;
 use crate::limits::Strategy;
+use crate::plan::Flow;
 
 /// The strategy's own JSON, told apart by `id`.
 #[derive(Debug)]
@@ -51,6 +52,11 @@ impl NativeStep for RateLimit {
             }
             None => Outcome::Continue,
         }
+    }
+
+    fn foresee(&self, flow: &Flow) {
+        let limits = &flow.snapshot.limits;
+        limits.foresee(&self.strategy, &self.key.text(flow));
     }
 
     fn explain(&self) -> Value {
