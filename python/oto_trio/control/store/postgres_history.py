@@ -57,8 +57,7 @@ CREATE TABLE IF NOT EXISTS oto_trio.past (
 );
 CREATE INDEX IF NOT EXISTS past_by_document ON oto_trio.past (kind, id, revision);
 """
-"""Tables of their own, made when they are missing: versions that know nothing of them leave them alone.
-``past`` holds what each document was before the revision that changed it."""
+"""Tables that databases of version 1 have or not. ``past`` holds what each document was before the revision that changed it."""
 
 
 def remember_documents(connection: Connection, writes: Sequence[Write], revision: int) -> None:

@@ -8,6 +8,7 @@ revision is what has a greater one in ``documents`` or ``removed``; both are sma
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from oto_trio.control.store.base import Change
@@ -15,14 +16,24 @@ from oto_trio.control.store.postgres_history import HISTORY_TABLES
 from oto_trio.model.errors import StoreError, StoreFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from oto_trio.control.store.postgres_link import Connection
 
-__all__ = ["CHANNEL", "MOST_MARKS", "SCHEMA_VERSION", "News", "prepare", "read_news"]
+__all__ = [
+    "CHANNEL",
+    "MIGRATIONS",
+    "MOST_MARKS",
+    "SCHEMA_VERSION",
+    "News",
+    "prepare",
+    "read_news",
+]
 
-SCHEMA_VERSION: Final = 1
-"""The schema this version writes, and the newest it reads."""
+logger = logging.getLogger(__name__)
+
+SCHEMA_VERSION: Final = 2
+"""The schema this version writes, and the newest it reads; older ones are migrated to it."""
 
 CHANNEL: Final = "oto_trio"
 """The channel of NOTIFY that tells other gateways of the database that a revision was written."""
@@ -60,6 +71,10 @@ CREATE INDEX blobs_by_end ON oto_trio.blobs (expires_at) WHERE expires_at IS NOT
 INSERT INTO oto_trio.facts VALUES ('schema', 1), ('revision', 0), ('horizon', 0);
 """
 
+MIGRATIONS: Final[Mapping[int, str]] = {1: HISTORY_TABLES}
+"""What makes of a schema of each version the next one; new tables begin with version 1. All steps that a database
+needs are one transaction, under the lock."""
+
 
 class News:
     """What changed after a revision.
@@ -96,12 +111,18 @@ def prepare(connection: Connection, shown: str) -> tuple[int, set[tuple[str, str
     connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
     if _value(connection, "SELECT to_regclass('oto_trio.facts')") is None:
         connection.execute(_TABLES)
-    connection.execute(HISTORY_TABLES)
     version = _value(connection, "SELECT value FROM oto_trio.facts WHERE name = 'schema'")
     if version is None or version > SCHEMA_VERSION:
         raise StoreFileError(
             f"{shown} was written by a newer oto-trio (schema {version}; this one knows "
             f"{SCHEMA_VERSION}); install that version, or restore a backup made before the upgrade"
+        )
+    for older in range(version, SCHEMA_VERSION):
+        logger.info("%s: migrating from schema %d to %d", shown, older, older + 1)
+        connection.execute(MIGRATIONS[older].encode())
+    if version < SCHEMA_VERSION:
+        connection.execute(
+            "UPDATE oto_trio.facts SET value = %s WHERE name = 'schema'", [SCHEMA_VERSION]
         )
     connection.execute("COMMIT")
     connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")

@@ -50,8 +50,8 @@ __all__ = [
     "Script",
 ]
 
-SCHEMA: Final = 1
-"""Layout of the keys that this version writes."""
+SCHEMA: Final = 2
+"""Layout of the keys that this version writes, and the newest it reads; older ones are migrated to it."""
 
 
 class Script:
@@ -78,9 +78,15 @@ redis.call('HSETNX', KEYS[1], 'id', ARGV[1])
 redis.call('HSETNX', KEYS[1], 'revision', '0')
 redis.call('HSETNX', KEYS[1], 'floor', '0')
 redis.call('HSETNX', KEYS[1], 'schema', ARGV[2])
+if tonumber(redis.call('HGET', KEYS[1], 'schema')) < tonumber(ARGV[2]) then
+  -- Of version 1, which may have no history: the fact that says where it begins.
+  local revision = tonumber(redis.call('HGET', KEYS[1], 'revision'))
+  redis.call('HSETNX', KEYS[1], 'oldest', whole(revision + 1))
+  redis.call('HSET', KEYS[1], 'schema', ARGV[2])
+end
 return redis.call('HMGET', KEYS[1], 'id', 'revision', 'schema')
 """)
-"""Makes an empty store, or finds the one that is there. Gives its id, revision and schema."""
+"""Makes an empty store, or finds the one that is there, and migrates an older one. Gives its id, revision and schema."""
 
 TRANSACT: Final = Script("""
 -- ARGV: store id, revision known, mark, '1' when tried again, entries of news kept, removals kept,

@@ -8,6 +8,7 @@ kernel drops it when the process dies, however it dies.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import sqlite3
 from contextlib import contextmanager
@@ -17,16 +18,25 @@ from oto_trio.control.store.sqlite_history import HISTORY_TABLES
 from oto_trio.model.errors import StoreError, StoreFileError, StoreFullError, StoreLockedError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
     from pathlib import Path
 
-__all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "FileLock", "open_database", "store_errors"]
+__all__ = [
+    "APPLICATION_ID",
+    "MIGRATIONS",
+    "SCHEMA_VERSION",
+    "FileLock",
+    "open_database",
+    "store_errors",
+]
+
+logger = logging.getLogger(__name__)
 
 APPLICATION_ID: Final = 0x4F54_6F31
 """Marks a SQLite file as a store of oto-trio (``PRAGMA application_id``, SQLite file format §1.3.18)."""
 
-SCHEMA_VERSION: Final = 1
-"""The schema this version writes, and the newest it reads."""
+SCHEMA_VERSION: Final = 2
+"""The schema this version writes, and the newest it reads; older ones are migrated to it."""
 
 BUSY_WAIT_S: Final = 5.0
 """How long SQLite waits when another program, such as a backup, holds the file for a moment."""
@@ -51,7 +61,13 @@ CREATE TABLE IF NOT EXISTS blobs (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS blobs_by_end ON blobs (expires_at) WHERE expires_at NOT NULL;
 """
-"""A table of its own, made when it is missing: versions that know nothing of it leave it alone."""
+"""A table that files of version 1 have or not."""
+
+MIGRATIONS: Final[Mapping[int, str]] = {1: _BLOBS + HISTORY_TABLES}
+"""What makes of a schema of each version the next one; a new file begins with version 1.
+
+All steps that a file needs are one transaction: a crash leaves the old schema or the new one.
+"""
 
 
 @contextmanager
@@ -188,13 +204,19 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     _pragma(connection, "synchronous=FULL")
     _pragma(connection, "journal_size_limit=67108864")
     if fresh:
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id={APPLICATION_ID}; "
-            f"PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
-        )
-        connection.executescript(_BLOBS + HISTORY_TABLES)
+        _migrate(connection, 1, f"{_SCHEMA} PRAGMA application_id={APPLICATION_ID};")
         return
     verdict = _pragma(connection, "quick_check(1)")
     if verdict != "ok":
         raise _damaged(path, str(verdict))
-    connection.executescript(_BLOBS + HISTORY_TABLES)
+    if isinstance(version, int) and version < SCHEMA_VERSION:
+        logger.info("%s: migrating from schema %d to %d", path, version, SCHEMA_VERSION)
+        _migrate(connection, version)
+
+
+def _migrate(connection: sqlite3.Connection, version: int, first: str = "") -> None:
+    """Bring a schema from a version to ours, all or nothing."""
+    steps = "".join(MIGRATIONS[older] for older in range(max(version, 1), SCHEMA_VERSION))
+    connection.executescript(
+        f"BEGIN IMMEDIATE; {first} {steps} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
+    )

@@ -54,8 +54,7 @@ CREATE TABLE IF NOT EXISTS past (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS past_by_document ON past (kind, id, revision);
 """
-"""Tables of their own, made when they are missing: versions that know nothing of them leave them alone.
-``past`` holds what each document was before the revision that changed it."""
+"""Tables that files of version 1 have or not. ``past`` holds what each document was before the revision that changed it."""
 
 
 def remember_documents(
