@@ -155,7 +155,17 @@ class _Bulk:
         await self._change(line, missing, line.entity)
 
     async def _patch(self, line: _Line) -> None:
-        await self._change(line, ApiError(400, "bad_entity", "entity not found"), None)
+        missing = ApiError(400, "bad_entity", "entity not found")
+        try:
+            await self._change(line, missing, None)
+        except ApiError as error:
+            if error is not missing:
+                raise
+            words: object = error.description
+            if self._dialect.names_id_field:
+                # In Otoroshi too this one is an object.
+                words = {"error": words}
+            self._note_error(line, error.answer_status, error.error, words)
 
     async def _delete(self, line: _Line) -> None:
         deleted = await self._entities.delete(self._resource, line.entity_id)

@@ -18,7 +18,11 @@ from oto_trio.control.admin_api.bodies import (
     read_entity,
 )
 from oto_trio.control.admin_api.bulk import GENERIC_BULK, run_bulk
-from oto_trio.control.admin_api.json_patch import JsonPatchError, apply_json_patch
+from oto_trio.control.admin_api.json_patch import (
+    JsonPatchError,
+    apply_json_patch,
+    apply_merge_patch,
+)
 from oto_trio.control.admin_api.listing import read_list_query
 from oto_trio.control.admin_api.preconditions import digest_of, entity_tag, read_preconditions
 from oto_trio.control.admin_api.refusals import ApiError, bad_request
@@ -38,6 +42,7 @@ __all__ = ["NOT_FOUND", "GenericApi", "patched"]
 
 NOT_FOUND: Final = ("not_found", "resource not found")
 NO_LIST: Final = {"X-Pages": "-1"}
+MERGE_PATCH: Final = "application/merge-patch+json"
 _UNKNOWN_KIND: Final = "proxy.otoroshi.io/Unknown"
 
 Endpoint = Callable[["Request", "Resource"], Awaitable[Response]]
@@ -71,6 +76,13 @@ def patched(kind: str, text: bytes, document: JsonObject) -> JsonObject:
     """
     if is_patch_form(kind):
         return read_entity(kind, text, document)
+    if kind == MERGE_PATCH:
+        changes = decode_json(text)
+        if not isinstance(changes, dict):
+            raise bad_request(
+                "a merge patch is an object; write the keys to change, null to remove"
+            )
+        return apply_merge_patch(document, cast("JsonObject", changes))
     patch = decode_yaml(text) if kind.startswith("application/y") else decode_json(text)
     try:
         result = apply_json_patch(document, patch)
@@ -133,9 +145,12 @@ class GenericApi:
                 return self._refused(request, _not_found(), _UNKNOWN_KIND)
             verb = "GET" if request.method == "HEAD" else request.method
             try:
-                return await actions[verb](request, resource)
+                response = await actions[verb](request, resource)
             except ApiError as error:
-                return self._refused(request, error, resource.full_kind)
+                response = self._refused(request, error, resource.full_kind)
+            if resource.is_deprecated:
+                response.headers["Otoroshi-Api-Deprecated"] = "yes"
+            return response
 
         return endpoint
 
@@ -336,6 +351,7 @@ _PATCH_TYPES: Final = frozenset(
     {
         "application/json",
         "application/json-patch+json",
+        MERGE_PATCH,
         "application/yaml",
         "application/yml",
         "application/json+oto-patch",

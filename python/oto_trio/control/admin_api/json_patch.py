@@ -7,7 +7,13 @@ from typing import Any, cast
 
 import msgspec
 
-__all__ = ["JsonPatchError", "apply_json_patch", "apply_oto_patch", "json_equal"]
+__all__ = [
+    "JsonPatchError",
+    "apply_json_patch",
+    "apply_merge_patch",
+    "apply_oto_patch",
+    "json_equal",
+]
 
 LARGEST_INDEX = 10_000
 """Highest list index that an oto-patch may create, so that one line cannot ask for a huge list."""
@@ -30,6 +36,29 @@ def json_equal(left: object, right: object) -> bool:
         first, second = cast("list[object]", left), cast("list[object]", right)
         return len(first) == len(second) and all(map(json_equal, first, second))
     return left == right
+
+
+def apply_merge_patch(document: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Lay changes over a document, object by object; null removes a key (RFC 7396).
+
+    Args:
+        document: The document; not changed.
+        changes: What is to be another.
+
+    Returns:
+        A new document.
+    """
+    merged = dict(document)
+    for key, value in changes.items():
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, dict):
+            below: object = merged.get(key)
+            inner = cast("dict[str, Any]", below) if isinstance(below, dict) else {}
+            merged[key] = apply_merge_patch(inner, cast("dict[str, Any]", value))
+        else:
+            merged[key] = value
+    return merged
 
 
 def _tokens(pointer: object, what: str) -> list[str]:

@@ -380,12 +380,14 @@ def patch_body() -> JsonObject:
     content: JsonObject = {
         JSON: patch,
         "application/json-patch+json": patch,
+        "application/merge-patch+json": {"schema": {"type": "object"}},
         YAML: patch,
         OTO_PATCH: {"schema": array_of(reference("api.OtoPatchEntry"))},
         FORM: {"schema": {"type": "object", "additionalProperties": TEXT}},
     }
     return {
-        "description": "A JSON Patch (RFC 6902), or an oto-patch that is laid over the entity.",
+        "description": "A JSON Patch (RFC 6902), a merge patch (RFC 7396), or an oto-patch that is laid "
+        "over the entity.",
         "required": True,
         "content": content,
     }
