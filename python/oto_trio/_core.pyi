@@ -390,6 +390,13 @@ class Exchange:
             ValueError: it is no key set; noted as a failure.
         """
 
+    @property
+    def may_ask_again(self) -> bool:
+        """Whether the backend answered, another attempt is allowed, and the request is all here."""
+
+    def ask_again(self) -> None:
+        """Have the request sent to the backend again when the transform_response hook returns None, if it may."""
+
     def decide(self, now: float) -> bool | tuple[int, list[tuple[str, str]], bytes]:
         """Let the native step decide again that left its decision to the hook.
 

@@ -134,3 +134,47 @@ async def test_signatures_open_and_close_the_way(tmp_path: Path) -> None:
         assert not [line for line in gateway.log if any(word in str(line) for word in secrets)]
         nursery.cancel_scope.cancel()
     await upstream.close()
+
+
+async def test_a_request_that_is_refused_for_its_token_goes_again_with_another(
+    tmp_path: Path,
+) -> None:
+    upstream = await Upstream.open()
+    tokens = iter(("first", "second"))
+
+    def answer(request: RequestSeen) -> bytes:
+        if request.target == b"/token":
+            return answering(b'{"access_token":"%s"}' % next(tokens).encode())
+        is_good = request.values(b"authorization") == [b"Bearer second"]
+        return answering(b"welcome" if is_good else b"go away", 200 if is_good else 401)
+
+    recorder = Recorder(upstream, answer)
+    url = f"http://127.0.0.1:{upstream.port}"
+    plugins = [{"plugin": f"{NG}OAuth2Caller", "config": {"url": f"{url}/token"}}]
+    document = route("again", url, plugins=plugins)
+    document["backend"]["client"] = {"retries": 2}
+    async with (
+        trio.open_nursery() as nursery,
+        gateway_process("--workers", "1", data=tmp_path) as gateway,
+        admin(gateway) as api,
+    ):
+        nursery.start_soon(recorder.run)
+        made = await api.post(f"{ROUTES}/again", params={"wait": "applied"}, json=document)
+        assert made.status_code in {200, 201}, made.text
+        with trio.fail_after(GUARD_S):
+            async with await Connection.open(gateway.port) as connection:
+                await connection.send(b"GET /orders HTTP/1.1\r\nHost: again.test\r\n\r\n")
+                accepted = await connection.answer()
+        assert (accepted.status, accepted.body) == (200, b"welcome")
+        sent = [
+            value_of(seen, "Authorization")
+            for seen in recorder.requests[1:]
+            if seen.target == b"/orders"
+        ]
+        assert sent == ["Bearer first", "Bearer second"]
+        nursery.cancel_scope.cancel()
+    await upstream.close()
+
+
+def answering(body: bytes, status: int = 200) -> bytes:
+    return b"HTTP/1.1 %d x\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)

@@ -304,6 +304,25 @@ class Exchange(Protocol):
         """
         ...
 
+    @property
+    def may_ask_again(self) -> bool:
+        """Whether `ask_again` does anything.
+
+        Only in ``transform_response``, and not when no attempt is left (``retries`` of the backend's client
+        settings), when a plugin answered, or when a body was streamed to the backend that nobody read whole
+        before.
+        """
+        ...
+
+    def ask_again(self) -> None:
+        """Drop the backend's answer and send the request again, once this hook returns ``None``.
+
+        For ``transform_response``: what the hook changes in `request` goes along, and the response steps
+        run again, from the first, for the answer that comes then. Whoever asks again keeps in `attrs` that
+        it did: the next answer may be no better. Nothing happens unless `may_ask_again`.
+        """
+        ...
+
     def decide(self, now: float, /) -> bool | tuple[int, list[tuple[str, str]], bytes]:
         """Let the native step decide again that left its decision to this hook.
 

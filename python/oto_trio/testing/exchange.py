@@ -197,6 +197,11 @@ class FakeResponseHead:
 class FakeExchange:
     """An exchange in memory; see ``plugin_api.Exchange``. Every attribute may be set by the test."""
 
+    may_ask_again = False
+    """Whether there is another attempt."""
+    asked_again = 0
+    """How often ``ask_again`` was called."""
+
     def __init__(
         self, request: FakeRequest | None = None, response: FakeResponseHead | None = None
     ) -> None:
@@ -303,6 +308,10 @@ class FakeExchange:
         del now
         self.key_sets[wanted] = body
         self.wanted_key_set = None
+
+    def ask_again(self) -> None:
+        """Count in ``asked_again``."""
+        self.asked_again += 1
 
     def decide(self, now: float, /) -> bool | tuple[int, list[tuple[str, str]], bytes]:
         """Return ``decision``."""

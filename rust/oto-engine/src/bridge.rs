@@ -7,8 +7,33 @@ use crate::engine::{Engine, Event};
 
 impl Engine {
     /// The hook is done: go on behind it.
-    pub fn resume(&mut self, flow: Box<Flow>, now_s: f64) -> Vec<Event> {
+    pub fn resume(&mut self, mut flow: Box<Flow>, now_s: f64) -> Vec<Event> {
+        if std::mem::take(&mut flow.asks_again) && flow.may_ask_again() {
+            let key = (flow.id & 0xffff_ffff) as usize;
+            let held = self.held(key, flow.id);
+            // More of the request may have passed while the hook ran.
+            if held.is_some_and(|exchange| exchange.up.is_some() && exchange.is_replayable()) {
+                self.ask_again(key, flow, now_s);
+                return std::mem::take(&mut self.raised);
+            }
+        }
         self.give_back(flow, now_s, |flow| flow.advance())
+    }
+
+    /// The hook wants another answer than the backend's: send the request again.
+    fn ask_again(&mut self, key: usize, mut flow: Box<Flow>, now_s: f64) {
+        self.now_s = now_s;
+        let moment = self.moment();
+        let Some(exchange) = self.held(key, flow.id) else {
+            return;
+        };
+        flow.ask_again(moment);
+        exchange.gathered = None;
+        exchange.flow = Some(flow);
+        let is_sent = exchange.body.is_done();
+        self.metrics.retries += 1;
+        self.release_up(key, is_sent);
+        self.attempt(key);
     }
 
     /// The match_route hook said no: look for another route.

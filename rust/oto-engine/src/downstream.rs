@@ -280,8 +280,9 @@ impl Engine {
                     return;
                 };
                 exchange.wait = Wait::Python;
-                if let Some(flow) = exchange.flow.take() {
+                if let Some(mut flow) = exchange.flow.take() {
                     exchange.held_bound = flow.bounds.request;
+                    flow.is_replayable = exchange.is_replayable();
                     self.raised.push(Event::Run(flow, step));
                 }
             }

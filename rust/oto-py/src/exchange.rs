@@ -432,6 +432,18 @@ impl Exchange {
             .with(|flow| jose::put_key_set(flow, wanted, body, now))?
     }
 
+    /// Whether the request can be sent again.
+    #[getter]
+    fn may_ask_again(&self) -> PyResult<bool> {
+        self.hold()?
+            .with(|flow| flow.is_replayable && flow.may_ask_again())
+    }
+
+    /// Have the request sent again when the hook is done, if that can be.
+    fn ask_again(&self) -> PyResult<()> {
+        self.hold()?.with(|flow| flow.asks_again = true)
+    }
+
     /// Let the native step decide that left it to this hook.
     fn decide<'py>(&self, py: Python<'py>, now: f64) -> PyResult<Bound<'py, PyAny>> {
         self.hold()?.with(|flow| jose::decide(py, flow, now))?

@@ -105,12 +105,13 @@ class OAuth2Caller(Plugin[OAuth2CallerConfig]):
 
     Exchanges that need a token at the same time share one call, and its failure for a second; when the
     client of the one that makes it leaves, the call is cancelled and the next one makes its own. A token is
-    used for nine tenths of its life; one that the backend refuses with 401 is dropped, and the next request
-    gets another. A new token is asked for with the refresh token of the last answer, when it had one, and
+    used for nine tenths of its life; one that the backend refuses with 401 is dropped. The request is then sent
+    once more with a new one, if the backend's client settings allow another attempt (``retries`` of 2 and
+    more) and the body was not streamed away. A new token is asked for with the refresh token of the last answer, when it had one, and
     anew when that is refused. Without a token the exchange is answered with 401.
 
-    Unlike Otoroshi: a request that was refused is not sent again, tokens are kept by each worker, values are
-    not evaluated as expressions, and kind ``auth_module`` is not offered.
+    Unlike Otoroshi: tokens are kept by each worker, values are not evaluated as expressions, and kind
+    ``auth_module`` is not offered.
     """
 
     id = "cp:otoroshi.next.plugins.OAuth2Caller"
@@ -143,19 +144,36 @@ class OAuth2Caller(Plugin[OAuth2CallerConfig]):
             }
             headers = [("Content-Type", "application/json")]
             return Response(401, headers, msgspec.json.encode(told))
+        self._send(exchange, token)
+        return None
+
+    @override
+    async def transform_response(self, exchange: Exchange) -> None:
+        refused = exchange.attrs.get(self._key)
+        if refused is None or exchange.response is None or exchange.response.status != 401:
+            return
+        # Somebody else's exchange may have brought another one by now.
+        if refused == self._token:
+            self._used_until = -float("inf")
+        again = f"{self._key}:again"
+        if again in exchange.attrs or not exchange.may_ask_again:
+            return
+        exchange.attrs[again] = True
+        try:
+            token = await self._current()
+        except TokenError as error:
+            logger.info("no other token was to be had: %d", error.status)
+            return
+        self._send(exchange, token)
+        exchange.ask_again()
+
+    def _send(self, exchange: Exchange, token: str) -> None:
+        """Put a token into the request."""
         value = self.config.header_value_format.replace("%s", token, 1)
         # It may go into a header whose name does not say what it is.
         exchange.hide(token)
         exchange.request.headers.set(self.config.header_name or "Authorization", value)
         exchange.attrs[self._key] = token
-        return None
-
-    @override
-    def transform_response(self, exchange: Exchange) -> None:
-        is_refused = exchange.response is not None and exchange.response.status == 401
-        # Somebody else's exchange may have brought another one by now.
-        if is_refused and exchange.attrs.get(self._key) == self._token:
-            self._used_until = -float("inf")
 
     async def _current(self) -> str:
         """Return a token that is good now.

@@ -10,7 +10,7 @@ use std::any::Any;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::attrs::{Attrs, Bounds, RefusalFacts};
+use super::attrs::{Attrs, BodyBound, Bounds, RefusalFacts};
 use super::facts::Facts;
 use super::matched::Matched;
 use super::moment::{Moment, Timeline};
@@ -93,6 +93,10 @@ pub struct Flow {
     pub(super) host_overridden: bool,
     /// A hook chose a status that has no body; the backend's is read and not sent.
     pub bodiless: bool,
+    /// The driver can send the request again: it has all of it.
+    pub is_replayable: bool,
+    /// A hook wants the request sent again.
+    pub asks_again: bool,
     body: Option<Vec<u8>>,
     /// How often the body of an answer made here is sent.
     pub repeats: u64,
@@ -154,6 +158,8 @@ impl Flow {
             attachment: None,
             host_overridden: false,
             bodiless: false,
+            is_replayable: false,
+            asks_again: false,
             body: None,
             repeats: 1,
             arrived: None,
@@ -532,6 +538,27 @@ impl Flow {
         body.truncate(usize::try_from(most_bytes).unwrap_or(usize::MAX));
         self.response.framing = Framing::Length(body.len() as u64);
         true
+    }
+
+    /// Whether the backend may be asked again: it answered, and the route's settings allow one more
+    /// attempt.
+    #[must_use]
+    pub fn may_ask_again(&self) -> bool {
+        let route = self.route.as_ref();
+        self.stage == Stage::Response
+            && self.body.is_none()
+            && self.response.status != 101
+            && route.is_some_and(|route| self.attempt < route.backend.client.attempts)
+    }
+
+    /// Drop the backend's answer and choose a target for another attempt.
+    pub fn ask_again(&mut self, moment: Moment) {
+        self.stage = Stage::Request;
+        self.response.clear();
+        self.bodiless = false;
+        self.bounds.response = BodyBound::default();
+        self.timeline.forget_answer();
+        self.choose_again(moment);
     }
 
     /// The body of an answer made here, once.

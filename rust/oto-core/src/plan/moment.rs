@@ -39,6 +39,11 @@ impl Timeline {
         self.answered_s.get_or_insert(now.mono_s);
     }
 
+    /// What answered is asked again.
+    pub(super) fn forget_answer(&mut self) {
+        self.answered_s = None;
+    }
+
     /// Milliseconds from the request to the call of the backend; to its answer when nobody was
     /// called, and 0 before.
     #[must_use]

@@ -135,6 +135,34 @@ async def test_a_late_refusal_does_not_drop_a_token_that_is_newer() -> None:
         assert len(recorder.requests) == 2
 
 
+@pytest.mark.parametrize("may", [True, False])
+async def test_a_refused_request_is_sent_once_more_with_another_token(*, may: bool) -> None:
+    async with endpoint(numbered(300, 300, 300)) as (url, recorder):
+        plugin = OAuth2Caller(
+            OAuth2CallerConfig(url=url, header_name="X-T", header_value_format="%s")
+        )
+        exchange = FakeExchange(response=FakeResponseHead(401))
+        exchange.may_ask_again = may
+        assert await call_hook(plugin, Phase.TRANSFORM_REQUEST, exchange) is None
+        for _ in range(2):
+            assert await call_hook(plugin, Phase.TRANSFORM_RESPONSE, exchange) is None
+        assert exchange.request.headers.get("X-T") == ("t2" if may else "t1")
+        assert exchange.asked_again == may
+        assert len(recorder.requests) == 1 + may
+        assert "t2" in exchange.hidden or not may
+
+
+async def test_without_another_token_the_backends_refusal_stands() -> None:
+    answers = [answering(b'{"access_token":"t1"}'), answering(b"no more", 503)]
+    async with endpoint(lambda _: answers.pop(0)) as (url, _):
+        plugin = OAuth2Caller(OAuth2CallerConfig(url=url))
+        exchange = FakeExchange(response=FakeResponseHead(401))
+        exchange.may_ask_again = True
+        assert await call_hook(plugin, Phase.TRANSFORM_REQUEST, exchange) is None
+        assert await call_hook(plugin, Phase.TRANSFORM_RESPONSE, exchange) is None
+        assert exchange.asked_again == 0
+
+
 def refreshing(request: RequestSeen) -> bytes:
     """Answer every question with what it asked by, as a token that ends at once."""
     asked = {name: value for name, (value,) in parse_qs(request.body.decode()).items()}

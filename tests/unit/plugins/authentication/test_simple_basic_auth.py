@@ -119,7 +119,12 @@ def test_the_engine_leaves_unlisted_names_to_the_hook_where_hashes_are(
     users: dict[str, str], checks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked: list[bytes] = []
-    monkeypatch.setattr(bcrypt, "checkpw", lambda password, hashed: checked.append(password))
+
+    def noting(password: bytes, _hashed: bytes) -> bool:
+        checked.append(password)
+        return False
+
+    monkeypatch.setattr(bcrypt, "checkpw", noting)
     sent = send("SimpleBasicAuth", {"users": users}, ("Authorization", basic("eve:x")))
     assert sent.status == 401
     assert len(checked) == checks
