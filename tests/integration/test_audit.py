@@ -7,9 +7,11 @@ from contextlib import asynccontextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from oto_trio import _core
+from oto_trio.control.admin_api.admins import passwords
 from oto_trio.control.admin_api.audit_trail import MOST_READ_ALONE, AuditTrail
 from oto_trio.control.limits import LimitsTable
 from oto_trio.model.errors import Problem
@@ -299,3 +301,28 @@ async def test_every_write_of_a_large_import_is_told_with_what_was_there() -> No
         assert told["UPDATE_ROUTE", "r1"]["before"]["name"] == "route r1"
         assert told["UPDATE_ROUTE", "r1"]["after"]["name"] == "changed"
         assert told["DELETE_ROUTE", "r99"]["before"]["id"] == "r99"
+
+
+async def test_a_user_is_told_as_who_acted_and_logins_are_told_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(passwords, "COST", 4)
+    ann = {"username": "ann", "password": "ann's password"}
+    async with audited_api() as api:
+        await api.call("POST", "/api/admins/simple", {**ann, "label": "Ann"})
+        async with httpx.AsyncClient(base_url=api.served.server.url) as browser:
+            wrong = await browser.post("/bo/simple/login", json={**ann, "password": "no"})
+            assert wrong.status_code == 401
+            assert (await browser.post("/bo/simple/login", json=ann)).status_code == 200
+            assert (await browser.post(ROUTES, json=route())).status_code == 201
+            assert (await browser.delete("/bo/simple/session")).status_code == 200
+        by_action = {event["action"]: event for event in api.audits}
+        made = by_action["CREATE_ROUTE"]
+        assert made["user"] == {"name": "Ann", "email": "ann", "type": "USER"}
+        assert made["apiKey"] is None
+        assert by_action["CREATE_ADMINS"]["user"]["type"] == "APIKEY"
+        assert by_action["ADMIN_LOGIN_FAILED"]["metadata"]["username"] == "ann"
+        assert api.alerts == ["AdminLoggedInAlert", "AdminLoggedOutAlert"]
+        told = json.dumps(api.events)
+        assert ann["password"] not in told
+        assert "$2b$" not in told

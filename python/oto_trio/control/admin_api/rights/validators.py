@@ -8,7 +8,7 @@ rule, and a key with rights in its metadata is a user.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
@@ -94,13 +94,14 @@ def validator_problem(raw: object) -> str | None:
     """Say why a validator cannot be used; None when it can."""
     if not isinstance(raw, dict):
         return "it is no object"
-    kind: object = raw.get("kind", DEFAULT_KIND)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    validator = cast("dict[str, object]", raw)
+    kind = validator.get("kind", DEFAULT_KIND)
     if kind != DEFAULT_KIND:
         return f"kind {str(kind)[:60]!r} is not served; use {DEFAULT_KIND}"
-    if "value" not in raw:
+    if "value" not in validator:
         return "it has no value; say what must be there, such as IsDefined()"
     try:
-        return msgspec.convert(raw, JsonPathValidator).fault()
+        return msgspec.convert(validator, JsonPathValidator).fault()
     except msgspec.ValidationError as error:
         return str(error)
 
