@@ -25,6 +25,8 @@ COMMANDS: Final = {
     "lint": "Find what is legal, and dangerous or not meant.",
     "dump": "Write every entity to a folder of YAML, one file each.",
     "diff": "Show what differs between two places, by entity and field.",
+    "history": "Show the revisions of a configuration, and what they mean.",
+    "rollback": "Bring the configuration of a revision back.",
     "explain": "Say what becomes of a request, and why.",
     "plugins": "List plugins, or show one.",
     "certs": "List, make, bring in and take out certificates.",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from email.message import Message
 
-__all__ = ["AdminClient"]
+__all__ = ["AdminClient", "said"]
 
 JSON: Final = "application/json"
 
@@ -132,25 +132,31 @@ class AdminClient:
             with error:
                 if error.code == 404 and may_lack:
                     return None
-                raise click.ClickException(_said(url, error)) from None
+                raise click.ClickException(said(url, error.code, error.read())) from None
         except (OSError, ValueError) as error:
             raise click.ClickException(
                 f"{url} cannot be asked: {spoken(error)}; is the gateway running? {self._instead}"
             ) from None
 
 
-def _said(url: str, error: urllib.error.HTTPError) -> str:
-    """Say why the admin API refused: the key, or every problem on a line of its own."""
+def said(url: str, status: int, content: bytes) -> str:
+    """Say why the admin API refused: the key, or every problem on a line of its own.
+
+    Args:
+        url: What was asked.
+        status: The status of the answer.
+        content: Its body.
+    """
     try:
-        document: Any = json.load(error)
+        document: Any = json.loads(content)
     except ValueError:
         document = None
     answer = cast("dict[str, Any]", document) if isinstance(document, dict) else {}
     reason = str(answer.get("error", ""))
-    if error.code in {400, 401, 403} and reason.startswith("errors."):
+    if status in {400, 401, 403} and reason.startswith("errors."):
         return (
-            f"{url} refuses the key ({error.code}); give --client-id and --client-secret, which the "
+            f"{url} refuses the key ({status}); give --client-id and --client-secret, which the "
             "gateway keeps in admin-credentials.json of its data folder"
         )
-    told = answer.get("error_description") or reason or f"{url} answers {error.code}"
+    told = answer.get("error_description") or reason or f"{url} answers {status}"
     return "\n".join(map(str, cast("list[object]", told) if isinstance(told, list) else [told]))

@@ -29,7 +29,15 @@ if TYPE_CHECKING:
 
     from oto_trio.control.store.base import Snapshot
 
-__all__ = ["DEFAULT_PLACE", "PLACES_HELP", "Gathered", "PlaceError", "gather", "with_key"]
+__all__ = [
+    "DEFAULT_PLACE",
+    "PLACES_HELP",
+    "Gathered",
+    "PlaceError",
+    "admin_client_of",
+    "gather",
+    "with_key",
+]
 
 DEFAULT_PLACE: Final = "http://127.0.0.1:8081"
 """The admin API of a gateway on this machine."""
@@ -128,20 +136,30 @@ async def _snapshot(path: Path) -> Snapshot:
         return await store.snapshot([row.store_kind for row in KINDS])
 
 
-def _of_gateway(url: str, client_id: str | None, client_secret: str | None) -> Gathered:
-    """Ask the admin API of a running gateway; of Otoroshi too, for the paths are its own."""
+def admin_client_of(url: str, client_id: str | None, client_secret: str | None) -> AdminClient:
+    """Return what asks the admin API at a URL; a key in the URL wins.
+
+    Raises:
+        ClickException: It is no URL.
+    """
     try:
         parts = urlsplit(url)
         host, user, secret = parts.netloc.rpartition("@")[2], parts.username, parts.password
     except ValueError:
         raise click.ClickException("this is no URL; write it like http://127.0.0.1:8081") from None
     base = urlunsplit((parts.scheme, host, parts.path, "", "")).rstrip("/")
-    api = AdminClient(
+    return AdminClient(
         base,
         client_id if user is None else unquote(user),
         client_secret if secret is None else unquote(secret),
         instead="a file or a folder works without one",
     )
+
+
+def _of_gateway(url: str, client_id: str | None, client_secret: str | None) -> Gathered:
+    """Ask the admin API of a running gateway; of Otoroshi too, for the paths are its own."""
+    api = admin_client_of(url, client_id, client_secret)
+    base = api.base
     items: list[Item] = []
     for row in KINDS:
         generic = f"/apis/{row.group}/{VERSION}/{row.plural}"

@@ -1,0 +1,119 @@
+"""How commands show what changes, and ask before they change it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+__all__ = [
+    "CHANGES_CODE",
+    "change_options",
+    "confirm",
+    "detailed_codes",
+    "entity_lines",
+    "traffic_lines",
+]
+
+SIGNS: Final = {"created": "+", "deleted": "-", "updated": "~", "added": "+", "removed": "-"}
+
+CHANGES_CODE: Final = 2
+"""The exit code of ``--detailed-exitcode`` for changes, as tools of this kind have it."""
+
+_OPTIONS: Final = (
+    click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing."),
+    click.option("--yes", "-y", is_flag=True, help="Do not ask before the change."),
+    click.option(
+        "--message", "-m", default="", help="Why: it is remembered in the history.", metavar="TEXT"
+    ),
+    click.option(
+        "--detailed-exitcode",
+        "detailed",
+        is_flag=True,
+        help="End with 0 when there is nothing to change, 2 when there is, 1 when it failed.",
+    ),
+)
+
+
+def change_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of commands that change a gateway."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+@contextmanager
+def detailed_codes(*, is_wanted: bool) -> Generator[None]:
+    """Let errors end with 1 where 2 stands for changes."""
+    try:
+        yield
+    except click.ClickException as error:
+        if not is_wanted or isinstance(error, click.UsageError):
+            raise
+        raise click.ClickException(error.message) from None
+
+
+def confirm(question: str, *, is_sure: bool) -> None:
+    """Ask before a change; without anybody to ask, ``--yes`` must be given.
+
+    Raises:
+        ClickException: There is nobody to ask.
+        Abort: The answer is no.
+    """
+    if is_sure:
+        return
+    if not sys.stdin.isatty():
+        raise click.ClickException("nothing was changed: there is nobody to ask; give --yes")
+    click.confirm(question, abort=True)
+
+
+def entity_lines(entities: list[dict[str, Any]], left_out: int = 0) -> Iterator[str]:
+    """Show what becomes of entities, by field."""
+    for entity in entities:
+        yield f"{SIGNS[entity['change']]} {entity['kind']} {entity['id']}"
+        for field in entity.get("fields", []):
+            yield f"    {field['path']}"
+            for sign, key in (("-", "before"), ("+", "after")):
+                if key in field:
+                    yield f"      {sign} {json.dumps(field[key], ensure_ascii=False)}"
+        if entity.get("fields_left_out"):
+            yield f"    and {entity['fields_left_out']} fields more"
+    if left_out:
+        yield f"and {left_out} entities more"
+
+
+def traffic_lines(traffic: dict[str, Any] | None) -> Iterator[str]:
+    """Show what a change means for requests."""
+    if not traffic:
+        return
+    if traffic["requests"]:
+        yield "requests that another route takes:"
+    for moved in traffic["requests"]:
+        before, after = (moved[key] or "none (404)" for key in ("before", "after"))
+        yield f"    {_request(moved['request'])}: {before} -> {after}"
+    if traffic["plans"]:
+        yield "routes that do something else:"
+    for plan in traffic["plans"]:
+        sample = f" ({_request(plan['request'])})" if plan.get("request") else ""
+        yield f"    {plan['route']}{sample}"
+        for step in plan.get("steps", []):
+            sign = SIGNS.get(step["change"], "~")
+            yield f"      {sign} {step['phase']} {step['kind']} {step['plugin']}"
+        if plan.get("targets"):
+            before, after = (", ".join(addresses) or "none" for addresses in plan["targets"])
+            yield f"      targets {before} -> {after}"
+        if plan.get("also"):
+            yield f"      also: {', '.join(plan['also'])}"
+    if traffic["routes_left_out"]:
+        yield f"and {traffic['routes_left_out']} changed routes more, which were not looked into"
+
+
+def _request(request: dict[str, Any]) -> str:
+    headers = "".join(f" {name}: {value}" for name, value in request.get("headers", []))
+    return f"{request['method']} {request['url']}{headers}"
