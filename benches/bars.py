@@ -73,7 +73,7 @@ BARS: Final = (
     Bar("import", "import until it is in force, s", 30, number="import_s"),
     Bar("import", "start with what was imported, s", 5, number="start_s"),
     Bar(
-        "routes100k",
+        "memory-100k",
         "worker memory for 1,000 routes, MB",
         1.0,
         number="rss_worker_mb",

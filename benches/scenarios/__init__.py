@@ -12,6 +12,7 @@ from benches.scenarios.importing import Import
 from benches.scenarios.keys import Keys100k
 from benches.scenarios.large import Large
 from benches.scenarios.latency import Latency, LatencyChain
+from benches.scenarios.memory import Memory100k
 from benches.scenarios.plain import Plain
 from benches.scenarios.python_async import PythonAsync
 from benches.scenarios.python_inline import PythonInline
@@ -47,6 +48,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         LatencyChain(),
         Control10k(),
         Import(),
+        Memory100k(),
     )
 }
 
