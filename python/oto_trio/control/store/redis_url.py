@@ -121,7 +121,10 @@ def read_redis_url(text: str) -> RedisUrl:
             "the option 'sentinelMasterId' is missing; write redis-sentinel://host:26379/0"
             "?sentinelMasterId=mymaster"
         )
-    username, _, password = user.partition(":")
+    username, colon, password = user.partition(":")
+    if not colon:
+        # As Lettuce, Otoroshi's client, reads it; a user without a password gets in nowhere.
+        username, password = "", username
     return RedisUrl(
         hosts=hosts,
         database=int(database),

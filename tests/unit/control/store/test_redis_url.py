@@ -20,6 +20,7 @@ from oto_trio.control.store.redis_url import RedisUrl, RedisUrlError, read_redis
             RedisUrl((("h", 6379),), 0, "oto-trio", username="us@er", password="p:a/ss#"),
         ),
         ("redis://:only@h", RedisUrl((("h", 6379),), 0, "oto-trio", password="only")),
+        ("redis://on%20ly@h", RedisUrl((("h", 6379),), 0, "oto-trio", password="on ly")),
         (
             "rediss://h?ca=%2Fa%20b.pem&cert=c.pem&key=k.pem",
             RedisUrl(
