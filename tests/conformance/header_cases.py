@@ -1,11 +1,12 @@
 """What the twins of the plugins on headers, cookies and queries are tried with."""
 
+import re
 from typing import Any, cast
 
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-__all__ = ["CONFIGS", "EXTRAS"]
+__all__ = ["CONFIGS", "EXTRAS", "without_error_ids"]
 
 NO_CONFIG = st.just(cast("dict[str, Any]", {}))
 METHODS = st.sampled_from(["GET", "post", "PUT"])
@@ -171,6 +172,24 @@ CONFIGS: dict[str, SearchStrategy[dict[str, Any]]] = {
             "add": st.dictionaries(PARAMETERS, PARAMETERS, max_size=2),
         }
     ),
+    "NgErrorRewriter": st.fixed_dictionaries(
+        {
+            "ranges": st.lists(
+                st.sampled_from(
+                    [{"from": 500, "to": 599}, {"from": 404, "to": 404}, {"from": 200, "to": 203}]
+                ),
+                max_size=2,
+            ),
+            "templates": st.dictionaries(
+                st.sampled_from(["default", "404", "text/html", "503-application/json"]),
+                st.sampled_from(["${status} ${req.path}", "${error_id}"]),
+                max_size=3,
+            ),
+            "export": st.booleans(),
+            "log": st.just(False),
+            "use_otoroshi_error_template": st.booleans(),
+        }
+    ),
     "RemoveCookiesIn": COOKIE_NAMES,
     "RemoveCookiesOut": COOKIE_NAMES,
     "Robots": st.fixed_dictionaries(
@@ -259,8 +278,26 @@ EXTRAS: dict[str, dict[str, SearchStrategy[Any]]] = {
         "status": st.sampled_from([200, 201, 300, 302, 399, 400]),
     },
     "QueryTransformer": {"target": TARGETS},
+    "NgErrorRewriter": {
+        "headers": st.sampled_from(
+            [(), (("Accept", "application/json"),), (("Accept", "text/html;q=0.5, text/*"),)]
+        ),
+        "status": st.sampled_from([200, 203, 404, 500, 503]),
+        "response_body": st.sampled_from([b"", b"a trace", b"x" * 70_000]),
+    },
     "RemoveCookiesIn": {**_COOKIES_IN, "headers": MANY_COOKIES},
     "RemoveCookiesOut": _COOKIES_OUT,
     "Robots": {"target": st.sampled_from(["/users", "/robots.txt"])},
     "SecurityHeadersPlugin": {"response_headers": SECURITY_FIELDS},
 }
+
+_ERROR_ID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+def without_error_ids(decision: Any) -> Any:
+    """Return an answer with the random numbers of errors taken out of it."""
+    if isinstance(decision, bytes):
+        return _ERROR_ID.sub(b"(id)", decision)
+    if isinstance(decision, tuple | list):
+        return [without_error_ids(item) for item in cast("list[Any]", decision)]
+    return decision

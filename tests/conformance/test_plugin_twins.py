@@ -59,6 +59,7 @@ class Case(msgspec.Struct, frozen=True):
     version: str = "1.1"
     socket_address: str = SOCKET_ADDRESS
     body: bytes = b""
+    response_body: bytes = b""
     plugins_config: dict[str, Any] = {}
     limits: dict[str, int] = {}
     user: dict[str, Any] | None = None
@@ -358,7 +359,7 @@ def answer_of(snapshot: Snapshot, hooks: Hooks, plugin: str, case: Case) -> list
     exchange.user = case.user
     if case.apikey is not None:
         exchange.apikey = ApiKey.read(msgspec.json.encode(case.apikey))
-    exchange.bind_reader(reader_of(case.body))
+    exchange.bind_reader(reader_of(case))
     seen: list[Any] = []
     decision: tuple[Any, ...] = exchange.advance()
     while decision[0] in ("python", "forward"):
@@ -378,14 +379,15 @@ def answer_of(snapshot: Snapshot, hooks: Hooks, plugin: str, case: Case) -> list
             fields = [(n, tracing_cases.without_random_ids(n, v)) for n, v in fields]
         seen.append(("forward", target, path, host, without_host(fields)))
         decision = exchange.receive(case.status, list(map(latin1, answer)))
-    return [*seen, decision]
+    return [*seen, header_cases.without_error_ids(decision)]
 
 
-def reader_of(body: bytes) -> Any:
-    """Return what reads a request's body."""
+def reader_of(case: Case) -> Any:
+    """Return what reads the bodies of a request and of its response."""
 
-    async def read(_exchange: object, limit: int) -> bytes:
+    async def read(_exchange: object, limit: int, is_response: bool) -> bytes:
         await trio.lowlevel.checkpoint()
+        body = case.response_body if is_response else case.body
         if len(body) > limit:
             raise BodyTooLarge(limit)
         return body

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from oto_trio.plugins.transformations.ng_error_rewriter import PAGE
+
 __all__ = ["IMPLEMENTED"]
 
 COOKIE = {
@@ -517,6 +519,20 @@ IMPLEMENTED: dict[str, tuple[Any, tuple[str, ...]]] = {
     "LimitHeaderInTooLong": ({"value": 8192}, ("Headers",)),
     "LimitHeaderOutTooLong": ({"value": 8192}, ("Headers",)),
     "NgLog4ShellFilter": ({"status": 200, "body": "", "parse_body": False}, ("Security",)),
+    "NgErrorRewriter": (
+        {
+            "ranges": [{"from": 500, "to": 599}],
+            "templates": {"default": PAGE},
+            "log": True,
+            "export": True,
+            "max_body_size": 1048576,
+            "use_otoroshi_error_template": True,
+            "preserved_headers": [],
+            "additional_headers": {},
+            "apply_el": True,
+        },
+        ("Transformations",),
+    ),
     "React2SShellDetector": ({"block": False}, ("Transformations",)),
     "RejectHeaderInTooLong": ({"value": 8192}, ("Headers",)),
     "RejectHeaderOutTooLong": ({"value": 8192}, ("Headers",)),

@@ -194,7 +194,7 @@ class Exporting:
         for record in records:
             for alert in alert_events(record, batch.unix_offset_s, self.instance, self._ids):
                 self.offer(alert)
-                if not self._pipelines:
+                if not self._pipelines and alert["@type"] == "AlertEvent":
                     self._alert_log.note(alert)
             if not batch.has_events:
                 continue

@@ -38,6 +38,9 @@ def is_moment(values: list[str]) -> bool:
 
 LONG: Final = "abcdefgh"
 
+TRACE: Final = b"at line 1 of secrets.py\n" * 5000
+"""What nobody outside should read; longer than what is reported of it."""
+
 HEADERS: Final = {
     "AdditionalHeadersIn": Case(
         {"headers": {"X-Who": "${req.method} ${req.path}", "X-Set": "ours"}},
@@ -330,6 +333,53 @@ CASES: Final[dict[str, Case]] = HEADERS | {
             acts("GET /", "Accept: */*", status=400, words=b"bad request"),
             acts("GET /", "Cookie: a=2", status=400),
             left("GET /", "Cookie: b=2; a=1"),
+        ),
+    ),
+    "NgErrorRewriter": Case(
+        {
+            "ranges": [{"from": 500, "to": 503}],
+            "templates": {
+                "default": "<p>${status} ${status_text} ${req.method}</p>",
+                "503": "<p>later</p>",
+                "application/json": '{"status":${status}}',
+            },
+            "preserved_headers": ["Retry-After"],
+            "additional_headers": {"X-Page": "yes"},
+        },
+        (
+            left(answered=answer("Set-Cookie: a=b"), to_client={"Set-Cookie": ["a=b"]}),
+            left(
+                answered=answer(status="504 X", body=b"a"), status=504, exactly=b"a", to_backend={}
+            ),
+            acts(
+                answered=answer("Set-Cookie: a=b", "Retry-After: 3", status="500 X", body=TRACE),
+                status=500,
+                to_backend={},
+                exactly=b"<p>500 Internal Server Error GET</p>",
+                to_client={
+                    "Set-Cookie": [],
+                    "Content-Type": ["text/html"],
+                    "Retry-After": ["3"],
+                    "X-Page": ["yes"],
+                    "x-otoroshi-error-id": lambda values: len(values[0]) == 36,
+                    "x-otoroshi-req-id": lambda values: values[0].isdigit(),
+                },
+            ),
+            acts(
+                "GET /",
+                "Accept: text/html;q=0.1, application/json",
+                answered=answer(status="500 X", body=TRACE),
+                status=500,
+                to_backend={},
+                exactly=b'{"status":500}',
+                to_client={"Content-Type": ["application/json"]},
+            ),
+            acts(
+                answered=answer(status="503 X", body=TRACE),
+                status=503,
+                to_backend={},
+                exactly=b"<p>later</p>",
+            ),
         ),
     ),
     "QueryTransformer": Case(

@@ -39,7 +39,10 @@ async def test_alerts_of_exchanges_are_kept_and_logged_while_nobody_exports(
 ) -> None:
     (record, *_) = msgspec.msgpack.decode(packed_batch())
     details = record[-1]
-    details[Details.__struct_fields__.index("alerts")] = [("QuotasExceeded", '{"reason":"daily"}')]
+    details[Details.__struct_fields__.index("alerts")] = [
+        ("ErrorRewriteReport", '{"original_response":{"body":"planted"}}'),
+        ("QuotasExceeded", '{"reason":"daily"}'),
+    ]
     async with MemoryStore() as store:
         exporting = Exporting(store, capture)
         with trio.fail_after(10):
@@ -53,6 +56,7 @@ async def test_alerts_of_exchanges_are_kept_and_logged_while_nobody_exports(
     assert (alert["alert"], alert["reason"]) == ("QuotasExceeded", "daily")
     assert exporting.metrics()["events_taken"] == 0
     assert 'QuotasExceeded: {"reason":"daily"' in caplog.text
+    assert "planted" not in caplog.text, "a report is for exporters alone"
 
 
 async def test_events_beyond_an_exporters_queue_are_dropped_and_counted(tmp_path: Path) -> None:

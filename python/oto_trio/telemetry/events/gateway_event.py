@@ -45,6 +45,9 @@ REFUSED_WITH: Final = frozenset(
 REQUEST_REFUSED: Final = "RequestRefusedAlert"
 """The alert of a refusal that has none of its own."""
 
+REPORTS: Final = frozenset({"ErrorRewriteReport"})
+"""What plugins raise like an alert and Otoroshi has as an event of its own; no log line is made of them."""
+
 _PARENT_HEADERS: Final = ("otoroshi-request-id", "otoroshi-parent-request")
 
 
@@ -155,8 +158,7 @@ def alert_events(
                 **(fields if is_object(fields) else {"details": fields}),
                 "@id": ids.next(),
                 "@timestamp": at,
-                "@type": "AlertEvent",
-                "alert": name,
+                **({"@type": name} if name in REPORTS else {"@type": "AlertEvent", "alert": name}),
                 "@product": "Otoroshi",
                 "@serviceId": _service_id(record, _decoded(details.route_metadata)) or "--",
                 "@service": details.route_name or "Otoroshi",

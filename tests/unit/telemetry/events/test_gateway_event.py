@@ -197,6 +197,13 @@ def test_alerts_keep_their_own_fields_but_not_their_say_on_what_they_are() -> No
     assert set(alert) >= {"@id", "@timestamp", "@product", "@serviceId", "@service"}
 
 
+def test_a_report_of_a_plugin_is_an_event_of_its_own() -> None:
+    told = record({"alerts": [("ErrorRewriteReport", '{"error_id":"e"}')]})
+    (event,) = alert_events(told, 0, Instance(), ids())
+    assert (event["@type"], event["error_id"]) == ("ErrorRewriteReport", "e")
+    assert "alert" not in event
+
+
 def test_enrichment_adds_every_key() -> None:
     event = enriched({}, Instance(number=3))
     assert tuple(event) == ENRICHMENT_KEYS

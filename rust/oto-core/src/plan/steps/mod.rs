@@ -71,6 +71,7 @@ mod routing_restrictions;
 mod security_headers;
 mod security_txt;
 mod set_headers;
+mod status_in;
 mod time_restriction;
 mod w3c_tracing;
 mod x_forwarded;
@@ -267,6 +268,7 @@ const KINDS: &[(&str, Build)] = &[
     ("set_cookie", build::<cookies_out::Add>),
     ("set_headers", build::<set_headers::Settings>),
     ("set_missing_cookie", build::<cookies_out::AddMissing>),
+    ("status_in", build::<status_in::Settings>),
     ("throttle_address", build::<global_throttling::PerAddress>),
     ("throttle_all", build::<global_throttling::All>),
     ("time_restriction", build::<time_restriction::Settings>),
