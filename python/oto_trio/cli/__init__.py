@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "lint": "Find what is legal, and dangerous or not meant.",
     "dump": "Write every entity to a folder of YAML, one file each.",
     "diff": "Show what differs between two places, by entity and field.",
+    "apply": "Bring the entities of files to a gateway, all of them or none.",
     "history": "Show the revisions of a configuration, and what they mean.",
     "rollback": "Bring the configuration of a revision back.",
     "explain": "Say what becomes of a request, and why.",
