@@ -134,6 +134,24 @@ class Otoroshictl:
                 assert isinstance(version[key], bool), resource
         return resources
 
+    async def version(self) -> str:
+        """``version``."""
+        version = await self._get("/api/version")
+        assert all(isinstance(version[key], int) for key in ("major", "minor", "patch"))
+        raw = version.get("version", version["raw"])
+        assert isinstance(raw, str)
+        return raw
+
+    async def infos(self) -> dict[str, Any]:
+        """``infos``; also what ``toolbox open`` asks."""
+        infos: dict[str, Any] = await self._get("/api/infos")
+        for key in ("otoroshi_cluster_id", "otoroshi_version", "datastore", "env"):
+            assert isinstance(infos[key], str), key
+        assert all(isinstance(infos["java_version"][key], str) for key in ("version", "vendor"))
+        assert all(isinstance(infos["os"][key], str) for key in ("name", "version", "arch"))
+        assert isinstance(infos.get("backoffice_url", ""), str)
+        return infos
+
     # --------------------------------------------------------------------------- resources
 
     async def _path_of(self, resource: str, *, appends_s: bool = False) -> str:

@@ -85,6 +85,12 @@ async def test_it_looks_around_and_works_with_resources(
     async with otoroshictl(tmp_path, through_gateway=through_gateway) as ctl:
         assert (await ctl.health())["otoroshi"] == "healthy"
         assert await ctl.metrics()
+        assert await ctl.version() == "18.0.0-dev"
+        infos = await ctl.infos()
+        config = (await ctl.resources("global-configs"))[0]
+        assert infos["otoroshi_cluster_id"] == config["otoroshiId"]
+        assert infos["env"] == "prod"
+        assert infos["datastore"].startswith("sqlite")
 
         # Every resource has a list, by each of its names; all but sessions and users have a template.
         rows = await ctl.entities()

@@ -14,6 +14,7 @@ from starlette.routing import Route as Path
 from starlette.status import HTTP_405_METHOD_NOT_ALLOWED
 
 from oto_trio import _core
+from oto_trio.control.admin_api.about import AboutPaths
 from oto_trio.control.admin_api.absent import AbsentParts
 from oto_trio.control.admin_api.access import StateEcho
 from oto_trio.control.admin_api.admins import SessionCookie, Sessions
@@ -140,6 +141,7 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
             *ApiKeyPaths(entities).paths(),
             *ServicePaths(entities).paths(),
             *OlderTemplates(entities).paths(),
+            *AboutPaths(entities).paths(),
             *AbsentParts(entities).paths(),
             *CertificatePaths(entities).paths(),
             *PkiApi(entities, aia_base=aia_base).paths(),

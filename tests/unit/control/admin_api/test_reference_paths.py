@@ -41,8 +41,6 @@ NAMED: dict[str, str] = {
     "/api/forms": "`/api/forms`",
     "/api/experimental/": "`/api/experimental/…`",
     "/api/admins/webauthn": "`/api/admins/webauthn`",
-    "/api/infos": "`/api/infos`",
-    "/api/version": "`/api/version`",
     "/api/privateapps/": "`/api/privateapps/…`",
     "/api/events/_template": "`/api/events/_template`",
     "/api/node/eventstream": "`/api/node/eventstream`",

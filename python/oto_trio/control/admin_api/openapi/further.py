@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from oto_trio.control.admin_api.openapi.about import about_operations
 from oto_trio.control.admin_api.openapi.admins import admin_operations
 from oto_trio.control.admin_api.openapi.history import history_operations
 from oto_trio.control.admin_api.openapi.older import older_operations
@@ -92,6 +93,7 @@ def further_operations(components: Components) -> Iterator[Operation]:
         components: Has the schemas.
     """
     yield _catalogue()
+    yield from about_operations()
     yield from whole_operations()
     yield from admin_operations()
     yield from history_operations()
