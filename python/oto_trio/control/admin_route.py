@@ -26,6 +26,7 @@ from oto_trio.model.document import encode_document
 from oto_trio.model.errors import ConflictError
 from oto_trio.model.plugin_slot import PluginSlot
 from oto_trio.model.route import Frontend, Route
+from oto_trio.model.service_descriptor import SERVICE_DESCRIPTORS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -199,7 +200,7 @@ class AdminRoute:
             entity_id: Its id.
             document: Its JSON.
         """
-        if kind != ROUTES or entity_id != ADMIN_ROUTE:
+        if kind not in (ROUTES, SERVICE_DESCRIPTORS) or entity_id != ADMIN_ROUTE:
             return document
         try:
             route: object = msgspec.json.decode(document)
@@ -208,7 +209,8 @@ class AdminRoute:
         if not isinstance(route, dict):
             return document
         stored = cast("dict[str, Any]", route)
-        if not self._names:
+        # The service that older versions of Otoroshi have for it would take the route's requests.
+        if not self._names or kind == SERVICE_DESCRIPTORS:
             return msgspec.json.encode({**stored, "enabled": False})
         return msgspec.json.encode(
             {

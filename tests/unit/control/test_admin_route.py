@@ -127,6 +127,12 @@ async def test_workers_get_this_nodes_backend_names_and_claim_in_the_place_of_ot
     assert node.secret.encode() not in record.document
 
 
+def test_the_service_that_an_old_otoroshi_has_for_it_takes_no_requests() -> None:
+    document = msgspec.json.encode({"id": ADMIN_ROUTE, "enabled": True, "name": "x"})
+    served = AdminRoute(Settings(), 1).as_served("service-descriptors", ADMIN_ROUTE, document)
+    assert msgspec.json.decode(served) == {"id": ADMIN_ROUTE, "enabled": False, "name": "x"}
+
+
 @pytest.mark.parametrize(
     ("kind", "entity_id", "document"),
     [
