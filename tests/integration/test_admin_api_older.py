@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+import trio
 
 from oto_trio.control.admin_api.absent import ANALYTICS, CLUSTER, TUNNELS
 from oto_trio.control.admin_api.older_templates import STORED_OVER
 from oto_trio.control.checking import check_entity
+from oto_trio.control.credentials import DEV_CREDENTIALS
 from oto_trio.model.service_descriptor import ServiceDescriptor
 from oto_trio.plugin_api.registry import builtin_plugins
 from oto_trio.testing.admin_api import ServedAdminApi as Served
@@ -317,3 +320,56 @@ async def test_parts_that_are_not_here_say_so(served: Served) -> None:
     answer = await served.call("GET", "/api/stats/global")
     assert answer.status_code == 501
     assert "Elasticsearch" in answer.json()["error"]
+
+
+# -------------------------------------------------------------------------------- live numbers
+
+
+async def test_live_numbers_are_differences_of_the_counters(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+
+    async def metrics() -> dict[str, Any]:
+        nonlocal looks
+        looks += 1
+        return {
+            "requests": 10 * looks,
+            "bytes_in": 100 * looks,
+            "bytes_out": 1000 * looks,
+            "latency_sum_s": 0.5 * looks,
+            "exchanges": 3,
+        }
+
+    monkeypatch.setattr(served.gateway, "metrics", metrics)
+    numbers = (await served.call("GET", "/api/live")).json()
+    assert (numbers["calls"], numbers["dataIn"], numbers["dataOut"]) == (20, 200, 2000)
+    assert (numbers["duration"], numbers["overhead"]) == (50, None)
+    assert numbers["concurrentHandledRequests"] == 3
+    assert numbers["dataInRate"] == pytest.approx(10 * numbers["rate"])
+    assert numbers["dataOutRate"] == pytest.approx(100 * numbers["rate"])
+    assert 0 < numbers["rate"] <= 20
+    again = await served.call("GET", "/api/live/global")
+    assert again.json().keys() == numbers.keys()
+    assert (await served.call("GET", "/api/live/some-service")).status_code == 404
+    for every in ("99", "60001", "x", "-1", ""):
+        refused = await served.call("GET", f"/api/live?every={every}")
+        assert refused.status_code == 400, every
+
+
+async def test_live_numbers_come_again_and_again(served: Served) -> None:
+    key = f"{DEV_CREDENTIALS.client_id}:{DEV_CREDENTIALS.client_secret}"
+    basic = base64.b64encode(key.encode()).decode()
+    request = f"GET /api/live?every=100 HTTP/1.1\r\nHost: a\r\nAuthorization: Basic {basic}\r\n\r\n"
+    stream = await trio.open_tcp_stream(served.server.host, served.server.port)
+    async with stream:
+        await stream.send_all(request.encode())
+        text = b""
+        with trio.fail_after(30):
+            while text.count(b"data: ") < 3 or not text.endswith(b"\n"):
+                text += await stream.receive_some()
+    head, _, _ = text.partition(b"\r\n\r\n")
+    assert b"text/event-stream" in head
+    events = [line for line in text.splitlines() if line.startswith(b"data: ")]
+    assert all("rate" in msgspec.json.decode(e.removeprefix(b"data: ")) for e in events[:2])
+    assert (await served.call("GET", "/api/groups")).status_code == 200

@@ -30,6 +30,7 @@ from oto_trio.control.admin_api.event_lists import EventLists
 from oto_trio.control.admin_api.full_state import FullState
 from oto_trio.control.admin_api.generic import GenericApi
 from oto_trio.control.admin_api.legacy import LegacyApi
+from oto_trio.control.admin_api.live import LiveNumbers
 from oto_trio.control.admin_api.older_templates import OlderTemplates
 from oto_trio.control.admin_api.openapi import OpenApiPaths, is_docs_path
 from oto_trio.control.admin_api.operations import Entities
@@ -143,6 +144,7 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
             *OlderTemplates(entities).paths(),
             *AboutPaths(entities).paths(),
             *AbsentParts(entities).paths(),
+            *LiveNumbers(gateway).paths(),
             *CertificatePaths(entities).paths(),
             *PkiApi(entities, aia_base=aia_base).paths(),
             *LegacyApi(entities).paths(),

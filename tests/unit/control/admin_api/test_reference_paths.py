@@ -35,7 +35,6 @@ NAMED: dict[str, str] = {
     "/api/services/x/canary": "`/api/services/<id>/canary`",
     "/api/services/x/live": "`/api/services/<id>/live`",
     "/api/services/x/health": "`/api/services/<id>/health`",
-    "/api/live": "`/api/live`",
     "/api/snowmonkey/": "`/api/snowmonkey/…`",
     "/api/plugins/": "`/api/plugins/…`",
     "/api/forms": "`/api/forms`",

@@ -87,7 +87,32 @@ def older_operations(components: Components) -> Iterator[Operation]:
     yield from _as_route(components)
     yield from _found(components)
     yield from _templates(components)
+    yield from _live()
     yield from _absent()
+
+
+def _live() -> Iterator[Operation]:
+    """Describe the live numbers."""
+    names = ("calls", "dataIn", "dataOut", "rate", "duration", "dataInRate", "dataOutRate")
+    number: JsonObject = {"type": "number", "minimum": 0}
+    schema = object_of(
+        *names,
+        "concurrentHandledRequests",
+        overhead={"type": "null"},
+        concurrentHandledRequests=number,
+        **dict.fromkeys(names, number),
+    )
+    answers = {"200": json_answer("The numbers.", _enveloped(schema)), **refusals(404)}
+    for path, name in (("/api/live", "live_numbers"), ("/api/live/{id}", "live_numbers_of")):
+        yield _make(
+            "GET",
+            path,
+            name,
+            "Live numbers of the whole gateway; the only id is `global`",
+            answers,
+            tag="Monitoring",
+            description="With `every`, in ms, a stream of server-sent events that does not end.",
+        )
 
 
 def _targets() -> Iterator[Operation]:
