@@ -33,6 +33,7 @@ async def test_files_are_applied_whole_or_not_at_all(tmp_path: Path) -> None:
             await api.post(ROUTES, json=route("other", "http://127.0.0.1:9009"))
             await check_applying(conf, url, api)
             await check_refusal(conf, url, api)
+            await check_dump(tmp_path / "dump", url)
             await check_pruning(conf, url, api)
     code, text = await run("apply", str(conf), str(data))
     assert (code, "nothing to do: 1 entities" in text) == (0, True), text
@@ -76,6 +77,15 @@ async def check_refusal(conf: Path, url: str, api: httpx.AsyncClient) -> None:
     assert (code, "frontend" in text) == (1, True), text
     assert await run("history", url, "--limit", "1") == before
     bad.unlink()
+
+
+async def check_dump(dump: Path, url: str) -> None:
+    """What was dumped is there: nothing to do, also for kinds that nobody may write so."""
+    assert (await run("dump", url, "--out", str(dump), "--without", "certificates"))[0] == 0
+    code, text = await run("apply", str(dump), url, "--prune", "--kind", "routes", "--yes")
+    assert (code, "nothing to do" in text) == (0, True), text
+    code, text = await run("apply", str(dump), url, "--dry-run")
+    assert (code, "nothing to do" in text) == (0, True), text
 
 
 async def check_pruning(conf: Path, url: str, api: httpx.AsyncClient) -> None:

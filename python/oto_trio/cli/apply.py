@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlencode
 
 import click
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 OUTCOMES: Final = ("created", "updated", "deleted")
+
+DATES: Final = ("created_at", "updated_at")
 
 OWN: Final = frozenset(
     {
@@ -94,6 +96,8 @@ def command(  # noqa: PLR0913, PLR0917 (one for each option)
         api = client_of(place, client_id, client_secret, message=message)
         stored = gather(place, client_id, client_secret).items
         gone = _gone(wanted, stored, set(kinds)) if prune else []
+        every = len(wanted)
+        wanted = _different(wanted, stored)
         body = [{**item.document, "kind": item.resource.full_kind} for item in wanted]
         body += [
             {
@@ -104,6 +108,7 @@ def command(  # noqa: PLR0913, PLR0917 (one for each option)
             for item in gone
         ]
         told = _apply(api, body, {"dry_run": "true"})
+        told["unchanged"] += every - len(wanted)
         changed = list(_changed(told["results"], [*wanted, *gone]))
         for line in entity_lines(changed):
             click.echo(line)
@@ -137,6 +142,25 @@ def _wanted(gathered: Gathered, kinds: tuple[str, ...]) -> list[Item]:
     if errors:
         raise click.ClickException("\n".join(errors))
     return [item for item in gathered.items if not kinds or item.resource.plural in kinds]
+
+
+def _different(wanted: Iterable[Item], stored: Iterable[Item]) -> list[Item]:
+    """Return what is not there as it is wanted: the API need not be asked to leave the rest alone.
+
+    It would refuse some of it, such as administrators, whatever is to be done to them.
+    """
+    known = {(item.resource.plural, item.id): _undated(item) for item in stored}
+    return [item for item in wanted if known.get((item.resource.plural, item.id)) != _undated(item)]
+
+
+def _undated(item: Item) -> dict[str, Any]:
+    """Return a document without the dates that the API writes itself."""
+    metadata: object = item.document.get("metadata")
+    if not isinstance(metadata, dict):
+        return item.document
+    members = cast("dict[str, Any]", metadata)
+    kept = {key: value for key, value in members.items() if key not in DATES}
+    return {**item.document, "metadata": kept}
 
 
 def _gone(wanted: Iterable[Item], stored: Iterable[Item], kinds: set[str]) -> list[Item]:
