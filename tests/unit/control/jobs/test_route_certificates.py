@@ -12,6 +12,8 @@ from oto_trio.control.certificates import CertificateStore, certificate_of
 from oto_trio.control.jobs import issue_route_certificates
 from oto_trio.control.jobs.issue_route_certificates import ASKS, AUTHORITY, IssueRouteCertificates
 from oto_trio.control.store import MemoryStore, Put
+from oto_trio.model.document import encode_document, read_document
+from oto_trio.model.service_descriptor import ServiceDescriptor
 from oto_trio.pki import CsrQuery, KeyQuery, issue
 
 if TYPE_CHECKING:
@@ -120,3 +122,35 @@ async def test_a_look_makes_so_many_and_the_next_one_the_rest(
     assert len(await made(shelf)) == 2
     await job.run()
     assert len(await made(shelf)) == 3
+
+
+async def test_services_and_compositions_ask_too(shelf: CertificateStore) -> None:
+    service = {
+        "id": "s",
+        "domain": "svc.test",
+        "subdomain": "s",
+        "hosts": ["h.test"],
+        "issueCert": True,
+        "issueCertCA": "other",
+    }
+    composition = {
+        "id": "c",
+        "name": "c",
+        "metadata": {ASKS: "true"},
+        "routes": [
+            {"frontend": {"domains": ["one.test/a"]}},
+            {"frontend": {"domains": ["two.test"]}},
+        ],
+    }
+    documents = [
+        Put("service-descriptors", "s", encode_document(read_document(ServiceDescriptor, service))),
+        Put("route-compositions", "c", json.dumps(composition).encode()),
+    ]
+    await shelf.store.transact(documents)
+    await IssueRouteCertificates(shelf).run()
+    assert await made(shelf) == {
+        "h.test": "other",
+        "s.svc.test": "other",
+        "one.test": "otoroshi-intermediate-ca",
+        "two.test": "otoroshi-intermediate-ca",
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
@@ -236,3 +237,22 @@ def test_ids_are_different_numbers() -> None:
     made_ids = [maker.next() for _ in range(1000)]
     assert len(set(made_ids)) == 1000
     assert all(text.isdecimal() for text in made_ids)
+
+
+@pytest.mark.parametrize(
+    ("original", "route", "shown"),
+    [
+        ("shop", "shop-1", "shop"),
+        ("shop", "shop~", "shop"),
+        # Whoever writes a route writes its metadata too: they must not name another service.
+        ("another", "shop-1", "shop-1"),
+        ("", "shop-1", "shop-1"),
+    ],
+)
+def test_routes_of_a_composition_have_its_id(original: str, route: str, shown: str) -> None:
+    metadata = json.dumps({"otoroshi-core-original-route-id": original})
+    base = [*RECORD[:4], route, *RECORD[5:]]
+    event = made({"route_metadata": metadata}, base=base)
+    assert (event["@serviceId"], event["route"]["id"]) == (shown, shown)
+    (alert,) = alert_events(record({"route_metadata": metadata}, base=base), 0, Instance(), ids())
+    assert alert["@serviceId"] == shown
