@@ -80,7 +80,20 @@ pub struct Backend {
     /// Timeouts, retries and breaker settings.
     pub client: Arc<ClientSettings>,
     strategy: Strategy,
-    // Indexes into `targets`, each repeated by its weight.
+    choices: Choices,
+}
+
+/// Indexes into a backend's targets, each repeated by its weight.
+#[derive(Debug)]
+enum Choices {
+    /// The one target there is, or none that may be chosen. Most backends are so, and lists would be most of them.
+    One(bool),
+    /// Several targets.
+    Many(Box<Lists>),
+}
+
+#[derive(Debug, Default)]
+struct Lists {
     primaries: Vec<u16>,
     backups: Vec<u16>,
 }
@@ -96,24 +109,20 @@ impl Backend {
                 .get(usize::from(*index))
                 .is_some_and(|target| target.breaker.admits(now_s, &self.client))
         };
-        if let [only] = &*self.targets {
-            let counts = self.primaries.len() + self.backups.len() > 0;
-            return (counts && only.breaker.admits(now_s, &self.client)).then_some(0);
-        }
-        // Almost always everything is usable: pick first, look afterwards.
-        let past_primaries = attempt as usize > self.primaries.len() && !self.backups.is_empty();
-        let first = if past_primaries {
-            &self.backups
-        } else {
-            &self.primaries
+        let Lists { primaries, backups } = match &self.choices {
+            Choices::One(counts) => return (*counts && usable(&0)).then_some(0),
+            Choices::Many(lists) => &**lists,
         };
+        // Almost always everything is usable: pick first, look afterwards.
+        let past_primaries = attempt as usize > primaries.len() && !backups.is_empty();
+        let first = if past_primaries { backups } else { primaries };
         if !first.is_empty() {
             let index = first[self.strategy.pick(first.len(), random)];
             if usable(&index) {
                 return Some(usize::from(index));
             }
         }
-        for list in [first, &self.primaries, &self.backups] {
+        for list in [first, primaries, backups] {
             let left: Vec<u16> = list.iter().copied().filter(usable).collect();
             if !left.is_empty() {
                 return Some(usize::from(left[self.strategy.pick(left.len(), random)]));

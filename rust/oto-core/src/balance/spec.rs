@@ -9,7 +9,9 @@ use smallvec::SmallVec;
 
 use crate::intern::Interner;
 
-use super::{Backend, Breaker, Strategy, Target, TargetTls, round_robin::RoundRobin};
+use super::{
+    Backend, Breaker, Choices, Lists, Strategy, Target, TargetTls, round_robin::RoundRobin,
+};
 
 /// A backend as Otoroshi writes it; every key has Otoroshi's default.
 #[derive(Debug, Deserialize)]
@@ -216,7 +218,7 @@ impl BackendSpec {
             ));
         }
         let mut targets = SmallVec::<[Target; 1]>::with_capacity(self.targets.len());
-        let (mut primaries, mut backups) = (Vec::new(), Vec::new());
+        let mut lists = Lists::default();
         for (at, spec) in self.targets.into_iter().enumerate() {
             let weight = spec.weight.clamp(0, MAX_WEIGHT);
             let target = spec.build(at, parts)?;
@@ -229,9 +231,9 @@ impl BackendSpec {
                 continue;
             }
             let list = if target.backup {
-                &mut backups
+                &mut lists.backups
             } else {
-                &mut primaries
+                &mut lists.primaries
             };
             // MAX_TARGETS fits in sixteen bits.
             list.extend(std::iter::repeat_n(targets.len() as u16, weight as usize));
@@ -241,14 +243,18 @@ impl BackendSpec {
             "Random" => Strategy::Random,
             _ => Strategy::RoundRobin(RoundRobin::default()),
         };
+        let counts = lists.primaries.len() + lists.backups.len() > 0;
+        let choices = match targets.len() {
+            0 | 1 => Choices::One(counts),
+            _ => Choices::Many(Box::new(lists)),
+        };
         Ok(Backend {
             targets,
             root: parts.texts.text(&self.root),
             rewrite: self.rewrite,
             client: parts.client(self.client.as_deref())?,
             strategy,
-            primaries,
-            backups,
+            choices,
         })
     }
 }

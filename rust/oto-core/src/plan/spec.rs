@@ -48,7 +48,7 @@ pub struct RouteSpec {
     pub legacy_checks: bool,
     /// Its metadata, for events.
     #[serde(default)]
-    pub metadata: Option<Map<String, Value>>,
+    pub metadata: Option<Box<RawValue>>,
     /// Whether its expressions may ask for fields of the request as they arrived.
     #[serde(default)]
     pub reads_arrived: bool,
@@ -114,11 +114,18 @@ impl RouteSpec {
             backend,
             plan: parts.plan(self.steps.as_deref(), self.legacy_checks)?,
             facts: self.facts,
-            metadata: self.metadata.map(Arc::new),
+            metadata: self.metadata.as_deref().map(metadata_text).transpose()?,
             reads_arrived: self.reads_arrived,
             is_sink: self.is_sink,
         })
     }
+}
+
+/// The text of a route's metadata, which is an object.
+fn metadata_text(json: &RawValue) -> Result<Arc<str>, String> {
+    serde_json::from_str::<Map<String, Value>>(json.get())
+        .map_err(|error| format!("metadata: {error}"))?;
+    Ok(Arc::from(json.get()))
 }
 
 /// Parts that routes share when they are equal.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use regex::Regex;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::next::PythonStep;
 use super::steps::NativeStep;
@@ -154,8 +154,9 @@ pub struct Route {
     pub plan: Arc<Plan>,
     /// What expressions may ask of it.
     pub facts: Option<Box<RouteFacts>>,
-    /// Its metadata, for events; none when it has none.
-    pub metadata: Option<Arc<Map<String, Value>>>,
+    /// Its metadata, for events, as JSON: a map would take ten times the memory of each route. None when it has
+    /// none.
+    pub metadata: Option<Arc<str>>,
     /// Whether expressions may ask for fields of the request as they arrived: a copy is kept then.
     pub reads_arrived: bool,
     /// Whether it is none that the router finds: its steps see what no route takes.

@@ -149,8 +149,8 @@ pub struct Details {
     pub head_out: u64,
     /// The route's name.
     pub route_name: Box<str>,
-    /// The route's metadata.
-    pub route_metadata: Option<Arc<Map<String, Value>>>,
+    /// The route's metadata, a JSON object.
+    pub route_metadata: Option<Arc<str>>,
     /// Why the gateway refused.
     pub refusal: Option<RefusalFacts>,
     /// Who called, in the shape of the event's `identity`; no secret in it.
@@ -259,7 +259,8 @@ impl Details {
         msgpack::unsigned(self.head_out, out);
         msgpack::text(self.route_name.as_bytes(), out);
         let metadata = self.route_metadata.as_deref();
-        encode_json(metadata.cloned().map(Value::Object), redaction, out);
+        let metadata = metadata.and_then(|text| serde_json::from_str(text).ok());
+        encode_json(metadata, redaction, out);
         let refusal = self.refusal.as_ref();
         let message = refusal.map(|refusal| redaction.text(&refusal.message));
         msgpack::maybe_text(message.as_deref(), out);
