@@ -193,6 +193,18 @@ async def test_a_changed_setting_or_stored_backend_changes_plans(api: ServedAdmi
     assert (step["change"], step["plugin"]) == ("configured", HEADERS_IN)
 
 
+async def test_what_decides_nothing_changes_no_plan(api: ServedAdminApi) -> None:
+    """The generic dialect writes dates into the metadata."""
+    base = "/apis/proxy.otoroshi.io/v1/routes"
+    await done(api, "POST", base, route("r1", "a.test"))
+    start = api.store.revision
+    await done(api, "PUT", f"{base}/r1", route("r1", "a.test", description="words"))
+    told = await done(api, "GET", f"/api/history/{start}/_diff")
+    paths = {field["path"] for field in told["entities"][0]["fields"]}
+    assert paths == {"$.description", "$.metadata.updated_at"}
+    assert told["traffic"] == {"requests": [], "plans": [], "routes_left_out": 0}
+
+
 async def test_a_rollback_brings_everything_back_as_a_new_revision(api: ServedAdminApi) -> None:
     await done(api, "POST", "/api/routes", route("kept", "a.test"))
     await done(api, "POST", "/api/routes", route("deleted", "b.test"))
