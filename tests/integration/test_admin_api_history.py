@@ -201,7 +201,8 @@ async def test_what_decides_nothing_changes_no_plan(api: ServedAdminApi) -> None
     await done(api, "PUT", f"{base}/r1", route("r1", "a.test", description="words"))
     told = await done(api, "GET", f"/api/history/{start}/_diff")
     paths = {field["path"] for field in told["entities"][0]["fields"]}
-    assert paths == {"$.description", "$.metadata.updated_at"}
+    dates = {"$.metadata.created_at", "$.metadata.updated_at"}
+    assert paths == {"$.description", *dates}
     assert told["traffic"] == {"requests": [], "plans": [], "routes_left_out": 0}
 
 
