@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
-use oto_core::plan::{Question, Snapshot};
+use oto_core::plan::{Change, Question, Snapshot};
 use serde_json::json;
 
 #[derive(Arbitrary, Debug)]
