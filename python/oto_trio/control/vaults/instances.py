@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from oto_trio.control.environment import secret_variables
+from oto_trio.control.vaults.aws import AwsProvider, AwsSettings
+from oto_trio.control.vaults.azure import AzureProvider, AzureSettings
 from oto_trio.control.vaults.env import EnvProvider, EnvSettings
 from oto_trio.control.vaults.files import FileProvider, FileSettings
+from oto_trio.control.vaults.gcloud import GcloudProvider, GcloudSettings
 from oto_trio.control.vaults.hashicorp import HashicorpProvider, HashicorpSettings
+from oto_trio.control.vaults.http_document import HttpProvider, HttpSettings
+from oto_trio.control.vaults.infisical import InfisicalProvider, InfisicalSettings
+from oto_trio.control.vaults.izanami import IzanamiProvider, IzanamiSettings
+from oto_trio.control.vaults.kubernetes import KubernetesProvider, KubernetesSettings
 from oto_trio.control.vaults.local import LocalProvider, LocalSettings
 from oto_trio.control.vaults.secrets import VaultBounds, Vaults
+from oto_trio.control.vaults.spring_cloud import SpringCloudProvider, SpringCloudSettings
 from oto_trio.model.errors import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from oto_trio.control.settings import Settings
     from oto_trio.control.store.base import Store
@@ -24,19 +33,33 @@ if TYPE_CHECKING:
 
 __all__ = ["make_providers", "vault_problems", "vaults_of"]
 
-_TYPES: Final[Mapping[str, type[msgspec.Struct]]] = {
-    "env": EnvSettings,
-    "local": LocalSettings,
-    "file": FileSettings,
-    "hashicorp-vault": HashicorpSettings,
-}
 
-_NOT_HERE: Final = frozenset(
-    {
-        *("aws", "azure", "gcloud", "alibaba-cloud", "kubernetes", "izanami", "spring-cloud"),
-        *("http", "infisical"),
-    }
-)
+@dataclass(frozen=True, slots=True)
+class _Surroundings:
+    """What providers may read besides their settings."""
+
+    store: Store
+    environ: Mapping[str, str]
+    hidden: Collection[str]
+
+
+_TYPES: Final[Mapping[str, tuple[type[msgspec.Struct], Callable[..., SecretProvider]]]] = {
+    "env": (EnvSettings, lambda given, at: EnvProvider(given, at.environ, at.hidden)),
+    "local": (LocalSettings, lambda given, at: LocalProvider(given, at.store)),
+    "file": (FileSettings, lambda given, _: FileProvider(given)),
+    "hashicorp-vault": (HashicorpSettings, lambda given, _: HashicorpProvider(given)),
+    "http": (HttpSettings, lambda given, _: HttpProvider(given)),
+    "spring-cloud": (SpringCloudSettings, lambda given, _: SpringCloudProvider(given)),
+    "kubernetes": (KubernetesSettings, lambda given, at: KubernetesProvider(given, at.environ)),
+    "aws": (AwsSettings, lambda given, _: AwsProvider(given)),
+    "azure": (AzureSettings, lambda given, _: AzureProvider(given)),
+    "gcloud": (GcloudSettings, lambda given, at: GcloudProvider(given, at.environ)),
+    "infisical": (InfisicalSettings, lambda given, _: InfisicalProvider(given)),
+    "izanami": (IzanamiSettings, lambda given, _: IzanamiProvider(given)),
+}
+"""The settings of each type of vault, and what makes its provider of them and of the surroundings."""
+
+_NOT_HERE: Final = frozenset({"alibaba-cloud"})
 """Otoroshi's types that there are no providers for."""
 
 
@@ -55,19 +78,11 @@ def make_providers(
         environ: The environment variables.
         hidden: Names of variables that are never given.
     """
+    surroundings = _Surroundings(store, environ, hidden)
     made: dict[str, SecretProvider] = {}
     for name, given in instances.items():
-        match _read(given):
-            case EnvSettings() as settings:
-                made[name] = EnvProvider(settings, environ, hidden)
-            case LocalSettings() as settings:
-                made[name] = LocalProvider(settings, store)
-            case FileSettings() as settings:
-                made[name] = FileProvider(settings)
-            case HashicorpSettings() as settings:
-                made[name] = HashicorpProvider(settings)
-            case settings:
-                raise AssertionError(settings)
+        _, make = _TYPES[_type_of(given)]
+        made[name] = make(_read(given), surroundings)
     return made
 
 
@@ -113,7 +128,9 @@ def vault_problems(instances: Mapping[str, Mapping[str, Any]], path: str) -> lis
             _read(given)
         except msgspec.ValidationError as error:
             message, _, at = str(error).partition(" - at `$")
-            known = ", ".join(field.encode_name for field in msgspec.structs.fields(_TYPES[kind]))
+            known = ", ".join(
+                field.encode_name for field in msgspec.structs.fields(_TYPES[kind][0])
+            )
             fix = f"a vault of type {kind} has type, {known}"
             problems.append(Problem(where + at.rstrip("`"), message.replace("`", ""), fix))
     return problems
@@ -140,4 +157,11 @@ def _read(given: Mapping[str, Any]) -> msgspec.Struct:
         msgspec.ValidationError: They are wrong.
     """
     values = {key: value for key, value in given.items() if key != "type"}
-    return msgspec.convert(values, _TYPES[given.get("type", "env")])
+    settings, _ = _TYPES[_type_of(given)]
+    return msgspec.convert(values, settings)
+
+
+def _type_of(given: Mapping[str, Any]) -> str:
+    """Return the type of a vault."""
+    kind: str = given.get("type", "env")
+    return kind

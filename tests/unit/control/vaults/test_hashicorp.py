@@ -10,7 +10,8 @@ import pytest
 import trio
 
 from oto_trio.control.vaults.base import SecretError
-from oto_trio.control.vaults.hashicorp import MAX_BODY_BYTES, HashicorpProvider, HashicorpSettings
+from oto_trio.control.vaults.calls import MAX_BODY_BYTES
+from oto_trio.control.vaults.hashicorp import HashicorpProvider, HashicorpSettings
 from tests.unit.control.vaults.vault_server import VaultServer, vault_server
 
 if TYPE_CHECKING:

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     ("given", "path", "words"),
     [
         ({"type": "hashicorp"}, ".type", "write hashicorp-vault"),
-        ({"type": "aws", "access-key": "planted"}, ".type", "secrets cannot be read from aws yet"),
+        ({"type": "alibaba-cloud", "url": "planted"}, ".type", "read from alibaba-cloud yet"),
+        ({"type": "aws", "access-key": "planted"}, "", "access-key and access-key-secret"),
+        ({"type": "azure", "tenant": "planted"}, "", "give token, or tenant"),
+        ({"type": "gcloud", "auth_mode": "token"}, "", "needs token"),
+        ({"type": "infisical", "serviceToken": "planted", "e2ee": True}, "", "e2ee must be false"),
+        ({"type": "kubernetes", "endpoint": "planted"}, "", "endpoint must be an http"),
         ({"type": "planted"}, ".type", "use one of env, local, file, hashicorp-vault"),
         ({"type": ["planted"]}, ".type", "expected a string"),
         ({"type": "file"}, "", "missing required field root"),

@@ -1,0 +1,87 @@
+"""A small server that answers what a test tells it, and writes down what it was asked."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+import msgspec
+from typing_extensions import override
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+__all__ = ["Asked", "DocumentServer", "document_server"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class DocumentServer:
+    """What the server answers, and what it was asked.
+
+    Attributes:
+        url: Where it is.
+        documents: Status and JSON by method and target.
+        asked: Every request.
+    """
+
+    url: str = ""
+    documents: dict[tuple[str, str], tuple[int, object]] = field(default_factory=dict)
+    asked: list[Asked] = field(default_factory=list)
+
+    def hold(
+        self, target: str, document: object, *, status: int = 200, method: str = "GET"
+    ) -> None:
+        """Answer this from now on."""
+        self.documents[method, target] = (status, document)
+
+
+@contextmanager
+def document_server() -> Generator[DocumentServer]:
+    """Run a server until the end of the block."""
+    held = DocumentServer()
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            held.asked.append(Asked(self.command, self.path, headers, body))
+            status, document = held.documents.get((self.command, self.path), (404, {}))
+            sent = msgspec.json.encode(document)
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(sent)))
+            self.end_headers()
+            self.wfile.write(sent)
+
+        def do_GET(self) -> None:
+            self.answer()
+
+        def do_POST(self) -> None:
+            self.answer()
+
+        @override
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        held.url = f"http://127.0.0.1:{server.server_address[1]}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield held
+        finally:
+            server.shutdown()
+            thread.join()
