@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import stat
-import subprocess
-import sys
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import httpx
 import pytest
@@ -21,6 +19,7 @@ from oto_trio.control.store.opening import open_store
 from oto_trio.model.errors import StoreError, StoreFileError, StoreLockedError
 from oto_trio.testing.check_store import check_store
 from oto_trio.testing.gateway_process import gateway_process
+from tests.integration.aws_server import AwsServer
 from tests.integration.clients import admin, ask, eventually, route
 from tests.integration.state_server import StateServer, state_server
 
@@ -235,42 +234,11 @@ class S3Server:
     """moto's S3, which checks signatures: one bucket, and the keys of somebody who may use it."""
 
     def __init__(self, folder: Path) -> None:
-        self._log = (folder / "moto.log").open("wb")
-        # The first requests make somebody with rights; from then on each is checked.
-        setup = 4
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _MOTO],
-            env={**os.environ, "INITIAL_NO_AUTH_ACTION_COUNT": str(setup)},
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-        )
-        assert self._process.stdout is not None
-        port = int(self._process.stdout.readline())
-        self.endpoint = f"http://127.0.0.1:{port}"
-        self.access, self.secret = self._set_up()
-
-    def _set_up(self) -> tuple[str, str]:
-        import boto3  # noqa: PLC0415 (slow to import)
-
-        options: dict[str, Any] = {
-            "endpoint_url": self.endpoint,
-            "region_name": "eu-west-1",
-            "aws_access_key_id": "first",
-            "aws_secret_access_key": "first",
-        }
-        people = boto3.client("iam", **options)
-        people.create_user(UserName="oto")
-        key = people.create_access_key(UserName="oto")["AccessKey"]
-        policy = {
-            "Version": "2012-10-17",
-            "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}],
-        }
-        people.put_user_policy(UserName="oto", PolicyName="all", PolicyDocument=json.dumps(policy))
+        self._server = AwsServer(folder, "s3", calls=1)
         place = {"LocationConstraint": "eu-west-1"}
-        boto3.client("s3", **options).create_bucket(
-            Bucket="states", CreateBucketConfiguration=place
-        )
-        return key["AccessKeyId"], key["SecretAccessKey"]
+        self._server.client("s3").create_bucket(Bucket="states", CreateBucketConfiguration=place)
+        self.access, self.secret = self._server.access, self._server.secret
+        self.endpoint = self._server.endpoint
 
     def url(self, key: str, *, access: str | None = None, secret: str | None = None) -> str:
         """Return the setting `store` for an object."""
@@ -280,20 +248,7 @@ class S3Server:
         return f"s3://{user.userinfo.decode()}@states/{key}?endpoint={self.endpoint}&acl=Private"
 
     def stop(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._log.close()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-
-
-_MOTO = """
-from moto.server import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import make_server
-server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
-print(server.port, flush=True)
-server.serve_forever()
-"""
+        self._server.stop()
 
 
 @pytest.fixture(scope="module")

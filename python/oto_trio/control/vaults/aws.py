@@ -15,7 +15,7 @@ import msgspec
 import trio
 
 from oto_trio.control.vaults.base import SecretError
-from oto_trio.control.vaults.calls import Caller, check_url
+from oto_trio.control.vaults.calls import Caller, check_url, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -161,6 +161,7 @@ def _refusal(status: int, body: bytes) -> SecretError:
         case (
             "UnrecognizedClientException"
             | "InvalidSignatureException"
+            | "SignatureDoesNotMatch"
             | "IncompleteSignature"
             | "MissingAuthenticationTokenException"
             | "InvalidClientTokenId"
@@ -168,5 +169,4 @@ def _refusal(status: int, body: bytes) -> SecretError:
         ):
             return SecretError("secret-read-not-authorized", "the keys are refused")
         case _:
-            is_down = status >= 500 or status == 429 or kind == "ThrottlingException"
-            return SecretError("secret-read-error", f"it answers {status}", is_down=is_down)
+            return refusal(429 if kind == "ThrottlingException" else status)

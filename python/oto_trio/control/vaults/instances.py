@@ -43,7 +43,9 @@ class _Surroundings:
     hidden: Collection[str]
 
 
-_TYPES: Final[Mapping[str, tuple[type[msgspec.Struct], Callable[..., SecretProvider]]]] = {
+_TYPES: Final[
+    Mapping[str, tuple[type[msgspec.Struct], Callable[[Any, _Surroundings], SecretProvider]]]
+] = {
     "env": (EnvSettings, lambda given, at: EnvProvider(given, at.environ, at.hidden)),
     "local": (LocalSettings, lambda given, at: LocalProvider(given, at.store)),
     "file": (FileSettings, lambda given, _: FileProvider(given)),

@@ -38,8 +38,10 @@ class DocumentServer:
     """
 
     url: str = ""
-    documents: dict[tuple[str, str], tuple[int, object]] = field(default_factory=dict)
-    asked: list[Asked] = field(default_factory=list)
+    documents: dict[tuple[str, str], tuple[int, object]] = field(
+        default_factory=dict[tuple[str, str], tuple[int, object]]
+    )
+    asked: list[Asked] = field(default_factory=list[Asked])
 
     def hold(
         self, target: str, document: object, *, status: int = 200, method: str = "GET"
