@@ -6,16 +6,21 @@ What only one kind does is in the tests of that kind.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import trio
 
 from oto_trio.app import STORE_FILE
+from oto_trio.control.admin_api.operations import Entities
+from oto_trio.control.admin_api.preconditions import Preconditions
+from oto_trio.control.admin_api.refusals import ApiError
+from oto_trio.control.admin_api.resources import find_resource
 from oto_trio.control.store import Change, Delete, Put, Record
 from oto_trio.model.errors import ConflictError, StoreError
 from oto_trio.testing.check_history import check_history_bounds
 from oto_trio.testing.check_store import check_store
+from oto_trio.testing.fake_gateway import FakeGatewayControl
 from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
 from tests.integration.clients import admin, ask, eventually, route
 from tests.integration.postgres_server import PostgresServer
@@ -32,6 +37,9 @@ pytestmark = pytest.mark.slow
 
 GUARD_S = 30.0
 ROUTES = "/apis/proxy.otoroshi.io/v1/routes"
+_row = find_resource("any", "v1", "routes")
+assert _row is not None
+ROUTES_ROW = _row
 
 every_store = pytest.mark.parametrize("kind", [*EMBEDDED, *SHARED])
 every_shared_store = pytest.mark.parametrize("kind", SHARED)
@@ -77,6 +85,52 @@ async def test_the_store_keeps_the_contract(kind: str, home: Home) -> None:
 @every_store
 async def test_the_store_forgets_what_exceeds_its_bounds(kind: str, home: Home) -> None:
     await check_history_bounds(home.open)
+
+
+def _instead(wanted: dict[str, Any], _old: dict[str, Any] | None) -> dict[str, Any]:
+    return wanted
+
+
+@every_store
+async def test_conditional_writers_of_the_admin_api_lose_nothing(kind: str, home: Home) -> None:
+    shared = kind in SHARED
+    async with await home.open("a") as one, await home.open("a" if shared else "b") as other:
+        nodes = [Entities(store, FakeGatewayControl(), env="prod") for store in (one, other)]
+        document = {"id": "r", "name": "r", "metadata": {"n": "0"}}
+        await nodes[0].create(ROUTES_ROW, document, stamped=False)
+        refused = 0
+
+        async def add(entities: Entities) -> None:
+            nonlocal refused
+            for _ in range(5):
+                while True:
+                    found = await entities.find(ROUTES_ROW, "r")
+                    assert found is not None
+                    n = int(found.document["metadata"]["n"]) + 1
+                    wanted = {**found.document, "metadata": {"n": str(n)}}
+                    conditions = Preconditions(match=(str(found.revision),))
+                    try:
+                        await entities.change(
+                            ROUTES_ROW,
+                            "r",
+                            partial(_instead, wanted),
+                            stamped=False,
+                            conditions=conditions,
+                        )
+                    except ApiError as error:
+                        if error.answer_status not in (409, 412):
+                            raise
+                        refused += 1
+                    else:
+                        break
+
+        async with trio.open_nursery() as nursery:
+            for writer in range(6):
+                nursery.start_soon(add, nodes[writer % 2 if shared else 0])
+        found = await nodes[0].find(ROUTES_ROW, "r")
+        assert found is not None
+        assert found.document["metadata"]["n"] == "30"
+        assert refused, "they were in each other's way"
 
 
 # --------------------------------------------------------------------------------- several nodes
