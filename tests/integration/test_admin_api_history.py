@@ -121,6 +121,12 @@ async def test_no_secret_is_shown(api: ServedAdminApi) -> None:
     first = api.store.revision
     plugin = {"plugin": HEADERS_IN, "config": {"headers": {"Authorization": "planted-three"}}}
     await done(api, "POST", "/api/routes", route("r1", "a.test", plugins=[plugin]))
+    asked: dict[str, Any] = {
+        "domains": ["b.test"],
+        "headers": {"X-Token": "planted-5", "X-A": "shown"},
+    }
+    asked["query"] = {"api_key": "planted-6", "page": "1"}
+    await done(api, "POST", "/api/routes", {**route("r2", "b.test"), "frontend": asked})
     await done(api, "PUT", f"{KEYS}/k", {**key, "clientSecret": "planted-secret-two"})
     plugin["config"] = {"headers": {"Authorization": "planted-four"}}
     await done(api, "PUT", "/api/routes/r1", route("r1", "a.test", plugins=[plugin]))
@@ -129,6 +135,9 @@ async def test_no_secret_is_shown(api: ServedAdminApi) -> None:
         assert answer.status_code == 200
         assert "planted" not in answer.text
     told = await done(api, "GET", f"/api/history/{first}/_diff")
+    sample = next(m["request"] for m in told["traffic"]["requests"] if m["after"] == "r2")
+    assert sample["headers"] == [["X-Token", "***"], ["X-A", "shown"]]
+    assert sample["url"] == "b.test/?api_key=***&page=1"
     changes = {change["id"]: change for change in told["entities"]}
     fields = {field["path"]: field for field in changes["k"]["fields"]}
     assert fields["$.clientSecret"] == {

@@ -7,6 +7,7 @@ no example covers, such as a path that only a regular expression matches, is not
 
 from __future__ import annotations
 
+import re
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any, Final
 
@@ -49,6 +50,12 @@ MOST_ROUTES: Final = 1000
 
 DATES: Final = ("created_at", "updated_at")
 """Metadata that the API writes itself."""
+
+
+_SECRETS: Final = "auth|cookie|credential|key|password|secret|session|signature|token"
+_SECRET_NAME: Final = re.compile(_SECRETS, re.IGNORECASE)
+_SECRET_PAIR: Final = re.compile(rf"([^&=]*(?:{_SECRETS})[^&=]*)=[^&]*", re.IGNORECASE)
+"""What a route asks for under such a name is not shown: it may be a secret that only callers know."""
 
 
 class SampleRequest(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -225,10 +232,11 @@ def _winner(router: _core.Router, probe: Probe) -> str | None:
 
 def _sample(probe: Probe) -> SampleRequest:
     """Make a request as it is shown."""
-    query = f"?{probe.query}" if probe.query else ""
-    return SampleRequest(
-        probe.method, f"{probe.host}{probe.path}{query}", tuple(probe.headers), probe.listener
+    query = _SECRET_PAIR.sub(r"\1=***", f"?{probe.query}") if probe.query else ""
+    headers = tuple(
+        (name, "***" if _SECRET_NAME.search(name) else value) for name, value in probe.headers
     )
+    return SampleRequest(probe.method, f"{probe.host}{probe.path}{query}", headers, probe.listener)
 
 
 def _plan_change(route_id: str, before: Traffic, after: Traffic) -> PlanChange | None:
