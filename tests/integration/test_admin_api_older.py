@@ -138,6 +138,17 @@ async def test_a_service_becomes_a_route(served: Served) -> None:
     assert route == shown
     assert (await served.call("GET", "/api/services/s")).json()["enabled"] is False
 
+    # A second request, as after a lost answer, must not disable the route that is live now.
+    again = await served.call("POST", "/api/services/s/route")
+    assert (again.status_code, "already" in again.json()["error"]) == (409, True), again.text
+    assert (await served.call("GET", "/api/routes/s")).json() == route
+    enabled = {**(await served.call("GET", "/api/services/s")).json(), "enabled": True}
+    assert (await served.call("PUT", "/api/services/s", enabled)).status_code == 200
+    assert (await served.call("POST", "/api/services/s/route")).status_code == 409
+    assert (await served.call("GET", "/api/services/s")).json()["enabled"] is True
+    assert (await served.call("DELETE", "/api/routes/s")).status_code == 200
+    assert (await served.call("POST", "/api/services/s/route")).status_code == 200
+
 
 async def test_a_service_that_asks_for_what_no_plugin_does_becomes_no_route(served: Served) -> None:
     await make(served, clientValidatorRef="v")

@@ -215,7 +215,9 @@ class ServicePaths:
     async def _become_route(self, request: Request) -> Response:
         """Keep the route that a service means, and disable the service, both or neither.
 
-        A service that asks for what a route has no plugin for is refused: its route would be open.
+        A service that asks for what a route has no plugin for is refused: its route would be open. So is one
+        whose id a route has already, as after a first request: that route may have been changed since, and
+        what the disabled service means would disable it. Otoroshi overwrites it.
         """
         record, service = await self._service(request, to_write=True)
         options = read_write_options(request)
@@ -226,15 +228,17 @@ class ServicePaths:
         if errors:
             raise refused_entity(errors)
         disabled = msgspec.structs.replace(service, enabled=False)
+        if await self._entities.store.get(ROUTES.store_kind, route.id) is not None:
+            raise _has_route(route.id)
         try:
             revision = await self._entities.store.transact(
                 [
-                    Put(ROUTES.store_kind, route.id, encode_document(route)),
+                    Put(ROUTES.store_kind, route.id, encode_document(route), expect="absent"),
                     Put(record.kind, record.id, encode_document(disabled), record.revision),
                 ]
             )
         except ConflictError:
-            raise sentence(409, "others changed the service; try again") from None
+            raise sentence(409, "others changed the service or its route; try again") from None
         headers = await settle(self._entities.gateway, options, revision, problems)
         base = str(request.base_url).rstrip("/")
         urls = {
@@ -301,6 +305,14 @@ async def _dispatch(verbs: dict[str, Callable[[Request], Any]], request: Request
     """Do what the verb says."""
     response: Response = await verbs["GET" if request.method == "HEAD" else request.method](request)
     return response
+
+
+def _has_route(service_id: str) -> ApiError:
+    """Make the refusal of a service whose route is there."""
+    return sentence(
+        409,
+        f"there is a route with id: '{service_id}' already; delete it first if the service's is to replace it",
+    )
 
 
 def _page(request: Request, found: list[JsonObject]) -> Response:
