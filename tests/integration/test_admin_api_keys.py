@@ -57,6 +57,14 @@ async def test_the_generic_dialect_answers_bearers_and_the_legacy_one_does_not(
     assert b"otoapk_" not in stored.document, "a bearer is answered, never stored"
 
 
+async def test_there_is_no_bearer_of_a_secret_that_only_a_vault_knows(served: Served) -> None:
+    made = await served.call("POST", KEYS, key(clientSecret="${vault://env/CI_SECRET}"))
+    assert made.status_code == 201
+    refused = await served.call("GET", "/api/apikeys/c1/bearer")
+    assert refused.status_code == 400
+    assert "in a vault" in refused.text
+
+
 async def test_the_bearer_of_the_next_secret_is_answered_in_the_grace_period(
     served: Served,
 ) -> None:

@@ -28,6 +28,7 @@ from oto_trio.control.admin_api.resources import (
 from oto_trio.control.admin_api.rights import required_caller
 from oto_trio.control.admin_api.sentences import in_sentences, sentence
 from oto_trio.control.admin_api.writing import read_write_options, settle
+from oto_trio.control.vaults.references import refers_to_secret
 from oto_trio.model.api_key import (
     api_key_bearer,
     api_key_template,
@@ -166,10 +167,14 @@ class ApiKeyPaths:
         document = await self._entities.get(API_KEYS, client_id)
         if document is None:
             raise _no_key(client_id)
+        if refers_to_secret(document["clientSecret"]):
+            # A bearer made of the reference opens nothing: the workers know the key by what the vault has.
+            raise sentence(400, f"the secret of ApiKey '{client_id}' is in a vault")
         bearers = {"bearer": api_key_bearer(client_id, document["clientSecret"])}
         rotation = document["rotation"]
-        if rotation["enabled"] and rotation["nextSecret"]:
-            bearers["bearer_next"] = api_key_bearer(client_id, rotation["nextSecret"])
+        next_secret = rotation["nextSecret"] if rotation["enabled"] else None
+        if next_secret and not refers_to_secret(next_secret):
+            bearers["bearer_next"] = api_key_bearer(client_id, next_secret)
         new_secret = request.query_params.get("newSecret")
         if new_secret:
             bearers["bearer_new"] = api_key_bearer(client_id, new_secret)

@@ -32,6 +32,7 @@ __all__ = [
     "has_references",
     "parse_reference",
     "references_of",
+    "refers_to_secret",
 ]
 
 NOT_FOUND: Final = "not-found"
@@ -76,6 +77,11 @@ class Filled(msgspec.Struct, frozen=True):
 def has_references(document: bytes) -> bool:
     """Tell whether a document may refer to a secret; fast, for it is asked of each."""
     return _MARK in document
+
+
+def refers_to_secret(text: str) -> bool:
+    """Tell whether a text of a document, decoded, may refer to a secret: then it is none itself."""
+    return _MARK.decode() in text
 
 
 def references_of(document: bytes) -> tuple[str, ...]:

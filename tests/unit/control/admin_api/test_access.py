@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hmac
+import logging
 from base64 import b64encode, urlsafe_b64encode
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 import trio
 from hypothesis import given
@@ -12,7 +15,8 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
 from oto_trio.control.admin_api.access import given_key
-from oto_trio.control.admin_api.rights.callers import Callers, KeyRefusedError
+from oto_trio.control.admin_api.refusals import ApiError
+from oto_trio.control.admin_api.rights.callers import USER_HEADER, Callers, KeyRefusedError
 from oto_trio.control.credentials import AdminCredentials
 from oto_trio.control.store import MemoryStore
 from oto_trio.model.api_key import api_key_bearer
@@ -114,3 +118,74 @@ def test_basic_without_a_colon_is_no_key() -> None:
 def test_a_secret_is_never_shown() -> None:
     assert "cret" not in repr(KEYS[0]).replace("client_secret", "")
     assert "cret" not in f"{KEYS}".replace("client_secret", "")
+
+
+REFERENCE = "${vault://env/CI_SECRET}"
+
+
+def in_vault(**rotation: object) -> bytes:
+    key = {
+        "clientId": "ci",
+        "clientSecret": REFERENCE,
+        "authorizedEntities": ["group_admin-api-group"],
+        "rotation": rotation,
+    }
+    return msgspec.json.encode(key)
+
+
+def shows(secret: str) -> Headers:
+    return Headers({"otoroshi-client-id": "ci", "otoroshi-client-secret": secret})
+
+
+def user_token(secret: str) -> str:
+    def encoded(value: object) -> str:
+        return urlsafe_b64encode(msgspec.json.encode(value)).decode().rstrip("=")
+
+    session = {"randomId": "r", "name": "Ann", "email": "ann@example.com"}
+    user = msgspec.json.encode(session).decode()
+    signed = f"{encoded({'alg': 'HS512', 'typ': 'JWT'})}.{encoded({'user': user})}"
+    digest = hmac.digest(secret.encode(), signed.encode(), "sha512")
+    return f"{signed}.{urlsafe_b64encode(digest).decode().rstrip('=')}"
+
+
+@pytest.mark.parametrize("rotation", [{}, {"enabled": True, "nextSecret": REFERENCE}])
+async def test_the_text_of_a_reference_to_a_vault_is_no_secret(
+    rotation: dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    bearer = Headers({"otoroshi-token": api_key_bearer("ci", REFERENCE)})
+    async with MemoryStore() as store:
+        await store.put("apikeys", "ci", in_vault(**rotation))
+        callers = Callers([], store)
+        with caplog.at_level(logging.WARNING):
+            for headers in (shows(REFERENCE), bearer, shows("not-found"), shows("")):
+                with pytest.raises(KeyRefusedError) as refused:
+                    await callers.identify(headers, "GET", "/api/routes")
+                assert refused.value.status in (400, 401)
+    (told,) = caplog.messages
+    assert "'ci'" in told
+    assert "vault" in told
+    assert "CI_SECRET" not in told
+
+
+async def test_a_next_secret_that_is_written_out_counts_beside_a_reference() -> None:
+    async with MemoryStore() as store:
+        await store.put("apikeys", "ci", in_vault(enabled=True, nextSecret="plain"))
+        caller = await Callers([], store).identify(shows("plain"), "GET", "/api/routes")
+    assert caller.client_id == "ci"
+
+
+@pytest.mark.parametrize("secret", [REFERENCE, "", "not-found"])
+async def test_the_text_of_a_reference_signs_no_token_of_a_user(secret: str) -> None:
+    async with MemoryStore() as store:
+        await store.put("apikeys", "ci", in_vault())
+        callers = Callers([], store)
+        caller = await callers.identify(Headers({}), "GET", "/api/routes", vouched="ci")
+        assert caller.client_id == "ci", "the gateway has seen what the vault has"
+        signed = Headers({USER_HEADER: user_token(secret)})
+        with pytest.raises(ApiError):
+            await callers.identify(signed, "GET", "/api/routes", vouched="ci")
+        plain = msgspec.json.decode(in_vault()) | {"clientSecret": "plain"}
+        await store.put("apikeys", "ci", msgspec.json.encode(plain))
+        signed = Headers({USER_HEADER: user_token("plain")})
+        user = await callers.identify(signed, "GET", "/api/routes", vouched="ci")
+        assert user.email == "ann@example.com", "the token itself is right"

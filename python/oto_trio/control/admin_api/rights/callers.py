@@ -5,11 +5,16 @@ other caller is an API key: that of the settings, or one in the store that is au
 without rights in its metadata may do everything, as with Otoroshi. A console that has such a key may say for
 whom it asks, in a token that it signs with the key's secret; a key with rights cannot say so for somebody
 with more of them.
+
+A secret that is kept in a vault (``${vault://…}``) is replaced on the way to the workers only. The text of the
+reference is no secret, so here it proves nothing: such a key gets in through the gateway, which has seen the
+secret, and not on the admin API's own listener.
 """
 
 from __future__ import annotations
 
 import hmac
+import logging
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import msgspec
@@ -23,6 +28,7 @@ from oto_trio.control.admin_api.rights.caller import TENANT_HEADER, Caller
 from oto_trio.control.admin_api.rights.decisions import DEFAULT_TENANT, Rights
 from oto_trio.control.admin_api.rights.gates import gate_refusal
 from oto_trio.control.admin_api.rights.locations import opens_admin_api, rights_of_key
+from oto_trio.control.vaults.references import refers_to_secret
 from oto_trio.model.admin_session import AdminSession
 from oto_trio.model.api_key import api_key_bearer, is_expired
 from oto_trio.model.document import inspect_document
@@ -43,6 +49,11 @@ __all__ = ["Callers", "KeyRefusedError", "not_authorized"]
 
 USER_HEADER: Final = "otoroshi-backoffice-user"
 """Header with the signed token of the user for whom a console asks."""
+
+MOST_TOLD: Final = 1_000
+"""Keys whose secret is in a vault that the log has named; then it begins anew."""
+
+logger = logging.getLogger(__name__)
 
 _BEARER: Final = "otoapk_"
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -83,7 +94,8 @@ class _Key(NamedTuple):
     """An API key that was accepted."""
 
     client_id: str
-    secret: str
+    secret: str | None
+    """What users' tokens are signed with; None when only a vault knows it."""
     rights: Rights | None = None
 
 
@@ -115,6 +127,7 @@ class Callers:
         self._sessions = sessions
         self._cookie = cookie or SessionCookie()
         self._clock_ms = clock_ms
+        self._told: set[str] = set()
 
     async def identify(
         self, headers: Headers, method: str, path: str, *, vouched: str | None = None
@@ -187,6 +200,8 @@ class Callers:
         if document is None and not known:
             raise KeyRefusedError(400, "invalid apikey tuple", "errors.invalid.api.key.tuple")
         secret = None if document is None else _proved_secret(shown, document)
+        if document is not None and secret is None:
+            self._tell_of_vault(document, shown.client_id)
         if document is None or secret is None:
             raise KeyRefusedError(401, "bad apikey", "errors.bad.api.key")
         _check_stored(document, method, path, self._clock_ms())
@@ -204,7 +219,23 @@ class Callers:
         secret: object = document.get("clientSecret")
         if not isinstance(secret, str) or not secret:
             raise not_authorized(method, path)
-        return _Key(client_id, secret, rights_of_key(document))
+        known = None if refers_to_secret(secret) else secret
+        return _Key(client_id, known, rights_of_key(document))
+
+    def _tell_of_vault(self, document: JsonObject, client_id: str) -> None:
+        """Say once why a key whose secret is in a vault is refused: its owner cannot guess it."""
+        kept = [text for text in _secrets(document) if refers_to_secret(text)]
+        if not kept or client_id in self._told:
+            return
+        if len(self._told) >= MOST_TOLD:
+            self._told.clear()
+        self._told.add(client_id)
+        logger.warning(
+            "the API key %r was refused on the admin API's own listener: its secret is in a vault, which is "
+            "asked for the workers only; call the admin API through the gateway, or give the key a "
+            "secret of its own",
+            client_id,
+        )
 
     async def _stored(self, client_id: str) -> JsonObject | None:
         """Read an API key from the store; None when there is none."""
@@ -247,12 +278,18 @@ def _shown(headers: Headers) -> _Shown | None:
 
 def _proved_secret(shown: _Shown, document: JsonObject) -> str | None:
     """Return the secret of a stored key that a request proves to have, also one that is being rotated in."""
+    own = (secret for secret in _secrets(document) if not refers_to_secret(secret))
+    proved = [secret for secret in own if shown.proves(secret)]
+    return proved[0] if proved else None
+
+
+def _secrets(document: JsonObject) -> list[str]:
+    """Return the secrets of a stored key as they are written."""
     secrets = [document.get("clientSecret")]
     rotation: object = document.get("rotation")
     if isinstance(rotation, dict) and cast("JsonObject", rotation).get("enabled") is True:
         secrets.append(cast("JsonObject", rotation).get("nextSecret"))
-    proved = [s for s in secrets if isinstance(s, str) and s and shown.proves(s)]
-    return proved[0] if proved else None
+    return [secret for secret in secrets if isinstance(secret, str) and secret]
 
 
 def _check_stored(document: JsonObject, method: str, path: str, now: int) -> None:
@@ -270,7 +307,7 @@ def _acting_user(token: str, key: _Key, plain: Caller, now: int) -> Caller:
     Raises:
         ApiError: The token is not of this key, or names a user with more rights than the key has.
     """
-    user = _user_of(token, key.secret, now)
+    user = None if key.secret is None else _user_of(token, key.secret, now)
     if user is None:
         raise gate_refusal()
     rights = Rights(user.rights)
