@@ -1,4 +1,4 @@
-"""A small server that answers what a test tells it, and writes down what it was asked."""
+"""Small servers: one that answers what a test tells it and writes down what it was asked, and their frame."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import msgspec
 from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
-__all__ = ["Asked", "DocumentServer", "document_server"]
+__all__ = ["Asked", "DocumentServer", "document_server", "served"]
 
 
 @dataclass(frozen=True)
@@ -49,41 +49,48 @@ class DocumentServer:
         """Answer this from now on."""
         self.documents[method, target] = (status, document)
 
+    def answer(self, asked: Asked) -> tuple[int, bytes]:
+        """Answer a request."""
+        self.asked.append(asked)
+        status, document = self.documents.get((asked.method, asked.target), (404, {}))
+        return status, msgspec.json.encode(document)
+
 
 @contextmanager
 def document_server() -> Generator[DocumentServer]:
     """Run a server until the end of the block."""
     held = DocumentServer()
+    with served(held.answer) as held.url:
+        yield held
+
+
+@contextmanager
+def served(answer: Callable[[Asked], tuple[int, bytes]]) -> Generator[str]:
+    """Have every request answered with the status and the JSON that `answer` gives, at the URL this gives."""
 
     class Handler(BaseHTTPRequestHandler):
-        def answer(self) -> None:
+        def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            held.asked.append(Asked(self.command, self.path, headers, body))
-            status, document = held.documents.get((self.command, self.path), (404, {}))
-            sent = msgspec.json.encode(document)
+            status, sent = answer(Asked(self.command, self.path, headers, body))
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(sent)))
             self.end_headers()
             self.wfile.write(sent)
 
-        def do_GET(self) -> None:
-            self.answer()
-
         def do_POST(self) -> None:
-            self.answer()
+            self.do_GET()
 
         @override
         def log_message(self, format: str, *args: object) -> None:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        held.url = f"http://127.0.0.1:{server.server_address[1]}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
-            yield held
+            yield f"http://127.0.0.1:{server.server_address[1]}"
         finally:
             server.shutdown()
             thread.join()

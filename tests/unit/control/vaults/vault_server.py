@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from typing_extensions import override
+from tests.unit.control.vaults.document_server import served
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -85,26 +83,6 @@ def envelope(data: Any, *, lease_duration: int) -> bytes:
 def vault_server() -> Generator[VaultServer]:
     """Run a server until the end of the block."""
     held = VaultServer()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status, body = held.answer(self.path, self.headers.get("X-Vault-Token"))
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        @override
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        held.url = f"http://127.0.0.1:{server.server_address[1]}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield held
-        finally:
-            server.shutdown()
-            thread.join()
+    with served(lambda asked: held.answer(asked.target, asked.headers.get("x-vault-token"))) as url:
+        held.url = url
+        yield held
