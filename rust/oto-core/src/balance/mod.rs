@@ -16,6 +16,7 @@ pub use breaker::Breaker;
 pub use spec::{BackendParts, BackendSpec, BackendSpecError, ClientSettings};
 pub use target_tls::TargetTls;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -24,7 +25,28 @@ use smallvec::SmallVec;
 #[derive(Debug)]
 pub struct Target {
     /// The entity's id of the target.
-    pub id: Box<str>,
+    pub id: Arc<str>,
+    /// Where it is; targets of many backends share it.
+    pub place: Arc<Place>,
+    /// Only used when no primary target is left.
+    pub backup: bool,
+    /// How often the target stands in the list of choices.
+    pub weight: u16,
+    /// Consecutive failures and what they led to.
+    pub breaker: Breaker,
+}
+
+impl Deref for Target {
+    type Target = Place;
+
+    fn deref(&self) -> &Place {
+        &self.place
+    }
+}
+
+/// Where a server is, and how to speak to it.
+#[derive(Debug)]
+pub struct Place {
     /// The name sent as `Host` when the host is overridden, and resolved to connect.
     pub hostname: Arc<str>,
     /// The address to connect to instead of resolving `hostname`.
@@ -35,18 +57,12 @@ pub struct Target {
     pub tls: Option<Arc<TargetTls>>,
     /// Whether to speak HTTP/1.0.
     pub http10: bool,
-    /// Only used when no primary target is left.
-    pub backup: bool,
-    /// How often the target stands in the list of choices.
-    pub weight: u16,
     /// `host:port` to connect to.
     pub address: Arc<str>,
     /// What connections must have in common to be used for each other's requests.
     pub pool_key: Arc<str>,
     /// `Host` value when the client sent none (`hostname[:port]`).
     pub authority: Arc<str>,
-    /// Consecutive failures and what they led to.
-    pub breaker: Breaker,
 }
 
 /// How one of several equal choices is picked (`load_balancing.type`).

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use crate::intern::Interner;
 
 use super::{
-    Backend, Breaker, Choices, Lists, Strategy, Target, TargetTls, round_robin::RoundRobin,
+    Backend, Breaker, Choices, Lists, Place, Strategy, Target, TargetTls, round_robin::RoundRobin,
 };
 
 /// A backend as Otoroshi writes it; every key has Otoroshi's default.
@@ -169,6 +169,7 @@ pub struct BackendParts {
     texts: Interner<str>,
     clients: Interner<ClientSettings>,
     tls: Interner<TargetTls>,
+    places: Interner<Place>,
 }
 
 impl BackendParts {
@@ -178,6 +179,16 @@ impl BackendParts {
             .get_or_try(key, || Ok::<_, std::convert::Infallible>(Arc::new(tls)));
         match made {
             Ok(tls) => tls,
+            Err(never) => match never {},
+        }
+    }
+
+    fn place(&self, written: &str, make: impl FnOnce() -> Place) -> Arc<Place> {
+        let made = self.places.get_or_try(written, || {
+            Ok::<_, std::convert::Infallible>(Arc::new(make()))
+        });
+        match made {
+            Ok(place) => place,
             Err(never) => match never {},
         }
     }
@@ -309,16 +320,22 @@ impl TargetSpec {
         } else {
             (None, Arc::clone(&address))
         };
-        Ok(Target {
-            id: id.into(),
+        let http10 = self.protocol.eq_ignore_ascii_case("HTTP/1.0");
+        let ip = self.ip_address.as_deref().unwrap_or("");
+        let written = format!("{} {ip} {http10} {} {pool_key}", self.hostname, self.tls);
+        let place = parts.place(&written, || Place {
             address,
             pool_key,
             authority: parts.texts.text(&authority),
             hostname: parts.texts.text(&self.hostname),
-            ip_address: self.ip_address.map(Into::into),
+            ip_address: self.ip_address.as_deref().map(Into::into),
             port,
             tls,
-            http10: self.protocol.eq_ignore_ascii_case("HTTP/1.0"),
+            http10,
+        });
+        Ok(Target {
+            id: parts.texts.text(&id),
+            place,
             backup: self.backup,
             weight: self.weight.clamp(0, MAX_WEIGHT) as u16,
             breaker: Breaker::default(),

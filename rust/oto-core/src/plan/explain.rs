@@ -105,7 +105,7 @@ impl Snapshot {
             .collect();
         answer["target"] = flow.target().map_or(
             Value::Null,
-            |target| json!({"id": target.id, "address": &*target.address, "tls": target.tls.is_some()}),
+            |target| json!({"id": &*target.id, "address": &*target.address, "tls": target.tls.is_some()}),
         );
         answer["upstream"] = json!({
             "method": flow.request.method_text(),

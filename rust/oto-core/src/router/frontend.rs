@@ -3,6 +3,8 @@
 //! Everything that can be wrong is found here, once, with the field, the text and the fix; the
 //! router itself cannot fail.
 
+use std::sync::LazyLock;
+
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
@@ -17,13 +19,34 @@ pub struct Frontend {
     pub(crate) enabled: bool,
     pub(crate) strip_path: bool,
     pub(crate) exact: bool,
+    /// None where there are none: few routes ask for more than a domain and a path.
+    conditions: Option<Box<Conditions>>,
+    pub(crate) paths: Box<[DeclaredPath]>,
+}
+
+/// What a frontend asks of a request besides domain and path.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Conditions {
     pub(crate) methods: Box<[Box<str>]>,
     pub(crate) bound_listeners: Box<[Box<str>]>,
     pub(crate) headers: Box<[NamedTest]>,
     pub(crate) query: Box<[NamedTest]>,
     pub(crate) cookies: Box<[NamedTest]>,
-    pub(crate) paths: Box<[DeclaredPath]>,
 }
+
+impl Conditions {
+    fn is_empty(&self) -> bool {
+        self.rank() == 0 && self.methods.is_empty() && self.bound_listeners.is_empty()
+    }
+
+    /// How many header, query and cookie matchers there are: more come first.
+    fn rank(&self) -> u16 {
+        let count = self.headers.len() + self.query.len() + self.cookies.len();
+        u16::try_from(count).unwrap_or(u16::MAX)
+    }
+}
+
+static NO_CONDITIONS: LazyLock<Conditions> = LazyLock::new(Conditions::default);
 
 impl Frontend {
     /// Parse Otoroshi's JSON object `frontend`.
@@ -45,10 +68,11 @@ impl Frontend {
                 FrontendError::new("frontend", &other.to_string(), Problem::Type("an object"))
             })?,
         };
-        Ok(Self {
-            enabled,
-            strip_path: boolean(json, "strip_path", true)?,
-            exact: boolean(json, "exact", false)?,
+        let (strip_path, exact) = (
+            boolean(json, "strip_path", true)?,
+            boolean(json, "exact", false)?,
+        );
+        let conditions = Conditions {
             methods: methods(json)?,
             bound_listeners: bound_listeners
                 .iter()
@@ -57,6 +81,12 @@ impl Frontend {
             headers: tests(json, "headers")?,
             query: tests(json, "query")?,
             cookies: tests(json, "cookies")?,
+        };
+        Ok(Self {
+            enabled,
+            strip_path,
+            exact,
+            conditions: (!conditions.is_empty()).then(|| Box::new(conditions)),
             paths: paths(json)?,
         })
     }
@@ -75,16 +105,17 @@ impl Frontend {
     /// Whether every request for its domain and path is wanted, on any listener that is not
     /// exclusive.
     pub(crate) fn is_unconditional(&self) -> bool {
-        !self.exact
-            && self.rank() == 0
-            && self.methods.is_empty()
-            && self.bound_listeners.is_empty()
+        !self.exact && self.conditions.is_none()
+    }
+
+    /// What it asks besides domain and path.
+    pub(crate) fn conditions(&self) -> &Conditions {
+        self.conditions.as_deref().unwrap_or(&NO_CONDITIONS)
     }
 
     /// How many header, query and cookie matchers there are: more come first.
     pub(crate) fn rank(&self) -> u16 {
-        let count = self.headers.len() + self.query.len() + self.cookies.len();
-        u16::try_from(count).unwrap_or(u16::MAX)
+        self.conditions().rank()
     }
 }
 
@@ -227,7 +258,14 @@ mod tests {
                    "headers": null, "query": null, "cookies": null}),
         ] {
             let frontend = parse(json);
-            let facts = frontend.map(|f| (f.strip_path, f.exact, f.rank(), f.methods.len()));
+            let facts = frontend.map(|f| {
+                (
+                    f.strip_path,
+                    f.exact,
+                    f.rank(),
+                    f.conditions().methods.len(),
+                )
+            });
             assert_eq!(facts, Ok((true, false, 0, 0)));
         }
     }

@@ -167,7 +167,13 @@ where
     if !is_served_on(frontend, facts) {
         return Err(Loss::Listener);
     }
-    if !frontend.methods.is_empty() && !frontend.methods.iter().any(|m| **m == *facts.method()) {
+    if !frontend.conditions().methods.is_empty()
+        && !frontend
+            .conditions()
+            .methods
+            .iter()
+            .any(|m| **m == *facts.method())
+    {
         return Err(Loss::Method);
     }
     if frontend.exact && !found.no_more_segments {
@@ -177,12 +183,12 @@ where
 }
 
 fn is_served_on<F: RequestFacts + ?Sized>(frontend: &Frontend, facts: &F) -> bool {
-    if frontend.bound_listeners.is_empty() {
+    if frontend.conditions().bound_listeners.is_empty() {
         return !facts.listener_is_exclusive();
     }
     let listener = facts.listener();
     let is_standard = |name: &str| STANDARD_LISTENERS.contains(&name);
-    let bound = &frontend.bound_listeners;
+    let bound = &frontend.conditions().bound_listeners;
     bound
         .iter()
         .any(|name| **name == *listener || (is_standard(listener) && is_standard(name)))
@@ -192,17 +198,17 @@ fn check_values<'c, F>(frontend: &'c Frontend, facts: &F) -> Result<(), Loss<'c>
 where
     F: RequestFacts + ?Sized,
 {
-    for test in &frontend.headers {
+    for test in &frontend.conditions().headers {
         if !test.passes_header(facts) {
             return Err(Loss::Header(Expectation(test)));
         }
     }
-    for test in &frontend.query {
+    for test in &frontend.conditions().query {
         if !test.passes_query(facts.query()) {
             return Err(Loss::Query(Expectation(test)));
         }
     }
-    for test in &frontend.cookies {
+    for test in &frontend.conditions().cookies {
         if !test.passes_cookie(facts) {
             return Err(Loss::Cookie(Expectation(test)));
         }
