@@ -76,7 +76,7 @@ _FAULTS: Final = {
     "transform_response": "an error happened during response-transformation plugins phase",
 }
 _UNREADABLE: Final = (
-    "the exchange is over; its request body cannot be read",
+    "the exchange is over, or its request body is on its way to the backend; read it before the call",
     "no response waits for this hook; read its body in transform_response",
 )
 _FAULT_STATUS: Final = 500

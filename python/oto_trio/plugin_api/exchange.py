@@ -144,9 +144,11 @@ class Request(Protocol):
 
         Raises:
             BodyTooLarge: The body is longer; what was read is dropped.
+            RuntimeError: The body is on its way to the backend already: it is read before the call, or not at all.
 
         Cancellation:
-            A checkpoint. Cancelled when the downstream goes away; nothing is left half done.
+            A checkpoint. Cancelled when the downstream goes away. A hook that gives up waiting, by a deadline of its
+            own, must answer: a body that is half here cannot be forwarded, so going on answers 500.
         """
         ...
 

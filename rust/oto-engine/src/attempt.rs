@@ -35,6 +35,9 @@ pub(crate) enum Failure {
     Tls,
 }
 
+/// A hook asked for the request body, and went on before it had come.
+const HALF_READ: &str = "A plugin left the request body half read";
+
 impl Engine {
     /// Send the exchange's request to its chosen target.
     pub(crate) fn attempt(&mut self, key: usize) {
@@ -58,6 +61,12 @@ impl Engine {
         if exchange.body_lost || beyond {
             exchange.keep_alive = false;
             self.refuse(key, 413, TOO_LARGE, "errors.client.error");
+            return;
+        }
+        // Its beginning would go out as the whole, and what comes later as a request of its own.
+        if exchange.buffered.is_some() && !exchange.body.is_done() {
+            exchange.keep_alive = false;
+            self.refuse(key, 500, HALF_READ, "internal_server_error");
             return;
         }
         let Some(target) = flow.target() else {

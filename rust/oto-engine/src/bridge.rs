@@ -101,7 +101,7 @@ impl Engine {
     }
 
     /// A hook wants the whole request body, of `limit` bytes at most: an [`Event::Body`] follows.
-    /// False when the exchange is over.
+    /// False when the exchange is over, or the body is on its way to the backend.
     pub fn read_body(&mut self, id: u64, limit: usize, now_s: f64) -> (bool, Vec<Event>) {
         self.now_s = now_s;
         let key = (id & 0xffff_ffff) as usize;
@@ -111,6 +111,11 @@ impl Engine {
         if exchange.body_lost {
             self.raised.push(Event::Body(id, None));
             return (true, std::mem::take(&mut self.raised));
+        }
+        // Some of it is the backend's already: what is left is not the body, and is the backend's too.
+        let is_under_way = exchange.bytes_in > 0 || !exchange.body.is_done();
+        if exchange.up.is_some() && exchange.buffered.is_none() && is_under_way {
+            return (false, std::mem::take(&mut self.raised));
         }
         if exchange.body.is_done() {
             let body = exchange.buffered.clone().unwrap_or_default();

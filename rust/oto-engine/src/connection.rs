@@ -191,6 +191,6 @@ pub(crate) enum Wait {
 impl Exchange {
     /// Whether the request can be sent again from the start.
     pub(crate) fn is_replayable(&self) -> bool {
-        self.buffered.is_some() || self.bytes_in == 0
+        self.bytes_in == 0 || (self.buffered.is_some() && self.body.is_done())
     }
 }

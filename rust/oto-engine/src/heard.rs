@@ -5,6 +5,8 @@
 //! (`oto_core::plan::Foreseen`). A few microseconds later all of them have begun, in the order in which
 //! they were read.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use oto_core::http1::{Request, ResponseHead};
 use oto_core::plan::{FORESEEN_AT_ONCE, Foreseen};
 
@@ -47,8 +49,11 @@ impl Engine {
 
     /// Begin the exchanges of all requests that wait.
     pub(crate) fn begin_heard(&mut self) {
-        self.snapshot
-            .fetch_all(self.heard.iter().map(|heard| &heard.foreseen));
+        // A hint must not be able to end the turn.
+        let foreseen = self.heard.iter().map(|heard| &heard.foreseen);
+        if catch_unwind(AssertUnwindSafe(|| self.snapshot.fetch_all(foreseen))).is_err() {
+            self.metrics.panics += 1;
+        }
         let mut heard = std::mem::take(&mut self.heard);
         for one in heard.drain(..) {
             let is_there = self

@@ -474,7 +474,7 @@ impl Engine {
             .downs
             .get(key)
             .and_then(|down| down.exchange.as_ref())
-            .is_some_and(|exchange| exchange.body.is_done() || exchange.buffered.is_some());
+            .is_some_and(|exchange| exchange.body.is_done());
         self.release_up(key, reusable);
         self.finish_exchange(key);
     }

@@ -214,7 +214,11 @@ impl Engine {
         else {
             return false;
         };
-        let bound = flow.bounds.response;
+        let mut bound = flow.bounds.response;
+        if let Some(rate) = &mut bound.rate {
+            // That all of it is here at once is our doing, not the backend's.
+            rate.fails = false;
+        }
         let route = flow.route.as_ref();
         let idle_s = route.map_or(body_idle_s, |route| route.backend.client.idle_s);
         let chunked = exchange.response_framing == Framing::Chunked;

@@ -385,3 +385,22 @@ async def test_an_upgrade_that_was_asked_for_its_body_still_opens_the_tunnel() -
         assert await it.client.read_exactly(5) == b"hello"
         await it.client.send(b"world")
         assert await it.backend.read_exactly(5) == b"world"
+
+
+async def test_a_gathered_body_is_not_too_fast_because_all_of_it_is_here() -> None:
+    """The backend took its time; that its answer then passes at once is the gateway's doing."""
+    steps = [HOOK, bandwidth(RESPONSE, 1000, 1000, fail=True)]
+    async with held(COUNTED % 3000, steps) as it:
+        assert it.read(5000) == "waits"
+        for _ in range(3):
+            it.gateway.pass_time(2.0)
+            await it.says(b"x" * 1000)
+        assert it.told == b"x" * 3000
+        it.gateway.resume(it.exchange)
+        body = b""
+        head = await it.client.read_until(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200")
+        while len(body) < 3000:
+            it.gateway.pass_time(1.0)
+            body += await it.client.read_exactly(min(1000, 3000 - len(body)))
+        assert body == b"x" * 3000

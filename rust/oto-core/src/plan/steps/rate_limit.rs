@@ -56,7 +56,7 @@ impl NativeStep for RateLimit {
 
     fn foresee(&self, flow: &Flow) {
         let limits = &flow.snapshot.limits;
-        limits.foresee(&self.strategy, &self.key.text(flow));
+        limits.foresee(&self.strategy, &self.key.counted(flow));
     }
 
     fn explain(&self) -> Value {
