@@ -1,5 +1,6 @@
 """The simple administrator: a user with a name and a password, who may log in to the console."""
 
+import re
 import time
 from typing import Annotated, Literal
 
@@ -11,12 +12,14 @@ from oto_trio.model.document import Document
 from oto_trio.model.location import Location
 from oto_trio.model.rights import SUPER_ADMIN, UserRight, Validators
 
-__all__ = ["SIMPLE_ADMINS", "SimpleAdmin", "now_ms", "simple_admin_template"]
+__all__ = ["SIMPLE_ADMINS", "SimpleAdmin", "is_password_hash", "now_ms", "simple_admin_template"]
 
 SIMPLE_ADMINS = "admins"
 """Kind under which the store keeps them."""
 
-_BCRYPT = r"^\$2[abxy]?\$[0-9]{2}\$[./A-Za-z0-9]{53}(?![\s\S])"  # a $ would let a line break follow
+# Each cost doubles the time: one of 14 takes about a second, one of 31 a day and more, which nothing ends.
+# A $ at the end would let a line break follow.
+_BCRYPT = r"^\$2[abxy]?\$(0[4-9]|1[0-4])\$[./A-Za-z0-9]{53}(?![\s\S])"
 # The template's password is known to everybody, as Otoroshi's is.
 _HASH_OF_PASSWORD = "$2b$10$AUBQ7UoO6naSQbG8KvccpuzlVIRFzDw8rBTfbvF4jyNbAJD9S8iDC"  # noqa: S105
 
@@ -26,11 +29,16 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def is_password_hash(text: str) -> bool:
+    """Tell whether a text is a BCrypt hash of a cost, 4 to 14, that a login can be let pay."""
+    return re.match(_BCRYPT, text) is not None
+
+
 class SimpleAdmin(Document, frozen=True, kw_only=True, rename="camel"):
     """A simple administrator (``security.otoroshi.io/SimpleAdminUser``).
 
     Otoroshi stores any text as ``password``, and a password in clear can then neither log in nor stay
-    secret; here it is an error. Rights that are no list are one too: their default allows everything.
+    secret; here it is an error, and so is a hash of a cost above 14, which one login could not pay. Rights that are no list are one too: their default allows everything.
     """
 
     strict_keys = frozenset({"rights", "adminEntityValidators"})
@@ -40,7 +48,8 @@ class SimpleAdmin(Document, frozen=True, kw_only=True, rename="camel"):
     )
     username: Annotated[str, Meta(description="name to log in with, an email address as a rule")]
     password: Annotated[
-        str, Meta(description="BCrypt hash of the password: $2b$10$…", pattern=_BCRYPT)
+        str,
+        Meta(description="BCrypt hash of the password, of cost 4 to 14: $2b$10$…", pattern=_BCRYPT),
     ]
     label: Annotated[str, Meta(description="name to show")]
     created_at: Annotated[Whole, Meta(description="when it was made, ms since 1970")] = (

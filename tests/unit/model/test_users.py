@@ -47,7 +47,11 @@ def test_a_bare_administrator_is_written_with_every_default() -> None:
 
 
 @pytest.mark.parametrize(
-    "password", ["s3cret", "", "$2a$10$short", HASH + "\n", HASH + "x", "$1$x"]
+    "password",
+    [
+        *("s3cret", "", "$2a$10$short", HASH + "\n", HASH + "x", "$1$x"),
+        *(f"$2b${cost}{HASH[6:]}" for cost in ("00", "03", "15", "20", "31", "99")),
+    ],
 )
 def test_a_password_that_is_no_hash_is_refused_and_not_told(password: str) -> None:
     with pytest.raises(EntityError) as caught:
@@ -60,7 +64,9 @@ def test_a_password_that_is_no_hash_is_refused_and_not_told(password: str) -> No
 
 @pytest.mark.parametrize("prefix", ["$2a$", "$2b$", "$2y$"])
 def test_hashes_of_every_library_are_accepted(prefix: str) -> None:
-    assert read_document(SimpleAdmin, {**ADMIN, "password": prefix + HASH[4:]}).id == "a@b.c"
+    for cost in ("04", "10", "14"):
+        hashed = f"{prefix}{cost}{HASH[6:]}"
+        assert read_document(SimpleAdmin, {**ADMIN, "password": hashed}).id == "a@b.c"
 
 
 def test_the_template_is_otoroshis() -> None:

@@ -51,6 +51,23 @@ async def test_a_long_password_is_refused_when_it_is_set_and_cut_when_it_is_chec
     assert not await check_password("x" * 71, of_72)
 
 
+@pytest.mark.parametrize("cost", ["00", "03", "15", "31", "99"])
+async def test_a_stored_hash_of_a_cost_that_would_stop_the_gateway_is_not_computed(
+    monkeypatch: pytest.MonkeyPatch, cost: str
+) -> None:
+    hashed = bcrypt.hashpw(b"password", bcrypt.gensalt(4)).decode()
+    computed: list[bytes] = []
+
+    def note(_: bytes, against: bytes) -> bool:
+        computed.append(against)
+        return True
+
+    monkeypatch.setattr(bcrypt, "checkpw", note)
+    assert await check_password("password", hashed)
+    assert not await check_password("password", f"$2b${cost}{hashed[6:]}")
+    assert [against[:7] for against in computed] == [b"$2b$04$", b"$2b$10$"]
+
+
 def test_a_name_from_an_address_has_five_attempts_a_window() -> None:
     clock = Clock()
     attempts = Attempts(clock)

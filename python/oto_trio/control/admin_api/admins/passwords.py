@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 import trio
 
 from oto_trio.control.admin_api.refusals import bad_request
+from oto_trio.model.simple_admin import is_password_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,13 +66,15 @@ async def hash_password(password: str) -> str:
 async def check_password(password: str, hashed: str | None) -> bool:
     """Tell whether a password is the one that a hash was made of.
 
-    Takes as long when there is no hash: None is somebody who is not known.
+    Takes as long when there is no hash: None is somebody who is not known. What is stored and no hash of a
+    cost that is allowed counts like none: a thread that computes one cannot be stopped.
 
     Cancellation: a checkpoint before the thread starts; once it runs, it is waited for.
     """
     given = password.encode("utf-8", "surrogatepass")[:LONGEST_BYTES]
-    matches = await _in_thread(_check, given, hashed or _NOBODYS_HASH)
-    return matches and hashed is not None
+    is_usable = hashed is not None and is_password_hash(hashed)
+    matches = await _in_thread(_check, given, hashed if is_usable and hashed else _NOBODYS_HASH)
+    return matches and is_usable
 
 
 async def _in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
