@@ -27,6 +27,7 @@ ROUTES = "/apis/proxy.otoroshi.io/v1/routes"
 KEYS = "/apis/apim.otoroshi.io/v1/apikeys"
 APPLIED = {"wait": "applied"}
 HEADERS = "cp:otoroshi.next.plugins.AdditionalHeadersIn"
+USERS = "cp:otoroshi.next.plugins.SimpleBasicAuth"
 
 
 def with_headers(name: str, url: str, headers: dict[str, str]) -> dict[str, Any]:
@@ -91,7 +92,7 @@ async def test_secrets_are_used_renewed_and_told_nowhere(
                     "X-Env-Token: planted-env-secret",
                     "X-Json-Secret: planted-json-secret",
                     "X-Corp-Password: <planted-corp-secret>",
-                    "X-None: not-found",
+                    "X-None: not-found-",
                 ):
                     assert line.lower() in head.lower()
 
@@ -155,16 +156,22 @@ async def test_a_gateway_starts_although_its_vault_is_down(
 ) -> None:
     path = tmp_path / "c.yaml"
     declared = with_headers("a", upstream.url, {"X-A": "${vault://corp/db/password}"})
+    users = {"bob": "${vault://corp/db/bob}"}
+    closed = route("b", upstream.url) | {"plugins": [{"plugin": USERS, "config": {"users": users}}]}
     settings = {
         "vaults": {"corp": {"type": "hashicorp-vault", "url": "http://127.0.0.1:1"}},
         "vaults_read_timeout_ms": 500,
     }
-    path.write_text(json.dumps({"settings": settings, "routes": [declared]}))
+    path.write_text(json.dumps({"settings": settings, "routes": [declared, closed]}))
     with trio.fail_after(GUARD_S):
         async with (
             gateway_process("--workers", "1", "--config", str(path), data=tmp_path) as gateway,
             httpx.AsyncClient(base_url=gateway.http, timeout=GUARD_S) as client,
         ):
             assert (await client.get("/", headers={"Host": "a.test"})).status_code == 200
-            assert b"X-A: not-found" in upstream.heads[-1]
+            assert b"X-A: not-found-" in upstream.heads[-1]
+            for password in ("not-found", "not-found-", users["bob"]):
+                basic = b64encode(f"bob:{password}".encode()).decode()
+                sent = {"Host": "b.test", "Authorization": f"Basic {basic}"}
+                assert (await client.get("/", headers=sent)).status_code == 401
             await gateway.wait_for_log("the vault corp does not answer")

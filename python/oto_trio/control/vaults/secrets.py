@@ -8,7 +8,8 @@ Theory of operation
 
     One task (`Vaults.run`) looks for secrets that are due: in use, and older than their time to live less
     `EARLY_S`. What a vault refuses or does not answer stays as it was, whatever its age, and is asked for
-    again after the time to live of errors; a secret that is not there any more becomes ``not-found``.
+    again after the time to live of errors; a secret that is not there any more becomes
+    ``not-found-`` and what nobody can guess.
     A vault that does not answer is not asked for its other secrets meanwhile, so that a thousand of them
     cost one timeout.
 
@@ -56,7 +57,7 @@ LOOK_EVERY_S: Final = 10.0
 """Seconds between two looks for secrets that are due, and the age at which those are that cost nothing."""
 
 CLOSED_KINDS: Final = frozenset({"apikeys", "jwt-verifiers"})
-"""Kinds that let callers in. A secret that everybody knows, ``not-found``, would let everybody in."""
+"""Kinds that hold little but what lets callers in: no reference stays in them, even if none is replaced elsewhere."""
 
 _MOST_TURNS: Final = 4096
 
@@ -278,7 +279,7 @@ class Vaults:
         reason = None if error is None else str(error)
         self._known[reference] = _Secret(value, trio.current_time(), reason)
         if error is not None and not error.is_down and (before is None or before.error != reason):
-            what = "the last value stays in use" if value is not None else f"it is {NOT_FOUND}"
+            what = "the last value stays in use" if value is not None else f"it is {NOT_FOUND}-…"
             logger.warning("the secret %s cannot be read: %s; %s", _shown(reference), error, what)
         if before is not None and before.value != value:
             for subscription in self._subscriptions:
@@ -378,20 +379,18 @@ class Prepared:
     def fill(self, kind: str, entity_id: str, document: bytes) -> bytes:
         """Return a document with its secrets in place.
 
-        A reference whose secret cannot be had becomes ``not-found``; in a document of `CLOSED_KINDS` a text
-        that nobody can guess.
+        A reference whose secret cannot be had becomes ``not-found-`` and what nobody can guess, another text
+        each time: it may be a password that lets callers in (Otoroshi's ``not-found`` lets in who knows that).
         """
         if not has_references(document):
             return document
-        is_closed = kind in CLOSED_KINDS
-        if not self._vaults.is_enabled and not is_closed:
+        if not self._vaults.is_enabled and kind not in CLOSED_KINDS:
             return document
-        missing = _unguessable if is_closed else _not_found
-        filled = fill(document, self._values, self._vaults.next_turn, missing=missing)
+        filled = fill(document, self._values, self._vaults.next_turn, missing=_unguessable)
         if filled.is_cut and self._vaults.is_enabled:
             logger.warning(
                 "%s %s refers to more secrets than the %d of %d expressions and %d bytes that a document "
-                "may; the rest is %s",
+                "may; the rest is %s-…",
                 kind,
                 entity_id,
                 *(MAX_REFERENCES, MAX_EXPRESSIONS, MAX_INSERTED_BYTES, NOT_FOUND),
@@ -399,12 +398,9 @@ class Prepared:
         return filled.document
 
 
-def _not_found() -> str:
-    return NOT_FOUND
-
-
 def _unguessable() -> str:
-    return f"{NOT_FOUND}-{secrets.token_hex(32)}"
+    # Short enough for a part of a host's name.
+    return f"{NOT_FOUND}-{secrets.token_hex(24)}"
 
 
 def _vault_of(reference: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +12,8 @@ import trio
 import trio.testing
 
 from oto_trio.control.vaults.base import MAX_SECRET_BYTES, SecretError
-from oto_trio.control.vaults.secrets import VaultBounds, Vaults
+from oto_trio.control.vaults.secrets import CLOSED_KINDS, VaultBounds, Vaults
+from oto_trio.gateway.installer import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -234,19 +237,23 @@ async def test_references_take_turns(autojump_clock: trio.testing.MockClock) -> 
     assert filled == [b'"one"', b'"two"', b'"one"', b'"two"']
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("is_enabled", [True, False])
-async def test_a_key_whose_secret_cannot_be_had_lets_nobody_in(
-    autojump_clock: trio.testing.MockClock, is_enabled: bool
+async def test_who_knows_no_secret_is_let_in_by_none_that_cannot_be_had(
+    autojump_clock: trio.testing.MockClock, is_enabled: bool, kind: str
 ) -> None:
     vaults = Vaults({"v": Held()}, is_enabled=is_enabled)
-    document = b'{"clientSecret":"${vault://v/none}"}'
+    document = b'{"bob":"${vault://v/none}","eve":"${vault://v/none}"}'
     with vaults.subscribe() as used:
-        prepared = await used.prepare([("apikeys", "k", document), ("routes", "r", document)])
-        in_route = prepared.fill("routes", "r", document)
-        assert in_route == (b'{"clientSecret":"not-found"}' if is_enabled else document)
-        keys = {prepared.fill("apikeys", "k", document) for _ in range(2)}
-    assert len(keys) == 2
-    assert all(b"vault://" not in key and b'"not-found"' not in key for key in keys)
+        prepared = await used.prepare([(kind, "e", document)])
+        filled = [prepared.fill(kind, "e", document) for _ in range(2)]
+    if not is_enabled and kind not in CLOSED_KINDS:
+        assert filled == [document] * 2
+        return
+    texts = [text for one in filled for text in json.loads(one).values()]
+    assert len(set(texts)) == 4
+    # It may stand for a host: no part of a name may be over 63 characters long.
+    assert all(re.fullmatch("not-found-[0-9a-f]{48}", text) for text in texts)
 
 
 async def test_a_document_with_too_many_references_is_told(
