@@ -167,7 +167,7 @@ async def serve(
             ) as store:
                 with acting(Origin("configuration files")):
                     await reconcile(store, configuration.declarations)
-                    await ensure_admin_route(store, settings, key.credentials)
+                    await ensure_admin_route(store, settings, key.credentials, node)
                 # From here on they are in the store; a hundred thousand need not be here too.
                 del configuration
                 seed, among_processes = await load_seed(store), settings.workers != 0

@@ -12,15 +12,14 @@ stored route, nobody gets in by it without a key that is authorised for the admi
 
 from __future__ import annotations
 
-import logging
 import secrets
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
+from oto_trio.control.installation_key import ADMIN_GROUP, installation_key_writes
 from oto_trio.control.store.base import Put
 from oto_trio.gateway.installer import ROUTES
-from oto_trio.model.api_key import ApiKey, Authorization
 from oto_trio.model.backend import BackendSettings, Target
 from oto_trio.model.document import encode_document
 from oto_trio.model.errors import ConflictError
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
     from oto_trio.control.credentials import AdminCredentials
     from oto_trio.control.settings import Settings
-    from oto_trio.control.store.base import Store
+    from oto_trio.control.store.base import Store, Write
 
 __all__ = [
     "ADMIN_GROUP",
@@ -44,13 +43,8 @@ __all__ = [
     "ensure_admin_route",
 ]
 
-logger = logging.getLogger(__name__)
-
 ADMIN_ROUTE: Final = "admin-api-service"
 """Id of the route. Source: Otoroshi's ``backOfficeServiceId``."""
-
-ADMIN_GROUP: Final = "admin-api-group"
-"""Group of the route: keys authorised for it may use the admin API. Source: ``backOfficeGroupId``."""
 
 CLAIM_HEADER: Final = "Oto-Trio-Claim"
 """Header that tells the control plane who calls."""
@@ -58,7 +52,9 @@ CLAIM_HEADER: Final = "Oto-Trio-Claim"
 CLAIM_TTL_S: Final = 30
 """How long a claim holds: a request waits for the control plane no longer."""
 
-APIKEYS: Final = "apikeys"
+ATTEMPTS: Final = 5
+"""How often a start brings its route and key that another node's writes came in between of."""
+
 TARGET_NAME: Final = "otoroshi-admin-internal-api"
 """Subdomain that the stored route sends its requests to. Source: Otoroshi's ``targetSubdomain``."""
 
@@ -108,64 +104,42 @@ def _first_route(settings: Settings, names: Sequence[str]) -> Route:
     )
 
 
-def _first_key(credentials: AdminCredentials) -> ApiKey:
-    """Make the API key of the installation as Otoroshi makes it."""
-    return ApiKey(
-        client_id=credentials.client_id,
-        client_secret=credentials.client_secret,
-        client_name="Otoroshi Backoffice ApiKey",
-        description="The API key of the installation; its secret is that of the settings.",
-        authorizations=(Authorization(kind="group", id=ADMIN_GROUP),),
-        throttling_quota=10_000,
-    )
-
-
 async def ensure_admin_route(
-    store: Store, settings: Settings, credentials: AdminCredentials
+    store: Store, settings: Settings, credentials: AdminCredentials, node: str = ""
 ) -> None:
     """Bring the route and the installation's API key into the store, if they are not there.
 
-    Nothing is brought when the gateway does not serve the admin API.
+    Neither is brought when the gateway does not serve the admin API. A route that is there stays as it is. The
+    key gets the secret of the settings, and one that it supersedes is taken out in the same transaction
+    (`control.installation_key`), also when the admin API is not served.
 
-    A route that is there stays as it is. The key gets the secret of the settings, which may be another
-    one since the last start, unless a vault or its rotation gives it one.
+    Args:
+        store: Where they are kept.
+        settings: They say whether and under which names the admin API is served.
+        credentials: The admin API's key of this start.
+        node: Tells this gateway from others on the same store; empty when there are no others.
 
     Raises:
+        ConflictError: Others wrote the same documents at each of `ATTEMPTS` tries.
         StoreError: The store cannot be read or written.
     """
     names = admin_api_names(settings)
-    if not names:
-        return
-    writes: list[Put] = []
-    if await store.get(ROUTES, ADMIN_ROUTE) is None:
-        route = encode_document(_first_route(settings, names))
-        writes.append(Put(ROUTES, ADMIN_ROUTE, route, expect="absent"))
-    record = await store.get(APIKEYS, credentials.client_id)
-    if record is None:
-        key = encode_document(_first_key(credentials))
-        writes.append(Put(APIKEYS, credentials.client_id, key, expect="absent"))
-    else:
-        changed = _with_secret(record.document, credentials.client_secret)
-        if changed is not None:
-            writes.append(Put(APIKEYS, record.id, changed, expect=record.revision))
-    if not writes:
-        return
-    try:
-        await store.transact(writes)
-    except ConflictError:
-        logger.info("another node wrote the admin API's route or key at the same time; it is kept")
-
-
-def _with_secret(document: bytes, secret: str) -> bytes | None:
-    """Put a secret into a stored key; None when it has it, or gets it from elsewhere."""
-    key: dict[str, Any] = msgspec.json.decode(document)
-    stored: object = key.get("clientSecret")
-    rotation: object = key.get("rotation")
-    if isinstance(rotation, dict) and cast("dict[str, Any]", rotation).get("enabled") is True:
-        return None
-    if stored == secret or (isinstance(stored, str) and "${vault://" in stored):
-        return None
-    return msgspec.json.encode({**key, "clientSecret": secret})
+    for attempt in range(1, ATTEMPTS + 1):
+        writes: list[Write] = []
+        if names and await store.get(ROUTES, ADMIN_ROUTE) is None:
+            route = encode_document(_first_route(settings, names))
+            writes.append(Put(ROUTES, ADMIN_ROUTE, route, expect="absent"))
+        writes += await installation_key_writes(store, credentials, node, is_wanted=bool(names))
+        if not writes:
+            return
+        try:
+            await store.transact(writes)
+        except ConflictError:
+            # A superseded key must not stay because another node started at the same time.
+            if attempt == ATTEMPTS:
+                raise
+        else:
+            return
 
 
 class AdminRoute:
