@@ -146,6 +146,55 @@ async def test_new_entities_and_templates_go_where_the_caller_may_write(served: 
     assert (certificate.status_code, certificate.json()["_loc"]) == (200, place)
 
 
+async def test_the_keys_of_the_installations_authorities_are_for_administrators(
+    served: Served,
+) -> None:
+    ecdsa = {"algo": "ecdsa", "size": 256}
+    path = "/apis/pki.otoroshi.io/v1/certificates"
+    made: list[dict[str, Any]] = []
+    for number, subject in enumerate(("CN=Own", "CN=Theirs", "CN=Copy", "CN=Last")):
+        query = {"subject": subject, "key": ecdsa}
+        answer = await served.call("POST", "/api/pki/cas?persist=false", query)
+        body = {k: v for k, v in answer.json().items() if k != "certId"}
+        body["id"] = "otoroshi-intermediate-ca" if number == 0 else f"c{number}"
+        if subject == "CN=Copy":
+            body["metadata"] = {"nextCertificate": "otoroshi-intermediate-ca"}
+        assert (await served.call("POST", path, body)).status_code == 201
+        made.append(body)
+    own = made[0]
+    await add_key(served, "reader", [{"tenant": "default:r", "teams": ["default:r"]}])
+    await add_key(served, "writer", [{"tenant": "default:rw", "teams": ["default:rw"]}])
+    await add_key(served, "admin", [{"tenant": "default:rw", "teams": ["*:rw"]}])
+    for client in ("reader", "writer"):
+        listed = await ask(served, client, "GET", path, tenant=None)
+        assert [c["id"] for c in listed.json()] == ["c1", "c3"]
+        legacy = await ask(
+            served, client, "GET", "/api/certificates?page=2&pageSize=1", tenant=None
+        )
+        assert [c["id"] for c in legacy.json()] == ["c3"]
+        assert legacy.headers["X-Count"] == "2"
+        for hidden in (own["id"], "c2"):
+            refused = await ask(served, client, "GET", f"{path}/{hidden}", tenant=None)
+            assert (refused.status_code, "privateKey" in refused.text) == (401, False)
+    moved = {**own, "_loc": {"tenant": "default", "teams": ["default"]}}
+    leaf = {"hosts": ["a.b"], "key": ecdsa}
+    changes: list[tuple[str, str, Any]] = [
+        ("PUT", f"/api/certificates/{own['id']}", moved),
+        ("DELETE", f"/api/certificates/{own['id']}", None),
+        ("POST", "/api/certificates", {**made[1], "id": "otoroshi-root-ca"}),
+        ("POST", f"/api/pki/cas/{own['id']}/certs", leaf),
+    ]
+    for verb, where, change in changes:
+        refused = await ask(served, "writer", verb, where, change, tenant=None)
+        assert refused.status_code == 403, (verb, where, refused.text)
+    listed = await ask(served, "admin", "GET", path, tenant=None)
+    assert {c["id"] for c in listed.json()} == {own["id"], "c1", "c2", "c3"}
+    signed = await ask(
+        served, "admin", "POST", f"/api/pki/cas/{own['id']}/certs", leaf, tenant=None
+    )
+    assert signed.status_code == 200, signed.text
+
+
 async def test_a_route_does_not_show_the_backend_of_another_tenant(served: Served) -> None:
     backend = {
         "id": "b1",

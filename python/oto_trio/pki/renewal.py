@@ -2,8 +2,10 @@
 
 A renewed certificate keeps its key, its serial number, its subject and its extensions, as in Otoroshi,
 where an API key may be bound to subject and serial of a client's certificate. Other than there, every
-alternative name is kept, and a certificate whose issuer is not in the store is refused instead of being
-replaced by a self-signed one.
+alternative name is kept, a certificate whose issuer is not in the store is refused instead of being
+replaced by a self-signed one, and only what signed a certificate signs it again, whatever its ``caRef``
+names: whoever may store a certificate chooses that freely. So nobody gets by renewal what no authority
+ever gave him.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from oto_trio.model.certificate import (
     Certificate,
 )
 from oto_trio.pki.errors import PkiError
-from oto_trio.pki.facts import enrich
+from oto_trio.pki.facts import authority_of, enrich
 from oto_trio.pki.keys import read_private_key
 from oto_trio.pki.pem import chain_pem, is_issued_by, ordered_chain, read_certificates
 
@@ -116,30 +118,53 @@ def until_expiration(certificate: Certificate, new_id: str) -> Certificate:
 
 
 def find_issuer(certificate: Certificate, authorities: Iterable[Certificate]) -> Certificate | None:
-    """Find what can sign a certificate again: the one it names, else the one that signed it.
+    """Find what can sign a certificate again: what has the key that signed it. Call it in a thread.
+
+    An authority that was renewed still has its key. What the certificate names as its authority only
+    decides among several that could have signed it.
 
     Args:
         certificate: The certificate.
         authorities: Certificates to choose from; those without a key are passed over.
 
     Returns:
-        None when it signed itself, or there is none.
+        None when it signed itself, cannot be read, or there is none.
     """
-    able = [a for a in authorities if a.ca and a.private_key.strip() and not _is_former(a)]
-    named = next((a for a in able if a.id == certificate.ca_ref), None)
-    if named is not None or certificate.self_signed:
-        return named
     try:
-        first = read_certificates(certificate.chain)[0]
+        old, _ = _own(certificate)
     except PkiError:
         return None
-    for authority in able:
-        try:
-            if is_issued_by(first, read_certificates(authority.chain)[0]):
-                return authority
-        except PkiError:
-            continue
-    return None
+    if is_issued_by(old, old):
+        return None
+    able = [a for a in authorities if a.ca and a.private_key.strip() and not _is_former(a)]
+    able.sort(key=lambda authority: authority.id != certificate.ca_ref)
+    return next((authority for authority in able if _has_signed(authority, old)), None)
+
+
+def _own(certificate: Certificate) -> tuple[x509.Certificate, PrivateKey]:
+    """Read a certificate and its key: that of the chain which the key belongs to.
+
+    What is stored need not have been brought in order, so the first of the chain may be anybody's.
+
+    Raises:
+        PkiError: It has no key, or chain or key cannot be read, or do not fit together.
+    """
+    if not certificate.private_key.strip():
+        raise PkiError("$.privateKey", "the private key is not here", "import it again, renewed")
+    key = read_private_key(certificate.private_key, certificate.password)
+    return ordered_chain(read_certificates(certificate.chain), key)[0], key
+
+
+def _has_signed(authority: Certificate, old: x509.Certificate) -> bool:
+    """Tell whether an authority signed a certificate, and has the key to do it again."""
+    try:
+        # The key is read last: that takes long, and most authorities signed something else.
+        chain = read_certificates(authority.chain)
+        return any(is_issued_by(old, one) for one in chain) and is_issued_by(
+            old, authority_of(authority).certificate
+        )
+    except PkiError:
+        return False
 
 
 def renewed(
@@ -153,18 +178,16 @@ def renewed(
 
     Args:
         certificate: As it is stored.
-        authority: What signs it; None for one that signed itself.
+        authority: What signs it, as it did before; None for one that signed itself.
         now: Begin of its validity.
         duration: How long it shall be valid; None = `STANDARD_DURATION`, or as before if longer.
 
     Raises:
-        PkiError: It has no key, its issuer is not there, or a renewal would not bring anything.
+        PkiError: It has no key, its issuer is not there or is another one, or a renewal would not bring
+            anything.
     """
-    if not certificate.private_key.strip():
-        raise PkiError("$.privateKey", "the private key is not here", "import it again, renewed")
-    key = read_private_key(certificate.private_key, certificate.password)
-    old = ordered_chain(read_certificates(certificate.chain), key)[0]
-    if authority is None and not is_issued_by(old, old):
+    old, key = _own(certificate)
+    if not is_issued_by(old, old if authority is None else authority.certificate):
         raise PkiError(
             "$.caRef",
             "the authority that issued it is not in the store with its key",

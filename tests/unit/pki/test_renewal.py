@@ -105,18 +105,50 @@ def test_what_cannot_be_renewed_is_said(root: Issued, intermediate: Issued, leaf
         renewed(entity(clamped), authority(short), now=last)
 
 
-def test_the_issuer_is_the_one_named_or_the_one_that_signed(
+def test_the_issuer_is_the_one_that_signed_whatever_is_named(
     root: Issued, intermediate: Issued, leaf: Issued
 ) -> None:
     above = [entity(root, "root"), entity(intermediate, "inter")]
     assert find_issuer(entity(leaf), above) == above[1]
-    assert find_issuer(entity(leaf, ca_ref="root"), above) == above[0]
-    assert find_issuer(entity(leaf), above[:1]) is None
+    assert find_issuer(entity(leaf, ca_ref="root"), above) == above[1]
+    assert find_issuer(entity(leaf, ca_ref="root"), above[:1]) is None
+    assert find_issuer(entity(leaf, ca_ref="gone", self_signed=True), above) == above[1]
     assert find_issuer(entity(root), above) is None
+    again = entity(intermediate, "again")
+    assert find_issuer(entity(leaf, ca_ref="again"), [*above, again]) == again
+    anew = renewed(above[0], None, now=NEAR_END)
+    assert anew.chain != above[0].chain
+    assert find_issuer(above[1], [anew]) == anew
     keyless = [msgspec.structs.replace(above[1], private_key="")]
     assert find_issuer(entity(leaf), keyless) is None
     broken = [msgspec.structs.replace(above[1], chain="x"), above[1]]
     assert find_issuer(entity(leaf), broken) == above[1]
+
+
+def test_what_signed_itself_has_no_other_issuer(root: Issued, intermediate: Issued) -> None:
+    query = CsrQuery(subject="CN=Mine", ca=True, key=ECDSA)
+    mine = issue(query, None, now=NOW)
+    above = [entity(root, "root"), entity(intermediate, "inter")]
+    for named in (None, "root", "inter"):
+        for said in (True, False):
+            certificate = entity(mine, ca_ref=named, self_signed=said)
+            assert find_issuer(certificate, above) is None
+    with pytest.raises(PkiError, match="the authority that issued it is not in the store"):
+        renewed(entity(mine), authority(intermediate), now=NEAR_END)
+
+
+def test_only_the_certificate_of_the_key_tells_who_issued(
+    root: Issued, intermediate: Issued, leaf: Issued
+) -> None:
+    """What is stored with ``?enrich=false`` may begin with a certificate that belongs to somebody else."""
+    above = [entity(root, "root"), entity(intermediate, "inter")]
+    mine = issue(CsrQuery(subject="CN=Mine", ca=True, key=ECDSA), None, now=NOW)
+    posed = entity(mine, ca_ref="inter", chain=leaf.chain + mine.chain, self_signed=False)
+    assert find_issuer(posed, above) is None
+    posing = entity(mine, "posing", chain=intermediate.chain + mine.chain)
+    for named in (None, "posing"):
+        assert find_issuer(entity(leaf, ca_ref=named), [posing, *above]) == above[1]
+    assert find_issuer(entity(leaf), [posing]) is None
 
 
 def test_marks(leaf: Issued) -> None:

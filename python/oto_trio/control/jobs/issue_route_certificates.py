@@ -3,8 +3,12 @@
 The routes of route compositions and service descriptors are among them; a service asks by ``issueCert``.
 A route with ``otoroshi-core-issue-certificate: "true"`` gets a certificate for each domain of its frontend
 that no stored certificate is for, signed by the authority that ``otoroshi-core-issue-certificate-ca``
-names, or else by the gateway's intermediate one. It is stored, and renewed like any other. It stays
-when the route goes: others may use it by then.
+names, or else by the gateway's intermediate one. It is stored where the route belongs, and renewed like
+any other. It stays when the route goes: others may use it by then.
+
+A route only names an authority of its own organization or of all: whoever may write routes in one
+organization must not get certificates, with their keys, from the authority of another. The gateway's
+intermediate authority signs for all.
 
 Bounds: `MOST_A_RUN` certificates a look; the rest wait for the next one.
 """
@@ -44,6 +48,9 @@ AUTHORITY: Final = "otoroshi-core-issue-certificate-ca"
 """Metadata key of a route: id or serial number of the authority."""
 
 ROUTES: Final = "routes"
+
+EVERY_TENANT: Final = "*"
+"""The tenant of what belongs to all organizations."""
 
 _ASKING: Final = {
     ROUTES: ASKS.encode(),
@@ -127,12 +134,22 @@ class IssueRouteCertificates:
                 self._tell(route, host, f"there is no authority {reference}; set {AUTHORITY}")
                 return None
             ca, authority = found
+            if not _may_sign(ca, route):
+                self._tell(
+                    route,
+                    host,
+                    f"the authority {reference} belongs to another organization; name one of "
+                    f"{route.loc.tenant!r} in {AUTHORITY}, or none",
+                )
+                return None
             query = leaf_query(host)
             issued = await in_pki_thread(issue, query, authority, now=self._certificates.now())
         except PkiError as error:
             self._tell(route, host, error.message)
             return None
-        made = self._certificates.entity_of(issued, query, ca.id, name=host, auto_renew=True)
+        made = self._certificates.entity_of(
+            issued, query, ca.id, name=host, auto_renew=True, loc=route.loc
+        )
         await self._certificates.save(made)
         logger.info("certificate %s made for %r of the route %s", made.id, host, route.id)
         return made
@@ -160,6 +177,11 @@ def _asking(record: Record, word: bytes) -> list[Route]:
     except EntityError:
         return []
     return [route for route in routes if route.enabled and route.metadata.get(ASKS) == "true"]
+
+
+def _may_sign(ca: Certificate, route: Route) -> bool:
+    """Tell whether an authority is there for a route."""
+    return ca.id == INTERMEDIATE_CA or ca.loc.tenant in (route.loc.tenant, EVERY_TENANT)
 
 
 def _host(domain: str) -> str:

@@ -130,6 +130,33 @@ def test_places_of_documents() -> None:
     assert place("a-kind-of-tomorrow", {"_loc": {"tenant": "acme"}}) is None
 
 
+@pytest.mark.parametrize("own", ["otoroshi-root-ca", "otoroshi-intermediate-ca"])
+def test_the_installations_authorities_belong_to_no_team(own: str) -> None:
+    """Their documents hold their keys; so do the copies that are kept when they are renewed."""
+
+    def place(document: object, entity_id: str) -> Location | None:
+        return place_of("certificates", entity_id, msgspec.json.encode(document))
+
+    nobody = Location(tenant="default", teams=())
+    assert place({}, own) == nobody
+    assert place({"_loc": {"tenant": "*", "teams": ["*"]}}, own) == nobody
+    assert place({"metadata": {"nextCertificate": own}}, "a copy") == nobody
+    assert place_of("certificates", own, b"{") is None
+    for metadata in (None, 3, {}, {"nextCertificate": "mine"}, {"nextCertificate": [own]}):
+        document = {"_loc": {"tenant": "acme"}, "metadata": metadata}
+        assert place(document, "mine") == at("acme", "default")
+    assert place_of("routes", own, b"{}") == at("default", "default")
+    for rights, allowed in (
+        ([UserRight(tenant="*:rw", teams=("*:rw",))], True),
+        ([UserRight(tenant="default:rw", teams=("*:rw",))], True),
+        ([UserRight(tenant="default:rw", teams=("default:rw",))], False),
+        ([UserRight(tenant="default:r", teams=("*:r",))], False),
+        ([UserRight(tenant="acme:rw", teams=("*:rw",))], False),
+    ):
+        assert Rights(rights).may("r", nobody, "default") is allowed
+        assert Rights(rights).may("w", nobody, "default") is allowed
+
+
 def _key(**more: object) -> bytes:
     return msgspec.json.encode({"authorizedEntities": ["group_admin-api-group"], **more})
 

@@ -242,6 +242,34 @@ async def test_what_cannot_be_renewed_is_told_and_left(
     assert await shelf.get("leaf") == kept
 
 
+async def test_a_certificate_is_not_signed_by_whom_it_only_names(
+    shelf: Shelf, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Otherwise whoever may store a certificate gets an authority below the installation's own."""
+    await with_root(shelf)
+    inter = await shelf.get("otoroshi-intermediate-ca")
+    assert inter is not None
+    query = CsrQuery(subject="CN=Mine", ca=True, key=ECDSA)
+    mine = issue(query, None, now=NOW)
+    elsewhere = issue(query, None, now=NOW)
+    below = issue(query, Authority(elsewhere.certificate, elsewhere.key), now=NOW)
+    await shelf.save(
+        certificate_of(mine, None, id="mine", ca_ref=inter.id, auto_renew=True),
+        certificate_of(below, None, id="below", ca_ref=inter.id, auto_renew=True),
+    )
+    shelf.time = NOW + timedelta(days=360)
+    await RenewCertificates(shelf).run()
+    renewed = await shelf.get("mine")
+    assert renewed is not None
+    assert renewed.valid_from == int(shelf.time.timestamp() * 1000)
+    (alone,) = read_certificates(renewed.chain)
+    assert is_issued_by(alone, alone)
+    left = await shelf.get("below")
+    assert left is not None
+    assert left.chain == below.chain
+    assert "certificate below cannot be renewed: the authority that issued it" in caplog.text
+
+
 async def test_the_jobs_have_their_times(shelf: Shelf, mock_clock: MockClock) -> None:
     mock_clock.autojump_threshold = 0.5
     runs: list[tuple[str, float]] = []

@@ -6,6 +6,7 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from oto_trio.control.certificates import CertificateStore, certificate_of
@@ -13,8 +14,10 @@ from oto_trio.control.jobs import issue_route_certificates
 from oto_trio.control.jobs.issue_route_certificates import ASKS, AUTHORITY, IssueRouteCertificates
 from oto_trio.control.store import MemoryStore, Put
 from oto_trio.model.document import encode_document, read_document
+from oto_trio.model.location import Location
 from oto_trio.model.service_descriptor import ServiceDescriptor
 from oto_trio.pki import CsrQuery, KeyQuery, issue
+from oto_trio.pki.pem import read_certificates
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -35,7 +38,11 @@ async def shelf() -> AsyncIterator[CertificateStore]:
 
 
 async def put(
-    shelf: CertificateStore, metadata: dict[str, str], *domains: str, enabled: bool = True
+    shelf: CertificateStore,
+    metadata: dict[str, str],
+    *domains: str,
+    enabled: bool = True,
+    loc: dict[str, Any] | None = None,
 ) -> None:
     """Store a route."""
     document: dict[str, Any] = {
@@ -46,6 +53,8 @@ async def put(
         "frontend": {"domains": list(domains)},
         "backend": {"targets": [{"hostname": "127.0.0.1", "port": 80}]},
     }
+    if loc is not None:
+        document["_loc"] = loc
     await shelf.store.transact([Put("routes", "r1", json.dumps(document).encode())])
 
 
@@ -84,6 +93,76 @@ async def test_the_authority_may_be_named(shelf: CertificateStore) -> None:
     await put(shelf, {ASKS: "true", AUTHORITY: "other"}, "a.test")
     await IssueRouteCertificates(shelf).run()
     assert await made(shelf) == {"a.test": "other"}
+
+
+ACME = Location(tenant="acme", teams=("shop",))
+
+
+@pytest.mark.parametrize(
+    ("named", "tenant", "of_route", "signed"),
+    [
+        ("other", "acme", "acme", True),
+        ("other", "*", "acme", True),
+        ("other", "*", "*", True),
+        ("other", "acme", "default", False),
+        ("other", "acme", "globex", False),
+        ("other", "acme", "*", False),
+        ("other", "default", "acme", False),
+        ("otoroshi-intermediate-ca", "default", "acme", True),
+        (None, "default", "acme", True),
+    ],
+)
+async def test_an_authority_signs_for_routes_of_its_organization_only(
+    shelf: CertificateStore,
+    caplog: pytest.LogCaptureFixture,
+    named: str | None,
+    tenant: str,
+    of_route: str,
+    signed: bool,
+) -> None:
+    found = await shelf.get(named or "otoroshi-intermediate-ca")
+    assert found is not None
+    await shelf.save(msgspec.structs.replace(found, loc=Location(tenant=tenant)))
+    serial = str(read_certificates(found.chain)[0].serial_number)
+    for number, reference in enumerate((found.id, serial) if named == "other" else (named,)):
+        metadata = {ASKS: "true"} if reference is None else {ASKS: "true", AUTHORITY: reference}
+        host = f"a{number}.test"
+        await put(shelf, metadata, host, loc={"tenant": of_route, "teams": ["shop"]})
+        await IssueRouteCertificates(shelf).run()
+        got = await made(shelf)
+        assert got.get(host) == (found.id if signed else None)
+        assert ("belongs to another organization" in caplog.text) is not signed
+
+
+async def test_a_certificate_goes_where_its_route_is(shelf: CertificateStore) -> None:
+    await put(shelf, {ASKS: "true"}, "a.test", loc={"tenant": "acme", "teams": ["shop"]})
+    composition = {
+        "id": "c",
+        "name": "c",
+        "_loc": {"tenant": "acme", "teams": ["shop"]},
+        "metadata": {ASKS: "true"},
+        "routes": [{"frontend": {"domains": ["b.test"]}}],
+    }
+    service = {
+        "id": "s",
+        "_loc": {"tenant": "acme", "teams": ["shop"]},
+        "domain": "svc.test",
+        "subdomain": "s",
+        "issueCert": True,
+    }
+    await shelf.store.transact(
+        [
+            Put(
+                "service-descriptors",
+                "s",
+                encode_document(read_document(ServiceDescriptor, service)),
+            ),
+            Put("route-compositions", "c", json.dumps(composition).encode()),
+        ]
+    )
+    await IssueRouteCertificates(shelf).run()
+    places = {one.names: one.loc for one in await shelf.all() if not one.ca}
+    assert places == {("a.test",): ACME, ("b.test",): ACME, ("s.svc.test",): ACME}
 
 
 @pytest.mark.parametrize("metadata", [{}, {ASKS: "false"}, {AUTHORITY: "other"}, {"x": ASKS}])

@@ -6,14 +6,15 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from oto_trio.control.admin_api.resources import API_KEYS, LEGACY_RESOURCES
+from oto_trio.control.admin_api.resources import API_KEYS, CERTIFICATES, LEGACY_RESOURCES
 from oto_trio.control.admin_api.resources.organize import TEAMS, TENANTS
-from oto_trio.control.admin_api.rights.decisions import Rights
+from oto_trio.control.admin_api.rights.decisions import DEFAULT_TENANT, Rights
 from oto_trio.model.admin_session import ADMIN_SESSIONS
 from oto_trio.model.document import JsonObject, inspect_document
 from oto_trio.model.location import Location
 from oto_trio.model.rights import SUPER_ADMIN, UserRight
 from oto_trio.model.simple_admin import SIMPLE_ADMINS
+from oto_trio.pki.first_certificates import INTERMEDIATE_CA, ROOT_CA
 
 __all__ = [
     "ACCESS_RIGHTS",
@@ -45,6 +46,12 @@ class _Located(msgspec.Struct, frozen=True):
     loc: Any = msgspec.field(default=None, name="_loc")
 
 
+class _CopyOf(msgspec.Struct, frozen=True):
+    """What says of which certificate a document is a copy, kept since that was renewed."""
+
+    metadata: Any = None
+
+
 class _TeamPlace(msgspec.Struct, frozen=True):
     """What says where a team belongs."""
 
@@ -52,6 +59,7 @@ class _TeamPlace(msgspec.Struct, frozen=True):
 
 
 _located: Final = msgspec.json.Decoder(_Located)
+_copy: Final = msgspec.json.Decoder(_CopyOf)
 _team: Final = msgspec.json.Decoder(_TeamPlace)
 _any: Final = msgspec.json.Decoder()
 
@@ -63,12 +71,21 @@ _LOCATED: Final = {WEBAUTHN_ADMINS} | {
 """Kinds whose documents say where they belong."""
 
 
+_OWN_AUTHORITIES: Final = (ROOT_CA, INTERMEDIATE_CA)
+"""Ids of the certificates under which everything of this installation is signed."""
+
+_OWN_PLACE: Final = Location(tenant=DEFAULT_TENANT, teams=())
+"""Of no team: only for administrators of the tenant, and super admins."""
+
+
 def place_of(kind: str, entity_id: str, document: bytes) -> Location | None:
     """Return where a stored document belongs.
 
-    An organization belongs to itself and to no team, a team to its organization and itself. None stands for
-    what belongs to nobody but a super admin: the global configuration, kinds that nothing is known of, and
-    documents that say it in a way that cannot be read.
+    An organization belongs to itself and to no team, a team to its organization and itself. The
+    installation's own root and intermediate authorities, and the copies kept of them when they were renewed,
+    belong to no team of the default tenant, whatever they say: their documents hold the keys that everything
+    else is trusted by. None stands for what belongs to nobody but a super admin: the global configuration,
+    kinds that nothing is known of, and documents that say it in a way that cannot be read.
 
     Args:
         kind: Kind under which the store keeps it.
@@ -84,6 +101,8 @@ def place_of(kind: str, entity_id: str, document: bytes) -> Location | None:
         if kind not in _LOCATED:
             return None
         loc: Any = _located.decode(document).loc
+        if kind == CERTIFICATES.store_kind and _is_own_authority(entity_id, document):
+            return _OWN_PLACE
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
     if loc is None:
@@ -91,6 +110,16 @@ def place_of(kind: str, entity_id: str, document: bytes) -> Location | None:
     place, problems = inspect_document(Location, loc)
     is_clear = not any(problem.path.startswith(("$.tenant", "$.teams")) for problem in problems)
     return Location(tenant=place.tenant, teams=place.teams) if place and is_clear else None
+
+
+def _is_own_authority(entity_id: str, document: bytes) -> bool:
+    """Tell whether a certificate is one of the installation's own authorities, or a copy of one."""
+    if entity_id in _OWN_AUTHORITIES:
+        return True
+    metadata: object = _copy.decode(document).metadata
+    if not isinstance(metadata, dict):
+        return False
+    return cast("JsonObject", metadata).get("nextCertificate") in _OWN_AUTHORITIES
 
 
 def read_rights(value: object) -> Rights | None:
