@@ -82,6 +82,38 @@ async def test_they_judge_what_a_user_writes_in_both_dialects(served: Served) ->
         assert (await browser.post("/api/groups", json=group)).status_code == 201
 
 
+async def test_a_user_does_not_shake_off_his_own(served: Served) -> None:
+    async with httpx.AsyncClient(base_url=served.server.url) as browser:
+        validators = {"Route": [DOMAIN]}
+        await log_in(served, browser, **validators)
+        legacy = f"/api/admins/simple/{ANN['username']}"
+        generic = "/apis/security.otoroshi.io/v1/admins"
+        own = (await browser.get(legacy)).json() | {"metadata": {"owner": "ann"}}
+        free = {**own, "adminEntityValidators": {}}
+        other = {**free, "username": "bob@acme.io"}
+        kind = {"kind": "security.otoroshi.io/SimpleAdminUser"}
+        for refused in (
+            await browser.put(legacy, json=free),
+            await browser.post(generic, json=other),
+            await browser.post("/apis/_apply", json=[{**other, **kind}]),
+        ):
+            assert refused.status_code == 403, refused.text
+            assert "validators" in refused.text
+        assert (await browser.put(legacy, json=own)).status_code == 200
+        key = {
+            "clientId": "k",
+            "clientSecret": "s",
+            "clientName": "k",
+            "authorizedEntities": ["group_admin-api-group"],
+            "metadata": {"owner": "ann"},
+        }
+        assert (await browser.post("/api/apikeys", json=key)).status_code == 403
+        bob = {"username": "bob@acme.io", "password": "pw", "metadata": {"owner": "ann"}}
+        assert (await browser.post("/api/admins/simple", json=bob)).status_code == 200
+        made = (await browser.get("/api/admins/simple/bob@acme.io")).json()
+        assert made["adminEntityValidators"] == validators, "those of who made him"
+
+
 async def test_a_plain_key_is_no_user_and_a_key_with_rights_is_one(served: Served) -> None:
     assert (await served.call("POST", "/api/routes", route_document("r1"))).status_code == 201
     rights = msgspec.json.encode([{"tenant": "*:rw", "teams": ["*:rw"]}]).decode()

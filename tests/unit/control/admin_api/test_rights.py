@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oto_trio.control.admin_api.refusals import ApiError
 from oto_trio.control.admin_api.rights.caller import Caller, acting_as
 from oto_trio.control.admin_api.rights.decisions import Rights
 from oto_trio.control.admin_api.rights.locations import held_rights, place_of, rights_of_key
 from oto_trio.control.admin_api.rights.scoped_store import ScopedStore
-from oto_trio.control.store import MemoryStore
+from oto_trio.control.store import Delete, MemoryStore, Put
 from oto_trio.model.location import Location
 from oto_trio.model.rights import SUPER_ADMIN, UserRight
 
@@ -205,3 +208,68 @@ async def test_places_in_a_list_are_those_of_what_the_caller_sees() -> None:
             assert [await scoped.id_at("routes", place) for place in range(3)] == ["a", "c", None]
         with acting_as(Caller()):
             assert [await scoped.id_at("routes", place) for place in range(3)] == ["a", "b", "c"]
+
+
+TEAM = [{"tenant": "acme:rw", "teams": ["a:rw"]}]
+RULE = {"path": "$.metadata.owner", "value": "IsDefined()"}
+
+
+@pytest.mark.parametrize("kind", ["admins", "webauthn-admins", "admin-sessions"])
+async def test_administrators_are_written_by_an_administrator_of_the_tenant(kind: str) -> None:
+    place = {"tenant": "acme", "teams": ["a"]}
+    document = msgspec.json.encode({"_loc": place, "rights": TEAM})
+    async with MemoryStore() as store:
+        await store.put(kind, "old", document)
+        scoped = ScopedStore(store)
+        with acting_as(Caller(rights=rights(("acme:rw", ["a:rw"])), tenant="acme")):
+            assert await scoped.get(kind, "old") is not None
+            for write in (
+                Put(kind, "new", document),
+                Put(kind, "old", document),
+                Delete(kind, "old"),
+            ):
+                with pytest.raises(ApiError):
+                    await scoped.transact([write])
+            await scoped.transact([Put("routes", "r", document)])
+        assert await store.count(kind) == 1
+        with acting_as(Caller(rights=rights(("acme:rw", ["*:rw"])), tenant="acme")):
+            await scoped.transact([Put(kind, "new", document), Delete(kind, "old")])
+        assert await store.get(kind, "new") is not None
+
+
+@pytest.mark.parametrize("mine", [rights(("*:rw", ["*:rw"])), rights(("acme:rw", ["*:rw"]))])
+async def test_nobody_hands_on_fewer_validators_than_bind_him(mine: Rights) -> None:
+    caller = Caller(rights=mine, tenant="acme", validators={"all": (RULE,)})
+    base: dict[str, Any] = {"_loc": {"tenant": "acme", "teams": ["a"]}, "rights": TEAM}
+    others: list[dict[str, Any]] = [
+        {},
+        {"adminEntityValidators": None},
+        {"adminEntityValidators": {}},
+        {"adminEntityValidators": {"all": []}},
+        {"adminEntityValidators": {"route": [RULE]}},
+        {"adminEntityValidators": {"all": [{**RULE, "value": 1}]}},
+        {"adminEntityValidators": [RULE]},
+    ]
+    right = msgspec.json.encode(TEAM).decode()
+    key = {**base, "metadata": {"otoroshi-access-rights": right}}
+    async with MemoryStore() as store:
+        scoped = ScopedStore(store)
+
+        async def puts(kind: str, document: dict[str, Any], who: Caller = caller) -> int:
+            with acting_as(who):
+                try:
+                    await scoped.transact([Put(kind, "x", msgspec.json.encode(document))])
+                except ApiError as refused:
+                    return refused.answer_status
+            return 200
+
+        for kind in ("admins", "webauthn-admins", "admin-sessions"):
+            for wrong in others:
+                assert await puts(kind, {**base, **wrong}) == 403, wrong
+            assert await puts(kind, {**base, "adminEntityValidators": {"all": [RULE]}}) == 200
+        opening = {**key, "authorizedEntities": ["group_admin-api-group"]}
+        assert await puts("apikeys", opening) == 403
+        assert await puts("apikeys", {**key, "authorizedEntities": ["group_default"]}) == 200
+        free = msgspec.structs.replace(caller, validators={})
+        assert await puts("apikeys", opening, free) == 200
+        assert await puts("admins", base, free) == 200

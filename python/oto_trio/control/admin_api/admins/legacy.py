@@ -96,7 +96,7 @@ class AdminPaths:
         return _answer(request, template | {k: v for k, v in params.items() if k != "rawPassword"})
 
     async def _create(self, request: Request) -> Response:
-        """``POST /api/admins/simple``: a new one, with a password in clear and its maker's rights."""
+        """``POST /api/admins/simple``: a new one, with a password in clear, its maker's rights and validators."""
         body = await _body(request)
         username, password = body.get("username"), body.get("password")
         if not (isinstance(username, str) and isinstance(password, str) and username and password):
@@ -114,6 +114,7 @@ class AdminPaths:
             "label": label if isinstance(label, str) and label else username,
             "metadata": body.get("metadata") or {},
             "rights": [{"tenant": r.tenant, "teams": list(r.teams)} for r in rights],
+            "adminEntityValidators": {k: list(v) for k, v in caller.validators.items()},
         }
         try:
             written = await self._entities.create(ADMINS, made, stamped=False, strict=True)

@@ -12,13 +12,15 @@ from oto_trio.control.admin_api.rights.decisions import DEFAULT_TENANT, Rights
 from oto_trio.model.admin_session import ADMIN_SESSIONS
 from oto_trio.model.document import JsonObject, inspect_document
 from oto_trio.model.location import Location
-from oto_trio.model.rights import SUPER_ADMIN, UserRight
+from oto_trio.model.rights import SUPER_ADMIN, UserRight, Validators
 from oto_trio.model.simple_admin import SIMPLE_ADMINS
 from oto_trio.pki.first_certificates import INTERMEDIATE_CA, ROOT_CA
 
 __all__ = [
     "ACCESS_RIGHTS",
+    "ADMINISTRATORS",
     "held_rights",
+    "keeps_validators",
     "opens_admin_api",
     "place_of",
     "read_rights",
@@ -31,8 +33,8 @@ ACCESS_RIGHTS: Final = "otoroshi-access-rights"
 WEBAUTHN_ADMINS: Final = "webauthn-admins"
 """Kind under which administrators with passkeys are kept."""
 
-_USERS: Final = frozenset({SIMPLE_ADMINS, WEBAUTHN_ADMINS, ADMIN_SESSIONS})
-"""Kinds whose documents have ``rights``."""
+ADMINISTRATORS: Final = frozenset({SIMPLE_ADMINS, WEBAUTHN_ADMINS, ADMIN_SESSIONS})
+"""Kinds of administrators and their sessions, whose documents have ``rights``."""
 
 _ADMIN_API: Final = frozenset(
     {"group_admin-api-group", "route_admin-api-service", "service_admin-api-service"}
@@ -147,7 +149,7 @@ def held_rights(kind: str, text: bytes) -> Rights | None:
         kind: Kind under which the store keeps it.
         text: The document, JSON text.
     """
-    if kind not in _USERS and kind != API_KEYS.store_kind:
+    if kind not in ADMINISTRATORS and kind != API_KEYS.store_kind:
         return None
     everything = Rights(SUPER_ADMIN)
     try:
@@ -157,11 +159,37 @@ def held_rights(kind: str, text: bytes) -> Rights | None:
     if not isinstance(found, dict):
         return everything
     document = cast("JsonObject", found)
-    if kind in _USERS:
+    if kind in ADMINISTRATORS:
         return read_rights(document.get("rights")) or everything
     if not opens_admin_api(document):
         return None
     return rights_of_key(document) or everything
+
+
+def keeps_validators(kind: str, text: bytes, mine: Validators) -> bool:
+    """Tell whether a document lets nobody in whom other validators bind than those of its writer.
+
+    A user must have the same ones. A key of the admin API has none, whatever rights it has.
+
+    Args:
+        kind: Kind under which the store keeps it.
+        text: The document, JSON text.
+        mine: The validators of who writes it.
+    """
+    if not mine or (kind not in ADMINISTRATORS and kind != API_KEYS.store_kind):
+        return True
+    try:
+        found: object = _any.decode(text)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return False
+    if not isinstance(found, dict):
+        return False
+    document = cast("JsonObject", found)
+    if kind == API_KEYS.store_kind:
+        return not opens_admin_api(document)
+    # As texts: to Python 1 and true are the same.
+    given = msgspec.json.encode(document.get("adminEntityValidators"), order="sorted")
+    return given == msgspec.json.encode(mine, order="sorted")
 
 
 def rights_of_key(document: JsonObject) -> Rights | None:

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Final, cast
 import msgspec
 from typing_extensions import override
 
+from oto_trio.control.admin_api.refusals import ApiError
 from oto_trio.control.admin_api.resources import GLOBAL_CONFIGS
 from oto_trio.control.admin_api.rights.caller import denied, required_caller
+from oto_trio.control.admin_api.rights.locations import ADMINISTRATORS, keeps_validators
 from oto_trio.control.store.base import LIST_PAGE, Put, Snapshot, Store
 from oto_trio.control.store.history import REVISIONS_PAGE
 from oto_trio.model.errors import ConflictError
@@ -26,13 +28,17 @@ from oto_trio.model.errors import ConflictError
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
 
-    from oto_trio.control.admin_api.refusals import ApiError
     from oto_trio.control.admin_api.rights.caller import Caller
     from oto_trio.control.store.base import Blob, Expectation, Record, Write
     from oto_trio.control.store.feed import Feed
     from oto_trio.control.store.history import Difference, Revision
 
 __all__ = ["ScopedStore", "global_config_of", "writable"]
+
+_FREER: Final = (
+    "entity validators bind you: an administrator that you write must have the same "
+    "adminEntityValidators, and you cannot write API keys of the admin API, which have none"
+)
 
 MOST_ATTEMPTS: Final = 8
 """How often a write starts over when others write the same entities at the same time."""
@@ -134,11 +140,15 @@ class ScopedStore(Store):
         raise AssertionError("the last attempt returns or raises")
 
     def _validate(self, caller: Caller, writes: Iterable[Write]) -> None:
-        """Refuse documents that the validators of the caller refuse."""
-        if self._inspect is None or not caller.is_user:
+        """Refuse documents that the validators of the caller refuse, or that would be a way around them."""
+        if not caller.is_user:
             return
         for write in writes:
-            refusal = self._inspect(caller, write) if isinstance(write, Put) else None
+            if not isinstance(write, Put):
+                continue
+            if not keeps_validators(write.kind, write.document, caller.validators):
+                raise ApiError(403, "forbidden", _FREER)
+            refusal = None if self._inspect is None else self._inspect(caller, write)
             if refusal is not None:
                 raise refusal
 
@@ -148,6 +158,9 @@ class ScopedStore(Store):
         Raises:
             ApiError: The caller may not write what is stored, or what is to be stored.
         """
+        # On every path, not only on those that have a gate of their own.
+        if write.kind in ADMINISTRATORS and not caller.is_tenant_admin:
+            raise denied(caller)
         if isinstance(write, Put) and not caller.may("w", write.kind, write.id, write.document):
             raise denied(caller)
         record = await self._inner.get(write.kind, write.id)
