@@ -155,7 +155,8 @@ class S3Place(_WebPlace):
         self._url = url
         self._session: Any = session.Session()
         self._credentials: Any = None
-        # Keys may come from a server of the machine, and are renewed: that blocks.
+        # Keys may come from a server of the machine, and are renewed: that blocks. Who waits no longer lets the
+        # thread go on, one at most.
         self._thread = trio.CapacityLimiter(1)
 
     @override
@@ -177,9 +178,21 @@ class S3Place(_WebPlace):
 
     @override
     async def _ask(self, method: str, body: bytes | None) -> _Answer:
-        url, headers = await trio.to_thread.run_sync(
-            self._signed, method, body, limiter=self._thread, thread_name="oto-trio s3 keys"
-        )
+        try:
+            with trio.fail_after(self._timeout_s):
+                url, headers = await trio.to_thread.run_sync(
+                    self._signed,
+                    method,
+                    body,
+                    limiter=self._thread,
+                    thread_name="oto-trio s3 keys",
+                    abandon_on_cancel=True,
+                )
+        except trio.TooSlowError as error:
+            raise StoreError(
+                f"{self.shown}: no keys within {self._timeout_s:g} s; look at what gives them to this machine, "
+                "or write them into the URL of `store`"
+            ) from error
         return await self._send(method, url, headers.items(), body)
 
     def _signed(self, method: str, body: bytes | None) -> tuple[str, Mapping[str, str]]:

@@ -74,8 +74,9 @@ class AwsProvider:
         self._settings = settings
         self._caller = Caller()
         self._credentials: Any = None
-        # Looking for keys may ask a server, once.
-        self._finding = trio.Lock()
+        # Keys may come from a server of the machine, and are renewed: that blocks. Who waits no longer lets the
+        # thread go on, one at most.
+        self._thread = trio.CapacityLimiter(1)
 
     async def read(self, path: Sequence[str], options: Mapping[str, str]) -> str:
         """Read a secret; see `SecretProvider.read`. There are no options."""
@@ -84,8 +85,13 @@ class AwsProvider:
             raise SecretError("bad-secret-path", "name a secret, and perhaps a version and a stage")
         names = ("SecretId", "VersionId", "VersionStage")
         body = msgspec.json.encode(dict(zip(names, path, strict=False)))
-        async with self._finding:
-            url, headers = await trio.to_thread.run_sync(self._signed, body)
+        url, headers = await trio.to_thread.run_sync(
+            self._signed,
+            body,
+            limiter=self._thread,
+            thread_name="oto-trio aws keys",
+            abandon_on_cancel=True,
+        )
         answer = await self._caller.call(url, method="POST", headers=headers, content=body)
         if answer.status != 200:
             raise _refusal(answer.status, answer.body)
