@@ -88,9 +88,9 @@ async def test_a_user_does_not_shake_off_his_own(served: Served) -> None:
         await log_in(served, browser, **validators)
         legacy = f"/api/admins/simple/{ANN['username']}"
         generic = "/apis/security.otoroshi.io/v1/admins"
-        own = (await browser.get(legacy)).json() | {"metadata": {"owner": "ann"}}
-        free = {**own, "adminEntityValidators": {}}
-        other = {**free, "username": "bob@acme.io"}
+        own: dict[str, Any] = (await browser.get(legacy)).json() | {"metadata": {"owner": "ann"}}
+        free: dict[str, Any] = {**own, "adminEntityValidators": {}}
+        other: dict[str, Any] = {**free, "username": "bob@acme.io"}
         kind = {"kind": "security.otoroshi.io/SimpleAdminUser"}
         for refused in (
             await browser.put(legacy, json=free),

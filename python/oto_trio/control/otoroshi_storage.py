@@ -23,15 +23,19 @@ __all__ = ["STORAGE_SECRETS", "STORAGE_VARIABLES", "Storage", "read_storage"]
 STORAGE_VARIABLES: Final = ("OTOROSHI_STORAGE", "APP_STORAGE")
 """The variables that name the kind, the stronger one first."""
 
-STORAGE_SECRETS: Final = tuple(
-    f"{prefix}{name}"
-    for prefix in ("OTOROSHI_", "")
-    for name in (
-        *("DB_S3_ACCESS", "DB_S3_SECRET", "REDIS_PASSWORD", "PG_PASSWORD", "PG_URI"),
-        *("POSTGRESQL_ADDON_URI", "REDIS_LETTUCE_URI", "REDIS_LETTUCE_URIS", "REDIS_URL"),
-    )
+STORAGE_SECRETS: Final = (
+    *(
+        f"{prefix}{name}"
+        for prefix in ("OTOROSHI_", "")
+        for name in (
+            *("DB_S3_ACCESS", "DB_S3_SECRET", "REDIS_PASSWORD", "PG_PASSWORD", "PG_URI"),
+            *("POSTGRESQL_ADDON_URI", "REDIS_LETTUCE_URI", "REDIS_LETTUCE_URIS", "REDIS_URL"),
+        )
+    ),
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"),
+    *("AWS_CONTAINER_AUTHORIZATION_TOKEN", "PGPASSWORD"),
 )
-"""Variables that may hold a secret."""
+"""Variables that may hold a secret; the last ones are read by the libraries of S3 and PostgreSQL themselves."""
 
 _SSL_MODES: Final = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
 

@@ -18,13 +18,15 @@ class EnvSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """An instance of type ``env``, as the settings have it."""
 
     prefix: str | None = None
+    """What the names of all variables that it gives begin with."""
 
 
 class EnvProvider:
     """Reads environment variables, by their names or these in capitals.
 
     Quirk: Otoroshi gives any variable to whoever may write an entity. Those that hold secrets of the
-    gateway itself are not given here.
+    gateway itself are not given here, nor those without the prefix of the settings: in Otoroshi the prefix of
+    a reference stands in place of it.
 
     Args:
         settings: Its settings.
@@ -44,11 +46,16 @@ class EnvProvider:
     async def read(self, path: Sequence[str], options: Mapping[str, str]) -> str:
         """Read one variable, or one value in its JSON; see `SecretProvider.read`.
 
-        Options: ``prefix``, in place of that of the settings.
+        Options: ``prefix``, in place of that of the settings, with which it must begin.
         """
         if not path:
             raise SecretError("bad-secret-path", "name a variable after the vault")
-        name = options.get("prefix", self._prefix or "") + path[0]
+        own = self._prefix or ""
+        prefix = options.get("prefix", own)
+        if not prefix.startswith(own):
+            fix = "its prefix must begin with that of the vault's settings; leave it out or lengthen that"
+            raise SecretError("bad-secret-path", fix)
+        name = prefix + path[0]
         names = [n for n in (name, name.upper()) if not self._is_hidden(n)]
         value = next((self._environ[n] for n in names if n in self._environ), None)
         if value is None:

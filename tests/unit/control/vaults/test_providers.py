@@ -35,6 +35,13 @@ ENVIRON = {
     "OTO_TRIO_HEALTH_ACCESS_KEY": "hidden",
     "OTO_TRIO_ADMIN_API_CLIENT_SECRET": "hidden",
     "OTOROSHI_VAULTS_INSTANCES_CORP": "hidden",
+    # What the libraries of the stores read by themselves.
+    "AWS_ACCESS_KEY_ID": "hidden",
+    "AWS_SECRET_ACCESS_KEY": "hidden",
+    "AWS_SESSION_TOKEN": "hidden",
+    "AWS_SECURITY_TOKEN": "hidden",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN": "hidden",
+    "PGPASSWORD": "hidden",
 }
 
 
@@ -65,6 +72,19 @@ async def test_secrets_of_the_gateway_are_not_given() -> None:
             assert await status(provider, name.lower()) == "secret-not-found"
     with pytest.raises(SecretError):
         await provider.read(["HEALTH_ACCESS_KEY"], {"prefix": "OTO_TRIO_"})
+
+
+async def test_a_reference_only_lengthens_the_prefix_of_the_operator() -> None:
+    environ = {"APP_DB_NAME": "longer", "APP_NAME": "own", "NAME": "other", "CI_NAME": "other"}
+    provider = EnvProvider(EnvSettings(prefix="APP_"), environ, ())
+    assert await provider.read(["NAME"], {}) == "own"
+    assert await provider.read(["NAME"], {"prefix": "APP_"}) == "own"
+    assert await provider.read(["NAME"], {"prefix": "APP_DB_"}) == "longer"
+    for prefix in ("", "CI_", "A", "XAPP_"):
+        with pytest.raises(SecretError) as refused:
+            await provider.read(["NAME"], {"prefix": prefix})
+        assert refused.value.status == "bad-secret-path"
+        assert "APP_" not in str(refused.value)
 
 
 async def test_files_are_read_inside_of_their_folder(tmp_path: Path) -> None:
