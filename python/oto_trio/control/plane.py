@@ -17,7 +17,7 @@ from oto_trio.control.admin_api import AdminServer, build_app, serve_admin_api
 from oto_trio.control.admin_api.admins import SessionCookie
 from oto_trio.control.admin_api.audit_trail import AuditTrail
 from oto_trio.control.admin_api.gateway_claims import GatewayClaims
-from oto_trio.control.admin_route import AdminRoute
+from oto_trio.control.admin_route import AdminRoute, admin_api_names
 from oto_trio.control.certificates import CertificateStore
 from oto_trio.control.credentials import AdminCredentials
 from oto_trio.control.exporting import Exporting
@@ -102,6 +102,7 @@ class ControlPlane:
             cookie=SessionCookie(settings.session_name, settings.session_secure_only),
             limits=supervisor.limits,
             claims=GatewayClaims(route),
+            admin_names=admin_api_names(settings),
             trail=AuditTrail(
                 self.exporting.audit,
                 self.exporting.offer,

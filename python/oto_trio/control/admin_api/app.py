@@ -86,6 +86,7 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
     cookie: SessionCookie | None = None,
     entity_validators: Validators | None = None,
     claims: GatewayClaims | None = None,
+    admin_names: Sequence[str] = (),
 ) -> Starlette:
     """Build the admin API.
 
@@ -106,6 +107,8 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
         cookie: How the session is kept by a browser; None as by default.
         entity_validators: What the writes of every user must look like, by kind of entity or ``all``.
         claims: Tells who calls through the gateway itself; None when nobody can.
+        admin_names: Host names under which the gateway serves this API; only a super admin may give
+            them to another route.
     """
     # It looks at resources, which the package brings in before this module is done.
     from oto_trio.control.admin_api.history import HistoryPaths  # noqa: PLC0415
@@ -116,7 +119,7 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
     callers = Callers(credentials, store, bypass=bypass_rights, sessions=sessions, cookie=cookie)
     # What endpoints get is the caller's view of the store; the store itself is for finding out who that
     # is, and for the probes.
-    scoped = ScopedStore(audited, EntityValidators(entity_validators).inspect)
+    scoped = ScopedStore(audited, EntityValidators(entity_validators).inspect, admin_names)
     entities = Entities(scoped, gateway, env=env)
     adorned = Entities(scoped, gateway, env=env, adorned=True)
     probes = Probes(

@@ -21,7 +21,7 @@ from oto_trio.model.route import Frontend, Route
 if TYPE_CHECKING:
     from oto_trio.model.service_descriptor import ServiceDescriptor
 
-__all__ = ["ConvertedService", "Surroundings", "convert_service", "service_hosts", "service_path"]
+__all__ = ["ConvertedService", "Surroundings", "convert_service", "service_domains", "service_path"]
 
 
 class ConvertedService(msgspec.Struct, frozen=True):
@@ -65,7 +65,7 @@ def convert_service(service: ServiceDescriptor, surroundings: Surroundings) -> C
         capture=service.metadata.get("otoroshi-core-capture") == "true",
         groups=cast("tuple[str, ...]", service.groups),
         frontend=Frontend(
-            domains=_domains(service),
+            domains=service_domains(service),
             strip_path=service.strip_path,
             headers=service.matching_headers,
         ),
@@ -123,7 +123,7 @@ _PLACES: Final = {
 }
 
 
-def _domains(service: ServiceDescriptor) -> tuple[str, ...]:
+def service_domains(service: ServiceDescriptor) -> tuple[str, ...]:
     """Return every host with every path."""
     hosts = service_hosts(service)
     paths = service.paths

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from oto_trio.control.admin_api.refusals import ApiError
+from oto_trio.control.admin_api.rights.admin_traffic import is_admin_route
 from oto_trio.control.admin_api.rights.decisions import DEFAULT_TENANT, Rights
 from oto_trio.control.admin_api.rights.locations import held_rights, place_of
 from oto_trio.model.document import Document
@@ -69,6 +70,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
         Beside its place it counts what it would give away: a user, a session or a key of the admin API with
         more rights than the caller's is out of reach, for reading too, as keys are shown with their secret.
+        The admin API's route is written by super admins only, wherever it belongs.
 
         Args:
             mode: What.
@@ -78,6 +80,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         """
         if self.rights is None or self.rights.is_super_admin:
             return True
+        if mode == "w" and is_admin_route(kind, entity_id):
+            return False
         place = place_of(kind, entity_id, document)
         if place is None or not self.rights.may(mode, place, self.tenant):
             return False
@@ -131,8 +135,13 @@ def acting_as(caller: Caller) -> Generator[None]:
         _caller.reset(token)
 
 
-def denied(caller: Caller) -> ApiError:
-    """Make the refusal of an entity that a caller may not reach, in the words of the dialect."""
+def denied(caller: Caller, why: str = "") -> ApiError:
+    """Make the refusal of an entity that a caller may not reach, in the words of the dialect.
+
+    Args:
+        caller: Who asks.
+        why: What to say in the place of Otoroshi's words.
+    """
     if caller.is_generic:
-        return ApiError(401, "unauthorized", "you cannot access this resource")
-    return ApiError(403, "forbidden", "You're not allowed to do this !")
+        return ApiError(401, "unauthorized", why or "you cannot access this resource")
+    return ApiError(403, "forbidden", why or "You're not allowed to do this !")

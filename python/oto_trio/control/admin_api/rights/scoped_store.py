@@ -5,7 +5,8 @@
 
 A read of what the caller may not see is refused, a list leaves it out. A write is refused unless the caller
 may write both what is stored and what is to be stored; so nothing is moved out of a tenant, or into one, by
-somebody who has rights in one of them only. What was checked is what is written: the revision that was
+somebody who has rights in one of them only. Nobody but a super admin writes what would take the admin API's own
+requests (`admin_traffic`). What was checked is what is written: the revision that was
 looked at is expected by the write.
 """
 
@@ -15,14 +16,18 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
+import trio
 from typing_extensions import override
 
 from oto_trio.control.admin_api.refusals import ApiError
 from oto_trio.control.admin_api.resources import GLOBAL_CONFIGS
+from oto_trio.control.admin_api.rights.admin_traffic import ROUTED_KINDS, own_hosts, taken_domain
 from oto_trio.control.admin_api.rights.caller import denied, required_caller
 from oto_trio.control.admin_api.rights.locations import ADMINISTRATORS, keeps_validators
+from oto_trio.control.admin_route import ADMIN_ROUTE
 from oto_trio.control.store.base import LIST_PAGE, Put, Snapshot, Store
 from oto_trio.control.store.history import REVISIONS_PAGE
+from oto_trio.gateway.installer import ROUTES
 from oto_trio.model.errors import ConflictError
 
 if TYPE_CHECKING:
@@ -53,14 +58,20 @@ class ScopedStore(Store):
     Args:
         store: The store. It stays open when this is closed.
         inspect: Says why a caller may not write a document, although its place is theirs: the validators.
+        admin_names: Host names under which the gateway serves the admin API; those of its stored route
+            count too.
     """
 
     def __init__(
-        self, store: Store, inspect: Callable[[Caller, Put], ApiError | None] | None = None
+        self,
+        store: Store,
+        inspect: Callable[[Caller, Put], ApiError | None] | None = None,
+        admin_names: Sequence[str] = (),
     ) -> None:
         # The feeds are the inner store's: this one has no hub of its own.
         self._inner = store
         self._inspect = inspect
+        self._admin_names = tuple(admin_names)
 
     @property
     @override
@@ -128,6 +139,7 @@ class ScopedStore(Store):
         self._validate(caller, writes)
         if caller.is_super_admin:
             return await self._inner.transact(writes)
+        await self._keep_admin_traffic(caller, writes)
         for attempt in range(MOST_ATTEMPTS):
             checked = [await self._checked(caller, write) for write in writes]
             try:
@@ -151,6 +163,24 @@ class ScopedStore(Store):
             refusal = None if self._inspect is None else self._inspect(caller, write)
             if refusal is not None:
                 raise refusal
+
+    async def _keep_admin_traffic(self, caller: Caller, writes: Iterable[Write]) -> None:
+        """Refuse documents that could take the requests of the admin API."""
+        routed = [w for w in writes if isinstance(w, Put) and w.kind in ROUTED_KINDS]
+        if not routed:
+            return
+        route = await self._inner.get(ROUTES, ADMIN_ROUTE)
+        names = (*self._admin_names, *(own_hosts(route.document) if route is not None else ()))
+        for write in routed:
+            await trio.lowlevel.checkpoint()  # there may be thousands
+            domain = taken_domain(write.kind, write.document, names)
+            if domain is not None:
+                what = (
+                    f"the domain {domain[:200]!r} matches a host of the admin API"
+                    if domain
+                    else "its domains cannot be read"
+                )
+                raise denied(caller, f"{write.id}: {what}; only a super admin may write it")
 
     async def _checked(self, caller: Caller, write: Write) -> Write:
         """Check one write, and tie it to what it was checked against.
