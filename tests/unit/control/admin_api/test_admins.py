@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
 from oto_trio.control.admin_api.admins import passwords
-from oto_trio.control.admin_api.admins.attempts import MOST_KEPT, WINDOW_S, Attempts
+from oto_trio.control.admin_api.admins.attempts import (
+    KNOWN_S,
+    MOST_KEPT,
+    MOST_KNOWN_NAMES,
+    MOST_KNOWN_OF_NAME,
+    WINDOW_S,
+    Attempts,
+)
 from oto_trio.control.admin_api.admins.cookies import SessionCookie, is_own_request
 from oto_trio.control.admin_api.admins.passwords import (
     check_password,
@@ -93,6 +100,64 @@ def test_an_address_and_a_name_have_their_bounds_too() -> None:
         attempts.note_failure("ann", f"10.0.0.{number}")
     assert attempts.wait_s("ann", "9.9.9.9") > 0
     assert attempts.wait_s("bob", "9.9.9.9") == 0
+
+
+def test_addresses_of_ipv6_count_by_their_network() -> None:
+    attempts = Attempts(Clock())
+    for number in range(20):
+        attempts.note_failure(f"user{number}", f"2001:db8:1:2::{number:x}")
+    assert attempts.wait_s("another", "2001:db8:1:2:ffff:ffff:ffff:ffff") > 0
+    assert attempts.wait_s("another", "2001:0DB8:0001:0002::1%eth0") > 0
+    assert attempts.wait_s("another", "2001:db8:1:3::1") == 0
+    for _ in range(5):
+        attempts.note_failure("ann", "::ffff:1.2.3.4")
+    assert attempts.wait_s("ann", "1.2.3.4") > 0, "one and the same"
+    assert attempts.wait_s("ann", "::ffff:1.2.3.5") == 0
+    for odd in ("", "unix:", "localhost", "1.2.3", ":::", "::1%"):
+        attempts.note_failure("ann", odd)
+        assert attempts.wait_s("ann", odd) == 0
+
+
+def test_strangers_do_not_shut_out_who_logged_in_lately() -> None:
+    clock = Clock()
+    attempts = Attempts(clock)
+    attempts.note_success("ann", "2001:db8::1")
+    attempts.note_success("ann", "1.2.3.4")
+    for number in range(60):
+        attempts.note_failure("ann", f"10.0.0.{number}")
+    assert attempts.wait_s("ann", "9.9.9.9") > 0
+    assert attempts.wait_s("ann", "1.2.3.4") == 0
+    assert attempts.wait_s("ann", "2001:db8::2") == 0, "of the same network"
+    for _ in range(5):
+        attempts.note_failure("ann", "1.2.3.4")
+    assert attempts.wait_s("ann", "1.2.3.4") > 0, "its own failures count"
+    attempts.note_success("bob", "8.8.8.8")
+    assert attempts.wait_s("ann", "8.8.8.8") > 0, "another name does not count"
+    clock.now += KNOWN_S
+    for number in range(60):
+        attempts.note_failure("ann", f"10.0.0.{number}")
+    assert attempts.wait_s("ann", "2001:db8::1") > 0, "not lately any more"
+
+
+def test_who_logged_in_lately_is_a_bounded_memory_and_of_each_name() -> None:
+    clock = Clock()
+    attempts = Attempts(clock)
+    attempts.note_success("ann", "1.2.3.4")
+    for number in range(MOST_KNOWN_OF_NAME):
+        clock.now += 1
+        attempts.note_success("bob", f"5.5.5.{number}")
+    attempts.note_success("bob", "6.6.6.6")
+    for name in ("ann", "bob"):
+        for number in range(50):
+            attempts.note_failure(name, f"10.0.0.{number}")
+    assert attempts.wait_s("ann", "1.2.3.4") == 0, "bob's addresses push out none of ann's"
+    assert attempts.wait_s("bob", "6.6.6.6") == 0
+    assert attempts.wait_s("bob", "5.5.5.1") == 0
+    assert attempts.wait_s("bob", "5.5.5.0") > 0, "the oldest is forgotten"
+    for number in range(MOST_KNOWN_NAMES):
+        attempts.note_success(f"user{number}", "1.1.1.1")
+    assert attempts.wait_s("ann", "1.2.3.4") > 0
+    assert len(attempts._known) <= MOST_KNOWN_NAMES  # pyright: ignore[reportPrivateUsage]
 
 
 def test_success_forgets_what_failed_before_it() -> None:
