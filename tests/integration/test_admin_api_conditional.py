@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 ROUTES = "/apis/proxy.otoroshi.io/v1/routes"
 BACKENDS = "/apis/proxy.otoroshi.io/v1/backends"
 R1 = f"{ROUTES}/r1"
+PAGES = dict.fromkeys(("template40x", "template50x", "templateBuild", "templateMaintenance"), "x")
 
 
 @pytest.fixture
@@ -203,3 +204,66 @@ async def test_of_many_that_create_it_at_once_one_does(served: Served) -> None:
         for n in range(8):
             nursery.start_soon(create, n)
     assert sorted(statuses) == [201] + [412] * 7
+
+
+async def test_older_paths_keep_to_conditions_too(served: Served) -> None:
+    key = {"clientId": "k", "clientSecret": "s", "clientName": "k"}
+    service: dict[str, Any] = {
+        "id": "s",
+        "name": "s",
+        "domain": "a.test",
+        "subdomain": "s",
+        "env": "prod",
+    }
+    service |= {"root": "/", "targets": []}
+    made = [
+        (ROUTES, route()),
+        ("/api/services", service),
+        ("/api/services/s/template", PAGES),
+        ("/api/groups", {"id": "g", "name": "g"}),
+        ("/api/groups/g/apikeys", key),
+        ("/api/admins/simple", {"username": "a@b.c", "password": "password"}),
+    ]
+    for path, body in made:
+        answer = await served.call("POST", path, body)
+        assert answer.status_code in {200, 201}, answer.text
+    later = (await served.call("PUT", "/api/routes/r1", route(name="later"))).headers
+    stale = f'"{int(later["Oto-Trio-Revision"]) + 1000}"'
+    writes: list[tuple[str, str, Any]] = []
+    for path, can_patch in (
+        ("/api/routes/r1", True),
+        ("/api/groups/g/apikeys/k", True),
+        ("/api/services/s/template", False),
+        ("/api/admins/simple/a@b.c", False),
+    ):
+        now = (await served.call("GET", path)).json()
+        writes += [("PUT", path, now), *([("PATCH", path, [])] if can_patch else [])]
+        writes.append(("DELETE", path, None))
+    writes.append(("POST", "/api/services/s/targets", {"target": "http://h:1"}))
+    writes.append(("POST", "/api/services/s/route", None))
+    before = served.store.revision
+    for verb, path, body in writes:
+        refused = await call(served, verb, path, body, if_match=stale)
+        assert refused.status_code == 412, (verb, path, refused.text)
+        bad = await call(served, verb, path, body, if_match="no tag")
+        assert bad.status_code == 400, (verb, path, bad.text)
+        assert "If-Match is no list" in bad.text, (verb, path)
+    assert served.store.revision == before
+    current = f'"{later["Oto-Trio-Revision"]}"'
+    written = await call(served, "PUT", "/api/routes/r1", route(name="own"), if_match=current)
+    assert written.status_code == 200, written.text
+    refused = await call(served, "DELETE", "/api/routes/r1", if_match=current)
+    assert refused.status_code == 412
+
+
+@pytest.mark.parametrize("path", ["/api/routes/_bulk", f"{ROUTES}/_bulk", "/apis/_apply"])
+@pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
+async def test_writes_of_several_entities_take_no_conditions(
+    served: Served, path: str, header: str
+) -> None:
+    headers = {"Content-Type": "application/x-ndjson", header: '"1"'}
+    refused = await served.call("POST", path, route(), headers=headers)
+    assert refused.status_code == 400
+    assert f"{header} names the state of one entity" in refused.text
+    assert "by its own path" in refused.text
+    assert await served.store.count("routes") == 0

@@ -18,6 +18,7 @@ from oto_trio.control.admin_api.bodies import media_type, read_body, read_entity
 from oto_trio.control.admin_api.generic import patched
 from oto_trio.control.admin_api.listing import read_list_query
 from oto_trio.control.admin_api.operations import WALK_PAGE
+from oto_trio.control.admin_api.preconditions import read_preconditions
 from oto_trio.control.admin_api.refusals import ApiError
 from oto_trio.control.admin_api.resources import (
     API_KEYS,
@@ -255,7 +256,7 @@ class ApiKeyPaths:
 
     async def _change(self, request: Request, make: Callable[[JsonObject], JsonObject]) -> Response:
         """Store what `make` makes of a key, and answer with it."""
-        options = read_write_options(request)
+        options, conditions = read_write_options(request), read_preconditions(request)
         client_id = request.path_params["key"]
 
         def make_from(old: JsonObject | None) -> JsonObject:
@@ -265,7 +266,12 @@ class ApiKeyPaths:
 
         try:
             written = await self._entities.change(
-                API_KEYS, client_id, make_from, stamped=False, strict=options.is_strict
+                API_KEYS,
+                client_id,
+                make_from,
+                stamped=False,
+                strict=options.is_strict,
+                conditions=conditions,
             )
         except ApiError as error:
             raise _bad_format(error) from None
@@ -282,7 +288,9 @@ class ApiKeyPaths:
     async def _delete(self, request: Request, spelling: str) -> Response:
         document = await self._owned(request, spelling)
         options = read_write_options(request)
-        deleted = await self._entities.delete(API_KEYS, document["clientId"])
+        deleted = await self._entities.delete(
+            API_KEYS, document["clientId"], conditions=read_preconditions(request)
+        )
         if deleted is None:
             raise _no_key(document["clientId"])
         headers = await settle(self._entities.gateway, options, deleted[1])

@@ -20,6 +20,7 @@ from oto_trio.control.admin_api.answers import answer
 from oto_trio.control.admin_api.bodies import media_type, read_body
 from oto_trio.control.admin_api.documents import Wanted, read_documents, wanted_of
 from oto_trio.control.admin_api.operations import MOST_ATTEMPTS, stamp, store_id
+from oto_trio.control.admin_api.preconditions import refuse_preconditions
 from oto_trio.control.admin_api.reading import inspect_entity
 from oto_trio.control.admin_api.refusals import ApiError, bad_request
 from oto_trio.control.admin_api.writing import read_write_options, settle
@@ -329,6 +330,7 @@ class ApplyPath:
             return answer(request, error.body(), status=error.answer_status)
 
     async def _applied(self, request: Request) -> Response:
+        refuse_preconditions(request)
         options = read_write_options(request)
         dry_run = request.query_params.get("dry_run", "false")
         if dry_run not in ("true", "false"):

@@ -10,6 +10,7 @@ import trio
 from oto_trio.control.admin_api.answers import NDJSON, ndjson_answer
 from oto_trio.control.admin_api.bodies import decode_json, media_type, read_body
 from oto_trio.control.admin_api.json_patch import JsonPatchError, apply_json_patch
+from oto_trio.control.admin_api.preconditions import refuse_preconditions
 from oto_trio.control.admin_api.refusals import ApiError, bad_request
 from oto_trio.control.admin_api.writing import read_write_options, settle
 from oto_trio.model.document import JsonObject
@@ -181,8 +182,9 @@ async def run_bulk(
     """Answer a ``_bulk`` request.
 
     Raises:
-        ApiError: The body is no newline-delimited JSON.
+        ApiError: The body is no newline-delimited JSON, or there are conditions, which lines cannot have.
     """
+    refuse_preconditions(request)
     kind = media_type(request)
     if request.method == "DELETE":  # clients that may not send a type with DELETE say it here
         kind = request.headers.get("x-content-type", kind)

@@ -13,6 +13,7 @@ from oto_trio.control.admin_api.bodies import media_type, read_body, read_entity
 from oto_trio.control.admin_api.bulk import LEGACY_BULK, run_bulk
 from oto_trio.control.admin_api.generic import patched
 from oto_trio.control.admin_api.listing import read_list_query
+from oto_trio.control.admin_api.preconditions import read_preconditions
 from oto_trio.control.admin_api.refusals import ApiError
 from oto_trio.control.admin_api.resources import LEGACY_RESOURCES
 from oto_trio.control.admin_api.writing import read_write_options, settle
@@ -159,7 +160,7 @@ class _Legacy:
 
     async def _change(self, request: Request, make: Callable[[JsonObject], JsonObject]) -> Response:
         """Store what `make` makes of the entity, and answer with it."""
-        options = read_write_options(request)
+        options, conditions = read_write_options(request), read_preconditions(request)
 
         def make_from(old: JsonObject | None) -> JsonObject:
             if old is None:
@@ -174,6 +175,7 @@ class _Legacy:
                 stamped=False,
                 strict=options.is_strict,
                 enriched=options.is_enriched,
+                conditions=conditions,
             )
         except ApiError as error:
             raise _in_legacy_words(error, "bad_entity", "Bad entity format") from None
@@ -183,7 +185,9 @@ class _Legacy:
 
     async def _delete(self, request: Request) -> Response:
         options = read_write_options(request)
-        deleted = await self._entities.delete(self._resource, self._id(request))
+        deleted = await self._entities.delete(
+            self._resource, self._id(request), conditions=read_preconditions(request)
+        )
         if deleted is None:
             raise ApiError(404, "delete_error", "Entity not found")
         headers = await settle(self._entities.gateway, options, deleted[1])

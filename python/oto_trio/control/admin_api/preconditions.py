@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 
     from oto_trio.model.document import JsonObject
 
-__all__ = ["NO_PRECONDITIONS", "Preconditions", "digest_of", "entity_tag", "read_preconditions"]
+__all__ = [
+    "NO_PRECONDITIONS",
+    "Preconditions",
+    "digest_of",
+    "entity_tag",
+    "read_preconditions",
+    "refuse_preconditions",
+]
 
 MOST_TAGS: Final = 64
 """Tags taken from one header."""
@@ -136,6 +143,20 @@ def read_preconditions(request: Request) -> Preconditions:
     given = {name: headers.getlist(name) for name in ("if-match", "if-none-match")}
     match, none_match = (", ".join(values) if values else None for values in given.values())
     return Preconditions.of(match, none_match)
+
+
+def refuse_preconditions(request: Request) -> None:
+    """Refuse the conditions of a request that writes several entities: they name the state of one.
+
+    Raises:
+        ApiError: There are some (400); ignored, they would let a writer undo another's work.
+    """
+    for name, shown in (("if-match", "If-Match"), ("if-none-match", "If-None-Match")):
+        if name in request.headers:
+            raise bad_request(
+                f"{shown} names the state of one entity, and this writes several; leave it out, or write "
+                "each entity by its own path"
+            )
 
 
 def digest_of(document: JsonObject) -> int:

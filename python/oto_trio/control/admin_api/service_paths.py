@@ -17,6 +17,7 @@ from oto_trio.control.admin_api.bodies import decode_json, media_type, read_body
 from oto_trio.control.admin_api.json_patch import JsonPatchError, apply_json_patch
 from oto_trio.control.admin_api.listing import read_list_query
 from oto_trio.control.admin_api.operations import WALK_PAGE
+from oto_trio.control.admin_api.preconditions import read_preconditions
 from oto_trio.control.admin_api.refusals import ApiError, refused_entity
 from oto_trio.control.admin_api.resources import (
     ERROR_TEMPLATES,
@@ -125,7 +126,7 @@ class ServicePaths:
     ) -> Response:
         """Store the service with other targets; answers all that it has then."""
         body: object = decode_json(await read_body(request))
-        options = read_write_options(request)
+        options, conditions = read_write_options(request), read_preconditions(request)
         await self._service(request, to_write=True)
 
         def make(old: JsonObject | None) -> JsonObject:
@@ -140,6 +141,7 @@ class ServicePaths:
             make,
             stamped=False,
             strict=options.is_strict,
+            conditions=conditions,
         )
         gateway = self._entities.gateway
         headers = await settle(gateway, options, written.revision, written.warnings)
@@ -178,7 +180,7 @@ class ServicePaths:
 
     async def _update_template(self, request: Request) -> Response:
         record, _ = await self._service(request, to_write=True)
-        options = read_write_options(request)
+        options, conditions = read_write_options(request), read_preconditions(request)
         document = await self._template_body(request, record.id)
 
         def make(old: JsonObject | None) -> JsonObject:
@@ -188,7 +190,12 @@ class ServicePaths:
 
         try:
             written = await self._entities.change(
-                ERROR_TEMPLATES, record.id, make, stamped=False, strict=options.is_strict
+                ERROR_TEMPLATES,
+                record.id,
+                make,
+                stamped=False,
+                strict=options.is_strict,
+                conditions=conditions,
             )
         except ApiError as error:
             raise _bad_template(error) from None
@@ -199,7 +206,9 @@ class ServicePaths:
     async def _delete_template(self, request: Request) -> Response:
         record, _ = await self._service(request, to_write=True)
         options = read_write_options(request)
-        deleted = await self._entities.delete(ERROR_TEMPLATES, record.id)
+        deleted = await self._entities.delete(
+            ERROR_TEMPLATES, record.id, conditions=read_preconditions(request)
+        )
         if deleted is None:
             raise sentence(404, "template not found")
         headers = await settle(self._entities.gateway, options, deleted[1])
@@ -221,6 +230,7 @@ class ServicePaths:
         """
         record, service = await self._service(request, to_write=True)
         options = read_write_options(request)
+        read_preconditions(request).check_write(record.revision)
         converted = convert_service(service, _AS_WRITTEN)
         route = converted.route
         problems = [*converted.problems, *self._entities.gateway.check(route)]

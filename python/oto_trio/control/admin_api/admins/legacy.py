@@ -18,6 +18,7 @@ from oto_trio.control.admin_api.answers import answer
 from oto_trio.control.admin_api.bodies import media_type, read_body, read_entity
 from oto_trio.control.admin_api.listing import read_list_query
 from oto_trio.control.admin_api.operations import WALK_PAGE
+from oto_trio.control.admin_api.preconditions import read_preconditions
 from oto_trio.control.admin_api.refusals import ApiError
 from oto_trio.control.admin_api.resources.security import (
     ADMIN_SESSIONS,
@@ -141,7 +142,14 @@ class AdminPaths:
             return body
 
         username = request.path_params["username"]
-        written = await self._entities.change(ADMINS, username, make, stamped=False, strict=True)
+        written = await self._entities.change(
+            ADMINS,
+            username,
+            make,
+            stamped=False,
+            strict=True,
+            conditions=read_preconditions(request),
+        )
         headers = await settle(self._entities.gateway, options, written.revision)
         return _answer(request, written.document, headers=headers)
 
@@ -159,7 +167,9 @@ class AdminPaths:
 
     async def _delete(self, request: Request) -> Response:
         options = read_write_options(request)
-        deleted = await self._entities.delete(ADMINS, request.path_params["username"])
+        username = request.path_params["username"]
+        conditions = read_preconditions(request)
+        deleted = await self._entities.delete(ADMINS, username, conditions=conditions)
         if deleted is None:
             raise ApiError(404, "not_found", "entity not found")
         headers = await settle(self._entities.gateway, options, deleted[1])
@@ -179,7 +189,8 @@ class _SessionPaths:
 
     async def end(self, request: Request) -> Response:
         """End one."""
-        if await self._entities.delete(self._resource, request.path_params["id"]) is None:
+        session, conditions = request.path_params["id"], read_preconditions(request)
+        if await self._entities.delete(self._resource, session, conditions=conditions) is None:
             raise _text(404, "Session not found !")
         return _answer(request, {"done": True})
 
