@@ -19,8 +19,11 @@ from oto_trio.control.store import Delete, Put
 from oto_trio.control.store.base import Blob
 from oto_trio.control.store.history import Origin, acting
 from oto_trio.control.store.opening import open_store
+from oto_trio.control.store.redis_line import Line
+from oto_trio.control.store.redis_whole import SWAP
 from oto_trio.control.store.sqlite import SqliteStore
 from oto_trio.control.store.whole import CopiedStore, CopyError, Whole, copy_store
+from oto_trio.model.errors import StoreError
 from oto_trio.testing.gateway_process import gateway_process
 from tests.integration.clients import ask, eventually, route
 from tests.integration.postgres_server import PostgresServer
@@ -143,6 +146,50 @@ async def test_a_target_that_holds_something_is_replaced_whole(
         assert whole == await source.read_whole()
         assert await target.count("backends") == 0
         assert await target.put("routes", "new", b"1") == 6
+
+
+async def test_a_swap_that_is_sent_again_after_a_broken_connection_takes_nothing_away(
+    tmp_path: Path, redis: RedisServer, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask_once = Line.ask
+    sent: list[int] = []
+
+    async def ask_twice(self: Line, *words: Any, **options: Any) -> Any:
+        if SWAP.text in words:
+            sent.append(len(words))
+            await ask_once(self, *words, **options)  # its answer is lost
+        return await ask_once(self, *words, **options)
+
+    async with AsyncExitStack() as stack:
+        source = await opened(stack, place("sqlite", "from", tmp_path, redis, postgres), tmp_path)
+        await fill(source)
+        target = await opened(stack, place("redis", "to", tmp_path, redis, postgres), tmp_path)
+        await target.put("backends", "old", b"{}")
+        monkeypatch.setattr(Line, "ask", ask_twice)
+        assert await copy_store(source, target, replace=True) == await source.read_whole()
+        assert len(sent) == 1
+        assert await target.put("routes", "new", b"1") == 6
+
+
+async def test_a_copy_whose_new_keys_another_copy_removed_takes_nothing_away(
+    tmp_path: Path, redis: RedisServer, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask_once = Line.ask
+
+    async def ask_late(self: Line, *words: Any, **options: Any) -> Any:
+        if SWAP.text in words:
+            await ask_once(self, "UNLINK", next(w for w in words if str(w).endswith("new:log")))
+        return await ask_once(self, *words, **options)
+
+    async with AsyncExitStack() as stack:
+        source = await opened(stack, place("sqlite", "from", tmp_path, redis, postgres), tmp_path)
+        await fill(source)
+        target = await opened(stack, place("redis", "to", tmp_path, redis, postgres), tmp_path)
+        await target.put("backends", "old", b"{}")
+        monkeypatch.setattr(Line, "ask", ask_late)
+        with pytest.raises(StoreError, match="another copy was made into it"):
+            await copy_store(source, target, replace=True)
+        assert await target.count("backends") == 1
 
 
 async def test_a_gateway_on_a_store_that_was_replaced_notices(

@@ -13,6 +13,7 @@ import msgspec
 
 from oto_trio.control.store import redis_scripts as scripts
 from oto_trio.control.store.whole import Whole, totals_of
+from oto_trio.model.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
@@ -29,14 +30,19 @@ BYTES_AT_ONCE: Final = 4 * 1024 * 1024
 
 SWAP: Final = scripts.Script("""
 -- ARGV: start of the names of the new keys, how many old keys, then the old and the new keys
-local old, new = tonumber(ARGV[2]), #ARGV - tonumber(ARGV[2])
+local old = tonumber(ARGV[2])
+local function id() return redis.call('HGET', KEYS[1], 'id') end
+for n = old + 3, #ARGV do
+  -- All is done already, when this is sent again after a broken connection, or another copy has removed them.
+  if redis.call('EXISTS', ARGV[n]) == 0 then return id() end
+end
 for n = 3, old + 2 do redis.call('UNLINK', ARGV[n]) end
 for n = old + 3, #ARGV do
   redis.call('RENAME', ARGV[n], base .. string.sub(ARGV[n], #ARGV[1] + 1))
 end
-return {'ok'}
+return id()
 """)
-"""Removes all keys of a store and puts new ones in their place."""
+"""Removes all keys of a store and puts new ones in their place, if all of these are there. Gives the store's id."""
 
 
 async def keys_below(ask: Ask, start: str) -> list[str]:
@@ -73,6 +79,9 @@ async def write_whole(ask: Ask, base: str, whole: Whole) -> bytes:
 
     Returns:
         The id that the store has from now on: gateways that knew the old one notice.
+
+    Raises:
+        StoreError: It cannot be written, or another copy into the same store got in its way.
     """
     start = f"{base}new:"
     for key in await keys_below(ask, start):
@@ -81,11 +90,16 @@ async def write_whole(ask: Ask, base: str, whole: Whole) -> bytes:
     store_id = secrets.token_hex(16)
     new: dict[str, None] = {}
     for command, name, pairs in _content(whole, store_id):
-        new[start + name] = None
         for some in _parts(pairs):
+            new[start + name] = None
             await ask(command, start + name, *some)
     words = [start, len(old), *old, *new]
-    await ask("EVAL", SWAP.text, 1, f"{base}facts", *words, timeout_s=60.0)
+    found = await ask("EVAL", SWAP.text, 1, f"{base}facts", *words, timeout_s=60.0)
+    if found != store_id.encode():
+        raise StoreError(
+            "the Redis store was not replaced: another copy was made into it at the same time; copy again, "
+            "one at a time"
+        )
     return store_id.encode()
 
 
