@@ -7,10 +7,12 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trio
 
 from oto_trio import _core
 from oto_trio.control.admin_api.audit_trail import AuditTrail
-from oto_trio.control.store import Put
+from oto_trio.control.admin_api.history import HistoryPaths
+from oto_trio.control.store import Put, Store
 from oto_trio.model.errors import Problem
 from oto_trio.model.route import Route
 from oto_trio.telemetry.events.audit import Audit
@@ -352,3 +354,45 @@ async def test_only_administrators_of_everything_see_the_history(api: ServedAdmi
     ):
         answer = await api.client.request(verb, path, auth=auth)
         assert answer.status_code == 403, (verb, path, answer.text)
+
+
+async def test_one_request_at_a_time_holds_what_was_before(
+    api: ServedAdminApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(3):
+        document = route("r", f"{n}.a.test")
+        await done(
+            api, "POST" if n == 0 else "PUT", "/api/routes" + ("" if n == 0 else "/r"), document
+        )
+    newest = api.store.revision
+    reads: list[tuple[int, int]] = []
+    own = HistoryPaths._compared  # pyright: ignore[reportPrivateUsage]
+    at_once = most_at_once = 0
+    difference = api.store.difference
+
+    async def counted(_: Store, since: int, until: int | None = None) -> Any:
+        reads.append((since, -1 if until is None else until))
+        return await difference(since, until)
+
+    async def slowly(self: HistoryPaths, changed: Any) -> Any:
+        # Whoever compares holds documents.
+        nonlocal at_once, most_at_once
+        at_once += 1
+        most_at_once = max(most_at_once, at_once)
+        for _ in range(50):
+            await trio.lowlevel.checkpoint()
+        at_once -= 1
+        return await own(self, changed)
+
+    monkeypatch.setattr(type(api.store), "difference", counted)
+    await done(api, "GET", f"/api/history/{newest - 2}/_diff?to={newest - 1}")
+    # What is compared was read once, and what came after it.
+    assert reads == [(newest - 2, newest - 1), (newest - 1, newest)]
+    monkeypatch.setattr(HistoryPaths, "_compared", slowly)
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(done, api, "GET", f"/api/history/{newest}")
+            nursery.start_soon(done, api, "GET", f"/api/history/{newest - 1}/_diff")
+            back = f"/api/history/{newest - 1}/_rollback?dry_run=true"
+            nursery.start_soon(done, api, "POST", back)
+    assert most_at_once == 1

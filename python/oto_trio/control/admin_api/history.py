@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from oto_trio._core import Redaction
     from oto_trio.control.admin_api.operations import Entities
-    from oto_trio.control.store.history import Changed, Revision
+    from oto_trio.control.store.history import Changed, Difference, Revision
     from oto_trio.model.document import JsonObject
 
 __all__ = ["HistoryPaths"]
@@ -73,6 +73,8 @@ class HistoryPaths:
         self._store = entities.store
         self._redaction = redaction
         self._comparing = trio.CapacityLimiter(1)
+        # What was before each change of a long history may be 256 MiB: one request at a time holds any of it.
+        self._reading = trio.CapacityLimiter(1)
 
     def paths(self) -> list[Path]:
         """Give the paths."""
@@ -127,13 +129,14 @@ class HistoryPaths:
         rows = await self._store.revisions(before=number + 1, limit=1)
         if not rows or rows[0].revision != number:
             raise _unknown(number)
-        changed = (await self._between(number - 1, number)).changed
-        some = changed[(page - 1) * size : page * size]
-        told = {
-            **_told(rows[0], await self._names()),
-            "entities": await self._compared(some),
-        }
-        return answer(request, told, headers=_page_headers(len(changed), page, size))
+        async with self._reading:
+            changed = (await self._between(number - 1, number)).changed
+            some = changed[(page - 1) * size : page * size]
+            told = {
+                **_told(rows[0], await self._names()),
+                "entities": await self._compared(some),
+            }
+            return answer(request, told, headers=_page_headers(len(changed), page, size))
 
     async def _diff(self, request: Request) -> Response:
         """``GET /api/history/<revision>/_diff?to=``: what changed from one revision to another."""
@@ -141,20 +144,21 @@ class HistoryPaths:
         until = await self._number(request.query_params.get("to", "now"))
         wants_meaning = _flag(request, "semantic", default=True)
         older, newer = min(since, until), max(since, until)
-        difference = await self._between(older, newer)
-        changed = [c for c in difference.changed if is_configuration(c.kind)]
-        if since > until:
-            changed = [_turned(c) for c in changed]
-        unequal = [c for c in changed if changed_how(c) is not None]
-        told: dict[str, Any] = {
-            "from": since,
-            "to": until,
-            "entities": await self._compared(unequal[:LARGEST_PAGE]),
-            "entities_left_out": max(len(unequal) - LARGEST_PAGE, 0),
-        }
-        if wants_meaning:
-            told["traffic"] = await self._meaning(unequal, since, until)
-        return answer(request, told)
+        async with self._reading:
+            difference = await self._between(older, newer)
+            changed = [c for c in difference.changed if is_configuration(c.kind)]
+            if since > until:
+                changed = [_turned(c) for c in changed]
+            unequal = [c for c in changed if changed_how(c) is not None]
+            told: dict[str, Any] = {
+                "from": since,
+                "to": until,
+                "entities": await self._compared(unequal[:LARGEST_PAGE]),
+                "entities_left_out": max(len(unequal) - LARGEST_PAGE, 0),
+            }
+            if wants_meaning:
+                told["traffic"] = await self._meaning(unequal, difference, is_back=since > until)
+            return answer(request, told)
 
     async def _compared(self, changed: Sequence[Changed]) -> list[object]:
         """Compare documents before and after, a few at a time."""
@@ -165,15 +169,23 @@ class HistoryPaths:
             found += [msgspec.to_builtins(one) for one in some]
         return found
 
-    async def _meaning(self, changed: Sequence[Changed], since: int, until: int) -> object:
-        """Say what becomes of requests, if anything that decides about them changed."""
+    async def _meaning(
+        self, changed: Sequence[Changed], difference: Difference, *, is_back: bool
+    ) -> object:
+        """Say what becomes of requests, if anything that decides about them changed.
+
+        Args:
+            changed: What is told of.
+            difference: All that changed.
+            is_back: Whether the way leads from its end to its beginning.
+        """
         if not any(c.kind in TRAFFIC_KINDS for c in changed):
             return {"requests": [], "plans": [], "routes_left_out": 0}
         snapshot = await self._store.snapshot(TRAFFIC_KINDS)
         now = {(record.kind, record.id): record.document for record in snapshot.records}
-        states = [
-            await self._state(revision, snapshot.revision, now) for revision in (since, until)
-        ]
+        newer = _undone(now, await self._between(difference.until, snapshot.revision))
+        older = _undone(newer, difference)
+        states = (newer, older) if is_back else (older, newer)
         registry = self._entities.gateway.registry()
 
         def work() -> object:
@@ -185,20 +197,7 @@ class HistoryPaths:
             work, limiter=self._comparing, thread_name="oto-trio history", abandon_on_cancel=True
         )
 
-    async def _state(
-        self, revision: int, latest: int, now: Mapping[tuple[str, str], bytes]
-    ) -> dict[tuple[str, str], bytes]:
-        """Make the documents of an older revision from those of a newer one."""
-        state = dict(now)
-        for changed in (await self._between(revision, latest)).changed:
-            key = (changed.kind, changed.id)
-            if changed.before is None:
-                state.pop(key, None)
-            elif changed.kind in TRAFFIC_KINDS:
-                state[key] = changed.before
-        return state
-
-    async def _between(self, since: int, until: int) -> Any:
+    async def _between(self, since: int, until: int) -> Difference:
         """Read what changed between two revisions.
 
         Raises:
@@ -240,7 +239,19 @@ class HistoryPaths:
         await read_body(request)  # there is nothing in it; a client may send one all the same
         number = await self._number(request.path_params["revision"])
         await self._entities.check_writable()
-        for attempt in range(MOST_ATTEMPTS):
+        async with self._reading:
+            told, is_written = await self._brought_back(number, kinds, is_dry=is_dry)
+        if not is_written:
+            return answer(request, told)
+        # The workers may take their time, and nobody else has to wait for them.
+        headers = await settle(self._entities.gateway, options, told["revision"])
+        return answer(request, told, headers=headers)
+
+    async def _brought_back(
+        self, number: int, kinds: set[str], *, is_dry: bool
+    ) -> tuple[dict[str, Any], bool]:
+        """Bring a revision's state back; returns what is answered, and whether anything was written."""
+        for _ in range(MOST_ATTEMPTS):
             difference = await self._between(number, self._store.revision)
             plan = await plan_rollback(difference, self._entities.gateway.check, kinds=kinds)
             told: dict[str, Any] = {
@@ -257,19 +268,16 @@ class HistoryPaths:
                     [f"revision {number} cannot come back: {problem}" for problem in plan.problems],
                 )
             if is_dry or not plan.writes:
-                told["traffic"] = await self._meaning(plan.changes, difference.until, number)
-                return answer(request, told)
+                told["traffic"] = await self._meaning(plan.changes, difference, is_back=True)
+                return told, False
             origin = current_origin()
             message = origin.message or f"roll back to revision {number}"
             try:
                 with acting(msgspec.structs.replace(origin, message=message)):
                     told["revision"] = await self._store.transact(plan.writes)
             except ConflictError:
-                if attempt + 1 == MOST_ATTEMPTS:
-                    break
                 continue
-            headers = await settle(self._entities.gateway, options, told["revision"])
-            return answer(request, told, headers=headers)
+            return told, True
         raise ApiError(409, "conflict", "others keep changing these entities; try again")
 
     # --------------------------------------------------------------------------------------- tags
@@ -365,6 +373,20 @@ def _told(revision: Revision, names: Mapping[int, Sequence[str]]) -> dict[str, A
 def _turned(changed: Changed) -> Changed:
     """Look at a change from the other side."""
     return msgspec.structs.replace(changed, before=changed.after, after=changed.before)
+
+
+def _undone(
+    state: Mapping[tuple[str, str], bytes], difference: Difference
+) -> dict[tuple[str, str], bytes]:
+    """Make the documents before a difference from those after it."""
+    before = dict(state)
+    for changed in difference.changed:
+        key = (changed.kind, changed.id)
+        if changed.before is None:
+            before.pop(key, None)
+        elif changed.kind in TRAFFIC_KINDS:
+            before[key] = changed.before
+    return before
 
 
 def _unknown(revision: int) -> ApiError:
