@@ -163,7 +163,7 @@ impl Table {
     /// Ask memory for where a key most probably is: the tags and the first slots of its first bucket.
     pub(super) fn approach(&self, key: Key) {
         let (first, _) = self.homes(key);
-        fetch(&self.bucket(first).words[..3 * LINE]);
+        fetch(&self.bucket(first).words[..2 * LINE]);
     }
 
     /// Ask memory for the slot of a key, if it has one; the lines of tags are read for it.
@@ -178,7 +178,7 @@ impl Table {
                     fetch(word);
                 }
             }
-            None => fetch(&self.bucket(second).words[..3 * LINE]),
+            None => fetch(&self.bucket(second).words[..2 * LINE]),
         }
     }
 

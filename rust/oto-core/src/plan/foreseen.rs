@@ -20,7 +20,7 @@ use crate::router::{Heading, RouteWay};
 
 /// Requests that are looked ahead for at once: their lines must still be in the caches when the last
 /// one's turn comes.
-pub const FORESEEN_AT_ONCE: usize = 32;
+pub const FORESEEN_AT_ONCE: usize = 64;
 
 /// Lines that are asked for one after the other at most; a longer way is left to the lookup.
 const STEPS: usize = 24;
