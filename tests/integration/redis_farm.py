@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
-__all__ = ["Cluster", "Sentinels", "redis_cluster", "redis_sentinels", "told"]
+__all__ = ["Cluster", "Sentinels", "redis_cluster", "redis_sentinels"]
 
 GUARD_S: Final = 30.0
 NODES: Final = 3
