@@ -90,6 +90,10 @@ async def test_refusals_of_both_dialects(served: Served) -> None:
     for path in ("/api/otoroshi.json", "/api/globalconfig", "/api/audit/events"):
         gated = await ask(served, "k", "GET", path)
         assert (gated.status_code, gated.json()) == (403, GATE)
+    for path in ("/apis/cluster", "/api/cluster/members", "/apis/cluster/node"):
+        assert (await ask(served, "k", "GET", path)).status_code == 403, path
+    for path in ("/apis/cluster/node/infos", "/api/plugins/all"):
+        assert (await ask(served, "k", "GET", path)).status_code == 200, path
     config = await ask(served, "k", "GET", "/apis/config.otoroshi.io/v1/global-configs/global")
     assert config.status_code == 401
     bulk = await ask(

@@ -57,6 +57,10 @@ class Plugin(Generic[ConfigT]):
     """Whether it asks for the route's groups, domains or metadata in expressions of its own."""
     reads_arrived: ClassVar[bool] = False
     """Whether it asks for the request's fields as the client sent them, which are kept then."""
+    multi_instance: ClassVar[bool] = True
+    """Whether a route may have several slots of it; told to clients, never enforced, as in Otoroshi."""
+    delegates: ClassVar[bool] = False
+    """Whether its ``call_backend`` answers some requests only and leaves the others to the target."""
     Config: ClassVar[type[msgspec.Struct] | None] = None
     """The config struct, taken from the type argument of ``Plugin[...]``."""
 

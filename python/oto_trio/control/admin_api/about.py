@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from oto_trio.control.admin_api.operations import Entities
 
-__all__ = ["OTOROSHI_VERSION", "AboutPaths"]
+__all__ = ["OTOROSHI_VERSION", "THIS_NODE", "AboutPaths"]
 
 OTOROSHI_VERSION: Final[dict[str, Any]] = {
     "raw": "18.0.0-dev",
@@ -33,9 +33,12 @@ OTOROSHI_VERSION: Final[dict[str, Any]] = {
 """The version of Otoroshi whose API this is, taken apart as Otoroshi does. Tools compare it with what they
 need; it is no version of oto-trio."""
 
+THIS_NODE: Final = "/apis/cluster/node"
+"""Below it a node tells of itself, in a cluster or not. Source: Otoroshi's admin API."""
+
 
 class AboutPaths:
-    """Endpoints that tell what this is.
+    """Endpoints that tell what this is: the installation, and the node that is asked.
 
     Args:
         entities: Where the global configuration is.
@@ -45,10 +48,11 @@ class AboutPaths:
         self._entities = entities
 
     def paths(self) -> list[Path]:
-        """Give the paths."""
+        """Give the paths; they must come before the generic ones, which have as many words."""
         return [
-            Path("/api/version", self._version, methods=["GET"]),
-            Path("/api/infos", self._infos, methods=["GET"]),
+            Path(f"{base}/{name}", endpoint, methods=["GET"])
+            for name, endpoint in (("version", self._version), ("infos", self._infos))
+            for base in ("/api", THIS_NODE)
         ]
 
     async def _version(self, request: Request) -> Response:

@@ -35,6 +35,7 @@ from oto_trio.control.admin_api.older_templates import OlderTemplates
 from oto_trio.control.admin_api.openapi import OpenApiPaths, is_docs_path
 from oto_trio.control.admin_api.operations import Entities
 from oto_trio.control.admin_api.pki import PkiApi
+from oto_trio.control.admin_api.plugin_list import PluginPaths
 from oto_trio.control.admin_api.probes import Probes, is_probe_path
 from oto_trio.control.admin_api.quotas import QuotaPaths
 from oto_trio.control.admin_api.refusals import ApiError, gateway_error
@@ -134,6 +135,8 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
             *more_routes,
             *OpenApiPaths(lambda: app.routes).paths(),
             *probes.paths(),
+            *AboutPaths(entities).paths(),
+            *PluginPaths(gateway).paths(),
             *ApplyPath(entities).paths(),
             *GenericApi(adorned).paths(),
             *([] if limits is None else QuotaPaths(entities, limits, trail).paths()),
@@ -145,7 +148,6 @@ def build_app(  # noqa: PLR0913 (every part of the API that can differ, by keywo
             *ApiKeyPaths(entities).paths(),
             *ServicePaths(entities).paths(),
             *OlderTemplates(entities).paths(),
-            *AboutPaths(entities).paths(),
             *AbsentParts(entities).paths(),
             *LiveNumbers(gateway).paths(),
             *CertificatePaths(entities).paths(),

@@ -8,6 +8,7 @@ import trio
 from starlette.responses import Response
 from starlette.routing import Route as Path
 
+from oto_trio.control.admin_api.about import THIS_NODE
 from oto_trio.control.admin_api.resources import GLOBAL_CONFIGS
 from oto_trio.gateway.metrics import Page, metrics_page
 from oto_trio.gateway.monitoring import PREFIX, health_page, is_key_accepted, probe_page
@@ -57,19 +58,30 @@ class Probes:
         self._metrics_access_key = metrics_access_key or health_access_key
 
     def paths(self) -> list[Path]:
-        """Give the paths, plain and below ``/.well-known/otoroshi/monitoring/``."""
-        return [Path(path, self._show, methods=["GET"]) for path in sorted(_PATHS)]
+        """Give the paths: plain, below ``/.well-known/otoroshi/monitoring/``, and two of this node."""
+        return [
+            *(Path(path, self._show, methods=["GET"]) for path in sorted(_PATHS)),
+            *(
+                Path(f"{THIS_NODE}/{name}", self._show_to_callers, methods=["GET"])
+                for name in ("health", "metrics")
+            ),
+        ]
 
     async def _show(self, request: Request) -> Response:
         """Answer one probe."""
         name = request.url.path.rpartition("/")[2]
-        query = request.url.query
         key = self._metrics_access_key if name == "metrics" else self._health_access_key
-        if not is_key_accepted(query, key):
-            page = Page(401, "application/json", b'{"error":"unauthorized"}')
-        elif name == "metrics":
+        if not is_key_accepted(request.url.query, key):
+            return Response(b'{"error":"unauthorized"}', 401, media_type="application/json")
+        return await self._show_to_callers(request)
+
+    async def _show_to_callers(self, request: Request) -> Response:
+        """Answer health or metrics to whoever has an API key; no access key is asked for then."""
+        name = request.url.path.rpartition("/")[2]
+        if name == "metrics":
             counters = await self._gateway.metrics()
-            page = metrics_page(counters, query=query, accept=request.headers.get("accept", ""))
+            accept = request.headers.get("accept", "")
+            page = metrics_page(counters, query=request.url.query, accept=accept)
         else:
             page = await self._page(name)
         return Response(page.body, page.status, {"Content-Type": page.content_type})

@@ -69,6 +69,7 @@ class W3CTracing(Plugin[W3CTracingConfig]):
     name = "W3C Trace Context"
     description = "Takes part in distributed traces by W3C trace context."
     categories = ("Monitoring",)
+    multi_instance = False
 
     def __init__(self, config: W3CTracingConfig) -> None:
         super().__init__(config)

@@ -76,6 +76,7 @@ class MockResponses(Plugin[MockResponsesConfig]):
     name = "Mock Responses"
     description = "Answers some endpoints with fixed responses."
     categories = ("TrafficControl",)
+    delegates = True
 
     def __init__(self, config: MockResponsesConfig) -> None:
         super().__init__(config)

@@ -18,16 +18,11 @@ GAPS = Path(__file__).parents[4] / "docs" / "gaps.md"
 
 NAMED: dict[str, str] = {
     # Start of a path that is not served → how docs/gaps.md names it.
-    "/apis/plugins": "`/apis/plugins.json`",
     "/apis/workflows/doc": "`/apis/workflows/doc`",
-    "/apis/cluster/node/": "`/apis/cluster/node/…`",
     "/apis/proxy.otoroshi.io/v1/drafts/x/live": "`/apis/proxy.otoroshi.io/v1/drafts/<id>/live`",
     "/apis/apis.otoroshi.io/v1/apis/": "`/apis/apis.otoroshi.io/v1/apis/<id>`",
     "/apis/extensions/": "`/apis/extensions/…`",
     "/api/extensions/": "`/api/extensions/…`",
-    "/api/routes/_form": "`_form`",
-    "/api/route-compositions/_form": "`_form`",
-    "/api/backends/_form": "`_form`",
     "/api/route-compositions/_openapi": "`/api/route-compositions/_openapi`",
     "/api/auths/x/register/": "`/api/auths/<id>/register/…`",
     "/api/scripts/_list": "`/api/scripts/_list`",
@@ -36,7 +31,6 @@ NAMED: dict[str, str] = {
     "/api/services/x/live": "`/api/services/<id>/live`",
     "/api/services/x/health": "`/api/services/<id>/health`",
     "/api/snowmonkey/": "`/api/snowmonkey/…`",
-    "/api/plugins/": "`/api/plugins/…`",
     "/api/forms": "`/api/forms`",
     "/api/experimental/": "`/api/experimental/…`",
     "/api/admins/webauthn": "`/api/admins/webauthn`",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from oto_trio.control.admin_api.about import THIS_NODE
 from oto_trio.control.admin_api.openapi.about import about_operations
 from oto_trio.control.admin_api.openapi.admins import admin_operations
 from oto_trio.control.admin_api.openapi.history import history_operations
@@ -416,11 +417,18 @@ _PROBES: Final = {
 
 
 def _probes() -> Iterator[Operation]:
-    """Describe the probes and the metrics, at both of their places."""
+    """Describe the probes and the metrics, at their places; below `THIS_NODE` they ask for an API key."""
     wrong = {"401": {"$ref": "#/components/responses/401"}}
-    key = parameter("accessKey")
-    for start, place in (("/", ""), (PREFIX, "well_known_")):
+    for start, place, is_open in (
+        ("/", "", True),
+        (PREFIX, "well_known_", True),
+        (f"{THIS_NODE}/", "node_", False),
+    ):
+        keys = (parameter("accessKey"),) if is_open else ()
+        failing = wrong if is_open else refusals()
         for name, (summary, can_fail) in _PROBES.items():
+            if not is_open and name != "health":
+                continue
             page: JsonObject = {"content": {"application/json": {"schema": ANY_OBJECT}}}
             answers: JsonObject = {"200": {**page, "description": "Yes."}}
             if can_fail:
@@ -431,9 +439,9 @@ def _probes() -> Iterator[Operation]:
                 f"{place}{name}",
                 "Monitoring",
                 summary,
-                {**answers, **wrong},
-                parameters=(key,),
-                is_open=True,
+                {**answers, **failing},
+                parameters=keys,
+                is_open=is_open,
             )
         forms = ["json", "old_json", "old", "prometheus", "prom"]
         content: JsonObject = {
@@ -446,13 +454,13 @@ def _probes() -> Iterator[Operation]:
             f"{place}metrics",
             "Monitoring",
             "The counters of the gateway",
-            {"200": {"description": "The counters.", "content": content}, **wrong},
+            {"200": {"description": "The counters.", "content": content}, **failing},
             parameters=(
-                key,
+                *keys,
                 _query("format", "How they are written.", {"type": "string", "enum": forms}),
                 _query("filter", "Wildcard pattern of the names."),
             ),
-            is_open=True,
+            is_open=is_open,
         )
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "ANY_OBJECT",
     "FIXED_SCHEMAS",
     "HEADERS",
+    "JSON",
     "PARAMETERS",
     "REFUSALS",
     "Operation",

@@ -35,6 +35,9 @@ _TENANT_ADMIN: Final = (
 )
 """Where only an administrator of the tenant goes."""
 
+_OPEN: Final = "/apis/cluster/node/"
+"""Below a gate, and open to every caller: what a node says of itself is the same as ``/api/infos``."""
+
 
 def gate_refusal() -> ApiError:
     """Make the refusal of somebody who may not come here at all."""
@@ -54,7 +57,7 @@ def check_gates(caller: Caller, path: str) -> None:
 
 
 def _is_below(path: str, places: tuple[str, ...]) -> bool:
-    """Tell whether a path is one of these, or below one. `_template` paths are open to all."""
-    if path.endswith("/_template"):
+    """Tell whether a path is one of these, or below one. `_template` paths and `_OPEN` are open to all."""
+    if path.endswith("/_template") or path.startswith(_OPEN):
         return False
     return any(path == place or path.startswith(f"{place}/") for place in places)
