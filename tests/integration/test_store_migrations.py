@@ -17,6 +17,7 @@ from oto_trio.control.store.postgres import PostgresStore
 from oto_trio.control.store.postgres_schema import SCHEMA_VERSION as POSTGRES_SCHEMA
 from oto_trio.control.store.redis import RedisStore
 from oto_trio.control.store.sqlite import SqliteStore
+from oto_trio.control.store.tallies import Tally
 from oto_trio.model.errors import StoreError
 from tests.integration.postgres_server import PostgresServer
 from tests.integration.redis_server import redis_server
@@ -82,6 +83,7 @@ async def check(store: Store) -> None:
     assert (changed.before, changed.after) == (b'{"n":1}', b"new")
     await store.save_blobs([Blob("n", b"1")])
     assert await store.load_blobs("") == [Blob("n", b"1")]
+    assert await store.tally([Tally("a", "p", 1, 4e9)], now=3e9) == {"a": {"p": 1}}
 
 
 def make_sqlite(path: Path) -> None:

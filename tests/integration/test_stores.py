@@ -5,6 +5,7 @@ What only one kind does is in the tests of that kind.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +18,7 @@ from oto_trio.control.admin_api.preconditions import Preconditions
 from oto_trio.control.admin_api.refusals import ApiError
 from oto_trio.control.admin_api.resources import find_resource
 from oto_trio.control.store import Change, Delete, Put, Record
+from oto_trio.control.store.tallies import Tally
 from oto_trio.model.errors import ConflictError, StoreError
 from oto_trio.testing.check_history import check_history_bounds
 from oto_trio.testing.check_store import check_store
@@ -210,6 +212,7 @@ async def test_an_outage_is_said_and_ends_without_a_restart(
                 partial(one.list, "routes"),
                 partial(one.snapshot, ["routes"]),
                 partial(one.load_blobs, ""),
+                partial(one.tally, [], ["a"], now=0.0),
             ):
                 with pytest.raises(StoreError, match="server") as caught:
                     await action()
@@ -218,6 +221,44 @@ async def test_an_outage_is_said_and_ends_without_a_restart(
             assert await one.put("routes", "after", b"2") == 2, "a refused write costs no revision"
             assert await told(feed, 2) == [Change(2, "routes", "after", b"2")]
             assert await two.get("routes", "before") == Record("routes", "before", 1, b"1")
+
+
+@every_shared_store
+async def test_counters_of_nodes_survive_crashes_of_the_server_exactly(
+    kind: str, server: ServerHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each node counts its part on through outages; what was acknowledged is there, and nothing twice."""
+    monkeypatch.setattr("oto_trio.control.store.redis.RETRY_S", 0.1)
+    now = datetime.now(UTC).timestamp()
+    acknowledged: dict[str, int] = {"n1": 0, "n2": 0}
+    progress = trio.lowlevel.ParkingLot()
+
+    async def add(store: Store, part: str) -> None:
+        count = 1
+        while count <= 60:
+            before = dict(acknowledged)
+            try:
+                found = await store.tally([Tally("a", part, count, now + 1000)], now=now)
+            except StoreError:
+                await trio.sleep(0.02)  # nobody knows whether it was told: it is told again
+                continue
+            assert found["a"][part] == count
+            assert all(found["a"].get(other, 0) >= least for other, least in before.items())
+            acknowledged[part] = count
+            count += 1
+            progress.unpark_all()
+
+    async with await server.open("a") as one, await server.open("a") as two:
+        with trio.fail_after(GUARD_S):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(add, one, "n1")
+                nursery.start_soon(add, two, "n2")
+                for goal in (15, 30):
+                    while min(acknowledged.values()) < goal:
+                        await progress.park()
+                    await server.kill()
+                    await server.start()
+        assert await one.tally([], ["a"], now=now) == {"a": {"n1": 60, "n2": 60}}
 
 
 @every_shared_store

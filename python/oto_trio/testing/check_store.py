@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import ParamSpec, TypeAlias, TypeVar
 
 import trio
@@ -25,6 +26,7 @@ from oto_trio.control.store.base import (
 )
 from oto_trio.model.errors import ConflictError, StoreClosedError
 from oto_trio.testing.check_history import HISTORY_RULES, history_is_durable
+from oto_trio.testing.check_tallies import TALLY_RULES, tallies_are_durable
 
 __all__ = ["OpenStore", "check_store"]
 
@@ -58,6 +60,7 @@ async def check_store(open_store: OpenStore, *, durable: bool) -> None:
             await _what_was_acknowledged_is_there_after_reopening(open_store)
             await _blobs_are_there_after_reopening(open_store)
             await history_is_durable(open_store)
+            await tallies_are_durable(open_store)
 
 
 async def _refused(
@@ -344,6 +347,7 @@ async def _a_closed_store_refuses_and_its_feeds_end(store: Store) -> None:
     await _refused(StoreClosedError, store.difference, 0)
     await _refused(StoreClosedError, store.load_blobs, "")
     await _refused(StoreClosedError, store.save_blobs, [])
+    await _refused(StoreClosedError, partial(store.tally, [], ["a"], now=0.0))
 
 
 async def _what_was_acknowledged_is_there_after_reopening(open_store: OpenStore) -> None:
@@ -421,5 +425,6 @@ _RULES: list[Callable[[Store], Awaitable[None]]] = [
     _blobs_are_kept_beside_the_documents,
     _a_blob_is_forgotten_at_its_end_and_not_before,
     *HISTORY_RULES,
+    *TALLY_RULES,
     _a_closed_store_refuses_and_its_feeds_end,
 ]

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from oto_trio.control.store.base import Blob, Record, Snapshot, Write
     from oto_trio.control.store.feed import Feed
     from oto_trio.control.store.history import Difference, Revision
+    from oto_trio.control.store.tallies import Tally
     from oto_trio.telemetry.events.audit import Audit
     from oto_trio.telemetry.events.identity import Event
     from oto_trio.telemetry.events.recent import RecentEvents
@@ -303,6 +304,12 @@ class AuditedStore(Store):
     @override
     async def save_blobs(self, blobs: Sequence[Blob]) -> None:
         await self._inner.save_blobs(blobs)
+
+    @override
+    async def tally(
+        self, told: Sequence[Tally], asked: Sequence[str] = (), *, now: float
+    ) -> Mapping[str, Mapping[str, int]]:
+        return await self._inner.tally(told, asked, now=now)
 
     @override
     async def aclose(self) -> None:

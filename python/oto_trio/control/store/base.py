@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import msgspec
 
@@ -26,11 +26,12 @@ from oto_trio.model.errors import ConflictError
 from oto_trio.model.ids import id_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from oto_trio.control.store.feed import Feed, FeedHub
     from oto_trio.control.store.history import Difference, Revision
+    from oto_trio.control.store.tallies import Tally
 
 __all__ = [
     "LIST_PAGE",
@@ -131,6 +132,9 @@ class Store(ABC):
     Any number of tasks of one Trio run may use a store at once. After it is closed, every method raises
     `StoreClosedError`.
     """
+
+    is_shared: ClassVar[bool] = False
+    """Whether several gateways can use it at once; its counters are kept then as its blobs are."""
 
     def __init__(self, hub: FeedHub) -> None:
         self._hub = hub
@@ -277,6 +281,31 @@ class Store(ABC):
             StoreError: The store could not keep them; nothing was kept.
 
         Cancellation: a checkpoint. When cancelled, they may or may not have been kept.
+        """
+
+    @abstractmethod
+    async def tally(
+        self, told: Sequence[Tally], asked: Sequence[str] = (), *, now: float
+    ) -> Mapping[str, Mapping[str, int]]:
+        """Tell how far parts of counters have come, each in the place of what it told before.
+
+        In a shared store they survive what blobs survive, until they end; else they live as long as
+        the store is open.
+
+        Args:
+            told: Each part at most once, `MOST_TALLIES` at most.
+            asked: Counters to read beside those that are told.
+            now: Unix time, by which parts end.
+
+        Returns:
+            For each counter that was told or asked for its parts that have not ended, and what each
+            counts. A part that ends this very moment has ended.
+
+        Raises:
+            ValueError: It is too much at once, a part is told twice, or one cannot be.
+            StoreError: The store did not answer. Some may have been told; telling all again is right.
+
+        Cancellation: a checkpoint. When cancelled, they may or may not have been told.
         """
 
     @abstractmethod

@@ -31,13 +31,15 @@ from oto_trio.control.store.history import (
     MemoryHistory,
     current_origin,
 )
+from oto_trio.control.store.tallies import MemoryTallies
 from oto_trio.control.store.whole import CopiedStore, Whole
 from oto_trio.model.errors import StoreClosedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from oto_trio.control.store.history import Difference, Revision
+    from oto_trio.control.store.tallies import Tally
 
 __all__ = ["MemoryStore"]
 
@@ -75,6 +77,7 @@ class MemoryStore(CopiedStore):
         self._history = MemoryHistory(history)
         self._shelves: dict[str, _Shelf] = {}
         self._blobs: dict[str, Blob] = {}
+        self._tallies = MemoryTallies()
         self._closed = False
 
     @property
@@ -188,6 +191,14 @@ class MemoryStore(CopiedStore):
         await trio.lowlevel.checkpoint()
         self._shelf("")  # raises when closed
         self._blobs.update((blob.name, blob) for blob in blobs)
+
+    @override
+    async def tally(
+        self, told: Sequence[Tally], asked: Sequence[str] = (), *, now: float
+    ) -> Mapping[str, Mapping[str, int]]:
+        await trio.lowlevel.checkpoint()
+        self._shelf("")  # raises when closed
+        return self._tallies.tally(told, asked, now)
 
     @override
     async def read_whole(self) -> Whole:

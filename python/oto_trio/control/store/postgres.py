@@ -56,8 +56,10 @@ from oto_trio.control.store.postgres_schema import (
     prepare,
     read_news,
 )
+from oto_trio.control.store.postgres_tallies import tally
 from oto_trio.control.store.postgres_whole import read_whole, write_whole
 from oto_trio.control.store.postgres_writes import CHUNK, apply, forget_marks
+from oto_trio.control.store.tallies import check_tallies
 from oto_trio.control.store.whole import CopiedStore, Whole
 from oto_trio.model.errors import (
     ConflictError,
@@ -67,11 +69,12 @@ from oto_trio.model.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
     from oto_trio.control.store.history import Difference, Revision
+    from oto_trio.control.store.tallies import Tally
 
 __all__ = ["PostgresStore"]
 
@@ -105,6 +108,8 @@ class PostgresStore(CopiedStore):
 
     It follows what other gateways write for as long as its ``async with`` block lasts.
     """
+
+    is_shared = True
 
     def __init__(
         self,
@@ -502,6 +507,14 @@ class PostgresStore(CopiedStore):
             if background is not None:
                 # An error of the block goes on as it is, not in a group of the nursery's making.
                 await background.__aexit__(None, None, None)
+
+    @override
+    async def tally(
+        self, told: Sequence[Tally], asked: Sequence[str] = (), *, now: float
+    ) -> Mapping[str, Mapping[str, int]]:
+        counters = check_tallies(told, asked)
+        # Telling twice is telling once, so a broken connection at the end is no question.
+        return await self._writer.run(lambda connection: tally(connection, told, counters, now))
 
     @override
     async def read_whole(self) -> Whole:

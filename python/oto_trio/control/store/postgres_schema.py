@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from oto_trio.control.store.base import Change
 from oto_trio.control.store.postgres_history import HISTORY_TABLES
+from oto_trio.control.store.postgres_tallies import TALLY_TABLES
 from oto_trio.model.errors import StoreError, StoreFileError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """The schema this version writes, and the newest it reads; older ones are migrated to it."""
 
 CHANNEL: Final = "oto_trio"
@@ -71,7 +72,7 @@ CREATE INDEX blobs_by_end ON oto_trio.blobs (expires_at) WHERE expires_at IS NOT
 INSERT INTO oto_trio.facts VALUES ('schema', 1), ('revision', 0), ('horizon', 0);
 """
 
-MIGRATIONS: Final[Mapping[int, str]] = {1: HISTORY_TABLES}
+MIGRATIONS: Final[Mapping[int, str]] = {1: HISTORY_TABLES, 2: TALLY_TABLES}
 """What makes of a schema of each version the next one; new tables begin with version 1. All steps that a database
 needs are one transaction, under the lock."""
 

@@ -61,7 +61,7 @@ def write_whole(connection: Connection, whole: Whole) -> None:
     connection.execute("SELECT value FROM oto_trio.facts WHERE name = 'revision' FOR UPDATE")
     connection.execute(
         "DELETE FROM oto_trio.documents; DELETE FROM oto_trio.removed; DELETE FROM oto_trio.blobs; "
-        "DELETE FROM oto_trio.revisions; DELETE FROM oto_trio.past"
+        "DELETE FROM oto_trio.revisions; DELETE FROM oto_trio.past; DELETE FROM oto_trio.tallies"
     )
     _fill(
         connection,

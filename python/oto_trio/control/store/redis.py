@@ -50,15 +50,17 @@ from oto_trio.control.store.history import (
 )
 from oto_trio.control.store.redis_history import RedisHistory, history_word
 from oto_trio.control.store.redis_line import Line, StoreUnreachableError
+from oto_trio.control.store.redis_tallies import tally
 from oto_trio.control.store.redis_url import RedisUrlError, read_redis_url
 from oto_trio.control.store.redis_whole import keys_below, read_past, write_whole
 from oto_trio.control.store.redis_words import (
+    blobs_of,
     change_of,
-    check_sizes,
     info_of,
     loss_of,
     record_of,
     words_of,
+    words_of_blobs,
 )
 from oto_trio.control.store.whole import CopiedStore, Whole
 from oto_trio.model.errors import (
@@ -70,13 +72,14 @@ from oto_trio.model.errors import (
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
     from typing import Self
 
     from oto_trio.control.store.history import Difference, Revision
     from oto_trio.control.store.redis_url import RedisUrl
+    from oto_trio.control.store.tallies import Tally
 
 __all__ = ["RedisStore"]
 
@@ -93,9 +96,6 @@ NEWS_KEPT: Final = 4096
 
 REMOVALS_KEPT: Final = 100_000
 """Removed documents that are remembered for nodes that were cut off; the oldest are forgotten."""
-
-BLOBS_DROPPED: Final = 1000
-"""Expired blobs dropped when some are saved."""
 
 RETRY_S: Final = 2.0
 """How long a request is tried again while the server cannot be reached, as when it restarts."""
@@ -129,6 +129,8 @@ class RedisStore(CopiedStore):
         tls: How TLS is spoken; None = not at all.
         history: How much is remembered of its revisions.
     """
+
+    is_shared = True
 
     def __init__(
         self, url: RedisUrl, tls: ssl.SSLContext | None, history: HistoryBounds = DEFAULT_BOUNDS
@@ -552,19 +554,18 @@ class RedisStore(CopiedStore):
                 scripts.BLOBS_LOAD, prefix, after, LIST_PAGE, PAGE_BYTES
             )
             after = name.decode()
-            for n in range(0, len(rows), 2):
-                end, _, value = rows[n + 1].partition(b"\n")
-                blobs.append(Blob(rows[n].decode(), value, float(end) if end else None))
+            blobs += blobs_of(rows)
         return blobs
 
     @override
     async def save_blobs(self, blobs: Sequence[Blob]) -> None:
-        words: list[str | bytes | int] = []
-        for blob in blobs:
-            end = "" if blob.expires_at is None else repr(float(blob.expires_at))
-            words += [blob.name, end, blob.value]
-        check_sizes([(blob.name, len(blob.value)) for blob in blobs])
-        await self._run(scripts.BLOBS_SAVE, self._store_id, BLOBS_DROPPED, *words)
+        await self._run_here(scripts.BLOBS_SAVE, *words_of_blobs(blobs))
+
+    @override
+    async def tally(
+        self, told: Sequence[Tally], asked: Sequence[str] = (), *, now: float
+    ) -> Mapping[str, Mapping[str, int]]:
+        return await tally(self._run_here, told, asked, now)
 
     @override
     async def read_whole(self) -> Whole:

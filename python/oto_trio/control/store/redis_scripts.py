@@ -26,6 +26,8 @@ Keys, all of them below ``{prefix}`` (the braces keep them together, as a cluste
     the facts is the first revision that is kept.
 ``blobs``, ``blob-names``, ``blob-ends``
     The blobs, their names in order, and when they end.
+``tally:COUNTER``
+    Counters: see `redis_tallies`.
 
 A script runs alone, and its effects reach the append-only file as one MULTI/EXEC: a crash keeps all of them
 or none. Every check stands before the first write, so none is ever half done.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from oto_trio.control.store import redis_scripts as scripts
+from oto_trio.control.store.redis_tallies import TALLIES
 from oto_trio.control.store.whole import Whole, totals_of
 from oto_trio.model.errors import StoreError
 
@@ -86,7 +87,9 @@ async def write_whole(ask: Ask, base: str, whole: Whole) -> bytes:
     start = f"{base}new:"
     for key in await keys_below(ask, start):
         await ask("UNLINK", key)
-    old = await keys_below(ask, base)
+    # Counters are many keys, and nobody's once the store has another id: they go afterwards, not in the script.
+    counters = f"{base}{TALLIES}"
+    old = [key for key in await keys_below(ask, base) if not key.startswith(counters)]
     store_id = secrets.token_hex(16)
     new: dict[str, None] = {}
     for command, name, pairs in _content(whole, store_id):
@@ -100,6 +103,9 @@ async def write_whole(ask: Ask, base: str, whole: Whole) -> bytes:
             "the Redis store was not replaced: another copy was made into it at the same time; copy again, "
             "one at a time"
         )
+    gone = await keys_below(ask, counters)
+    for first in range(0, len(gone), WORDS_AT_ONCE):
+        await ask("UNLINK", *gone[first : first + WORDS_AT_ONCE])
     return store_id.encode()
 
 

@@ -6,13 +6,21 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from oto_trio.control.store.base import Change, Put, Record, Write
+from oto_trio.control.store.base import Blob, Change, Put, Record, Write
 from oto_trio.model.errors import StoreTooLargeError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["change_of", "check_sizes", "info_of", "loss_of", "record_of", "words_of"]
+__all__ = [
+    "blobs_of",
+    "change_of",
+    "info_of",
+    "loss_of",
+    "record_of",
+    "words_of",
+    "words_of_blobs",
+]
 
 LARGEST_DOCUMENT_BYTES: Final = 16 * 1024 * 1024
 """Bytes of one document, or of one blob, at most."""
@@ -22,6 +30,10 @@ MOST_WRITES: Final = 200_000
 
 LARGEST_TRANSACTION_BYTES: Final = 256 * 1024 * 1024
 """Bytes of all documents of one transaction, or of all blobs saved together, at most."""
+
+
+BLOBS_DROPPED: Final = 1000
+"""Expired blobs dropped when some are saved."""
 
 
 def record_of(kind: str, entity_id: str, value: bytes) -> Record:
@@ -36,13 +48,36 @@ def change_of(write: Write, revision: int) -> Change:
     return Change(revision, write.kind, write.id, document)
 
 
+def blobs_of(rows: Sequence[bytes]) -> list[Blob]:
+    """Read names and stored values, in turn: the end, a line feed and the bytes."""
+    blobs: list[Blob] = []
+    for n in range(0, len(rows), 2):
+        end, _, value = rows[n + 1].partition(b"\n")
+        blobs.append(Blob(rows[n].decode(), value, float(end) if end else None))
+    return blobs
+
+
+def words_of_blobs(blobs: Sequence[Blob]) -> list[str | bytes | int]:
+    """Return blobs as the script that saves them reads them.
+
+    Raises:
+        StoreTooLargeError: They are more than the store takes at once.
+    """
+    words: list[str | bytes | int] = [BLOBS_DROPPED]
+    for blob in blobs:
+        end = "" if blob.expires_at is None else repr(float(blob.expires_at))
+        words += [blob.name, end, blob.value]
+    _check_sizes([(blob.name, len(blob.value)) for blob in blobs])
+    return words
+
+
 def words_of(writes: Sequence[Write]) -> list[bytes]:
     """Return writes as the script of a transaction reads them.
 
     Raises:
         StoreTooLargeError: They are more than the store takes at once.
     """
-    check_sizes(
+    _check_sizes(
         [(f"{w.kind} {w.id}", len(w.document) if isinstance(w, Put) else 0) for w in writes]
     )
     heads: list[tuple[str, str, str, str]] = []
@@ -64,7 +99,7 @@ def words_of(writes: Sequence[Write]) -> list[bytes]:
     return [msgspec.msgpack.encode(heads), *documents]
 
 
-def check_sizes(sizes: Sequence[tuple[str, int]]) -> None:
+def _check_sizes(sizes: Sequence[tuple[str, int]]) -> None:
     """Refuse what the server would refuse, or be blocked by.
 
     Raises:

@@ -41,14 +41,16 @@ from oto_trio.control.store.sqlite_history import (
     remember_documents,
 )
 from oto_trio.control.store.sqlite_whole import read_whole, write_whole
+from oto_trio.control.store.tallies import MemoryTallies
 from oto_trio.control.store.whole import CopiedStore, Whole
 from oto_trio.model.errors import ConflictError, StoreClosedError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from oto_trio.control.store.history import Difference, Revision
+    from oto_trio.control.store.tallies import Tally
 
 __all__ = ["SqliteStore"]
 
@@ -77,6 +79,7 @@ class SqliteStore(CopiedStore):
         self._file_lock = lock
         self._committed = revision  # the thread's own count; the hub's follows when it is told
         self._closed = False
+        self._tallies = MemoryTallies()
         self._queue = CommitQueue(self._commit_group)
         self._sqlite_thread = trio.CapacityLimiter(1)
         self.groups = 0
@@ -290,6 +293,15 @@ class SqliteStore(CopiedStore):
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+    @override
+    async def tally(
+        self, told: Sequence[Tally], asked: Sequence[str] = (), *, now: float
+    ) -> Mapping[str, Mapping[str, int]]:
+        await trio.lowlevel.checkpoint()
+        if self._closed:
+            raise StoreClosedError(f"the store {self._path} is closed")
+        return self._tallies.tally(told, asked, now)
 
     @override
     async def read_whole(self) -> Whole:

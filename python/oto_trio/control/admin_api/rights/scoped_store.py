@@ -31,12 +31,13 @@ from oto_trio.gateway.installer import ROUTES
 from oto_trio.model.errors import ConflictError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Sequence
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
     from oto_trio.control.admin_api.rights.caller import Caller
     from oto_trio.control.store.base import Blob, Expectation, Record, Write
     from oto_trio.control.store.feed import Feed
     from oto_trio.control.store.history import Difference, Revision
+    from oto_trio.control.store.tallies import Tally
 
 __all__ = ["ScopedStore", "global_config_of", "writable"]
 
@@ -227,6 +228,13 @@ class ScopedStore(Store):
     async def save_blobs(self, blobs: Sequence[Blob]) -> None:
         _require_all()
         await self._inner.save_blobs(blobs)
+
+    @override
+    async def tally(
+        self, told: Sequence[Tally], asked: Sequence[str] = (), *, now: float
+    ) -> Mapping[str, Mapping[str, int]]:
+        _require_all()
+        return await self._inner.tally(told, asked, now=now)
 
     @override
     async def aclose(self) -> None:
