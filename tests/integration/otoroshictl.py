@@ -29,6 +29,11 @@ NAME_KEYS: Final = ("name", "clientName", "client_name", "otoroshiId", "label", 
 ALLOWED_HEADERS: Final = frozenset({"host", "accept", "authorization", "content-type"})
 """The headers that it sends, beside the length of a body."""
 
+MAILER: Final = "cp:otoroshi_plugins.com.cloud.apim.otoroshi.plugins.mailer.MailerEndpoint"
+"""The plugin that ``toolbox add-mailer`` makes a route for; nobody's but cloud-apim's."""
+
+API_KEYS: Final = "cp:otoroshi.next.plugins.ApikeyCalls"
+
 
 class RefusedError(Exception):
     """An answer that otoroshictl prints as an error."""
@@ -296,6 +301,59 @@ class Otoroshictl:
         if answer.status_code not in (200, 201):
             raise RefusedError(answer)
         return was
+
+    async def add_mailer(self, smtp_host: str) -> tuple[str, str]:
+        """``toolbox add-mailer``: the route's URL without its scheme, and the bearer of its API key.
+
+        Args:
+            smtp_host: Part of what the mailer is configured with.
+
+        Raises:
+            LookupError: The gateway has no mailer.
+        """
+        plugins = await self._get("/api/plugins/all")
+        if MAILER not in [plugin["id"] for plugin in plugins]:
+            raise LookupError("MailerEndpoint plugin not found in Otoroshi.")
+        route = await self._get("/api/routes/_template")
+        domains: list[str] = route["frontend"]["domains"]
+        domains[0] = domains[0].rstrip("/") + "/mailer"
+        slot: dict[str, Any] = {"enabled": True, "debug": False, "include": [], "exclude": []}
+        slot |= {"bound_listeners": [], "plugin_index": {}}
+        mailer = {"host": smtp_host, "port": 465, "user": "u", "password": "p", "auth": True}
+        mailer |= {"starttls_enabled": True, "smtps": True, "max_retries": 5}
+        keys = ("validate", "mandatory", "update_quotas", "wipe_backend_request")
+        route["plugins"] = [
+            {**slot, "plugin": MAILER, "config": mailer},
+            {**slot, "plugin": API_KEYS, "config": dict.fromkeys(keys, True)},
+        ]
+        made = await self._sent("POST", "/api/routes", route)
+        name = "mailer_" + made["id"].replace("route_", "")
+        made = await self._sent("PUT", f"/api/routes/{made['id']}", {**made, "name": name})
+        assert made["name"] == name
+        key = await self._get("/api/apikeys/_template")
+        key |= {"clientName": name, "description": f"API key for mailer route {made['id']}"}
+        key = await self._sent("POST", f"/api/routes/{made['id']}/apikeys", key)
+        assert isinstance(key["clientSecret"], str)
+        bearer = await self._get(f"/api/apikeys/{key['clientId']}/bearer")
+        return made["frontend"]["domains"][0], bearer["bearer"]
+
+    async def call_route(self, url: str, headers: dict[str, str]) -> httpx.Response:
+        """Call a route of the same gateway, as its user does.
+
+        Args:
+            url: Host and path, without a scheme.
+            headers: Sent beside ``Host``.
+        """
+        host, _, path = url.partition("/")
+        return await self._client.post(f"{self._url}/{path}", headers={"Host": host, **headers})
+
+    async def _sent(self, method: str, path: str, body: Any) -> dict[str, Any]:
+        """Send JSON and read what is answered."""
+        answer = await self.send(method, path, json.dumps(body))
+        if answer.status_code not in (200, 201):
+            raise RefusedError(answer)
+        sent: dict[str, Any] = answer.json()
+        return sent
 
     async def sidecar(self, route_id: str, client_id: str) -> tuple[str, str]:
         """``sidecar run``: what it polls, for a route and an API key."""

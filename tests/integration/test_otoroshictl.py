@@ -11,7 +11,7 @@ import pytest
 
 from oto_trio.testing.gateway_process import gateway_process
 from tests.integration.clients import eventually
-from tests.integration.otoroshictl import HEALTH, Otoroshictl, RefusedError, id_of
+from tests.integration.otoroshictl import HEALTH, MAILER, Otoroshictl, RefusedError, id_of
 
 pytestmark = pytest.mark.slow
 
@@ -31,6 +31,30 @@ name: plain
 backend: {targets: [{hostname: 127.0.0.1, port: 9001}]}
 """
 
+
+MAILER_FILE = f"""\
+'''Stands in for cloud-apim's mailer.'''
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from oto_trio.plugin_api import Config, Exchange, Plugin, Response
+
+
+class MailerConfig(Config, frozen=True):
+    host: Annotated[str, Meta(description="The server that sends.")] = ""
+
+
+class MailerEndpoint(Plugin[MailerConfig]):
+    id = "{MAILER}"
+    name = "Mailer endpoint"
+    description = "Says through which server it would send."
+    categories = ("Custom",)
+
+    def call_backend(self, exchange: Exchange) -> Response:
+        return Response(200, body=f"sent through {{self.config.host}}".encode())
+"""
 
 OWN = "admin-api-service"
 """The route that a gateway has of its own: the admin API's."""
@@ -177,6 +201,25 @@ async def test_it_exports_and_imports_everything(tmp_path: Path) -> None:
             again = _content(await ctl.export(ndjson=ndjson))
             assert [d for d in again if d not in _content(exported)] == []
             assert len(again) == len(_content(exported))
+
+
+async def test_it_adds_a_mailer_where_somebodys_plugin_can_send_mail(tmp_path: Path) -> None:
+    async with otoroshictl(tmp_path) as ctl:
+        with pytest.raises(LookupError):
+            await ctl.add_mailer("smtp.test")
+        (tmp_path / "plugins" / "mailer.py").write_text(MAILER_FILE)
+        url, bearer = await ctl.add_mailer("smtp.test")
+        assert url == "newroute.oto.tools/mailer"
+
+        async def answered() -> httpx.Response:
+            return await ctl.call_route(url, {"Authorization": f"Bearer {bearer}"})
+
+        async def is_served() -> bool:
+            return (await answered()).status_code == 200
+
+        await eventually(is_served)
+        assert (await answered()).text == "sent through smtp.test"
+        assert (await ctl.call_route(url, {})).status_code == 400, "it needs the API key"
 
 
 def _content(exported: bytes) -> list[Any]:
