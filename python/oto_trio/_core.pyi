@@ -4,7 +4,7 @@ Times are seconds of the Trio clock. Nothing here blocks, starts a thread or rea
 method returns at once and none is a checkpoint. A panic in Rust arrives as `PanicException`.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol, Self, TypeAlias, final, overload
 
 __version__: str
@@ -16,9 +16,12 @@ __all__ = [
     "Exchange",
     "ExchangeGone",
     "ExchangeLimits",
+    "FieldBlock",
     "HeadRefused",
     "Headers",
     "HmacVerifier",
+    "HpackDecoder",
+    "HpackEncoder",
     "JwtRefused",
     "JwtSigner",
     "JwtVerifier",
@@ -970,6 +973,127 @@ class Redaction:
 
         Raises:
             ValueError: It is no JSON.
+        """
+
+@final
+class FieldBlock:
+    """The fields of one message of HTTP/2 or HTTP/3, in order: pairs of bytes, pseudo-fields first.
+
+    Immutable. Its text form tells how many fields there are and never a value.
+    """
+
+    def __new__(
+        cls,
+        fields: Iterable[tuple[bytes | str, bytes | str] | tuple[bytes | str, bytes | str, bool]]
+        | None = None,
+        /,
+    ) -> Self:
+        """A block of these fields; text becomes UTF-8.
+
+        Args:
+            fields: names and values; a tuple may have a third element that says whether no coder may
+                keep the field in a table. So may `hpack.NeverIndexedHeaderTuple`.
+
+        Raises:
+            TypeError: A field is no such tuple.
+        """
+
+    @property
+    def status(self) -> int | None:
+        """What `:status` says; None unless the block begins with it and it is three digits."""
+
+    def get(self, name: bytes) -> bytes | None:
+        """Return the value of the first field of a name (in lower case), or None."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, position: int, /) -> tuple[bytes, bytes]: ...
+    def __iter__(self) -> Iterator[tuple[bytes, bytes]]: ...
+
+@final
+class HpackEncoder:
+    """Writes field blocks (RFC 7541), one encoder a connection; `h2` takes it as `connection.encoder`.
+
+    A field goes into the dynamic table when it is written the second time. Credentials and cookies,
+    and fields that are marked so, never do: they are written as never indexed.
+    """
+
+    def __new__(cls) -> Self: ...
+    @property
+    def header_table_size(self) -> int:
+        """Bytes of the dynamic table in use: what the peer's SETTINGS allow, 4096 at most."""
+
+    @header_table_size.setter
+    def header_table_size(self, size: int) -> None: ...
+    def encode(
+        self,
+        headers: FieldBlock
+        | Iterable[tuple[bytes | str, bytes | str] | tuple[bytes | str, bytes | str, bool]],
+        huffman: bool = True,
+    ) -> bytes:
+        """Write one block.
+
+        Args:
+            headers: the fields, names in lower case; what `FieldBlock` can be made of.
+            huffman: whether strings are written in the Huffman code where that is shorter.
+
+        Raises:
+            TypeError: A field is no pair; nothing is written then.
+        """
+
+@final
+class HpackDecoder:
+    """Reads field blocks (RFC 7541), one decoder a connection; `h2` takes it as `connection.decoder`.
+
+    Bounds hold while a block is decoded, so a small block that stands for a large list costs no more
+    than the bound.
+    """
+
+    def __new__(
+        cls, *, max_header_list_size: int | None = None, max_fields: int | None = None
+    ) -> Self:
+        """A decoder with an empty table.
+
+        Args:
+            max_header_list_size: bytes of a decoded list, 32 for each field beside its own; 64 KiB
+                when None.
+            max_fields: fields of a list; 256 when None.
+        """
+
+    @property
+    def header_table_size(self) -> int:
+        """Bytes of the dynamic table, as the peer chose."""
+
+    @header_table_size.setter
+    def header_table_size(self, size: int) -> None: ...
+    @property
+    def max_allowed_table_size(self) -> int:
+        """The largest table the peer may choose: the acknowledged SETTINGS_HEADER_TABLE_SIZE."""
+
+    @max_allowed_table_size.setter
+    def max_allowed_table_size(self, size: int) -> None: ...
+    @property
+    def max_header_list_size(self) -> int:
+        """Bytes of a decoded list, 32 for each field beside its own."""
+
+    @max_header_list_size.setter
+    def max_header_list_size(self, size: int) -> None: ...
+    @property
+    def max_fields(self) -> int:
+        """Fields of a list."""
+
+    @max_fields.setter
+    def max_fields(self, count: int) -> None: ...
+    def decode(self, data: bytes, raw: bool = True) -> FieldBlock:
+        """Read one whole block.
+
+        Args:
+            data: the block, without the frames around it.
+            raw: must be True: fields are bytes.
+
+        Raises:
+            hpack.OversizedHeaderListError: The list passes a bound; the text names it.
+            hpack.HPACKDecodingError: The block is malformed. The decoder is of no use after either.
+            ValueError: `raw` is False.
         """
 
 @final

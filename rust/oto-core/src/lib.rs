@@ -6,6 +6,8 @@ mod ahead;
 pub mod apikeys;
 pub mod balance;
 pub mod expression;
+pub mod fields;
+pub mod hpack;
 pub mod http1;
 pub mod intern;
 pub mod jose;

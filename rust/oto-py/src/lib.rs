@@ -8,6 +8,7 @@ mod client_certificate;
 mod decision;
 mod engine;
 mod exchange;
+mod fields;
 mod jose;
 mod json;
 mod limits;
@@ -35,6 +36,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<limits::TokenBucket>()?;
     module.add_class::<exchange::Exchange>()?;
     module.add_class::<api_key::ApiKey>()?;
+    module.add_class::<fields::FieldBlock>()?;
+    module.add_class::<fields::HpackEncoder>()?;
+    module.add_class::<fields::HpackDecoder>()?;
     module.add_class::<client_certificate::ClientCertificate>()?;
     module.add_class::<message::Request>()?;
     module.add_class::<message::ResponseHead>()?;
