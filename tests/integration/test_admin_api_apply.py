@@ -10,6 +10,7 @@ import trio
 import yaml
 
 from oto_trio.control.admin_api import documents
+from oto_trio.control.store import Delete, Put
 from oto_trio.model.errors import ConflictError, Problem
 from oto_trio.model.route import Route
 from oto_trio.testing.admin_api import ServedAdminApi as Served
@@ -307,22 +308,59 @@ async def test_it_starts_over_when_somebody_else_was_quicker(
     transact = served.store.transact
     others = ["between"]
 
-    async def late(writes: Sequence[Write]) -> int:
+    async def late(writes: Sequence[Write], **expected: Any) -> int:
         while others:
             old = (await served.store.get("routes", "a")).document  # type: ignore[union-attr]
             changed = {**json.loads(old), "description": others.pop()}
             await served.store.put("routes", "a", json.dumps(changed).encode())
-        return await transact(writes)
+        return await transact(writes, **expected)
 
     monkeypatch.setattr(served.store, "transact", late)
     done = await apply(served, route("a", name="mine"), route("b"))
     assert [row["path"] for row in done.json()["results"][0]["diff"]] == ["$.name", "$.description"]
 
-    async def never(writes: Sequence[Write]) -> int:
+    async def never(writes: Sequence[Write], **expected: Any) -> int:
         raise ConflictError("routes", "a", "absent", 1)
 
     monkeypatch.setattr(served.store, "transact", never)
     assert (await apply(served, route("c"))).status_code == 409
+
+
+async def test_what_is_left_alone_must_still_be_so_when_the_rest_is_written(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await apply(served, route("a"))
+    transact = served.store.transact
+    changed = json.dumps({**route_document("a"), "description": "changed"}).encode()
+    others: list[Write] = [Put("routes", "a", changed), Delete("routes", "a")]
+
+    async def late(writes: Sequence[Write], **expected: Any) -> int:
+        if others:
+            await transact([others.pop(0)])
+        return await transact(writes, **expected)
+
+    monkeypatch.setattr(served.store, "transact", late)
+    done = await apply(served, route("a"), route("b"))
+    assert counts(done) == (2, 0, 0, 0), (
+        "it was changed, then removed, and is there as it is wanted"
+    )
+
+
+async def test_it_may_be_tied_to_the_configuration_that_was_looked_at(served: Served) -> None:
+    dry = (await apply(served, route("a"), query="?dry_run=true")).json()["revision"]
+    await served.store.put("global", "anything", b"{}")
+    for query in (f"?at={dry}", f"?at={dry}&dry_run=true", f"?at={dry + 9}"):
+        answer = await apply(served, route("a"), query=query)
+        assert answer.status_code == 412, query
+        assert "look again" in answer.json()["error_description"]
+    assert await served.store.get("routes", "a") is None
+    done = await apply(served, route("a"), query=f"?at={dry + 1}")
+    assert done.json()["revision"] == dry + 2
+    same = await apply(served, route("a"), query=f"?at={dry + 1}")
+    assert same.status_code == 412, "nothing to do is a claim about the configuration too"
+    assert counts(await apply(served, route("a"), query=f"?at={dry + 2}")) == (0, 0, 1, 0)
+    for text in ("x", "", "-1", "1" * 19):
+        assert (await apply(served, route("a"), query=f"?at={text}")).status_code == 400, text
 
 
 async def test_it_waits_until_it_is_live(served: Served) -> None:

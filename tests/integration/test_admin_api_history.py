@@ -282,6 +282,43 @@ async def test_a_rollback_that_cannot_be_served_changes_nothing(api: ServedAdmin
     assert api.store.revision == last
 
 
+async def test_a_rollback_leaves_nothing_out_that_is_written_meanwhile(
+    api: ServedAdminApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await done(api, "POST", "/api/routes", route("r1", "a.test"))
+    start = api.store.revision
+    await done(api, "PUT", "/api/routes/r1", route("r1", "b.test"))
+    transact = api.store.transact
+    late = ["r2"]
+
+    async def slow(writes: Any, **expected: Any) -> int:
+        while late:
+            await transact([Put("routes", late.pop(), b'{"id":"r2"}')])
+        return await transact(writes, **expected)
+
+    monkeypatch.setattr(api.store, "transact", slow)
+    told = await done(api, "POST", f"/api/history/{start}/_rollback")
+    assert sorted(change["id"] for change in told["entities"]) == ["r1", "r2"]
+    assert await api.store.get("routes", "r2") is None, "it came between, and goes too"
+    back = f"/api/history/{start + 1}/_rollback"
+    seen = (await done(api, "POST", f"{back}?dry_run=true"))["revision"]
+    late.append("r2")
+    assert "look again" in await refused(api, 412, "POST", f"{back}?at={seen}")
+    for query in (f"?at={seen}", f"?at={seen}&dry_run=true"):
+        await refused(api, 412, "POST", back + query)
+    await refused(api, 400, "POST", f"{back}?at=x")
+    assert (await done(api, "POST", f"{back}?at={seen + 1}"))["revision"] == seen + 2
+
+    async def never(writes: Any, **expected: Any) -> int:
+        late.append("r2")
+        return await slow(writes, **expected)
+
+    monkeypatch.setattr(api.store, "transact", never)
+    assert "others keep changing" in await refused(
+        api, 409, "POST", f"/api/history/{start}/_rollback"
+    )
+
+
 async def test_what_a_route_refers_to_may_come_back_with_it(api: ServedAdminApi) -> None:
     """The real check knows only the backends that are stored now."""
     await done(api, "POST", "/api/backends", {"id": "b", "name": "b", "backend": {"targets": []}})

@@ -32,6 +32,7 @@ __all__ = [
     "StoreFileError",
     "StoreFullError",
     "StoreLockedError",
+    "StoreMovedError",
     "StoreOutcomeUnknownError",
     "StoreTooLargeError",
 ]
@@ -242,3 +243,23 @@ class ConflictError(GatewayError):
         self.entity_id = entity_id
         self.expected = expected
         self.found = found
+
+
+class StoreMovedError(ConflictError):
+    """A transaction expected the store at a revision, and others wrote since; nothing was kept.
+
+    Args:
+        expected: The revision that was expected.
+        found: The one at which the store stands.
+    """
+
+    code = "store_moved"
+
+    def __init__(self, expected: int, found: int) -> None:
+        # It is about no entity in particular: kind and id stay empty.
+        super().__init__("", "", f"at revision {expected}", found)
+        self.wanted = expected
+        self.at = found
+        self.args = (
+            f"the store was expected at revision {expected}, but it stands at revision {found}",
+        )

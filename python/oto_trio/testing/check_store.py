@@ -21,10 +21,11 @@ from oto_trio.control.store.base import (
     Expectation,
     Put,
     Record,
+    Seen,
     Store,
     Write,
 )
-from oto_trio.model.errors import ConflictError, StoreClosedError
+from oto_trio.model.errors import ConflictError, StoreClosedError, StoreMovedError
 from oto_trio.testing.check_history import HISTORY_RULES, history_is_durable
 from oto_trio.testing.check_tallies import TALLY_RULES, tallies_are_durable
 
@@ -158,6 +159,58 @@ async def _expectations_hold_or_nothing_is_kept(store: Store) -> None:
     assert await store.put("routes", "a", b"3", expect="present") == 3
     assert await store.put("routes", "new", b"1", expect="absent") == 4
     assert await store.delete("routes", "new", expect=4) == 5
+
+
+async def _what_was_seen_holds_or_nothing_is_kept(store: Store) -> None:
+    await store.put("routes", "a", b"1")
+    await store.put("routes", "b", b"1")
+    write = Put("routes", "new", b"1")
+    for expect in ("absent", 2, 7):
+        await _refused(ConflictError, store.transact, [write], seen=[Seen("routes", "a", expect)])
+    await _refused(ConflictError, store.transact, [write], seen=[Seen("routes", "-", "present")])
+    await _refused(ConflictError, store.transact, [], seen=[Seen("backends", "a", 1)])
+    holding = [
+        Seen("routes", "a", 1),
+        Seen("routes", "b", "present"),
+        Seen("routes", "-", "absent"),
+    ]
+    assert await store.transact([], seen=holding) == 2, "looking is no change"
+    assert await store.transact([write, Delete("routes", "--")], seen=holding) == 3
+    await _refused(ValueError, store.transact, [write], seen=[Seen("routes", "new", 3)])
+    await _refused(ValueError, store.transact, [write], seen=[Seen("routes", "\n", 3)])
+    newest = (await store.revisions(limit=1))[0]
+    assert (newest.revision, newest.changes) == (3, 1), "what was seen is no part of what changed"
+    difference = await store.difference(2)
+    assert [changed.id for changed in difference.changed] == ["new"]
+    record = await store.get("routes", "a")
+    assert record == Record("routes", "a", 1, b"1")
+
+
+async def _a_transaction_may_expect_the_store_as_it_was(store: Store) -> None:
+    await store.put("routes", "a", b"1")
+    await store.put("routes", "b", b"1")
+    write = Put("routes", "c", b"1")
+    for at in (0, 1, 3):
+        error = await _refused(StoreMovedError, store.transact, [write], at=at)
+        assert (error.wanted, error.at) == (at, 2)
+        await _refused(StoreMovedError, store.transact, [], at=at)
+    assert (store.revision, await store.count("routes")) == (2, 2)
+    assert await store.transact([], at=2) == 2
+    assert await store.transact([write], at=2) == 3
+    await _refused(ConflictError, store.transact, [Put("routes", "c", b"2", "absent")], at=3)
+    outcomes: list[int | None] = []
+
+    async def add(number: int) -> None:
+        try:
+            outcomes.append(await store.transact([Put("routes", f"n{number}", b"1")], at=3))
+        except StoreMovedError:
+            outcomes.append(None)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(12):
+            nursery.start_soon(add, number)
+    assert sorted(outcomes, key=str) == [4, *[None] * 11], "of those that saw the same, one wins"
+    assert await store.count("routes") == 4
 
 
 async def _bad_writes_are_refused_whole(store: Store) -> None:
@@ -414,6 +467,8 @@ _RULES: list[Callable[[Store], Awaitable[None]]] = [
     _lists_are_sorted_and_paged,
     _a_transaction_shares_one_revision,
     _expectations_hold_or_nothing_is_kept,
+    _what_was_seen_holds_or_nothing_is_kept,
+    _a_transaction_may_expect_the_store_as_it_was,
     _bad_writes_are_refused_whole,
     _a_feed_tells_every_change_in_order,
     _a_slow_reader_gets_the_latest_state_of_each_document,

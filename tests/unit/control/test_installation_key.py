@@ -16,7 +16,7 @@ from oto_trio.control.store import MemoryStore, Store
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from oto_trio.control.store.base import Write
+    from oto_trio.control.store.base import Seen, Write
 
 ONE = AdminCredentials("admin-1", "secret-1")
 TWO = AdminCredentials("admin-2", "secret-2")
@@ -138,11 +138,13 @@ async def test_a_write_in_between_starts_over() -> None:
         meddled = False
 
         @override
-        async def transact(self, writes: Sequence[Write]) -> int:
+        async def transact(
+            self, writes: Sequence[Write], *, at: int | None = None, seen: Sequence[Seen] = ()
+        ) -> int:
             if not self.meddled:
                 self.meddled = True
                 await change(self, "admin-1", description="changed")
-            return await super().transact(writes)
+            return await super().transact(writes, at=at, seen=seen)
 
     async with Busy() as store:
         store.meddled = True

@@ -20,14 +20,14 @@ from oto_trio.control.admin_api.answers import answer
 from oto_trio.control.admin_api.bodies import media_type, read_body
 from oto_trio.control.admin_api.documents import Wanted, read_documents, wanted_of
 from oto_trio.control.admin_api.operations import MOST_ATTEMPTS, stamp, store_id
-from oto_trio.control.admin_api.preconditions import refuse_preconditions
+from oto_trio.control.admin_api.preconditions import moved, read_at, refuse_preconditions
 from oto_trio.control.admin_api.reading import inspect_entity
 from oto_trio.control.admin_api.refusals import ApiError, bad_request
 from oto_trio.control.admin_api.writing import read_write_options, settle
 from oto_trio.control.documents.difference import field_changes
-from oto_trio.control.store.base import Delete, Put, Record, Write
+from oto_trio.control.store.base import Delete, Put, Record, Seen, Write
 from oto_trio.model.document import encode_document, inspect_document, write_document
-from oto_trio.model.errors import ConflictError, Problem
+from oto_trio.model.errors import ConflictError, Problem, StoreMovedError
 from oto_trio.model.ids import id_problem
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ class _Step(msgspec.Struct, frozen=True):
 
     wanted: Wanted
     outcome: Outcome
-    write: Write | None
+    expects: Write | Seen
+    """What is written, or what must still be as it was seen because nothing needs to be."""
     changes: tuple[Any, ...] = ()
     """The fields that differ."""
 
@@ -230,7 +231,10 @@ class _Plan:
         """Remove an entity; what is not there is as it is wanted."""
         _require(one, "delete")
         if record is None:
-            return _Step(one, "unchanged", None)
+            kind = one.resource.store_kind
+            return _Step(
+                one, "unchanged", Seen(kind, store_id(one.resource, one.entity_id), "absent")
+            )
         return _Step(one, "deleted", Delete(record.kind, record.id, expect=record.revision))
 
     async def _change(
@@ -257,8 +261,8 @@ class _Plan:
         if entity is None:
             return None
         was = None if old is None else inspect_document(resource.cls, old)[0]
-        if was is not None and was == entity:
-            return _Step(one, "unchanged", None)
+        if record is not None and was is not None and was == entity:
+            return _Step(one, "unchanged", Seen(record.kind, record.id, record.revision))
         if resource.admitted is not None:
             await resource.admitted(cast("Store", planned), was, entity)
         changes = () if was is None else field_changes(write_document(was), write_document(entity))
@@ -337,7 +341,8 @@ class ApplyPath:
             raise bad_request(f"dry_run={dry_run!r} is neither true nor false; correct it")
         items = read_documents(media_type(request), await read_body(request))
         is_dry = dry_run == "true"
-        plan, steps, revision = await self._carry_out(items, options, is_dry=is_dry)
+        at = read_at(request)
+        plan, steps, revision = await self._carry_out(items, options, at, is_dry=is_dry)
         counts = Counter(step.outcome for step in steps)
         headers: dict[str, str] = {}
         if not is_dry:
@@ -353,18 +358,26 @@ class ApplyPath:
         return answer(request, told, headers=headers)
 
     async def _carry_out(
-        self, items: list[object], options: WriteOptions, *, is_dry: bool
+        self, items: list[object], options: WriteOptions, at: int | None, *, is_dry: bool
     ) -> tuple[_Plan, list[_Step], int]:
         """Plan and write; start over when somebody else was quicker."""
         store = self._entities.store
         for _ in range(MOST_ATTEMPTS):
+            # Taken before anything is read, so that whoever names it later has seen nothing newer.
+            revision = store.revision
             plan = _Plan(self._entities, options)
             steps = await plan.steps(items)
-            writes = [step.write for step in steps if step.write is not None]
-            if is_dry or not writes:
-                return plan, steps, store.revision
+            expected = [step.expects for step in steps]
+            writes: list[Write] = [one for one in expected if not isinstance(one, Seen)]
             try:
-                return plan, steps, await store.transact(writes)
+                if is_dry or not writes:
+                    if at is not None:
+                        await store.transact([], at=at)
+                    return plan, steps, revision
+                seen = [one for one in expected if isinstance(one, Seen)]
+                return plan, steps, await store.transact(writes, at=at, seen=seen)
+            except StoreMovedError as error:
+                raise moved(error.wanted, error.at) from None
             except ConflictError:
                 continue
         raise ApiError(409, "conflict", "others keep changing these entities; try again")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from oto_trio._core import Redaction
-    from oto_trio.control.store.base import Blob, Record, Snapshot, Write
+    from oto_trio.control.store.base import Blob, Record, Seen, Snapshot, Write
     from oto_trio.control.store.feed import Feed
     from oto_trio.control.store.history import Difference, Revision
     from oto_trio.control.store.tallies import Tally
@@ -233,6 +233,7 @@ class AuditedStore(Store):
     def __init__(self, store: Store, trail: AuditTrail) -> None:
         # The feeds are the inner store's: this one has no hub of its own.
         self._inner = store
+        self.is_shared = store.is_shared
         self._trail = trail
 
     @property
@@ -266,12 +267,14 @@ class AuditedStore(Store):
         return await self._inner.snapshot(kinds)
 
     @override
-    async def transact(self, writes: Sequence[Write]) -> int:
+    async def transact(
+        self, writes: Sequence[Write], *, at: int | None = None, seen: Sequence[Seen] = ()
+    ) -> int:
         revision = self._inner.revision
         before = await self._documents_of(writes)
         # A client that leaves now must not have its write made and not told.
         with trio.CancelScope(shield=True):
-            revision = await self._inner.transact(writes)
+            revision = await self._inner.transact(writes, at=at, seen=seen)
             for place, (write, document) in enumerate(zip(writes, before, strict=True)):
                 if place % TOLD_AT_ONCE == TOLD_AT_ONCE - 1:
                     await trio.lowlevel.checkpoint()

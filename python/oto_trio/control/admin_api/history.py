@@ -17,6 +17,7 @@ from starlette.routing import Route as Path
 from oto_trio.control.admin_api.answers import answer
 from oto_trio.control.admin_api.bodies import decode_json, read_body
 from oto_trio.control.admin_api.listing import read_list_query
+from oto_trio.control.admin_api.preconditions import moved, read_at
 from oto_trio.control.admin_api.refusals import ApiError, bad_request
 from oto_trio.control.admin_api.writing import read_write_options, settle
 from oto_trio.control.history import (
@@ -33,7 +34,7 @@ from oto_trio.control.history.meaning import TRAFFIC_KINDS
 from oto_trio.control.history.tags import MOST_TAGS
 from oto_trio.control.store.base import LIST_PAGE
 from oto_trio.control.store.history import acting, current_origin
-from oto_trio.model.errors import ConflictError, RevisionUnknownError
+from oto_trio.model.errors import ConflictError, RevisionUnknownError, StoreMovedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -197,8 +198,8 @@ class HistoryPaths:
             work, limiter=self._comparing, thread_name="oto-trio history", abandon_on_cancel=True
         )
 
-    async def _between(self, since: int, until: int) -> Difference:
-        """Read what changed between two revisions.
+    async def _between(self, since: int, until: int | None) -> Difference:
+        """Read what changed between two revisions; None = the latest of the store.
 
         Raises:
             ApiError: One of them is not remembered.
@@ -240,7 +241,8 @@ class HistoryPaths:
         number = await self._number(request.path_params["revision"])
         await self._entities.check_writable()
         async with self._reading:
-            told, is_written = await self._brought_back(number, kinds, is_dry=is_dry)
+            at = read_at(request)
+            told, is_written = await self._brought_back(number, kinds, at, is_dry=is_dry)
         if not is_written:
             return answer(request, told)
         # The workers may take their time, and nobody else has to wait for them.
@@ -248,11 +250,13 @@ class HistoryPaths:
         return answer(request, told, headers=headers)
 
     async def _brought_back(
-        self, number: int, kinds: set[str], *, is_dry: bool
+        self, number: int, kinds: set[str], at: int | None, *, is_dry: bool
     ) -> tuple[dict[str, Any], bool]:
         """Bring a revision's state back; returns what is answered, and whether anything was written."""
         for _ in range(MOST_ATTEMPTS):
-            difference = await self._between(number, self._store.revision)
+            difference = await self._between(number, None)
+            if at is not None and difference.until != at:
+                raise moved(at, difference.until)
             plan = await plan_rollback(difference, self._entities.gateway.check, kinds=kinds)
             told: dict[str, Any] = {
                 "dry_run": is_dry,
@@ -274,11 +278,14 @@ class HistoryPaths:
             message = origin.message or f"roll back to revision {number}"
             try:
                 with acting(msgspec.structs.replace(origin, message=message)):
-                    told["revision"] = await self._store.transact(plan.writes)
-            except ConflictError:
+                    # What is there now was compared with what was there then: nothing may come between.
+                    told["revision"] = await self._store.transact(plan.writes, at=difference.until)
+            except StoreMovedError as error:
+                if at is not None:
+                    raise moved(at, error.at) from None
                 continue
             return told, True
-        raise ApiError(409, "conflict", "others keep changing these entities; try again")
+        raise ApiError(409, "conflict", "others keep changing the configuration; try again")
 
     # --------------------------------------------------------------------------------------- tags
 

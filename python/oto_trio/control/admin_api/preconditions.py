@@ -29,12 +29,17 @@ __all__ = [
     "Preconditions",
     "digest_of",
     "entity_tag",
+    "moved",
+    "read_at",
     "read_preconditions",
     "refuse_preconditions",
 ]
 
 MOST_TAGS: Final = 64
 """Tags taken from one header."""
+
+MOST_DIGITS: Final = 18
+"""Digits of a revision."""
 
 _TAG: Final = re.compile(r'\s*(?P<weak>W/)?"(?P<text>[\x21\x23-\x7e\x80-\xff]*)"\s*(?:,|$)')
 _VARYING: Final = ("envelope", "fields", "pretty")
@@ -157,6 +162,34 @@ def refuse_preconditions(request: Request) -> None:
                 f"{shown} names the state of one entity, and this writes several; leave it out, or write "
                 "each entity by its own path"
             )
+
+
+def read_at(request: Request) -> int | None:
+    """Read ``?at=``: the revision that the whole configuration must have, or else nothing is done.
+
+    Returns:
+        The revision; None when any will do.
+
+    Raises:
+        ApiError: It is no number.
+    """
+    text = request.query_params.get("at")
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS):
+        raise bad_request(
+            f"at={text[:100]!r} is no revision; write the number that a dry run answered"
+        )
+    return int(text)
+
+
+def moved(at: int, found: int) -> ApiError:
+    """Make the refusal of a request that wanted the configuration at another revision."""
+    return ApiError(
+        412,
+        "precondition_failed",
+        f"the configuration is at revision {found} now, not at {at}; look again at what would change",
+    )
 
 
 def digest_of(document: JsonObject) -> int:

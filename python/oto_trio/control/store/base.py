@@ -17,12 +17,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import msgspec
 
 from oto_trio.control.store.history import REVISIONS_PAGE
-from oto_trio.model.errors import ConflictError
+from oto_trio.model.errors import ConflictError, StoreMovedError
 from oto_trio.model.ids import id_problem
 
 if TYPE_CHECKING:
@@ -42,11 +42,13 @@ __all__ = [
     "Expectation",
     "Put",
     "Record",
+    "Seen",
     "Snapshot",
     "Store",
     "Walk",
     "Write",
     "check_expectation",
+    "check_revision",
     "check_writes",
 ]
 
@@ -87,6 +89,15 @@ class Delete(msgspec.Struct, frozen=True):
 
 
 Write = Put | Delete
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """A document that a transaction leaves alone, and that must be as it was seen."""
+
+    kind: str
+    id: str
+    expect: Expectation
+    """Its revision, or ``"absent"``."""
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -133,7 +144,7 @@ class Store(ABC):
     `StoreClosedError`.
     """
 
-    is_shared: ClassVar[bool] = False
+    is_shared: bool = False
     """Whether several gateways can use it at once; its counters are kept then as its blobs are."""
 
     def __init__(self, hub: FeedHub) -> None:
@@ -214,7 +225,9 @@ class Store(ABC):
         """
 
     @abstractmethod
-    async def transact(self, writes: Sequence[Write]) -> int:
+    async def transact(
+        self, writes: Sequence[Write], *, at: int | None = None, seen: Sequence[Seen] = ()
+    ) -> int:
         """Make some writes, all or none. Expectations are checked against the state before.
 
         The revision is remembered, with the origin that `acting` says, and with what the documents
@@ -222,12 +235,16 @@ class Store(ABC):
 
         Args:
             writes: At most one for a document.
+            at: The latest revision that the store must have, for writes that were made from all of it;
+                None = any. Whatever else is written meanwhile refuses them.
+            seen: Documents that must be as they were read, though they are not written.
 
         Returns:
             The revision from which on the writes are seen. It is a new one if anything changed.
 
         Raises:
             ConflictError: An expectation does not hold; nothing was kept.
+            StoreMovedError: The store is not at the revision `at`; nothing was kept.
             StoreError: The store could not keep them; nothing was kept.
             StoreOutcomeUnknownError: The store went away meanwhile; all or nothing was kept.
 
@@ -387,23 +404,33 @@ class Walk:
         return record
 
 
-def check_writes(writes: Sequence[Write]) -> None:
-    """Refuse writes that no driver must see.
+def check_writes(writes: Sequence[Write], seen: Sequence[Seen] = ()) -> None:
+    """Refuse writes that no driver must see, and what cannot be stored among what was seen.
 
     Raises:
         ValueError: An id is not acceptable, or a document is written twice.
     """
-    seen: set[tuple[str, str]] = set()
-    for write in writes:
+    known: set[tuple[str, str]] = set()
+    for write in (*writes, *seen):
         problem = id_problem(write.id) or id_problem(write.kind)
         if problem is not None:
             raise ValueError(f"{write.kind!r} {write.id!r}: {problem[0]}; {problem[1]}")
-        if (write.kind, write.id) in seen:
+        if (write.kind, write.id) in known:
             raise ValueError(f"{write.kind} {write.id!r} is written twice in one transaction")
-        seen.add((write.kind, write.id))
+        known.add((write.kind, write.id))
 
 
-def check_expectation(write: Write, found: int | None) -> None:
+def check_revision(at: int | None, found: int) -> None:
+    """Compare the revision at which a transaction expects the store with the one it has.
+
+    Raises:
+        StoreMovedError: They differ.
+    """
+    if at is not None and at != found:
+        raise StoreMovedError(at, found)
+
+
+def check_expectation(write: Write | Seen, found: int | None) -> None:
     """Compare what a write expects with the revision that is stored.
 
     Raises:

@@ -17,7 +17,7 @@ from oto_trio.model.errors import GatewayError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from oto_trio.control.store.base import Change, Write
+    from oto_trio.control.store.base import Change, Seen, Write
 
 __all__ = ["LARGEST_GROUP", "CommitQueue", "Transaction"]
 
@@ -26,10 +26,12 @@ LARGEST_GROUP: Final = 512
 
 
 class Transaction:
-    """Some writes on their way to the disk, and what became of them."""
+    """Some writes on their way to the disk, what they expect, and what became of them."""
 
-    def __init__(self, writes: Sequence[Write]) -> None:
+    def __init__(self, writes: Sequence[Write], at: int | None, seen: Sequence[Seen]) -> None:
         self.writes = writes
+        self.at = at
+        self.seen = seen
         self.origin = (
             current_origin()
         )  # of the task that asks, which is not always the one that commits
@@ -61,12 +63,14 @@ class CommitQueue:
         self.lock = trio.Lock()
         """Held while a group is committed."""
 
-    async def transact(self, writes: Sequence[Write]) -> int:
+    async def transact(
+        self, writes: Sequence[Write], *, at: int | None = None, seen: Sequence[Seen] = ()
+    ) -> int:
         """Commit writes, together with others that wait; see `Store.transact`.
 
         Cancellation: a checkpoint. When cancelled, the writes may or may not have been made.
         """
-        transaction = Transaction(tuple(writes))
+        transaction = Transaction(tuple(writes), at, tuple(seen))
         self._waiting.append(transaction)
         try:
             while not transaction.is_settled:

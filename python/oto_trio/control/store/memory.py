@@ -18,9 +18,11 @@ from oto_trio.control.store.base import (
     Change,
     Put,
     Record,
+    Seen,
     Snapshot,
     Write,
     check_expectation,
+    check_revision,
     check_writes,
 )
 from oto_trio.control.store.feed import FeedHub
@@ -128,10 +130,13 @@ class MemoryStore(CopiedStore):
         return Snapshot(self.revision, records)
 
     @override
-    async def transact(self, writes: Sequence[Write]) -> int:
-        check_writes(writes)
+    async def transact(
+        self, writes: Sequence[Write], *, at: int | None = None, seen: Sequence[Seen] = ()
+    ) -> int:
+        check_writes(writes, seen)
         await trio.lowlevel.checkpoint()
-        for write in writes:
+        check_revision(at, self.revision)
+        for write in (*writes, *seen):
             found = self._shelf(write.kind).records.get(write.id)
             check_expectation(write, None if found is None else found.revision)
         revision = self.revision + 1

@@ -37,8 +37,10 @@ from oto_trio.control.store.base import (
     Blob,
     Change,
     Record,
+    Seen,
     Snapshot,
     Write,
+    check_revision,
     check_writes,
 )
 from oto_trio.control.store.feed import FeedHub
@@ -248,9 +250,11 @@ class PostgresStore(CopiedStore):
     # --------------------------------------------------------------------------- writing
 
     @override
-    async def transact(self, writes: Sequence[Write]) -> int:
-        check_writes(writes)
-        return await self._queue.transact(writes)
+    async def transact(
+        self, writes: Sequence[Write], *, at: int | None = None, seen: Sequence[Seen] = ()
+    ) -> int:
+        check_writes(writes, seen)
+        return await self._queue.transact(writes, at=at, seen=seen)
 
     async def _commit_group(self, group: Sequence[Transaction]) -> None:
         """Commit a group and tell what came of it, and what others wrote before it."""
@@ -286,7 +290,8 @@ class PostgresStore(CopiedStore):
         removes = False
         for transaction in group:
             try:
-                changes = apply(connection, transaction.writes, revision + 1)
+                check_revision(transaction.at, revision)
+                changes = apply(connection, transaction.writes, transaction.seen, revision + 1)
             except ConflictError as error:
                 transaction.error = error
                 continue

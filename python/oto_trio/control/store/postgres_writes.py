@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from oto_trio.control.store.base import Change, Delete, Put, Write, check_expectation
+from oto_trio.control.store.base import (
+    Change,
+    Delete,
+    Put,
+    Seen,
+    Write,
+    check_expectation,
+)
 from oto_trio.control.store.postgres_history import remember_documents
 from oto_trio.control.store.postgres_schema import MOST_MARKS
 
@@ -19,9 +26,11 @@ CHUNK: Final = 500
 """Documents that are sent to the server in one statement."""
 
 
-def apply(connection: Connection, writes: Sequence[Write], revision: int) -> tuple[Change, ...]:
+def apply(
+    connection: Connection, writes: Sequence[Write], seen: Sequence[Seen], revision: int
+) -> tuple[Change, ...]:
     """Check what writes expect, then make them. Runs in the thread, inside a transaction."""
-    expecting = [write for write in writes if write.expect is not None]
+    expecting = [write for write in (*writes, *seen) if write.expect is not None]
     if expecting:
         rows = connection.execute(
             "SELECT kind, id, revision FROM oto_trio.documents "
@@ -40,7 +49,7 @@ def apply(connection: Connection, writes: Sequence[Write], revision: int) -> tup
     return tuple(changes)
 
 
-def _columns(writes: Sequence[Write]) -> tuple[list[str], list[str]]:
+def _columns(writes: Sequence[Write | Seen]) -> tuple[list[str], list[str]]:
     """Return the kinds and the ids of writes."""
     return [write.kind for write in writes], [write.id for write in writes]
 

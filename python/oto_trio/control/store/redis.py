@@ -36,9 +36,9 @@ from oto_trio.control.store.base import (
     Blob,
     Change,
     Record,
+    Seen,
     Snapshot,
     Write,
-    check_expectation,
     check_writes,
 )
 from oto_trio.control.store.feed import FeedHub
@@ -56,6 +56,7 @@ from oto_trio.control.store.redis_whole import keys_below, read_past, write_whol
 from oto_trio.control.store.redis_words import (
     blobs_of,
     change_of,
+    conflict_of,
     info_of,
     loss_of,
     record_of,
@@ -432,9 +433,11 @@ class RedisStore(CopiedStore):
     # ------------------------------------------------------------------------------------- writing
 
     @override
-    async def transact(self, writes: Sequence[Write]) -> int:
-        check_writes(writes)
-        words = words_of(writes)
+    async def transact(
+        self, writes: Sequence[Write], *, at: int | None = None, seen: Sequence[Seen] = ()
+    ) -> int:
+        check_writes(writes, seen)
+        words = words_of(writes, at, seen)
         self._marks += 1
         first: Sequence[str | bytes | int] = [
             self._store_id,
@@ -445,9 +448,8 @@ class RedisStore(CopiedStore):
         rest: Sequence[str | bytes | int] = [NEWS_KEPT, REMOVALS_KEPT, history, *words]
         answer = await self._run(scripts.TRANSACT, *first, "", *rest, again=[*first, "1", *rest])
         match answer:
-            case [b"conflict", int(number), int(found)]:
-                check_expectation(writes[number], found or None)
-                raise AssertionError("the server and we agree on what a write expects")
+            case [b"conflict" | b"moved", *numbers]:
+                raise conflict_of(cast("list[int]", numbers), writes, at, seen)
             case [b"unsure"]:
                 raise StoreOutcomeUnknownError(
                     f"{self._url.shown}: the connection broke, and too much was written since to say "

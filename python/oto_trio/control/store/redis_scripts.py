@@ -94,8 +94,9 @@ TRANSACT: Final = Script("""
 -- ARGV: store id, revision known, mark, '1' when tried again, entries of news kept, removals kept,
 --       the history in MessagePack (Unix time, who and why, revisions kept, time up to which they are
 --       forgotten, bytes kept, bytes that a change counts),
---       the writes in MessagePack, which is quicker than so many arguments, each of them 'p' or 'd',
---       kind, id, expectation ('', 'a', 'p' or a revision); then the document of each write
+--       in MessagePack, which is quicker than so many arguments: the revision that must be the latest or
+--       '', and the writes, each of them 'p' or 'd', kind, id, expectation ('', 'a', 'p' or a revision),
+--       behind them, as 's', what is not written and must be as it was seen; then the document of each write
 local facts = redis.call('HMGET', KEYS[1], 'id', 'revision', 'oldest', 'floor')
 if facts[1] ~= ARGV[1] then return {'foreign'} end
 local before = tonumber(facts[2])
@@ -112,7 +113,8 @@ if ARGV[4] == '1' and before > known then
 end
 local wanted = {}
 local at_time, origin, most, too_old, most_bytes, each = unpack(cmsgpack.unpack(ARGV[7]))
-local writes = cmsgpack.unpack(ARGV[8])
+local latest, writes = unpack(cmsgpack.unpack(ARGV[8]))
+if latest ~= '' and tonumber(latest) ~= before then return {'moved', before} end
 for at, write in ipairs(writes) do
   local docs = key('docs:' .. write[2])
   local id, expect = write[3], write[4]
@@ -130,7 +132,7 @@ for at, write in ipairs(writes) do
       return {'conflict', at - 1, found and tonumber(found) or 0}
     end
   end
-  if write[1] == 'p' or is_there then wanted[#wanted + 1] = at end
+  if write[1] == 'p' or write[1] == 'd' and is_there then wanted[#wanted + 1] = at end
 end
 local answer = {'ok', before, before}
 if #wanted == 0 then return answer end
@@ -198,7 +200,7 @@ return answer
 """)
 """Checks expectations, then makes the writes. Gives ``ok``, the revision before and after, and the numbers
 of the writes that changed something; or ``conflict``, the number of the write and the revision found (0 =
-nothing); or why there is none of these."""
+nothing); or ``moved`` and the revision before; or why there is none of these."""
 
 CHANGES: Final = Script("""
 -- ARGV: store id, revision known, changes read at once, bytes given at once

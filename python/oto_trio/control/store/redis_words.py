@@ -6,8 +6,17 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from oto_trio.control.store.base import Blob, Change, Put, Record, Write
-from oto_trio.model.errors import StoreTooLargeError
+from oto_trio.control.store.base import (
+    Blob,
+    Change,
+    Put,
+    Record,
+    Seen,
+    Write,
+    check_expectation,
+    check_revision,
+)
+from oto_trio.model.errors import ConflictError, StoreTooLargeError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "blobs_of",
     "change_of",
+    "conflict_of",
     "info_of",
     "loss_of",
     "record_of",
@@ -71,18 +81,45 @@ def words_of_blobs(blobs: Sequence[Blob]) -> list[str | bytes | int]:
     return words
 
 
-def words_of(writes: Sequence[Write]) -> list[bytes]:
-    """Return writes as the script of a transaction reads them.
+def conflict_of(
+    numbers: Sequence[int], writes: Sequence[Write], at: int | None, seen: Sequence[Seen]
+) -> ConflictError:
+    """Make the error of a transaction that the server refused.
+
+    Args:
+        numbers: What it answered: the revision of the store, or the number of the write whose expectation
+            does not hold and the revision of its document (0 = there is none).
+        writes: What was to be written.
+        at: The revision at which the store was expected.
+        seen: What was to be as it was.
+    """
+    try:
+        match numbers:
+            case [found]:
+                check_revision(at, found)
+            case _:
+                number, found = numbers
+                check_expectation((*writes, *seen)[number], found or None)
+    except ConflictError as error:
+        return error
+    raise AssertionError("the server and we agree on what a transaction expects")
+
+
+def words_of(writes: Sequence[Write], at: int | None, seen: Sequence[Seen]) -> list[bytes]:
+    """Return writes, and what else a transaction expects, as its script reads them.
 
     Raises:
         StoreTooLargeError: They are more than the store takes at once.
     """
     _check_sizes(
-        [(f"{w.kind} {w.id}", len(w.document) if isinstance(w, Put) else 0) for w in writes]
+        [
+            (f"{w.kind} {w.id}", len(w.document) if isinstance(w, Put) else 0)
+            for w in (*writes, *seen)
+        ]
     )
     heads: list[tuple[str, str, str, str]] = []
     documents: list[bytes] = []
-    for write in writes:
+    for write in (*writes, *seen):
         match write.expect:
             case None:
                 expect = ""
@@ -93,10 +130,12 @@ def words_of(writes: Sequence[Write]) -> list[bytes]:
         if isinstance(write, Put):
             heads.append(("p", write.kind, write.id, expect))
             documents.append(write.document)
+        elif isinstance(write, Seen):
+            heads.append(("s", write.kind, write.id, expect))
         else:
             heads.append(("d", write.kind, write.id, expect))
             documents.append(b"")
-    return [msgspec.msgpack.encode(heads), *documents]
+    return [msgspec.msgpack.encode(("" if at is None else str(at), heads)), *documents]
 
 
 def _check_sizes(sizes: Sequence[tuple[str, int]]) -> None:

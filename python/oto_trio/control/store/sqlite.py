@@ -25,9 +25,11 @@ from oto_trio.control.store.base import (
     Change,
     Put,
     Record,
+    Seen,
     Snapshot,
     Write,
     check_expectation,
+    check_revision,
     check_writes,
 )
 from oto_trio.control.store.feed import FeedHub
@@ -174,9 +176,11 @@ class SqliteStore(CopiedStore):
         return [Record(*row) for row in rows]
 
     @override
-    async def transact(self, writes: Sequence[Write]) -> int:
-        check_writes(writes)
-        return await self._queue.transact(writes)
+    async def transact(
+        self, writes: Sequence[Write], *, at: int | None = None, seen: Sequence[Seen] = ()
+    ) -> int:
+        check_writes(writes, seen)
+        return await self._queue.transact(writes, at=at, seen=seen)
 
     async def _commit_group(self, group: Sequence[Transaction]) -> None:
         """Commit a group, and tell what it changed."""
@@ -195,7 +199,8 @@ class SqliteStore(CopiedStore):
         try:
             for transaction in group:
                 try:
-                    changes = self._apply(transaction.writes, revision + 1)
+                    check_revision(transaction.at, revision)
+                    changes = self._apply(transaction, revision + 1)
                 except ConflictError as error:
                     transaction.error = error
                     continue
@@ -217,10 +222,10 @@ class SqliteStore(CopiedStore):
             raise StoreError(f"{self._path}: writing failed: {error!r}") from error
         self._committed = revision
 
-    def _apply(self, writes: Sequence[Write], revision: int) -> tuple[Change, ...]:
+    def _apply(self, transaction: Transaction, revision: int) -> tuple[Change, ...]:
         """Check what the writes expect, then make them. Runs in the thread, inside a transaction."""
-        execute = self._connection.execute
-        for write in writes:
+        execute, writes = self._connection.execute, transaction.writes
+        for write in (*writes, *transaction.seen):
             if write.expect is not None:
                 row: tuple[int] | None = execute(
                     "SELECT revision FROM documents WHERE kind = ? AND id = ?",

@@ -14,7 +14,8 @@ from oto_trio.control.admin_api.rights.caller import Caller, acting_as
 from oto_trio.control.admin_api.rights.decisions import Rights
 from oto_trio.control.admin_api.rights.locations import held_rights, place_of, rights_of_key
 from oto_trio.control.admin_api.rights.scoped_store import ScopedStore
-from oto_trio.control.store import Delete, MemoryStore, Put
+from oto_trio.control.store import Delete, MemoryStore, Put, Seen
+from oto_trio.model.errors import ConflictError, StoreMovedError
 from oto_trio.model.location import Location
 from oto_trio.model.rights import SUPER_ADMIN, UserRight
 
@@ -235,6 +236,25 @@ async def test_administrators_are_written_by_an_administrator_of_the_tenant(kind
         with acting_as(Caller(rights=rights(("acme:rw", ["*:rw"])), tenant="acme")):
             await scoped.transact([Put(kind, "new", document), Delete(kind, "old")])
         assert await store.get(kind, "new") is not None
+
+
+async def test_what_a_write_expects_to_see_is_no_way_to_look_at_other_tenants() -> None:
+    mine, other = ({"_loc": {"tenant": tenant, "teams": ["a"]}} for tenant in ("acme", "other"))
+    async with MemoryStore() as store:
+        await store.put("routes", "mine", msgspec.json.encode(mine))
+        await store.put("routes", "other", msgspec.json.encode(other))
+        scoped = ScopedStore(store)
+        write = Put("routes", "new", msgspec.json.encode(mine))
+        with acting_as(Caller(rights=rights(("acme:rw", ["*:rw"])), tenant="acme")):
+            for expect in ("absent", "present", 2):
+                with pytest.raises(ApiError):
+                    await scoped.transact([write], seen=[Seen("routes", "other", expect)])
+            with pytest.raises(ConflictError):
+                await scoped.transact([write], seen=[Seen("routes", "mine", 7)])
+            with pytest.raises(StoreMovedError):
+                await scoped.transact([write], at=1)
+            assert await store.get("routes", "new") is None
+            assert await scoped.transact([write], at=2, seen=[Seen("routes", "mine", 1)]) == 3
 
 
 @pytest.mark.parametrize("mine", [rights(("*:rw", ["*:rw"])), rights(("acme:rw", ["*:rw"]))])

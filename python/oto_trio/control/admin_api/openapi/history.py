@@ -147,12 +147,13 @@ def history_operations() -> Iterator[Operation]:
         "Bring the state of a revision back, as a new revision",
         {
             "200": written("What came back, or would.", _or_enveloped(back)),
-            **refusals(404, 409, body=True, write=True),
+            **refusals(404, 409, 412, body=True, write=True),
         },
         (
             _query("dry_run", "`true` says what would change, and changes nothing.", _YES_NO),
             _query("kinds", "Only these kinds, such as `routes,backends`."),
             _MESSAGE,
+            parameter("at"),
             *_WAIT,
             *_FORM,
         ),

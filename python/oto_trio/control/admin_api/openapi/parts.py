@@ -134,6 +134,11 @@ _WAIT: Final[JsonObject] = {
 }
 
 PARAMETERS: Final[Mapping[str, JsonObject]] = {
+    "at": _query(
+        "at",
+        {"type": "integer", "minimum": 0, "maximum": 10**18 - 1},
+        "The revision that the whole configuration must have, as a dry run answered it; 412 otherwise.",
+    ),
     "page": _query(
         "page",
         {"type": "integer", "minimum": 1, "maximum": 1_000_000_000, "default": 1},

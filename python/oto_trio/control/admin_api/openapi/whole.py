@@ -101,11 +101,11 @@ def _apply() -> Operation:
             "200": json_answer(
                 "What became of each.", whole, ("Oto-Trio-Revision", "Oto-Trio-Applied")
             ),
-            **refusals(409, body=True, write=True),
+            **refusals(409, 412, body=True, write=True),
         },
         parameters=(
             _DRY_RUN,
-            *map(parameter, ("wait", "timeout", "strict", "enrich", "pretty", "envelope")),
+            *map(parameter, ("at", "wait", "timeout", "strict", "enrich", "pretty", "envelope")),
         ),
         body=body,
     )

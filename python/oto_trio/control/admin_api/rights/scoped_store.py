@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
     from oto_trio.control.admin_api.rights.caller import Caller
-    from oto_trio.control.store.base import Blob, Expectation, Record, Write
+    from oto_trio.control.store.base import Blob, Expectation, Record, Seen, Write
     from oto_trio.control.store.feed import Feed
     from oto_trio.control.store.history import Difference, Revision
     from oto_trio.control.store.tallies import Tally
@@ -71,6 +71,7 @@ class ScopedStore(Store):
     ) -> None:
         # The feeds are the inner store's: this one has no hub of its own.
         self._inner = store
+        self.is_shared = store.is_shared
         self._inspect = inspect
         self._admin_names = tuple(admin_names)
 
@@ -135,20 +136,26 @@ class ScopedStore(Store):
         return Snapshot(whole.revision, tuple(r for r in whole.records if _may_read(caller, r)))
 
     @override
-    async def transact(self, writes: Sequence[Write]) -> int:
+    async def transact(
+        self, writes: Sequence[Write], *, at: int | None = None, seen: Sequence[Seen] = ()
+    ) -> int:
         caller = required_caller()
         self._validate(caller, writes)
         if caller.is_super_admin:
-            return await self._inner.transact(writes)
+            return await self._inner.transact(writes, at=at, seen=seen)
+        for one in seen:
+            await self.get(one.kind, one.id)  # refused when the caller may not read it
         await self._keep_admin_traffic(caller, writes)
         for attempt in range(MOST_ATTEMPTS):
             checked = [await self._checked(caller, write) for write in writes]
             try:
-                return await self._inner.transact(checked)
+                return await self._inner.transact(checked, at=at, seen=seen)
             except ConflictError as error:
-                mine = next(w for w in writes if (w.kind, w.id) == (error.kind, error.entity_id))
+                about = (error.kind, error.entity_id)
+                mine = next((w for w in writes if (w.kind, w.id) == about), None)
                 # Only what was added here may be tried again; the caller's own expectation may not.
-                if mine.expect not in (None, "present") or attempt + 1 == MOST_ATTEMPTS:
+                is_own = mine is not None and mine.expect in (None, "present")
+                if not is_own or attempt + 1 == MOST_ATTEMPTS:
                     raise
         raise AssertionError("the last attempt returns or raises")
 
