@@ -69,7 +69,7 @@ def rich() -> JsonObject:
         if row.extension is None:
             export[row.key] = listed
         else:
-            export["extensions"].setdefault(row.extension.group, {})[row.extension.plural] = listed
+            export["extensions"].setdefault(row.extension.id, {})[row.extension.plural] = listed
     return export
 
 
@@ -192,7 +192,8 @@ async def test_a_dump_of_otoroshi_with_counters_and_another_root_imports(served:
 
 
 async def test_what_has_no_place_is_told(served: Served) -> None:
-    export = {"routes": [], "gadgets": [1, 2], "extensions": {"x.io": {"llms": [{"id": "1"}]}}}
+    extensions = {"x.io": {"llms": [{"id": "1"}], "agents": []}}
+    export = {"routes": [], "gadgets": [1, 2], "services": [], "extensions": extensions}
     answer = await served.call("POST", WHOLE, export)
     assert answer.headers["Oto-Trio-Left-Out"] == "extensions.x.io.llms=1, gadgets=2"
 
@@ -207,7 +208,7 @@ async def test_every_problem_of_every_entity_is_told_and_nothing_is_written(
         "routes": [route("a"), route("b", name="bad"), 5, {"id": "c"}, route("a")],
         "backends": "none",
         "teams": [{"name": "no id", "tenant": "t"}, {"id": "", "tenant": "t"}],
-        "extensions": {"plugins.otoroshi.io": []},
+        "extensions": {"otoroshi_extensions_workflows": []},
     }
     answer = await served.call("POST", WHOLE, export)
     assert answer.status_code == 400
@@ -215,7 +216,7 @@ async def test_every_problem_of_every_entity_is_told_and_nothing_is_written(
     assert sorted(p["path"] for p in problems) == [
         "$.backends",
         "$.config.throttlingQuota",
-        "$.extensions.plugins.otoroshi.io",
+        "$.extensions.otoroshi_extensions_workflows",
         "$.routes[1].frontend.domains[0]",
         "$.routes[2]",
         "$.routes[3].name",
@@ -402,7 +403,7 @@ async def test_whatever_entities_hold_goes_through_both_forms(
     for (row, key), more in others.items():
         place = export
         if row.extension is not None:
-            place = export["extensions"].setdefault(row.extension.group, {})
+            place = export["extensions"].setdefault(row.extension.id, {})
         listed = place.setdefault(row.extension.plural if row.extension else row.key, [])
         listed.append({**more, row.id_key: key})
     async with serving_admin_api() as first, serving_admin_api() as second:

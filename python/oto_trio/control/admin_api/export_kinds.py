@@ -31,8 +31,11 @@ __all__ = [
 class Extension(NamedTuple):
     """Where the entities of an extension are in an export: below ``extensions``."""
 
-    group: str
+    id: str
+    """The extension, as Otoroshi spells it in keys: lower case, with ``_`` for ``.``."""
     plural: str
+    group: str
+    """Of the kind in the API. Earlier versions of oto-trio wrote it where the extension's id belongs."""
 
 
 class ExportKind(NamedTuple):
@@ -55,13 +58,21 @@ class ExportKind(NamedTuple):
 
 
 def _extension(kind: str, group: str, plural: str, raw: str) -> ExportKind:
-    """Make the row of an extension's kind."""
+    """Make the row of an extension's kind.
+
+    Args:
+        kind: Its name.
+        group: Its group in the API.
+        plural: Its plural there.
+        raw: Name of the extension, and of the kind in its keys of the data store.
+    """
+    extension = Extension(f"otoroshi_extensions_{raw.partition(':')[0]}", plural, group)
     return ExportKind(
         kind,
         plural,
-        f"extensions.{group}.{plural}",
+        f"extensions.{extension.id}.{plural}",
         f"extensions:otoroshi_extensions_{raw}:",
-        extension=Extension(group, plural),
+        extension=extension,
     )
 
 

@@ -85,11 +85,11 @@ class FullExport(msgspec.Struct, frozen=True):
         yield b"\n}\n" if step else b"}\n"
 
     def _extensions(self, step: int) -> Iterator[bytes]:
-        """Write the entities of extensions: group → plural → list."""
+        """Write the entities of extensions: id → plural → list."""
         groups: dict[str, list[ExportKind]] = {}
         for row in EXPORT_KINDS:
             if row.extension is not None and self.entities[row.key]:
-                groups.setdefault(row.extension.group, []).append(row)
+                groups.setdefault(row.extension.id, []).append(row)
         if not groups:
             yield b"{}"
             return

@@ -33,7 +33,12 @@ _HEAD: Final = frozenset({"label", "date", "dateRaw", "stats"})
 """Keys that tell of the export itself; an import has no use for them, and neither has Otoroshi's."""
 
 _LISTS: Final = {row.key: row for row in EXPORT_KINDS if row.extension is None}
-_EXTENSIONS: Final = {tuple(row.extension): row for row in EXPORT_KINDS if row.extension}
+_EXTENSIONS: Final = {
+    (name, row.extension.plural): row
+    for row in EXPORT_KINDS
+    if row.extension
+    for name in (row.extension.id, row.extension.group)
+}
 
 _Objects = dict[str, msgspec.Raw]
 _objects: Final = msgspec.json.Decoder(_Objects)
@@ -107,8 +112,14 @@ def read_export(text: bytes) -> FullImport:
         elif key == "extensions":
             _read_extensions(value, found)
         elif key not in _HEAD:
-            found.left_out[key] += _length(value)
+            _leave_out(found, key, value)
     return found
+
+
+def _leave_out(found: FullImport, key: str, value: msgspec.Raw) -> None:
+    """Count what has no place here; an empty list is nothing."""
+    if count := _length(value):
+        found.left_out[key] += count
 
 
 def _length(value: msgspec.Raw) -> int:
@@ -133,13 +144,13 @@ def _read_list(row: ExportKind, path: str, value: msgspec.Raw, found: FullImport
 
 
 def _read_extensions(value: msgspec.Raw, found: FullImport) -> None:
-    """Take the entities of extensions apart: group → plural → list."""
+    """Take the entities of extensions apart: id or group → plural → list."""
     path = "$.extensions"
     for group, inner in _read_object(path, value, found).items():
         for plural, listed in _read_object(f"{path}.{group}", inner, found).items():
             row = _EXTENSIONS.get((group, plural))
             if row is None:
-                found.left_out[f"extensions.{group}.{plural}"] += _length(listed)
+                _leave_out(found, f"extensions.{group}.{plural}", listed)
             else:
                 _read_list(row, f"{path}.{group}.{plural}", listed, found)
 
