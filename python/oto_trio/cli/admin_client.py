@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from email.message import Message
 
-__all__ = ["AdminClient", "said"]
+__all__ = ["AdminClient", "OutdatedError", "refusal"]
 
 JSON: Final = "application/json"
 
@@ -26,6 +26,10 @@ PAGE: Final = 500
 
 TIMEOUT_S: Final = 60.0
 """How long one answer may take, unless a command knows better; a key of 4096 bits may have to be made."""
+
+
+class OutdatedError(click.ClickException):
+    """What a command looked at was changed by others meanwhile, and nothing was done."""
 
 
 class AdminClient:
@@ -132,21 +136,30 @@ class AdminClient:
             with error:
                 if error.code == 404 and may_lack:
                     return None
-                raise click.ClickException(said(url, error.code, error.read())) from None
+                raise refusal(url, error.code, error.read()) from None
         except (OSError, ValueError) as error:
             raise click.ClickException(
                 f"{url} cannot be asked: {spoken(error)}; is the gateway running? {self._instead}"
             ) from None
 
 
-def said(url: str, status: int, content: bytes) -> str:
-    """Say why the admin API refused: the key, or every problem on a line of its own.
+def refusal(url: str, status: int, content: bytes) -> click.ClickException:
+    """Make the error of what the admin API refused: the key, or every problem on a line of its own.
 
     Args:
         url: What was asked.
         status: The status of the answer.
         content: Its body.
+
+    Returns:
+        An `OutdatedError` for 412.
     """
+    message = _said(url, status, content)
+    return OutdatedError(message) if status == 412 else click.ClickException(message)
+
+
+def _said(url: str, status: int, content: bytes) -> str:
+    """Say why the admin API refused."""
     try:
         document: Any = json.loads(content)
     except ValueError:

@@ -10,8 +10,8 @@ import msgspec
 
 from oto_trio.cli.changes import (
     CHANGES_CODE,
+    Shown,
     change_options,
-    confirm,
     detailed_codes,
     entity_lines,
     traffic_lines,
@@ -27,7 +27,7 @@ from oto_trio.model.team import TEAMS
 from oto_trio.plugin_api.registry import discover
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from oto_trio.cli.admin_client import AdminClient
     from oto_trio.control.documents import Item
@@ -92,42 +92,95 @@ def command(  # noqa: PLR0913, PLR0917 (one for each option)
     changed, 1 it failed.
     """  # noqa: D301 (click reads the \b)
     with detailed_codes(is_wanted=detailed):
-        wanted = _wanted(gather(source, client_id, client_secret), kinds)
-        api = client_of(place, client_id, client_secret, message=message)
-        stored = gather(place, client_id, client_secret).items
-        gone = _gone(wanted, stored, set(kinds)) if prune else []
-        every = len(wanted)
-        wanted = _different(wanted, stored)
-        body = [{**item.document, "kind": item.resource.full_kind} for item in wanted]
-        body += [
-            {
-                "kind": item.resource.full_kind,
-                item.resource.id_key: item.id,
-                "_action": "delete",
-            }
-            for item in gone
-        ]
-        told = _apply(api, body, {"dry_run": "true"})
-        told["unchanged"] += every - len(wanted)
+        files = _wanted(gather(source, client_id, client_secret), kinds)
+        application = _Application(
+            files,
+            client_of(place, client_id, client_secret, message=message),
+            lambda: gather(place, client_id, client_secret).items,
+            Shown(is_sure=yes),
+            kinds=frozenset(kinds) if prune else None,
+            message=message,
+            is_dry=dry_run,
+        )
+        is_changed = application.shown.until_settled(application.attempt)
+    if detailed and is_changed:
+        raise click.exceptions.Exit(CHANGES_CODE)
+
+
+class _Application:
+    """Brings files to a place.
+
+    Args:
+        files: What is to be there.
+        api: Where.
+        stored: Reads what is there.
+        shown: Tells what would change.
+        kinds: What is not in the files goes, of these kinds or, when there are none, of those that they have;
+            None = it stays.
+        message: Why.
+        is_dry: Whether nothing is to be changed.
+    """
+
+    def __init__(
+        self,
+        files: list[Item],
+        api: AdminClient,
+        stored: Callable[[], list[Item]],
+        shown: Shown,
+        *,
+        kinds: frozenset[str] | None,
+        message: str,
+        is_dry: bool,
+    ) -> None:
+        self.shown = shown
+        self._files = files
+        self._api = api
+        self._stored = stored
+        self._kinds = kinds
+        self._message = message
+        self._is_dry = is_dry
+
+    def attempt(self) -> bool:
+        """Look, show, ask, and change what was looked at; returns whether there was anything to change.
+
+        Raises:
+            OutdatedError: Somebody else changed it meanwhile; nothing was done.
+        """
+        # Asked for before anything is read, so that what is read is at least as new.
+        at = _apply(self._api, [], {"dry_run": "true"})["revision"]
+        stored = self._stored()
+        gone = [] if self._kinds is None else _gone(self._files, stored, set(self._kinds))
+        wanted = _different(self._files, stored)
+        body = _body(wanted, gone)
+        told = _apply(self._api, body, {"dry_run": "true", "at": at})
+        told["unchanged"] += len(self._files) - len(wanted)
         changed = list(_changed(told["results"], [*wanted, *gone]))
-        for line in entity_lines(changed):
-            click.echo(line)
-        for line in traffic_lines(_traffic(stored, wanted, gone)):
-            click.echo(line)
-        for warning in told["warnings"]:
-            click.echo(f"warning: {warning}", err=True)
+        if self.shown.show(
+            [*entity_lines(changed), *traffic_lines(_traffic(stored, wanted, gone))]
+        ):
+            for warning in told["warnings"]:
+                click.echo(f"warning: {warning}", err=True)
         if not changed:
             click.echo(f"nothing to do: {told['unchanged']} entities are as they should be")
-            return
+            return False
         counts = ", ".join(f"{told[outcome]} {outcome}" for outcome in (*OUTCOMES, "unchanged"))
-        if dry_run:
+        if self._is_dry:
             click.echo(f"{counts}; nothing was changed (--dry-run)")
-        else:
-            confirm(f"{counts}. Apply?", is_sure=yes)
-            done = _apply(api, body, {"message": message} if message else {})
-            click.echo(f"{counts}; applied as revision {done['revision']}")
-    if detailed:
-        raise click.exceptions.Exit(CHANGES_CODE)
+            return True
+        self.shown.confirm(f"{counts}. Apply?")
+        why = {"message": self._message} if self._message else {}
+        done = _apply(self._api, body, {"at": at, **why})
+        click.echo(f"{counts}; applied as revision {done['revision']}")
+        return True
+
+
+def _body(wanted: Iterable[Item], gone: Iterable[Item]) -> list[dict[str, Any]]:
+    """Make what is sent."""
+    body = [{**item.document, "kind": item.resource.full_kind} for item in wanted]
+    for item in gone:
+        names = {"kind": item.resource.full_kind, item.resource.id_key: item.id}
+        body.append({**names, "_action": "delete"})
+    return body
 
 
 def _wanted(gathered: Gathered, kinds: tuple[str, ...]) -> list[Item]:
@@ -184,7 +237,7 @@ def _is_own(item: Item) -> bool:
     return isinstance(authorized, list) and f"group_{ADMIN_GROUP}" in authorized
 
 
-def _apply(api: AdminClient, body: list[dict[str, Any]], query: dict[str, str]) -> dict[str, Any]:
+def _apply(api: AdminClient, body: list[dict[str, Any]], query: dict[str, Any]) -> dict[str, Any]:
     """Send everything."""
     told: dict[str, Any] = api.ask(f"/apis/_apply?{urlencode(query)}", verb="POST", body=body)
     return told

@@ -5,23 +5,30 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from oto_trio.cli.admin_client import OutdatedError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
+
+T = TypeVar("T")
 
 __all__ = [
     "CHANGES_CODE",
+    "Shown",
     "change_options",
-    "confirm",
     "detailed_codes",
     "entity_lines",
     "traffic_lines",
 ]
 
 SIGNS: Final = {"created": "+", "deleted": "-", "updated": "~", "added": "+", "removed": "-"}
+
+MOST_ATTEMPTS: Final = 8
+"""How often a command looks again when others change the same gateway."""
 
 CHANGES_CODE: Final = 2
 """The exit code of ``--detailed-exitcode`` for changes, as tools of this kind have it."""
@@ -59,15 +66,56 @@ def detailed_codes(*, is_wanted: bool) -> Generator[None]:
         raise click.ClickException(error.message) from None
 
 
-def confirm(question: str, *, is_sure: bool) -> None:
-    """Ask before a change; without anybody to ask, ``--yes`` must be given.
+class Shown:
+    """What would change, shown once, and again only when others make it something else.
 
-    Raises:
-        ClickException: There is nobody to ask.
-        Abort: The answer is no.
+    Args:
+        is_sure: Whether nobody is to be asked (``--yes``).
     """
-    if is_sure:
-        return
+
+    def __init__(self, *, is_sure: bool) -> None:
+        self._is_sure = is_sure
+        self._lines: list[str] | None = None
+        self._is_asked = is_sure
+
+    def show(self, lines: Iterable[str]) -> bool:
+        """Print what would change, unless it was printed already; returns whether it was now."""
+        now = list(lines)
+        if now == self._lines:
+            return False
+        if self._lines is not None:
+            click.echo("others changed the configuration meanwhile; now it would be:")
+        for line in now:
+            click.echo(line)
+        self._lines, self._is_asked = now, self._is_sure
+        return True
+
+    def confirm(self, question: str) -> None:
+        """Ask before what was shown is done; without anybody to ask, ``--yes`` must be given.
+
+        Raises:
+            ClickException: There is nobody to ask.
+            Abort: The answer is no.
+        """
+        if not self._is_asked:
+            _ask(question)
+        self._is_asked = True
+
+    def until_settled(self, attempt: Callable[[], T]) -> T:
+        """Look and change, and start over when others were quicker, `MOST_ATTEMPTS` times at most.
+
+        Raises:
+            OutdatedError: They always were.
+        """
+        for _ in range(MOST_ATTEMPTS - 1):
+            try:
+                return attempt()
+            except OutdatedError:
+                continue
+        return attempt()
+
+
+def _ask(question: str) -> None:
     if not sys.stdin.isatty():
         raise click.ClickException("nothing was changed: there is nobody to ask; give --yes")
     click.confirm(question, abort=True)

@@ -8,8 +8,8 @@ import click
 
 from oto_trio.cli.changes import (
     CHANGES_CODE,
+    Shown,
     change_options,
-    confirm,
     detailed_codes,
     entity_lines,
     traffic_lines,
@@ -60,20 +60,24 @@ def command(  # noqa: PLR0913, PLR0917 (one for each option)
         api = client_of(place, client_id, client_secret, message=message)
         base = f"/api/history/{quote(revision, safe='')}/_rollback"
         chosen = {"kinds": ",".join(kinds)} if kinds else {}
-        told = api.ask(f"{base}?{urlencode({**chosen, 'dry_run': 'true'})}", verb="POST")
-        for line in entity_lines(told["entities"], told["entities_left_out"]):
-            click.echo(line)
-        for line in traffic_lines(told["traffic"]):
-            click.echo(line)
-        if not told["entities"]:
-            click.echo(f"nothing to do: it is as it was at revision {told['to']}")
-            return
-        if dry_run:
-            click.echo("nothing was changed (--dry-run)")
-        else:
-            confirm(f"Bring revision {told['to']} back?", is_sure=yes)
-            query = {**chosen, **({"message": message} if message else {})}
+        shown = Shown(is_sure=yes)
+
+        def attempt() -> bool:
+            told = api.ask(f"{base}?{urlencode({**chosen, 'dry_run': 'true'})}", verb="POST")
+            lines = entity_lines(told["entities"], told["entities_left_out"])
+            shown.show([*lines, *traffic_lines(told["traffic"])])
+            if not told["entities"]:
+                click.echo(f"nothing to do: it is as it was at revision {told['to']}")
+                return False
+            if dry_run:
+                click.echo("nothing was changed (--dry-run)")
+                return True
+            shown.confirm(f"Bring revision {told['to']} back?")
+            query = {**chosen, "at": told["revision"], **({"message": message} if message else {})}
             done = api.ask(f"{base}?{urlencode(query)}", verb="POST")
             click.echo(f"revision {told['to']} is back, as revision {done['revision']}")
-    if detailed:
+            return True
+
+        is_changed = shown.until_settled(attempt)
+    if detailed and is_changed:
         raise click.exceptions.Exit(CHANGES_CODE)

@@ -15,7 +15,7 @@ import trio
 from typing_extensions import override
 
 from oto_trio.app import STORE_FILE
-from oto_trio.cli.admin_client import AdminClient, said
+from oto_trio.cli.admin_client import AdminClient, refusal
 from oto_trio.cli.places import PLACES_HELP, PlaceError, admin_client_of
 from oto_trio.control.admin_api import GatewayHealth, build_app
 from oto_trio.control.checking import check_entity
@@ -106,7 +106,7 @@ class StoreClient(AdminClient):
         if status == 404 and may_lack:
             return None
         if status >= 400:
-            raise click.ClickException(said(self.base, status, body))
+            raise refusal(self.base, status, body)
         return body, told
 
     async def _call(
