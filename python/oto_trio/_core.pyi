@@ -158,6 +158,15 @@ class Engine:
     `respond`, `refuse` or `reject`; (1, exchange id) its client left, cancel its task;
     (2, host name) find its addresses and call `resolved`; (3, (exchange id, body)) the answer to
     `read_body`, None when the body is too large; (4, text) a panic cost one connection.
+
+    A connection that speaks HTTP/2 is *carried*: the engine keeps its socket and its TLS, and its bytes
+    are decoded outside. (8, (connection, listener, secured)) one was found; (9, (connection, bytes)) it
+    sent these; (10, connection) what `send` left waiting has gone out; (11, connection) its client is
+    gone; (12, connection) the time of `patience` has come. Each request on it is a *stream*:
+    (13, (stream, fields)) the head of its response, or of an interim one; (14, (stream, bytes, ends)) bytes of
+    the body; (15, (stream, fields)) trailers; (16, (stream, fields, body)) a whole response at once;
+    (17, stream) the rest of the response will never come; (18, (stream, count)) so many bytes of the
+    request body went on. After an end the stream is forgotten.
     """
 
     def __new__(cls, settings: bytes | None = None, seed: int = 1) -> Self:
@@ -175,7 +184,14 @@ class Engine:
     def fileno(self) -> int:
         """The descriptor that is readable when `turn` has something to do."""
 
-    def adopt(self, fd: int, listener: str, secured: bool, client_auth: str = "Dynamic") -> None:
+    def adopt(
+        self,
+        fd: int,
+        listener: str,
+        secured: bool,
+        client_auth: str = "Dynamic",
+        http2: bool = False,
+    ) -> None:
         """Accept connections from a listening socket; the descriptor is duplicated.
 
         Args:
@@ -184,6 +200,7 @@ class Engine:
             secured: whether clients speak TLS on it.
             client_auth: whether they show a certificate (`None`, `Want`, `Need`), or `Dynamic`
                 for what the settings of the snapshot say.
+            http2: whether they may speak HTTP/2: by ALPN under TLS, by its preface without.
 
         Raises:
             OSError: the descriptor is no listening socket that can be watched.
@@ -215,6 +232,53 @@ class Engine:
 
     def set_ticket_secret(self, secret: bytes) -> None:
         """Lock TLS session tickets with a secret that all workers of a gateway share."""
+
+    def send(self, connection: int, data: bytes) -> bool:
+        """Write to a carried connection; False when some of it waits, and event 10 follows.
+
+        While more than 256 KiB wait, nothing more is read from it.
+        """
+
+    def patience(self, connection: int, due: float) -> None:
+        """Raise event 12 for a carried connection at this time, in place of any asked for before."""
+
+    def hang_up(self, connection: int, now: float) -> None:
+        """Write what waits to a carried connection, then close it; nothing more is told of it."""
+
+    def open_stream(self, connection: int, fields: FieldBlock, ends: bool, now: float) -> int:
+        """Begin an exchange for a request that a carried connection brought.
+
+        A request that is well-formed and refused is answered as over HTTP/1.1. What follows is told by the next
+        `turn`.
+
+        Args:
+            connection: the carried connection.
+            fields: its fields, pseudo-fields first.
+            ends: whether it has no body.
+            now: the Trio clock, in seconds.
+
+        Returns:
+            The stream.
+
+        Raises:
+            ValueError: the request is malformed (RFC 9113 section 8.1.1), or the connection is gone:
+                the stream is to be reset.
+        """
+
+    def feed(self, stream: int, data: bytes, ends: bool, now: float) -> None:
+        """Bytes of a request body; `ends` says that these are the last.
+
+        They are kept until they can go on: how many a client may send is bounded by whoever carries the stream.
+        """
+
+    def feed_trailers(self, stream: int, fields: FieldBlock, now: float) -> None:
+        """The trailers that end a request body. Raises ValueError when they are malformed."""
+
+    def reset_stream(self, stream: int, now: float) -> None:
+        """The client gave the stream up, or its connection is gone: cancel all its work."""
+
+    def taken(self, stream: int, count: int) -> None:
+        """The client took so many bytes of the response body: 64 KiB beyond that are told at most."""
 
     def set_unix_offset(self, seconds: float) -> None:
         """Tell how far Unix time is ahead of the clock that `turn` is given."""

@@ -18,6 +18,17 @@ kind       value                                 the gateway must
 `CERTIFICATE` server name                         have one made, then `certificate_told`
 `NOTICE`   what an operator should know           log it
 `LEAKED`   an API key that was sent in the clear  have it taken out of use
+`CARRIED`  (connection, listener, secured)        speak HTTP/2 on it from now on
+`BYTES`    (connection, bytes)                    decode them
+`WRITABLE` connection                             send what waits
+`LOST`     connection                             reset its streams, forget it
+`IDLE`     connection                             see whether it is to be closed
+`HEAD`     (stream, fields)                       send a response head, or an interim one
+`DATA`     (stream, bytes, ends)                  send bytes of the body
+`TRAILERS` (stream, fields)                       send them; the response is over
+`ANSWER`   (stream, fields, body)                 send a whole response
+`BROKEN`   stream                                 reset it
+`CONSUMED` (stream, count)                        let the client send so much more
 =========  ====================================  =====================================
 """
 
@@ -27,15 +38,26 @@ from typing import Final, Protocol, TypeAlias, overload
 from oto_trio.plugin_api.exchange import Exchange
 
 __all__ = [
+    "ANSWER",
     "BODY",
+    "BROKEN",
+    "BYTES",
+    "CARRIED",
     "CERTIFICATE",
+    "CONSUMED",
+    "DATA",
     "GONE",
+    "HEAD",
+    "IDLE",
     "LEAKED",
+    "LOST",
     "MONITORING_SLOT",
     "NOTICE",
     "PANIC",
     "RESOLVE",
     "RUN",
+    "TRAILERS",
+    "WRITABLE",
     "BodyReader",
     "Clock",
     "Engine",
@@ -51,6 +73,17 @@ PANIC: Final = 4
 CERTIFICATE: Final = 5
 NOTICE: Final = 6
 LEAKED: Final = 7
+CARRIED: Final = 8
+BYTES: Final = 9
+WRITABLE: Final = 10
+LOST: Final = 11
+IDLE: Final = 12
+HEAD: Final = 13
+DATA: Final = 14
+TRAILERS: Final = 15
+ANSWER: Final = 16
+BROKEN: Final = 17
+CONSUMED: Final = 18
 
 MONITORING_SLOT: Final = -1
 """The slot of an exchange for `/.well-known/otoroshi/monitoring/...`, which has no route."""
@@ -105,6 +138,7 @@ class Engine(Protocol):
         listener: str,
         secured: bool,  # noqa: FBT001 (as the compiled module has it)
         client_auth: str = "Dynamic",
+        http2: bool = False,  # noqa: FBT001, FBT002 (as the compiled module has it)
         /,
     ) -> None:
         """Accept connections on a listening socket; the engine keeps a duplicate of it."""

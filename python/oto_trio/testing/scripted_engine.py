@@ -103,6 +103,7 @@ class ScriptedEngine:
         listener: str,
         secured: bool,
         client_auth: str = "Dynamic",
+        http2: bool = False,  # noqa: FBT002 (as the compiled module has it)
         /,
     ) -> None:
         """See `Engine.adopt`."""

@@ -18,4 +18,5 @@ pub mod plan;
 pub mod record;
 pub mod router;
 pub mod signature;
+pub mod streamed;
 pub mod tls;

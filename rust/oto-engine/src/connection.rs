@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use oto_core::http1::{Decoder, Framing, Version};
+use oto_core::http1::encode::{self, ResponseShape};
+use oto_core::http1::{Decoder, Framing, ResponseHead, Version};
 use oto_core::plan::{BodyBound, Flow};
 
 use crate::io::{Output, Readiness};
@@ -20,6 +21,8 @@ pub(crate) struct Down {
     pub(crate) ip: IpAddr,
     pub(crate) listener: usize,
     pub(crate) serial: u32,
+    /// No request of it was read yet.
+    pub(crate) is_fresh: bool,
     pub(crate) ready: Readiness,
     /// Bytes read but not used: the beginning of a head, or a pipelined request.
     pub(crate) input: Vec<u8>,
@@ -46,12 +49,44 @@ pub(crate) enum DownPhase {
     Heard,
     /// A request is being served.
     Exchange,
+    /// Its protocol is spoken elsewhere: bytes go to and from whoever carries it, under this number.
+    Carried(u64),
     /// Upgraded: bytes go to and from this backend connection.
     Tunnel(usize),
     /// The last answer is being written; then close.
     Flushing,
     /// Everything is written and our side closed; reading until the client has seen it.
     Lingering,
+}
+
+impl Down {
+    /// Put the head of a response into `out`, or straight into the stream that this is; tells its size.
+    pub(crate) fn say_head(
+        stream: &mut Socket,
+        head: &ResponseHead,
+        shape: ResponseShape,
+        out: &mut Vec<u8>,
+    ) -> u64 {
+        if let Some(pipe) = stream.pipe() {
+            return pipe.say_head(head, shape.framing) as u64;
+        }
+        encode::response_head(head, shape, out);
+        out.len() as u64
+    }
+
+    /// End a body of unknown length in `out`, with these trailers.
+    pub(crate) fn say_end(
+        stream: &mut Socket,
+        framing: Framing,
+        trailers: &[u8],
+        out: &mut Vec<u8>,
+    ) {
+        match stream.pipe() {
+            Some(pipe) => pipe.say_trailers(trailers),
+            None if framing == Framing::Chunked => encode::last_chunk(trailers, out),
+            None => {}
+        }
+    }
 }
 
 /// A connection to a backend.

@@ -7,7 +7,7 @@ use oto_core::http1::{Decoder, Framing, Parsed, Request, ResponseHead, Version, 
 use oto_core::plan::{BodyBound, Downstream, Flow, Next, refusal};
 use oto_core::record::{Head, snowflake};
 
-use crate::connection::{DownPhase, Exchange, Wait};
+use crate::connection::{Down, DownPhase, Exchange, Wait};
 use crate::engine::{Engine, Event, down_token, up_token};
 use crate::handshake::is_misdirected;
 use crate::io::Got;
@@ -59,12 +59,15 @@ impl Engine {
                     self.pump_request(key);
                 }
             }
+            DownPhase::Carried(id) => self.pump_carried(key, id),
             DownPhase::Tunnel(up) => self.pump_tunnel(key, up),
             DownPhase::Flushing => {
                 if down.output.is_empty() {
                     self.flushed(key);
                 }
             }
+            // A stream's place waits for its carrier to be told.
+            DownPhase::Lingering if down.stream.is_stream() => {}
             DownPhase::Lingering => self.linger(key),
         }
         self.pay_down(key);
@@ -83,6 +86,9 @@ impl Engine {
         let Some(down) = self.downs.get(key) else {
             return;
         };
+        if let DownPhase::Carried(id) = down.phase {
+            self.raised.push(Event::Writable(id));
+        }
         if let Some(up) = down.exchange.as_ref().and_then(|exchange| exchange.up) {
             self.again.push_back(up_token(up));
         }
@@ -123,6 +129,16 @@ impl Engine {
             }
         };
         down.input = Vec::new();
+        if let Some(is_whole) = self.sees_preface(key, &scratch[..count]) {
+            let bytes = scratch[..count].to_vec();
+            self.scratch = scratch;
+            self.preface_read(key, bytes, is_whole);
+            return;
+        }
+        let Some(down) = self.downs.get_mut(key) else {
+            self.scratch = scratch;
+            return;
+        };
         let (mut request, response) = self.spare.pop().unwrap_or_default();
         match request::parse(&scratch[..count], &self.limits, &mut request) {
             Ok(Parsed::Complete(len)) => {
@@ -155,7 +171,7 @@ impl Engine {
     }
 
     /// Answer a head that is no request, and close.
-    fn refuse_head(&mut self, key: usize, error: HeadError) {
+    pub(crate) fn refuse_head(&mut self, key: usize, error: HeadError) {
         self.metrics.refused_heads += 1;
         self.refuse_connection(key, error.status(), error.message());
     }
@@ -174,14 +190,14 @@ impl Engine {
             keep_alive: false,
             version: Version::Http11,
         };
-        let mut out = Vec::with_capacity(512);
-        encode::response_head(&head, shape, &mut out);
-        out.extend_from_slice(&reply.body);
         self.metrics.finished(status, 0.0);
-        self.metrics.bytes_out += out.len() as u64;
         let Some(down) = self.downs.get_mut(key) else {
             return;
         };
+        let mut out = Vec::with_capacity(512);
+        let size = Down::say_head(&mut down.stream, &head, shape, &mut out);
+        out.extend_from_slice(&reply.body);
+        self.metrics.bytes_out += size + reply.body.len() as u64;
         if down.output.send(&mut down.stream, &out, &[]).is_err() {
             self.drop_down(key);
             return;
@@ -208,6 +224,7 @@ impl Engine {
             client_cert: facts.and_then(|facts| facts.client_cert.clone()),
         };
         down.phase = DownPhase::Exchange;
+        down.is_fresh = false;
         let mut exchange = Box::new(Exchange::new(id, &request, self.now_s, self.draining));
         let mut flow = Flow::begin(
             id,
@@ -355,14 +372,14 @@ impl Engine {
         };
         let mut out = std::mem::take(&mut self.head_out);
         out.clear();
-        encode::response_head(&flow.response, shape, &mut out);
+        let size = Down::say_head(&mut down.stream, &flow.response, shape, &mut out);
         let now: &[u8] = if bodiless || is_head || repeats {
             &[]
         } else {
             &body
         };
-        exchange.bytes_out += (out.len() + now.len()) as u64;
-        exchange.head_out = out.len() as u64;
+        exchange.bytes_out += size + now.len() as u64;
+        exchange.head_out = size;
         let sent = down.output.send(&mut down.stream, &out, now);
         self.head_out = out;
         if sent.is_err() {
@@ -379,19 +396,25 @@ impl Engine {
 
 impl Exchange {
     fn new(id: u64, request: &Request, now_s: f64, draining: bool) -> Self {
+        let is_stream = matches!(request.version, Version::Http2 | Version::Http3);
         Self {
             id,
             flow: None,
             wait: Wait::Nothing,
             up: None,
-            body: Decoder::new(request.framing),
+            body: Decoder::new(if is_stream && request.framing == Framing::Chunked {
+                // A stream's data come without chunks, and end with the stream.
+                Framing::UntilClose
+            } else {
+                request.framing
+            }),
             body_framing: request.framing,
             buffered: None,
             body_lost: false,
             owes_continue: request.expects_continue,
             response_framing: Framing::None,
             head_sent: false,
-            keep_alive: request.keep_alive && !draining,
+            keep_alive: request.keep_alive && !draining && !is_stream,
             version: request.version,
             status: 0,
             local: false,

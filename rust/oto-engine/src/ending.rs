@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::connection::{DownPhase, Exchange};
 use crate::engine::{Engine, Event, down_token};
 use crate::io::Got;
+use crate::streams::raise;
 
 /// The status in records of an exchange whose client left.
 const CLIENT_LEFT: u16 = 499;
@@ -315,6 +316,12 @@ impl Engine {
         let Some(down) = self.downs.get_mut(key) else {
             return;
         };
+        if down.stream.is_stream() {
+            // The place goes when the carrier was told of the end.
+            down.phase = DownPhase::Lingering;
+            down.stream.shutdown().unwrap_or(());
+            return;
+        }
         if down.ready.closed || down.stream.shutdown().is_err() {
             self.drop_down(key);
             return;
@@ -388,6 +395,16 @@ impl Engine {
             if exchange.flow.is_none() {
                 self.raised.push(Event::Gone(exchange.id));
             }
+        }
+        if let DownPhase::Carried(id) = down.phase {
+            self.raised.push(Event::Lost(id));
+        }
+        if let Some(pipe) = down.stream.pipe() {
+            self.streams = self.streams.saturating_sub(1);
+            pipe.break_off();
+            pipe.shutdown();
+            let (id, told) = (pipe.id(), pipe.tell());
+            raise(&mut self.raised, id, told);
         }
         // Closing the socket takes it out of the set too; this only keeps the set tidy before that.
         down.stream.say_end();

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use mio::{Poll, Token};
+use oto_core::fields::FieldBlock;
 use oto_core::http1::{HeadLimits, Request, ResponseHead};
 use oto_core::metrics::Metrics;
 use oto_core::plan::{Flow, Moment, PythonStep, Snapshot};
@@ -18,6 +19,7 @@ use crate::connection::{Down, DownPhase, Up};
 use crate::ending::Ended;
 use crate::heard::Heard;
 use crate::listening::Listener;
+use crate::pipe::Bell;
 use crate::pool::{Addresses, Pool};
 use crate::settings::{READ_BYTES, Settings};
 use crate::timer::{Deadline, Owner, Timers};
@@ -42,6 +44,29 @@ pub enum Event {
     Notice(String),
     /// Take the API key with this id out of use: it was sent in the clear.
     Leaked(Arc<str>),
+    /// A connection speaks HTTP/2: its bytes are carried under this number. The listener's id, and whether it is
+    /// under TLS.
+    Carried(u64, Arc<str>, bool),
+    /// Bytes of a carried connection.
+    Bytes(u64, Vec<u8>),
+    /// All that a carried connection had to write went out.
+    Writable(u64),
+    /// The client of a carried connection is gone.
+    Lost(u64),
+    /// The time that was asked for a carried connection has come.
+    Idle(u64),
+    /// The head of a stream's response.
+    Head(u64, FieldBlock),
+    /// Bytes of a stream's response body; true: the last.
+    Data(u64, Vec<u8>, bool),
+    /// The trailers that end a stream's response.
+    Trailers(u64, FieldBlock),
+    /// A stream's whole response.
+    Answer(u64, FieldBlock, Vec<u8>),
+    /// The rest of a stream's response will never come.
+    Broken(u64),
+    /// So many bytes of a stream's request body went on.
+    Consumed(u64, usize),
 }
 
 /// What a drain waits for.
@@ -65,6 +90,10 @@ pub struct Engine {
     pub(crate) downs: Slab<Down>,
     pub(crate) ups: Slab<Up>,
     pub(crate) pool: Pool,
+    /// How many of `downs` are streams.
+    pub(crate) streams: usize,
+    /// Rung by streams that have something to tell.
+    pub(crate) bell: Bell,
     pub(crate) servers: Servers,
     pub(crate) clients: Clients,
     /// Connections that wait for a certificate, by the name it is for.
@@ -138,6 +167,8 @@ impl Engine {
             downs: Slab::new(),
             ups: Slab::new(),
             pool: Pool::default(),
+            streams: 0,
+            bell: Bell::default(),
             servers: Servers::new(&seed.to_be_bytes()),
             clients: Clients::default(),
             wanted: HashMap::default(),
@@ -238,7 +269,7 @@ impl Engine {
                 self.note(event);
             }
             let waiting = self.again.len();
-            if waiting == 0 {
+            if waiting == 0 && self.heard.is_empty() {
                 break;
             }
             for _ in 0..waiting {
@@ -251,13 +282,15 @@ impl Engine {
             }
         }
         self.events = Some(events);
+        self.tell_streams();
         std::mem::take(&mut self.raised)
     }
 
     /// Whether a turn would find work without waiting.
     #[must_use]
     pub fn is_pending(&self) -> bool {
-        !self.again.is_empty()
+        !(self.again.is_empty() && self.heard.is_empty() && self.raised.is_empty())
+            || self.has_rung()
     }
 
     /// Carry out what is due.
@@ -446,6 +479,11 @@ impl Engine {
     /// What is in flight.
     #[must_use]
     pub fn in_flight(&self) -> InFlight {
+        let waiting = self.downs.iter().filter(|(_, down)| {
+            // A lingering connection has its answer; nobody waits for it. A stream is none.
+            down.phase != DownPhase::Lingering && !down.stream.is_stream()
+        });
+        let connections = waiting.count();
         let count = |wanted: fn(&DownPhase) -> bool| {
             self.downs
                 .iter()
@@ -453,8 +491,7 @@ impl Engine {
                 .count()
         };
         InFlight {
-            // A lingering connection has its answer; nobody waits for it.
-            connections: count(|phase| !matches!(phase, DownPhase::Lingering)),
+            connections,
             exchanges: count(|phase| matches!(phase, DownPhase::Exchange)),
             tunnels: count(|phase| matches!(phase, DownPhase::Tunnel(_))),
             pooled: self.pool.len(),
@@ -501,6 +538,7 @@ impl Engine {
     pub fn close(&mut self) {
         self.listeners.clear();
         self.downs.clear();
+        self.streams = 0;
         self.ups.clear();
         self.pool = Pool::default();
         self.again.clear();

@@ -154,9 +154,13 @@ impl Engine {
             return;
         };
         let (auth, unix_s) = (self.client_auth(listener), self.now_s + self.unix_offset_s);
+        let http2 = self
+            .listeners
+            .get(listener)
+            .is_some_and(|listener| listener.http2);
         let session = self
             .servers
-            .config(&self.snapshot, certificate, auth, unix_s)
+            .config(&self.snapshot, certificate, (auth, http2), unix_s)
             .and_then(|config| Session::server(config).map_err(|error| error.to_string()));
         let session = match session {
             Ok(session) => session,
@@ -212,6 +216,7 @@ impl Engine {
         let (listener, facts) = (down.listener, down.stream.session().map(Session::facts));
         let is_resumed =
             facts.and_then(|facts| facts.handshake_kind()) == Some(rustls::HandshakeKind::Resumed);
+        let is_http2 = facts.and_then(|facts| facts.alpn_protocol()) == Some(b"h2");
         let chain = facts.and_then(|facts| facts.peer_certificates().map(<[_]>::to_vec));
         let auth = self.client_auth(listener);
         let client_cert =
@@ -232,6 +237,10 @@ impl Engine {
         }
         let due = self.now_s + self.settings.head_timeout_s;
         self.set_down_deadline(key, due);
+        if is_http2 {
+            self.begin_carried(key);
+            return;
+        }
         if let Some(down) = self.downs.get_mut(key) {
             down.phase = DownPhase::Head;
             // The first request may have come with the last message of the handshake.

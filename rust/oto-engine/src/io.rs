@@ -16,6 +16,11 @@ impl Output {
         self.bytes.is_empty()
     }
 
+    /// Bytes that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
     /// Keep bytes until the connection is there.
     pub(crate) fn hold(&mut self, stream: &mut Socket, bytes: &[u8]) {
         match stream {

@@ -13,6 +13,7 @@
 
 mod attempt;
 mod bridge;
+mod carried;
 mod connection;
 mod downstream;
 mod ending;
@@ -23,6 +24,7 @@ mod io;
 mod listening;
 mod meter;
 mod patience;
+mod pipe;
 mod pool;
 mod repeat;
 mod request_body;
@@ -30,6 +32,7 @@ mod response;
 mod response_body;
 mod settings;
 mod socket;
+mod streams;
 mod timer;
 mod tls;
 mod tunnel;

@@ -27,11 +27,13 @@ pub(crate) struct Listener {
     pub(crate) secured: bool,
     /// What is asked of clients; none follows the settings of the snapshot.
     pub(crate) client_auth: Option<ClientAuth>,
+    /// Whether clients may speak HTTP/2: by ALPN under TLS, by its preface without.
+    pub(crate) http2: bool,
 }
 
 impl Engine {
     /// Take over a listening socket. `secured` has it speak TLS; `client_auth` is what is asked of
-    /// clients then, none follows the settings of the snapshot.
+    /// clients then, none follows the settings of the snapshot. `http2` lets clients speak it.
     ///
     /// # Errors
     /// When it cannot be made non-blocking or watched.
@@ -41,6 +43,7 @@ impl Engine {
         id: &str,
         secured: bool,
         client_auth: Option<ClientAuth>,
+        http2: bool,
     ) -> io::Result<()> {
         let socket = std::net::TcpListener::from(socket);
         socket.set_nonblocking(true)?;
@@ -54,6 +57,7 @@ impl Engine {
             id: Arc::from(id),
             secured,
             client_auth,
+            http2,
         });
         // Connections may be waiting already; the edge for them is past.
         self.again.push_back(token);
@@ -66,7 +70,7 @@ impl Engine {
             if self.draining || self.accepts_at_s > self.now_s {
                 return;
             }
-            if self.downs.len() >= self.settings.max_connections {
+            if self.downs.len().saturating_sub(self.streams) >= self.settings.max_connections {
                 self.accepts_at_s = self.now_s + ACCEPT_PAUSE_S;
                 return;
             }
@@ -113,6 +117,7 @@ impl Engine {
                 ip: unmapped(address.ip()),
                 listener: at,
                 serial: self.serial,
+                is_fresh: true,
                 ready: Readiness::default(),
                 input: Vec::new(),
                 output: Output::default(),

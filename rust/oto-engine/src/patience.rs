@@ -105,6 +105,7 @@ impl Engine {
             }
             DownPhase::Head if down.input.is_empty() => self.drop_down(key),
             DownPhase::Head => self.refuse_connection(key, 408, "The request head took too long"),
+            DownPhase::Carried(id) => self.raised.push(Event::Idle(id)),
             DownPhase::Tunnel(_) => self.client_left(key),
             DownPhase::Exchange => self.exchange_expired(key),
         }

@@ -51,10 +51,10 @@ impl Repeat {
 
 /// How a body of unknown length goes to a client of this version.
 pub(crate) fn framing(version: Version) -> Framing {
-    if version == Version::Http10 {
-        Framing::UntilClose
-    } else {
+    if version == Version::Http11 {
         Framing::Chunked
+    } else {
+        Framing::UntilClose
     }
 }
 

@@ -2,6 +2,7 @@
 
 use oto_core::http1::body::Piece;
 use oto_core::http1::{Framing, encode};
+use oto_core::streamed;
 
 use crate::connection::{Down, UpPhase, Wait};
 use crate::engine::{Engine, down_token};
@@ -76,6 +77,12 @@ impl Engine {
             match ready.read(stream, &mut scratch[..room]) {
                 Ok(Got::Bytes(count)) => (&scratch[..count], &[], true),
                 Ok(Got::Nothing) => return Pumped::Waits,
+                Ok(Got::End) if stream.is_stream() && exchange.body.end_at_close() => {
+                    return self.stream_body_over(key, limit);
+                }
+                Ok(Got::End) if stream.is_stream() => {
+                    return Pumped::Broken("The request body ended too early");
+                }
                 Ok(Got::End) | Err(_) => return Pumped::ClientLeft,
             }
         } else {
@@ -164,6 +171,27 @@ impl Engine {
         }
     }
 
+    /// A stream's request body of unknown length has come to its end.
+    fn stream_body_over(&mut self, key: usize, limit: Option<usize>) -> Pumped {
+        let Some(down) = self.downs.get_mut(key) else {
+            return Pumped::Waits;
+        };
+        let Some(exchange) = down.exchange.as_mut() else {
+            return Pumped::Waits;
+        };
+        if limit.is_some() {
+            return Pumped::Buffered(Some(exchange.buffered.get_or_insert_default().clone()));
+        }
+        let up = exchange.up.and_then(|at| self.ups.get_mut(at));
+        if let Some(up) = up.filter(|up| !up.deaf && exchange.body_framing == Framing::Chunked) {
+            let mut out = Vec::with_capacity(8);
+            let trailers = down.stream.pipe().map(|pipe| pipe.trailers_in());
+            encode::last_chunk(trailers.unwrap_or_default(), &mut out);
+            up.deaf |= up.output.send(&mut up.stream, &out, &[]).is_err();
+        }
+        Pumped::Waits
+    }
+
     /// The body is malformed, or goes beyond what a step allows.
     fn body_broken(&mut self, key: usize, status: u16, message: &'static str) {
         let Some(exchange) = self
@@ -186,6 +214,10 @@ impl Engine {
             return;
         };
         // A client that cannot take it is noticed by the next read or write.
+        if let Some(pipe) = down.stream.pipe() {
+            pipe.say_fields(streamed::go_on());
+            return;
+        }
         down.output
             .send(&mut down.stream, encode::CONTINUE, &[])
             .unwrap_or(());

@@ -4,6 +4,7 @@ use oto_core::http1::body::Piece;
 use oto_core::http1::{Decoder, Framing, Method, Parsed, Version, encode, response};
 use oto_core::plan::Next;
 use oto_core::record::Head;
+use oto_core::streamed;
 
 use crate::attempt::Failure;
 use crate::connection::{Down, UpPhase, Wait};
@@ -144,7 +145,9 @@ impl Engine {
             return;
         };
         exchange.keep_alive = false;
-        if exchange.head_sent && exchange.response_framing == Framing::UntilClose {
+        if let Some(pipe) = down.stream.pipe() {
+            pipe.break_off();
+        } else if exchange.head_sent && exchange.response_framing == Framing::UntilClose {
             self.reset_down(key);
             return;
         }
@@ -186,7 +189,11 @@ impl Engine {
                 break;
             }
             // We asked for no `100 Continue`, so the client need not see one.
-            if flow.response.status != 100 && exchange.version == Version::Http11 {
+            if let Some(pipe) = stream.pipe() {
+                if flow.response.status != 100 {
+                    pipe.say_fields(streamed::interim(&flow.response));
+                }
+            } else if flow.response.status != 100 && exchange.version == Version::Http11 {
                 let mut out = Vec::new();
                 encode::interim_head(&flow.response, &mut out);
                 if output.send(stream, &out, &[]).is_err() {
@@ -265,10 +272,11 @@ impl Engine {
     fn head_for_client(&mut self, key: usize) -> Vec<u8> {
         let mut out = std::mem::take(&mut self.head_out);
         out.clear();
-        let Some(exchange) = self
-            .downs
-            .get_mut(key)
-            .and_then(|down| down.exchange.as_mut())
+        let Some(Down {
+            stream,
+            exchange: Some(exchange),
+            ..
+        }) = self.downs.get_mut(key)
         else {
             return out;
         };
@@ -307,8 +315,11 @@ impl Engine {
             keep_alive: exchange.keep_alive,
             version: exchange.version,
         };
-        encode::response_head(&flow.response, shape, &mut out);
-        exchange.head_out = out.len() as u64;
+        exchange.head_out = Down::say_head(stream, &flow.response, shape, &mut out);
+        if stream.is_stream() {
+            // What is counted as bytes of the connection otherwise.
+            exchange.bytes_out += exchange.head_out;
+        }
         out
     }
 
@@ -398,9 +409,12 @@ impl Engine {
             match up.body.next(&mut rest) {
                 Ok(Piece::More) => break (false, false),
                 Ok(Piece::End) => {
-                    if chunked {
-                        encode::last_chunk(up.body.trailers(), &mut out);
-                    }
+                    Down::say_end(
+                        stream,
+                        exchange.response_framing,
+                        up.body.trailers(),
+                        &mut out,
+                    );
                     break (true, false);
                 }
                 Ok(Piece::Data(_)) if muted => {}
@@ -483,7 +497,10 @@ impl Engine {
 /// How a body of this framing goes to a client of this version.
 fn client_framing(framing: Framing, version: Version) -> Framing {
     match (framing, version) {
-        (Framing::Chunked | Framing::UntilClose, Version::Http10) => Framing::UntilClose,
+        (
+            Framing::Chunked | Framing::UntilClose,
+            Version::Http10 | Version::Http2 | Version::Http3,
+        ) => Framing::UntilClose,
         (Framing::UntilClose, _) => Framing::Chunked,
         (framing, _) => framing,
     }

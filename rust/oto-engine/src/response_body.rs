@@ -253,9 +253,10 @@ impl Engine {
         let is_passed = gathered.passed == gathered.bytes.len();
         let is_over = is_passed && gathered.is_whole && !is_too_much;
         let ready_s = (piece.is_empty() && !is_passed).then(|| meter.ready_s(&bound));
-        if is_over && chunked {
+        if is_over {
             let trailers = self.ups.get(at).map(|up| up.body.trailers());
-            encode::last_chunk(trailers.unwrap_or_default(), &mut out);
+            let framing = exchange.response_framing;
+            Down::say_end(stream, framing, trailers.unwrap_or_default(), &mut out);
         }
         if !out.is_empty() {
             exchange.bytes_out += out.len() as u64;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use mio::net::TcpStream;
 use oto_core::tls::{Certificate, ClientCertificate};
 
+use crate::pipe::Pipe;
 use crate::tls::{RECORD_BYTES, Session, SessionOver};
 
 /// A stream of bytes between two peers.
@@ -18,6 +19,8 @@ pub(crate) enum Socket {
     Plain(TcpStream),
     /// Bytes in TLS records.
     Tls(Box<TlsSocket>),
+    /// A stream of a connection that is carried elsewhere.
+    Stream(Box<Pipe>),
 }
 
 /// What a handshake with a client told.
@@ -76,7 +79,7 @@ impl Socket {
     /// There is none.
     pub(crate) fn tcp(&mut self) -> io::Result<&mut TcpStream> {
         match self {
-            Self::None => Err(io::ErrorKind::NotConnected.into()),
+            Self::None | Self::Stream(_) => Err(io::ErrorKind::NotConnected.into()),
             Self::Plain(tcp) => Ok(tcp),
             Self::Tls(tls) => Ok(&mut tls.tcp),
         }
@@ -90,6 +93,7 @@ impl Socket {
             // A short read emptied the socket: the next bytes make a new edge (epoll(7)).
             Self::Plain(tcp) => tcp.read(space).map(|count| (count, count == space.len())),
             Self::Tls(tls) => tls.read(space),
+            Self::Stream(pipe) => pipe.read(space),
         }
     }
 
@@ -111,6 +115,17 @@ impl Socket {
                 keep(first, second, written, rest);
                 return Ok(());
             }
+            Self::Stream(pipe) => {
+                let mut written = 0;
+                if rest.is_empty() {
+                    written = pipe.write(first);
+                    if written == first.len() {
+                        written += pipe.write(second);
+                    }
+                }
+                keep(first, second, written, rest);
+                return Ok(());
+            }
             Self::Tls(tls) => tls,
         };
         CIPHERTEXT.with_borrow_mut(|out| {
@@ -128,7 +143,10 @@ impl Socket {
 
     /// Write bytes that were prepared by an earlier [`Socket::write`].
     pub(crate) fn write_prepared(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.tcp()?.write(bytes)
+        match self {
+            Self::Stream(pipe) => pipe.write_prepared(bytes),
+            _ => self.tcp()?.write(bytes),
+        }
     }
 
     /// Whether handshake messages wait to be sent; [`Socket::write`] of nothing sends them.
@@ -176,6 +194,10 @@ impl Socket {
     /// # Errors
     /// The other side has closed meanwhile, and there is nobody to tell.
     pub(crate) fn shutdown(&mut self) -> io::Result<()> {
+        if let Self::Stream(pipe) = self {
+            pipe.shutdown();
+            return Ok(());
+        }
         self.say_end();
         self.tcp()?.shutdown(Shutdown::Write)
     }
@@ -185,16 +207,24 @@ impl Socket {
     /// # Errors
     /// The other side has closed meanwhile, and there is nobody to tell.
     pub(crate) fn end_unsaid(&mut self) -> io::Result<()> {
-        if let Self::Tls(tls) = self {
-            tls.is_broken_off = true;
+        match self {
+            Self::Tls(tls) => tls.is_broken_off = true,
+            Self::Stream(pipe) => {
+                pipe.break_off();
+                pipe.shutdown();
+                return Ok(());
+            }
+            _ => {}
         }
         self.tcp()?.shutdown(Shutdown::Write)
     }
 
     /// Have the connection end so that what was sent does not look whole.
     pub(crate) fn break_off(&mut self) {
-        if let Self::Tls(tls) = self {
-            tls.is_broken_off = true;
+        match self {
+            Self::Tls(tls) => tls.is_broken_off = true,
+            Self::Stream(pipe) => pipe.break_off(),
+            _ => {}
         }
         if let Ok(tcp) = self.tcp() {
             // Best effort: without it the other side may take the part for the whole.
@@ -236,15 +266,29 @@ impl Socket {
         match self {
             Self::None | Self::Plain(_) => None,
             Self::Tls(tls) => tls.facts.as_ref(),
+            Self::Stream(pipe) => pipe.facts(),
         }
     }
 
     /// The session, under TLS.
     pub(crate) fn session(&self) -> Option<&Session> {
         match self {
-            Self::None | Self::Plain(_) => None,
+            Self::None | Self::Plain(_) | Self::Stream(_) => None,
             Self::Tls(tls) => Some(&tls.session),
         }
+    }
+
+    /// The stream that this is, if it is one.
+    pub(crate) fn pipe(&mut self) -> Option<&mut Pipe> {
+        match self {
+            Self::Stream(pipe) => Some(pipe),
+            _ => None,
+        }
+    }
+
+    /// Whether this is a stream.
+    pub(crate) fn is_stream(&self) -> bool {
+        matches!(self, Self::Stream(_))
     }
 
     /// Remember what the handshake told.

@@ -15,6 +15,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
 use crate::decision::reply;
 use crate::exchange::Exchange;
+use crate::fields::FieldBlock;
 use crate::lock;
 use crate::snapshot::Snapshot;
 
@@ -33,6 +34,17 @@ const PANIC: u8 = 4;
 const CERTIFICATE: u8 = 5;
 const NOTICE: u8 = 6;
 const LEAKED: u8 = 7;
+const CARRIED: u8 = 8;
+const BYTES: u8 = 9;
+const WRITABLE: u8 = 10;
+const LOST: u8 = 11;
+const IDLE: u8 = 12;
+const HEAD: u8 = 13;
+const DATA: u8 = 14;
+const TRAILERS: u8 = 15;
+const ANSWER: u8 = 16;
+const BROKEN: u8 = 17;
+const CONSUMED: u8 = 18;
 
 /// The longest time `turn` blocks the interpreter's thread.
 const MOST_LINGER_S: f64 = 0.001;
@@ -60,8 +72,15 @@ impl Engine {
         lock(&self.inner).fileno()
     }
 
-    #[pyo3(signature = (fd, listener, secured, client_auth = "Dynamic"))]
-    fn adopt(&self, fd: RawFd, listener: &str, secured: bool, client_auth: &str) -> PyResult<()> {
+    #[pyo3(signature = (fd, listener, secured, client_auth = "Dynamic", http2 = false))]
+    fn adopt(
+        &self,
+        fd: RawFd,
+        listener: &str,
+        secured: bool,
+        client_auth: &str,
+        http2: bool,
+    ) -> PyResult<()> {
         let client_auth = match client_auth {
             "Dynamic" => None,
             "None" => Some(ClientAuth::None),
@@ -78,7 +97,7 @@ impl Engine {
         }
         let owned = duplicate(fd).map_err(PyOSError::new_err)?;
         lock(&self.inner)
-            .adopt(owned, listener, secured, client_auth)
+            .adopt(owned, listener, secured, client_auth, http2)
             .map_err(PyOSError::new_err)
     }
 
@@ -122,6 +141,48 @@ impl Engine {
     ) -> PyResult<Bound<'py, PyList>> {
         let events = lock(&self.inner).certificate_told(server_name, &certificate, now);
         told(py, events)
+    }
+
+    fn send(&self, connection: u64, data: PyBackedBytes) -> bool {
+        lock(&self.inner).send(connection, &data)
+    }
+
+    fn patience(&self, connection: u64, due: f64) {
+        lock(&self.inner).set_patience(connection, due);
+    }
+
+    fn hang_up(&self, connection: u64, now: f64) {
+        lock(&self.inner).hang_up(connection, now);
+    }
+
+    fn open_stream(
+        &self,
+        connection: u64,
+        fields: &FieldBlock,
+        ends: bool,
+        now: f64,
+    ) -> PyResult<u64> {
+        lock(&self.inner)
+            .open_stream(connection, &fields.fields, ends, now)
+            .map_err(PyValueError::new_err)
+    }
+
+    fn feed(&self, stream: u64, data: PyBackedBytes, ends: bool, now: f64) {
+        lock(&self.inner).feed(stream, &data, ends, now);
+    }
+
+    fn feed_trailers(&self, stream: u64, fields: &FieldBlock, now: f64) -> PyResult<()> {
+        lock(&self.inner)
+            .feed_trailers(stream, &fields.fields, now)
+            .map_err(PyValueError::new_err)
+    }
+
+    fn reset_stream(&self, stream: u64, now: f64) {
+        lock(&self.inner).reset_stream(stream, now);
+    }
+
+    fn taken(&self, stream: u64, count: usize) {
+        lock(&self.inner).taken(stream, count);
     }
 
     fn set_unix_offset(&self, seconds: f64) {
@@ -345,6 +406,26 @@ fn told<'py>(py: Python<'py>, events: Vec<Event>) -> PyResult<Bound<'py, PyList>
             Event::Certificate(name) => (CERTIFICATE, name).into_pyobject(py)?,
             Event::Notice(text) => (NOTICE, text).into_pyobject(py)?,
             Event::Leaked(id) => (LEAKED, &*id).into_pyobject(py)?,
+            Event::Carried(id, listener, secured) => {
+                (CARRIED, (id, &*listener, secured)).into_pyobject(py)?
+            }
+            Event::Bytes(id, data) => (BYTES, (id, PyBytes::new(py, &data))).into_pyobject(py)?,
+            Event::Writable(id) => (WRITABLE, id).into_pyobject(py)?,
+            Event::Lost(id) => (LOST, id).into_pyobject(py)?,
+            Event::Idle(id) => (IDLE, id).into_pyobject(py)?,
+            Event::Head(id, fields) => (HEAD, (id, FieldBlock::from(fields))).into_pyobject(py)?,
+            Event::Data(id, data, ends) => {
+                (DATA, (id, PyBytes::new(py, &data), ends)).into_pyobject(py)?
+            }
+            Event::Trailers(id, fields) => {
+                (TRAILERS, (id, FieldBlock::from(fields))).into_pyobject(py)?
+            }
+            Event::Answer(id, fields, data) => {
+                let data = PyBytes::new(py, &data);
+                (ANSWER, (id, FieldBlock::from(fields), data)).into_pyobject(py)?
+            }
+            Event::Broken(id) => (BROKEN, id).into_pyobject(py)?,
+            Event::Consumed(id, count) => (CONSUMED, (id, count)).into_pyobject(py)?,
         };
         list.append(tuple)?;
     }

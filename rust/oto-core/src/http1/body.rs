@@ -116,6 +116,15 @@ impl Decoder {
         self.state == State::UntilClose
     }
 
+    /// The sender closed: whether the body ends well by that. It is over then.
+    pub fn end_at_close(&mut self) -> bool {
+        let ends = self.ends_at_close();
+        if ends {
+            self.state = State::Done;
+        }
+        ends
+    }
+
     /// The trailer fields received, as lines ended by CR LF; empty when there were none.
     #[must_use]
     pub fn trailers(&self) -> &[u8] {

@@ -108,21 +108,26 @@ pub fn last_chunk(trailers: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"0\r\n");
     for line in trailers.split_inclusive(|byte| *byte == b'\n') {
         let name = line.split(|byte| *byte == b':').next().unwrap_or(line);
-        let known = Known::imitated_by(name);
-        let private = [
-            &b"authorization"[..],
-            b"set-cookie",
-            b"content-encoding",
-            b"content-type",
-            b"content-range",
-        ]
-        .iter()
-        .any(|forbidden| forbidden.eq_ignore_ascii_case(name));
-        if known == Known::Other && !private {
+        if !is_private_trailer(name) {
             out.extend_from_slice(line);
         }
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// Whether a trailer would frame, route or authenticate, and is never passed on.
+pub(crate) fn is_private_trailer(name: &[u8]) -> bool {
+    const PRIVATE: [&[u8]; 5] = [
+        b"authorization",
+        b"set-cookie",
+        b"content-encoding",
+        b"content-type",
+        b"content-range",
+    ];
+    Known::imitated_by(name) != Known::Other
+        || PRIVATE
+            .iter()
+            .any(|private| private.eq_ignore_ascii_case(name))
 }
 
 /// Append `Content-Length` or `Transfer-Encoding`, or nothing.

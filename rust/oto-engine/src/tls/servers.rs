@@ -21,8 +21,11 @@ use super::{certified, provider};
 /// Configurations kept; with more certificates in use the cache starts over.
 const MOST_CONFIGS: usize = 4096;
 
-/// By the certificate's id and what is asked of clients; the certificate tells whether it is still it.
-type Configs = HashMap<(Arc<str>, ClientAuth), (Arc<Certificate>, Arc<ServerConfig>), RandomState>;
+/// What is asked of clients, and whether they may speak HTTP/2.
+type Ways = (ClientAuth, bool);
+
+/// By the certificate's id and the ways of the listener; the certificate tells whether it is still it.
+type Configs = HashMap<(Arc<str>, Ways), (Arc<Certificate>, Arc<ServerConfig>), RandomState>;
 
 /// What handshakes with clients need, for the snapshot in use.
 pub(crate) struct Servers {
@@ -108,11 +111,12 @@ impl Servers {
         &mut self,
         snapshot: &Snapshot,
         certificate: &Arc<Certificate>,
-        auth: ClientAuth,
+        ways: Ways,
         unix_s: f64,
     ) -> Result<Arc<ServerConfig>, String> {
         self.clock.set(unix_s);
-        let key = (Arc::clone(&certificate.id), auth);
+        let (auth, http2) = ways;
+        let key = (Arc::clone(&certificate.id), ways);
         if let Some((known, config)) = self.configs.get(&key) {
             if Arc::ptr_eq(known, certificate) {
                 return Ok(Arc::clone(config));
@@ -130,7 +134,10 @@ impl Servers {
         };
         let mut config =
             builder.with_cert_resolver(Arc::new(SingleCertAndKey::from((*pair).clone())));
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        if http2 {
+            config.alpn_protocols.push(b"h2".to_vec());
+        }
+        config.alpn_protocols.push(b"http/1.1".to_vec());
         if let Some(tickets) = self.tickets.get(&auth) {
             config.ticketer = Arc::clone(tickets) as _;
         }

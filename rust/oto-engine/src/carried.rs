@@ -1,0 +1,128 @@
+//! Connections whose protocol is spoken elsewhere: HTTP/2, decoded in Python.
+//!
+//! The engine keeps the socket, its TLS and its deadline; bytes go up as they come, and what is sent
+//! comes down. Requests come back as streams ([`crate::pipe`]).
+
+use crate::connection::DownPhase;
+use crate::engine::{Engine, Event, down_token};
+use crate::io::Got;
+
+/// What a client that speaks HTTP/2 without TLS begins with (RFC 9113 section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Output that waits, at most, before nothing more is read: a client that takes no answers asks for none.
+const MOST_WAITING: usize = 256 * 1024;
+
+impl Engine {
+    /// Whether the first bytes of a connection are the preface of HTTP/2, or may become it: true when all of it
+    /// is there. None when they are something else.
+    pub(crate) fn sees_preface(&self, key: usize, bytes: &[u8]) -> Option<bool> {
+        let down = self.downs.get(key)?;
+        let listener = self.listeners.get(down.listener)?;
+        if !down.is_fresh || !listener.http2 || listener.secured {
+            return None;
+        }
+        let seen = &bytes[..bytes.len().min(PREFACE.len())];
+        PREFACE
+            .starts_with(seen)
+            .then_some(seen.len() == PREFACE.len())
+    }
+
+    /// Keep the beginning of a preface, or carry the connection from its end on.
+    pub(crate) fn preface_read(&mut self, key: usize, bytes: Vec<u8>, is_whole: bool) {
+        let Some(down) = self.downs.get_mut(key) else {
+            return;
+        };
+        down.input = bytes;
+        if is_whole {
+            self.begin_carried(key);
+        } else if down.ready.readable || down.ready.closed {
+            self.again.push_back(down_token(key));
+        }
+    }
+
+    /// Hand a connection's bytes up from now on.
+    pub(crate) fn begin_carried(&mut self, key: usize) {
+        let id = self.next_exchange_id(key);
+        let Some(down) = self.downs.get_mut(key) else {
+            return;
+        };
+        let Some(listener) = self.listeners.get(down.listener) else {
+            return;
+        };
+        down.phase = DownPhase::Carried(id);
+        down.is_fresh = false;
+        down.ready.readable = true;
+        let early = std::mem::take(&mut down.input);
+        let told = Event::Carried(id, listener.id.clone(), listener.secured);
+        self.raised.push(told);
+        if !early.is_empty() {
+            self.raised.push(Event::Bytes(id, early));
+        }
+        self.again.push_back(down_token(key));
+    }
+
+    /// Read once, unless too much waits to be written.
+    pub(crate) fn pump_carried(&mut self, key: usize, id: u64) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let Some(down) = self.downs.get_mut(key) else {
+            self.scratch = scratch;
+            return;
+        };
+        let got = if down.output.len() > MOST_WAITING {
+            Ok(Got::Nothing)
+        } else {
+            down.ready.read(&mut down.stream, &mut scratch)
+        };
+        match got {
+            Ok(Got::Bytes(count)) => {
+                let more = down.ready.readable || down.ready.closed;
+                let bytes = scratch[..count].to_vec();
+                self.raised.push(Event::Bytes(id, bytes));
+                if more {
+                    self.again.push_back(down_token(key));
+                }
+            }
+            Ok(Got::Nothing) => {}
+            Ok(Got::End) | Err(_) => self.drop_down(key),
+        }
+        self.scratch = scratch;
+    }
+
+    /// The place of a carried connection.
+    fn carried(&self, id: u64) -> Option<usize> {
+        let key = (id & 0xffff_ffff) as usize;
+        let down = self.downs.get(key)?;
+        (down.phase == DownPhase::Carried(id)).then_some(key)
+    }
+
+    /// Write bytes; false when some of them wait, and [`Event::Writable`] will follow.
+    pub fn send(&mut self, id: u64, bytes: &[u8]) -> bool {
+        let Some(key) = self.carried(id) else {
+            return true;
+        };
+        let Some(down) = self.downs.get_mut(key) else {
+            return true;
+        };
+        if down.output.send(&mut down.stream, bytes, &[]).is_err() {
+            self.drop_down(key);
+            return true;
+        }
+        down.output.is_empty()
+    }
+
+    /// Raise [`Event::Idle`] at this time.
+    pub fn set_patience(&mut self, id: u64, due_s: f64) {
+        if let Some(key) = self.carried(id) {
+            self.set_down_deadline(key, due_s);
+        }
+    }
+
+    /// Write what waits, then close. Nothing more is told of the connection.
+    pub fn hang_up(&mut self, id: u64, now_s: f64) {
+        self.now_s = now_s;
+        if let Some(key) = self.carried(id) {
+            self.finish_connection(key);
+        }
+    }
+}

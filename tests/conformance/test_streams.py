@@ -1,0 +1,386 @@
+"""Streams of the engine: exchanges whose client side is carried outside, here by the test itself.
+
+The client's connection is real, and begins with the preface of HTTP/2; what comes after it means
+nothing to the engine, so the test opens the streams that it likes.
+"""
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+
+from oto_trio._core import Engine, FieldBlock, Snapshot
+from tests.conformance.http1.gateway import PATIENCE_S, python_step, route
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+RUN, GONE = 0, 1
+CARRIED, BYTES, WRITABLE, LOST, IDLE = 8, 9, 10, 11, 12
+HEAD, DATA, TRAILERS, ANSWER, BROKEN, CONSUMED = 13, 14, 15, 16, 17, 18
+
+AHEAD_BYTES = 64 * 1024
+
+
+class Carrier:
+    """An engine with one carried connection.
+
+    Args:
+        engine: The engine.
+        client: The client's end of the connection.
+        backends: Listens for the engine.
+    """
+
+    def __init__(
+        self, engine: Engine, client: trio.SocketStream, backends: trio.SocketListener
+    ) -> None:
+        self.engine = engine
+        self.client = client
+        self.backends = backends
+        self.now = 1000.0
+        self.events: list[tuple[int, Any]] = []
+        self.connection = 0
+        self.accepted: list[trio.SocketStream] = []
+        """The engine's connections to the backend."""
+
+    async def turn_until(self, *kinds: int) -> Any:
+        """Turn until an event of one of these kinds is there; return the value of the first."""
+        while True:
+            for at, (kind, value) in enumerate(self.events):
+                if kind in kinds:
+                    del self.events[at]
+                    return value
+            if not self.engine.pending:
+                await trio.lowlevel.wait_readable(self.engine.fileno())
+            self.events += self.engine.turn(self.now)
+            await trio.lowlevel.checkpoint()
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass, and deadlines with it."""
+        self.now += seconds
+        self.events += self.engine.expire(self.now)
+
+    def open(self, *fields: tuple[str, str], ends: bool = True, path: str = "/") -> int:
+        """Open a stream for a request."""
+        head = [(":method", "POST"), (":scheme", "http"), (":authority", "a.b"), (":path", path)]
+        block = FieldBlock([*head, *fields])
+        return self.engine.open_stream(self.connection, block, ends, self.now)
+
+    async def backend(self) -> trio.SocketStream:
+        """Accept the engine's connection to the backend."""
+        async with trio.open_nursery() as nursery:
+
+            async def accept() -> None:
+                self.accepted.append(await self.backends.accept())
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(accept)
+            nursery.start_soon(self.turn_until, -1)
+        return self.accepted[-1]
+
+    async def hears(self, backend: trio.SocketStream, end: bytes) -> bytes:
+        """Read at the backend up to `end`, turning the engine meanwhile."""
+        heard = b""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.turn_until, -1)
+            while not heard.endswith(end):
+                piece = await backend.receive_some(65536)
+                assert piece, heard
+                heard += piece
+            nursery.cancel_scope.cancel()
+        return heard
+
+
+@asynccontextmanager
+async def carrying(*steps: dict[str, Any], preface: bytes = PREFACE) -> AsyncIterator[Carrier]:
+    """Run an engine with a carried connection; everything is closed behind it."""
+    engine = Engine()
+    with trio.fail_after(PATIENCE_S), socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(10)
+        (backends,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        port = backends.socket.getsockname()[1]
+        client = await trio.open_tcp_stream(*listener.getsockname())
+        carrier = Carrier(engine, client, backends)
+        try:
+            engine.install(Snapshot().apply([route(port, steps=steps)], []))
+            engine.adopt(listener.fileno(), "standard-listener", False, "Dynamic", True)
+            await client.send_all(preface)
+            carrier.connection, listener_id, secured = await carrier.turn_until(CARRIED)
+            assert (listener_id, secured) == ("standard-listener", False)
+            yield carrier
+        finally:
+            engine.close()
+            backends.socket.close()
+            for stream in (client, *carrier.accepted):
+                stream.socket.close()
+
+
+async def test_bytes_go_both_ways() -> None:
+    async with carrying(preface=PREFACE + b"first") as carrier:
+        assert await carrier.turn_until(BYTES) == (carrier.connection, PREFACE + b"first")
+        await carrier.client.send_all(b"second")
+        assert await carrier.turn_until(BYTES) == (carrier.connection, b"second")
+        assert carrier.engine.send(carrier.connection, b"answer")
+        assert await carrier.client.receive_some() == b"answer"
+        carrier.engine.patience(carrier.connection, carrier.now + 5)
+        carrier.pass_time(6)
+        assert await carrier.turn_until(IDLE) == carrier.connection
+        carrier.engine.hang_up(carrier.connection, carrier.now)
+        assert await carrier.client.receive_some() == b""
+
+
+async def test_a_preface_may_come_in_pieces() -> None:
+    engine = Engine()
+    with trio.fail_after(PATIENCE_S), socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(10)
+        engine.adopt(listener.fileno(), "standard-listener", False, "Dynamic", True)
+        async with await trio.open_tcp_stream(*listener.getsockname()) as client:
+            events: list[tuple[int, Any]] = []
+            for byte in PREFACE:
+                await client.send_all(bytes([byte]))
+                await trio.lowlevel.wait_readable(engine.fileno())
+                events += engine.turn(1.0)
+            while not events:
+                await trio.lowlevel.wait_readable(engine.fileno())
+                events += engine.turn(1.0)
+            assert [kind for kind, _ in events] == [CARRIED, BYTES]
+            assert events[1][1][1] == PREFACE
+    engine.close()
+
+
+@pytest.mark.parametrize("first", [b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", b"POST / HTTP/1.1\r\n\r\n"])
+async def test_what_is_no_preface_is_http1(first: bytes) -> None:
+    engine = Engine()
+    with trio.fail_after(PATIENCE_S), socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(10)
+        engine.adopt(listener.fileno(), "standard-listener", False, "Dynamic", True)
+        async with await trio.open_tcp_stream(*listener.getsockname()) as client:
+            await client.send_all(first)
+            answer = b""
+            async with trio.open_nursery() as nursery:
+
+                async def turn() -> None:
+                    while True:
+                        await trio.lowlevel.wait_readable(engine.fileno())
+                        assert engine.turn(1.0) == []
+                        await trio.lowlevel.checkpoint()
+
+                nursery.start_soon(turn)
+                answer = await client.receive_some()
+                nursery.cancel_scope.cancel()
+            assert answer.startswith((b"HTTP/1.1 505", b"HTTP/1.1 400"))
+    engine.close()
+
+
+async def test_an_exchange_is_served_as_any_other() -> None:
+    async with carrying() as carrier:
+        stream = carrier.open(("x-a", "1"), ("cookie", "a=b"), ("cookie", "c=d"), path="/p?q=r")
+        backend = await carrier.backend()
+        head = await carrier.hears(backend, b"\r\n\r\n")
+        assert head.startswith(b"POST /p?q=r HTTP/1.1\r\nHost: ")
+        assert b"\r\nx-a: 1\r\n" in head
+        assert b"\r\ncookie: a=b; c=d\r\n" in head
+        assert b"Content-Length" not in head
+        assert b"Transfer-Encoding" not in head
+        await backend.send_all(b"HTTP/1.1 201 Created\r\nX-B: 2\r\nContent-Length: 3\r\n\r\nabc")
+        told, fields, body = await carrier.turn_until(ANSWER)
+        assert (told, body) == (stream, b"abc")
+        assert next(iter(fields)) == (b":status", b"201")
+        assert (b"x-b", b"2") in list(fields)
+        assert (b"content-length", b"3") in list(fields)
+        assert carrier.engine.in_flight()["exchanges"] == 0
+        assert carrier.engine.in_flight()["connections"] == 1
+        assert carrier.engine.metrics()["requests"] == 1
+        # Over and forgotten: nothing of it can be touched any more.
+        carrier.engine.feed(stream, b"late", True, carrier.now)
+        carrier.engine.reset_stream(stream, carrier.now)
+        again = carrier.open()
+        assert again != stream
+        assert await carrier.hears(backend, b"\r\n\r\n")
+        await backend.send_all(b"HTTP/1.1 204 No Content\r\n\r\n")
+        assert (await carrier.turn_until(ANSWER))[0] == again
+
+
+async def test_bodies_stream_both_ways() -> None:
+    async with carrying() as carrier:
+        stream = carrier.open(ends=False)
+        carrier.engine.feed(stream, b"one", False, carrier.now)
+        backend = await carrier.backend()
+        heard = await carrier.hears(backend, b"one\r\n")
+        assert b"\r\nTransfer-Encoding: chunked\r\n" in heard
+        assert await carrier.turn_until(CONSUMED) == (stream, 3)
+        await backend.send_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        told, fields = await carrier.turn_until(HEAD)
+        assert (told, fields.status) == (stream, 200)
+        assert fields.get(b"content-length") is None
+        assert fields.get(b"transfer-encoding") is None
+        assert await carrier.turn_until(DATA) == (stream, b"abc", False)
+        carrier.engine.feed_trailers(stream, FieldBlock([("x-sum", "7")]), carrier.now)
+        assert await carrier.hears(backend, b"0\r\nx-sum: 7\r\n\r\n")
+        await backend.send_all(b"0\r\nX-T: 9\r\n\r\n")
+        told, trailers = await carrier.turn_until(TRAILERS)
+        assert (told, list(trailers)) == (stream, [(b"x-t", b"9")])
+
+
+async def test_a_slow_reader_stops_its_backend() -> None:
+    async with carrying() as carrier:
+        stream = carrier.open()
+        backend = await carrier.backend()
+        await carrier.hears(backend, b"\r\n\r\n")
+        size = 8 * 1024 * 1024
+        sent = 0
+
+        async def answer() -> None:
+            nonlocal sent
+            await backend.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+            for _ in range(size // 4096):
+                await backend.send_all(b"x" * 4096)
+                sent += 4096
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(answer)
+            await carrier.turn_until(HEAD)
+            got = 0
+            while got < AHEAD_BYTES:
+                _, data, ends = await carrier.turn_until(DATA)
+                assert not ends
+                got += len(data)
+            assert got == AHEAD_BYTES
+            # Nobody takes anything: turning brings no more, and the backend's kernel fills up.
+            for _ in range(200):
+                carrier.events += carrier.engine.turn(carrier.now)
+                await trio.lowlevel.checkpoint()
+            assert not [value for kind, value in carrier.events if kind == DATA]
+            assert sent < size
+            held = got
+            while True:
+                carrier.engine.taken(stream, held)
+                _, data, ends = await carrier.turn_until(DATA)
+                held = len(data)
+                got += held
+                assert held <= AHEAD_BYTES
+                if ends:
+                    break
+            assert got == size
+
+
+async def test_a_client_that_leaves_cancels_its_work() -> None:
+    async with carrying(python_step("pre_route")) as carrier:
+        stream = carrier.open()
+        exchange = await carrier.turn_until(RUN)
+        assert exchange is not None
+        carrier.engine.reset_stream(stream, carrier.now)
+        await carrier.turn_until(GONE)
+        assert not [kind for kind, _ in carrier.events if kind >= HEAD]
+        assert carrier.engine.in_flight()["exchanges"] == 0
+        assert carrier.engine.metrics()["client_left"] == 1
+
+
+async def test_a_backend_that_breaks_off_is_told() -> None:
+    async with carrying() as carrier:
+        stream = carrier.open()
+        backend = await carrier.backend()
+        await carrier.hears(backend, b"\r\n\r\n")
+        await backend.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+        await carrier.turn_until(HEAD)
+        await carrier.turn_until(DATA)
+        await backend.aclose()
+        assert await carrier.turn_until(BROKEN) == stream
+        assert not [kind for kind, _ in carrier.events if kind >= HEAD]
+
+
+async def test_a_hook_that_takes_too_long_is_answered_for() -> None:
+    async with carrying(python_step("pre_route")) as carrier:
+        stream = carrier.open()
+        await carrier.turn_until(RUN)
+        carrier.pass_time(3600)
+        told, fields, _ = await carrier.turn_until(ANSWER)
+        assert (told, fields.status) == (stream, 504)
+
+
+async def test_a_hook_reads_the_body_of_a_stream() -> None:
+    async with carrying(python_step("transform_request")) as carrier:
+        stream = carrier.open(("expect", "100-continue"), ends=False)
+        exchange = await carrier.turn_until(RUN)
+        is_held, events = carrier.engine.read_body(exchange, 100, carrier.now)
+        assert is_held
+        carrier.events += events
+        told, fields = await carrier.turn_until(HEAD)
+        assert (told, fields.status) == (stream, 100)
+        carrier.engine.feed(stream, b"abc", False, carrier.now)
+        carrier.engine.feed(stream, b"def", True, carrier.now)
+        _, body = await carrier.turn_until(3)
+        assert body == b"abcdef"
+        carrier.events += carrier.engine.resume(exchange, carrier.now)
+        backend = await carrier.backend()
+        heard = await carrier.hears(backend, b"\r\n\r\nabcdef")
+        assert b"\r\nContent-Length: 6\r\n" in heard
+
+
+async def test_malformed_requests_raise_and_refused_ones_are_answered() -> None:
+    async with carrying() as carrier:
+        for bad in [("X-A", "1"), ("connection", "close"), (":path", "/"), ("te", "gzip")]:
+            with pytest.raises(ValueError, match=r"field|TE"):
+                carrier.open(bad)
+        stream = carrier.open(("expect", "the unexpected"))
+        told, fields, body = await carrier.turn_until(ANSWER)
+        assert (told, fields.status) == (stream, 417)
+        assert b"expectation" in body
+        with pytest.raises(ValueError, match="pseudo-field in trailers"):
+            carrier.engine.feed_trailers(
+                carrier.open(ends=False), FieldBlock([(":status", "200")]), carrier.now
+            )
+
+
+async def test_a_lost_connection_is_told() -> None:
+    async with carrying() as carrier:
+        stream = carrier.open(ends=False)
+        await carrier.client.aclose()
+        assert await carrier.turn_until(LOST) == carrier.connection
+        carrier.engine.reset_stream(stream, carrier.now)
+        with pytest.raises(ValueError, match="gone"):
+            carrier.open()
+        assert carrier.engine.in_flight()["connections"] == 0
+
+
+async def test_a_websocket_over_a_stream_is_a_tunnel() -> None:
+    async with carrying() as carrier:
+        block = FieldBlock(
+            [
+                (":method", "CONNECT"),
+                (":protocol", "websocket"),
+                (":scheme", "http"),
+                (":authority", "a.b"),
+                (":path", "/chat"),
+                ("sec-websocket-version", "13"),
+            ]
+        )
+        stream = carrier.engine.open_stream(carrier.connection, block, False, carrier.now)
+        backend = await carrier.backend()
+        head = await carrier.hears(backend, b"\r\n\r\n")
+        assert head.startswith(b"GET /chat HTTP/1.1\r\n")
+        assert b"\r\nUpgrade: websocket\r\n" in head
+        assert b"\r\nsec-websocket-key: " in head
+        await backend.send_all(
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhi"
+        )
+        told, fields = await carrier.turn_until(HEAD)
+        assert (told, fields.status) == (stream, 200)
+        assert await carrier.turn_until(DATA) == (stream, b"hi", False)
+        carrier.engine.feed(stream, b"ping", False, carrier.now)
+        assert await carrier.hears(backend, b"ping")
+        await backend.send_all(b"pong")
+        assert await carrier.turn_until(DATA) == (stream, b"pong", False)
+        carrier.engine.feed(stream, b"", True, carrier.now)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(carrier.turn_until, -1)
+            assert await backend.receive_some() == b""
+            nursery.cancel_scope.cancel()
+        await backend.send_all(b"bye")
+        await backend.aclose()
+        assert await carrier.turn_until(DATA) in [(stream, b"bye", False), (stream, b"bye", True)]
