@@ -14,6 +14,7 @@ pub mod jose;
 pub mod jwt;
 pub mod limits;
 pub mod metrics;
+mod one_or_many;
 pub mod plan;
 pub mod record;
 pub mod router;

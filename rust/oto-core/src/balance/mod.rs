@@ -19,13 +19,11 @@ pub use target_tls::TargetTls;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use smallvec::SmallVec;
+use crate::one_or_many::OneOrMany;
 
 /// One server of a backend.
 #[derive(Debug)]
 pub struct Target {
-    /// The entity's id of the target.
-    pub id: Arc<str>,
     /// Where it is; targets of many backends share it.
     pub place: Arc<Place>,
     /// Only used when no primary target is left.
@@ -47,6 +45,8 @@ impl Deref for Target {
 /// Where a server is, and how to speak to it.
 #[derive(Debug)]
 pub struct Place {
+    /// The entity's id of the target.
+    pub id: Arc<str>,
     /// The name sent as `Host` when the host is overridden, and resolved to connect.
     pub hostname: Arc<str>,
     /// The address to connect to instead of resolving `hostname`.
@@ -88,26 +88,32 @@ impl Strategy {
 #[derive(Debug)]
 pub struct Backend {
     /// The targets, without duplicates, in declaration order.
-    pub targets: SmallVec<[Target; 1]>,
+    pub targets: OneOrMany<Target>,
     /// Put before the remaining path.
     pub root: Arc<str>,
     /// Whether `root` replaces the whole path and query.
     pub rewrite: bool,
     /// Timeouts, retries and breaker settings.
     pub client: Arc<ClientSettings>,
-    strategy: Strategy,
     choices: Choices,
 }
 
-/// Indexes into a backend's targets, each repeated by its weight.
+/// How a backend chooses among its targets.
 #[derive(Debug)]
 enum Choices {
     /// The one target there is, or none that may be chosen. Most backends are so, and lists would be most of them.
     One(bool),
     /// Several targets.
-    Many(Box<Lists>),
+    Many(Box<Several>),
 }
 
+#[derive(Debug)]
+struct Several {
+    lists: Lists,
+    strategy: Strategy,
+}
+
+/// Indexes into a backend's targets, each repeated by its weight.
 #[derive(Debug, Default)]
 struct Lists {
     primaries: Vec<u16>,
@@ -125,15 +131,16 @@ impl Backend {
                 .get(usize::from(*index))
                 .is_some_and(|target| target.breaker.admits(now_s, &self.client))
         };
-        let Lists { primaries, backups } = match &self.choices {
+        let Several { lists, strategy } = match &self.choices {
             Choices::One(counts) => return (*counts && usable(&0)).then_some(0),
-            Choices::Many(lists) => &**lists,
+            Choices::Many(several) => &**several,
         };
+        let Lists { primaries, backups } = lists;
         // Almost always everything is usable: pick first, look afterwards.
         let past_primaries = attempt as usize > primaries.len() && !backups.is_empty();
         let first = if past_primaries { backups } else { primaries };
         if !first.is_empty() {
-            let index = first[self.strategy.pick(first.len(), random)];
+            let index = first[strategy.pick(first.len(), random)];
             if usable(&index) {
                 return Some(usize::from(index));
             }
@@ -141,7 +148,7 @@ impl Backend {
         for list in [first, primaries, backups] {
             let left: Vec<u16> = list.iter().copied().filter(usable).collect();
             if !left.is_empty() {
-                return Some(usize::from(left[self.strategy.pick(left.len(), random)]));
+                return Some(usize::from(left[strategy.pick(left.len(), random)]));
             }
         }
         None

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use smallvec::SmallVec;
 
 use crate::intern::Interner;
 
 use super::{
-    Backend, Breaker, Choices, Lists, Place, Strategy, Target, TargetTls, round_robin::RoundRobin,
+    Backend, Breaker, Choices, Lists, Place, Several, Strategy, Target, TargetTls,
+    round_robin::RoundRobin,
 };
 
 /// A backend as Otoroshi writes it; every key has Otoroshi's default.
@@ -228,7 +228,7 @@ impl BackendSpec {
                 "must be printable ASCII; escape other characters",
             ));
         }
-        let mut targets = SmallVec::<[Target; 1]>::with_capacity(self.targets.len());
+        let mut targets = Vec::<Target>::with_capacity(self.targets.len());
         let mut lists = Lists::default();
         for (at, spec) in self.targets.into_iter().enumerate() {
             let weight = spec.weight.clamp(0, MAX_WEIGHT);
@@ -257,14 +257,13 @@ impl BackendSpec {
         let counts = lists.primaries.len() + lists.backups.len() > 0;
         let choices = match targets.len() {
             0 | 1 => Choices::One(counts),
-            _ => Choices::Many(Box::new(lists)),
+            _ => Choices::Many(Box::new(Several { lists, strategy })),
         };
         Ok(Backend {
-            targets,
+            targets: targets.into(),
             root: parts.texts.text(&self.root),
             rewrite: self.rewrite,
             client: parts.client(self.client.as_deref())?,
-            strategy,
             choices,
         })
     }
@@ -311,30 +310,43 @@ impl TargetSpec {
         } else {
             format!("{}:{port}", self.hostname)
         };
-        let address = parts.texts.text(&format!("{host}:{port}"));
+        let address = format!("{host}:{port}");
         let (tls, pool_key) = if self.tls {
             let tls = self.tls_config.unwrap_or_default().effective();
             let key = tls.key();
             let pool_key = format!("{address}|{}|{key}", self.hostname);
-            (Some(parts.tls(&key, tls)), parts.texts.text(&pool_key))
+            (Some(parts.tls(&key, tls)), Some(pool_key))
         } else {
-            (None, Arc::clone(&address))
+            (None, None)
         };
         let http10 = self.protocol.eq_ignore_ascii_case("HTTP/1.0");
         let ip = self.ip_address.as_deref().unwrap_or("");
-        let written = format!("{} {ip} {http10} {} {pool_key}", self.hostname, self.tls);
-        let place = parts.place(&written, || Place {
-            address,
-            pool_key,
-            authority: parts.texts.text(&authority),
-            hostname: parts.texts.text(&self.hostname),
-            ip_address: self.ip_address.as_deref().map(Into::into),
-            port,
-            tls,
-            http10,
+        let pool = pool_key.as_deref().unwrap_or("");
+        let written = format!(
+            "{} {ip} {port} {http10} {} {pool} {id}",
+            self.hostname,
+            pool.len()
+        );
+        // Its texts are its own: interned one by one they would take twice what they take.
+        let place = parts.place(&written, || {
+            let address: Arc<str> = address.into();
+            let same_or = |text: String| match *text == *address {
+                true => Arc::clone(&address),
+                false => Arc::from(text),
+            };
+            Place {
+                id: id.into(),
+                pool_key: pool_key.map_or_else(|| Arc::clone(&address), Arc::from),
+                authority: same_or(authority),
+                hostname: same_or(self.hostname),
+                ip_address: self.ip_address.map(Into::into),
+                port,
+                tls,
+                http10,
+                address,
+            }
         });
         Ok(Target {
-            id: parts.texts.text(&id),
             place,
             backup: self.backup,
             weight: self.weight.clamp(0, MAX_WEIGHT) as u16,

@@ -14,7 +14,7 @@ use smol_str::SmolStr;
 use super::RouteEntry;
 use super::glob::{GlobIndex, by_specificity};
 use super::hamt::{Hamt, Keyed, hash_of};
-use super::path::DeclaredPath;
+use super::path::Place;
 use super::trie::{Candidate, Node};
 
 /// Trees by domain.
@@ -92,15 +92,16 @@ impl<T> Domains<T> {
     pub(crate) fn insert(&mut self, route: &Arc<RouteEntry<T>>) {
         for (place, declared) in (0u16..).zip(&route.frontend.paths) {
             let candidate = Candidate::new(route, place, declared);
-            let make = &mut || Arc::new(Node::new(declared.host.clone()));
+            let place = declared.place();
+            let make = &mut || Arc::new(Node::new(place.host.clone()));
             let grow = &mut |tree: &mut Arc<Node<T>>| {
-                Arc::make_mut(tree).insert(&declared.segments, &candidate);
+                Arc::make_mut(tree).insert(&place.segments, &candidate);
             };
-            if !declared.has_wildcard_host() {
-                self.exact.edit(&declared.host, make, grow);
+            if !place.has_wildcard_host() {
+                self.exact.edit(&place.host, make, grow);
                 continue;
             }
-            let ending = ending_of(&declared.host);
+            let ending = ending_of(&place.host);
             let new_bucket = &mut || {
                 Arc::new(Bucket {
                     ending: ending.into(),
@@ -108,7 +109,7 @@ impl<T> Domains<T> {
                 })
             };
             self.patterns.edit(ending, new_bucket, &mut |bucket| {
-                Arc::make_mut(bucket).trees.edit(&declared.host, make, grow);
+                Arc::make_mut(bucket).trees.edit(&place.host, make, grow);
             });
         }
     }
@@ -116,26 +117,25 @@ impl<T> Domains<T> {
     /// Take a route from all of its declared paths.
     pub(crate) fn remove(&mut self, route: &RouteEntry<T>) {
         for declared in &route.frontend.paths {
-            self.remove_path(declared, route.seq);
+            self.remove_path(&declared.place(), route.seq);
         }
     }
 
-    fn remove_path(&mut self, declared: &DeclaredPath, seq: u64) {
+    fn remove_path(&mut self, place: &Place, seq: u64) {
         let keep = &mut |tree: &mut Arc<Node<T>>| {
             let tree = Arc::make_mut(tree);
-            tree.remove(&declared.segments, seq);
+            tree.remove(&place.segments, seq);
             !tree.is_empty()
         };
-        if !declared.has_wildcard_host() {
-            self.exact.prune(&declared.host, keep);
+        if !place.has_wildcard_host() {
+            self.exact.prune(&place.host, keep);
             return;
         }
-        self.patterns
-            .prune(ending_of(&declared.host), &mut |bucket| {
-                let bucket = Arc::make_mut(bucket);
-                bucket.trees.prune(&declared.host, keep);
-                !bucket.trees.is_empty()
-            });
+        self.patterns.prune(ending_of(&place.host), &mut |bucket| {
+            let bucket = Arc::make_mut(bucket);
+            bucket.trees.prune(&place.host, keep);
+            !bucket.trees.is_empty()
+        });
     }
 }
 

@@ -6,12 +6,14 @@
 use std::sync::LazyLock;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use serde_json::{Map, Value};
 
 use super::matcher::{NamedTest, ValueTest};
 use super::path::DeclaredPath;
 use super::problem::{FrontendError, Problem};
+use crate::one_or_many::OneOrMany;
 
 /// Which requests a route wants.
 #[derive(Clone, Debug)]
@@ -21,7 +23,7 @@ pub struct Frontend {
     pub(crate) exact: bool,
     /// None where there are none: few routes ask for more than a domain and a path.
     conditions: Option<Box<Conditions>>,
-    pub(crate) paths: Box<[DeclaredPath]>,
+    pub(crate) paths: OneOrMany<DeclaredPath>,
 }
 
 /// What a frontend asks of a request besides domain and path.
@@ -199,7 +201,7 @@ fn tests(json: &Map<String, Value>, key: &str) -> Result<Box<[NamedTest]>, Front
 
 /// The declared paths, those of one shape put together: the tree then never holds a route twice in
 /// one place. A shape matches inside segments as soon as one of its spellings does.
-fn paths(json: &Map<String, Value>) -> Result<Box<[DeclaredPath]>, FrontendError> {
+fn paths(json: &Map<String, Value>) -> Result<OneOrMany<DeclaredPath>, FrontendError> {
     let mut texts = Vec::new();
     let items = list(json, "domains")?;
     bounded("frontend.domains", items.len(), MAX_DOMAINS)?;
@@ -223,10 +225,10 @@ fn paths(json: &Map<String, Value>) -> Result<Box<[DeclaredPath]>, FrontendError
     let mut paths: Vec<DeclaredPath> = Vec::with_capacity(texts.len());
     for (field, text) in texts {
         let path = DeclaredPath::parse(&field, text)?;
-        match places.get(&path.shape()) {
-            Some(at) => paths[*at].whole_segments &= path.whole_segments,
-            None => {
-                places.insert(path.shape(), paths.len());
+        match places.entry(path.place().shape()) {
+            Entry::Occupied(at) => paths[*at.get()].whole_segments &= path.whole_segments,
+            Entry::Vacant(free) => {
+                free.insert(paths.len());
                 paths.push(path);
             }
         }
@@ -276,7 +278,7 @@ mod tests {
         let paths = frontend.map(|frontend| {
             let paths = frontend.paths.iter();
             paths
-                .map(|path| (path.shape(), path.whole_segments))
+                .map(|path| (path.place().shape(), path.whole_segments))
                 .collect()
         });
         let expected = [("a/x", false), ("a/:", false), ("a/y", false)];

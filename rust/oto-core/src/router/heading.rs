@@ -5,10 +5,10 @@ use std::slice::Iter;
 use std::sync::Arc;
 
 use super::hamt::{Search, Searched, hash_of};
-use super::trie::Node;
+use super::trie::{Below, Node};
 use super::walk::segments;
 use super::{RequestFacts, RouteEntry, Router};
-use crate::ahead::{FEW, fetch_shared};
+use crate::ahead::{FEW, fetch, fetch_shared};
 
 /// Segments that are looked at: most paths are declared with fewer.
 const SEGMENTS: usize = 4;
@@ -64,6 +64,8 @@ pub struct RouteWay<'a, T> {
 enum State<'a, T> {
     Searching(Search<'a, Arc<Node<T>>>),
     At(&'a Node<T>),
+    /// On the way down from a place, by the hash of a segment.
+    Below(&'a Below<T>, u64),
     Arrived(&'a RouteEntry<T>),
     Done,
 }
@@ -85,14 +87,18 @@ impl<T> RouteWay<'_, T> {
                 if !place.routes().is_empty() {
                     self.last = Some(place);
                 }
-                match self.segments.next() {
-                    Some(segment) => {
-                        self.state = State::Searching(place.search(*segment));
-                        // What it begins with lies in the place itself.
-                        return self.step();
+                match (place.below(), self.segments.next()) {
+                    (Some(below), Some(segment)) => {
+                        fetch(below);
+                        self.state = State::Below(below, *segment);
                     }
-                    None => self.arrive(),
+                    _ => self.arrive(),
                 }
+            }
+            State::Below(below, segment) => {
+                self.state = State::Searching(below.search(segment));
+                // What it begins with lies in the line that is here now.
+                return self.step();
             }
             State::Arrived(route) => fetch_shared(&route.id),
             State::Done => {}

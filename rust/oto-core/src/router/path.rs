@@ -10,6 +10,7 @@
 //! Empty segments vanish, as they do in requests. A path that ends with `/` matches whole segments
 //! only; otherwise its last literal segment also matches the start of a longer one.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use smol_str::SmolStr;
@@ -39,14 +40,21 @@ pub(crate) enum Segment {
 pub(crate) struct DeclaredPath {
     /// As written in the configuration.
     pub(crate) text: Box<str>,
-    /// Lower-case host; a pattern when it has a star.
-    pub(crate) host: SmolStr,
-    /// The path, `/`-separated, empty ones left out.
-    pub(crate) segments: Box<[Segment]>,
+    /// What the text says, where it costs something to read it again.
+    place: Option<Box<Place>>,
     /// The path was written with a `/` at its end: no match inside a segment.
     pub(crate) whole_segments: bool,
     /// Some segment binds a name.
     pub(crate) has_params: bool,
+}
+
+/// Where in the trees a declaration leads.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Place {
+    /// Lower-case host; a pattern when it has a star.
+    pub(crate) host: SmolStr,
+    /// The path, `/`-separated, empty ones left out.
+    pub(crate) segments: Box<[Segment]>,
 }
 
 impl DeclaredPath {
@@ -57,22 +65,53 @@ impl DeclaredPath {
             return Err(error(Problem::ControlCharacter));
         }
         let text = text.trim();
+        let place = Place::parse(text).map_err(error)?;
+        let binds =
+            |segment: &Segment| matches!(segment, Segment::Named(_) | Segment::Regex { .. });
+        let is_literal = |segment: &Segment| matches!(segment, Segment::Literal(_));
+        Ok(Self {
+            text: text.into(),
+            has_params: place.segments.iter().any(binds),
+            whole_segments: !place.segments.is_empty() && text.ends_with('/'),
+            place: (!place.segments.iter().all(is_literal)).then(|| Box::new(place)),
+        })
+    }
+
+    /// Where it leads. Of most declarations this is read from the text, which costs about what hashing it
+    /// costs: it is asked for only when a route comes or goes.
+    pub(crate) fn place(&self) -> Cow<'_, Place> {
+        match &self.place {
+            Some(place) => Cow::Borrowed(place),
+            // It could be read before, so it can be read now.
+            None => Cow::Owned(Place::parse(&self.text).unwrap_or_default()),
+        }
+    }
+
+    /// The names that the path binds, with the place of their segments.
+    pub(crate) fn params(&self) -> impl Iterator<Item = (usize, &str)> {
+        let segments = self.place.iter().flat_map(|place| &place.segments);
+        segments
+            .enumerate()
+            .filter_map(|(place, segment)| match segment {
+                Segment::Named(name) | Segment::Regex { name, .. } => Some((place, name.as_str())),
+                _ => None,
+            })
+    }
+}
+
+impl Place {
+    fn parse(text: &str) -> Result<Self, Problem> {
         let (host, path) = text.split_once('/').unwrap_or((text, ""));
-        let host = parse_host(host).map_err(error)?;
+        let host = parse_host(host)?;
         let mut segments = Vec::new();
         for segment in path.split('/').filter(|segment| !segment.trim().is_empty()) {
             if segments.len() == MAX_SEGMENTS {
-                return Err(error(Problem::TooManySegments));
+                return Err(Problem::TooManySegments);
             }
-            segments.push(parse_segment(segment).map_err(error)?);
+            segments.push(parse_segment(segment)?);
         }
-        let binds =
-            |segment: &Segment| matches!(segment, Segment::Named(_) | Segment::Regex { .. });
         Ok(Self {
-            text: text.into(),
             host,
-            has_params: segments.iter().any(binds),
-            whole_segments: !segments.is_empty() && path.ends_with('/'),
             segments: segments.into(),
         })
     }
@@ -97,15 +136,6 @@ impl DeclaredPath {
             }
         }
         shape
-    }
-
-    /// The names that the path binds, with the place of their segments.
-    pub(crate) fn params(&self) -> impl Iterator<Item = (usize, &str)> {
-        let segments = self.segments.iter().enumerate();
-        segments.filter_map(|(place, segment)| match segment {
-            Segment::Named(name) | Segment::Regex { name, .. } => Some((place, name.as_str())),
-            _ => None,
-        })
     }
 }
 
@@ -195,7 +225,7 @@ mod tests {
 
     fn shape(text: &str) -> Result<String, Problem> {
         DeclaredPath::parse("f", text)
-            .map(|declared| declared.shape())
+            .map(|declared| declared.place().shape())
             .map_err(|error| error.problem)
     }
 
@@ -242,6 +272,27 @@ mod tests {
         assert_eq!(shape(&long), Err(Problem::SegmentTooLong));
         let host = "x".repeat(254);
         assert_eq!(shape(&host), Err(Problem::DomainTooLong));
+    }
+
+    #[test]
+    fn a_text_says_the_same_again() {
+        for text in [
+            "A.b",
+            "a.b/x/y%7e/",
+            "a.b/caf\u{e9} 1",
+            "*.b/x",
+            "a.b/x/:id",
+            "a.b/$n<[0-9]+>/v*",
+        ] {
+            let declared = DeclaredPath::parse("f", text).expect("valid");
+            let first = Place::parse(text).expect("valid");
+            assert_eq!(declared.place().shape(), first.shape(), "{text}");
+            assert_eq!(
+                declared.place().segments.len(),
+                first.segments.len(),
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -18,14 +18,21 @@ use super::glob::{GlobIndex, Lengths};
 use super::hamt::{Hamt, Keyed, Search, hash_of};
 use super::java_regex::JavaRegex;
 use super::path::{DeclaredPath, Segment};
+use crate::one_or_many::OneOrMany;
 
 /// A node: what is declared at one place, and what is declared below it.
 pub(crate) struct Node<T> {
     /// The segment, pattern or domain that leads here.
     label: SmolStr,
+    routes: Candidates<T>,
+    /// Apart, for most places of a large table are the last on their way.
+    below: Option<Box<Below<T>>>,
+}
+
+/// The ways on from a node.
+pub(crate) struct Below<T> {
     literals: Hamt<Arc<Node<T>>>,
     lengths: Lengths,
-    routes: Candidates<T>,
     others: Option<Box<Others<T>>>,
 }
 
@@ -53,11 +60,7 @@ pub(crate) struct Candidate<T> {
 }
 
 /// The routes of a node, most matchers first, then oldest first.
-enum Candidates<T> {
-    None,
-    One(Candidate<T>),
-    Many(Box<[Candidate<T>]>),
-}
+struct Candidates<T>(OneOrMany<Candidate<T>>);
 
 impl<T> Candidate<T> {
     pub(crate) fn new(route: &Arc<RouteEntry<T>>, path: u16, declared: &DeclaredPath) -> Self {
@@ -88,33 +91,16 @@ impl<T> Candidate<T> {
 }
 
 impl<T> Candidates<T> {
-    #[inline]
-    fn as_slice(&self) -> &[Candidate<T>] {
-        match self {
-            Self::None => &[],
-            Self::One(only) => std::slice::from_ref(only),
-            Self::Many(all) => all,
-        }
-    }
-
-    fn from_vec(all: Vec<Candidate<T>>) -> Self {
-        match <[Candidate<T>; 1]>::try_from(all) {
-            Ok([only]) => Self::One(only),
-            Err(none) if none.is_empty() => Self::None,
-            Err(many) => Self::Many(many.into()),
-        }
-    }
-
     fn insert(&mut self, candidate: Candidate<T>) {
-        let mut all = self.as_slice().to_vec();
+        let mut all = self.0.to_vec();
         let at = all.partition_point(|held| held.order() < candidate.order());
         all.insert(at, candidate);
-        *self = Self::from_vec(all);
+        self.0 = all.into();
     }
 
     fn remove(&mut self, seq: u64) {
-        let kept = self.as_slice().iter().filter(|held| held.seq != seq);
-        *self = Self::from_vec(kept.cloned().collect());
+        let kept = self.0.iter().filter(|held| held.seq != seq);
+        self.0 = kept.cloned().collect::<Vec<_>>().into();
     }
 }
 
@@ -122,10 +108,8 @@ impl<T> Node<T> {
     pub(crate) fn new(label: SmolStr) -> Self {
         Self {
             label,
-            literals: Hamt::default(),
-            lengths: Lengths::default(),
-            routes: Candidates::None,
-            others: None,
+            routes: Candidates(OneOrMany::default()),
+            below: None,
         }
     }
 
@@ -137,12 +121,12 @@ impl<T> Node<T> {
     /// The routes declared here, most matchers first, then oldest first.
     #[inline]
     pub(crate) fn routes(&self) -> &[Candidate<T>] {
-        self.routes.as_slice()
+        &self.routes.0
     }
 
     /// Whether nothing is declared here or below.
     pub(crate) fn is_empty(&self) -> bool {
-        self.routes().is_empty() && self.literals.is_empty() && self.others.is_none()
+        self.routes().is_empty() && self.below.is_none()
     }
 
     /// Put a candidate at the end of `segments`.
@@ -152,18 +136,19 @@ impl<T> Node<T> {
             return;
         };
         let go_on = &mut |child: &mut Arc<Self>| Arc::make_mut(child).insert(rest, candidate);
+        let below = self.below.get_or_insert_default();
         match first {
             Segment::Literal(text) => {
-                self.lengths.add(text.len());
+                below.lengths.add(text.len());
                 let make = &mut || Arc::new(Self::new(text.clone()));
-                self.literals.edit(text, make, go_on);
+                below.literals.edit(text, make, go_on);
             }
             Segment::Named(_) => {
-                let named = &mut self.others_mut().named;
+                let named = &mut below.others_mut().named;
                 go_on(named.get_or_insert_with(|| Arc::new(Self::new(":".into()))));
             }
             Segment::Regex { regex, .. } => {
-                let regexes = &mut self.others_mut().regexes;
+                let regexes = &mut below.others_mut().regexes;
                 let same = |(held, _): &(Arc<JavaRegex>, _)| held.source() == regex.source();
                 match regexes.iter().position(same) {
                     Some(at) => go_on(&mut regexes[at].1),
@@ -177,7 +162,7 @@ impl<T> Node<T> {
             }
             Segment::Glob(text) => {
                 let make = &mut || Arc::new(Self::new(text.clone()));
-                self.others_mut().globs.edit(text, make, go_on);
+                below.others_mut().globs.edit(text, make, go_on);
             }
         }
     }
@@ -188,48 +173,54 @@ impl<T> Node<T> {
             self.routes.remove(seq);
             return;
         };
+        let Some(below) = &mut self.below else {
+            return;
+        };
         let keep = &mut |child: &mut Arc<Self>| {
             let child = Arc::make_mut(child);
             child.remove(rest, seq);
             !child.is_empty()
         };
         match first {
-            Segment::Literal(text) => self.literals.prune(text, keep),
+            Segment::Literal(text) => below.literals.prune(text, keep),
             Segment::Named(_) => {
-                let others = self.others_mut();
+                let others = below.others_mut();
                 others.named = others
                     .named
                     .take()
                     .and_then(|mut child| keep(&mut child).then_some(child));
             }
-            Segment::Regex { regex, .. } => self
+            Segment::Regex { regex, .. } => below
                 .others_mut()
                 .regexes
                 .retain_mut(|(held, child)| held.source() != regex.source() || keep(child)),
-            Segment::Glob(text) => self.others_mut().globs.prune(text, keep),
+            Segment::Glob(text) => below.others_mut().globs.prune(text, keep),
         }
-        if self.literals.is_empty() {
-            self.lengths = Lengths::default();
+        if below.literals.is_empty() {
+            below.lengths = Lengths::default();
         }
-        if self.others.as_ref().is_some_and(|others| others.is_empty()) {
-            self.others = None;
+        if below
+            .others
+            .as_ref()
+            .is_some_and(|others| others.is_empty())
+        {
+            below.others = None;
         }
-    }
-
-    fn others_mut(&mut self) -> &mut Others<T> {
-        self.others.get_or_insert_default()
+        if below.literals.is_empty() && below.others.is_none() {
+            self.below = None;
+        }
     }
 
     /// The child of exactly this segment, whose hash the caller has.
     #[inline]
     pub(crate) fn literal(&self, hash: u64, segment: &str) -> Option<&Self> {
-        self.literals.get(hash, segment).map(Arc::as_ref)
+        self.below()?.literals.get(hash, segment).map(Arc::as_ref)
     }
 
-    /// Begin to look for the literal child that a segment's hash leads to.
+    /// The ways on, when there are any.
     #[inline]
-    pub(crate) fn search(&self, hash: u64) -> Search<'_, Arc<Self>> {
-        self.literals.search(hash)
+    pub(crate) fn below(&self) -> Option<&Below<T>> {
+        self.below.as_deref()
     }
 
     /// The literal child that is the first `length` bytes of `segment`.
@@ -240,13 +231,25 @@ impl<T> Node<T> {
 
     /// Lengths that literal children have.
     pub(crate) fn lengths(&self) -> Lengths {
-        self.lengths
+        self.below().map(|below| below.lengths).unwrap_or_default()
     }
 
     /// The children of the other kinds.
     #[inline]
     pub(crate) fn others(&self) -> Option<&Others<T>> {
-        self.others.as_deref()
+        self.below()?.others.as_deref()
+    }
+}
+
+impl<T> Below<T> {
+    /// Begin to look for the literal child that a segment's hash leads to.
+    #[inline]
+    pub(crate) fn search(&self, hash: u64) -> Search<'_, Arc<Node<T>>> {
+        self.literals.search(hash)
+    }
+
+    fn others_mut(&mut self) -> &mut Others<T> {
+        self.others.get_or_insert_default()
     }
 }
 
@@ -289,14 +292,28 @@ impl<T> Clone for Node<T> {
     fn clone(&self) -> Self {
         Self {
             label: self.label.clone(),
+            routes: Candidates(self.routes.0.clone()),
+            below: self.below.clone(),
+        }
+    }
+}
+
+impl<T> Clone for Below<T> {
+    fn clone(&self) -> Self {
+        Self {
             literals: self.literals.clone(),
             lengths: self.lengths,
-            routes: match &self.routes {
-                Candidates::None => Candidates::None,
-                Candidates::One(only) => Candidates::One(only.clone()),
-                Candidates::Many(all) => Candidates::Many(all.clone()),
-            },
             others: self.others.clone(),
+        }
+    }
+}
+
+impl<T> Default for Below<T> {
+    fn default() -> Self {
+        Self {
+            literals: Hamt::default(),
+            lengths: Lengths::default(),
+            others: None,
         }
     }
 }
