@@ -108,6 +108,40 @@ async def test_every_change_is_listed_with_who_and_why(api: ServedAdminApi) -> N
     assert "no revision" in await refused(api, 400, "GET", "/api/history/1x")
 
 
+async def test_revisions_are_looked_for(api: ServedAdminApi) -> None:
+    start = api.store.revision
+    for n in range(3):
+        await done(api, "POST", "/api/routes", route(f"r{n}", "a.test"))
+    await done(api, "PUT", "/api/routes/r1", route("r1", "b.test"))
+    await done(api, "POST", KEYS, {"clientId": "k", "clientName": "k", "clientSecret": "s3cret"})
+    await api.store.put("routes", "r1", b'{"id":"r1"}')
+
+    async def found(query: str) -> list[int]:
+        return [one["revision"] - start for one in await done(api, "GET", f"/api/history?{query}")]
+
+    assert await found("entity=routes/r1") == [6, 4, 2]
+    assert await found("entity=routes") == [6, 4, 3, 2, 1]
+    assert await found("entity=routes&pageSize=2") == [6, 4]
+    assert await found("entity=routes&pageSize=2&page=2") == [3, 2]
+    assert await found("entity=routes&pageSize=2&page=3") == [1]
+    assert await found("entity=routes&pageSize=2&page=4") == []
+    assert await found(f"entity=routes&before={start + 3}") == [2, 1]
+    assert await found("entity=apikeys/k") == [5]
+    assert await found("entity=routes/r1&actor=admin-api-apikey-id") == [4, 2]
+    assert await found("actor=nobody") == []
+    assert await found("since=2020-01-01&entity=routes/r2") == [3]
+    assert await found("until=2020-01-01T10:00:00%2B01:00") == []
+    at = (await done(api, "GET", "/api/history?entity=routes/r2"))[0]["at"]
+    assert 3 in await found(f"since={at[:10]}T00:00:00Z&entity=routes")
+    assert await found("since=2999-01-01") == []
+    counted = await api.call("GET", "/api/history?entity=routes")
+    assert "X-Count" not in counted.headers
+    for query in ("entity=/r1", "entity=routes/", "since=soon", "until=2026-13-01", "before=x"):
+        name = query.partition("=")[0]
+        assert name in await refused(api, 400, "GET", f"/api/history?{query}")
+    assert "before=" in await refused(api, 400, "GET", "/api/history?actor=a&pageSize=1000&page=11")
+
+
 async def test_a_large_change_is_one_revision_in_pages(api: ServedAdminApi) -> None:
     writes = [Put("routes", f"r{n:04}", b'{"id":"r%04d"}' % n) for n in range(250)]
     number = await api.store.transact(writes)

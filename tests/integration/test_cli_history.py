@@ -51,6 +51,14 @@ async def check_history(url: str, number: int) -> None:
     assert (code, text.index("moved") < text.index("made")) == (0, True)
     assert "[release-1]" in text
     assert len((await run("history", url, "--limit", "1"))[1].splitlines()) <= 2
+    code, text = await run("history", url, "--entity", "routes/r1", "--since", "1h", "--json")
+    assert [one["message"] for one in json.loads(text)] == ["moved", "made"]
+    code, text = await run("history", url, "--entity", "routes/r1", "--limit", "1")
+    assert (code, "moved" in text, "made" in text) == (0, True, False)
+    assert await run("history", url, "--actor", "nobody") == (0, "\n")
+    assert await run("history", url, "--until", "2020-01-01") == (0, "\n")
+    code, text = await run("history", url, "--since", "soon")
+    assert (code, "since='soon' is no time" in text) == (1, True)
     code, text = await run("history", url, "--show", "release-1", "--json")
     shown = json.loads(text)
     assert (shown["revision"], shown["tags"]) == (number, ["release-1"])
@@ -106,6 +114,8 @@ async def check_store_at_rest(data: str, number: int) -> None:
         (("rollback", "1", "."), "no data folder of a gateway"),
         (("history", "--to", "3"), "--to says where --diff ends"),
         (("history", "--tags", "--show", "3"), "ask for one thing"),
+        (("history", "--tags", "--actor", "a"), "choose what is listed"),
+        (("history", "--since", "999999d"), "nothing is as old as that"),
     ],
 )
 async def test_a_place_without_history_is_told(words: tuple[str, ...], said: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import trio
 
@@ -15,6 +15,7 @@ from oto_trio.control.store.history import (
     Difference,
     HistoryBounds,
     Origin,
+    Sought,
     acting,
 )
 from oto_trio.model.errors import ConflictError, RevisionUnknownError
@@ -69,6 +70,43 @@ async def _revisions_are_paged_from_the_newest(store: Store) -> None:
     assert await store.revisions(before=1) == []
     assert await store.revisions(limit=0) == []
     assert len(await store.revisions(before=99)) == 7
+
+
+async def _revisions_are_found_by_what_they_changed_by_whom_and_when(store: Store) -> None:
+    for n in range(8):
+        with acting(Origin("even" if n % 2 == 0 else "odd")):
+            await store.transact(
+                [Put("routes", f"r{n % 3}", b"%d" % n), Put("backends", f"b{n}", b"")]
+            )
+    await store.transact([Delete("routes", "r1"), Delete("backends", "b7")])
+    await store.put("routes-too", "r1", b"1")
+    times = [revision.at for revision in reversed(await store.revisions())]
+
+    async def found(before: int | None = None, limit: int = 100, **sought: Any) -> list[int]:
+        rows = await store.find_revisions(Sought(**sought), before=before, limit=limit)
+        return [row.revision for row in rows]
+
+    assert await found() == list(range(10, 0, -1))
+    assert await found(kind="routes") == list(range(9, 0, -1))
+    assert await found(kind="routes", id="r1") == [9, 8, 5, 2]
+    assert await found(kind="routes", id="r1", limit=2) == [9, 8]
+    assert await found(kind="routes", id="r1", before=8) == [5, 2]
+    assert await found(kind="backends", id="b7") == [9, 8]
+    assert await found(kind="routes-too") == [10]
+    assert await found(kind="routes", id="b1") == []
+    assert await found(kind="route") == []
+    assert await found(actor="odd") == [8, 6, 4, 2]
+    assert await found(actor="odd", kind="routes", id="r0") == [4]
+    assert await found(actor="") == [10, 9]
+    assert await found(actor="od") == []
+    assert await found(limit=0) == []
+    assert await found(before=1) == []
+    for n, at in enumerate(times, 1):
+        assert await found(since=at) == [10 - m for m, t in enumerate(reversed(times)) if t >= at]
+        assert await found(until=at) == [m for m in range(10, 0, -1) if times[m - 1] < at], n
+    assert await found(since=times[-1] + 1) == []
+    rows = await store.find_revisions(Sought(kind="routes-too"))
+    assert list(rows) == list(await store.revisions(limit=1))
 
 
 async def _a_refused_transaction_leaves_no_trace(store: Store) -> None:
@@ -156,6 +194,7 @@ async def _writers_at_once_keep_their_own_origins(store: Store) -> None:
 HISTORY_RULES: Final[list[Callable[[Store], Awaitable[None]]]] = [
     _every_transaction_is_a_revision_with_its_origin,
     _revisions_are_paged_from_the_newest,
+    _revisions_are_found_by_what_they_changed_by_whom_and_when,
     _a_refused_transaction_leaves_no_trace,
     _differences_tell_before_and_after_of_any_span,
     _a_large_transaction_is_one_revision,

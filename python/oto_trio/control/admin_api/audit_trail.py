@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from oto_trio._core import Redaction
     from oto_trio.control.store.base import Blob, Record, Seen, Snapshot, Write
     from oto_trio.control.store.feed import Feed
-    from oto_trio.control.store.history import Difference, Revision
+    from oto_trio.control.store.history import Difference, Revision, Sought
     from oto_trio.control.store.tallies import Tally
     from oto_trio.telemetry.events.audit import Audit
     from oto_trio.telemetry.events.identity import Event
@@ -295,6 +295,12 @@ class AuditedStore(Store):
         self, *, before: int | None = None, limit: int = REVISIONS_PAGE
     ) -> Sequence[Revision]:
         return await self._inner.revisions(before=before, limit=limit)
+
+    @override
+    async def find_revisions(
+        self, sought: Sought, *, before: int | None = None, limit: int = REVISIONS_PAGE
+    ) -> Sequence[Revision]:
+        return await self._inner.find_revisions(sought, before=before, limit=limit)
 
     @override
     async def difference(self, since: int, until: int | None = None) -> Difference:

@@ -31,6 +31,7 @@ from oto_trio.control.history import (
 )
 from oto_trio.control.history.comparing import changed_how
 from oto_trio.control.history.meaning import TRAFFIC_KINDS
+from oto_trio.control.history.searching import read_search
 from oto_trio.control.history.tags import MOST_TAGS
 from oto_trio.control.store.base import LIST_PAGE
 from oto_trio.control.store.history import acting, current_origin
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
     from oto_trio._core import Redaction
     from oto_trio.control.admin_api.operations import Entities
-    from oto_trio.control.store.history import Changed, Difference, Revision
+    from oto_trio.control.store.history import Changed, Difference, Revision, Sought
     from oto_trio.model.document import JsonObject
 
 __all__ = ["HistoryPaths"]
@@ -53,6 +54,9 @@ LARGEST_PAGE: Final = 1000
 
 DEFAULT_PAGE: Final = 100
 """``pageSize`` when none is given."""
+
+MOST_FOUND: Final = 10_000
+"""Revisions up to the end of a page of those that are looked for."""
 
 COMPARED_AT_ONCE: Final = 20
 """Entities compared between two checkpoints: a few milliseconds' work."""
@@ -96,6 +100,9 @@ class HistoryPaths:
     async def _list(self, request: Request) -> Response:
         """``GET /api/history``: a page of revisions, the newest first."""
         page, size = _page(request)
+        asked = read_search(request.query_params)
+        if asked is not None:
+            return await self._search(*asked, page, size)
         newest = await self._store.revisions(limit=1)
         total = 0
         found: Sequence[Revision] = ()
@@ -110,6 +117,19 @@ class HistoryPaths:
         headers = _page_headers(total, page, size)
         text = msgspec.json.encode([_told(revision, names) for revision in found])
         return Response(text, 200, headers, media_type="application/json")
+
+    async def _search(self, sought: Sought, before: int | None, page: int, size: int) -> Response:
+        """Answer a page of the revisions that are looked for. How many there are is not counted."""
+        last = page * size
+        if last > MOST_FOUND:
+            raise bad_request(
+                f"page {page} is too far; go on with before=, the last revision that you have"
+            )
+        found = await self._store.find_revisions(sought, before=before, limit=last)
+        names = await self._names()
+        told = [_told(revision, names) for revision in found[last - size :]]
+        headers = _page_headers(None, page, size)
+        return Response(msgspec.json.encode(told), 200, headers, media_type="application/json")
 
     async def _oldest(self, latest: int) -> int:
         """Find the oldest revision that is kept, by bisection: revisions are kept without gaps."""
@@ -411,9 +431,9 @@ def _page(request: Request) -> tuple[int, int]:
     return query.page, DEFAULT_PAGE if asked is None else min(query.page_size, LARGEST_PAGE)
 
 
-def _page_headers(total: int, page: int, size: int) -> dict[str, str]:
+def _page_headers(total: int | None, page: int, size: int) -> dict[str, str]:
     return {
-        "X-Count": str(total),
+        **({} if total is None else {"X-Count": str(total)}),
         "X-Offset": str((page - 1) * size),
         "X-Page": str(page),
         "X-Page-Size": str(size),

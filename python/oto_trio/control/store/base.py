@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from oto_trio.control.store.feed import Feed, FeedHub
-    from oto_trio.control.store.history import Difference, Revision
+    from oto_trio.control.store.history import Difference, Revision, Sought
     from oto_trio.control.store.tallies import Tally
 
 __all__ = [
@@ -264,6 +264,39 @@ class Store(ABC):
         Raises:
             StoreError: The store cannot be read.
         """
+
+    async def find_revisions(
+        self, sought: Sought, *, before: int | None = None, limit: int = REVISIONS_PAGE
+    ) -> Sequence[Revision]:
+        """Read some of the revisions that are looked for, the newest first.
+
+        Args:
+            sought: What they must have.
+            before: Only revisions smaller than this one.
+            limit: Revisions given at most.
+
+        Raises:
+            StoreError: The store cannot be read.
+
+        Cost: looks at every revision that is remembered, until enough are found; and into the documents
+        of each, unless the driver knows better.
+        """
+        found: list[Revision] = []
+        while len(found) < limit:
+            page = await self.revisions(before=before)
+            for revision in page:
+                number = revision.revision
+                if not sought.has_origin(revision):
+                    continue
+                if sought.kind is not None:
+                    changed = (await self.difference(number - 1, number)).changed
+                    if not any(sought.has_document(one.kind, one.id) for one in changed):
+                        continue
+                found.append(revision)
+            if not page:
+                break
+            before = page[-1].revision
+        return found[:limit]
 
     @abstractmethod
     async def difference(self, since: int, until: int | None = None) -> Difference:

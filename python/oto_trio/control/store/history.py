@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -36,6 +37,7 @@ __all__ = [
     "Origin",
     "Remembered",
     "Revision",
+    "Sought",
     "acting",
     "check_span",
     "current_origin",
@@ -92,6 +94,33 @@ class Revision(msgspec.Struct, frozen=True):
     """Documents it wrote or removed."""
     size: int
     """Bytes that remembering it takes: the older documents, and `CHANGE_BYTES` for each."""
+
+
+class Sought(msgspec.Struct, frozen=True):
+    """Which revisions are looked for: those that have all of this."""
+
+    kind: str | None = None
+    """They wrote or removed a document of this kind."""
+    id: str | None = None
+    """And of this id; only with a kind."""
+    actor: str | None = None
+    """Exactly this one made them."""
+    since: float | None = None
+    """Made at this Unix time or later."""
+    until: float | None = None
+    """Made before this Unix time."""
+
+    def has_origin(self, revision: Revision) -> bool:
+        """Tell whether a revision was made by whom and when it must be."""
+        return (
+            self.actor in (None, revision.origin.actor)
+            and (self.since is None or revision.at >= self.since)
+            and (self.until is None or revision.at < self.until)
+        )
+
+    def has_document(self, kind: str, entity_id: str) -> bool:
+        """Tell whether a document is the one that must be among the changes, or may be any."""
+        return self.kind is None or (self.kind == kind and self.id in (None, entity_id))
 
 
 class Changed(msgspec.Struct, frozen=True):
@@ -276,6 +305,17 @@ class MemoryHistory:
         start = newest if before is None else min(newest, before - 1)
         numbers = range(start, max(start - limit, 0), -1)
         return [self._revisions[number] for number in numbers if number in self._revisions]
+
+    def find(self, sought: Sought, before: int | None, limit: int) -> list[Revision]:
+        """Give some of the revisions that are looked for; see `Store.find_revisions`."""
+        found = (
+            revision
+            for number, revision in reversed(self._revisions.items())
+            if (before is None or number < before)
+            and sought.has_origin(revision)
+            and any(sought.has_document(*key) for key in self._before[number])
+        )
+        return list(islice(found, limit))
 
     def difference(
         self, since: int, until: int | None, latest: int, now: Mapping[tuple[str, str], bytes]

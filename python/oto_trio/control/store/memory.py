@@ -40,7 +40,7 @@ from oto_trio.model.errors import StoreClosedError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from oto_trio.control.store.history import Difference, Revision
+    from oto_trio.control.store.history import Difference, Revision, Sought
     from oto_trio.control.store.tallies import Tally
 
 __all__ = ["MemoryStore"]
@@ -167,6 +167,14 @@ class MemoryStore(CopiedStore):
         await trio.lowlevel.checkpoint()
         self._shelf("")  # raises when closed
         return self._history.revisions(before, limit)
+
+    @override
+    async def find_revisions(
+        self, sought: Sought, *, before: int | None = None, limit: int = REVISIONS_PAGE
+    ) -> Sequence[Revision]:
+        await trio.lowlevel.checkpoint()
+        self._shelf("")  # raises when closed
+        return self._history.find(sought, before, limit)
 
     @override
     async def difference(self, since: int, until: int | None = None) -> Difference:

@@ -45,7 +45,12 @@ from oto_trio.control.store.base import (
 )
 from oto_trio.control.store.feed import FeedHub
 from oto_trio.control.store.groups import CommitQueue, Transaction
-from oto_trio.control.store.history import DEFAULT_BOUNDS, REVISIONS_PAGE, HistoryBounds
+from oto_trio.control.store.history import (
+    DEFAULT_BOUNDS,
+    REVISIONS_PAGE,
+    HistoryBounds,
+    Sought,
+)
 from oto_trio.control.store.postgres_history import (
     note_revision,
     read_difference,
@@ -219,9 +224,15 @@ class PostgresStore(CopiedStore):
     async def revisions(
         self, *, before: int | None = None, limit: int = REVISIONS_PAGE
     ) -> Sequence[Revision]:
+        return await self.find_revisions(Sought(), before=before, limit=limit)
+
+    @override
+    async def find_revisions(
+        self, sought: Sought, *, before: int | None = None, limit: int = REVISIONS_PAGE
+    ) -> Sequence[Revision]:
         def work(connection: Connection) -> Sequence[Revision]:
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            revisions = read_revisions(connection, before, limit)
+            revisions = read_revisions(connection, before, limit, sought)
             connection.execute("COMMIT")
             return revisions
 

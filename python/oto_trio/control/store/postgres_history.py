@@ -19,6 +19,7 @@ from oto_trio.control.store.history import (
     OldRevision,
     Origin,
     Revision,
+    Sought,
     check_span,
     forgotten_up_to,
 )
@@ -58,6 +59,8 @@ CREATE TABLE IF NOT EXISTS oto_trio.past (
 CREATE INDEX IF NOT EXISTS past_by_document ON oto_trio.past (kind, id, revision);
 """
 """Tables that databases of version 1 have or not. ``past`` holds what each document was before the revision that changed it."""
+
+_ANY: Final = Sought()
 
 
 def remember_documents(connection: Connection, writes: Sequence[Write], revision: int) -> None:
@@ -130,15 +133,35 @@ def _floor(connection: Connection) -> tuple[int, int]:
     return (latest if newest != latest else oldest - 1), latest
 
 
-def read_revisions(connection: Connection, before: int | None, limit: int) -> Sequence[Revision]:
-    """Read some revisions; see `Store.revisions`."""
+def read_revisions(
+    connection: Connection, before: int | None, limit: int, sought: Sought = _ANY
+) -> Sequence[Revision]:
+    """Read some revisions; see `Store.find_revisions`."""
     floor, latest = _floor(connection)
     if floor == latest:
         return []
+    conditions = ["revision < %s"]
+    values: list[object] = [latest + 1 if before is None else before]
+    wanted = (
+        ("actor = %s", sought.actor),
+        ("at >= %s", sought.since),
+        ("at < %s", sought.until),
+    )
+    for condition, value in wanted:
+        if value is not None:
+            conditions.append(condition)
+            values.append(value)
+    if sought.kind is not None:
+        # The keys of `past` begin with the revision: one look at an index for each revision.
+        conditions.append(
+            "EXISTS (SELECT FROM oto_trio.past WHERE past.revision = revisions.revision AND kind = %s"
+            f"{'' if sought.id is None else ' AND id = %s'})"
+        )
+        values += [sought.kind] if sought.id is None else [sought.kind, sought.id]
     rows = connection.execute(
-        "SELECT revision, at, actor, request_id, message, changes, size FROM oto_trio.revisions "
-        "WHERE revision < %s ORDER BY revision DESC LIMIT %s",
-        (latest + 1 if before is None else before, limit),
+        "SELECT revision, at, actor, request_id, message, changes, size FROM oto_trio.revisions "  # noqa: S608 (fixed texts)
+        f"WHERE {' AND '.join(conditions)} ORDER BY revision DESC LIMIT %s".encode(),
+        (*values, limit),
     )
     return [
         Revision(revision, at, Origin(actor, request_id, message), changes, size)

@@ -56,6 +56,7 @@ from oto_trio.control.store.redis_whole import keys_below, read_past, write_whol
 from oto_trio.control.store.redis_words import (
     blobs_of,
     change_of,
+    check_server,
     conflict_of,
     info_of,
     loss_of,
@@ -78,7 +79,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from oto_trio.control.store.history import Difference, Revision
+    from oto_trio.control.store.history import Difference, Revision, Sought
     from oto_trio.control.store.redis_url import RedisUrl
     from oto_trio.control.store.tallies import Tally
 
@@ -336,15 +337,7 @@ class RedisStore(CopiedStore):
         """
         where = self._url.shown
         info = info_of(await self._ask("INFO", "everything"))
-        version = info.get("redis_version", "")
-        if not version.partition(".")[0].isdigit() or int(version.partition(".")[0]) < 7:
-            raise StoreFileError(f"{where} is Redis {version or '?'}; install version 7 or later")
-        policy = info.get("maxmemory_policy", "noeviction")
-        if policy.startswith("allkeys"):
-            raise StoreFileError(
-                f"{where} drops any key when memory is short (maxmemory-policy {policy}); set it to "
-                "noeviction"
-            )
+        check_server(info, where)
         facts = await self._run(scripts.OPEN, secrets.token_hex(16), scripts.SCHEMA)
         if int(facts[2]) > scripts.SCHEMA:
             raise StoreFileError(
@@ -413,6 +406,12 @@ class RedisStore(CopiedStore):
         self, *, before: int | None = None, limit: int = REVISIONS_PAGE
     ) -> Sequence[Revision]:
         return await self._history.revisions(before, limit)
+
+    @override
+    async def find_revisions(
+        self, sought: Sought, *, before: int | None = None, limit: int = REVISIONS_PAGE
+    ) -> Sequence[Revision]:
+        return await self._history.find(sought, before, limit)
 
     @override
     async def difference(self, since: int, until: int | None = None) -> Difference:

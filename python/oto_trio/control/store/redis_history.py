@@ -25,6 +25,8 @@ from oto_trio.model.errors import RevisionUnknownError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from oto_trio.control.store.history import Sought
+
 __all__ = ["RedisHistory", "history_word"]
 
 PAGE_BYTES: Final = 8 * 1024 * 1024
@@ -32,6 +34,12 @@ PAGE_BYTES: Final = 8 * 1024 * 1024
 
 DOCUMENTS_AT_ONCE: Final = 500
 """Documents whose older states are asked for at once."""
+
+REVISIONS_AT_ONCE: Final = 500
+"""Revisions looked at by one script at most."""
+
+MEMBERS_AT_ONCE: Final = 20_000
+"""Changed documents looked at by one script, beyond those of one revision."""
 
 _origin: Final = msgspec.json.Decoder(Origin)
 
@@ -78,6 +86,22 @@ class RedisHistory:
         newest = "" if before is None else before - 1
         _, _, _, *rows = await self._run(scripts.REVISIONS, newest, limit)
         return [_revision(rows[n], rows[n + 1]) for n in range(0, len(rows), 2)]
+
+    async def find(self, sought: Sought, before: int | None, limit: int) -> list[Revision]:
+        """Read some revisions that are looked for; see `Store.find_revisions`."""
+        found: list[Revision] = []
+        newest, kind, entity_id = "" if before is None else before - 1, sought.kind, sought.id
+        while len(found) < limit:
+            oldest, *rows = await self._run(
+                *(scripts.SOUGHT, newest, REVISIONS_AT_ONCE, MEMBERS_AT_ONCE),
+                *("" if kind is None else kind, "" if entity_id is None else entity_id),
+            )
+            some = [_revision(rows[n], rows[n + 1]) for n in range(0, len(rows), 2)]
+            found += [revision for revision in some if sought.has_origin(revision)]
+            if not oldest:
+                break
+            newest = oldest - 1
+        return found[:limit]
 
     async def difference(self, since: int, until: int | None) -> Difference:
         """Read what changed; see `Store.difference`."""

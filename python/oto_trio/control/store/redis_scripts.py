@@ -46,6 +46,7 @@ __all__ = [
     "PAGE",
     "REVISIONS",
     "SCHEMA",
+    "SOUGHT",
     "STATES",
     "TOUCHED",
     "TRANSACT",
@@ -276,6 +277,41 @@ return answer
 """)
 """Gives ``ok``, the latest revision, the oldest that is kept (the latest plus one when none is), and for each
 revision its number and what is known of it: time, changes, bytes so far, bytes, who and why."""
+
+SOUGHT: Final = Script("""
+-- ARGV: store id, newest revision looked at or '', revisions and changed documents looked at at most,
+--       a kind or '' for any, an id or '' for any of that kind
+local facts = redis.call('HMGET', KEYS[1], 'id', 'revision', 'oldest')
+if facts[1] ~= ARGV[1] then return {'foreign'} end
+local latest, oldest = tonumber(facts[2]), tonumber(facts[3] or facts[2] + 1)
+if redis.call('HEXISTS', key('revisions'), facts[2]) == 0 then oldest = latest + 1 end
+local newest = ARGV[2] == '' and latest or math.min(tonumber(ARGV[2]), latest)
+local last = math.max(oldest, newest - tonumber(ARGV[3]) + 1)
+local answer, seen, start = {0}, 0, ARGV[5] .. '\\n'
+for n = newest, last, -1 do
+  local is_sought = ARGV[5] == ''
+  if ARGV[6] ~= '' then
+    is_sought = redis.call('HEXISTS', key('past:' .. whole(n)), start .. ARGV[6]) == 1
+  elseif not is_sought then
+    for _, member in ipairs(redis.call('HKEYS', key('past:' .. whole(n)))) do
+      seen = seen + 1
+      if string.sub(member, 1, #start) == start then
+        is_sought = true
+        break
+      end
+    end
+  end
+  if is_sought then
+    answer[#answer + 1] = n
+    answer[#answer + 1] = redis.call('HGET', key('revisions'), whole(n))
+  end
+  if seen > tonumber(ARGV[4]) then last = n; break end
+end
+if newest >= oldest and last > oldest then answer[1] = last end
+return answer
+""")
+"""Gives the oldest revision that was looked at, or 0 when there is nothing older, and for each revision that
+wrote or removed such a document its number and what is known of it, as `REVISIONS` does."""
 
 TOUCHED: Final = Script("""
 -- ARGV: store id, first revision, last revision, documents given at least

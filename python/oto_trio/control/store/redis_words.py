@@ -16,14 +16,15 @@ from oto_trio.control.store.base import (
     check_expectation,
     check_revision,
 )
-from oto_trio.model.errors import ConflictError, StoreTooLargeError
+from oto_trio.model.errors import ConflictError, StoreFileError, StoreTooLargeError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "blobs_of",
     "change_of",
+    "check_server",
     "conflict_of",
     "info_of",
     "loss_of",
@@ -167,6 +168,27 @@ def info_of(info: bytes | str) -> dict[str, str]:
     text = info.decode(errors="replace") if isinstance(info, bytes) else info
     lines = (line.partition(":") for line in text.splitlines())
     return {name: value for name, colon, value in lines if colon}
+
+
+def check_server(info: Mapping[str, str], where: str) -> None:
+    """Refuse a server that cannot hold a store.
+
+    Args:
+        info: What INFO tells.
+        where: The server.
+
+    Raises:
+        StoreFileError: It is too old, or drops what it holds.
+    """
+    version = info.get("redis_version", "")
+    if not version.partition(".")[0].isdigit() or int(version.partition(".")[0]) < 7:
+        raise StoreFileError(f"{where} is Redis {version or '?'}; install version 7 or later")
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy.startswith("allkeys"):
+        raise StoreFileError(
+            f"{where} drops any key when memory is short (maxmemory-policy {policy}); set it to "
+            "noeviction"
+        )
 
 
 def loss_of(answer: Sequence[object], where: str, known: int, removals_kept: int) -> str:

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from oto_trio.control.store.history import Difference, Revision
+    from oto_trio.control.store.history import Difference, Revision, Sought
     from oto_trio.control.store.tallies import Tally
 
 __all__ = ["SqliteStore"]
@@ -254,6 +254,14 @@ class SqliteStore(CopiedStore):
     ) -> Sequence[Revision]:
         return await self._in_thread(
             lambda: read_revisions(self._connection, self._committed, before, limit)
+        )
+
+    @override
+    async def find_revisions(
+        self, sought: Sought, *, before: int | None = None, limit: int = REVISIONS_PAGE
+    ) -> Sequence[Revision]:
+        return await self._in_thread(
+            lambda: read_revisions(self._connection, self._committed, before, limit, sought)
         )
 
     @override

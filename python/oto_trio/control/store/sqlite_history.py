@@ -18,6 +18,7 @@ from oto_trio.control.store.history import (
     OldRevision,
     Origin,
     Revision,
+    Sought,
     check_span,
     forgotten_up_to,
 )
@@ -55,6 +56,8 @@ CREATE TABLE IF NOT EXISTS past (
 CREATE INDEX IF NOT EXISTS past_by_document ON past (kind, id, revision);
 """
 """Tables that files of version 1 have or not. ``past`` holds what each document was before the revision that changed it."""
+
+_ANY: Final = Sought()
 
 
 def remember_documents(
@@ -115,15 +118,31 @@ def _floor(connection: sqlite3.Connection, latest: int) -> int:
 
 
 def read_revisions(
-    connection: sqlite3.Connection, latest: int, before: int | None, limit: int
+    connection: sqlite3.Connection,
+    latest: int,
+    before: int | None,
+    limit: int,
+    sought: Sought = _ANY,
 ) -> Sequence[Revision]:
-    """Read some revisions; see `Store.revisions`."""
+    """Read some revisions; see `Store.revisions` and `Store.find_revisions`."""
     if _floor(connection, latest) == latest:
         return []
     rows = connection.execute(
+        # The keys of `past` begin with the revision: one look at an index for each revision.
         "SELECT revision, at, actor, request_id, message, changes, size FROM revisions "
-        "WHERE revision < ? ORDER BY revision DESC LIMIT ?",
-        (latest + 1 if before is None else before, limit),
+        "WHERE revision < ?1 AND (?3 IS NULL OR actor = ?3) AND (?4 IS NULL OR at >= ?4) "
+        "AND (?5 IS NULL OR at < ?5) AND (?6 IS NULL OR EXISTS (SELECT 1 FROM past "
+        "WHERE past.revision = revisions.revision AND kind = ?6 AND (?7 IS NULL OR id = ?7))) "
+        "ORDER BY revision DESC LIMIT ?2",
+        (
+            latest + 1 if before is None else before,
+            limit,
+            sought.actor,
+            sought.since,
+            sought.until,
+            sought.kind,
+            sought.id,
+        ),
     )
     return [
         Revision(revision, at, Origin(actor, request_id, message), changes, size)

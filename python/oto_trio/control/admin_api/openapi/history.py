@@ -104,7 +104,15 @@ def history_operations() -> Iterator[Operation]:
         "list_revisions",
         "List the revisions that are remembered, newest first",
         {"200": listed(_revision(), is_generic=False), **refusals()},
-        _PAGE,
+        (
+            *_PAGE,
+            _query("entity", "Only those that changed entities of a kind, or one: `routes/users`."),
+            _query("actor", "Only those that this client id, or user, made."),
+            _query("since", "Only those made at this time or later, such as `2026-03-01`."),
+            _query("until", "Only those made before this time."),
+            _query("before", "Only those older than this revision.", _COUNT),
+        ),
+        description="With anything but a page asked for, how many there are is not counted: go on with `before`.",
     )
     one = _revision(entities=_entities())
     yield _make(

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from oto_trio.control.admin_api.rights.caller import Caller
     from oto_trio.control.store.base import Blob, Expectation, Record, Seen, Write
     from oto_trio.control.store.feed import Feed
-    from oto_trio.control.store.history import Difference, Revision
+    from oto_trio.control.store.history import Difference, Revision, Sought
     from oto_trio.control.store.tallies import Tally
 
 __all__ = ["ScopedStore", "global_config_of", "writable"]
@@ -220,6 +220,13 @@ class ScopedStore(Store):
     ) -> Sequence[Revision]:
         _require_all()
         return await self._inner.revisions(before=before, limit=limit)
+
+    @override
+    async def find_revisions(
+        self, sought: Sought, *, before: int | None = None, limit: int = REVISIONS_PAGE
+    ) -> Sequence[Revision]:
+        _require_all()
+        return await self._inner.find_revisions(sought, before=before, limit=limit)
 
     @override
     async def difference(self, since: int, until: int | None = None) -> Difference:
