@@ -349,23 +349,53 @@ async def test_live_numbers_are_differences_of_the_counters(
             "bytes_in": 100 * looks,
             "bytes_out": 1000 * looks,
             "latency_sum_s": 0.5 * looks,
+            "overhead_sum_s": 0.1 * looks,
             "exchanges": 3,
         }
 
     monkeypatch.setattr(served.gateway, "metrics", metrics)
     numbers = (await served.call("GET", "/api/live")).json()
     assert (numbers["calls"], numbers["dataIn"], numbers["dataOut"]) == (20, 200, 2000)
-    assert (numbers["duration"], numbers["overhead"]) == (50, None)
+    assert (numbers["duration"], numbers["overhead"]) == (50, pytest.approx(10))
     assert numbers["concurrentHandledRequests"] == 3
     assert numbers["dataInRate"] == pytest.approx(10 * numbers["rate"])
     assert numbers["dataOutRate"] == pytest.approx(100 * numbers["rate"])
     assert 0 < numbers["rate"] <= 20
     again = await served.call("GET", "/api/live/global")
     assert again.json().keys() == numbers.keys()
-    assert (await served.call("GET", "/api/live/some-service")).status_code == 404
     for every in ("99", "60001", "x", "-1", ""):
         refused = await served.call("GET", f"/api/live?every={every}")
         assert refused.status_code == 400, every
+
+
+async def test_live_numbers_of_an_entity_are_those_of_its_kind(served: Served) -> None:
+    await make(served)
+    composition: dict[str, Any] = {"id": "c", "name": "c", "routes": []}
+    assert (await served.call("POST", "/api/route-compositions", composition)).status_code == 201
+    backend = {"targets": [{"hostname": "127.0.0.1", "port": 1}]}
+    route = {"id": "s", "name": "s", "frontend": {"domains": ["b.test"]}, "backend": backend}
+    made = await served.call("POST", "/api/routes", route)
+    assert made.status_code == 201, made.text
+    served.gateway.counters_by_entity = {
+        ("service-descriptors", "s"): {"requests": 1},
+        ("routes", "s"): {"requests": 2},
+        ("route-compositions", "c"): {"requests": 3},
+        ("routes", "c"): {"requests": 4},
+    }
+    for path, calls in (
+        ("/api/services/s/live", 1),
+        ("/api/live/s", 2),
+        ("/api/live/c", 3),
+        ("/api/services/c/live", 3),
+    ):
+        answer = await served.call("GET", path)
+        assert (answer.status_code, answer.json()["calls"]) == (200, calls), path
+    for path in ("/api/live/none", "/api/services/none/live", "/api/services/none/live?every=100"):
+        refused = await served.call("GET", path)
+        assert (refused.status_code, refused.json()) == (404, NOT_FOUND), path
+    refused = await served.call("GET", "/api/services/global/live")
+    assert refused.status_code == 404
+    assert (await served.call("GET", "/api/services/s/live?every=1")).status_code == 400
 
 
 async def test_live_numbers_come_again_and_again(served: Served) -> None:

@@ -13,6 +13,7 @@ from oto_trio.control.admin_api.gateway_control import GatewayHealth
 from oto_trio.control.checking import check_entity
 from oto_trio.control.store.base import Store
 from oto_trio.control.supervisor.supervision import Supervisor
+from oto_trio.gateway.frames import EntityKey
 from oto_trio.gateway.installer import BACKENDS
 from oto_trio.model.backend import Backend, read_backend
 from oto_trio.model.document import Document
@@ -81,6 +82,10 @@ class Gateway:
     async def metrics(self) -> Mapping[str, Any]:
         """See `GatewayControl.metrics`."""
         return await self._supervisor.metrics()
+
+    async def route_counts(self, entity: EntityKey) -> Mapping[str, Any]:
+        """See `GatewayControl.route_counts`."""
+        return await self._supervisor.route_counts(entity)
 
     def registry(self) -> Registry:
         """Return the plugins there are now; the folder is looked at again."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from oto_trio.gateway.compile.derived import with_own_id
+from oto_trio.gateway.compile.derived import DERIVED_KINDS, with_own_id
 from oto_trio.model.document import encode_document
 from oto_trio.model.route import read_route
 
@@ -48,6 +48,12 @@ class DerivedRoutes:
     def owner(self, route_id: str) -> EntityKey | None:
         """Return the entity that means a route; None for a stored one."""
         return self._owners.get(route_id)
+
+    def of(self, key: EntityKey) -> list[str]:
+        """Return the ids of the routes that an entity means, a stored route's own among them."""
+        if key.kind in DERIVED_KINDS:
+            return list(self._ids.get(key, ()))
+        return [] if key.id in self._owners else [key.id]
 
     def put(self, key: EntityKey, derived: Sequence[DerivedRoute]) -> tuple[list[str], list[str]]:
         """Take the routes of an entity over.

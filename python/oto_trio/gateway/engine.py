@@ -60,6 +60,7 @@ __all__ = [
     "WRITABLE",
     "BodyReader",
     "Clock",
+    "CountedRoute",
     "Engine",
     "Event",
     "SuspendedExchange",
@@ -114,6 +115,10 @@ class SuspendedExchange(Exchange, Protocol):
     def bind_reader(self, reader: "BodyReader", /) -> None:
         """Let `request.read` and `response.read` work, by calling `reader`."""
         ...
+
+
+CountedRoute: TypeAlias = tuple[str, int, int, int, float, float, int]
+"""A route's id, calls, bytes in and out, seconds, seconds of overhead, and calls that run."""
 
 
 class Engine(Protocol):
@@ -223,6 +228,14 @@ class Engine(Protocol):
 
     def metrics(self) -> dict[str, object]:
         """Return the counters since the start."""
+        ...
+
+    def count_routes(self, ids: list[str], /) -> list[CountedRoute]:
+        """Return what there is to tell of routes, by id; those without any call are left out."""
+        ...
+
+    def tallied_routes(self) -> list[CountedRoute]:
+        """Return the same of every route that had calls, without those that run."""
         ...
 
     def drain(self, now: float, /) -> None:

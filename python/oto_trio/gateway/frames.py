@@ -26,6 +26,7 @@ __all__ = [
     "AskCertificate",
     "AskMetrics",
     "AskMetricsPage",
+    "AskRouteCounts",
     "Capture",
     "CertificateAnswer",
     "Change",
@@ -46,6 +47,8 @@ __all__ = [
     "Ready",
     "Records",
     "ReloadPlugins",
+    "RouteCount",
+    "RouteCounts",
     "SnapshotFull",
     "Start",
     "UpFrame",
@@ -220,6 +223,18 @@ class AskMetrics(msgspec.Struct, frozen=True, tag="ask_metrics"):
     token: int
 
 
+class AskRouteCounts(msgspec.Struct, frozen=True, tag="ask_route_counts"):
+    """Send the `RouteCounts` of an entity now.
+
+    Attributes:
+        token: Comes back in the answer; never 0.
+        entity: A route, or an entity that means routes.
+    """
+
+    token: int
+    entity: EntityKey
+
+
 class ControlHealth(msgspec.Struct, frozen=True, tag="control_health"):
     """What the control plane knows about itself, for the probes a worker serves.
 
@@ -367,6 +382,43 @@ class Metrics(msgspec.Struct, frozen=True, tag="metrics"):
     values: bytes
 
 
+class RouteCount(msgspec.Struct, frozen=True, array_like=True):
+    """What the calls of one route came to in one worker.
+
+    Attributes:
+        id: The route's id.
+        calls: Exchanges that ended.
+        bytes_in: Body bytes from clients.
+        bytes_out: Bytes to clients, heads included.
+        duration_s: Sum of the seconds from head to end of the response.
+        overhead_s: Of that, what was not spent waiting for a backend's response head.
+        running: Exchanges that run now.
+    """
+
+    id: str
+    calls: int
+    bytes_in: int
+    bytes_out: int
+    duration_s: float
+    overhead_s: float
+    running: int
+
+
+class RouteCounts(msgspec.Struct, frozen=True, tag="route_counts"):
+    """What the calls of some routes came to since the worker started.
+
+    Attributes:
+        token: The token of the `AskRouteCounts` this answers; 0 for a part of all that a worker which
+            ends has counted.
+        routes: The ids of the routes that the entity means here.
+        counts: Those of them that had calls.
+    """
+
+    token: int
+    routes: list[str]
+    counts: list[RouteCount]
+
+
 class Health(msgspec.Struct, frozen=True, tag="health"):
     """A sign of life, sent about once a second.
 
@@ -436,6 +488,7 @@ DownFrame: TypeAlias = (
     | AdoptSlot
     | ReloadPlugins
     | AskMetrics
+    | AskRouteCounts
     | ControlHealth
     | MetricsPage
     | CertificateAnswer
@@ -452,6 +505,7 @@ UpFrame: TypeAlias = (
     | Records
     | Alerts
     | Metrics
+    | RouteCounts
     | Health
     | AskMetricsPage
     | AskCertificate

@@ -190,6 +190,10 @@ class Installer:
         self._compiler = self._make_compiler()
         self._are_sinks_new = False
 
+    def routes_of(self, key: EntityKey) -> list[str]:
+        """Return the ids of the routes that an entity means here."""
+        return self._derived.of(key)
+
     @property
     def routes(self) -> int:
         """How many routes the installed snapshot has."""

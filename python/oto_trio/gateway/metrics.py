@@ -81,6 +81,16 @@ _NAMES: Final[Mapping[str, tuple[str, MetricKind, str]]] = {
         "counter",
         "Exchanges whose alerts were lost while no exporter runs",
     ),
+    "requests_without_tally": (
+        "otoroshi.requests.without.tally",
+        "counter",
+        "Exchanges counted for no route, as more routes had traffic than are told apart",
+    ),
+    "overhead_sum_s": (
+        "otoroshi.requests.overhead.seconds",
+        "counter",
+        "Time of all exchanges that was not spent waiting for a backend",
+    ),
     "event_details_dropped": (
         "otoroshi.records.details.dropped",
         "counter",

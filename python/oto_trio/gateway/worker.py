@@ -46,6 +46,7 @@ from oto_trio.gateway.frames import (
     Applied,
     AskCertificate,
     AskMetrics,
+    AskRouteCounts,
     Capture,
     CertificateAnswer,
     Change,
@@ -73,6 +74,7 @@ from oto_trio.gateway.pipeline import Pipeline
 from oto_trio.gateway.pump import Pump
 from oto_trio.gateway.records import RecordDrain
 from oto_trio.gateway.resolver import Resolver
+from oto_trio.gateway.route_counts import all_counts, counts_of
 from oto_trio.plugin_api.answers import Response
 from oto_trio.plugin_api.exchange import Exchange
 from oto_trio.plugin_api.folder import FolderPlugins
@@ -274,6 +276,8 @@ class _Worker:
                 services.cancel_scope.cancel()
             self._records.drain()
             self._outbox.offer(self._counters(token=0))
+            for frame in all_counts(self._engine):
+                self._outbox.offer(frame)
             self._outbox.finish()
             plumbing.cancel_scope.deadline = self._clock() + FLUSH_S
             await self._outbox.finished.wait()
@@ -323,6 +327,8 @@ class _Worker:
                 self._adopt(slot)
             case AskMetrics(token):
                 await self._tell(self._counters(token))
+            case AskRouteCounts():
+                await self._tell(counts_of(self._engine, self._installer, order))
             case ControlHealth():
                 self._monitoring.control = order
             case MetricsPage():

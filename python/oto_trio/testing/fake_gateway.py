@@ -13,6 +13,7 @@ from oto_trio.plugin_api.registry import discover
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from oto_trio.gateway.frames import EntityKey
     from oto_trio.model.document import Document
     from oto_trio.model.errors import Problem
     from oto_trio.plugin_api.registry import Registry
@@ -36,6 +37,8 @@ class FakeGatewayControl:
         """Set at the first wait."""
         self.counters: dict[str, Any] = {"requests": 3, "workers": 1}
         """What `metrics` gives."""
+        self.counters_by_entity: dict[tuple[str, str], dict[str, Any]] = {}
+        """What `route_counts` gives, by kind and id."""
         self.state = GatewayHealth(is_started=True, is_ready=True)
         """What `health` gives."""
         self._check = check
@@ -73,3 +76,8 @@ class FakeGatewayControl:
         """Give `counters`."""
         await trio.lowlevel.checkpoint()
         return self.counters
+
+    async def route_counts(self, entity: EntityKey) -> Mapping[str, Any]:
+        """Give those of `counters_by_entity`."""
+        await trio.lowlevel.checkpoint()
+        return self.counters_by_entity.get((entity.kind, entity.id), {})

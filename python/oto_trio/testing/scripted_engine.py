@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import overload
 
-from oto_trio.gateway.engine import BodyReader, Event
+from oto_trio.gateway.engine import BodyReader, CountedRoute, Event
 from oto_trio.gateway.installer import SnapshotLike
 from oto_trio.plugin_api import Exchange
 from oto_trio.testing.exchange import FakeExchange, FakeRequest
@@ -68,6 +68,8 @@ class ScriptedEngine:
         """The snapshots it was given."""
         self.counts: dict[str, int] = {"connections": 0, "exchanges": 0, "tunnels": 0, "pooled": 0}
         """What is in flight."""
+        self.counted: dict[str, CountedRoute] = {}
+        """What routes count, by id."""
         self.is_held = True
         """Whether `read_body` and `read_response` come in time."""
         self.pending = False
@@ -198,6 +200,14 @@ class ScriptedEngine:
     def metrics(self) -> dict[str, object]:
         """See `Engine.metrics`."""
         return {"requests": 7}
+
+    def count_routes(self, ids: list[str], /) -> list[CountedRoute]:
+        """See `Engine.count_routes`."""
+        return [self.counted[route_id] for route_id in ids if route_id in self.counted]
+
+    def tallied_routes(self) -> list[CountedRoute]:
+        """See `Engine.tallied_routes`."""
+        return list(self.counted.values())
 
     def drain(self, now: float, /) -> None:
         """See `Engine.drain`."""

@@ -20,4 +20,5 @@ pub mod record;
 pub mod router;
 pub mod signature;
 pub mod streamed;
+pub mod tallies;
 pub mod tls;

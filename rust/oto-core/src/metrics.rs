@@ -44,6 +44,8 @@ pub struct Metrics {
     pub latency: [u64; LATENCY_BOUNDS_S.len() + 1],
     /// Sum of all durations.
     pub latency_sum_s: f64,
+    /// Of that, what was not spent waiting for a backend's response head.
+    pub overhead_sum_s: f64,
 }
 
 impl Metrics {

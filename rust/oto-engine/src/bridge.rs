@@ -84,6 +84,7 @@ impl Engine {
             None if flow.is_done_stage() => self.run_done(flow),
             None => {
                 if let Some(ended) = self.ended.remove(&flow.id) {
+                    self.tally(&ended, &flow);
                     self.record(ended, &mut flow);
                 }
                 if flow.begin_done() {

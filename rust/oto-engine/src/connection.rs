@@ -197,6 +197,8 @@ pub(crate) struct Exchange {
     /// The rest of an answer that repeats itself.
     pub(crate) repeat: Option<Box<Repeat>>,
     pub(crate) request_meter: Meter,
+    /// The route's id since Python first held the flow, which knows it otherwise.
+    pub(crate) held_route: Option<Arc<str>>,
     /// The request's bound while Python holds the flow.
     pub(crate) held_bound: BodyBound,
     pub(crate) response_meter: Meter,

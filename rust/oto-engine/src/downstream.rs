@@ -298,6 +298,7 @@ impl Engine {
                 };
                 exchange.wait = Wait::Python;
                 if let Some(mut flow) = exchange.flow.take() {
+                    exchange.held_route = flow.route.as_ref().map(|route| Arc::clone(&route.id));
                     exchange.held_bound = flow.bounds.request;
                     flow.is_replayable = exchange.is_replayable();
                     self.raised.push(Event::Run(flow, step));
@@ -432,6 +433,7 @@ impl Exchange {
             held_until_s: f64::INFINITY,
             repeat: None,
             request_meter: Meter::default(),
+            held_route: None,
             held_bound: BodyBound::default(),
             response_meter: Meter::default(),
             gathered: None,

@@ -19,7 +19,7 @@ const CLIENT_LEFT: u16 = 499;
 /// The most reads of one turn after the last answer.
 const LINGER_READS: usize = 16;
 
-/// The most exchanges whose record waits for Python to give their flow back.
+/// The most exchanges whose tally and record wait for Python to give their flow back.
 const ENDED: usize = 4096;
 
 /// How an exchange ended: what its record tells besides the flow.
@@ -182,12 +182,14 @@ impl Engine {
         self.metrics.finished(exchange.status, duration);
         self.metrics.bytes_in += exchange.bytes_in;
         self.metrics.bytes_out += exchange.bytes_out;
+        self.metrics.overhead_sum_s += (duration - exchange.upstream_s).max(0.0);
         let ended = self.ended_of(key, &exchange);
         let Some(mut flow) = exchange.flow else {
             self.remember(exchange.id, ended);
             return;
         };
         if let Some(ended) = ended {
+            self.tally(&ended, &flow);
             self.record(ended, &mut flow);
         }
         if flow.begin_done() {
@@ -198,11 +200,8 @@ impl Engine {
         }
     }
 
-    /// What the record tells of an exchange besides its flow; none when records are not wanted.
+    /// What is counted and recorded of an exchange besides its flow; none when its connection is gone.
     pub(crate) fn ended_of(&self, key: usize, exchange: &Exchange) -> Option<Ended> {
-        if !self.ring.is_on() && !self.ring.wants_alerts() {
-            return None;
-        }
         Some(Ended {
             started_s: exchange.started_s,
             duration_s: self.now_s - exchange.started_s,
@@ -217,7 +216,8 @@ impl Engine {
         })
     }
 
-    /// Python holds the flow of an exchange that is over: its record is made when it comes back.
+    /// Python holds the flow of an exchange that is over: it is counted for its route and recorded when it
+    /// comes back.
     pub(crate) fn remember(&mut self, id: u64, ended: Option<Ended>) {
         if let Some(ended) = ended {
             if self.ended.len() < ENDED {

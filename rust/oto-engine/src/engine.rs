@@ -13,6 +13,7 @@ use oto_core::http1::{HeadLimits, Request, ResponseHead};
 use oto_core::metrics::Metrics;
 use oto_core::plan::{Flow, Moment, PythonStep, Snapshot};
 use oto_core::record::{CaptureSettings, Ring};
+use oto_core::tallies::Tallies;
 use slab::Slab;
 
 use crate::connection::{Down, DownPhase, Up};
@@ -106,8 +107,9 @@ pub struct Engine {
     pub(crate) settings: Settings,
     pub(crate) limits: HeadLimits,
     pub(crate) metrics: Metrics,
+    pub(crate) tallies: Tallies,
     pub(crate) ring: Ring,
-    /// Exchanges that ended while Python held their flow; the record waits for it.
+    /// Exchanges that ended while Python held their flow; what is counted and recorded of them waits for it.
     pub(crate) ended: HashMap<u64, Ended>,
     /// Events for Python, gathered during a call.
     pub(crate) raised: Vec<Event>,
@@ -181,6 +183,7 @@ impl Engine {
             ended: HashMap::new(),
             settings,
             metrics: Metrics::default(),
+            tallies: Tallies::default(),
             raised: Vec::new(),
             again: VecDeque::new(),
             heard: Vec::new(),

@@ -15,6 +15,7 @@ mod attempt;
 mod bridge;
 mod carried;
 mod connection;
+mod counting;
 mod downstream;
 mod ending;
 mod engine;
@@ -38,5 +39,6 @@ mod tls;
 mod tunnel;
 mod upstream;
 
+pub use counting::RouteCount;
 pub use engine::{Engine, Event, InFlight, Waiter};
 pub use settings::Settings;

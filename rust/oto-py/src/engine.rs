@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use oto_core::metrics::LATENCY_BOUNDS_S;
 use oto_core::plan::ResponseBody;
 use oto_core::tls::ClientAuth;
-use oto_engine::{Event, Settings};
+use oto_engine::{Event, RouteCount, Settings};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
@@ -50,6 +50,9 @@ const CONSUMED: u8 = 18;
 const MOST_LINGER_S: f64 = 0.001;
 
 type Fields = Vec<(PyBackedStr, PyBackedStr)>;
+
+/// A route's id, calls, bytes in and out, seconds, seconds of overhead, and what runs.
+type Counted = (String, u64, u64, u64, f64, f64, u64);
 
 #[pymethods]
 impl Engine {
@@ -343,6 +346,7 @@ impl Engine {
             ("records_dropped", dropped),
             ("event_details_dropped", engine.details_dropped()),
             ("alerts_dropped", engine.alerts_dropped()),
+            ("requests_without_tally", engine.uncounted_by_route()),
             ("connections", in_flight.connections as u64),
             ("exchanges", in_flight.exchanges as u64),
             ("tunnels", in_flight.tunnels as u64),
@@ -354,7 +358,24 @@ impl Engine {
         dict.set_item("latency", metrics.latency.to_vec())?;
         dict.set_item("latency_bounds_s", LATENCY_BOUNDS_S.to_vec())?;
         dict.set_item("latency_sum_s", metrics.latency_sum_s)?;
+        dict.set_item("overhead_sum_s", metrics.overhead_sum_s)?;
         Ok(dict)
+    }
+
+    fn count_routes(&self, ids: Vec<String>) -> Vec<Counted> {
+        lock(&self.inner)
+            .count_routes(&ids)
+            .into_iter()
+            .map(counted)
+            .collect()
+    }
+
+    fn tallied_routes(&self) -> Vec<Counted> {
+        lock(&self.inner)
+            .tallied_routes()
+            .into_iter()
+            .map(counted)
+            .collect()
     }
 
     fn drain(&self, now: f64) {
@@ -379,6 +400,19 @@ impl Engine {
     fn close(&self) {
         lock(&self.inner).close();
     }
+}
+
+fn counted(route: RouteCount) -> Counted {
+    let tally = route.tally;
+    (
+        route.id.as_ref().to_owned(),
+        tally.calls,
+        tally.bytes_in,
+        tally.bytes_out,
+        tally.duration_s,
+        tally.overhead_s,
+        route.running,
+    )
 }
 
 fn duplicate(fd: RawFd) -> std::io::Result<OwnedFd> {

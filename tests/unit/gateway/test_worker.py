@@ -22,6 +22,7 @@ from oto_trio.gateway.frames import (
     Applied,
     AskMetrics,
     AskMetricsPage,
+    AskRouteCounts,
     Capture,
     Change,
     ControlHealth,
@@ -29,6 +30,7 @@ from oto_trio.gateway.frames import (
     Drain,
     Draining,
     Entity,
+    EntityKey,
     Health,
     Hello,
     InheritedListener,
@@ -38,12 +40,15 @@ from oto_trio.gateway.frames import (
     Ready,
     Records,
     ReloadPlugins,
+    RouteCount,
+    RouteCounts,
     SnapshotFull,
     Start,
     UpFrame,
 )
 from oto_trio.gateway.installer import ROUTES, SnapshotLike
 from oto_trio.gateway.link import Link, LinkProtocolError, supervisor_end, worker_end
+from oto_trio.gateway.route_counts import COUNTS_PER_FRAME
 from oto_trio.gateway.worker import ORPHAN_DRAIN_S, WorkerEngine, run_worker
 from oto_trio.testing import FakeRequest
 from oto_trio.testing.scripted_engine import ScriptedEngine, Suspended
@@ -213,6 +218,40 @@ async def test_counters_are_those_of_the_engine_and_of_the_worker(
         assert values["requests"] == 7
         assert values["routes"] == 0
         assert values["hook_failures"] == 0
+
+
+async def test_what_routes_count_is_told_when_asked_and_at_the_end(
+    engine: ScriptedEngine, descriptors: list[int]
+) -> None:
+    engine.counted = {
+        name: (name, 1, 2, 3, 0.5, 0.25, running) for name, running in (("a", 1), ("c-1", 0))
+    }
+    for number in range(COUNTS_PER_FRAME):
+        engine.counted[f"x{number}"] = (f"x{number}", 1, 0, 0, 0.0, 0.0, 0)
+    parts = [
+        {"frontend": {"domains": [domain]}, "backend": {"url": "http://127.0.0.1:1"}}
+        for domain in ("c.test", "d.test")
+    ]
+    composition = {"id": "c", "name": "c", "routes": parts}
+    entity = Entity("route-compositions", "c", json.dumps(composition).encode())
+    async with worked(engine, descriptors) as stage:
+        await stage.send(EMPTY, Change(1, True, [route("a"), entity], []))
+        await stage.expect(Applied, lambda applied: applied.revision == 1)
+        for token, key, routes, counted in (
+            (1, EntityKey(ROUTES, "a"), ["a"], ["a"]),
+            (2, EntityKey("route-compositions", "c"), ["c-0", "c-1"], ["c-1"]),
+            (3, EntityKey("route-compositions", "a"), [], []),
+            # The route of a composition is no stored one.
+            (4, EntityKey(ROUTES, "c-1"), [], []),
+        ):
+            await stage.send(AskRouteCounts(token, key))
+            told = await stage.expect(RouteCounts)
+            assert (told.token, told.routes) == (token, routes)
+            assert [count.id for count in told.counts] == counted
+        stage.drain_asked.set()
+        last = [await stage.expect(RouteCounts) for _ in range(2)]
+        assert [(part.token, len(part.counts)) for part in last] == [(0, COUNTS_PER_FRAME), (0, 2)]
+        assert last[0].counts[0] == RouteCount("a", 1, 2, 3, 0.5, 0.25, 1)
 
 
 async def test_a_worker_gives_signs_of_life(

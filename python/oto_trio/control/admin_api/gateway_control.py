@@ -9,6 +9,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from oto_trio.gateway.frames import EntityKey
     from oto_trio.model.document import Document
     from oto_trio.model.errors import Problem
     from oto_trio.plugin_api.registry import Registry
@@ -62,4 +63,16 @@ class GatewayControl(Protocol):
 
     async def metrics(self) -> Mapping[str, Any]:
         """Collect the counters of all workers, added up (`oto_trio.gateway.metrics`)."""
+        ...
+
+    async def route_counts(self, entity: EntityKey) -> Mapping[str, Any]:
+        """Collect what the calls of an entity's routes came to.
+
+        Args:
+            entity: A route, a service descriptor or a route composition.
+
+        Returns:
+            Sums since the start, named as in `metrics`: ``requests``, ``bytes_in``, ``bytes_out``,
+            ``latency_sum_s``, ``overhead_sum_s``; and ``exchanges``, which run now.
+        """
         ...

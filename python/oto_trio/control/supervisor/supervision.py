@@ -29,6 +29,7 @@ from typing_extensions import override
 
 from oto_trio.control.limits.table import LimitsTable
 from oto_trio.control.store.base import Store
+from oto_trio.control.supervisor.counting import RetiredCounts, summed
 from oto_trio.control.supervisor.feeding import AsServed, as_stored
 from oto_trio.control.supervisor.launch import Launcher
 from oto_trio.control.supervisor.listening import Listener
@@ -42,9 +43,11 @@ from oto_trio.gateway.frames import (
     CertificateAnswer,
     ControlHealth,
     Drain,
+    EntityKey,
     MetricsPage,
     ProblemReport,
     ReloadPlugins,
+    RouteCounts,
 )
 from oto_trio.gateway.metrics import merge_metrics, metrics_page, without_gauges
 from oto_trio.model.errors import GatewayError
@@ -197,6 +200,7 @@ class Supervisor:
         self._stopping = False
         self._moved = trio.Event()
         self._retired_metrics: dict[str, Any] = {}
+        self._retired_routes = RetiredCounts()
         self._control_health = ControlHealth(store_is_healthy=True, is_started=False)
         self._capture = Capture(events=False)
         self.on_events: Callable[[float, bytes], None] | None = None
@@ -343,6 +347,27 @@ class Supervisor:
             merged.update(counters())
         return merged
 
+    async def route_counts(self, entity: EntityKey) -> dict[str, Any]:
+        """Return what the calls of an entity's routes came to in all workers, ended ones included."""
+        answers: list[tuple[Worker, RouteCounts]] = []
+
+        async def ask(worker: Worker) -> None:
+            answer = await worker.questions.ask(entity, METRICS_TIMEOUT_S)
+            if answer is not None:
+                answers.append((worker, answer))
+
+        async with trio.open_nursery() as nursery:
+            for worker in self._workers:
+                if worker.ready.is_set() and not worker.ended.is_set():
+                    nursery.start_soon(ask, worker)
+        routes = {route_id for _, answer in answers for route_id in answer.routes}
+        counts = self._retired_routes.of(routes)
+        for worker, answer in answers:
+            # One that ended since then is among the others.
+            if not worker.has_told_counts:
+                counts += answer.counts
+        return summed(counts)
+
     async def reload_plugins(self) -> None:
         """Have every worker look for changed user plugins now."""
         for worker in list(self._workers):
@@ -485,6 +510,10 @@ class Supervisor:
     async def _answer_metrics_page(self, worker: Worker, ask: AskMetricsPage) -> None:
         page = metrics_page(await self.metrics(), query=ask.query, accept=ask.accept)
         await worker.order(MetricsPage(ask.token, page.status, page.content_type, page.body))
+
+    def routes_counted(self, counts: RouteCounts) -> None:
+        """See `Reports.routes_counted`."""
+        self._retired_routes.take(counts.counts)
 
     def key_leaked(self, client_id: str) -> None:
         """See `Reports.key_leaked`."""

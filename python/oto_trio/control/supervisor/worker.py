@@ -21,6 +21,7 @@ import trio
 
 from oto_trio.control.limits.table import LimitsTable
 from oto_trio.control.store.base import Store
+from oto_trio.control.supervisor.counting import RouteQuestions
 from oto_trio.control.supervisor.feeding import AsServed, as_stored, feed
 from oto_trio.control.supervisor.launch import Inherited, Launcher, Running
 from oto_trio.control.supervisor.listening import Listener
@@ -42,6 +43,7 @@ from oto_trio.gateway.frames import (
     ProblemReport,
     Ready,
     Records,
+    RouteCounts,
     Start,
     UpFrame,
 )
@@ -125,6 +127,10 @@ class Reports(Protocol):
         """Answer with `Worker.order(CertificateAnswer(...))`, from a task."""
         ...
 
+    def routes_counted(self, counts: RouteCounts) -> None:
+        """Keep what a worker that ends has counted."""
+        ...
+
     def key_leaked(self, client_id: str) -> None:
         """Have an API key taken out of use, from a task."""
         ...
@@ -169,6 +175,8 @@ class Worker:
         """Set once it accepts none any more: it drains, or has ended."""
         self.ended = trio.Event()
         """Set once its process or task has ended."""
+        self.has_told_counts = False
+        """Whether it said what its routes counted, as it does when it ends."""
         self.lived_s = 0.0
         """How long it lived; 0 until it has ended."""
         self._store = store
@@ -180,6 +188,8 @@ class Worker:
         self._last_word = -math.inf
         self._gauge = 0
         self._metrics_token = 0
+        self.questions = RouteQuestions(self.order)
+        """Asks what the calls of its routes came to."""
         self._fresh_metrics = trio.Event()
 
     @property
@@ -231,6 +241,7 @@ class Worker:
             self._outbox.close()
             self.leaving.set()
             self.ended.set()
+            self.questions.close()
             self._reports.moved()
         return how
 
@@ -334,6 +345,8 @@ class Worker:
                 if token == self._metrics_token:
                     self._fresh_metrics.set()
                     self._fresh_metrics = trio.Event()
+            case RouteCounts():
+                self._take_counts(frame)
             case ProblemReport():
                 self._reports.problem(frame)
             case AskMetricsPage():
@@ -344,6 +357,14 @@ class Worker:
                 self._reports.key_leaked(client_id)
             case _:
                 pass  # Health: that it came was noted, and that is what it is for
+
+    def _take_counts(self, frame: RouteCounts) -> None:
+        """Hand on what routes count: to who asked, or all of it when the worker ends."""
+        if frame.token:
+            self.questions.take(frame)
+        else:
+            self.has_told_counts = True
+            self._reports.routes_counted(frame)
 
     def _start(
         self,

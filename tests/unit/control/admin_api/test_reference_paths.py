@@ -28,7 +28,6 @@ NAMED: dict[str, str] = {
     "/api/scripts/_list": "`/api/scripts/_list`",
     "/api/scripts/_compile": "`/api/scripts/_compile`",
     "/api/services/x/canary": "`/api/services/<id>/canary`",
-    "/api/services/x/live": "`/api/services/<id>/live`",
     "/api/services/x/health": "`/api/services/<id>/health`",
     "/api/snowmonkey/": "`/api/snowmonkey/…`",
     "/api/forms": "`/api/forms`",

@@ -10,10 +10,12 @@ import trio
 import trio.testing
 
 from oto_trio.control.store import Delete, MemoryStore, Put
+from oto_trio.control.supervisor.counting import RetiredCounts
 from oto_trio.gateway.frames import (
     Applied,
     AskMetrics,
     AskMetricsPage,
+    AskRouteCounts,
     Change,
     ControlHealth,
     EntityKey,
@@ -22,10 +24,12 @@ from oto_trio.gateway.frames import (
     ProblemReport,
     Records,
     ReloadPlugins,
+    RouteCount,
+    RouteCounts,
     SnapshotFull,
 )
 from oto_trio.model.errors import StoreError
-from tests.unit.control.supervisor.puppets import supervised
+from tests.unit.control.supervisor.puppets import Puppet, supervised
 
 # ----------------------------------------------------------------------------- entities
 
@@ -230,3 +234,61 @@ async def test_plugins_are_reloaded_in_every_worker(sockets: list[socket.socket]
         await stage.supervisor.reload_plugins()
         await stage.settled()
         assert [len(puppet.heard_of(ReloadPlugins)) for puppet in stage.launched] == [1, 1]
+
+
+async def test_what_routes_count_is_asked_from_every_worker_and_kept_when_one_ends(
+    sockets: list[socket.socket], autojump_clock: trio.testing.MockClock
+) -> None:
+    entity = EntityKey("route-compositions", "c")
+    async with supervised(sockets) as stage:
+        first, second = stage.launched
+        for puppet in stage.launched:
+            await puppet.get_ready()
+        counted: list[dict[str, Any]] = []
+
+        async def ask() -> None:
+            counted.append(await stage.supervisor.route_counts(entity))
+
+        async def answer(puppet: Puppet, *counts: RouteCount) -> None:
+            question = puppet.heard_of(AskRouteCounts)[-1]
+            assert question.entity == entity
+            await puppet.say(RouteCounts(question.token, ["c-0", "c-1"], list(counts)))
+
+        stage.begin(ask)
+        await stage.settled()
+        await answer(first, RouteCount("c-0", 2, 10, 100, 0.5, 0.1, 1))
+        await answer(second, RouteCount("c-1", 1, 1, 1, 0.25, 0.0, 0))
+        assert counted == [
+            {
+                "requests": 3,
+                "bytes_in": 11,
+                "bytes_out": 101,
+                "latency_sum_s": 0.75,
+                "overhead_sum_s": 0.1,
+                "exchanges": 1,
+            }
+        ]
+
+        # One that ends says all; what it answered meanwhile is not counted again.
+        stage.begin(ask)
+        await stage.settled()
+        counts = RouteCount("c-0", 2, 10, 100, 0.5, 0.1, 1)
+        await answer(first, counts)
+        other = RouteCount("other", 9, 9, 9, 9.0, 9.0, 0)
+        await first.say(RouteCounts(0, [], [counts, other]))
+        await first.end()
+        await answer(second)
+        assert (counted[1]["requests"], counted[1]["exchanges"]) == (2, 0)
+
+        # One that does not answer is not waited for.
+        before = trio.current_time()
+        await ask()
+        assert counted[2]["requests"] == 0
+        assert trio.current_time() - before <= 1.1
+
+
+def test_counts_of_more_routes_than_there_is_room_for_are_dropped() -> None:
+    kept = RetiredCounts(most=1)
+    kept.take([RouteCount("a", 1, 0, 0, 0.0, 0.0, 0), RouteCount("b", 1, 0, 0, 0.0, 0.0, 0)])
+    kept.take([RouteCount("a", 1, 0, 0, 0.0, 0.0, 0)])
+    assert [(count.id, count.calls) for count in kept.of(["a", "b"])] == [("a", 2)]

@@ -93,22 +93,28 @@ def older_operations(components: Components) -> Iterator[Operation]:
 
 def _live() -> Iterator[Operation]:
     """Describe the live numbers."""
-    names = ("calls", "dataIn", "dataOut", "rate", "duration", "dataInRate", "dataOutRate")
+    names = ("calls", "dataIn", "dataOut", "rate", "duration", "overhead")
+    names_of_rates = ("dataInRate", "dataOutRate")
     number: JsonObject = {"type": "number", "minimum": 0}
     schema = object_of(
         *names,
+        *names_of_rates,
         "concurrentHandledRequests",
-        overhead={"type": "null"},
         concurrentHandledRequests=number,
-        **dict.fromkeys(names, number),
+        **dict.fromkeys((*names, *names_of_rates), number),
     )
     answers = {"200": json_answer("The numbers.", _enveloped(schema)), **refusals(404)}
-    for path, name in (("/api/live", "live_numbers"), ("/api/live/{id}", "live_numbers_of")):
+    one = "Live numbers of the routes that an entity means"
+    for path, name, told in (
+        ("/api/live", "live_numbers", "Live numbers of the whole gateway"),
+        ("/api/live/{id}", "live_numbers_of", f"{one}; of the whole gateway with the id `global`"),
+        ("/api/services/{id}/live", "live_numbers_of_service", one),
+    ):
         yield _make(
             "GET",
             path,
             name,
-            "Live numbers of the whole gateway; the only id is `global`",
+            told,
             answers,
             tag="Monitoring",
             description="With `every`, in ms, a stream of server-sent events that does not end.",
