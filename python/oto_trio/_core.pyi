@@ -42,6 +42,7 @@ __all__ = [
     "access_lines",
 ]
 
+_Standing: TypeAlias = tuple[bytes, bool, tuple[int, int, int], tuple[int, int], tuple[int, int]]
 _Event: TypeAlias = (
     tuple[Literal[0], Exchange]
     | tuple[Literal[1], int]
@@ -1342,6 +1343,70 @@ class Limits:
 
         Raises:
             ValueError: it is no page.
+        """
+
+    def take_standings(
+        self, start: int, most: int, now: float, unix_time: float
+    ) -> tuple[int | None, list[_Standing]]:
+        """How keys stand whose window, day or month changed since the last call, some at a time.
+
+        Instead of `take_changed`: each of them takes what the other one would give.
+
+        Args:
+            start: where to go on, 0 at first.
+            most: about how many are given; up to 63 more.
+            now: now.
+            unix_time: now.
+
+        Returns:
+            Where to go on, None at the end; and for each key its bytes, whether nothing was ever heard
+            about it, its window (calls, milliseconds left, its end in milliseconds of the machine's clock),
+            its day (number, calls) and its month.
+        """
+
+    def standing(self, key: bytes, now: float, unix_time: float) -> _Standing | None:
+        """How one key stands; None when this machine knows nothing of it.
+
+        Raises:
+            ValueError: it is no key.
+        """
+
+    def api_key(self, client_id: str) -> bytes:
+        """The key of an API key's window, day and month: 16 bytes, the same for the same seed."""
+
+    def periods(self, unix_time: float) -> tuple[int, int]:
+        """The numbers of a moment's day and month, as `take_standings` gives them."""
+
+    def mark_again(self, key: bytes) -> None:
+        """Let `take_standings` give a key once more.
+
+        Raises:
+            ValueError: it is no key.
+        """
+
+    def hear(
+        self,
+        key: bytes,
+        now: float,
+        unix_time: float,
+        *,
+        window: tuple[int, int],
+        day: tuple[int, int, int],
+        month: tuple[int, int, int],
+    ) -> None:
+        """Note what other machines counted of a key; decisions count it in from now on.
+
+        Args:
+            key: the key.
+            now: now.
+            unix_time: now.
+            window: calls in their windows, and the milliseconds left of the last of these.
+            day: its number, what others counted less what was taken back, and what this machine had
+                told before it was started anew, which the first time is added to its own.
+            month: likewise.
+
+        Raises:
+            ValueError: it is no key.
         """
 
     def sweep(self, part: int, parts: int, now: float, unix_time: float) -> int:

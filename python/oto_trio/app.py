@@ -35,7 +35,7 @@ from oto_trio.control.credentials import (
     load_or_create_credentials,
 )
 from oto_trio.control.declared import reconcile
-from oto_trio.control.limits import LimitsKeeper, LimitsTable, load_seed
+from oto_trio.control.limits import LimitsKeeper, LimitsSharer, LimitsTable, load_seed
 from oto_trio.control.settings import Settings, expression_settings
 from oto_trio.control.store.base import Store
 from oto_trio.control.store.history import HistoryBounds, Origin, acting
@@ -178,7 +178,7 @@ async def serve(
                     among_processes=among_processes,
                     slots=settings.limit_counters,
                 ) as limits:
-                    keeper = LimitsKeeper(store, limits, node)
+                    keeper = _keeper(settings, store, limits, node)
                     await keeper.load()
                     app = _App(
                         *(source, settings, store, listeners, key, limits),
@@ -196,6 +196,16 @@ def _history(settings: Settings) -> HistoryBounds:
         age_s=None if days is None else days * 86_400,
         size=settings.history_mib * 1024 * 1024,
     )
+
+
+def _keeper(
+    settings: Settings, store: Store, limits: LimitsTable, node: str
+) -> LimitsKeeper | LimitsSharer:
+    """Return what keeps the counters: with those of the other gateways, where there may be some."""
+    if not store.is_shared:
+        return LimitsKeeper(store, limits)
+    limits.sharing = LimitsSharer(store, limits, node, every_s=settings.quota_sync_s)
+    return limits.sharing
 
 
 def _raise_descriptor_limit() -> None:
@@ -359,7 +369,7 @@ class _App:
         self,
         signals: AsyncIterator[int],
         announce: Callable[[Announcement], None],
-        keeper: LimitsKeeper,
+        keeper: LimitsKeeper | LimitsSharer,
     ) -> None:
         """Run until a signal ends it."""
         async with trio.open_nursery() as outer:

@@ -130,6 +130,12 @@ class Settings(AdminSettings, frozen=True, kw_only=True):
     limit_counters: Annotated[
         int, Meta(ge=4096, le=1 << 28, description="counters that the table of limits has room for")
     ] = 1 << 18
+    quota_sync_s: Annotated[
+        float,
+        Meta(
+            ge=0.1, le=60, description="how often gateways of a shared store tell what they counted"
+        ),
+    ] = 1.0
     access_log: Annotated[
         str | None, Meta(description="file for one JSON line an exchange; - is standard output")
     ] = None
@@ -267,7 +273,8 @@ NEEDS_RESTART: Final = frozenset(
         *("bind", "http_port", "https_port", "admin_bind", "admin_port"),
         *("admin_api_exposed", "admin_api_subdomain", "admin_api_domains"),
         *("workers", "data", "store", "access_log", "redaction", "log_format"),
-        *("throttling_window_s", "limit_counters", "domain", "wildcard_certificate"),
+        *("throttling_window_s", "limit_counters", "quota_sync_s"),
+        *("domain", "wildcard_certificate"),
         *("history_revisions", "history_days", "history_mib"),
         *("bypass_user_rights_check", "backoffice_session_ms", "session_name"),
         *("session_secure_only", "initial_admin_login", "initial_admin_password"),

@@ -5,7 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::{Arc, Mutex};
 
 use oto_core::limits::{
-    self, Broken, Calendar, Count, Now, Quota, Refill, Seed, Setup, Space, Strategy,
+    self, Broken, Calendar, Count, Heard, Key, Now, Quota, Refill, Seed, Setup, Space, Standing,
+    Strategy,
 };
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -145,6 +146,70 @@ impl Limits {
         })
     }
 
+    /// How keys stand whose counts changed since the last call.
+    fn take_standings(
+        &self,
+        py: Python<'_>,
+        start: usize,
+        most: usize,
+        now: f64,
+        unix_time: f64,
+    ) -> (Option<usize>, Vec<StandingTuple>) {
+        let mut found = Vec::new();
+        let now = self.now(now, unix_time);
+        let next = self.inner.take_standings(start, most, now, |standing| {
+            found.push(standing_tuple(py, standing));
+        });
+        (next, found)
+    }
+
+    fn standing(
+        &self,
+        py: Python<'_>,
+        key: [u8; 16],
+        now: f64,
+        unix_time: f64,
+    ) -> PyResult<Option<StandingTuple>> {
+        let found = self
+            .inner
+            .standing(read_key(key)?, self.now(now, unix_time));
+        Ok(found.map(|standing| standing_tuple(py, standing)))
+    }
+
+    fn api_key(&self, py: Python<'_>, client_id: &str) -> Py<PyBytes> {
+        PyBytes::new(py, &self.inner.api_key(client_id).to_bytes()).unbind()
+    }
+
+    fn periods(&self, unix_time: f64) -> (u64, u64) {
+        self.inner.periods(self.now(0.0, unix_time))
+    }
+
+    fn mark_again(&self, key: [u8; 16]) -> PyResult<()> {
+        self.inner.mark_again(read_key(key)?);
+        Ok(())
+    }
+
+    #[pyo3(signature = (key, now, unix_time, *, window, day, month))]
+    fn hear(
+        &self,
+        key: [u8; 16],
+        now: f64,
+        unix_time: f64,
+        window: (u64, u64),
+        day: (u64, i64, u64),
+        month: (u64, i64, u64),
+    ) -> PyResult<()> {
+        let heard = |(number, elsewhere, before)| Heard {
+            number,
+            elsewhere,
+            before,
+        };
+        let now = self.now(now, unix_time);
+        self.inner
+            .hear(read_key(key)?, window, heard(day), heard(month), now);
+        Ok(())
+    }
+
     fn sweep(&self, part: usize, parts: usize, now: f64, unix_time: f64) -> usize {
         self.inner.sweep(part, parts, self.now(now, unix_time))
     }
@@ -181,6 +246,20 @@ impl Limits {
             random: 0,
         })
     }
+}
+
+/// Key, whether it is new, window, day and month.
+type StandingTuple = (Py<PyBytes>, bool, (u64, u64, u64), (u64, u64), (u64, u64));
+
+fn standing_tuple(py: Python<'_>, standing: Standing) -> StandingTuple {
+    let key = PyBytes::new(py, &standing.key.to_bytes()).unbind();
+    let Standing { window, day, .. } = standing;
+    (key, standing.is_new, window, day, standing.month)
+}
+
+fn read_key(bytes: [u8; 16]) -> PyResult<Key> {
+    Key::from_bytes(bytes)
+        .ok_or_else(|| PyValueError::new_err("key: these bytes are the key of no counter"))
 }
 
 fn duplicate(fd: RawFd) -> PyResult<File> {

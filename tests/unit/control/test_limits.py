@@ -35,24 +35,6 @@ def table(folder: Path, clock: Clock, seed: tuple[int, int] = (1, 2)) -> LimitsT
     return LimitsTable(folder, seed, among_processes=False, slots=100, unix_clock=clock)
 
 
-async def test_gateways_on_one_store_keep_their_counts_apart(
-    tmp_path: Path, autojump_clock: trio.testing.MockClock
-) -> None:
-    clock, store = Clock(), MemoryStore()
-    calls = {"one": 3, "two": 5}
-    for node, count in calls.items():
-        with table(tmp_path, clock) as limits:
-            keeper = LimitsKeeper(store, limits, node)
-            assert await keeper.load() == 0, "it does not take those of the other one"
-            for _ in range(count):
-                limits.limits.consume_quota("k", *limits.now())
-            await keeper.flush()
-    for node, count in calls.items():
-        with table(tmp_path, clock) as limits:
-            assert await LimitsKeeper(store, limits, node).load() == 1
-            assert limits.limits.peek_quota("k", *limits.now()).daily[0] == count
-
-
 async def test_what_was_counted_is_brought_back(
     tmp_path: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -291,3 +273,34 @@ async def test_quotas_are_read_and_reset_by_every_path(
             assert (answer.status_code, answer.json()) == (404, {"error": what})
     assert (await api.delete("/api/groups/g/apikeys/k/quotas")).json()["currentCallsPerDay"] == 0
     assert limits.limits.peek_quota("k", *limits.now()).daily[0] == 0
+
+
+class Shared(MemoryStore):
+    """A store as two gateways share it, which lets them wait before they make something."""
+
+    is_shared = True
+
+    @override
+    async def load_blobs(self, prefix: str) -> Sequence[Blob]:
+        found = await super().load_blobs(prefix)
+        await trio.testing.wait_all_tasks_blocked()
+        return found
+
+
+async def test_gateways_that_start_together_on_an_empty_store_have_one_seed() -> None:
+    store, seeds = Shared(), set[tuple[int, int]]()
+
+    async def start() -> None:
+        seeds.add(await load_seed(store))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(4):
+            nursery.start_soon(start)
+    seeds.add(await load_seed(store))
+    assert len(seeds) == 1
+
+
+async def test_a_seed_from_before_stores_were_shared_goes_on() -> None:
+    store = Shared()
+    await store.save_blobs([Blob("limits:seed", bytes(range(16)))])
+    assert await load_seed(store) == (0x0001020304050607, 0x08090A0B0C0D0E0F)

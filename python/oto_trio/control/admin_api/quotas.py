@@ -1,7 +1,8 @@
 """Quotas of API keys: what is left of them, and setting them back.
 
 The counts are those of the table that all workers share (`control.limits`), read and written at once; so
-what a worker counted a moment ago is in the answer, and a reset holds for the next call.
+what a worker counted a moment ago is in the answer, and a reset holds for the next call. Where gateways share a
+store, the answer has what all of them have told it, and a reset is for all of them.
 """
 
 from __future__ import annotations
@@ -76,12 +77,21 @@ class QuotaPaths:
             return _not_found(request, f"ApiKey with clientId '{client_id}' not found")
         if request.method == "DELETE":
             await self._entities.require_write(API_KEYS, client_id)
-            before = quotas_document(document, self._limits)
-            self._limits.limits.reset_quota(client_id, *self._limits.now())
+            sharing = self._limits.sharing
+            if sharing is None:
+                before = quotas_document(document, self._limits)
+                self._limits.limits.reset_quota(client_id, *self._limits.now())
+            else:
+                # When the store is away, nothing is set back, and the answer is 503.
+                await sharing.refresh(client_id)
+                before = quotas_document(document, self._limits)
+                await sharing.reset(client_id)
             if self._trail is not None:
                 metadata = {"kind": API_KEYS.kind, "id": client_id, "before": before}
                 message = f"User reset the quotas of {API_KEYS.kind} {client_id}"
                 self._trail.note("RESET_APIKEY_QUOTAS", message, metadata)
+        elif self._limits.sharing is not None:
+            await self._limits.sharing.refresh(client_id)
         left = quotas_document(document, self._limits)
         return answer(request, left, pretty_by_default=False)
 

@@ -1,4 +1,4 @@
-"""Keeps days and months over a restart: writes them to the store, brings them back.
+"""Keeps days and months over a restart, in a store that one gateway has for itself: writes them, brings them back.
 
 Written every second, what changed together; and once more at the end. So a clean stop loses nothing,
 and a gateway that is killed loses the last second's counts at the most. While so many keys are in use
@@ -9,18 +9,20 @@ The store gets *pages*, blobs named ``limits:page:<part of the table>``, each wi
 its part: a thousand calls of a thousand keys cost a few writes. A count has no name in it but the keyed
 hash under which the table has it, so a page tells nobody whose it is. A key's place differs from run to
 run; so what was read at a start is written anew before anything is counted. Gateways that share a store
-count each for itself, so each has pages of its own.
+keep their counts another way: see `sharing`.
 """
 
 import logging
 import secrets
 from typing import Final
 
+import msgspec
 import trio
 
+from oto_trio.control.installation_key import MARK_KIND
 from oto_trio.control.limits.table import LimitsTable
 from oto_trio.control.store.base import Blob, Store
-from oto_trio.model.errors import StoreError
+from oto_trio.model.errors import ConflictError, StoreError
 
 __all__ = ["FLUSH_S", "LimitsKeeper", "load_seed"]
 
@@ -38,9 +40,6 @@ SHARE: Final = 0.01
 LAST_FLUSH_S: Final = 5.0
 """How long the write at the end may take."""
 
-SWEEP_PARTS: Final = 64
-"""The table is cleared of what is over a part at each write: all of it within a minute, or five."""
-
 TOGETHER: Final = 256
 """Pages written together, so that an admin write need not wait for long behind them."""
 
@@ -54,6 +53,9 @@ _SEED: Final = "limits:seed"
 async def load_seed(store: Store) -> tuple[int, int]:
     """Return the secret of the table's keys; made and kept the first time.
 
+    Gateways that share a store must have the same one, also those that start on an empty store at the same
+    moment: there it is a document, which only one of them can make.
+
     Raises:
         StoreError: The store cannot be read or written.
     """
@@ -61,7 +63,19 @@ async def load_seed(store: Store) -> tuple[int, int]:
     seed = kept[0].value if kept else b""
     if len(seed) != 16:
         seed = secrets.token_bytes(16)
-        await store.save_blobs([Blob(_SEED, seed)])
+        if not store.is_shared:
+            await store.save_blobs([Blob(_SEED, seed)])
+    if store.is_shared:
+        record = await store.get(MARK_KIND, _SEED)
+        if record is None:
+            try:
+                await store.put(
+                    MARK_KIND, _SEED, msgspec.json.encode({"seed": seed.hex()}), expect="absent"
+                )
+            except ConflictError:
+                record = await store.get(MARK_KIND, _SEED)
+        if record is not None:
+            seed = bytes.fromhex(msgspec.json.decode(record.document)["seed"])
     return int.from_bytes(seed[:8], "big"), int.from_bytes(seed[8:], "big")
 
 
@@ -71,15 +85,12 @@ class LimitsKeeper:
     Args:
         store: Where it is kept.
         table: What counts.
-        node: Tells this gateway from others on the same store; empty when there are no others.
     """
 
-    def __init__(self, store: Store, table: LimitsTable, node: str = "") -> None:
-        self._page = f"limits:node:{node}:page:" if node else _PAGE
+    def __init__(self, store: Store, table: LimitsTable) -> None:
         self._store = store
         self._table = table
         self._unsaved: dict[str, Blob] = {}
-        self._part = 0
         self._is_failing = False
 
     async def load(self) -> int:
@@ -92,7 +103,7 @@ class LimitsKeeper:
             StoreError: The store cannot be read or written.
         """
         count = 0
-        pages = await self._store.load_blobs(self._page)
+        pages = await self._store.load_blobs(_PAGE)
         now, unix_time = self._table.now()
         for page in pages:
             try:
@@ -118,7 +129,7 @@ class LimitsKeeper:
                 await self.flush()
                 took_s = trio.current_time() - began
                 pause_s = min(max(FLUSH_S, took_s / SHARE), LONGEST_PAUSE_S)
-                self._tidy()
+                self._table.tidy()
         finally:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + LAST_FLUSH_S):
                 await self.flush()
@@ -147,13 +158,6 @@ class LimitsKeeper:
         """Return the pages that changed, by name."""
         _, unix_time = self._table.now()
         return {
-            (name := f"{self._page}{number}"): Blob(name, page, unix_time + LIFE_S)
+            (name := f"{_PAGE}{number}"): Blob(name, page, unix_time + LIFE_S)
             for number, page in self._table.limits.take_changed()
         }
-
-    def _tidy(self) -> None:
-        """Free what is over, and follow the time zone."""
-        now, unix_time = self._table.now()
-        self._table.limits.sweep(self._part, SWEEP_PARTS, now, unix_time)
-        self._part = (self._part + 1) % SWEEP_PARTS
-        self._table.follow_time_zone()

@@ -5,25 +5,34 @@ the system has none. Workers inherit its descriptor as they inherit their listen
 that is replaced finds every count as it was. It ends with the last process that has it.
 """
 
+from __future__ import annotations
+
 import errno
 import fcntl
 import os
 import tempfile
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import trio
 
 from oto_trio import _core
 from oto_trio.gateway.clocks import machine_clock_offset_s
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from oto_trio.control.limits.sharing import LimitsSharer
+
 __all__ = ["SLOTS", "LimitsTable", "utc_offset_s"]
 
 SLOTS: Final = 1 << 18
 """Counters there is room for: 19 MB at the most, and only what is used takes memory."""
+
+SWEEP_PARTS: Final = 64
+"""The table is cleared of what is over a part at a time: all of it within a minute, or five."""
 
 SEAL_FLAGS: Final = getattr(fcntl, "F_SEAL_SHRINK", 2) | getattr(fcntl, "F_SEAL_GROW", 4)
 ADD_SEALS: Final = getattr(fcntl, "F_ADD_SEALS", 1033)
@@ -83,6 +92,9 @@ class LimitsTable:
         if among_processes:
             self.limits.set_clock_offset(machine_clock_offset_s())
         self._gauges: set[int] = set()
+        self._part = 0
+        self.sharing: LimitsSharer | None = None
+        """How it counts together with those of other gateways; None when it counts alone."""
 
     def fileno(self) -> int:
         """Return the descriptor that workers inherit."""
@@ -91,6 +103,13 @@ class LimitsTable:
     def now(self) -> tuple[float, float]:
         """Return the Trio clock and Unix time, as the counters take them."""
         return trio.current_time(), self._unix_clock()
+
+    def tidy(self) -> None:
+        """Free what is over in a part of the table, and follow the time zone; about once a second."""
+        now, unix_time = self.now()
+        self.limits.sweep(self._part, SWEEP_PARTS, now, unix_time)
+        self._part = (self._part + 1) % SWEEP_PARTS
+        self.follow_time_zone()
 
     def follow_time_zone(self) -> None:
         """Tell all workers the time zone's present distance to UTC."""

@@ -36,8 +36,8 @@ class LuaDistributedRedisThrottlingConfig(Config, frozen=True, rename="camel"):
 class LuaDistributedRedisThrottling(Plugin[LuaDistributedRedisThrottlingConfig]):
     """Refuses with 429 what is above the quotas. Refused calls are counted too.
 
-    The counts are exact among the workers of this machine and kept in its store, not in Redis: several
-    machines count each by itself.
+    The counts are exact among the workers of this machine. Gateways that share a store, of whatever kind, count
+    together, but for what each lets through between two rounds of telling; none opens a connection of its own.
     """
 
     id = "cp:otoroshi.next.plugins.LuaDistributedRedisThrottling"

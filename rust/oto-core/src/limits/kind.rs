@@ -22,7 +22,8 @@ impl Kind {
     pub(super) fn words(self) -> [u64; 3] {
         match self {
             Self::Window { duration_ms } => [1, duration_ms, 0],
-            Self::Account { duration_ms } => [2, duration_ms, 0],
+            // In one word: the other two are what other machines counted.
+            Self::Account { duration_ms } => [2 | duration_ms << 8, 0, 0],
             Self::Bucket(refill) => {
                 let (rates, capacity) = refill.words();
                 [3, rates, capacity]
@@ -35,9 +36,11 @@ impl Kind {
         let duration_ms = words[1];
         Some(match words[0] {
             1 => Self::Window { duration_ms },
-            2 => Self::Account { duration_ms },
             3 => Self::Bucket(Refill::from_words(words[1], words[2])?),
             4 => Self::Ban { duration_ms },
+            word if word & 0xff == 2 => Self::Account {
+                duration_ms: word >> 8,
+            },
             _ => return None,
         })
     }

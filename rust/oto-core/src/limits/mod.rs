@@ -7,6 +7,7 @@
 //! value; no lock, no allocation.
 
 mod calendar;
+mod elsewhere;
 mod key;
 mod kind;
 mod memory;
@@ -29,6 +30,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use calendar::Today;
 
 pub use calendar::Calendar;
+pub use elsewhere::{Heard, Standing};
 pub use key::{Key, Seed, Space};
 pub use now::Now;
 pub use quota::{Broken, Count, Quota, Strategy, UNLIMITED, Usage};
@@ -36,6 +38,7 @@ pub use token_bucket::{Refill, TokenBucket};
 pub use under_way::UnderWay;
 pub use windows::{LONGEST_WINDOW_MS, MOST_IN_WINDOW};
 
+use elsewhere::Elsewhere;
 use kind::Kind;
 use memory::Words;
 use quota::UNBOUNDED;
@@ -45,7 +48,7 @@ use windows::{period, window};
 use crate::plan::Moment;
 
 /// "otolim" and the version of the layout.
-const MAGIC: u64 = 0x6f74_6f6c_696d_0001;
+const MAGIC: u64 = 0x6f74_6f6c_696d_0002;
 
 /// The words of the header.
 mod header {
@@ -247,6 +250,13 @@ impl Limits {
         self.table.header()[header::OFFSET_S].store(calendar.offset_s as u64, Relaxed);
     }
 
+    /// The numbers of today and of this month.
+    #[must_use]
+    pub fn periods(&self, now: Now) -> (u64, u64) {
+        let calendar = self.calendar();
+        (calendar.day(now.unix_s), calendar.month(now.unix_s))
+    }
+
     /// The key of a counter; see [`Seed::key`].
     #[must_use]
     pub fn key(&self, space: Space, parts: &[&[u8]]) -> Key {
@@ -374,36 +384,53 @@ impl Limits {
             let (_, daily) = slot.change(1, |word| Some(period::add(word, today.day, 1)))?;
             let (_, monthly) = slot.change(2, |word| Some(period::add(word, today.month, 1)))?;
             self.table.mark(slot);
-            Ok([window, daily, monthly].map(|word| word.unwrap_or(0)))
+            let words = [window, daily, monthly].map(|word| word.unwrap_or(0));
+            Ok((words, self.elsewhere(slot, now)))
         });
-        self.usage(words.unwrap_or([0; 3]), quota, &today, now)
+        self.usage(words.unwrap_or_default(), quota, &today, now)
     }
 
     /// What [`Limits::count`] has counted.
     #[must_use]
     pub fn peek(&self, key: Key, quota: &Quota, now: Now) -> Usage {
         let mut words = [0; 3];
+        let mut elsewhere = Elsewhere::default();
         if let Some(slot) = self.table.find(key) {
             for (at, word) in words.iter_mut().enumerate() {
                 *word = slot.value(at).unwrap_or(0);
             }
+            elsewhere = self.elsewhere(&slot, now);
         }
         let today = self.calendar().today(now.unix_s);
-        self.usage(words, quota, &today, now)
+        self.usage((words, elsewhere), quota, &today, now)
     }
 
-    fn usage(&self, words: [u64; 3], quota: &Quota, today: &Today, now: Now) -> Usage {
-        let [window, daily, monthly] = words;
+    fn usage(
+        &self,
+        (own, elsewhere): ([u64; 3], Elsewhere),
+        quota: &Quota,
+        today: &Today,
+        now: Now,
+    ) -> Usage {
+        let [window, daily, monthly] = own;
+        let mut window = window_count(window, quota.window, self.window_ms, now);
+        if elsewhere.window > 0 {
+            window.left_ms = match window.used {
+                0 => elsewhere.left_ms,
+                _ => window.left_ms.max(elsewhere.left_ms),
+            };
+            window.used += elsewhere.window;
+        }
         Usage {
-            window: window_count(window, quota.window, self.window_ms, now),
+            window,
             daily: Count {
-                used: period::count(daily, today.day),
+                used: elsewhere.daily(daily, today.day),
                 limit: quota.daily,
                 length_ms: 86_400_000,
                 left_ms: today.day_left_s * 1000,
             },
             monthly: Count {
-                used: period::count(monthly, today.month),
+                used: elsewhere.monthly(monthly, today.month),
                 limit: quota.monthly,
                 length_ms: today.month_length_s * 1000,
                 left_ms: today.month_left_s * 1000,

@@ -197,7 +197,7 @@ pub enum Strategy {
 enum StrategyJson {
     #[serde(rename = "LegacyThrottlingStrategyConfig")]
     Legacy(Plain),
-    // On one machine the count is exact without Redis; between machines it is not shared yet.
+    // On one machine the count is exact without Redis; between machines every account is shared.
     #[serde(rename = "DistributedRedisThrottlingStrategyConfig")]
     Redis(Plain),
     #[serde(rename = "LuaDistributedRedisThrottlingStrategyConfig")]

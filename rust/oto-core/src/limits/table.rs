@@ -96,6 +96,16 @@ impl Slot<'_> {
         }
     }
 
+    /// Its key.
+    pub(super) fn key(&self) -> Key {
+        self.key
+    }
+
+    /// A word beside the values, as `Table::set_further` left it.
+    pub(super) fn further(&self, at: usize) -> u64 {
+        self.line[at].load(Acquire)
+    }
+
     fn values(&self) -> &[AtomicU64] {
         &self.line[1..4]
     }
@@ -104,7 +114,7 @@ impl Slot<'_> {
         self.tag.load(Acquire) == self.key.low && self.line[0].load(Acquire) == self.key.high
     }
 
-    fn kind(&self) -> Option<Kind> {
+    pub(super) fn kind(&self) -> Option<Kind> {
         Kind::from_words([5, 6, 7].map(|at| self.line[at].load(Acquire)))
     }
 }
@@ -277,6 +287,50 @@ impl Table {
                 });
             (marked != 0).then_some(page)
         })
+    }
+
+    /// Words of marks.
+    pub(super) fn marks(&self) -> usize {
+        self.dirty().len()
+    }
+
+    /// Give the slots that were marked since the last time in one word of marks.
+    pub(super) fn take_marked_slots(&self, word: usize, mut visit: impl FnMut(Slot<'_>)) {
+        let Some(marks) = self.dirty().get(word) else {
+            return;
+        };
+        if marks.load(Relaxed) == 0 {
+            return;
+        }
+        let marked = marks.swap(0, SeqCst);
+        for bit in (0..64).filter(|bit| marked >> bit & 1 == 1) {
+            let (number, at) = (word * 8 + bit / 8, bit % 8);
+            if number < self.buckets {
+                if let Some(slot) = self.bucket(number).slot(at) {
+                    visit(slot);
+                }
+            }
+        }
+    }
+
+    /// Set words beside the values of a slot; tells whether the second of them was 0 before, or
+    /// nothing when the slot has another key by now, or its bucket is held by a process that died.
+    pub(super) fn set_further(
+        &self,
+        slot: &Slot<'_>,
+        at: [usize; 3],
+        words: [u64; 3],
+    ) -> Option<bool> {
+        // Keys come and go under this lock only.
+        let _lock = self.bucket(slot.number / 8).lock(self.owner, YIELDS)?;
+        if !slot.is_mine() {
+            return None;
+        }
+        let was_new = slot.line[at[1]].load(Acquire) == 0;
+        for (at, word) in at.into_iter().zip(words) {
+            slot.line[at].store(word, Release);
+        }
+        Some(was_new)
     }
 
     /// Give every account of a page: its key, its day and its month.
@@ -460,6 +514,7 @@ impl<'a> Bucket<'a> {
         for (word, value) in line[5..8].iter().zip(kind.words()) {
             word.store(value, Release);
         }
+        line[4].store(0, Release);
         for (word, value) in line[1..4].iter().zip(kind.fresh(now, calendar)) {
             word.store(value, Release);
         }

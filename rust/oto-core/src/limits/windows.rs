@@ -12,7 +12,7 @@ pub const LONGEST_WINDOW_MS: u64 = 2_000_000_000;
 /// What a window counts at most.
 pub const MOST_IN_WINDOW: u32 = u32::MAX - 1;
 const MOST_IN_PERIOD: u64 = (1 << 48) - 2;
-const PERIOD_MASK: u64 = (1 << 48) - 1;
+pub(super) const PERIOD_MASK: u64 = (1 << 48) - 1;
 
 /// A fixed window that begins with its first call, as Otoroshi's counters with a time to live do.
 ///
