@@ -305,3 +305,32 @@ async def test_a_console_says_for_whom_it_asks(served: Served) -> None:
     signed = await listed(user_token("secret of k", everything), auth=own)
     assert (signed.status_code, signed.json()) == (403, GATE)
     assert (await listed(user_token("secret of k"), auth=own)).status_code == 200
+
+
+@pytest.mark.parametrize("query", ["", "?dry_run=true"])
+async def test_a_body_that_the_caller_may_not_write_is_refused_dry_as_well(
+    served: Served, query: str
+) -> None:
+    await add_key(served, "acme-key", [{"tenant": "acme:rw", "teams": ["a:rw"]}])
+    await add_key(served, "reader", [{"tenant": "acme:r", "teams": ["a:r"]}])
+    acme, globex = ({"tenant": tenant, "teams": ["a"]} for tenant in ("acme", "globex"))
+    path = f"/apis/_apply{query}"
+
+    def body(route_id: str, **more: Any) -> list[dict[str, Any]]:
+        return [{"kind": "Route", **route_document(route_id, **more)}]
+
+    may = await ask(served, "acme-key", "POST", path, body("new", _loc=acme))
+    assert may.status_code == 200, may.text
+    for client, items in (
+        # New ones, one of his that would be moved, and one of somebody else.
+        ("acme-key", body("other", _loc=globex)),
+        ("acme-key", body("r-acme", _loc=globex)),
+        ("acme-key", body("r-globex", _loc=acme)),
+        ("reader", body("other", _loc=acme)),
+        ("reader", body("r-acme", _loc=acme, name="changed")),
+        ("reader", [{"kind": "Route", "id": "r-acme", "_action": "delete"}]),
+    ):
+        refused = await ask(served, client, "POST", path, items)
+        assert refused.status_code in {401, 403}, (client, items, refused.text)
+    stored = await served.call("GET", "/api/routes/r-acme")
+    assert (stored.json()["_loc"], stored.json()["name"]) == (acme, "route r-acme")

@@ -23,6 +23,7 @@ from oto_trio.control.admin_api.operations import MOST_ATTEMPTS, stamp, store_id
 from oto_trio.control.admin_api.preconditions import moved, read_at, refuse_preconditions
 from oto_trio.control.admin_api.reading import inspect_entity
 from oto_trio.control.admin_api.refusals import ApiError, bad_request
+from oto_trio.control.admin_api.rights import check_writes
 from oto_trio.control.admin_api.writing import read_write_options, settle
 from oto_trio.control.documents.difference import field_changes
 from oto_trio.control.store.base import Delete, Put, Record, Seen, Write
@@ -370,6 +371,8 @@ class ApplyPath:
             expected = [step.expects for step in steps]
             writes: list[Write] = [one for one in expected if not isinstance(one, Seen)]
             try:
+                if is_dry:
+                    await check_writes(store, writes)
                 if is_dry or not writes:
                     if at is not None:
                         await store.transact([], at=at)

@@ -19,6 +19,7 @@ from oto_trio.control.admin_api.rights.gates import gate_refusal
 from oto_trio.control.admin_api.rights.guard import CallerGuard
 from oto_trio.control.admin_api.rights.scoped_store import (
     ScopedStore,
+    check_writes,
     global_config_of,
     writable,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "Rights",
     "ScopedStore",
     "acting_as",
+    "check_writes",
     "current_caller",
     "denied",
     "gate_refusal",

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from oto_trio.control.store.history import Difference, Revision, Sought
     from oto_trio.control.store.tallies import Tally
 
-__all__ = ["ScopedStore", "global_config_of", "writable"]
+__all__ = ["ScopedStore", "check_writes", "global_config_of", "writable"]
 
 _FREER: Final = (
     "entity validators bind you: an administrator that you write must have the same "
@@ -158,6 +158,20 @@ class ScopedStore(Store):
                 if not is_own or attempt + 1 == MOST_ATTEMPTS:
                     raise
         raise AssertionError("the last attempt returns or raises")
+
+    async def check(self, writes: Sequence[Write]) -> None:
+        """Refuse what `transact` would refuse the caller, and write nothing.
+
+        Raises:
+            ApiError: The caller may not make one of the writes.
+        """
+        caller = required_caller()
+        self._validate(caller, writes)
+        if caller.is_super_admin:
+            return
+        await self._keep_admin_traffic(caller, writes)
+        for write in writes:
+            await self._checked(caller, write)
 
     def _validate(self, caller: Caller, writes: Iterable[Write]) -> None:
         """Refuse documents that the validators of the caller refuse, or that would be a way around them."""
@@ -280,6 +294,16 @@ def writable(store: Store, records: Iterable[Record]) -> list[Record]:
         return list(records)
     caller = required_caller()
     return [r for r in records if caller.may("w", r.kind, r.id, r.document)]
+
+
+async def check_writes(store: Store, writes: Sequence[Write]) -> None:
+    """Refuse writes that the caller may not make, and make none; a store without scope takes all.
+
+    Raises:
+        ApiError: As `Store.transact` would.
+    """
+    if isinstance(store, ScopedStore):
+        await store.check(writes)
 
 
 async def global_config_of(store: Store) -> Record | None:
