@@ -23,6 +23,7 @@ from oto_trio.control.admin_api.rights import (
     required_caller,
     writable,
 )
+from oto_trio.control.admin_api.scanning import scanner
 from oto_trio.control.store import Delete
 from oto_trio.model.document import encode_document, inspect_document, write_document
 from oto_trio.model.errors import ConflictError, Problem
@@ -52,8 +53,8 @@ __all__ = [
 WALK_PAGE: Final = 100
 """Records read at once from the store: a few milliseconds' work, so that others are not held up."""
 
-SCAN_PAGE: Final = 500
-"""Records read at once where each is only looked at."""
+SCAN_PAGE: Final = 2000
+"""Records read at once where each is only looked at: a few milliseconds' work too."""
 
 MOST_ATTEMPTS: Final = 8
 """How often a write starts over when others write the same entity at the same time."""
@@ -230,14 +231,21 @@ class Entities:
         """Read a page of a list. Documents are read when they are asked for, records kept as text."""
         if not query.needs_all:
             return await self._page(resource, query)
-        # Most of what is looked at is not answered: only the keys that are asked for are decoded.
-        read = None if self._is_shown_otherwise(resource, query.keys) else query.reader()
-        walk = self.store.walk(resource.store_kind, page=SCAN_PAGE if read else WALK_PAGE)
-        found: list[tuple[list[object], Record]] = []
-        async for record in walk:
-            document = read(record.document) if read else await self.document_of(resource, record)
-            if query.matches(document):
-                found.append((query.keys_of(document), record))
+        found: list[tuple[tuple[object, ...], Record]] = []
+        if self._is_shown_otherwise(resource, query.keys):
+            async for record in self.store.walk(resource.store_kind, page=WALK_PAGE):
+                document = await self.document_of(resource, record)
+                if query.matches(document):
+                    found.append((query.keys_of(document), record))
+        else:
+            # Most of what is looked at is not answered: only the keys that are asked for are decoded.
+            scan, last = scanner(query), ""
+            while page := await self.store.list(resource.store_kind, after=last, limit=SCAN_PAGE):
+                for record in page:
+                    keys = scan(record.document)
+                    if keys is not None:
+                        found.append((keys, record))
+                last = page[-1].id
         query.sort(found)
         records = _FoundRecords(record for _, record in found)
         return Listed(ListedDocuments(self, resource, records, query), len(found))
