@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
-from oto_trio.cli import COMMANDS
+from oto_trio.cli import COMMANDS, program
 from oto_trio.control.checking import check_engine_settings
 from oto_trio.control.settings import NEEDS_NEW_WORKERS, NEEDS_RESTART, Settings
 from oto_trio.testing.gateway_process import GatewayEndedError, gateway_process
@@ -279,6 +280,47 @@ def test_a_stored_backend_is_followed(config: Path) -> None:
     assert answer["routing"]["winner"]["id"] == "writers"
     assert answer["target"]["address"] == "192.0.2.9:443"
     assert answer["request"]["secured"] is True
+
+
+def test_what_services_and_compositions_mean_is_explained_too(tmp_path: Path) -> None:
+    service = {
+        "domain": "a.test",
+        "targets": [{"host": "192.0.2.7:81", "scheme": "http"}],
+        "publicPatterns": ["/.*"],
+    }
+    private = {"id": "private", "subdomain": "private", "clientValidatorRef": "somebody"}
+    composed = {
+        "id": "route-1",
+        "frontend": {"domains": ["composed.test"]},
+        "backend": {"targets": [{"hostname": "192.0.2.8", "port": 82}]},
+    }
+    declared = {
+        "routes": [{"id": "old", "frontend": "b.test", "backend": "http://192.0.2.1"}],
+        "service-descriptors": [
+            {**service, "id": "old", "subdomain": "old"},
+            {**service, **private},
+        ],
+        "route-compositions": [{"id": "c", "name": "c", "routes": [composed]}],
+    }
+    path = tmp_path / "c.yaml"
+    path.write_text(json.dumps(declared))
+
+    def explained(host: str) -> tuple[dict[str, Any], str]:
+        arguments = ["explain", "GET", f"http://{host}/", "--json", "--config", str(path)]
+        result = CliRunner().invoke(program, arguments)
+        return json.loads(result.stdout), result.stderr
+
+    # The id of the service is a route's already: that one keeps it, here as in a worker.
+    answer, _ = explained("old.a.test")
+    assert answer["routing"]["winner"]["id"] == "old~"
+    assert answer["target"]["address"] == "192.0.2.7:81"
+    answer, _ = explained("composed.test")
+    assert answer["routing"]["winner"]["id"] == "c-0"
+    assert answer["target"]["address"] == "192.0.2.8:82"
+    answer, told = explained("private.a.test")
+    assert answer["routing"]["winner"]["id"] == "private"
+    assert answer["plan"][0]["detail"]["status"] == 503
+    assert "route private: $.clientValidatorRef: " in told
 
 
 def test_no_route_is_told_and_ends_with_1(config: Path) -> None:

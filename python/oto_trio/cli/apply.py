@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 import click
@@ -19,6 +19,7 @@ from oto_trio.cli.changes import (
 from oto_trio.cli.places import DEFAULT_PLACE, Gathered, gather, with_key
 from oto_trio.cli.store_client import client_of
 from oto_trio.control.admin_route import ADMIN_GROUP, ADMIN_ROUTE
+from oto_trio.control.documents.difference import undated
 from oto_trio.control.history.meaning import TRAFFIC_KINDS, Traffic, compare_traffic
 from oto_trio.gateway.installer import ROUTES
 from oto_trio.model.organization import TENANTS
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 OUTCOMES: Final = ("created", "updated", "deleted")
-
-DATES: Final = ("created_at", "updated_at")
 
 OWN: Final = frozenset(
     {
@@ -202,18 +201,12 @@ def _different(wanted: Iterable[Item], stored: Iterable[Item]) -> list[Item]:
 
     It would refuse some of it, such as administrators, whatever is to be done to them.
     """
-    known = {(item.resource.plural, item.id): _undated(item) for item in stored}
-    return [item for item in wanted if known.get((item.resource.plural, item.id)) != _undated(item)]
-
-
-def _undated(item: Item) -> dict[str, Any]:
-    """Return a document without the dates that the API writes itself."""
-    metadata: object = item.document.get("metadata")
-    if not isinstance(metadata, dict):
-        return item.document
-    members = cast("dict[str, Any]", metadata)
-    kept = {key: value for key, value in members.items() if key not in DATES}
-    return {**item.document, "metadata": kept}
+    known = {(item.resource.plural, item.id): undated(item.document) for item in stored}
+    return [
+        item
+        for item in wanted
+        if known.get((item.resource.plural, item.id)) != undated(item.document)
+    ]
 
 
 def _gone(wanted: Iterable[Item], stored: Iterable[Item], kinds: set[str]) -> list[Item]:

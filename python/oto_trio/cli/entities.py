@@ -1,9 +1,9 @@
 """Where a command gets entities from: a configuration file, a store at rest, or a running gateway."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import click
 import msgspec
@@ -15,11 +15,15 @@ from oto_trio.control.declared import read_declared
 from oto_trio.control.settings import read_config_file
 from oto_trio.control.store.base import Snapshot
 from oto_trio.control.store.sqlite import SqliteStore
+from oto_trio.gateway.compile import DERIVED_KINDS
 from oto_trio.gateway.installer import BACKENDS, GLOBAL_CONFIG, KINDS, ROUTES
 from oto_trio.model.backend import Backend, read_backend
+from oto_trio.model.document import write_document
 from oto_trio.model.errors import EntityError, StoreError
 from oto_trio.model.global_config import GlobalConfig, read_global_config
 from oto_trio.model.route import Route, read_route
+from oto_trio.model.route_composition import ROUTE_COMPOSITIONS
+from oto_trio.model.service_descriptor import SERVICE_DESCRIPTORS
 
 __all__ = [
     "Entities",
@@ -30,6 +34,12 @@ __all__ = [
 
 T = TypeVar("T")
 
+_LISTS: Final = {
+    SERVICE_DESCRIPTORS: "/api/services",
+    ROUTE_COMPOSITIONS: "/api/route-compositions",
+}
+"""Where the admin API lists what becomes routes, by kind."""
+
 
 class Entities(msgspec.Struct, frozen=True):
     """The entities that decide what becomes of a request.
@@ -38,11 +48,13 @@ class Entities(msgspec.Struct, frozen=True):
         routes: The routes.
         backends: The stored backends by id.
         global_config: The global config; None when there is none.
+        others: Kind and document of what becomes routes: services and compositions.
     """
 
     routes: list[Route]
     backends: Mapping[str, Backend]
     global_config: GlobalConfig | None
+    others: Sequence[tuple[str, object]] = ()
 
 
 def from_config(path: Path) -> Entities:
@@ -61,6 +73,11 @@ def from_config(path: Path) -> Entities:
         [entity for entity in entities if isinstance(entity, Route)],
         {entity.id: entity for entity in entities if isinstance(entity, Backend)},
         next((entity for entity in entities if isinstance(entity, GlobalConfig)), None),
+        [
+            (declaration.kind, write_document(declaration.entity))
+            for declaration in declarations
+            if declaration.kind in DERIVED_KINDS
+        ],
     )
 
 
@@ -83,7 +100,9 @@ def from_data(folder: Path) -> Entities:
     for record in snapshot.records:
         documents[record.kind].append(json.loads(record.document))
     configs = documents[GLOBAL_CONFIG]
-    return _entities(documents[ROUTES], documents[BACKENDS], configs[0] if configs else None)
+    others = [(kind, document) for kind in DERIVED_KINDS for document in documents[kind]]
+    config = configs[0] if configs else None
+    return _entities(documents[ROUTES], documents[BACKENDS], config, others)
 
 
 async def _read_store(path: Path) -> Snapshot:
@@ -103,19 +122,27 @@ def from_admin_api(url: str, client_id: str | None, client_secret: str | None) -
         ClickException: It cannot be reached, or refuses.
     """
     api = AdminClient(url, client_id, client_secret, instead="--config and --data work without one")
+    others = [(kind, document) for kind, path in _LISTS.items() for document in api.walk(path)]
     return _entities(
-        list(api.walk("/api/routes")), list(api.walk("/api/backends")), api.ask("/api/globalconfig")
+        list(api.walk("/api/routes")),
+        list(api.walk("/api/backends")),
+        api.ask("/api/globalconfig"),
+        others,
     )
 
 
 def _entities(
-    routes: Iterable[object], backends: Iterable[object], config: object | None
+    routes: Iterable[object],
+    backends: Iterable[object],
+    config: object | None,
+    others: Sequence[tuple[str, object]],
 ) -> Entities:
     """Read documents; one that cannot be read is told and left out, as a worker does."""
     return Entities(
         list(_readable(read_route, routes)),
         {backend.id: backend for backend in _readable(read_backend, backends)},
         next(_readable(read_global_config, [] if config is None else [config]), None),
+        others,
     )
 
 

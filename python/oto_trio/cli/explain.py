@@ -1,15 +1,26 @@
 """`oto-trio explain`: which route takes a request, why the others do not, and what happens to it then."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import click
+import msgspec
 
 from oto_trio import _core
 from oto_trio.cli.entities import Entities, from_admin_api, from_config, from_data
-from oto_trio.gateway.compile import Hooks, RouteCompiler, unjudged
+from oto_trio.gateway.compile import (
+    DerivedRoute,
+    Hooks,
+    RouteCompiler,
+    Surroundings,
+    derive_routes,
+    unjudged,
+)
+from oto_trio.gateway.compile.derived import with_own_id
+from oto_trio.model.errors import EntityError
 from oto_trio.plugin_api.folder import FolderPlugins, with_folder
 from oto_trio.plugin_api.registry import discover
 
@@ -126,7 +137,7 @@ def _entities(
 
 
 def _snapshot(entities: Entities, folder: Path | None) -> _core.Snapshot:
-    """Compile the routes as a worker would; one the engine refuses is told and left out."""
+    """Compile the routes, and what becomes routes, as a worker would; one the engine refuses is told and left out."""
     registry = discover()
     if folder is not None:
         registry = with_folder(registry, FolderPlugins(folder).poll())
@@ -140,10 +151,41 @@ def _snapshot(entities: Entities, folder: Path | None) -> _core.Snapshot:
             snapshot = snapshot.apply([lowered.document], [])
         except ValueError as error:
             click.echo(f"route {route.id} is left out: {error}", err=True)
+    for derived in _derived(entities, Surroundings(registry.__contains__, unjudged)):
+        if derived.closed is not None:
+            lowered = compiler.compile_closed(derived.route, derived.closed)
+        else:
+            lowered = compiler.compile(derived.route, entities.backends)
+        for problem in dict.fromkeys((*derived.problems, *lowered.problems)):
+            click.echo(f"route {derived.route.id}: {problem}", err=True)
+        try:
+            snapshot = snapshot.apply([lowered.document], [])
+        except ValueError as error:
+            click.echo(f"route {derived.route.id} is left out: {error}", err=True)
     if entities.global_config is not None:
         settings = {"trust_x_forwarded": entities.global_config.trust_x_forwarded}
         snapshot = snapshot.apply([], [], json.dumps(settings).encode())
     return snapshot
+
+
+def _derived(entities: Entities, surroundings: Surroundings) -> Iterator[DerivedRoute]:
+    """Walk the routes that services and compositions mean; one whose id is taken gets a ``~``."""
+    taken = {route.id for route in entities.routes}
+    for kind, document in entities.others:
+        try:
+            derived = derive_routes(kind, document, surroundings)
+        except EntityError as error:
+            click.echo(str(error), err=True)
+            continue
+        for each in derived:
+            own_id = each.route.id
+            while own_id in taken:
+                own_id += "~"
+            taken.add(own_id)
+            if own_id == each.route.id:
+                yield each
+            else:
+                yield msgspec.structs.replace(each, route=with_own_id(each.route, own_id))
 
 
 def _lines(answer: dict[str, Any]) -> list[str]:

@@ -105,6 +105,15 @@ def test_differences_name_entity_and_field() -> None:
     assert differences(before, before) == []
 
 
+def test_dates_that_the_admin_api_writes_are_no_difference() -> None:
+    dates = {"created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-02T00:00:00Z"}
+    before, after = route("a", metadata={"k": "v"}), route("a", metadata={"k": "v", **dates})
+    assert differences([before], [after]) == []
+    assert differences([after], [before]) == []
+    (difference,) = differences([after], [route("a", metadata={"k": "w"})])
+    assert [change.path for change in difference.fields] == ["$.metadata.k"]
+
+
 def test_zero_is_not_false_and_one_not_true() -> None:
     before, after = item("routes", id="a", name="a", x=0), item("routes", id="a", name="a", x=False)
     (difference,) = differences([before], [after])

@@ -22,6 +22,7 @@ from oto_trio.plugin_api.registry import Registry, discover
 NOW = datetime(2031, 5, 1, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
 LONG = "n7Zk2tGq9VbXw4LrYp8sDf3h"
+HASH = "$2b$10$" + 53 * "x"
 PASSWORD = "correct horse battery"
 
 Documents = dict[str, list[dict[str, Any]]]
@@ -243,10 +244,12 @@ CASES: dict[str, tuple[list[Documents], list[Documents]]] = {
             routes(route("a", "a.test", slot("AdditionalHeadersIn", headers={"X": LONG})), **key()),
             routes(route("a", "a.test", description="see https://me:pass@b.test/")),
             routes(route("a", "a.test", metadata={"clientSecret": "x"})),
+            {"admins": [{"username": "a", "password": "a password", "label": "A"}]},
             routes(route("a", "a.test", slot("HMACCaller", secret=LONG))),
             key(description=f"my bearer is otoapk_c_{'0' * 64}"),
         ],
         [
+            {"admins": [{"username": "a", "password": HASH, "label": "A"}]},
             key(),
             certificate(100),
             {"jwt-verifiers": [verifier()]},

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from oto_trio.control.documents.item import Item
     from oto_trio.model.document import JsonObject
 
-__all__ = ["SECRETS", "Difference", "FieldChange", "differences", "field_changes"]
+__all__ = ["SECRETS", "Difference", "FieldChange", "differences", "field_changes", "undated"]
 
 SECRETS: Final = frozenset(
     {
@@ -24,6 +24,9 @@ SECRETS: Final = frozenset(
 """Keys whose texts are not shown."""
 
 HIDDEN: Final = "***"
+
+DATES: Final = ("created_at", "updated_at")
+"""Metadata that the admin API writes itself; a gateway's copy of a file differs in them at once."""
 
 
 class FieldChange(msgspec.Struct, frozen=True):
@@ -60,10 +63,10 @@ def differences(before: Iterable[Item], after: Iterable[Item]) -> list[Differenc
     """Compare the entities of two places.
 
     Returns:
-        What differs, by kind and id. Texts under `SECRETS` are `***`, whatever they are.
+        What differs, by kind and id, but for `DATES`. Texts under `SECRETS` are `***`, whatever they are.
     """
-    old = {(item.resource.plural, item.id): item.document for item in before}
-    new = {(item.resource.plural, item.id): item.document for item in after}
+    old = {(item.resource.plural, item.id): undated(item.document) for item in before}
+    new = {(item.resource.plural, item.id): undated(item.document) for item in after}
     found: list[Difference] = []
     for key in sorted(old.keys() | new.keys()):
         if key not in old:
@@ -75,6 +78,16 @@ def differences(before: Iterable[Item], after: Iterable[Item]) -> list[Differenc
             if fields:
                 found.append(Difference("changed", *key, fields))
     return found
+
+
+def undated(document: JsonObject) -> JsonObject:
+    """Leave out of a document's metadata what is not anybody's to write."""
+    metadata: object = document.get("metadata")
+    if not isinstance(metadata, dict):
+        return document
+    members = cast("JsonObject", metadata)
+    kept = {key: value for key, value in members.items() if key not in DATES}
+    return {**document, "metadata": kept}
 
 
 def field_changes(before: JsonObject, after: JsonObject) -> list[FieldChange]:

@@ -42,6 +42,9 @@ SHAPES: Final = (
 )
 """What secrets look like, wherever they are."""
 
+HASH: Final = re.compile(r"\$2[abxy]?\$\d\d\$[./A-Za-z0-9]{53}")
+"""A password that was hashed with BCrypt, as those of administrators are: nobody can read it."""
+
 SHORTEST: Final = 8
 """Characters below which the secret of an API key is not searched for in other documents."""
 
@@ -92,7 +95,8 @@ def _what(name: str, text: str, secrets: dict[str, str]) -> str | None:
     for what, shape in SHAPES:
         if shape.search(text):
             return what
-    is_secret = NAME.search(name) is not None and text.strip() and "${" not in text
+    is_hidden = "${" in text or HASH.fullmatch(text) is not None
+    is_secret = NAME.search(name) is not None and text.strip() and not is_hidden
     return f"what is called {name}" if is_secret else None
 
 
