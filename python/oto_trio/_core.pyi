@@ -167,7 +167,11 @@ class Engine:
     (13, (stream, fields)) the head of its response, or of an interim one; (14, (stream, bytes, ends)) bytes of
     the body; (15, (stream, fields)) trailers; (16, (stream, fields, body)) a whole response at once;
     (17, stream) the rest of the response will never come; (18, (stream, count)) so many bytes of the
-    request body went on. After an end the stream is forgotten.
+    body went on. After an end the stream is forgotten.
+
+    A backend that speaks HTTP/2 is reached the same way from the other side: (19, connection) a connection to
+    one is there and carried; (20, (connection, stream, fields, ends)) send a request on it. Events 14, 15 and
+    17 are about the request then, and 18 about the answer, which `answer_head`, `feed` and `feed_trailers` bring.
     """
 
     def __new__(cls, settings: bytes | None = None, seed: int = 1) -> Self:
@@ -278,8 +282,20 @@ class Engine:
     def reset_stream(self, stream: int, now: float) -> None:
         """The client gave the stream up, or its connection is gone: cancel all its work."""
 
+    def answer_head(self, stream: int, fields: FieldBlock, now: float) -> None:
+        """The head of a backend's answer, or of an interim one; a malformed one ends the attempt."""
+
+    def break_stream(self, stream: int, unseen: bool, now: float) -> None:
+        """A backend broke a stream off, or its connection is gone.
+
+        `unseen` says that it did nothing with the request for certain, so that another attempt is safe.
+        """
+
+    def set_room(self, connection: int, most: int, now: float) -> None:
+        """So many streams a backend takes at once on a connection; 100 until told, 0 for no more."""
+
     def taken(self, stream: int, count: int) -> None:
-        """The client took so many bytes of the response body: 64 KiB beyond that are told at most."""
+        """The other side took so many bytes of the body: 64 KiB beyond that are told at most."""
 
     def set_unix_offset(self, seconds: float) -> None:
         """Tell how far Unix time is ahead of the clock that `turn` is given."""

@@ -28,7 +28,9 @@ kind       value                                 the gateway must
 `TRAILERS` (stream, fields)                       send them; the response is over
 `ANSWER`   (stream, fields, body)                 send a whole response
 `BROKEN`   stream                                 reset it
-`CONSUMED` (stream, count)                        let the client send so much more
+`CONSUMED` (stream, count)                        let the peer send so much more
+`REACHED`  connection                             speak HTTP/2 to the backend on it
+`CALL`     (connection, stream, fields, ends)     send a request on it
 =========  ====================================  =====================================
 """
 
@@ -42,6 +44,7 @@ __all__ = [
     "BODY",
     "BROKEN",
     "BYTES",
+    "CALL",
     "CARRIED",
     "CERTIFICATE",
     "CONSUMED",
@@ -54,6 +57,7 @@ __all__ = [
     "MONITORING_SLOT",
     "NOTICE",
     "PANIC",
+    "REACHED",
     "RESOLVE",
     "RUN",
     "TRAILERS",
@@ -85,6 +89,8 @@ TRAILERS: Final = 15
 ANSWER: Final = 16
 BROKEN: Final = 17
 CONSUMED: Final = 18
+REACHED: Final = 19
+CALL: Final = 20
 
 MONITORING_SLOT: Final = -1
 """The slot of an exchange for `/.well-known/otoroshi/monitoring/...`, which has no route."""

@@ -10,7 +10,8 @@ use crate::fields::FieldBlock;
 use crate::http1::encode::is_private_trailer;
 use crate::http1::headers::{is_token_byte, is_value};
 use crate::http1::request::HeadError;
-use crate::http1::{Framing, HeadLimits, Known, Request, ResponseHead, Version};
+use crate::http1::response::ResponseError;
+use crate::http1::{Framing, HeadLimits, Known, Method, Request, ResponseHead, Version};
 
 /// Why no exchange begins for a block of fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -242,6 +243,54 @@ pub fn trailer_block(lines: &[u8]) -> Option<FieldBlock> {
         }
     }
     (!block.is_empty()).then_some(block)
+}
+
+/// The fields of a request to a backend; `target` is path and query, `host` what `Host` would say.
+///
+/// `TE: trailers` is always sent: trailers are passed on, and gRPC servers ask for it.
+#[must_use]
+pub fn call(request: &Request, target: &[u8], host: &[u8], secured: bool) -> FieldBlock {
+    let mut block = FieldBlock::with_capacity(request.headers.len() + 6, 512);
+    block.push(b":method", request.method_text().as_bytes());
+    block.push(b":scheme", if secured { b"https" } else { b"http" });
+    block.push(b":authority", host);
+    block.push(b":path", target);
+    for (name, value, known) in request.headers.iter() {
+        if known != Known::Host {
+            push_lower(&mut block, name, value);
+        }
+    }
+    if let Framing::Length(length) = request.framing {
+        block.push(b"content-length", length.to_string().as_bytes());
+    }
+    block.push(b"te", b"trailers");
+    block
+}
+
+/// Read the head of a backend's answer into `head`, which must be clear.
+///
+/// # Errors
+/// [`ResponseError`]: the stream is of no further use.
+pub fn response_head(
+    block: &FieldBlock,
+    method: Method,
+    limits: &HeadLimits,
+    head: &mut ResponseHead,
+) -> Result<(), ResponseError> {
+    let status = block.status().ok_or(ResponseError::Malformed)?;
+    if !(100..=599).contains(&status) || status == 101 {
+        return Err(ResponseError::Malformed);
+    }
+    if block.len() > limits.fields.saturating_add(1) || block.list_size() > limits.head_bytes {
+        return Err(ResponseError::TooLarge);
+    }
+    for (name, value) in block.iter().skip(1) {
+        check_field(name, value).map_err(|_| ResponseError::Malformed)?;
+        head.headers.add(name, value);
+    }
+    head.status = status;
+    head.version = Version::Http2;
+    head.settle(method)
 }
 
 /// The fields of a response whose body is framed like this towards the client.

@@ -9,7 +9,7 @@ use oto_core::balance::TargetTls;
 use oto_core::http1::{Decoder, Framing, encode};
 use rustls::pki_types::ServerName;
 
-use crate::connection::{Exchange, Up, UpPhase, Wait};
+use crate::connection::{Carrying, Exchange, Up, UpPhase, Wait};
 use crate::engine::{Engine, Event, up_token};
 use crate::io::{Output, Readiness};
 use crate::pool::Lookup;
@@ -34,6 +34,12 @@ pub(crate) enum Failure {
     /// No TLS connection could be made; nothing was sent.
     Tls,
 }
+
+/// How to speak TLS to a target, and the name it should have.
+type Secured = (Arc<TargetTls>, Arc<str>);
+
+/// Attempts after which a stream that a backend refuses to see is a failure as any other.
+const MOST_REFUSED: u16 = 5;
 
 /// A hook asked for the request body, and went on before it had come.
 const HALF_READ: &str = "A plugin left the request body half read";
@@ -101,6 +107,10 @@ impl Engine {
             .unwrap_or(&target.hostname)
             .clone();
         let safe_to_lose = flow.request.method.is_idempotent();
+        let http2 = target.http2 && flow.request.upgrade().is_none();
+        if http2 && self.call(key, &pool_key) {
+            return;
+        }
         while let Some(up) = self.pool.take(&pool_key) {
             let may_serve =
                 (self.ups.get(up)).is_some_and(|up| up.ready.is_quiet() && up.holds_terms());
@@ -111,7 +121,7 @@ impl Engine {
             }
             self.drop_up(up);
         }
-        self.connect(key, &host, port, pool_key, tls);
+        self.connect(key, &host, port, pool_key, (tls, http2));
     }
 
     /// Look once whether the backend closed an unused connection: a request that may not be sent
@@ -129,7 +139,7 @@ impl Engine {
         host: &str,
         port: u16,
         pool_key: Arc<str>,
-        tls: Option<(Arc<TargetTls>, Arc<str>)>,
+        (tls, http2): (Option<Secured>, bool),
     ) {
         let lookup = self.addresses.find(host, port, self.now_s);
         let (address_found, ask) = match lookup {
@@ -156,7 +166,10 @@ impl Engine {
             self.addresses.wait(host, key, id);
             return;
         };
-        let secured = match tls.map(|(tls, name)| self.session(&tls, &name)).transpose() {
+        let secured = match tls
+            .map(|(tls, name)| self.session(&tls, &name, http2))
+            .transpose()
+        {
             Ok(secured) => secured,
             Err(problem) => {
                 self.notice("TLS to a backend", &problem);
@@ -164,20 +177,31 @@ impl Engine {
                 return;
             }
         };
-        match self.open(found, pool_key, key, secured) {
-            Ok(up) => self.send_request(key, up),
+        match self.open(found, Arc::clone(&pool_key), key, secured) {
+            Ok(up) => {
+                if let Some(up) = self.ups.get_mut(up).filter(|_| http2) {
+                    up.carrying.dials = true;
+                    self.dials.entry(pool_key).or_default();
+                }
+                self.send_request(key, up);
+            }
             Err(_) => self.attempt_failed(key, Failure::Connect),
         }
     }
 
     /// Begin a TLS session with a target; tells on what terms.
-    fn session(&mut self, tls: &TargetTls, host: &str) -> Result<(Session, Arc<Terms>), String> {
+    fn session(
+        &mut self,
+        tls: &TargetTls,
+        host: &str,
+        http2: bool,
+    ) -> Result<(Session, Arc<Terms>), String> {
         let unix_s = self.now_s + self.unix_offset_s;
         let terms = self.clients.terms(&self.snapshot, tls, unix_s)?;
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(bare.to_owned())
             .map_err(|_| format!("{host} is no name that a certificate can have"))?;
-        let session = Session::client(Arc::clone(&terms.config), name);
+        let session = Session::client(Arc::clone(terms.config(http2)), name);
         Ok((session.map_err(|error| error.to_string())?, terms))
     }
 
@@ -217,6 +241,7 @@ impl Engine {
             keep_alive: false,
             answered: false,
             deaf: false,
+            carrying: Carrying::default(),
             deadline: Deadline::never(),
         });
         self.metrics.connected += 1;
@@ -224,7 +249,7 @@ impl Engine {
     }
 
     /// Write the request head, and the body as far as it is here.
-    fn send_request(&mut self, key: usize, at: usize) {
+    pub(crate) fn send_request(&mut self, key: usize, at: usize) {
         let Some(exchange) = self
             .downs
             .get_mut(key)
@@ -242,6 +267,14 @@ impl Engine {
             .as_ref()
             .map(|route| *route.backend.client)
             .unwrap_or_default();
+        if up.carrying.dials {
+            // What is sent depends on what the backend speaks.
+            exchange.up = Some(at);
+            exchange.wait = Wait::Upstream;
+            let due = self.now_s + client.connect_s.min(client.call_s);
+            self.set_up_deadline(at, due);
+            return;
+        }
         if let Some(body) = &exchange.buffered {
             exchange.body_framing = Framing::Length(body.len() as u64);
         }
@@ -315,8 +348,25 @@ impl Engine {
         }
     }
 
-    /// An attempt gave no answer: try again if that is safe and allowed, else tell the client.
+    /// An attempt gave no answer. Those who wait for the connection that it was to make get none either.
     pub(crate) fn attempt_failed(&mut self, key: usize, failure: Failure) {
+        let at = self
+            .downs
+            .get(key)
+            .and_then(|down| down.exchange.as_ref()?.up);
+        let dialled = at
+            .and_then(|at| self.ups.get(at))
+            .filter(|up| up.carrying.dials)
+            .map(|up| Arc::clone(&up.address));
+        let waiting = dialled.map(|pool_key| self.take_waiting(&pool_key));
+        self.one_failed(key, failure);
+        for key in waiting.unwrap_or_default() {
+            self.one_failed(key, failure);
+        }
+    }
+
+    /// An attempt gave no answer: try again if that is safe and allowed, else tell the client.
+    fn one_failed(&mut self, key: usize, failure: Failure) {
         let now = self.now_s;
         let moment = self.moment();
         let Some(exchange) = self
@@ -327,7 +377,12 @@ impl Engine {
             return;
         };
         let up = exchange.up.and_then(|at| self.ups.get(at));
-        let stale = failure == Failure::Closed && up.is_some_and(|up| up.reused && !up.answered);
+        let stale = failure == Failure::Closed
+            && up.is_some_and(|up| {
+                // A backend may refuse streams for ever; unused connections are as many as the pool holds.
+                let is_bounded = !up.stream.is_stream() || exchange.attempts < MOST_REFUSED;
+                up.reused && !up.answered && is_bounded
+            });
         let replayable = exchange.is_replayable();
         let Some(flow) = exchange.flow.as_mut() else {
             return;

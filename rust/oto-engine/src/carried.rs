@@ -3,7 +3,7 @@
 //! The engine keeps the socket, its TLS and its deadline; bytes go up as they come, and what is sent
 //! comes down. Requests come back as streams ([`crate::pipe`]).
 
-use crate::connection::DownPhase;
+use crate::connection::{DownPhase, UpPhase};
 use crate::engine::{Engine, Event, down_token};
 use crate::io::Got;
 
@@ -96,10 +96,31 @@ impl Engine {
         (down.phase == DownPhase::Carried(id)).then_some(key)
     }
 
+    /// The place of a carried connection to a backend.
+    fn carrier(&self, id: u64) -> Option<usize> {
+        let at = (id & 0xffff_ffff) as usize;
+        let up = self.ups.get(at)?;
+        (up.phase == UpPhase::Carried(id)).then_some(at)
+    }
+
+    fn send_up(&mut self, id: u64, bytes: &[u8]) -> bool {
+        let Some(at) = self.carrier(id) else {
+            return true;
+        };
+        let Some(up) = self.ups.get_mut(at) else {
+            return true;
+        };
+        if up.output.send(&mut up.stream, bytes, &[]).is_err() {
+            self.drop_up(at);
+            return true;
+        }
+        up.output.is_empty()
+    }
+
     /// Write bytes; false when some of them wait, and [`Event::Writable`] will follow.
     pub fn send(&mut self, id: u64, bytes: &[u8]) -> bool {
         let Some(key) = self.carried(id) else {
-            return true;
+            return self.send_up(id, bytes);
         };
         let Some(down) = self.downs.get_mut(key) else {
             return true;
@@ -115,6 +136,8 @@ impl Engine {
     pub fn set_patience(&mut self, id: u64, due_s: f64) {
         if let Some(key) = self.carried(id) {
             self.set_down_deadline(key, due_s);
+        } else if let Some(at) = self.carrier(id) {
+            self.set_up_deadline(at, due_s);
         }
     }
 
@@ -123,6 +146,11 @@ impl Engine {
         self.now_s = now_s;
         if let Some(key) = self.carried(id) {
             self.finish_connection(key);
+        } else if let Some(at) = self.carrier(id) {
+            if let Some(up) = self.ups.get_mut(at) {
+                up.phase = UpPhase::Idle;
+            }
+            self.drop_up(at);
         }
     }
 }

@@ -110,7 +110,31 @@ pub(crate) struct Up {
     pub(crate) answered: bool,
     /// Writing failed; what the backend said before it closed may still be read.
     pub(crate) deaf: bool,
+    pub(crate) carrying: Carrying,
     pub(crate) deadline: Deadline,
+}
+
+/// What HTTP/2 asks of a connection to a backend: of one that streams share, and of such a stream.
+#[derive(Debug, Default)]
+pub(crate) struct Carrying {
+    /// It is being made for HTTP/2, and others wait for it.
+    pub(crate) dials: bool,
+    /// Streams that the backend takes at once.
+    pub(crate) room: u32,
+    /// Streams that are open.
+    pub(crate) used: u32,
+    /// The connection that a stream is on, as it is known outside.
+    pub(crate) connection: u64,
+    /// Its place and serial.
+    pub(crate) by: Option<(usize, u32)>,
+    /// The backend broke the stream off.
+    pub(crate) is_broken: bool,
+}
+
+impl Carrying {
+    pub(crate) fn has_room(&self) -> bool {
+        self.used < self.room
+    }
 }
 
 impl Up {
@@ -137,6 +161,8 @@ pub(crate) enum UpPhase {
     Tunnel(usize),
     /// In the pool.
     Idle,
+    /// Its protocol is spoken elsewhere, under this number; streams are on it.
+    Carried(u64),
 }
 
 impl UpPhase {
@@ -148,7 +174,7 @@ impl UpPhase {
             | Self::Gathering(key)
             | Self::Body(key)
             | Self::Tunnel(key) => Some(key),
-            Self::Idle => None,
+            Self::Idle | Self::Carried(_) => None,
         }
     }
 }
@@ -219,6 +245,8 @@ pub(crate) enum Wait {
     Response(Wanted),
     /// The address of the target.
     Resolution,
+    /// A connection that is being made for another exchange.
+    Connection,
     /// The next attempt, not before this time.
     Retry(f64),
     /// The backend.

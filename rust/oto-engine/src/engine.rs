@@ -66,8 +66,12 @@ pub enum Event {
     Answer(u64, FieldBlock, Vec<u8>),
     /// The rest of a stream's response will never come.
     Broken(u64),
-    /// So many bytes of a stream's request body went on.
+    /// So many bytes of a stream's body went on: of the client's request, or the backend's answer.
     Consumed(u64, usize),
+    /// A connection to a backend speaks HTTP/2: its bytes are carried under this number.
+    Reached(u64),
+    /// Send a request on a connection to a backend, as a stream of this number; true: it has no body.
+    Call(u64, u64, FieldBlock, bool),
 }
 
 /// What a drain waits for.
@@ -91,6 +95,12 @@ pub struct Engine {
     pub(crate) downs: Slab<Down>,
     pub(crate) ups: Slab<Up>,
     pub(crate) pool: Pool,
+    /// Connections to backends that speak HTTP/2, by target.
+    pub(crate) carriers: HashMap<Arc<str>, Vec<usize>, RandomState>,
+    /// Exchanges that wait for one that is being made.
+    pub(crate) dials: HashMap<Arc<str>, Vec<(usize, u64)>, RandomState>,
+    /// Those whose connection nobody makes any more.
+    pub(crate) dial_again: Vec<(usize, u64)>,
     /// How many of `downs` are streams.
     pub(crate) streams: usize,
     /// Rung by streams that have something to tell.
@@ -141,7 +151,7 @@ const EVENTS: usize = 256;
 const SPARES: usize = 256;
 const SPARE_BYTES: usize = 16 * 1024;
 
-const UP_BIT: usize = 1 << (usize::BITS - 1);
+pub(crate) const UP_BIT: usize = 1 << (usize::BITS - 1);
 const LISTENER_BIT: usize = 1 << (usize::BITS - 2);
 
 pub(crate) fn down_token(key: usize) -> Token {
@@ -169,6 +179,9 @@ impl Engine {
             downs: Slab::new(),
             ups: Slab::new(),
             pool: Pool::default(),
+            carriers: HashMap::default(),
+            dials: HashMap::default(),
+            dial_again: Vec::new(),
             streams: 0,
             bell: Bell::default(),
             servers: Servers::new(&seed.to_be_bytes()),
@@ -272,7 +285,7 @@ impl Engine {
                 self.note(event);
             }
             let waiting = self.again.len();
-            if waiting == 0 && self.heard.is_empty() {
+            if waiting == 0 && self.heard.is_empty() && self.dial_again.is_empty() {
                 break;
             }
             for _ in 0..waiting {
@@ -283,6 +296,9 @@ impl Engine {
             if !self.heard.is_empty() {
                 self.begin_heard();
             }
+            if !self.dial_again.is_empty() {
+                self.dial_waiting();
+            }
         }
         self.events = Some(events);
         self.tell_streams();
@@ -292,8 +308,11 @@ impl Engine {
     /// Whether a turn would find work without waiting.
     #[must_use]
     pub fn is_pending(&self) -> bool {
-        !(self.again.is_empty() && self.heard.is_empty() && self.raised.is_empty())
-            || self.has_rung()
+        let is_idle = self.again.is_empty()
+            && self.heard.is_empty()
+            && self.raised.is_empty()
+            && self.dial_again.is_empty();
+        !is_idle || self.has_rung()
     }
 
     /// Carry out what is due.
@@ -543,6 +562,8 @@ impl Engine {
         self.downs.clear();
         self.streams = 0;
         self.ups.clear();
+        self.carriers.clear();
+        self.dials.clear();
         self.pool = Pool::default();
         self.again.clear();
     }

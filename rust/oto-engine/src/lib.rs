@@ -13,6 +13,7 @@
 
 mod attempt;
 mod bridge;
+mod calls;
 mod carried;
 mod connection;
 mod counting;

@@ -238,6 +238,7 @@ impl Engine {
         let Some(up) = self.ups.get(at) else { return };
         match up.phase {
             UpPhase::Idle => self.drop_up(at),
+            UpPhase::Carried(id) => self.raised.push(Event::Idle(id)),
             UpPhase::Connecting(key) => self.attempt_failed(key, Failure::ConnectTimeout),
             // The backend cannot answer what it has not got: no reason to avoid it.
             UpPhase::Head(key) if self.owes_body(key) => {

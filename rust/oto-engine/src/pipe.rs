@@ -66,6 +66,7 @@ pub(crate) struct Pipe {
     is_broken_off: bool,
     /// The end was told, or nobody wants to know.
     is_over: bool,
+    is_forsaken: bool,
 }
 
 impl Pipe {
@@ -88,6 +89,7 @@ impl Pipe {
             end: None,
             is_broken_off: false,
             is_over: false,
+            is_forsaken: false,
         }
     }
 
@@ -209,6 +211,7 @@ impl Pipe {
     /// Whoever carries the stream gave it up: nothing is told of it any more.
     pub(crate) fn forsake(&mut self) {
         self.is_over = true;
+        self.is_forsaken = true;
     }
 
     /// The client took so many bytes of what was handed out.
@@ -222,6 +225,22 @@ impl Pipe {
         if self.is_over {
             return Told::default();
         }
+        self.tell_all()
+    }
+
+    /// The same of a stream to a backend: its request may be over, and its answer not.
+    pub(crate) fn tell_request(&mut self) -> Told {
+        self.has_rung = false;
+        if !self.is_over {
+            return self.tell_all();
+        }
+        Told {
+            consumed: std::mem::take(&mut self.consumed),
+            ..Told::default()
+        }
+    }
+
+    fn tell_all(&mut self) -> Told {
         let body = std::mem::take(&mut self.body);
         self.ahead += body.len();
         self.is_over = self.end.is_some();
@@ -233,6 +252,22 @@ impl Pipe {
             trailers: self.trailers.take_if(|_| is_whole),
             is_over: self.is_over,
             is_broken: self.is_over && !is_whole,
+        }
+    }
+
+    /// Whether both directions have come to their end.
+    pub(crate) fn is_done(&self) -> bool {
+        self.end == Some(End::Whole) && self.is_ended
+    }
+
+    /// What is left to tell of a stream to a backend that is given up: that it is broken off, unless nobody
+    /// heard of it.
+    pub(crate) fn last_word(&mut self) -> Told {
+        let is_known = self.heads.is_empty() && !self.is_forsaken;
+        Told {
+            is_over: is_known,
+            is_broken: is_known,
+            ..Told::default()
         }
     }
 }

@@ -18,6 +18,13 @@ impl Engine {
         let mut scratch = std::mem::take(&mut self.scratch);
         let outcome = self.pump_request_with(key, &mut scratch);
         self.scratch = scratch;
+        let up = self
+            .downs
+            .get(key)
+            .and_then(|down| down.exchange.as_ref()?.up);
+        if let Some(at) = up {
+            self.end_call_body(key, at);
+        }
         match outcome {
             Pumped::Waits => {}
             Pumped::Again => self.again.push_back(down_token(key)),
@@ -96,7 +103,9 @@ impl Engine {
             match exchange.body.next(&mut rest) {
                 Ok(Piece::More) => break false,
                 Ok(Piece::End) => {
-                    if limit.is_none() && exchange.body_framing == Framing::Chunked {
+                    let is_stream = up.as_ref().is_some_and(|up| up.stream.is_stream());
+                    let chunked = exchange.body_framing == Framing::Chunked && !is_stream;
+                    if limit.is_none() && chunked {
                         encode::last_chunk(exchange.body.trailers(), &mut out);
                     }
                     break true;
@@ -133,7 +142,7 @@ impl Engine {
                         }
                         buffer.extend_from_slice(data);
                     } else if let Some(up) = up.as_mut().filter(|up| !up.deaf) {
-                        if exchange.body_framing == Framing::Chunked {
+                        if exchange.body_framing == Framing::Chunked && !up.stream.is_stream() {
                             encode::chunk_size(data.len(), &mut out);
                             out.extend_from_slice(data);
                             out.extend_from_slice(b"\r\n");
@@ -186,7 +195,12 @@ impl Engine {
         if let Some(up) = up.filter(|up| !up.deaf && exchange.body_framing == Framing::Chunked) {
             let mut out = Vec::with_capacity(8);
             let trailers = down.stream.pipe().map(|pipe| pipe.trailers_in());
-            encode::last_chunk(trailers.unwrap_or_default(), &mut out);
+            let trailers = trailers.unwrap_or_default();
+            if let Some(pipe) = up.stream.pipe() {
+                pipe.say_trailers(trailers);
+            } else {
+                encode::last_chunk(trailers, &mut out);
+            }
             up.deaf |= up.output.send(&mut up.stream, &out, &[]).is_err();
         }
         Pumped::Waits

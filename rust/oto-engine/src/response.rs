@@ -11,6 +11,7 @@ use crate::connection::{Down, UpPhase, Wait};
 use crate::engine::{Engine, down_token, up_token};
 use crate::io::Got;
 use crate::meter::Admitted;
+use crate::socket::Socket;
 
 /// Body bytes that are copied behind the head to leave in one write; more leave as a second part.
 const COPY_BYTES: usize = 8 * 1024;
@@ -43,6 +44,14 @@ impl Engine {
         };
         let held = up.input.len();
         let in_head = matches!(up.phase, UpPhase::Head(_));
+        if in_head && up.stream.is_stream() {
+            // Its head comes as fields.
+            return false;
+        }
+        if up.carrying.is_broken {
+            self.upstream_broke(at, key);
+            return false;
+        }
         let now = self.now_s;
         let exchange = self
             .downs
@@ -105,13 +114,20 @@ impl Engine {
             let Some(exchange) = down.exchange.as_mut() else {
                 return;
             };
-            if exchange.response_framing == Framing::Chunked {
-                exchange.bytes_out += 5;
-                if down
-                    .output
-                    .send(&mut down.stream, b"0\r\n\r\n", &[])
-                    .is_err()
-                {
+            let mut out = Vec::new();
+            let trailers = match &up.stream {
+                Socket::Stream(pipe) => pipe.trailers_in(),
+                _ => up.body.trailers(),
+            };
+            Down::say_end(
+                &mut down.stream,
+                exchange.response_framing,
+                trailers,
+                &mut out,
+            );
+            if !out.is_empty() {
+                exchange.bytes_out += out.len() as u64;
+                if down.output.send(&mut down.stream, &out, &[]).is_err() {
                     self.client_left(key);
                     return;
                 }
@@ -125,7 +141,7 @@ impl Engine {
     }
 
     /// The backend's connection failed in the middle of an answer, or before it.
-    fn upstream_broke(&mut self, at: usize, key: usize) {
+    pub(crate) fn upstream_broke(&mut self, at: usize, key: usize) {
         if matches!(self.ups.get(at).map(|up| up.phase), Some(UpPhase::Head(_))) {
             self.attempt_failed(key, Failure::Closed);
         } else {
@@ -162,8 +178,6 @@ impl Engine {
                 return false;
             };
             let Some(Down {
-                stream,
-                output,
                 exchange: Some(exchange),
                 ..
             }) = self.downs.get_mut(key)
@@ -188,25 +202,47 @@ impl Engine {
             if !flow.response.is_interim() {
                 break;
             }
-            // We asked for no `100 Continue`, so the client need not see one.
-            if let Some(pipe) = stream.pipe() {
-                if flow.response.status != 100 {
-                    pipe.say_fields(streamed::interim(&flow.response));
-                }
-            } else if flow.response.status != 100 && exchange.version == Version::Http11 {
-                let mut out = Vec::new();
-                encode::interim_head(&flow.response, &mut out);
-                if output.send(stream, &out, &[]).is_err() {
-                    self.client_left(key);
-                    return false;
-                }
+            if !self.pass_interim(key) {
+                return false;
             }
         }
         self.response_begun(at, key, rest)
     }
 
+    /// Pass an interim head on to the client; false when it left.
+    pub(crate) fn pass_interim(&mut self, key: usize) -> bool {
+        let Some(Down {
+            stream,
+            output,
+            exchange: Some(exchange),
+            ..
+        }) = self.downs.get_mut(key)
+        else {
+            return false;
+        };
+        // We asked for no `100 Continue`, so the client need not see one.
+        let Some(flow) = exchange
+            .flow
+            .as_ref()
+            .filter(|flow| flow.response.status != 100)
+        else {
+            return true;
+        };
+        if let Some(pipe) = stream.pipe() {
+            pipe.say_fields(streamed::interim(&flow.response));
+        } else if exchange.version == Version::Http11 {
+            let mut out = Vec::new();
+            encode::interim_head(&flow.response, &mut out);
+            if output.send(stream, &out, &[]).is_err() {
+                self.client_left(key);
+                return false;
+            }
+        }
+        true
+    }
+
     /// A final head is here: run the response steps, then send it.
-    fn response_begun(&mut self, at: usize, key: usize, rest: &[u8]) -> bool {
+    pub(crate) fn response_begun(&mut self, at: usize, key: usize, rest: &[u8]) -> bool {
         let moment = self.moment();
         let Some(up) = self.ups.get_mut(at) else {
             return false;

@@ -16,6 +16,7 @@ use crate::connection::{Down, UpPhase, Wait};
 use crate::engine::{Engine, Event, down_token, up_token};
 use crate::io::Got;
 use crate::meter::Admitted;
+use crate::socket::Socket;
 
 /// Most bytes that are passed on at once: a client that takes all of them keeps nobody else waiting.
 const BLOCK_BYTES: usize = 64 * 1024;
@@ -121,11 +122,14 @@ impl Engine {
         match outcome {
             Got::Nothing => {}
             Got::Bytes(_) => self.again.push_back(up_token(at)),
-            Got::End => {
-                self.metrics.upstream_failures += 1;
-                self.refuse_client(key, 502, BROKE_OFF);
-            }
+            Got::End => self.gather_broke(key),
         }
+    }
+
+    /// The backend broke off while a hook waits for its body.
+    pub(crate) fn gather_broke(&mut self, key: usize) {
+        self.metrics.upstream_failures += 1;
+        self.refuse_client(key, 502, BROKE_OFF);
     }
 
     /// Read once. Bytes: there may be more; nothing: wait, or it is done; the end: it broke off.
@@ -254,7 +258,10 @@ impl Engine {
         let is_over = is_passed && gathered.is_whole && !is_too_much;
         let ready_s = (piece.is_empty() && !is_passed).then(|| meter.ready_s(&bound));
         if is_over {
-            let trailers = self.ups.get(at).map(|up| up.body.trailers());
+            let trailers = self.ups.get(at).map(|up| match &up.stream {
+                Socket::Stream(pipe) => pipe.trailers_in(),
+                _ => up.body.trailers(),
+            });
             let framing = exchange.response_framing;
             Down::say_end(stream, framing, trailers.unwrap_or_default(), &mut out);
         }

@@ -10,7 +10,7 @@ use oto_core::http1::Version;
 use oto_core::streamed::{self, StreamError};
 
 use crate::connection::{Down, DownPhase};
-use crate::engine::{Engine, Event, down_token};
+use crate::engine::{Engine, Event, UP_BIT, down_token};
 use crate::io::{Output, Readiness};
 use crate::pipe::{Pipe, Told};
 use crate::socket::Socket;
@@ -84,6 +84,7 @@ impl Engine {
     pub fn feed(&mut self, id: u64, data: &[u8], ends: bool, now_s: f64) {
         self.now_s = now_s;
         let Some((key, down)) = self.stream(id) else {
+            self.feed_call(id, data, ends);
             return;
         };
         down.ready.readable = true;
@@ -110,6 +111,7 @@ impl Engine {
             Err(StreamError::Refused(error)) => return Err(error.message()),
         };
         let Some((key, down)) = self.stream(id) else {
+            self.end_call(id, lines);
             return Ok(());
         };
         down.ready.readable = true;
@@ -135,6 +137,7 @@ impl Engine {
     /// The client took so many bytes of a stream's response body.
     pub fn taken(&mut self, id: u64, count: usize) {
         let Some((key, down)) = self.stream(id) else {
+            self.taken_up(id, count);
             return;
         };
         let waits = !down.output.is_empty();
@@ -157,6 +160,10 @@ impl Engine {
         let mut rung =
             std::mem::take(&mut *self.bell.lock().unwrap_or_else(PoisonError::into_inner));
         for key in rung.drain(..) {
+            if key & UP_BIT != 0 {
+                self.tell_call(key & !UP_BIT);
+                continue;
+            }
             let Some(down) = self.downs.get_mut(key) else {
                 continue;
             };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::attempt::Failure;
 use crate::connection::{DownPhase, Up, UpPhase};
-use crate::engine::Engine;
+use crate::engine::{Engine, Event};
 use crate::io::Got;
 use crate::socket::HandshakeError;
 
@@ -16,6 +16,23 @@ impl Engine {
         };
         let phase = up.phase;
         match phase {
+            UpPhase::Carried(id) => {
+                if up.ready.broken {
+                    self.drop_up(at);
+                    return;
+                }
+                let had_output = !up.output.is_empty();
+                match up.output.flush(&mut up.stream) {
+                    Ok(true) if had_output => self.raised.push(Event::Writable(id)),
+                    Ok(_) => {}
+                    Err(_) => {
+                        self.drop_up(at);
+                        return;
+                    }
+                }
+                self.pump_carrier(at, id);
+                return;
+            }
             UpPhase::Idle => {
                 // Nothing is expected: bytes or an end both spoil the connection. Under TLS the
                 // bytes may be tickets, which are none of the connection's.
@@ -43,6 +60,10 @@ impl Engine {
                 let Some(up) = self.ups.get_mut(at) else {
                     return;
                 };
+                if up.carrying.dials {
+                    self.reached(at, key);
+                    return;
+                }
                 up.phase = UpPhase::Head(key);
                 let call = self.call_timeout(key);
                 self.set_up_deadline(at, call);
@@ -57,7 +78,10 @@ impl Engine {
         if (begins || !up.output.is_empty()) && !up.deaf {
             match up.output.flush(&mut up.stream) {
                 Ok(true) if matches!(up.phase, UpPhase::Tunnel(_)) => {}
-                Ok(true) => self.pump_request(key),
+                Ok(true) => {
+                    self.pump_request(key);
+                    self.end_call_body(key, at);
+                }
                 Ok(false) => {}
                 Err(_) => up.deaf = true,
             }
@@ -73,7 +97,7 @@ impl Engine {
             UpPhase::Tunnel(key) => self.pump_tunnel(key, at),
             UpPhase::Head(_) | UpPhase::Body(_) => self.pump_response(at, key),
             UpPhase::Gathering(_) => self.gather(at, key),
-            UpPhase::Held(_) | UpPhase::Connecting(_) | UpPhase::Idle => {}
+            UpPhase::Held(_) | UpPhase::Connecting(_) | UpPhase::Idle | UpPhase::Carried(_) => {}
         }
     }
 
@@ -115,6 +139,7 @@ impl Engine {
             return;
         };
         let clean = reusable
+            && !up.stream.is_stream()
             && up.keep_alive
             && !up.deaf
             && up.body.is_done()
@@ -148,6 +173,7 @@ impl Engine {
             if up.phase == UpPhase::Idle {
                 self.pool.forget(&up.address, at);
             }
+            self.forget_carried(&mut up);
             // Closing the socket takes it out of the set too; this keeps the set tidy before that.
             up.stream.say_end();
             if let Ok(tcp) = up.stream.tcp() {

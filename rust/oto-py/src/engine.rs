@@ -45,6 +45,8 @@ const TRAILERS: u8 = 15;
 const ANSWER: u8 = 16;
 const BROKEN: u8 = 17;
 const CONSUMED: u8 = 18;
+const REACHED: u8 = 19;
+const CALL: u8 = 20;
 
 /// The longest time `turn` blocks the interpreter's thread.
 const MOST_LINGER_S: f64 = 0.001;
@@ -182,6 +184,18 @@ impl Engine {
 
     fn reset_stream(&self, stream: u64, now: f64) {
         lock(&self.inner).reset_stream(stream, now);
+    }
+
+    fn answer_head(&self, stream: u64, fields: &FieldBlock, now: f64) {
+        lock(&self.inner).answer_head(stream, &fields.fields, now);
+    }
+
+    fn break_stream(&self, stream: u64, unseen: bool, now: f64) {
+        lock(&self.inner).break_call(stream, unseen, now);
+    }
+
+    fn set_room(&self, connection: u64, most: u32, now: f64) {
+        lock(&self.inner).set_room(connection, most, now);
     }
 
     fn taken(&self, stream: u64, count: usize) {
@@ -459,6 +473,11 @@ fn told<'py>(py: Python<'py>, events: Vec<Event>) -> PyResult<Bound<'py, PyList>
                 (ANSWER, (id, FieldBlock::from(fields), data)).into_pyobject(py)?
             }
             Event::Broken(id) => (BROKEN, id).into_pyobject(py)?,
+            Event::Reached(id) => (REACHED, id).into_pyobject(py)?,
+            Event::Call(connection, id, fields, ends) => {
+                let fields = FieldBlock::from(fields);
+                (CALL, (connection, id, fields, ends)).into_pyobject(py)?
+            }
             Event::Consumed(id, count) => (CONSUMED, (id, count)).into_pyobject(py)?,
         };
         list.append(tuple)?;

@@ -57,6 +57,8 @@ pub struct Place {
     pub tls: Option<Arc<TargetTls>>,
     /// Whether to speak HTTP/1.0.
     pub http10: bool,
+    /// Whether to speak HTTP/2.
+    pub http2: bool,
     /// `host:port` to connect to.
     pub address: Arc<str>,
     /// What connections must have in common to be used for each other's requests.

@@ -320,6 +320,12 @@ impl TargetSpec {
             (None, None)
         };
         let http10 = self.protocol.eq_ignore_ascii_case("HTTP/1.0");
+        let http2 = self.protocol.eq_ignore_ascii_case("HTTP/2.0");
+        let pool_key = match pool_key {
+            pool_key if !http2 => pool_key,
+            Some(pool_key) => Some(format!("{pool_key}|h2")),
+            None => Some(format!("{address}|h2")),
+        };
         let ip = self.ip_address.as_deref().unwrap_or("");
         let pool = pool_key.as_deref().unwrap_or("");
         let written = format!(
@@ -343,6 +349,7 @@ impl TargetSpec {
                 port,
                 tls,
                 http10,
+                http2,
                 address,
             }
         });

@@ -63,7 +63,7 @@ impl ResponseHead {
         (100..200).contains(&self.status) && self.status != 101
     }
 
-    fn settle(&mut self, method: Method) -> Result<(), ResponseError> {
+    pub(crate) fn settle(&mut self, method: Method) -> Result<(), ResponseError> {
         let (mut length, mut chunked) = (None, false);
         let (mut close, mut keep_alive, mut nominated) = (false, false, false);
         let mut drops = false;

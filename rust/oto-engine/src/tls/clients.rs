@@ -34,12 +34,19 @@ pub(crate) struct Clients {
 /// On what terms connections to a target are made: whom to believe, what to show. A connection is good
 /// for requests as long as its terms hold.
 pub(crate) struct Terms {
-    pub(crate) config: Arc<ClientConfig>,
+    config: Arc<ClientConfig>,
+    /// The same with HTTP/2 as first choice.
+    http2: Arc<ClientConfig>,
     basis: Basis,
     are_over: AtomicBool,
 }
 
 impl Terms {
+    /// What a session begins with.
+    pub(crate) fn config(&self, http2: bool) -> &Arc<ClientConfig> {
+        if http2 { &self.http2 } else { &self.config }
+    }
+
     /// Whether a connection would be made on other terms now, or not at all.
     pub(crate) fn are_over(&self) -> bool {
         self.are_over.load(Ordering::Relaxed)
@@ -186,8 +193,11 @@ impl Clients {
             builder.with_client_cert_resolver(Arc::new(Shows(pairs)))
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let mut http2 = config.clone();
+        http2.alpn_protocols.insert(0, b"h2".to_vec());
         let terms = Arc::new(Terms {
             config: Arc::new(config),
+            http2: Arc::new(http2),
             basis,
             are_over: AtomicBool::new(false),
         });

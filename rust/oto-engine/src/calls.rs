@@ -1,0 +1,444 @@
+//! Requests to backends that speak HTTP/2: streams of connections that are carried elsewhere.
+//!
+//! Theory of operation. The first request for a target connects and shakes hands as any other; the connection is then
+//! handed up ([`Event::Reached`]), and requests go out on it as streams whose client's side is in whoever
+//! carries it: [`Event::Call`] and what follows one way, [`Engine::answer_head`] and [`Engine::feed`] the other. To
+//! the exchange such a stream is a backend connection with a [`Pipe`] for a socket. Requests that come while
+//! a connection is being made wait for it, and share it as far as the backend lets them.
+//!
+//! A backend that does not choose HTTP/2 in the handshake is spoken to in HTTP/1.1.
+
+use std::sync::Arc;
+
+use oto_core::fields::FieldBlock;
+use oto_core::http1::{Decoder, Framing};
+use oto_core::streamed;
+
+use crate::attempt::Failure;
+use crate::connection::{Carrying, Up, UpPhase, Wait};
+use crate::engine::{Engine, Event, UP_BIT, up_token};
+use crate::io::{Got, Output, Readiness};
+use crate::pipe::{Pipe, Told};
+use crate::socket::Socket;
+use crate::timer::Deadline;
+use crate::tls::Session;
+
+/// Streams at once on a connection whose backend has not said how many it takes.
+const ROOM: u32 = 100;
+
+impl Engine {
+    /// Send a request over HTTP/2 if a connection is there, or being made; false: connect.
+    pub(crate) fn call(&mut self, key: usize, pool_key: &Arc<str>) -> bool {
+        let ready = self.carriers.get(pool_key).and_then(|places| {
+            places.iter().copied().find(|at| {
+                let up = self.ups.get(*at);
+                up.is_some_and(|up| up.carrying.has_room() && up.holds_terms())
+            })
+        });
+        if let Some(at) = ready {
+            self.begin_call(key, at);
+            return true;
+        }
+        let Some(waiting) = self.dials.get_mut(pool_key) else {
+            return false;
+        };
+        let exchange = self
+            .downs
+            .get_mut(key)
+            .and_then(|down| down.exchange.as_mut());
+        if let Some(exchange) = exchange {
+            exchange.wait = Wait::Connection;
+            waiting.push((key, exchange.id));
+        }
+        true
+    }
+
+    /// Requests that wait for the connection that is being made to this target.
+    pub(crate) fn take_waiting(&mut self, pool_key: &str) -> Vec<usize> {
+        let waiting = self.dials.remove(pool_key).unwrap_or_default();
+        let waits = |(key, id): (usize, u64)| {
+            let exchange = self.downs.get(key)?.exchange.as_ref()?;
+            (exchange.id == id && exchange.wait == Wait::Connection).then_some(key)
+        };
+        waiting.into_iter().filter_map(waits).collect()
+    }
+
+    /// A connection for HTTP/2 is made: hand it up, and begin what waits for it.
+    pub(crate) fn reached(&mut self, at: usize, key: usize) {
+        let id = self.next_exchange_id(at);
+        let Some(up) = self.ups.get_mut(at) else {
+            return;
+        };
+        let pool_key = Arc::clone(&up.address);
+        let session = up.stream.session().map(Session::facts);
+        let is_http2 =
+            session.is_none_or(|session| session.alpn_protocol() == Some(b"h2".as_slice()));
+        up.carrying.dials = false;
+        if is_http2 {
+            up.phase = UpPhase::Carried(id);
+            up.carrying.room = ROOM;
+            up.ready.readable = true;
+            self.raised.push(Event::Reached(id));
+            let places = self.carriers.entry(Arc::clone(&pool_key)).or_default();
+            places.push(at);
+            self.set_up_deadline(at, f64::INFINITY);
+            self.again.push_back(up_token(at));
+            let owner = self
+                .downs
+                .get_mut(key)
+                .and_then(|down| down.exchange.as_mut());
+            if let Some(exchange) = owner {
+                exchange.up = None;
+            }
+            self.begin_call(key, at);
+        } else {
+            up.phase = UpPhase::Head(key);
+            self.send_request(key, at);
+        }
+        for key in self.take_waiting(&pool_key) {
+            self.attempt_again(key);
+        }
+    }
+
+    /// Open a stream on a connection, and send the exchange's request on it.
+    fn begin_call(&mut self, key: usize, carrier: usize) {
+        let at = self.ups.vacant_key();
+        let id = self.next_exchange_id(at);
+        let serial = self.next_serial();
+        let due = self.call_timeout(key);
+        let Some(up) = self.ups.get_mut(carrier) else {
+            return;
+        };
+        let UpPhase::Carried(connection) = up.phase else {
+            return;
+        };
+        up.carrying.used += 1;
+        let carried_by = Some((carrier, up.serial));
+        let address = Arc::clone(&up.address);
+        let secured = up.terms.is_some();
+        let mut path = std::mem::take(&mut self.path_out);
+        path.clear();
+        let Some(exchange) = self
+            .downs
+            .get_mut(key)
+            .and_then(|down| down.exchange.as_mut())
+        else {
+            return;
+        };
+        let Some(flow) = exchange.flow.as_mut() else {
+            return;
+        };
+        if let Some(body) = &exchange.buffered {
+            exchange.body_framing = Framing::Length(body.len() as u64);
+        }
+        let bound = flow.bounds.request;
+        if let Framing::Length(announced) = exchange.body_framing {
+            exchange.body_framing = Framing::Length(bound.length(announced));
+        }
+        flow.request.framing = exchange.body_framing;
+        flow.upstream_target(&mut path);
+        let fields = streamed::call(&flow.request, &path, flow.upstream_host(), secured);
+        self.path_out = path;
+        let mut pipe = Pipe::new(id, at | UP_BIT, Arc::clone(&self.bell), None);
+        pipe.say_fields(fields);
+        let mut stream = Socket::Stream(Box::new(pipe));
+        let mut output = Output::default();
+        if let Some(body) = &exchange.buffered {
+            let body = &body[..bound.length(body.len() as u64) as usize];
+            // A pipe takes what it has room for, and never fails.
+            output.send(&mut stream, body, &[]).unwrap_or(());
+        }
+        exchange.up = Some(at);
+        exchange.wait = Wait::Upstream;
+        let owes_continue =
+            std::mem::take(&mut exchange.owes_continue) && exchange.buffered.is_none();
+        let pumps = !exchange.body.is_done();
+        self.ups.insert(Up {
+            stream,
+            address,
+            terms: None,
+            serial,
+            ready: Readiness::default(),
+            input: Vec::new(),
+            output,
+            phase: UpPhase::Head(key),
+            body: Decoder::default(),
+            reused: false,
+            keep_alive: false,
+            answered: false,
+            deaf: false,
+            carrying: Carrying {
+                connection,
+                by: carried_by,
+                ..Carrying::default()
+            },
+            deadline: Deadline::never(),
+        });
+        self.set_up_deadline(at, due);
+        if owes_continue {
+            self.send_continue(key);
+        }
+        if pumps {
+            let idle = self.now_s + self.settings.body_idle_s;
+            self.touch_exchange(key, idle);
+            self.pump_request(key);
+        }
+        self.end_call_body(key, at);
+    }
+
+    /// Say the end of a stream's request body once all of it is written.
+    pub(crate) fn end_call_body(&mut self, key: usize, at: usize) {
+        let exchange = self.downs.get(key).and_then(|down| down.exchange.as_ref());
+        let Some(exchange) = exchange.filter(|exchange| exchange.body.is_done()) else {
+            return;
+        };
+        let Some(up) = self.ups.get_mut(at).filter(|up| up.output.is_empty()) else {
+            return;
+        };
+        let is_buffered = exchange.buffered.is_some();
+        if let Some(pipe) = up.stream.pipe() {
+            if !is_buffered {
+                pipe.say_trailers(exchange.body.trailers());
+            }
+            pipe.shutdown();
+        }
+    }
+
+    /// The place of a stream to a backend.
+    fn called(&self, id: u64) -> Option<usize> {
+        let at = (id & 0xffff_ffff) as usize;
+        let up = self.ups.get(at)?;
+        matches!(&up.stream, Socket::Stream(pipe) if pipe.id() == id).then_some(at)
+    }
+
+    /// The head of a backend's answer, or of an interim one.
+    pub fn answer_head(&mut self, id: u64, fields: &FieldBlock, now_s: f64) {
+        self.now_s = now_s;
+        let Some(at) = self.called(id) else { return };
+        let Some(UpPhase::Head(key)) = self.ups.get(at).map(|up| up.phase) else {
+            return;
+        };
+        self.guarded(up_token(at), |engine| engine.answer_begun(at, key, fields));
+    }
+
+    fn answer_begun(&mut self, at: usize, key: usize, fields: &FieldBlock) {
+        let limits = self.limits;
+        let Some(down) = self.downs.get_mut(key) else {
+            return;
+        };
+        let Some(flow) = down
+            .exchange
+            .as_mut()
+            .and_then(|exchange| exchange.flow.as_mut())
+        else {
+            return;
+        };
+        flow.response.clear();
+        let method = flow.request.method;
+        if streamed::response_head(fields, method, &limits, &mut flow.response).is_err() {
+            self.attempt_failed(key, Failure::Protocol);
+            return;
+        }
+        if flow.response.is_interim() {
+            self.pass_interim(key);
+            return;
+        }
+        if let Some(up) = self.ups.get_mut(at) {
+            up.answered = true;
+        }
+        if self.response_begun(at, key, &[]) {
+            self.again.push_back(up_token(at));
+        }
+    }
+
+    /// Bytes of a backend's answer.
+    pub(crate) fn feed_call(&mut self, id: u64, data: &[u8], ends: bool) -> bool {
+        let Some(at) = self.called(id) else {
+            return false;
+        };
+        if let Some(up) = self.ups.get_mut(at) {
+            up.ready.readable = true;
+            if let Some(pipe) = up.stream.pipe() {
+                pipe.feed(data, ends);
+            }
+        }
+        self.again.push_back(up_token(at));
+        true
+    }
+
+    /// The backend took so many bytes of a request body.
+    pub(crate) fn taken_up(&mut self, id: u64, count: usize) {
+        let Some(at) = self.called(id) else { return };
+        if let Some(up) = self.ups.get_mut(at)
+            && let Some(pipe) = up.stream.pipe()
+        {
+            pipe.taken(count);
+            // The client's side may wait for this.
+            self.again.push_back(up_token(at));
+        }
+    }
+
+    /// Raise what there is to tell of a stream to a backend.
+    pub(crate) fn tell_call(&mut self, at: usize) {
+        let Some(up) = self.ups.get_mut(at) else {
+            return;
+        };
+        let connection = up.carrying.connection;
+        if let Some(pipe) = up.stream.pipe() {
+            let (id, told) = (pipe.id(), pipe.tell_request());
+            raise_call(&mut self.raised, connection, id, told);
+        }
+    }
+
+    /// The trailers of a backend's answer.
+    pub(crate) fn end_call(&mut self, id: u64, lines: Vec<u8>) {
+        let Some(at) = self.called(id) else { return };
+        if let Some(up) = self.ups.get_mut(at) {
+            up.ready.readable = true;
+            if let Some(pipe) = up.stream.pipe() {
+                pipe.feed_trailers(lines);
+            }
+        }
+        self.again.push_back(up_token(at));
+    }
+
+    /// A backend broke a stream off, or its connection is gone. `is_unseen`: it certainly did nothing with the
+    /// request.
+    pub fn break_call(&mut self, id: u64, is_unseen: bool, now_s: f64) {
+        self.now_s = now_s;
+        let Some(at) = self.called(id) else { return };
+        let Some(up) = self.ups.get_mut(at) else {
+            return;
+        };
+        let Some(key) = up.phase.owner() else { return };
+        up.reused |= is_unseen;
+        if let Some(pipe) = up.stream.pipe() {
+            pipe.forsake();
+        }
+        self.guarded(up_token(at), |engine| engine.call_broke(at, key));
+    }
+
+    fn call_broke(&mut self, at: usize, key: usize) {
+        match self.ups.get(at).map(|up| up.phase) {
+            Some(UpPhase::Gathering(_)) => self.gather_broke(key),
+            // A hook has the head; what it makes of it finds the end.
+            Some(UpPhase::Held(_)) => {
+                if let Some(up) = self.ups.get_mut(at) {
+                    up.ready.closed = true;
+                    up.ready.readable = true;
+                    up.carrying.is_broken = true;
+                }
+            }
+            _ => self.upstream_broke(at, key),
+        }
+    }
+
+    /// So many streams a backend takes at once on a connection from now on; 0: no more.
+    pub fn set_room(&mut self, connection: u64, most: u32, now_s: f64) {
+        self.now_s = now_s;
+        let at = (connection & 0xffff_ffff) as usize;
+        if let Some(up) = self.ups.get_mut(at)
+            && up.phase == UpPhase::Carried(connection)
+        {
+            up.carrying.room = most;
+        }
+    }
+
+    /// Read from a backend's connection that is carried, unless too much waits to be written.
+    pub(crate) fn pump_carrier(&mut self, at: usize, id: u64) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let got = match self.ups.get_mut(at) {
+            Some(up) => up.ready.read(&mut up.stream, &mut scratch),
+            None => Ok(Got::Nothing),
+        };
+        match got {
+            Ok(Got::Bytes(count)) => {
+                let bytes = scratch[..count].to_vec();
+                self.raised.push(Event::Bytes(id, bytes));
+                self.again.push_back(up_token(at));
+            }
+            Ok(Got::Nothing) => {}
+            Ok(Got::End) | Err(_) => self.drop_up(at),
+        }
+        self.scratch = scratch;
+    }
+
+    /// What a connection that goes leaves behind: its place among the carriers, or a stream's on its own.
+    pub(crate) fn forget_carried(&mut self, up: &mut Up) {
+        if let UpPhase::Carried(id) = up.phase {
+            self.raised.push(Event::Lost(id));
+        }
+        if up.carrying.room > 0 || matches!(up.phase, UpPhase::Carried(_)) {
+            let ups = &self.ups;
+            if let Some(places) = self.carriers.get_mut(&up.address) {
+                places.retain(|at| ups.contains(*at));
+                if places.is_empty() {
+                    self.carriers.remove(&up.address);
+                }
+            }
+        }
+        if up.carrying.dials {
+            let waiting = self.dials.remove(&up.address).unwrap_or_default();
+            self.dial_again.extend(waiting);
+        }
+        let connection = up.carrying.connection;
+        if let Some(pipe) = up.stream.pipe() {
+            let (id, is_done) = (pipe.id(), pipe.is_done());
+            let told = if is_done {
+                pipe.tell()
+            } else {
+                pipe.last_word()
+            };
+            raise_call(&mut self.raised, connection, id, told);
+        }
+        if let Some((at, serial)) = up.carrying.by
+            && let Some(carrier) = self.ups.get_mut(at).filter(|up| up.serial == serial)
+        {
+            carrier.carrying.used = carrier.carrying.used.saturating_sub(1);
+        }
+    }
+
+    /// Attempt what waited for a connection that nobody makes any more.
+    pub(crate) fn dial_waiting(&mut self) {
+        for (key, id) in std::mem::take(&mut self.dial_again) {
+            let exchange = self.downs.get(key).and_then(|down| down.exchange.as_ref());
+            if exchange.is_some_and(|it| it.id == id && it.wait == Wait::Connection) {
+                self.attempt_again(key);
+            }
+        }
+    }
+
+    /// Attempt what waited without having tried.
+    fn attempt_again(&mut self, key: usize) {
+        if let Some(exchange) = self
+            .downs
+            .get_mut(key)
+            .and_then(|down| down.exchange.as_mut())
+        {
+            exchange.attempts = exchange.attempts.saturating_sub(1);
+            self.attempt(key);
+        }
+    }
+}
+
+/// Raise what there is to tell of a stream to a backend.
+pub(crate) fn raise_call(raised: &mut Vec<Event>, connection: u64, id: u64, told: Told) {
+    if told.consumed > 0 {
+        raised.push(Event::Consumed(id, told.consumed));
+    }
+    let ends = told.is_over && !told.is_broken && told.trailers.is_none();
+    let is_bare = told.body.is_empty();
+    let mut is_ended = false;
+    for fields in told.heads {
+        is_ended = ends && is_bare;
+        raised.push(Event::Call(connection, id, fields, is_ended));
+    }
+    if !is_bare || (ends && !is_ended) {
+        raised.push(Event::Data(id, told.body, ends));
+    }
+    if let Some(trailers) = told.trailers {
+        raised.push(Event::Trailers(id, trailers));
+    } else if told.is_broken {
+        raised.push(Event::Broken(id));
+    }
+}

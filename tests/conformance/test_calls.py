@@ -1,0 +1,280 @@
+"""Requests to backends that speak HTTP/2, up to where their frames would be written."""
+
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+
+from oto_trio._core import Engine, FieldBlock, Snapshot
+from tests.conformance.http1.gateway import PATIENCE_S, route
+
+BYTES, WRITABLE, LOST, IDLE = 9, 10, 11, 12
+DATA, TRAILERS, BROKEN, CONSUMED, REACHED, CALL = 14, 15, 17, 18, 19, 20
+
+
+class Caller:
+    """An engine whose route leads to a backend that speaks HTTP/2: the test."""
+
+    def __init__(self, engine: Engine, port: int, backends: trio.SocketListener) -> None:
+        self.engine = engine
+        self.port = port
+        self.backends = backends
+        self.now = 1000.0
+        self.events: list[tuple[int, Any]] = []
+        self.opened: list[trio.SocketStream] = []
+
+    async def client(self, request: bytes) -> trio.SocketStream:
+        """Connect, and send a request."""
+        stream = await trio.open_tcp_stream("127.0.0.1", self.port)
+        self.opened.append(stream)
+        await stream.send_all(request)
+        return stream
+
+    async def told(self, kind: int) -> Any:
+        """Turn until an event of this kind is there; return its value."""
+        while True:
+            for at, (found, value) in enumerate(self.events):
+                if found == kind:
+                    del self.events[at]
+                    return value
+            if not self.engine.pending:
+                await trio.lowlevel.wait_readable(self.engine.fileno())
+            self.events += self.engine.turn(self.now)
+            await trio.lowlevel.checkpoint()
+
+    async def accept(self) -> trio.SocketStream:
+        """Accept the engine's connection."""
+        stream = await self.backends.accept()
+        self.opened.append(stream)
+        return stream
+
+    async def hears(self, client: trio.SocketStream, end: bytes) -> bytes:
+        """Read at a client up to `end`, turning the engine meanwhile."""
+        heard = b""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.told, -1)
+            while not heard.endswith(end):
+                piece = await client.receive_some(65536)
+                assert piece, heard
+                heard += piece
+            nursery.cancel_scope.cancel()
+        return heard
+
+
+@asynccontextmanager
+async def calling(**client: float) -> AsyncIterator[Caller]:
+    """Run an engine in front of a backend that speaks HTTP/2 without TLS."""
+    engine = Engine(json.dumps({"body_idle_s": 5}).encode())
+    with trio.fail_after(PATIENCE_S), socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(10)
+        (backends,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        port = backends.socket.getsockname()[1]
+        caller = Caller(engine, listener.getsockname()[1], backends)
+        target = {"hostname": "127.0.0.1", "port": port, "protocol": "HTTP/2.0"}
+        try:
+            engine.install(Snapshot().apply([route(targets=[target], client=client)], []))
+            engine.adopt(listener.fileno(), "standard-listener", False)
+            yield caller
+        finally:
+            engine.close()
+            backends.socket.close()
+            for stream in caller.opened:
+                stream.socket.close()
+
+
+GET = b"GET /a?b HTTP/1.1\r\nHost: api.test\r\nAccept: application/json\r\nX-A: 1\r\n\r\n"
+
+
+async def test_requests_share_a_connection() -> None:
+    async with calling() as caller:
+        clients = [await caller.client(GET) for _ in range(3)]
+        connection = await caller.told(REACHED)
+        backend = await caller.accept()
+        streams = []
+        for _ in clients:
+            called, stream, fields, ends = await caller.told(CALL)
+            assert (called, ends) == (connection, True)
+            assert list(fields)[:4] == [
+                (b":method", b"GET"),
+                (b":scheme", b"http"),
+                (b":authority", b"api.test"),
+                (b":path", b"/a?b"),
+            ]
+            assert (b"x-a", b"1") in list(fields)
+            assert (b"te", b"trailers") in list(fields)
+            streams.append(stream)
+        assert len(set(streams)) == 3
+        assert caller.engine.metrics()["connected"] == 1
+        assert caller.engine.send(connection, b"frames")
+        assert await backend.receive_some() == b"frames"
+        await backend.send_all(b"other frames")
+        assert await caller.told(BYTES) == (connection, b"other frames")
+        answers = set()
+        for number, stream in enumerate(streams):
+            head = FieldBlock([(":status", "200"), ("x-b", str(number))])
+            caller.engine.answer_head(stream, head, caller.now)
+            caller.engine.feed(stream, b"abc", False, caller.now)
+            caller.engine.feed_trailers(stream, FieldBlock([("x-t", "9")]), caller.now)
+        for client in clients:
+            answer = await caller.hears(client, b"0\r\nx-t: 9\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 200 OK\r\nx-b: ")
+            assert b"\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n" in answer
+            answers.add(answer)
+        assert len(answers) == 3
+        assert not [kind for kind, _ in caller.events if kind == BROKEN]
+        # The connection is there for the next one.
+        await clients[0].send_all(GET)
+        assert (await caller.told(CALL))[0] == connection
+
+
+async def test_no_more_streams_than_the_backend_takes() -> None:
+    async with calling() as caller:
+        await caller.client(GET)
+        first = await caller.told(REACHED)
+        _, stream, _, _ = await caller.told(CALL)
+        caller.engine.set_room(first, 1, caller.now)
+        await caller.client(GET)
+        second = await caller.told(REACHED)
+        assert second != first
+        assert (await caller.told(CALL))[0] == second
+        caller.engine.answer_head(stream, FieldBlock([(":status", "204")]), caller.now)
+        caller.engine.feed(stream, b"", True, caller.now)
+        caller.engine.set_room(second, 0, caller.now)
+        await caller.client(GET)
+        assert (await caller.told(CALL))[0] == first
+
+
+async def test_a_request_body_streams() -> None:
+    async with calling() as caller:
+        client = await caller.client(
+            b"POST / HTTP/1.1\r\nHost: a.b\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
+        )
+        await caller.told(REACHED)
+        _, stream, fields, ends = await caller.told(CALL)
+        assert not ends
+        assert fields.get(b"content-length") is None
+        assert fields.get(b"transfer-encoding") is None
+        assert await caller.told(DATA) == (stream, b"abc", False)
+        await client.send_all(b"3\r\ndef\r\n0\r\nX-Sum: 7\r\n\r\n")
+        assert await caller.told(DATA) == (stream, b"def", False)
+        told, trailers = await caller.told(TRAILERS)
+        assert (told, list(trailers)) == (stream, [(b"x-sum", b"7")])
+        caller.engine.taken(stream, 6)
+        caller.engine.answer_head(
+            stream, FieldBlock([(":status", "200"), ("content-length", "2")]), caller.now
+        )
+        caller.engine.feed(stream, b"ok", True, caller.now)
+        assert (await caller.hears(client, b"ok")).count(b"Content-Length: 2\r\n") == 1
+
+
+async def test_a_large_upload_waits_for_the_backend() -> None:
+    async with calling() as caller:
+        size = 4 * 1024 * 1024
+        client = await caller.client(
+            b"POST / HTTP/1.1\r\nHost: a.b\r\nContent-Length: %d\r\n\r\n" % size
+        )
+        await caller.told(REACHED)
+        _, stream, fields, _ = await caller.told(CALL)
+        assert fields.get(b"content-length") == b"%d" % size
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(client.send_all, b"x" * size)
+            got = 0
+            while got < 64 * 1024:
+                got += len((await caller.told(DATA))[1])
+            assert got == 64 * 1024
+            for _ in range(200):
+                caller.events += caller.engine.turn(caller.now)
+                await trio.lowlevel.checkpoint()
+            assert not [value for kind, value in caller.events if kind == DATA]
+            held = got
+            while True:
+                caller.engine.taken(stream, held)
+                _, data, ends = await caller.told(DATA)
+                held = len(data)
+                got += held
+                if ends:
+                    break
+        assert got == size
+
+
+async def test_a_client_that_leaves_breaks_its_stream() -> None:
+    async with calling() as caller:
+        client = await caller.client(GET)
+        await caller.told(REACHED)
+        _, stream, _, _ = await caller.told(CALL)
+        caller.engine.answer_head(stream, FieldBlock([(":status", "200")]), caller.now)
+        await caller.hears(client, b"\r\n\r\n")
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        client.socket.close()
+        assert await caller.told(BROKEN) == stream
+
+
+async def test_a_stream_that_the_backend_did_not_see_is_tried_again() -> None:
+    async with calling(retries=1) as caller:
+        client = await caller.client(GET)
+        await caller.told(REACHED)
+        _, stream, _, _ = await caller.told(CALL)
+        caller.engine.break_stream(stream, True, caller.now)
+        _, again, _, _ = await caller.told(CALL)
+        assert again != stream
+        caller.engine.break_stream(again, False, caller.now)
+        assert b"502 Bad Gateway" in await caller.hears(client, b"}")
+
+
+async def test_a_lost_connection_is_told_and_not_used_again() -> None:
+    async with calling(retries=1) as caller:
+        client = await caller.client(GET)
+        connection = await caller.told(REACHED)
+        backend = await caller.accept()
+        _, stream, _, _ = await caller.told(CALL)
+        await backend.aclose()
+        assert await caller.told(LOST) == connection
+        caller.engine.break_stream(stream, False, caller.now)
+        await caller.hears(client, b"}")
+        await client.send_all(GET)
+        assert await caller.told(REACHED) != connection
+
+
+async def test_malformed_answers_are_a_bad_gateway() -> None:
+    for fields in [
+        [(":status", "101")],
+        [(":status", "20")],
+        [("x-a", "1")],
+        [(":status", "200"), ("X-A", "1")],
+        [(":status", "200"), ("connection", "close")],
+        [(":status", "200"), ("x-a", "1\r\nx-b: 2")],
+        [(":status", "200"), ("content-length", "1"), ("content-length", "2")],
+    ]:
+        async with calling() as caller:
+            client = await caller.client(GET)
+            await caller.told(REACHED)
+            _, stream, _, _ = await caller.told(CALL)
+            caller.engine.answer_head(stream, FieldBlock(fields), caller.now)
+            assert b"502 Bad Gateway" in await caller.hears(client, b"}")
+            assert await caller.told(BROKEN) == stream
+
+
+async def test_a_backend_that_is_not_there_fails_all_that_wait() -> None:
+    async with calling() as caller:
+        caller.backends.socket.close()
+        clients = [await caller.client(GET) for _ in range(3)]
+        for client in clients:
+            assert b"502 Bad Gateway" in await caller.hears(client, b"}")
+
+
+async def test_an_unused_connection_is_left_in_time() -> None:
+    async with calling() as caller:
+        await caller.client(GET)
+        connection = await caller.told(REACHED)
+        caller.engine.patience(connection, caller.now + 5)
+        caller.now += 6
+        caller.events += caller.engine.expire(caller.now)
+        assert await caller.told(IDLE) == connection
+        backend = await caller.accept()
+        caller.engine.hang_up(connection, caller.now)
+        assert await backend.receive_some() == b""
+        assert not [kind for kind, _ in caller.events if kind == LOST]
