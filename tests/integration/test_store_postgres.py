@@ -17,6 +17,7 @@ from oto_trio.control.store import Delete, Put
 from oto_trio.control.store.base import Blob, Record
 from oto_trio.control.store.postgres import PostgresStore
 from oto_trio.control.store.postgres_schema import SCHEMA_VERSION
+from oto_trio.control.store.tallies import Tally
 from oto_trio.model.errors import (
     RevisionUnknownError,
     StoreError,
@@ -272,6 +273,31 @@ async def test_blobs_of_two_gateways(server: PostgresServer) -> None:
                     for store in (one, two):
                         nursery.start_soon(store.save_blobs, [Blob(n, b"1") for n in order])
         assert [blob.name for blob in await two.load_blobs("n")] == sorted(names)
+
+
+async def test_parts_of_counters_that_ended_are_removed_a_bounded_number_at_a_time(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oto_trio.control.store.postgres_tallies.SWEPT", 3)
+    url, now = server.new_database(), 3e9
+    with psycopg.connect(url, autocommit=True) as connection:
+
+        def rows() -> int:
+            (row,) = connection.execute("SELECT count(*) FROM oto_trio.tallies").fetchall()
+            return int(row[0])
+
+        async with await PostgresStore.open(url) as one, await PostgresStore.open(url) as two:
+            await one.tally([Tally("a", f"p{n}", n, now) for n in range(5)], now=now - 1)
+            await one.tally([Tally("b", "p", 1, now + 9999)], now=now + 30)
+            assert rows() == 6, "a writer whose clock lags may still tell them"
+            await two.tally([], ["a"], now=now + 100)
+            assert rows() == 6, "to ask removes nothing"
+            for left in (3, 1, 1):
+                await two.tally([Tally("b", "p", 1, now + 9999)], now=now + 100)
+                assert rows() == left
+            whole = await one.read_whole()
+            await one.become(whole)
+            assert rows() == 0
 
 
 # -------------------------------------------------------------------------- whole gateways

@@ -16,6 +16,7 @@ from oto_trio.control.store import Delete, Put, Record, redis_words
 from oto_trio.control.store import redis as driver
 from oto_trio.control.store.base import Blob
 from oto_trio.control.store.redis import RedisStore
+from oto_trio.control.store.tallies import Tally
 from oto_trio.model.errors import (
     RevisionUnknownError,
     StoreError,
@@ -326,6 +327,22 @@ async def test_tls_with_a_client_certificate(tmp_path: Path) -> None:
                     pass
     with pytest.raises(StoreError, match="correct their paths"):
         await RedisStore.open(f"rediss://{at}?ca={tmp_path}/absent.pem")
+
+
+async def test_counters_expire_some_time_after_their_last_part(server: RedisServer) -> None:
+    key, now = "{oto-trio}:tally:a", 3e9  # its clock need not be the server's
+    async with await RedisStore.open(server.url) as store:
+        await store.tally([Tally("a", "long", 1, now + 100)], now=now)
+        left = int(await server.command("PTTL", key))
+        assert 155_000 < left <= 160_000
+        await store.tally([Tally("a", "short", 2, now + 10)], now=now)
+        assert int(await server.command("PTTL", key)) > 150_000, "the longest counts"
+        assert await store.tally([], ["a"], now=now + 50) == {"a": {"long": 1}}
+        assert int(await server.command("HLEN", key)) == 2, "to ask removes nothing"
+        await store.tally([Tally("a", "new", 3, now + 60)], now=now + 50)
+        assert int(await server.command("HLEN", key)) == 2, "to tell removes what ended"
+        await store.become(await store.read_whole())
+        assert int(await server.command("EXISTS", key)) == 0
 
 
 async def test_a_server_without_memory_left_refuses_writes_and_keeps_the_rest(
