@@ -30,6 +30,7 @@ import msgspec
 from msgspec import Meta
 
 from oto_trio.control.admin_settings import SECRET, AdminSettings
+from oto_trio.control.config_shape import shape_problem
 from oto_trio.control.store.opening import store_url_problem
 from oto_trio.model.errors import Problem
 from oto_trio.model.wording import describe_type, json_kind
@@ -543,12 +544,10 @@ def _document(path: Path, problems: list[Problem]) -> dict[str, object]:
         text = " ".join(str(error).split())
         problems.append(Problem("$", f"is not {path.suffix[1:]}: {text}", "correct the file"))
         return {}
-    if document is None:
-        return {}
-    if not isinstance(document, dict):
-        problems.append(
-            Problem("$", "expected an object", "write the keys settings, routes and backends")
-        )
+    wrong = shape_problem(document)
+    if wrong is not None:
+        problems.append(wrong)
+    if wrong is not None or document is None:
         return {}
     return {str(key): value for key, value in cast("dict[object, object]", document).items()}
 

@@ -74,6 +74,7 @@ def test_an_empty_file_says_nothing(tmp_path: Path, text: str) -> None:
         ("c.ini", "a=1", "$", ".ini is no form"),
         ("config", "a=1", "$", "a name without an end is no form"),
         ("c.yaml", "- 1", "$", "expected an object"),
+        ("c.json", '{"label": "Otoroshi export", "config": {}, "apiKeys": []}', "$", "full export"),
         ("c.yaml", "route: []", "$.route", "no such key"),
         ("c.yaml", "settings: 3", "$.settings", "expected an object"),
         ("c.yaml", "routes: {}\nbackends: 3", "$.backends", "expected a list"),
