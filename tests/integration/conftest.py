@@ -1,11 +1,13 @@
 """What the tests with real processes and sockets share."""
 
 import re
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import dataclass, field
 
 import pytest
 import trio
+
+from tests.integration.cassandra_server import CassandraServer
 
 Answer = tuple[int, bytes]
 
@@ -52,6 +54,14 @@ class Upstream:
                     )
             except trio.BrokenResourceError:
                 return
+
+
+@pytest.fixture(scope="session")
+def cassandra() -> Generator[CassandraServer]:
+    """A Cassandra server of all tests, which takes seconds to start: the first that needs it does."""
+    server = CassandraServer()
+    yield server
+    server.remove()
 
 
 @pytest.fixture

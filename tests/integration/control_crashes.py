@@ -28,6 +28,7 @@ import trio
 
 from oto_trio.app import STORE_FILE
 from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
+from tests.integration.cassandra_server import CassandraServer
 from tests.integration.clients import GUARD_S, admin, eventually
 from tests.integration.crash_writers import (
     BulkWriter,
@@ -134,6 +135,7 @@ async def kill_again_and_again(
     kills: int,
     folder: Path,
     postgres: PostgresServer,
+    cassandra: CassandraServer,
     *,
     backend: str = "http://127.0.0.1:9",
     seed: int = 0,
@@ -146,6 +148,7 @@ async def kill_again_and_again(
         kills: How often.
         folder: For the data of gateway and store.
         postgres: A server that runs, used for that store only.
+        cassandra: A server that is started for that store only.
         backend: Where the routes lead.
         seed: Of the moments at which it is killed.
         progress: Told after each kill.
@@ -156,7 +159,7 @@ async def kill_again_and_again(
     Raises:
         AssertionError: Something acknowledged is lost, or something is half there.
     """
-    async with home_of(kind, folder, postgres) as home:
+    async with home_of(kind, folder, postgres, cassandra) as home:
         url = home.url("crashes") if isinstance(home, ServerHome) else None
         rounds = _Rounds(folder / "data", url, backend, random.Random(seed))
         await rounds.prepare()
@@ -187,7 +190,7 @@ def main(arguments: list[str]) -> None:
         if report.kills % 20 == 0:
             click.echo(f"{options.store}: {report}")
 
-    postgres = PostgresServer()
+    postgres, cassandra = PostgresServer(), CassandraServer()
     try:
         if options.store == "postgresql":
             postgres.start()
@@ -195,13 +198,14 @@ def main(arguments: list[str]) -> None:
             report, _ = trio.run(
                 partial(
                     kill_again_and_again,
-                    *(options.store, options.kills, Path(folder), postgres),
+                    *(options.store, options.kills, Path(folder), postgres, cassandra),
                     seed=options.seed,
                     progress=tell,
                 )
             )
     finally:
         postgres.remove()
+        cassandra.remove()
     click.echo(f"{options.store}: {report}: nothing acknowledged was lost, nothing was half there")
 
 

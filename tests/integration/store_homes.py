@@ -11,10 +11,12 @@ import trio
 from typing_extensions import override
 
 from oto_trio.control.store import MemoryStore, SqliteStore
+from oto_trio.control.store.cassandra import CassandraStore
 from oto_trio.control.store.history import DEFAULT_BOUNDS
 from oto_trio.control.store.opening import open_store
 from oto_trio.control.store.postgres import PostgresStore
 from oto_trio.control.store.redis import RedisStore
+from tests.integration.cassandra_server import PASSWORD, CassandraServer
 from tests.integration.redis_server import RedisServer
 from tests.integration.state_server import StateServer, state_server
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EMBEDDED", "SHARED", "Home", "ServerHome", "home_of"]
 
-SHARED: Final = ("redis", "postgresql")
+SHARED: Final = ("redis", "postgresql", "cassandra")
 """Kinds of stores that several gateways share."""
 
 EMBEDDED: Final = ("memory", "file", "http", "sqlite")
@@ -175,14 +177,52 @@ class PostgresHome(ServerHome):
         await trio.to_thread.run_sync(self._server.kill)
 
 
+class CassandraHome(ServerHome):
+    """A Cassandra server that syncs each write; it goes on running afterwards."""
+
+    # The password is its user's name, and so the name of the store's kind.
+    secrets = (f":{PASSWORD}@",)
+
+    def __init__(self, server: CassandraServer) -> None:
+        self._server = server
+        self._urls: dict[str, str] = {}
+
+    @override
+    def url(self, name: str) -> str:
+        if name not in self._urls:
+            self._urls[name] = self._server.new_url()
+        return self._urls[name]
+
+    @override
+    async def open(self, name: str, history: HistoryBounds = DEFAULT_BOUNDS) -> Store:
+        return await CassandraStore.open(self.url(name), history=history)
+
+    @override
+    async def start(self) -> None:
+        if not self._server.is_running:
+            await trio.to_thread.run_sync(self._server.start)
+
+    @override
+    async def stop(self) -> None:
+        # An end in order takes five seconds; clients see no difference.
+        await trio.to_thread.run_sync(self._server.kill)
+
+    @override
+    async def kill(self) -> None:
+        await trio.to_thread.run_sync(self._server.kill)
+
+
 @asynccontextmanager
-async def home_of(kind: str, folder: Path, postgres: PostgresServer) -> AsyncGenerator[Home]:
+async def home_of(
+    kind: str, folder: Path, postgres: PostgresServer, cassandra: CassandraServer
+) -> AsyncGenerator[Home]:
     """Give the home of a kind of store; its server runs for the length of the block.
 
     Args:
         kind: One of `EMBEDDED` or `SHARED`.
         folder: For files.
         postgres: A server of the whole test module, as making one takes seconds.
+        cassandra: Likewise of all tests; it is started when it is first asked for.
     """
     match kind:
         case "memory":
@@ -195,11 +235,15 @@ async def home_of(kind: str, folder: Path, postgres: PostgresServer) -> AsyncGen
             async with state_server() as server:
                 yield HttpHome(server, folder)
         case _:
-            home = RedisHome(folder) if kind == "redis" else PostgresHome(postgres)
+            home: ServerHome = RedisHome(folder)
+            if kind == "postgresql":
+                home = PostgresHome(postgres)
+            elif kind == "cassandra":
+                home = CassandraHome(cassandra)
             try:
                 await home.start()
                 yield home
             finally:
                 with trio.CancelScope(shield=True):
-                    # The PostgreSQL server is used by the next test, so it must run.
-                    await (home.start() if kind == "postgresql" else home.kill())
+                    # The servers that are used by the next test must run.
+                    await (home.kill() if kind == "redis" else home.start())

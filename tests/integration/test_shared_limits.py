@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from tests.integration.cassandra_server import CassandraServer
+
 pytestmark = pytest.mark.slow
 
 SYNC_S = 0.1
@@ -31,10 +33,12 @@ SHOWN = METHODS["custom_headers"]("few", "planted-1").headers
 
 
 @pytest.fixture(params=SHARED)
-async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[ServerHome]:
+async def server(
+    request: pytest.FixtureRequest, tmp_path: Path, cassandra: CassandraServer
+) -> AsyncGenerator[ServerHome]:
     postgres = PostgresServer()
     try:
-        async with home_of(request.param, tmp_path, postgres) as home:
+        async with home_of(request.param, tmp_path, postgres, cassandra) as home:
             yield cast("ServerHome", home)
     finally:
         await trio.to_thread.run_sync(postgres.remove)

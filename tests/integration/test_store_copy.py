@@ -32,11 +32,12 @@ from tests.integration.redis_server import RedisServer, redis_server
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
 
+    from tests.integration.cassandra_server import CassandraServer
     from tests.integration.conftest import Upstream
 
 pytestmark = pytest.mark.slow
 
-KINDS = ("sqlite", "redis", "postgresql", "file")
+KINDS = ("sqlite", "redis", "postgresql", "file", "cassandra")
 FAR = 4e9
 
 
@@ -57,7 +58,14 @@ async def redis(tmp_path: Path) -> AsyncGenerator[RedisServer]:
         yield running
 
 
-def place(kind: str, name: str, folder: Path, redis: RedisServer, postgres: PostgresServer) -> str:
+def place(
+    kind: str,
+    name: str,
+    folder: Path,
+    redis: RedisServer,
+    postgres: PostgresServer,
+    cassandra: CassandraServer | None = None,
+) -> str:
     """Return a URL, or for the embedded store a file."""
     match kind:
         case "sqlite":
@@ -66,6 +74,11 @@ def place(kind: str, name: str, folder: Path, redis: RedisServer, postgres: Post
             return f"{redis.url}?prefix={name}"
         case "postgresql":
             return postgres.new_database()
+        case "cassandra":
+            assert cassandra is not None
+            if not cassandra.is_running:
+                cassandra.start()
+            return cassandra.new_url()
         case _:
             return f"file://{folder}/{name}.ndjson"
 
@@ -92,12 +105,16 @@ async def fill(store: CopiedStore) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_what_is_copied_is_all_there_is(
-    kind: str, tmp_path: Path, redis: RedisServer, postgres: PostgresServer
+    kind: str,
+    tmp_path: Path,
+    redis: RedisServer,
+    postgres: PostgresServer,
+    cassandra: CassandraServer,
 ) -> None:
     """Round in a circle: from one kind through each other back into itself."""
     start = KINDS.index(kind)
     way = [*KINDS[start:], *KINDS[:start], kind]
-    places = [place(k, f"p{n}", tmp_path, redis, postgres) for n, k in enumerate(way)]
+    places = [place(k, f"p{n}", tmp_path, redis, postgres, cassandra) for n, k in enumerate(way)]
     first: Whole | None = None
     for source, target in pairwise(places):
         async with AsyncExitStack() as stack:
@@ -133,12 +150,17 @@ async def test_what_is_copied_is_all_there_is(
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_target_that_holds_something_is_replaced_whole(
-    kind: str, tmp_path: Path, redis: RedisServer, postgres: PostgresServer
+    kind: str,
+    tmp_path: Path,
+    redis: RedisServer,
+    postgres: PostgresServer,
+    cassandra: CassandraServer,
 ) -> None:
     async with AsyncExitStack() as stack:
         source = await opened(stack, place("sqlite", "from", tmp_path, redis, postgres), tmp_path)
         await fill(source)
-        target = await opened(stack, place(kind, "to", tmp_path, redis, postgres), tmp_path)
+        where = place(kind, "to", tmp_path, redis, postgres, cassandra)
+        target = await opened(stack, where, tmp_path)
         for n in range(9):
             await target.put("backends", f"old{n}", b"{}")
         await target.save_blobs([Blob("old", b"1"), Blob("old2", b"2", FAR)])

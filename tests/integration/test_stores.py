@@ -33,11 +33,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from oto_trio.control.store import Feed, Store
+    from tests.integration.cassandra_server import CassandraServer
     from tests.integration.conftest import Upstream
 
 pytestmark = pytest.mark.slow
 
-GUARD_S = 30.0
+GUARD_S = 120.0  # servers start anew meanwhile
 ROUTES = "/apis/proxy.otoroshi.io/v1/routes"
 _row = find_resource("any", "v1", "routes")
 assert _row is not None
@@ -58,8 +59,10 @@ def postgres() -> Generator[PostgresServer]:
 
 
 @pytest.fixture
-async def home(kind: str, tmp_path: Path, postgres: PostgresServer) -> AsyncGenerator[Home]:
-    async with home_of(kind, tmp_path, postgres) as found:
+async def home(
+    kind: str, tmp_path: Path, postgres: PostgresServer, cassandra: CassandraServer
+) -> AsyncGenerator[Home]:
+    async with home_of(kind, tmp_path, postgres, cassandra) as found:
         yield found
 
 

@@ -28,7 +28,7 @@ _OPTIONS: Final = (
     click.option(
         "--store",
         metavar="URL",
-        help="Another store: postgresql://, redis://, file://, s3://, ... Other users of the machine "
+        help="Another store: postgresql://, redis://, cassandra://, file://, s3://, ... Other users of the machine "
         "see options, so give passwords as $OTO_TRIO_STORE.  [default: embedded, in the data folder]",
     ),
     click.option(

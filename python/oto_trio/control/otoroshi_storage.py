@@ -1,7 +1,7 @@
 """Otoroshi's variables that say where its state is, read as the setting `store`.
 
 ``OTOROSHI_STORAGE`` (or ``APP_STORAGE``) names the kind, and others the place: ``OTOROSHI_FILEDB_PATH``,
-``OTOROSHI_DB_S3_BUCKET``, ``OTOROSHI_PG_HOST``, … Without a kind, only the URL of a Redis server counts.
+``OTOROSHI_DB_S3_BUCKET``, ``OTOROSHI_PG_HOST``, ``OTOROSHI_CASSANDRA_HOST``, … Without a kind, only the URL of a Redis server counts.
 
 Source: config.md A.4 and part B.
 """
@@ -29,6 +29,7 @@ STORAGE_SECRETS: Final = (
         for prefix in ("OTOROSHI_", "")
         for name in (
             *("DB_S3_ACCESS", "DB_S3_SECRET", "REDIS_PASSWORD", "PG_PASSWORD", "PG_URI"),
+            *("CASSANDRA_USERNAME", "CASSANDRA_PASSWORD"),
             *("POSTGRESQL_ADDON_URI", "REDIS_LETTUCE_URI", "REDIS_LETTUCE_URIS", "REDIS_URL"),
         )
     ),
@@ -38,6 +39,16 @@ STORAGE_SECRETS: Final = (
 """Variables that may hold a secret; the last ones are read by the libraries of S3 and PostgreSQL themselves."""
 
 _SSL_MODES: Final = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
+
+
+_SENTINELS: Final = "redis-sentinel://host:26379/0?sentinelMasterId=name"
+_BY_URL: Final = {
+    "http": "the URL of the state, http://…",
+    "redis-cluster": "redis-cluster://host:6379,other:6379",
+    "redis-sentinel": _SENTINELS,
+    "redis-sentinel-lf": _SENTINELS,
+}
+"""Kinds whose places no variables of Otoroshi's say, or not in a way that can be read, and what to write."""
 
 
 class Storage(msgspec.Struct, frozen=True):
@@ -96,14 +107,12 @@ def _url(kind: str, variables: _Variables) -> tuple[str | None, str]:
             return _redis(variables), ""
         case "postgresql" | "pg" | "experimental-pg":
             return _postgresql(variables), ""
-        case "http":
-            return None, "set OTO_TRIO_STORE to the URL of the state, http://…"
-        case "redis-cluster":
-            return None, "set OTO_TRIO_STORE to redis-cluster://host:6379,other:6379"
-        case "redis-sentinel" | "redis-sentinel-lf":
-            return None, "set OTO_TRIO_STORE to redis-sentinel://host:26379/0?sentinelMasterId=name"
+        case "cassandra" | "cassandra-naive":
+            return _cassandra(variables), ""
+        case _ if kind in _BY_URL:
+            return None, f"set OTO_TRIO_STORE to {_BY_URL[kind]}"
         case _:
-            return None, "use one of inmemory, file, s3, lettuce, redis and postgresql"
+            return None, "use one of inmemory, file, s3, lettuce, redis, postgresql and cassandra"
 
 
 def _file(path: str) -> str:
@@ -144,7 +153,7 @@ def _lettuce(variables: _Variables) -> tuple[str | None, str]:
         return f"{scheme.removesuffix('-cluster')}-cluster://{hosts}", ""
     is_sentinel = bool(uris) and "-sentinel://" in uris[0]
     if connection == "sentinels" and not is_sentinel:
-        return None, "set OTO_TRIO_STORE to redis-sentinel://host:26379/0?sentinelMasterId=name"
+        return None, f"set OTO_TRIO_STORE to {_SENTINELS}"
     if connection == "master-replicas":
         return None, "set OTO_TRIO_STORE to the URL of the primary, or of its sentinels"
     if not uris:
@@ -180,3 +189,28 @@ def _postgresql(variables: _Variables) -> str:
         if path:
             options[option] = path
     return f"{url}?{urlencode(options)}"
+
+
+def _cassandra(variables: _Variables) -> str:
+    """Make the URL of Cassandra. A quorum is always asked; of one datacenter, if conditions hold in one only."""
+    user = quote(variables.get("CASSANDRA_USERNAME"), safe="")
+    password = quote(variables.get("CASSANDRA_PASSWORD"), safe="")
+    port = variables.get("CASSANDRA_PORT", "9042")
+    names = variables.get("CASSANDRA_HOSTS") or variables.get("CASSANDRA_HOST", "127.0.0.1")
+    hosts = [each.strip() for each in names.split(",")]
+    where = ",".join(each if ":" in each else f"{each}:{port}" for each in hosts if each)
+    is_local = variables.get("CASSANDRA_SERIAL_CONSISTENCY").upper() == "LOCAL_SERIAL"
+    options = {
+        "datacenter": variables.get("CASSANDRA_LOCAL_DATACENTER"),
+        "consistency": "local_quorum" if is_local else "",
+        "replicationStrategy": variables.get("CASSANDRA_REPLICATION_STRATEGY"),
+        "replicationFactor": variables.get("CASSANDRA_REPLICATION_FACTOR"),
+        "replicationOptions": variables.get("CASSANDRA_REPLICATION_OPTIONS"),
+        "durableWrites": variables.get("CASSANDRA_DURABLE_WRITES"),
+    }
+    if options["replicationStrategy"] not in {"SimpleStrategy", "NetworkTopologyStrategy"}:
+        del options["replicationStrategy"]  # "none" is what Otoroshi calls the simple one
+    query = urlencode({name: value for name, value in options.items() if value})
+    keyspace = variables.get("CASSANDRA_SESSION_KEYSPACE")
+    known = f"{user}:{password}@" if user or password else ""
+    return f"cassandra://{known}{where}/{quote(keyspace, safe='')}" + (f"?{query}" if query else "")

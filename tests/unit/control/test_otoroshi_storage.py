@@ -58,6 +58,35 @@ CASES = [
         },
         "postgresql://otoroshi:p%3A@h:5432/otoroshi?sslmode=verify-ca&sslrootcert=%2Fca.pem",
     ),
+    ({"OTOROSHI_STORAGE": "cassandra"}, "cassandra://127.0.0.1:9042/"),
+    (
+        {
+            "APP_STORAGE": "cassandra-naive",
+            "CASSANDRA_HOSTS": "a, b:9043",
+            "OTOROSHI_CASSANDRA_PORT": "9044",
+            "CASSANDRA_USERNAME": "u",
+            "OTOROSHI_CASSANDRA_PASSWORD": "p@:",
+            "CASSANDRA_REPLICATION_STRATEGY": "NetworkTopologyStrategy",
+            "CASSANDRA_REPLICATION_OPTIONS": "'dc1': 3, 'dc2': 2",
+            "CASSANDRA_DURABLE_WRITES": "false",
+            "OTOROSHI_CASSANDRA_LOCAL_DATACENTER": "dc1",
+            "OTOROSHI_CASSANDRA_SERIAL_CONSISTENCY": "LOCAL_SERIAL",
+            "OTOROSHI_CASSANDRA_SESSION_KEYSPACE": "gateways",
+        },
+        (
+            "cassandra://u:p%40%3A@a:9044,b:9043/gateways?datacenter=dc1&consistency=local_quorum"
+            "&replicationStrategy=NetworkTopologyStrategy"
+            "&replicationOptions=%27dc1%27%3A+3%2C+%27dc2%27%3A+2&durableWrites=false"
+        ),
+    ),
+    (
+        {
+            "OTOROSHI_STORAGE": "cassandra",
+            "CASSANDRA_REPLICATION_FACTOR": "3",
+            "CASSANDRA_REPLICATION_STRATEGY": "none",
+        },
+        "cassandra://127.0.0.1:9042/?replicationFactor=3",
+    ),
 ]
 
 
@@ -69,7 +98,7 @@ def test_the_store_that_variables_name(environ: dict[str, str], url: str) -> Non
     assert settings_problems(Settings(store=url)) == []
 
 
-@pytest.mark.parametrize("kind", ["http", "cassandra", "mongo", "redis-sentinel", "lettuce", "odd"])
+@pytest.mark.parametrize("kind", ["http", "mongo", "redis-sentinel", "lettuce", "odd"])
 def test_a_storage_that_is_none_here_is_named(kind: str) -> None:
     (problem,) = read_environment(Settings, {"OTOROSHI_STORAGE": kind}).problems
     assert problem.path == "$OTOROSHI_STORAGE"

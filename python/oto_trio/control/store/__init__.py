@@ -1,6 +1,6 @@
 """Where entities are kept: one small interface and its drivers.
 
-`base` says what a store must do, `memory`, `sqlite`, `postgres` and `redis` do it, `opening` chooses one by its url,
+`base` says what a store must do, `memory`, `sqlite`, `postgres`, `redis` and `cassandra` do it, `opening` chooses one by its url,
 `feed` tells others what changed. Every
 driver passes the same kit, `oto_trio.testing.check_store`.
 """

@@ -43,10 +43,10 @@ if TYPE_CHECKING:
     from oto_trio.control.store.history import Difference, Revision, Sought
     from oto_trio.control.store.tallies import Tally
 
-__all__ = ["MemoryStore"]
+__all__ = ["MemoryStore", "Shelf"]
 
 
-class _Shelf:
+class Shelf:
     """The documents of one kind, with their ids in order."""
 
     def __init__(self) -> None:
@@ -54,11 +54,18 @@ class _Shelf:
         self.ids: list[str] = []
 
     def put(self, record: Record) -> None:
+        """Put a document, new or over an older one."""
         if record.id not in self.records:
             insort(self.ids, record.id)
         self.records[record.id] = record
 
+    def page(self, after: str, limit: int) -> list[Record]:
+        """Return some documents, those with greater ids than one."""
+        start = bisect_right(self.ids, after)
+        return [self.records[i] for i in self.ids[start : start + limit]]
+
     def remove(self, entity_id: str) -> bool:
+        """Remove a document; tell whether it was there."""
         if self.records.pop(entity_id, None) is None:
             return False
         del self.ids[bisect_right(self.ids, entity_id) - 1]
@@ -77,7 +84,7 @@ class MemoryStore(CopiedStore):
         super().__init__(FeedHub(revision))
         self._bounds = history
         self._history = MemoryHistory(history)
-        self._shelves: dict[str, _Shelf] = {}
+        self._shelves: dict[str, Shelf] = {}
         self._blobs: dict[str, Blob] = {}
         self._tallies = MemoryTallies()
         self._closed = False
@@ -90,7 +97,7 @@ class MemoryStore(CopiedStore):
     def _fill(self, records: Iterable[Record], blobs: Iterable[Blob]) -> None:
         """Put what was there before into an empty store; nobody is told."""
         for record in sorted(records, key=lambda it: it.id):  # in order, which is quicker
-            self._shelves.setdefault(record.kind, _Shelf()).put(record)
+            self._shelves.setdefault(record.kind, Shelf()).put(record)
         self._blobs.update((blob.name, blob) for blob in blobs)
 
     def _content(self) -> tuple[list[Record], list[Blob]]:
@@ -99,11 +106,11 @@ class MemoryStore(CopiedStore):
         records = [shelf.records[entity_id] for shelf in kinds for entity_id in shelf.ids]
         return records, [self._blobs[name] for name in sorted(self._blobs)]
 
-    def _shelf(self, kind: str) -> _Shelf:
+    def _shelf(self, kind: str) -> Shelf:
         """Give the documents of a kind; for an unknown kind, an empty shelf that is not kept."""
         if self._closed:
             raise StoreClosedError("the store is closed")
-        return self._shelves.get(kind) or _Shelf()
+        return self._shelves.get(kind) or Shelf()
 
     @override
     async def get(self, kind: str, entity_id: str) -> Record | None:
@@ -113,9 +120,7 @@ class MemoryStore(CopiedStore):
     @override
     async def list(self, kind: str, *, after: str = "", limit: int = LIST_PAGE) -> Sequence[Record]:
         await trio.lowlevel.checkpoint()
-        shelf = self._shelf(kind)
-        start = bisect_right(shelf.ids, after)
-        return [shelf.records[i] for i in shelf.ids[start : start + limit]]
+        return self._shelf(kind).page(after, limit)
 
     @override
     async def count(self, kind: str) -> int:
@@ -143,7 +148,7 @@ class MemoryStore(CopiedStore):
         changes: list[Change] = []
         before: dict[tuple[str, str], bytes | None] = {}
         for write in writes:
-            shelf = self._shelves.setdefault(write.kind, _Shelf())
+            shelf = self._shelves.setdefault(write.kind, Shelf())
             found = shelf.records.get(write.id)
             if isinstance(write, Put) or found is not None:
                 before[write.kind, write.id] = None if found is None else found.document

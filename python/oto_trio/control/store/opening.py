@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Final
 
+from oto_trio.control.store.cassandra_url import cassandra_url_problem
 from oto_trio.control.store.history import DEFAULT_BOUNDS, HistoryBounds
 from oto_trio.control.store.memory import MemoryStore
 from oto_trio.control.store.redis_url import redis_url_problem
@@ -106,6 +107,8 @@ def store_url_problem(url: str) -> tuple[str, str] | None:
     """
     if _scheme(url).startswith("redis"):
         return redis_url_problem(url)
+    if _scheme(url) == "cassandra":
+        return cassandra_url_problem(url)
     if _scheme(url) in _ALONE:
         return state_url_problem(url)
     if _scheme(url) in _DRIVERS:
@@ -137,6 +140,14 @@ async def _open_redis(url: str, history: HistoryBounds) -> Store:
     except ImportError as error:
         raise _missing("Redis", "redis", error) from error
     return await RedisStore.open(url, history=history)
+
+
+async def _open_cassandra(url: str, history: HistoryBounds) -> Store:
+    try:
+        from oto_trio.control.store.cassandra import CassandraStore  # noqa: PLC0415 (an extra)
+    except ImportError as error:
+        raise _missing("Cassandra", "cassandra", error) from error
+    return await CassandraStore.open(url, history=history)
 
 
 async def _open_state(url: str, history: HistoryBounds) -> Store:
@@ -186,6 +197,7 @@ _DRIVERS: Final[Mapping[str, Callable[[str, HistoryBounds], Awaitable[Store]]]] 
     "rediss-sentinel": _open_redis,
     "redis-cluster": _open_redis,
     "rediss-cluster": _open_redis,
+    "cassandra": _open_cassandra,
     "memory": _open_state,
     "file": _open_state,
     "http": _open_state,
