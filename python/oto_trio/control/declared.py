@@ -14,6 +14,7 @@ out where there is a `name`, and the other way round. An API key's id is its `cl
 
 import re
 from collections.abc import Collection, Iterator, Sequence
+from functools import cache
 from typing import Any, Final, NamedTuple, cast
 
 import msgspec
@@ -336,15 +337,21 @@ def _unknown_keys(entity: Document, path: str) -> Iterator[Problem]:
             yield Problem(
                 f"{path}.{key}", "nothing reads this key", "correct or remove it", "warning"
             )
-    for field in msgspec.structs.fields(entity):
-        value: object = getattr(entity, field.name)
-        inner = f"{path}.{field.encode_name}"
+    for name, written in _names(type(entity)):
+        value: object = getattr(entity, name)
+        inner = f"{path}.{written}"
         if isinstance(value, Document):
             yield from _unknown_keys(value, inner)
         elif isinstance(value, tuple):
             for index, item in enumerate(cast("tuple[object, ...]", value)):
                 if isinstance(item, Document):
                     yield from _unknown_keys(item, f"{inner}[{index}]")
+
+
+@cache
+def _names(cls: type[Document]) -> tuple[tuple[str, str], ...]:
+    """Return the fields of a document, each with its key: to ask msgspec takes half a millisecond."""
+    return tuple((field.name, field.encode_name) for field in msgspec.structs.fields(cls))
 
 
 assert tuple(kind.section for kind in _KINDS) == DECLARABLE, "every section has its kind"

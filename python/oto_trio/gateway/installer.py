@@ -175,6 +175,7 @@ class Installer:
         self._lock = trio.Lock()
         self._routes = CompactTexts()
         self._derived = DerivedRoutes(self._routes)
+        self._fresh: dict[str, bytes] = {}
         self._resolve = configured_words(expressions, shared_key)
         self._backends: dict[str, Backend] = {}
         self._backend_of: dict[str, str] = {}
@@ -297,6 +298,7 @@ class Installer:
         dirty: set[str] = set()
         gone: list[str] = []
         everything = False
+        self._fresh.clear()
         for entity in upserts:
             if entity.kind == GLOBAL_CONFIG:
                 everything |= self._note_global_config(entity)
@@ -324,7 +326,7 @@ class Installer:
         """Take a route, a backend or a row of the tables over; return the routes to compile."""
         if entity.kind == ROUTES:
             moved = self._derived.make_way(entity.id)
-            self._routes[entity.id] = entity.body
+            self._routes[entity.id] = self._fresh[entity.id] = entity.body
             return {entity.id} if moved is None else {entity.id, moved}
         if entity.kind == BACKENDS and self._note_backend(entity):
             return self._uses.get(entity.id, set())
@@ -433,7 +435,9 @@ class Installer:
         documents: list[bytes] = []
         began = self._clock()
         for route_id in dirty:
-            route = self._read(route_id, self._routes[route_id])
+            # What has just come need not be decompressed again.
+            body = self._fresh.pop(route_id, None)
+            route = self._read(route_id, self._routes[route_id] if body is None else body)
             if route is not None:
                 self._refer(route_id, route.backend_ref)
                 lowered = self._lower(route)

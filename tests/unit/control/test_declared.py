@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from oto_trio.control import declared as declared_module
@@ -133,6 +134,22 @@ def test_keys_that_nothing_reads_are_found_at_any_depth() -> None:
         "$.routes[0].backend.targets[0].prot",
     }
     assert all(problem.severity == "warning" for problem in problems)
+
+
+def test_a_class_is_taken_apart_once_however_many_are_declared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    declarations = declared([route(f"r{number}") for number in range(50)])
+    asked: list[type] = []
+    fields = msgspec.structs.fields
+
+    def counted(cls: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+        asked.append(cls)
+        return fields(cls)
+
+    monkeypatch.setattr(msgspec.structs, "fields", counted)
+    assert [unread_keys(declaration) for declaration in declarations] == [[]] * 50
+    assert len(asked) == len(set(asked))
 
 
 def test_a_quick_route_has_what_a_new_route_has() -> None:
