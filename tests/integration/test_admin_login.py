@@ -11,6 +11,7 @@ import pytest
 
 from oto_trio.control.admin_api.admins import passwords
 from oto_trio.control.admin_api.admins import sessions as sessions_module
+from oto_trio.control.store import Put
 from oto_trio.testing.admin_api import ServedAdminApi as Served
 from oto_trio.testing.admin_api import route_document, serving_admin_api
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 LOGIN = "/bo/simple/login"
 SESSION = "/bo/simple/session"
 SIMPLE = "/api/admins/simple"
+WEBAUTHN = "/api/admins/webauthn"
 GENERIC = "/apis/security.otoroshi.io/v1"
 COOKIE = "otoroshi-session"
 ANN = {"username": "ann@acme.io", "password": "a long password"}
@@ -238,6 +240,44 @@ async def test_legacy_paths_of_administrators(served: Served) -> None:
         assert (await served.call(verb, f"{SIMPLE}/none", sent)).status_code == 404
     apps = await served.call("GET", "/api/apps-sessions")
     assert apps.json() == []
+
+
+async def test_imported_administrators_with_passkeys_are_listed_and_removed(
+    served: Served, browser: httpx.AsyncClient
+) -> None:
+    def passkeys(name: str, tenant: str) -> Put:
+        document = {
+            "_loc": {"tenant": tenant, "teams": ["*"]},
+            "username": name,
+            "label": name,
+            "handle": "h",
+            "credentials": {"k": {"keyId": "k"}},
+            "type": "WEBAUTHN",
+            "rights": [{"tenant": f"{tenant}:rw", "teams": ["*:rw"]}],
+        }
+        return Put("webauthn-admins", name, msgspec.json.encode(document))
+
+    await served.store.transact([passkeys("bob@acme.io", "acme"), passkeys("eve@x.io", "globex")])
+    everybody = (await served.call("GET", WEBAUTHN)).json()
+    assert [one["username"] for one in everybody] == ["bob@acme.io", "eve@x.io"]
+    assert everybody[0]["credentials"] == {"k": {"keyId": "k"}}
+    filtered = (await served.call("GET", f"{WEBAUTHN}?filter.username=eve@x.io")).json()
+    assert [one["username"] for one in filtered] == ["eve@x.io"]
+
+    # An administrator of one tenant sees and removes those of his own.
+    await add_admin(served)
+    await set_rights(served, [{"tenant": "acme:rw", "teams": ["*:rw"]}])
+    assert (await login(browser)).status_code == 200
+    acme = {"Otoroshi-Tenant": "acme"}
+    mine = await browser.get(WEBAUTHN, headers=acme)
+    assert [one["username"] for one in mine.json()] == ["bob@acme.io"]
+    assert (await browser.delete(f"{WEBAUTHN}/eve@x.io/k", headers=acme)).status_code == 403
+    gone = await browser.delete(f"{WEBAUTHN}/bob@acme.io/k", headers=acme)
+    assert (gone.status_code, gone.json()) == (200, {"done": True})
+    again = await browser.delete(f"{WEBAUTHN}/bob@acme.io/k", headers=acme)
+    assert (again.status_code, again.json()) == (404, {"error": "User not found !"})
+    left = (await served.call("GET", WEBAUTHN)).json()
+    assert [one["username"] for one in left] == ["eve@x.io"]
 
 
 async def test_sessions_of_applications_end_by_id_and_by_module(served: Served) -> None:

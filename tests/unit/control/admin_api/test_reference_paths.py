@@ -32,7 +32,7 @@ NAMED: dict[str, str] = {
     "/api/snowmonkey/": "`/api/snowmonkey/…`",
     "/api/forms": "`/api/forms`",
     "/api/experimental/": "`/api/experimental/…`",
-    "/api/admins/webauthn": "`/api/admins/webauthn`",
+    "/api/admins/webauthn": "`POST /api/admins/webauthn`",
     "/api/privateapps/": "`/api/privateapps/…`",
     "/api/events/_template": "`/api/events/_template`",
     "/api/node/eventstream": "`/api/node/eventstream`",

@@ -7,6 +7,7 @@ scoped store's to say.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -26,6 +27,7 @@ from oto_trio.control.admin_api.resources.security import (
     AUTH_MODULE_USERS,
 )
 from oto_trio.control.admin_api.rights import Rights, gate_refusal, required_caller, writable
+from oto_trio.control.admin_api.rights.locations import WEBAUTHN_ADMINS
 from oto_trio.control.admin_api.writing import read_write_options, settle
 from oto_trio.control.store import Delete
 from oto_trio.model.errors import ConflictError
@@ -41,6 +43,11 @@ if TYPE_CHECKING:
 __all__ = ["AdminPaths"]
 
 Endpoint = Callable[["Request"], Awaitable[Response]]
+
+_PASSKEY_ADMINS = replace(
+    ADMINS, kind="WebAuthnAdmin", plural=WEBAUTHN_ADMINS, store_kind=WEBAUTHN_ADMINS
+)
+"""Administrators with passkeys; only the older dialect has them."""
 
 _TOO_MUCH = "you can't set superadmin rights to an admin"
 
@@ -71,6 +78,11 @@ class AdminPaths:
             ("GET", one, self._get),
             ("PUT", one, self._update),
             ("DELETE", one, self._delete),
+        ]
+        passkeys = _PasskeyPaths(self._entities)
+        actions += [
+            ("GET", "/api/admins/webauthn", passkeys.all),
+            ("DELETE", "/api/admins/webauthn/{username}/{id}", passkeys.delete),
         ]
         kinds = (("/api/admin-sessions", ADMIN_SESSIONS), ("/api/apps-sessions", AUTH_MODULE_USERS))
         for path, resource in kinds:
@@ -172,6 +184,33 @@ class AdminPaths:
         deleted = await self._entities.delete(ADMINS, username, conditions=conditions)
         if deleted is None:
             raise ApiError(404, "not_found", "entity not found")
+        headers = await settle(self._entities.gateway, options, deleted[1])
+        return _answer(request, {"done": True}, headers=headers)
+
+
+class _PasskeyPaths:
+    """Endpoints of administrators who logged in with passkeys to the Otoroshi that they were imported from.
+
+    Here nobody logs in as one of them; they can be looked at and removed.
+    """
+
+    def __init__(self, entities: Entities) -> None:
+        self._entities = entities
+
+    async def all(self, request: Request) -> Response:
+        """List them."""
+        return await _listed(self._entities, _PASSKEY_ADMINS, request)
+
+    async def delete(self, request: Request) -> Response:
+        """``DELETE /api/admins/webauthn/:username/:id``: the whole administrator, whatever the id says.
+
+        Source: ``UsersController.webAuthnDeleteAdmin`` of Otoroshi.
+        """
+        options = read_write_options(request)
+        username, conditions = request.path_params["username"], read_preconditions(request)
+        deleted = await self._entities.delete(_PASSKEY_ADMINS, username, conditions=conditions)
+        if deleted is None:
+            raise _text(404, "User not found !")
         headers = await settle(self._entities.gateway, options, deleted[1])
         return _answer(request, {"done": True}, headers=headers)
 

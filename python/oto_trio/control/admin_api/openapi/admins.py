@@ -25,6 +25,7 @@ __all__ = ["admin_operations"]
 
 _TAG: Final = "Administrators and sessions"
 _SIMPLE: Final = "/api/admins/simple"
+_PASSKEYS: Final = "/api/admins/webauthn"
 _DONE: Final = object_of("done", done={"type": "boolean"})
 _PAGE: Final = tuple(map(parameter, ("page", "pageSize", "fields", "filtered", "sorted", "filter")))
 _WAIT: Final = tuple(map(parameter, ("wait", "timeout")))
@@ -98,6 +99,23 @@ def admin_operations() -> Iterator[Operation]:
         one,
         "delete_simple_admin",
         "Remove an administrator; its sessions end",
+        _DONE,
+        statuses=(404,),
+        parameters=_WAIT,
+    )
+    yield _make(
+        "GET",
+        _PASSKEYS,
+        "list_webauthn_admins",
+        "List the imported administrators who have passkeys",
+        array_of(entity),
+        parameters=_PAGE,
+    )
+    yield _make(
+        "DELETE",
+        f"{_PASSKEYS}/{{username}}/{{id}}",
+        "delete_webauthn_admin",
+        "Remove an imported administrator; the id is not looked at",
         _DONE,
         statuses=(404,),
         parameters=_WAIT,
