@@ -59,7 +59,7 @@ Expectation = int | Literal["absent", "present"] | None
 """What a write expects to find: a revision, nothing, anything; None = do not care."""
 
 
-class Record(msgspec.Struct, frozen=True):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """A document as it is stored."""
 
     kind: str
