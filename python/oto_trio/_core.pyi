@@ -196,7 +196,7 @@ class Engine:
         secured: bool,
         client_auth: str = "Dynamic",
         http2: bool = False,
-    ) -> None:
+    ) -> int:
         """Accept connections from a listening socket; the descriptor is duplicated.
 
         Args:
@@ -210,7 +210,28 @@ class Engine:
         Raises:
             OSError: the descriptor is no listening socket that can be watched.
             ValueError: `client_auth` is none of the four.
+
+        Returns:
+            What `release` takes.
         """
+
+    def adopt_tcp(self, fd: int, listener: str) -> int:
+        """Accept connections of TCP services from a listening socket; the descriptor is duplicated.
+
+        Args:
+            fd: the socket.
+            listener: the id of their port in the snapshot's table `tcp-ports`.
+
+        Raises:
+            OSError: the descriptor is no listening socket that can be watched.
+            ValueError: `fd` is negative.
+
+        Returns:
+            What `release` takes.
+        """
+
+    def release(self, handle: int, now: float) -> list[_Event]:
+        """Accept what a listening socket has queued, and nothing after it. Its connections go on."""
 
     def install(self, snapshot: Snapshot) -> None:
         """Use this snapshot for every exchange that begins from now on."""
@@ -364,6 +385,9 @@ class Engine:
 
     def drain_records(self, max: int) -> bytes:
         """Up to `max` access records as one msgpack array of arrays, oldest first."""
+
+    def drain_tcp_records(self, max: int) -> bytes:
+        """Up to `max` records of connections of TCP services, likewise."""
 
     def drain_alerts(self) -> bytes:
         """The records of exchanges that raised alerts while records have no details, likewise."""

@@ -25,6 +25,7 @@ from oto_trio.telemetry.events.gateway_event import alert_events, gateway_event
 from oto_trio.telemetry.events.identity import Instance, Snowflakes
 from oto_trio.telemetry.events.recent import RecentEvents
 from oto_trio.telemetry.events.records import read_records
+from oto_trio.telemetry.events.tcp_event import read_tcp_records, tcp_event
 from oto_trio.telemetry.exporters import Pipeline, make_pipeline
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class _Batch(msgspec.Struct, frozen=True):
     unix_offset_s: float
     records: bytes
     has_events: bool = True
+    is_tcp: bool = False
 
 
 class Capture(Protocol):
@@ -131,6 +133,13 @@ class Exporting:
         except trio.WouldBlock:
             self._batches_dropped += 1
 
+    def take_tcp(self, unix_offset_s: float, batch: bytes) -> None:
+        """Take records of connections of TCP services; likewise."""
+        try:
+            self._put.send_nowait(_Batch(unix_offset_s, batch, is_tcp=True))
+        except trio.WouldBlock:
+            self._batches_dropped += 1
+
     def offer(self, event: Event) -> None:
         """Give an event to every exporter, and keep audit events and alerts a while; never blocks."""
         kind = event["@type"]
@@ -185,7 +194,19 @@ class Exporting:
                 return
             self._events_of(batch)
 
+    def _tcp_events_of(self, batch: _Batch) -> None:
+        try:
+            records = read_tcp_records(batch.records)
+        except msgspec.DecodeError as error:
+            logger.error("a batch of records of TCP services cannot be read: %s", error)
+            return
+        for record in records:
+            self.offer(tcp_event(record, batch.unix_offset_s, self.instance, self._ids))
+
     def _events_of(self, batch: _Batch) -> None:
+        if batch.is_tcp:
+            self._tcp_events_of(batch)
+            return
         try:
             records = read_records(batch.records)
         except msgspec.DecodeError as error:

@@ -83,6 +83,7 @@ class ControlPlane:
         """Makes events and exports them."""
         supervisor.on_events = self.exporting.take
         supervisor.on_alerts = self.exporting.take_alerts
+        supervisor.on_tcp_records = self.exporting.take_tcp
         supervisor.extra_metrics.append(self.exporting.metrics)
         self._store = store
         self._certificates = CertificateStore(store)

@@ -151,8 +151,19 @@ class Engine(Protocol):
         client_auth: str = "Dynamic",
         http2: bool = False,  # noqa: FBT001, FBT002 (as the compiled module has it)
         /,
-    ) -> None:
-        """Accept connections on a listening socket; the engine keeps a duplicate of it."""
+    ) -> int:
+        """Accept connections on a listening socket; returns what `release` takes.
+
+        The engine keeps a duplicate of it.
+        """
+        ...
+
+    def adopt_tcp(self, fd: int, listener: str, /) -> int:
+        """Likewise for the TCP services of a port, which the snapshot has under the listener's name."""
+        ...
+
+    def release(self, handle: int, now: float, /) -> list[Event]:
+        """Accept what a listener has queued, and nothing after it."""
         ...
 
     @overload
@@ -226,6 +237,10 @@ class Engine(Protocol):
 
     def drain_records(self, limit: int, /) -> bytes:
         """Take up to `limit` access records, as one msgpack array."""
+        ...
+
+    def drain_tcp_records(self, limit: int, /) -> bytes:
+        """Take up to `limit` records of connections of TCP services, as one msgpack array."""
         ...
 
     def drain_alerts(self) -> bytes:

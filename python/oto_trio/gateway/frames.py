@@ -2,11 +2,11 @@
 
 Down (supervisor to worker): `Start`, then the entities as `SnapshotFull` chunks, then `Change` for
 every later revision, plus the orders `AdoptSlot`, `ReloadPlugins`, `AskMetrics`, `ControlHealth`,
-`MetricsPage`, `CertificateAnswer`, `Capture` and `Drain`.
+`MetricsPage`, `CertificateAnswer`, `Capture`, `Listen`, `Unlisten` and `Drain`.
 
 Up (worker to supervisor): `Hello`, `Applied` for every revision that is live, `Ready` once it
 listens, then `ProblemReport`, `Records`, `Metrics`, `Health`, `AskMetricsPage`, `AskCertificate`,
-`LeakedKey`, and `Draining`.
+`LeakedKey`, `TcpRecords`, `Released`, and `Draining`.
 
 Entities travel as the JSON bytes the store holds, and each worker compiles them itself: the link
 never carries compiled state, so a cluster worker on another machine can be fed the same frames.
@@ -17,8 +17,11 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from oto_trio.gateway.listener_frames import HANDOVER_BYTES, Listen, Released, Unlisten
+
 __all__ = [
     "BATCH_BYTES",
+    "HANDOVER_BYTES",
     "PROTOCOL",
     "AdoptSlot",
     "Alerts",
@@ -41,16 +44,20 @@ __all__ = [
     "InheritedLimits",
     "InheritedListener",
     "LeakedKey",
+    "Listen",
     "Metrics",
     "MetricsPage",
     "ProblemReport",
     "Ready",
     "Records",
+    "Released",
     "ReloadPlugins",
     "RouteCount",
     "RouteCounts",
     "SnapshotFull",
     "Start",
+    "TcpRecords",
+    "Unlisten",
     "UpFrame",
     "batches",
 ]
@@ -96,12 +103,16 @@ class InheritedListener(msgspec.Struct, frozen=True, array_like=True):
         name: The listener's name, such as `standard-listener`.
         secured: Whether clients speak TLS on it.
         slot: The worker slot whose connections the kernel queues on this socket.
+        is_tcp: Whether it is for TCP services; otherwise it takes HTTP.
+        token: Names the listener, for `Unlisten`; 0 for one that is never taken away.
     """
 
     fd: int
     name: str
     secured: bool
     slot: int
+    is_tcp: bool = False
+    token: int = 0
 
 
 class InheritedLimits(msgspec.Struct, frozen=True, array_like=True):
@@ -145,6 +156,8 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
             None when it has none.
         limits: The counters to use; None lets the worker count by itself.
         https_port: The port under which clients reach the gateway with TLS; None for 443.
+        handover: The descriptor of a socket through which later listening sockets come (`Listen`);
+            -1 when none will.
     """
 
     protocol: int
@@ -165,6 +178,7 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
     shared_key: str | None = None
     limits: InheritedLimits | None = None
     https_port: int | None = None
+    handover: int = -1
 
 
 class SnapshotFull(msgspec.Struct, frozen=True, tag="snapshot"):
@@ -370,6 +384,18 @@ class Alerts(msgspec.Struct, frozen=True, tag="alerts"):
     unix_offset_s: float
 
 
+class TcpRecords(msgspec.Struct, frozen=True, tag="tcp_records"):
+    """Records of connections of TCP services, as the engine packed them.
+
+    Attributes:
+        batch: A msgpack array of them.
+        unix_offset_s: As of `Records`.
+    """
+
+    batch: bytes
+    unix_offset_s: float
+
+
 class Metrics(msgspec.Struct, frozen=True, tag="metrics"):
     """The worker's counters since it started.
 
@@ -486,6 +512,8 @@ DownFrame: TypeAlias = (
     | SnapshotFull
     | Change
     | AdoptSlot
+    | Listen
+    | Unlisten
     | ReloadPlugins
     | AskMetrics
     | AskRouteCounts
@@ -504,6 +532,8 @@ UpFrame: TypeAlias = (
     | ProblemReport
     | Records
     | Alerts
+    | TcpRecords
+    | Released
     | Metrics
     | RouteCounts
     | Health

@@ -39,15 +39,18 @@ from oto_trio.gateway.compile import (
     snapshot_settings,
     used_plugins,
 )
+from oto_trio.gateway.compile.tcp import TCP_PORTS
 from oto_trio.gateway.derived_routes import DerivedRoutes
 from oto_trio.gateway.engine import Clock
 from oto_trio.gateway.frames import Change, Entity, EntityKey, ProblemReport, SnapshotFull
 from oto_trio.gateway.rotations import Rotations
+from oto_trio.gateway.tcp_ports import TcpPorts
 from oto_trio.model.api_key import ROTATIONS
 from oto_trio.model.backend import Backend, read_backend
 from oto_trio.model.errors import EntityError, Problem
 from oto_trio.model.global_config import GlobalConfig, read_global_config
 from oto_trio.model.route import Route, read_route
+from oto_trio.model.tcp_service import TCP_SERVICES
 from oto_trio.plugin_api.folder import FolderPlugins, changed_ids, with_folder
 from oto_trio.plugin_api.registry import Registry
 
@@ -74,11 +77,11 @@ TABLE_KINDS: Final[tuple[str, ...]] = (ROTATIONS, API_KEYS, "certificates", "jwt
 """The kinds that native steps look up by id. The engine reads them from the store's JSON itself, but for the periods
 of keys that rotate (`rotations`)."""
 
-CLOSED_KINDS: Final = frozenset({API_KEYS, "jwt-verifiers"})
-"""Of `TABLE_KINDS` those that let callers in. When one cannot be read, what it was before is no answer:
+CLOSED_KINDS: Final = frozenset({API_KEYS, "jwt-verifiers", TCP_PORTS})
+"""Of the engine's tables those that let callers in. When one cannot be read, what it was before is no answer:
 the change may have been its revocation."""
 
-KINDS: Final = (GLOBAL_CONFIG, BACKENDS, *TABLE_KINDS, *DERIVED_KINDS, ROUTES)
+KINDS: Final = (GLOBAL_CONFIG, BACKENDS, *TABLE_KINDS, TCP_SERVICES, *DERIVED_KINDS, ROUTES)
 """The kinds of entities a worker needs, in the order in which they must arrive in a snapshot."""
 
 SLICE_S: Final = 0.001
@@ -183,6 +186,7 @@ class Installer:
         self._rows: set[EntityKey] = set()
         self._changed_rows: dict[EntityKey, bytes | None] = {}
         self._rotations = Rotations()
+        self._tcp_ports = TcpPorts(report)
         self._global: GlobalConfig | None = None
         self._unseen: set[EntityKey] = set()
         self._new_settings: bytes | None = self._snapshot_settings()
@@ -264,6 +268,7 @@ class Installer:
         }
         keys.update(self._derived.keys)
         keys.update(EntityKey(BACKENDS, backend_id) for backend_id in self._backends)
+        keys.update(EntityKey(TCP_SERVICES, service_id) for service_id in self._tcp_ports.ids)
         return keys | self._rows
 
     async def _derive(
@@ -332,12 +337,16 @@ class Installer:
             return self._uses.get(entity.id, set())
         if entity.kind in TABLE_KINDS:
             self._note_row(EntityKey(entity.kind, entity.id), entity.body)
+        elif entity.kind == TCP_SERVICES:
+            self._tcp_ports.note(entity.id, entity.body)
         return set()
 
     def _note_removal(self, key: EntityKey) -> set[str]:
         """Forget a backend or a row of the tables; return the routes to compile."""
         if key.kind in TABLE_KINDS:
             self._note_row(key, None)
+        elif key.kind == TCP_SERVICES:
+            self._tcp_ports.note(key.id, None)
         elif key.kind == BACKENDS and self._backends.pop(key.id, None) is not None:
             return self._uses.get(key.id, set())
         return set()
@@ -481,6 +490,7 @@ class Installer:
         """Bring the entities of the tables into the snapshot that is being made, in slices."""
         rows = [(key.kind, key.id, body) for key, body in self._changed_rows.items()]
         rows += self._rotations.take_rows()
+        rows += self._tcp_ports.take_rows()
         self._changed_rows.clear()
         for start in range(0, len(rows), SLICE_ENTITIES):
             slice_ = rows[start : start + SLICE_ENTITIES]

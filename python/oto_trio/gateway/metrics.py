@@ -118,6 +118,22 @@ _NAMES: Final[Mapping[str, tuple[str, MetricKind, str]]] = {
     "exchanges": ("otoroshi.internals.concurrent-requests", "gauge", "Exchanges in flight"),
     "tunnels": ("otoroshi.tunnels", "gauge", "Upgraded connections"),
     "pooled": ("otoroshi.upstream.pooled", "gauge", "Unused connections kept to targets"),
+    "tcp_accepted": ("otoroshi.tcp.accepted", "counter", "Connections of TCP services accepted"),
+    "tcp_refused": ("otoroshi.tcp.refused", "counter", "Connections of TCP services refused"),
+    "tcp_failed": ("otoroshi.tcp.failed", "counter", "Connections of TCP services cut off"),
+    "tcp_bytes_in": ("otoroshi.tcp.bytes.in", "counter", "Bytes from clients of TCP services"),
+    "tcp_bytes_out": ("otoroshi.tcp.bytes.out", "counter", "Bytes to clients of TCP services"),
+    "tcp_connections": ("otoroshi.tcp.connections", "gauge", "Open connections of TCP services"),
+    "tcp_records_dropped": (
+        "otoroshi.tcp.records.dropped",
+        "counter",
+        "Records of connections of TCP services lost",
+    ),
+    "listeners_failed": (
+        "otoroshi.listeners.failed",
+        "gauge",
+        "Wanted ports that cannot be opened",
+    ),
     "routes": ("otoroshi.routes", "gauge", "Routes in each worker's snapshot"),
 }
 

@@ -11,7 +11,7 @@ from typing import Final
 import trio
 
 from oto_trio.gateway.engine import Engine
-from oto_trio.gateway.frames import Alerts, Records, UpFrame
+from oto_trio.gateway.frames import Alerts, Records, TcpRecords, UpFrame
 from oto_trio.gateway.link import Outbox
 
 __all__ = ["DRAIN_INTERVAL_S", "NO_RECORDS", "RECORDS_PER_BATCH", "RecordDrain"]
@@ -56,6 +56,9 @@ class RecordDrain:
         """Empty the ring once; at most what it held at the start of the call."""
         while (batch := self._engine.drain_records(RECORDS_PER_BATCH)) != NO_RECORDS:
             if self.forward and not self._outbox.offer(Records(batch, self._unix_offset_s())):
+                self.batches_dropped += 1
+        while (batch := self._engine.drain_tcp_records(RECORDS_PER_BATCH)) != NO_RECORDS:
+            if self.forward and not self._outbox.offer(TcpRecords(batch, self._unix_offset_s())):
                 self.batches_dropped += 1
         alerts = self._engine.drain_alerts()
         if alerts != NO_RECORDS and not self._outbox.offer(Alerts(alerts, self._unix_offset_s())):

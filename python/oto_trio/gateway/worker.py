@@ -38,6 +38,7 @@ from typing import Any, Final, Protocol, TypeAlias, cast
 import msgspec
 import trio
 
+from oto_trio.gateway.adopting import Adopting
 from oto_trio.gateway.clocks import machine_clock_offset_s
 from oto_trio.gateway.engine import Engine
 from oto_trio.gateway.frames import (
@@ -58,13 +59,16 @@ from oto_trio.gateway.frames import (
     Hello,
     InheritedLimits,
     LeakedKey,
+    Listen,
     Metrics,
     MetricsPage,
     ProblemReport,
     Ready,
+    Released,
     ReloadPlugins,
     SnapshotFull,
     Start,
+    Unlisten,
     UpFrame,
 )
 from oto_trio.gateway.installer import Installer, SnapshotEngine, SnapshotLike
@@ -226,8 +230,7 @@ class _Worker:
             forward=start.forward_records,
             unix_offset_s=lambda: datetime.now(UTC).timestamp() - trio.current_time(),
         )
-        self._descriptors = [listener.fd for listener in start.listeners]
-        self._adopted: set[int] = set()
+        self._adopting = Adopting(start, engine, self._clock)
         self._drain_timeout_s: float | None = None
         self._drain_asked = trio.Event()
         self._entities, self._entities_in = trio.open_memory_channel[SnapshotFull | Change](
@@ -285,10 +288,7 @@ class _Worker:
 
     def close_listeners(self) -> None:
         """Close the inherited listening sockets. Idempotent."""
-        for descriptor in self._descriptors:
-            with suppress(OSError):
-                os.close(descriptor)
-        self._descriptors = []
+        self._adopting.close()
 
     # ------------------------------------------------------------------------- the link
 
@@ -308,6 +308,10 @@ class _Worker:
                 frame = await self._link.receive()
                 if isinstance(frame, SnapshotFull | Change):
                     await self._entities.send(frame)
+                elif isinstance(frame, Listen | Unlisten):
+                    told = self._change_listeners(frame)
+                    if told is not None:
+                        await self._tell(told)
                 else:
                     await self._obey(frame)
         except LinkClosedError:
@@ -394,7 +398,7 @@ class _Worker:
             async for frame in self._entities_in:
                 if not await self._installer.take(frame):
                     continue
-                if not self._adopted:
+                if not self._adopting.slots:
                     self._listen()
                     await self._tell(Applied(frame.revision, self._installer.routes))
                     await self._tell(Ready())
@@ -411,15 +415,24 @@ class _Worker:
 
     def _adopt(self, slot: int) -> None:
         """Accept the connections that the kernel queues for a slot."""
-        if slot in self._adopted or self._drain_asked.is_set():
-            return
-        self._adopted.add(slot)
-        for listener in self._start.listeners:
-            if listener.slot == slot:
-                self._engine.adopt(
-                    listener.fd, listener.name, listener.secured, self._start.client_auth
-                )
+        if not self._drain_asked.is_set():
+            self._adopting.adopt(slot)
+            self._pump.wake()
+
+    def _change_listeners(self, order: Listen | Unlisten) -> UpFrame | None:
+        """Take or let go of a listener; return what to tell of it."""
+        assert self._pipeline is not None, "frames are read once everything is made"
+        told = None
+        if isinstance(order, Unlisten):
+            self._adopting.drop(order.token, self._pipeline.settle)
+            told = Released(order.token)
+        elif not self._drain_asked.is_set():
+            try:
+                self._adopting.take(order)
+            except OSError as error:
+                self._report_problem(ProblemReport("engine", order.name, f"no sockets: {error}"))
         self._pump.wake()
+        return told
 
     async def _watch_plugins(self) -> None:
         """Look at the plugin folder again and again."""

@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from oto_trio.model.document import Document
 from oto_trio.model.ids import named_id
 from oto_trio.model.location import Location
+from oto_trio.model.mtls_config import MtlsConfig  # noqa: TC001 (msgspec reads it)
 
 __all__ = [
     "TCP_SERVICES",
     "SniSettings",
+    "TcpProxyProtocol",
     "TcpRule",
     "TcpService",
+    "TcpSettings",
     "TcpTarget",
     "tcp_service_template",
 ]
@@ -35,6 +38,9 @@ class TcpTarget(Document, frozen=True, kw_only=True):
     ] = None
     port: Annotated[int, _PORT] = 8080
     tls: Annotated[bool, Meta(description="speak TLS to the server")] = False
+    mtls_config: Annotated[
+        MtlsConfig | UnsetType, Meta(description="certificates and trust of that TLS")
+    ] = msgspec.field(default=UNSET, name="mtlsConfig")
 
 
 class SniSettings(Document, frozen=True, kw_only=True, rename="camel"):
@@ -56,6 +62,61 @@ class TcpRule(Document, frozen=True, kw_only=True):
     targets: Annotated[tuple[TcpTarget, ...], Meta(description="the upstream servers")] = ()
 
 
+_BOUND = Meta(ge=1, le=2**53)
+_MS = Meta(ge=1, le=2**31 - 1)
+
+
+class TcpProxyProtocol(Document, frozen=True, kw_only=True, rename="camel"):
+    """Who tells whom of clients, in front of the first byte."""
+
+    strict_keys = frozenset({"accept", "trusted", "send"})
+
+    accept: Annotated[
+        bool, Meta(description="every connection begins with a header, version 1 or 2")
+    ] = False
+    trusted: Annotated[
+        tuple[str, ...], Meta(description="addresses that may send one; empty = every address")
+    ] = ()
+    send: Annotated[
+        Literal["None", "V1", "V2"], Meta(description="version of the header sent to the targets")
+    ] = "None"
+
+
+class TcpSettings(Document, frozen=True, kw_only=True, rename="camel"):
+    """What this gateway does beyond Otoroshi's keys; left out of documents that do not have it."""
+
+    strict_keys = frozenset(
+        {"allowed", "blocked", "maxConnections", "maxBytesIn", "maxBytesOut", "totalTimeout"}
+    )
+
+    proxy_protocol: Annotated[TcpProxyProtocol, Meta(description="who tells whom of clients")] = (
+        TcpProxyProtocol()
+    )
+    allowed: Annotated[
+        tuple[str, ...], Meta(description="addresses that alone may connect; empty = every address")
+    ] = ()
+    blocked: Annotated[tuple[str, ...], Meta(description="addresses that may not connect")] = ()
+    max_connections: Annotated[
+        Annotated[int, _BOUND] | None,
+        Meta(description="connections at once in each gateway worker"),
+    ] = None
+    max_bytes_in: Annotated[
+        Annotated[int, _BOUND] | None, Meta(description="bytes of one connection from its client")
+    ] = None
+    max_bytes_out: Annotated[
+        Annotated[int, _BOUND] | None, Meta(description="bytes of one connection to its client")
+    ] = None
+    connect_timeout: Annotated[
+        int, _MS, Meta(description="milliseconds that a connection to a target may take")
+    ] = 10_000
+    idle_timeout: Annotated[
+        int, _MS, Meta(description="milliseconds in which nothing may move either way")
+    ] = 3_600_000
+    total_timeout: Annotated[
+        Annotated[int, _MS] | None, Meta(description="milliseconds that a connection may last")
+    ] = None
+
+
 class TcpService(Document, frozen=True, kw_only=True, rename="camel"):
     """A TCP service (``proxy.otoroshi.io/TcpService``).
 
@@ -63,7 +124,7 @@ class TcpService(Document, frozen=True, kw_only=True, rename="camel"):
     they are errors.
     """
 
-    strict_keys = frozenset({"tls", "clientAuth"})
+    strict_keys = frozenset({"tls", "clientAuth", "settings"})
 
     loc: Annotated[Location, Meta(description="tenant and teams")] = msgspec.field(
         default=Location(), name="_loc"
@@ -88,6 +149,9 @@ class TcpService(Document, frozen=True, kw_only=True, rename="camel"):
         default_factory=dict[str, str]
     )
     tags: Annotated[tuple[str, ...], Meta(description="free labels")] = ()
+    settings: Annotated[
+        TcpSettings | UnsetType, Meta(description="what Otoroshi has no keys for")
+    ] = UNSET
 
 
 def tcp_service_template(*, env: str = "prod") -> TcpService:

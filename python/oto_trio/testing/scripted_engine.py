@@ -63,6 +63,7 @@ class ScriptedEngine:
         self.captures: list[bytes] = []
         """What `capture` was called with."""
         self.adopted: list[tuple[int, str, bool]] = []
+        self.released: list[int] = []
         """The listeners it was given."""
         self.installed: list[SnapshotLike] = []
         """The snapshots it was given."""
@@ -107,9 +108,21 @@ class ScriptedEngine:
         client_auth: str = "Dynamic",
         http2: bool = False,  # noqa: FBT002 (as the compiled module has it)
         /,
-    ) -> None:
+    ) -> int:
         """See `Engine.adopt`."""
         self.adopted.append((fd, listener, secured))
+        return len(self.adopted)
+
+    def adopt_tcp(self, fd: int, listener: str, /) -> int:
+        """See `Engine.adopt_tcp`."""
+        self.adopted.append((fd, listener, False))
+        return len(self.adopted)
+
+    def release(self, handle: int, now: float, /) -> list[Event]:
+        """See `Engine.release`."""
+        del now
+        self.released.append(handle)
+        return []
 
     @overload
     def turn(self, now: float, /) -> list[Event]: ...
@@ -192,6 +205,11 @@ class ScriptedEngine:
     def drain_records(self, limit: int, /) -> bytes:
         """See `Engine.drain_records`."""
         return self.records.popleft() if self.records else b"\x90"
+
+    def drain_tcp_records(self, limit: int, /) -> bytes:
+        """See `Engine.drain_tcp_records`."""
+        del limit
+        return b"\x90"
 
     def drain_alerts(self) -> bytes:
         """See `Engine.drain_alerts`."""

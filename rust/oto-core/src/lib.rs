@@ -21,4 +21,5 @@ pub mod router;
 pub mod signature;
 pub mod streamed;
 pub mod tallies;
+pub mod tcp;
 pub mod tls;

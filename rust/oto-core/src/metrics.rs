@@ -40,6 +40,16 @@ pub struct Metrics {
     pub bytes_out: u64,
     /// Panics caught, each at the cost of one connection.
     pub panics: u64,
+    /// Connections of TCP services accepted.
+    pub tcp_accepted: u64,
+    /// Of those, refused: by address, by number, by what they began with, or because nothing takes them.
+    pub tcp_refused: u64,
+    /// Of those, without a target that could be reached, or cut off by an error or a bound.
+    pub tcp_failed: u64,
+    /// Bytes from their clients.
+    pub tcp_bytes_in: u64,
+    /// Bytes to their clients.
+    pub tcp_bytes_out: u64,
     /// Exchanges by duration.
     pub latency: [u64; LATENCY_BOUNDS_S.len() + 1],
     /// Sum of all durations.

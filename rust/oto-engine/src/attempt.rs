@@ -15,6 +15,7 @@ use crate::io::{Output, Readiness};
 use crate::pool::Lookup;
 use crate::request_body::TOO_LARGE;
 use crate::socket::Socket;
+use crate::tcp::RELAY_BIT;
 use crate::timer::Deadline;
 use crate::tls::{Session, Terms};
 
@@ -475,6 +476,10 @@ impl Engine {
             .addresses
             .told(host, addresses, now_s, self.settings.resolution_s)
         {
+            if key & RELAY_BIT != 0 {
+                self.relay_resolved(key & !RELAY_BIT, id);
+                continue;
+            }
             let exchange: Option<&Exchange> = self
                 .downs
                 .get(key)

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use oto_core::fields::FieldBlock;
 use oto_core::http1::{HeadLimits, Request, ResponseHead};
 use oto_core::metrics::Metrics;
 use oto_core::plan::{Flow, Moment, PythonStep, Snapshot};
-use oto_core::record::{CaptureSettings, Ring};
+use oto_core::record::{Ring, TcpRing};
 use oto_core::tallies::Tallies;
 use slab::Slab;
 
@@ -23,6 +23,7 @@ use crate::listening::Listener;
 use crate::pipe::Bell;
 use crate::pool::{Addresses, Pool};
 use crate::settings::{READ_BYTES, Settings};
+use crate::tcp::{Pipes, RELAY_BIT, Relay};
 use crate::timer::{Deadline, Owner, Timers};
 use crate::tls::{Clients, Servers};
 
@@ -81,7 +82,7 @@ pub struct InFlight {
     pub connections: usize,
     /// Requests being served.
     pub exchanges: usize,
-    /// Upgraded connections.
+    /// Upgraded connections, and those of TCP services that have their target.
     pub tunnels: usize,
     /// Unused connections to backends.
     pub pooled: usize,
@@ -94,6 +95,11 @@ pub struct Engine {
     pub(crate) listeners: Vec<Listener>,
     pub(crate) downs: Slab<Down>,
     pub(crate) ups: Slab<Up>,
+    pub(crate) relays: Slab<Relay>,
+    pub(crate) pipes: Pipes,
+    /// Connections of TCP services, by the service's id.
+    pub(crate) tcp_counts: HashMap<Arc<str>, usize, RandomState>,
+    pub(crate) tcp_ring: TcpRing,
     pub(crate) pool: Pool,
     /// Connections to backends that speak HTTP/2, by target.
     pub(crate) carriers: HashMap<Arc<str>, Vec<usize>, RandomState>,
@@ -109,6 +115,8 @@ pub struct Engine {
     pub(crate) clients: Clients,
     /// Connections that wait for a certificate, by the name it is for.
     pub(crate) wanted: HashMap<Box<str>, Vec<(usize, u32)>, RandomState>,
+    /// Likewise, of TCP services.
+    pub(crate) relays_wanted: HashMap<Box<str>, Vec<(usize, u32)>, RandomState>,
     /// The second of the last notices, and how many there were.
     pub(crate) notices: (f64, u32),
     pub(crate) addresses: Addresses,
@@ -138,6 +146,8 @@ pub struct Engine {
     pub(crate) draining: bool,
     pub(crate) accepts_at_s: f64,
     pub(crate) serial: u32,
+    /// Listeners adopted so far.
+    pub(crate) adopted: u64,
     sequence: u32,
     random: u64,
 }
@@ -178,6 +188,11 @@ impl Engine {
             listeners: Vec::new(),
             downs: Slab::new(),
             ups: Slab::new(),
+            relays: Slab::new(),
+            pipes: Pipes::default(),
+            tcp_counts: HashMap::default(),
+            tcp_ring: TcpRing::default(),
+            relays_wanted: HashMap::default(),
             pool: Pool::default(),
             carriers: HashMap::default(),
             dials: HashMap::default(),
@@ -209,6 +224,7 @@ impl Engine {
             draining: false,
             accepts_at_s: 0.0,
             serial: 0,
+            adopted: 0,
             sequence: 0,
             random: seed | 1,
         })
@@ -355,6 +371,7 @@ impl Engine {
                         self.timers.again(&mut up.deadline, due);
                     }
                 }
+                Owner::Relay => self.relay_due(due),
             }
         }
         std::mem::take(&mut self.raised)
@@ -363,7 +380,14 @@ impl Engine {
     /// Remember what the kernel says of a connection and queue it for work.
     fn note(&mut self, event: &mio::event::Event) {
         let token = event.token();
-        let key = token.0 & !(UP_BIT | LISTENER_BIT);
+        let key = token.0 & !(UP_BIT | LISTENER_BIT | RELAY_BIT);
+        if token.0 & RELAY_BIT != 0 {
+            if let Some(relay) = self.relays.get_mut(key) {
+                relay.note(token.0 & UP_BIT != 0, event);
+                self.again.push_back(token);
+            }
+            return;
+        }
         let (ready, broken) = if token.0 & LISTENER_BIT != 0 {
             self.again.push_back(token);
             return;
@@ -401,8 +425,11 @@ impl Engine {
             .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
             .unwrap_or_default();
         self.raised.push(Event::Panic(text));
-        let key = token.0 & !(UP_BIT | LISTENER_BIT);
-        if token.0 & UP_BIT != 0 {
+        let key = token.0 & !(UP_BIT | LISTENER_BIT | RELAY_BIT);
+        if token.0 & RELAY_BIT != 0 {
+            self.pipes = Pipes::default();
+            self.end_relay(key, Some("a failure of the gateway"));
+        } else if token.0 & UP_BIT != 0 {
             let owner = self.ups.get(key).and_then(|up| up.phase.owner());
             self.drop_up(key);
             if let Some(owner) = owner {
@@ -414,8 +441,10 @@ impl Engine {
     }
 
     fn work(&mut self, token: Token) {
-        let key = token.0 & !(UP_BIT | LISTENER_BIT);
-        if token.0 & LISTENER_BIT != 0 {
+        let key = token.0 & !(UP_BIT | LISTENER_BIT | RELAY_BIT);
+        if token.0 & RELAY_BIT != 0 {
+            self.drive_relay(key);
+        } else if token.0 & LISTENER_BIT != 0 {
             self.accept(key);
         } else if token.0 & UP_BIT != 0 {
             self.drive_up(key);
@@ -474,12 +503,8 @@ impl Engine {
     pub fn drain(&mut self, now_s: f64) {
         self.now_s = now_s;
         self.draining = true;
-        for listener in &mut self.listeners {
-            if let Some(mut socket) = listener.socket.take() {
-                // Other descriptors of the socket are still open, so closing ours would leave it in
-                // the set; an unknown registration means it is out already.
-                self.poll.registry().deregister(&mut socket).unwrap_or(());
-            }
+        for at in 0..self.listeners.len() {
+            self.close_listener(at);
         }
         let waits = |down: &Down| match down.phase {
             DownPhase::Idle => true,
@@ -496,6 +521,7 @@ impl Engine {
         for key in idle {
             self.set_down_deadline(key, due);
         }
+        self.hurry_relays(due);
     }
 
     /// What is in flight.
@@ -513,41 +539,11 @@ impl Engine {
                 .count()
         };
         InFlight {
-            connections,
+            connections: connections + self.relays.len(),
             exchanges: count(|phase| matches!(phase, DownPhase::Exchange)),
-            tunnels: count(|phase| matches!(phase, DownPhase::Tunnel(_))),
+            tunnels: count(|phase| matches!(phase, DownPhase::Tunnel(_))) + self.relays_passing(),
             pooled: self.pool.len(),
         }
-    }
-
-    /// Keep other access records from now on.
-    ///
-    /// # Errors
-    /// What is wrong with the settings; nothing is changed then.
-    pub fn capture(&mut self, settings: CaptureSettings) -> Result<(), String> {
-        self.ring.capture(settings)
-    }
-
-    /// Details of records that were lost because those that waited took too much memory.
-    #[must_use]
-    pub fn details_dropped(&self) -> u64 {
-        self.ring.details_dropped()
-    }
-
-    /// Append up to `most` access records as msgpack.
-    pub fn drain_records(&mut self, most: usize, out: &mut Vec<u8>) {
-        self.ring.drain(most, out);
-    }
-
-    /// Append the exchanges that raised alerts while records have no details, as msgpack.
-    pub fn drain_alerts(&mut self, out: &mut Vec<u8>) {
-        self.ring.drain_alerts(out);
-    }
-
-    /// Exchanges lost that raised alerts.
-    #[must_use]
-    pub fn alerts_dropped(&self) -> u64 {
-        self.ring.alerts_dropped()
     }
 
     /// The counters, and how many access records were lost.
@@ -564,34 +560,9 @@ impl Engine {
         self.ups.clear();
         self.carriers.clear();
         self.dials.clear();
+        self.relays.clear();
+        self.tcp_counts.clear();
         self.pool = Pool::default();
         self.again.clear();
-    }
-}
-
-/// Waits until an engine's turn would find something to do.
-#[derive(Debug)]
-pub struct Waiter {
-    queue: OwnedFd,
-}
-
-impl Waiter {
-    /// Wait on a duplicate of [`Engine::fileno`], so that nothing is locked meanwhile.
-    #[must_use]
-    pub fn new(queue: OwnedFd) -> Self {
-        Self { queue }
-    }
-
-    /// Block for `timeout` at most; whether there is something to do.
-    ///
-    /// For the pump alone, and for fractions of a millisecond: an answer from a near backend comes
-    /// sooner than a scheduler's next round.
-    #[must_use]
-    pub fn wait(&self, timeout: std::time::Duration) -> bool {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let mut watched = [PollFd::new(&self.queue, PollFlags::IN)];
-        let timeout = Timespec::try_from(timeout).ok();
-        // An interrupted wait is a wait that found nothing.
-        poll(&mut watched, timeout.as_ref()).is_ok_and(|ready| ready > 0)
     }
 }

@@ -116,6 +116,7 @@ impl Engine {
     pub fn certificate_told(&mut self, name: &str, unsaved: &[u8], now_s: f64) -> Vec<Event> {
         self.now_s = now_s;
         let unsaved = Certificate::read(name, unsaved).ok().map(Arc::new);
+        self.relays_told(name, unsaved.as_ref());
         for (key, serial) in self.wanted.remove(name).unwrap_or_default() {
             let waits = self.downs.get(key).is_some_and(|down| {
                 down.serial == serial && down.phase == DownPhase::AwaitingCertificate
@@ -251,7 +252,11 @@ impl Engine {
 
     /// Whether a session may go on with the client certificate that it began with: nobody checked it
     /// again, and it may have expired, or its authority may have lost our trust.
-    fn may_go_on(&self, auth: ClientAuth, client_cert: Option<&ClientCertificate>) -> bool {
+    pub(crate) fn may_go_on(
+        &self,
+        auth: ClientAuth,
+        client_cert: Option<&ClientCertificate>,
+    ) -> bool {
         match client_cert {
             Some(shown) => shown.is_trusted || !self.snapshot.settings.tls.strict,
             None => auth != ClientAuth::Need,

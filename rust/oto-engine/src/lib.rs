@@ -10,6 +10,8 @@
 //! Buffers: everything is read into one scratch buffer and written from it. Only what the other
 //! side does not take at once is copied to the connection, and then nothing more is read for it
 //! until that is gone. An idle connection owns no buffer.
+//!
+//! Connections of TCP services carry no exchanges; they have a slab and a state machine of their own ([`tcp`]).
 
 mod attempt;
 mod bridge;
@@ -28,6 +30,7 @@ mod meter;
 mod patience;
 mod pipe;
 mod pool;
+mod records;
 mod repeat;
 mod request_body;
 mod response;
@@ -35,11 +38,15 @@ mod response_body;
 mod settings;
 mod socket;
 mod streams;
+mod tcp;
 mod timer;
 mod tls;
 mod tunnel;
 mod upstream;
+mod waiter;
 
 pub use counting::RouteCount;
-pub use engine::{Engine, Event, InFlight, Waiter};
+pub use engine::{Engine, Event, InFlight};
 pub use settings::Settings;
+pub use tcp::TcpTraffic;
+pub use waiter::Waiter;

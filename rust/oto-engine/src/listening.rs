@@ -17,6 +17,8 @@ use crate::timer::{Deadline, Owner};
 
 /// Connections accepted from one listener before others have their turn.
 const ACCEPTS: usize = 64;
+/// Rounds of these in which a listener that is released accepts what it has queued.
+const LAST_ACCEPTS: usize = 64;
 /// Wait after descriptors or memory ran out.
 const ACCEPT_PAUSE_S: f64 = 0.1;
 
@@ -25,6 +27,10 @@ pub(crate) struct Listener {
     pub(crate) socket: Option<TcpListener>,
     pub(crate) id: Arc<str>,
     pub(crate) secured: bool,
+    /// Whether it takes connections of TCP services: its id is their port's.
+    pub(crate) is_tcp: bool,
+    /// Names it from outside.
+    handle: u64,
     /// What is asked of clients; none follows the settings of the snapshot.
     pub(crate) client_auth: Option<ClientAuth>,
     /// Whether clients may speak HTTP/2: by ALPN under TLS, by its preface without.
@@ -33,7 +39,8 @@ pub(crate) struct Listener {
 
 impl Engine {
     /// Take over a listening socket. `secured` has it speak TLS; `client_auth` is what is asked of
-    /// clients then, none follows the settings of the snapshot. `http2` lets clients speak it.
+    /// clients then, none follows the settings of the snapshot. `http2` lets clients speak it. Gives what
+    /// [`Engine::release`] takes.
     ///
     /// # Errors
     /// When it cannot be made non-blocking or watched.
@@ -44,24 +51,93 @@ impl Engine {
         secured: bool,
         client_auth: Option<ClientAuth>,
         http2: bool,
-    ) -> io::Result<()> {
+    ) -> io::Result<u64> {
+        let listener = Listener {
+            socket: None,
+            id: Arc::from(id),
+            secured,
+            is_tcp: false,
+            handle: 0,
+            client_auth,
+            http2,
+        };
+        self.adopt_as(socket, listener)
+    }
+
+    /// Take over a listening socket for the TCP services of a port; what becomes of its connections is
+    /// in the snapshot, under its id. Gives what [`Engine::release`] takes.
+    ///
+    /// # Errors
+    /// When it cannot be made non-blocking or watched.
+    pub fn adopt_tcp(&mut self, socket: OwnedFd, id: &str) -> io::Result<u64> {
+        let listener = Listener {
+            socket: None,
+            id: Arc::from(id),
+            secured: false,
+            is_tcp: true,
+            handle: 0,
+            client_auth: None,
+            http2: false,
+        };
+        self.adopt_as(socket, listener)
+    }
+
+    fn adopt_as(&mut self, socket: OwnedFd, listener: Listener) -> io::Result<u64> {
         let socket = std::net::TcpListener::from(socket);
         socket.set_nonblocking(true)?;
         let mut socket = TcpListener::from_std(socket);
-        let token = listener_token(self.listeners.len());
+        let at = self.free_place();
+        let token = listener_token(at);
         self.poll
             .registry()
             .register(&mut socket, token, Interest::READABLE)?;
-        self.listeners.push(Listener {
+        self.adopted += 1;
+        let listener = Listener {
             socket: Some(socket),
-            id: Arc::from(id),
-            secured,
-            client_auth,
-            http2,
-        });
+            handle: self.adopted,
+            ..listener
+        };
+        match self.listeners.get_mut(at) {
+            Some(place) => *place = listener,
+            None => self.listeners.push(listener),
+        }
         // Connections may be waiting already; the edge for them is past.
         self.again.push_back(token);
-        Ok(())
+        Ok(self.adopted)
+    }
+
+    /// The place of a listener that was released and that no connection remembers, or the next one.
+    fn free_place(&self) -> usize {
+        let is_free = |(at, listener): &(usize, &Listener)| {
+            listener.socket.is_none() && !self.downs.iter().any(|(_, down)| down.listener == *at)
+        };
+        let mut places = self.listeners.iter().enumerate();
+        places
+            .find(is_free)
+            .map_or(self.listeners.len(), |(at, _)| at)
+    }
+
+    /// Accept what a listener has queued, and nothing after it. Its connections go on.
+    pub fn release(&mut self, handle: u64, now_s: f64) {
+        self.now_s = now_s;
+        let mut listeners = self.listeners.iter();
+        let Some(at) = listeners.position(|listener| listener.handle == handle) else {
+            return;
+        };
+        for _ in 0..LAST_ACCEPTS {
+            self.accept(at);
+        }
+        self.close_listener(at);
+    }
+
+    /// Let go of a listener's socket.
+    pub(crate) fn close_listener(&mut self, at: usize) {
+        let listener = self.listeners.get_mut(at);
+        if let Some(mut socket) = listener.and_then(|listener| listener.socket.take()) {
+            // Other descriptors of the socket may still be open, so closing ours would leave it in
+            // the set; an unknown registration means it is out already.
+            self.poll.registry().deregister(&mut socket).unwrap_or(());
+        }
     }
 
     /// Accept what is queued, a bounded number at a time.
@@ -70,14 +146,15 @@ impl Engine {
             if self.draining || self.accepts_at_s > self.now_s {
                 return;
             }
-            if self.downs.len().saturating_sub(self.streams) >= self.settings.max_connections {
+            let open = self.downs.len().saturating_sub(self.streams) + self.relays.len();
+            if open >= self.settings.max_connections {
                 self.accepts_at_s = self.now_s + ACCEPT_PAUSE_S;
                 return;
             }
             let Some(listener) = self.listeners.get(at) else {
                 return;
             };
-            let secured = listener.secured;
+            let (secured, is_tcp) = (listener.secured, listener.is_tcp);
             let Some(socket) = listener.socket.as_ref() else {
                 return;
             };
@@ -91,6 +168,11 @@ impl Engine {
                 {
                     continue;
                 }
+                // Whoever owns the socket has shut it.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    self.close_listener(at);
+                    return;
+                }
                 Err(_) => {
                     self.metrics.accept_errors += 1;
                     self.accepts_at_s = self.now_s + ACCEPT_PAUSE_S;
@@ -99,6 +181,10 @@ impl Engine {
             };
             // Best effort: a connection without it is slower, not wrong.
             stream.set_nodelay(true).unwrap_or(());
+            if is_tcp {
+                self.begin_relay(at, stream, address);
+                continue;
+            }
             let entry = self.downs.vacant_entry();
             let key = entry.key();
             let interest = Interest::READABLE | Interest::WRITABLE;

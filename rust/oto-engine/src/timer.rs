@@ -14,6 +14,8 @@ pub(crate) enum Owner {
     Down,
     /// A backend's connection.
     Up,
+    /// A connection of a TCP service.
+    Relay,
 }
 
 /// An entry that came up.

@@ -85,7 +85,7 @@ impl Engine {
         secured: bool,
         client_auth: &str,
         http2: bool,
-    ) -> PyResult<()> {
+    ) -> PyResult<u64> {
         let client_auth = match client_auth {
             "Dynamic" => None,
             "None" => Some(ClientAuth::None),
@@ -104,6 +104,24 @@ impl Engine {
         lock(&self.inner)
             .adopt(owned, listener, secured, client_auth, http2)
             .map_err(PyOSError::new_err)
+    }
+
+    fn adopt_tcp(&self, fd: RawFd, listener: &str) -> PyResult<u64> {
+        if fd < 0 {
+            return Err(PyValueError::new_err("fd must be an open descriptor"));
+        }
+        let owned = duplicate(fd).map_err(PyOSError::new_err)?;
+        lock(&self.inner)
+            .adopt_tcp(owned, listener)
+            .map_err(PyOSError::new_err)
+    }
+
+    fn release<'py>(&self, py: Python<'py>, handle: u64, now: f64) -> PyResult<Bound<'py, PyList>> {
+        let mut engine = lock(&self.inner);
+        engine.release(handle, now);
+        let events = engine.expire(now);
+        drop(engine);
+        told(py, events)
     }
 
     fn install(&self, snapshot: &Snapshot) {
@@ -328,6 +346,12 @@ impl Engine {
         PyBytes::new(py, &out)
     }
 
+    fn drain_tcp_records<'py>(&self, py: Python<'py>, max: usize) -> Bound<'py, PyBytes> {
+        let mut out = Vec::new();
+        lock(&self.inner).drain_tcp_records(max, &mut out);
+        PyBytes::new(py, &out)
+    }
+
     fn capture(&self, settings: PyBackedBytes) -> PyResult<()> {
         let settings = serde_json::from_slice(&settings)
             .map_err(|error| PyValueError::new_err(format!("capture settings: {error}")))?;
@@ -340,6 +364,7 @@ impl Engine {
         let engine = lock(&self.inner);
         let (metrics, dropped) = engine.metrics();
         let in_flight = engine.in_flight();
+        let tcp = engine.tcp_traffic();
         let dict = PyDict::new(py);
         for (name, number) in [
             ("requests", metrics.requests),
@@ -356,6 +381,13 @@ impl Engine {
             ("handshake_failures", metrics.handshake_failures),
             ("bytes_in", metrics.bytes_in),
             ("bytes_out", metrics.bytes_out),
+            ("tcp_accepted", metrics.tcp_accepted),
+            ("tcp_refused", metrics.tcp_refused),
+            ("tcp_failed", metrics.tcp_failed),
+            ("tcp_bytes_in", tcp.bytes_in),
+            ("tcp_bytes_out", tcp.bytes_out),
+            ("tcp_connections", tcp.connections),
+            ("tcp_records_dropped", tcp.records_dropped),
             ("panics", metrics.panics),
             ("records_dropped", dropped),
             ("event_details_dropped", engine.details_dropped()),

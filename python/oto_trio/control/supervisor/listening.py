@@ -37,11 +37,15 @@ class Listener(msgspec.Struct, frozen=True):
         name: The listener's name, such as `standard-listener`.
         secured: Whether clients speak TLS on it.
         sockets: One listening socket a worker slot, all on the same address.
+        is_tcp: Whether it is for TCP services; otherwise it takes HTTP.
+        token: Names it towards workers; 0 for those that are there for as long as the gateway runs.
     """
 
     name: str
     secured: bool
     sockets: tuple[socket.socket, ...]
+    is_tcp: bool = False
+    token: int = 0
 
     @property
     def address(self) -> tuple[str, int]:

@@ -2,6 +2,7 @@
 
     run                      until `drain` has finished
     ├─ vaults                renews the secrets in use
+    ├─ listeners             opens and closes what entities ask for (`changing_listeners`)
     ├─ keeper, one a slot    starts the slot's worker, and another when it ends
     └─ worker, one each      `Worker.run`; a slot has two while one replaces the other
 
@@ -29,9 +30,11 @@ from typing_extensions import override
 
 from oto_trio.control.limits.table import LimitsTable
 from oto_trio.control.store.base import Store
+from oto_trio.control.supervisor.changing_listeners import ChangingListeners
 from oto_trio.control.supervisor.counting import RetiredCounts, summed
 from oto_trio.control.supervisor.feeding import AsServed, as_stored
 from oto_trio.control.supervisor.launch import Launcher
+from oto_trio.control.supervisor.listeners import ListenerSet
 from oto_trio.control.supervisor.listening import Listener
 from oto_trio.control.supervisor.worker import Worker, WorkerSettings
 from oto_trio.control.vaults import Vaults
@@ -190,12 +193,15 @@ class Supervisor:
         self._as_served = as_served
         self._store = store
         self._launcher = launcher
-        self._listeners = tuple(listeners)
+        self._listeners = ListenerSet(listeners)
+        self._changing = ChangingListeners(
+            store, self._listeners, lambda: tuple(self._workers), self.moved
+        )
         self._on_records = on_records
         self._on_problem = on_problem
         self.limits = limits
         """The counters that all workers share."""
-        self._slots = [_Slot(number) for number in range(len(self._listeners[0].sockets))]
+        self._slots = [_Slot(number) for number in range(self._listeners.slots)]
         self._workers: set[Worker] = set()
         self._stopping = False
         self._moved = trio.Event()
@@ -207,6 +213,8 @@ class Supervisor:
         """Takes the same batches while events are wanted (`capture`); their records have details."""
         self.on_alerts: Callable[[float, bytes], None] | None = None
         """Takes records of exchanges that raised alerts while events are not wanted."""
+        self.on_tcp_records: Callable[[float, bytes], None] | None = None
+        """Takes records of connections of TCP services while events are wanted."""
         self.extra_metrics: list[Callable[[], dict[str, int]]] = []
         """Counters of the control plane, shown with those of the workers."""
         self._nursery: trio.Nursery | None = None
@@ -233,6 +241,7 @@ class Supervisor:
             self._nursery = nursery
             if not self._stopping:
                 nursery.start_soon(self._vaults.run)
+                nursery.start_soon(self._changing.run)
                 for slot in self._slots:
                     nursery.start_soon(self._keep, slot)
             while not self._stopping and not all(
@@ -259,10 +268,10 @@ class Supervisor:
                     await worker.order(Drain(timeout_s))
                 for worker in workers:
                     await worker.leaving.wait()
-            self._close_listeners()
+            self._listeners.close_all()
             for worker in workers:
                 await worker.ended.wait()
-        self._close_listeners()
+        self._listeners.close_all()
         waited_for: dict[str, int] = {}
         dropped: dict[str, int] = {}
         for worker in workers:
@@ -276,10 +285,6 @@ class Supervisor:
         if self._nursery is not None:
             self._nursery.cancel_scope.cancel()
         return DrainOutcome(trio.current_time() - began, waited_for, dropped)
-
-    def _close_listeners(self) -> None:
-        for listener in self._listeners:
-            listener.close()
 
     def kill(self) -> None:
         """End every worker at once."""
@@ -311,6 +316,9 @@ class Supervisor:
 
     def is_applied(self, revision: int) -> bool:
         """Tell whether a revision is live in every worker that may lack it, and one serves."""
+        behind = self._changing.behind
+        if behind is not None and behind <= revision:
+            return False
         return bool(self.serving) and all(
             worker.applied >= revision
             for worker in self._workers
@@ -343,6 +351,7 @@ class Supervisor:
         )
         merged["workers"] = len(self.serving)
         merged["worker_restarts"] = self.restarts
+        merged["listeners_failed"] = len(self._listeners.failures)
         for counters in self.extra_metrics:
             merged.update(counters())
         return merged
@@ -466,7 +475,7 @@ class Supervisor:
         )
         await worker.order(self._control_health)
         await worker.order(self._capture)
-        how = await worker.run(self._launcher, self._listeners, settings, self.limits)
+        how = await worker.run(self._launcher, self._listeners.current, settings, self.limits)
         self._workers.discard(worker)
         self._retired_metrics = merge_metrics(
             [self._retired_metrics, without_gauges(worker.metrics)]
@@ -496,6 +505,11 @@ class Supervisor:
             self._on_records(unix_offset_s, batch)
         if self.on_events is not None and self._capture.events:
             self.on_events(unix_offset_s, batch)
+
+    def tcp_records(self, unix_offset_s: float, batch: bytes) -> None:
+        """See `Reports.tcp_records`."""
+        if self.on_tcp_records is not None and self._capture.events:
+            self.on_tcp_records(unix_offset_s, batch)
 
     def alerts(self, unix_offset_s: float, batch: bytes) -> None:
         """See `Reports.alerts`."""

@@ -10,10 +10,12 @@ A worker that dies is noticed by its link: the reader gets `LinkClosedError`, an
 how it ended. It never raises for what a worker does; the supervision decides what to do next.
 """
 
+import array
 import logging
 import math
+import socket
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -27,6 +29,7 @@ from oto_trio.control.supervisor.launch import Inherited, Launcher, Running
 from oto_trio.control.supervisor.listening import Listener
 from oto_trio.control.vaults import Vaults
 from oto_trio.gateway.frames import (
+    HANDOVER_BYTES,
     PROTOCOL,
     Alerts,
     Applied,
@@ -39,12 +42,16 @@ from oto_trio.gateway.frames import (
     InheritedLimits,
     InheritedListener,
     LeakedKey,
+    Listen,
     Metrics,
     ProblemReport,
     Ready,
     Records,
+    Released,
     RouteCounts,
     Start,
+    TcpRecords,
+    Unlisten,
     UpFrame,
 )
 from oto_trio.gateway.link import LinkClosedError, LinkProtocolError, Outbox
@@ -119,6 +126,10 @@ class Reports(Protocol):
         """Take records of exchanges that raised alerts while nobody wants events."""
         ...
 
+    def tcp_records(self, unix_offset_s: float, batch: bytes) -> None:
+        """Take records of connections of TCP services."""
+        ...
+
     def metrics_page_asked(self, worker: "Worker", ask: AskMetricsPage) -> None:
         """Answer with `Worker.order(MetricsPage(...))`, from a task."""
         ...
@@ -191,6 +202,10 @@ class Worker:
         self.questions = RouteQuestions(self.order)
         """Asks what the calls of its routes came to."""
         self._fresh_metrics = trio.Event()
+        self._handover: trio.SocketStream | None = None
+        self._handing = trio.Lock()
+        self._listens: set[int] = set()
+        self._moved = trio.Event()
 
     @property
     def is_serving(self) -> bool:
@@ -220,21 +235,22 @@ class Worker:
         started = trio.current_time()
         how = "before it started"
         try:
-            sockets: list[Inherited] = [s for listener in listeners for s in listener.sockets]
-            if limits is not None:
-                sockets.append(limits)
-                self._gauge = limits.take_gauge()
-            async with launcher.launch(sockets) as running:
-                self._running, self.pid = running, running.pid
-                with suppress(LinkClosedError):
-                    # Past the outbox: orders may be waiting in it, and this comes before them.
-                    await running.link.send(self._start(running, listeners, settings, limits))
-                    await self._talk(running)
-                with trio.move_on_after(FINAL_WAIT_S):
-                    how = await running.wait()
+            with ExitStack() as held:
+                sockets = self._inherited(listeners, limits, held)
+                async with launcher.launch(sockets) as running:
+                    held.close()
+                    self._running, self.pid = running, running.pid
+                    with suppress(LinkClosedError):
+                        # Past the outbox: orders may be waiting in it, and this comes before them.
+                        await running.link.send(self._start(running, listeners, settings, limits))
+                        await self._talk(running)
+                    with trio.move_on_after(FINAL_WAIT_S):
+                        how = await running.wait()
         except OSError as error:
             how = f"because it could not be started: {error}"
         finally:
+            if self._handover is not None:
+                self._handover.socket.close()
             if limits is not None:
                 limits.give_back(self.pid, self._gauge)
             self.lived_s = trio.current_time() - started
@@ -242,13 +258,49 @@ class Worker:
             self.leaving.set()
             self.ended.set()
             self.questions.close()
-            self._reports.moved()
+            self._move()
         return how
 
     async def order(self, frame: DownFrame) -> None:
         """Send a frame; does nothing when the worker has ended."""
         with suppress(LinkClosedError):
             await self._outbox.put(frame)
+
+    async def listen(self, listener: Listener) -> None:
+        """Have it accept connections of a listener, unless it does or has ended."""
+        async with self._handing:
+            handover = self._handover
+            # One that is not launched yet will get what there is then.
+            if handover is None or listener.token in self._listens or self.ended.is_set():
+                return
+            self._listens.add(listener.token)
+            with suppress(OSError, trio.ClosedResourceError):
+                for sock in listener.sockets:
+                    rights = array.array("i", [sock.fileno()])
+                    message = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)]
+                    await handover.socket.sendmsg([bytes(HANDOVER_BYTES)], message)
+                await self.order(
+                    Listen(
+                        listener.token,
+                        listener.name,
+                        listener.secured,
+                        listener.is_tcp,
+                        len(listener.sockets),
+                    )
+                )
+
+    async def unlisten(self, listener: Listener) -> None:
+        """Have it accept what is queued and let go of a listener; returns once it has, or has ended."""
+        if listener.token not in self._listens:
+            return
+        await self.order(Unlisten(listener.token))
+        while listener.token in self._listens and not self.leaving.is_set():
+            await self._moved.wait()
+
+    async def wait_known(self, revision: int) -> None:
+        """Wait until a revision is live in it, or it has ended."""
+        while self.applied < revision and not self.leaving.is_set():
+            await self._moved.wait()
 
     async def fetch_metrics(self, timeout_s: float) -> dict[str, Any]:
         """Ask for its counters; after `timeout_s` without an answer, return the last known ones."""
@@ -266,6 +318,34 @@ class Worker:
             self._running.kill()
 
     # ------------------------------------------------------------------------- tasks
+
+    def _move(self) -> None:
+        """Let whoever waits for this worker look again."""
+        self._moved.set()
+        self._moved = trio.Event()
+        self._reports.moved()
+
+    def _inherited(
+        self, listeners: Sequence[Listener], limits: LimitsTable | None, held: ExitStack
+    ) -> list[Inherited]:
+        """Return what it inherits, in the order in which `_start` names it.
+
+        Listeners that may go meanwhile are held open until it has them.
+        """
+        sockets: list[Inherited] = []
+        for listener in listeners:
+            sockets.extend(
+                held.enter_context(sock.dup()) if listener.token else sock
+                for sock in listener.sockets
+            )
+            self._listens.add(listener.token)
+        if limits is not None:
+            sockets.append(limits)
+            self._gauge = limits.take_gauge()
+        ours, theirs = socket.socketpair()
+        self._handover = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
+        sockets.append(held.enter_context(theirs))
+        return sockets
 
     async def _talk(self, running: Running) -> None:
         """Run the link's tasks until the worker is gone."""
@@ -317,29 +397,41 @@ class Worker:
         match frame:
             case Applied(revision, routes):
                 self.applied, self.routes = revision, routes
-                self._reports.moved()
+                self._move()
             case Ready():
                 self.ready.set()
-                self._reports.moved()
+                self._move()
             case Draining(in_flight):
                 if self.draining is None:
                     self.waited_for = in_flight
                 self.draining = frame
                 self.leaving.set()
-                self._reports.moved()
+                self._move()
+            case Released(token):
+                self._listens.discard(token)
+                self._move()
             case Hello(protocol):
                 if protocol != PROTOCOL:
                     raise LinkProtocolError(f"Hello of protocol {protocol}; this is {PROTOCOL}")
             case _:
                 self._take_report(frame)
 
+    def _take_records(self, frame: Records | TcpRecords | Alerts) -> None:
+        """Pass records on to who wants them."""
+        reports = self._reports
+        match frame:
+            case Records(batch, unix_offset_s):
+                reports.records(unix_offset_s, batch)
+            case TcpRecords(batch, unix_offset_s):
+                reports.tcp_records(unix_offset_s, batch)
+            case Alerts(batch, unix_offset_s):
+                reports.alerts(unix_offset_s, batch)
+
     def _take_report(self, frame: UpFrame) -> None:
         """Act on a frame that changes nothing about the worker itself."""
         match frame:
-            case Records(batch, unix_offset_s):
-                self._reports.records(unix_offset_s, batch)
-            case Alerts(batch, unix_offset_s):
-                self._reports.alerts(unix_offset_s, batch)
+            case Records() | TcpRecords() | Alerts():
+                self._take_records(frame)
             case Metrics(token, values):
                 self.metrics = msgspec.json.decode(values, type=dict[str, Any])
                 if token == self._metrics_token:
@@ -376,7 +468,14 @@ class Worker:
         """Make the first frame."""
         descriptors = iter(running.descriptors)
         inherited = [
-            InheritedListener(next(descriptors), listener.name, listener.secured, slot)
+            InheritedListener(
+                next(descriptors),
+                listener.name,
+                listener.secured,
+                slot,
+                listener.is_tcp,
+                listener.token,
+            )
             for listener in listeners
             for slot in range(len(listener.sockets))
         ]
@@ -401,4 +500,5 @@ class Worker:
             limits=None
             if limits is None
             else InheritedLimits(next(descriptors), self._gauge, limits.among_processes),
+            handover=next(descriptors),
         )

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::apikeys::{ApiKey, ApiKeys, Rotation};
 use crate::jwt::JwtVerifier;
 use crate::router::hamt::{Hamt, Keyed, hash_of};
+use crate::tcp::TcpPort;
 use crate::tls::Certificates;
 
 /// A table that a change of the store may touch.
@@ -118,6 +119,8 @@ pub struct Tables {
     pub certificates: Certificates,
     /// JWT verifiers.
     pub verifiers: EntityTable<JwtVerifier>,
+    /// Ports of TCP services, by the names of their listeners.
+    pub tcp_ports: EntityTable<TcpPort>,
 }
 
 impl Tables {
@@ -140,6 +143,7 @@ impl Tables {
             "apikeys-rotation" => &mut self.rotations,
             "certificates" => &mut self.certificates,
             "jwt-verifiers" => &mut self.verifiers,
+            "tcp-ports" => &mut self.tcp_ports,
             _ => return None,
         })
     }

@@ -8,6 +8,7 @@ mod details;
 mod lines;
 mod msgpack;
 mod redaction;
+mod tcp;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -19,6 +20,7 @@ use smol_str::SmolStr;
 pub use details::{Details, HEAD_BYTES, Head, Heads, blot, hex, snowflake};
 pub use lines::access_lines;
 pub use redaction::{Action, MASK, Redaction, RedactionSettings, is_credential};
+pub use tcp::{TcpRecord, TcpRing};
 
 /// One finished exchange.
 #[derive(Clone, Debug)]

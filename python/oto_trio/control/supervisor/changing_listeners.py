@@ -1,0 +1,178 @@
+"""Follows the entities that ask for listeners, and has the workers accept on what they ask for.
+
+    follow          as long as the gateway runs
+    └─ reconcile    for each change: the workers let go of what is gone, it is closed; what is new is opened
+                    once the workers know what becomes of its connections, and handed to them
+
+To add a kind of entity that asks for listeners: a row in `WANTED_BY`.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, Protocol
+
+import msgspec
+import trio
+
+from oto_trio.control.store.base import Store
+from oto_trio.control.supervisor.listeners import ListenerSet, WantedListener
+from oto_trio.control.supervisor.listening import Listener
+from oto_trio.gateway.compile.tcp import tcp_address
+from oto_trio.gateway.tcp_ports import read_tcp_service
+from oto_trio.model.errors import EntityError, StoreError
+from oto_trio.model.tcp_service import TCP_SERVICES
+
+__all__ = ["RETRY_S", "WANTED_BY", "ChangingListeners", "Hearer"]
+
+logger = logging.getLogger(__name__)
+
+RETRY_S: Final = 2.0
+"""Seconds until an address that could not be opened is tried again."""
+
+STORE_RETRY_S: Final = 0.5
+"""Pause after the store could not be read."""
+
+KNOWN_S: Final = 5.0
+"""How long a worker is waited for to know what becomes of a listener's connections."""
+
+RELEASE_S: Final = 1.0
+"""How long workers may take to let go of a listener before it is closed."""
+
+
+def _by_tcp_service(document: bytes) -> WantedListener | None:
+    address = tcp_address(read_tcp_service(document))
+    if address is None:
+        return None
+    return WantedListener(address.name, address.host, address.port, is_tcp=True)
+
+
+WANTED_BY: Final[Mapping[str, Callable[[bytes], WantedListener | None]]] = {
+    TCP_SERVICES: _by_tcp_service,
+}
+"""What entities of a kind ask for, by the store's name of the kind; they raise `EntityError`."""
+
+
+class Hearer(Protocol):
+    """A worker, as far as listeners go."""
+
+    async def listen(self, listener: Listener) -> None:
+        """Have it accept connections of a listener, unless it does."""
+        ...
+
+    async def unlisten(self, listener: Listener) -> None:
+        """Have it accept what is queued and let go of a listener; returns once it has, or has ended."""
+        ...
+
+    async def wait_known(self, revision: int) -> None:
+        """Wait until a revision is live in it, or it has ended."""
+        ...
+
+
+class ChangingListeners:
+    """Keeps the listeners in step with the store.
+
+    Args:
+        store: Holds the entities.
+        listeners: The sockets.
+        hearers: Returns the workers there are.
+        on_change: Told whenever `behind` may have changed.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        listeners: ListenerSet,
+        hearers: Callable[[], Iterable[Hearer]],
+        on_change: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._listeners = listeners
+        self._hearers = hearers
+        self._on_change = on_change
+        self._wanted: dict[tuple[str, str], WantedListener] = {}
+        self.behind: int | None = None
+        """The revision whose listeners are being opened and closed; None when they all are."""
+
+    async def run(self) -> None:
+        """Follow the store until cancelled."""
+        with self._store.watch() as changes:
+            revision = await self._read()
+            await self._reconcile(revision)
+            while True:
+                retry_s = RETRY_S if self._listeners.failures else float("inf")
+                with trio.move_on_after(retry_s) as scope:
+                    try:
+                        batch = await changes.__anext__()
+                    except StopAsyncIteration:
+                        return
+                if scope.cancelled_caught:
+                    await self._reconcile(revision)
+                    continue
+                if batch.revision <= revision:
+                    continue
+                revision = batch.revision
+                noted = [
+                    self._note(change.kind, change.id, change.document)
+                    for change in batch.changes
+                    if change.kind in WANTED_BY
+                ]
+                if any(noted):
+                    await self._reconcile(revision)
+
+    async def _read(self) -> int:
+        """Read what is wanted from the store, again and again until it works; return its revision."""
+        while True:
+            try:
+                snapshot = await self._store.snapshot(tuple(WANTED_BY))
+            except StoreError as error:
+                logger.error("listeners cannot be read yet: %s", error)
+                await trio.sleep(STORE_RETRY_S)
+            else:
+                for record in snapshot.records:
+                    self._note(record.kind, record.id, record.document)
+                return snapshot.revision
+
+    def _note(self, kind: str, entity_id: str, document: bytes | None) -> bool:
+        """Take one entity over, and tell whether anything else is wanted now."""
+        before = self._wanted.pop((kind, entity_id), None)
+        wanted = None
+        if document is not None:
+            try:
+                wanted = WANTED_BY[kind](document)
+            except (EntityError, msgspec.DecodeError) as error:
+                logger.error("%s %s opens no port: %s", kind, entity_id, error)
+        if wanted is not None:
+            self._wanted[kind, entity_id] = wanted
+        return wanted != before
+
+    async def _reconcile(self, revision: int) -> None:
+        """Open and close what differs."""
+        changes = self._listeners.compare(self._wanted.values())
+        if not changes.gone and not changes.missing:
+            return
+        self.behind = revision
+        try:
+            if changes.gone:
+                with trio.move_on_after(RELEASE_S):
+                    async with trio.open_nursery() as nursery:
+                        for worker in self._hearers():
+                            for listener in changes.gone:
+                                nursery.start_soon(worker.unlisten, listener)
+                for listener in changes.gone:
+                    self._listeners.close(listener)
+            tried = [self._listeners.open(wanted) for wanted in changes.missing]
+            opened = [listener for listener in tried if listener is not None]
+            if opened:
+                async with trio.open_nursery() as nursery:
+                    for worker in self._hearers():
+                        nursery.start_soon(self._hand, worker, opened, revision)
+        finally:
+            self.behind = None
+            self._on_change()
+
+    async def _hand(self, worker: Hearer, opened: list[Listener], revision: int) -> None:
+        """Hand listeners to a worker once it knows what becomes of their connections."""
+        with trio.move_on_after(KNOWN_S):
+            await worker.wait_known(revision)
+        for listener in opened:
+            await worker.listen(listener)

@@ -1,0 +1,126 @@
+"""Which listening sockets a worker has, and on which of them it accepts.
+
+It is born with those that there were when it was started. Later ones come through the handover socket, one stream of
+descriptors beside the link, and may be taken away again.
+"""
+
+import os
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
+
+from oto_trio.gateway.engine import Clock, Event
+from oto_trio.gateway.frames import HANDOVER_BYTES, InheritedListener, Listen, Start
+
+__all__ = ["Adopting", "AdoptingEngine"]
+
+
+class AdoptingEngine(Protocol):
+    """What is needed of an engine."""
+
+    def adopt(
+        self,
+        fd: int,
+        listener: str,
+        secured: bool,  # noqa: FBT001 (as the compiled module has it)
+        client_auth: str = "Dynamic",
+        /,
+    ) -> int:
+        """See `Engine.adopt`."""
+        ...
+
+    def adopt_tcp(self, fd: int, listener: str, /) -> int:
+        """See `Engine.adopt_tcp`."""
+        ...
+
+    def release(self, handle: int, now: float, /) -> list[Event]:
+        """See `Engine.release`."""
+        ...
+
+
+class Adopting:
+    """The listening sockets of a worker, which owns their descriptors.
+
+    Args:
+        start: Names those that it inherited, and the handover socket.
+        engine: Accepts on them.
+        clock: Reads the Trio clock.
+    """
+
+    def __init__(self, start: Start, engine: AdoptingEngine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._client_auth = start.client_auth
+        self._listeners = list(start.listeners)
+        self._slots: set[int] = set()
+        self._handles: dict[int, list[int]] = {}
+        self._handover: socket.socket | None = None
+        if start.handover >= 0:
+            self._handover = socket.socket(fileno=start.handover)
+            self._handover.settimeout(0)
+
+    @property
+    def slots(self) -> frozenset[int]:
+        """The slots whose connections are accepted."""
+        return frozenset(self._slots)
+
+    def adopt(self, slot: int) -> None:
+        """Accept the connections that the kernel queues for a slot."""
+        if slot in self._slots:
+            return
+        self._slots.add(slot)
+        for listener in self._listeners:
+            if listener.slot == slot:
+                self._accept_on(listener)
+
+    def take(self, order: Listen) -> None:
+        """Take the sockets of one more listener, and accept on those of the slots that are served.
+
+        Raises:
+            OSError: They are not there, though they were sent before the order.
+        """
+        if self._handover is None:
+            return
+        for slot in range(order.slots):
+            _, descriptors, _, _ = socket.recv_fds(self._handover, HANDOVER_BYTES, 1)
+            for descriptor in descriptors:
+                os.set_inheritable(descriptor, False)  # noqa: FBT003 (its only parameter)
+                listener = InheritedListener(
+                    descriptor, order.name, order.secured, slot, order.is_tcp, order.token
+                )
+                self._listeners.append(listener)
+                if slot in self._slots:
+                    self._accept_on(listener)
+
+    def drop(self, token: int, settle: Callable[[list[Event], float], None]) -> None:
+        """Accept what is queued on a listener, and let go of it.
+
+        Args:
+            token: Names it.
+            settle: Acts on what that raised, given the time.
+        """
+        for handle in self._handles.pop(token, []):
+            now = self._clock()
+            settle(self._engine.release(handle, now), now)
+        for listener in [it for it in self._listeners if it.token == token]:
+            self._listeners.remove(listener)
+            os.close(listener.fd)
+
+    def close(self) -> None:
+        """Close every socket. Idempotent."""
+        for listener in self._listeners:
+            with suppress(OSError):
+                os.close(listener.fd)
+        self._listeners = []
+        if self._handover is not None:
+            self._handover.close()
+
+    def _accept_on(self, listener: InheritedListener) -> None:
+        if listener.is_tcp:
+            handle = self._engine.adopt_tcp(listener.fd, listener.name)
+        else:
+            handle = self._engine.adopt(
+                listener.fd, listener.name, listener.secured, self._client_auth
+            )
+        self._handles.setdefault(listener.token, []).append(handle)
