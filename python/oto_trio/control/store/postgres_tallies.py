@@ -63,6 +63,7 @@ def tally(
             "DELETE FROM oto_trio.tallies WHERE ctid = ANY(ARRAY(SELECT ctid "
             "FROM oto_trio.tallies WHERE ends_at <= %s LIMIT %s FOR UPDATE SKIP LOCKED))",
             (now - GRACE_S, SWEPT),
+            prepare=False,  # see below
         )
         connection.execute("COMMIT")
     found: dict[str, dict[str, int]] = {counter: {} for counter in counters}
@@ -71,6 +72,8 @@ def tally(
         "WHERE counter = ANY(%s::text[]) AND ends_at > %s",
         ([*counters], now),
         binary=True,
+        # A plan made while the table was small, which goes through all of it, would be kept as it grows.
+        prepare=False,
     )
     for counter, part, count in answer:
         found[counter][part] = count
