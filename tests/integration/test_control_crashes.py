@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-KILLS = dict.fromkeys(STORES, 5) | {"cassandra": 3}
+KILLS = dict.fromkeys(STORES, 5) | {"cassandra": 2}
 """How often; a gateway and its client of Cassandra take longer to start."""
 
 
