@@ -35,6 +35,7 @@ from oto_trio.control.credentials import (
     load_or_create_credentials,
 )
 from oto_trio.control.declared import reconcile
+from oto_trio.control.free_memory import give_back
 from oto_trio.control.limits import LimitsKeeper, LimitsSharer, LimitsTable, load_seed
 from oto_trio.control.settings import Settings, expression_settings
 from oto_trio.control.store.base import Store
@@ -390,6 +391,7 @@ class _App:
                 gc.enable()
                 gc.collect()
                 gc.freeze()
+                await trio.to_thread.run_sync(give_back)
             outer.cancel_scope.cancel()
 
     async def _make_plane(self) -> "ControlPlane":
