@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from oto_trio import _core
+from oto_trio.cli.changes import traffic_lines
 from oto_trio.control.admin_api.audit_trail import AuditTrail
 from oto_trio.control.admin_api.history import HistoryPaths
 from oto_trio.control.store import Put, Store
@@ -248,7 +249,8 @@ async def test_what_decides_nothing_changes_no_plan(api: ServedAdminApi) -> None
     paths = {field["path"] for field in told["entities"][0]["fields"]}
     dates = {"$.metadata.created_at", "$.metadata.updated_at"}
     assert paths == {"$.description", *dates}
-    assert told["traffic"] == {"requests": [], "plans": [], "routes_left_out": 0}
+    nothing = {"requests": [], "plans": [], "routes_left_out": 0, "owners": {}}
+    assert told["traffic"] == nothing
 
 
 async def test_a_rollback_brings_everything_back_as_a_new_revision(api: ServedAdminApi) -> None:
@@ -425,6 +427,27 @@ async def test_only_administrators_of_everything_see_the_history(api: ServedAdmi
     ):
         answer = await api.client.request(verb, path, auth=auth)
         assert answer.status_code == 403, (verb, path, answer.text)
+
+
+async def test_routes_that_other_entities_mean_are_told_with_them(api: ServedAdminApi) -> None:
+    await done(api, "POST", "/api/routes", route("comp-0", "a.test"))
+    start = api.store.revision
+    domains = {"frontend": {"domains": ["b.test"]}, "backend": {"targets": []}}
+    composition = {"id": "comp", "name": "comp", "routes": [domains]}
+    await done(api, "POST", "/api/route-compositions", composition)
+    service: dict[str, Any] = {"id": "s", "name": "s", "domain": "c.test", "subdomain": "s"}
+    await done(api, "POST", "/api/services", {**service, "groups": ["default"], "enabled": True})
+    middle = api.store.revision
+    traffic = (await done(api, "GET", f"/api/history/{start}/_diff"))["traffic"]
+    # The id that the first of its routes says is that of a stored one.
+    assert traffic["owners"] == {"comp-0~": "route-compositions comp", "s": "service-descriptors s"}
+    assert {moved["after"] for moved in traffic["requests"]} == {"comp-0~", "s"}
+    composition["plugins"] = [{"plugin": HEADERS_IN, "config": {"headers": {"a": "b"}}}]
+    await done(api, "PUT", "/api/route-compositions/comp", composition)
+    told = await done(api, "GET", f"/api/history/{middle}/_diff")
+    assert [plan["route"] for plan in told["traffic"]["plans"]] == ["comp-0~"]
+    shown = "\n".join(traffic_lines(told["traffic"]))
+    assert "comp-0~ (of route-compositions comp)" in shown
 
 
 async def test_one_request_at_a_time_holds_what_was_before(

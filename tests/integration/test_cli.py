@@ -260,6 +260,34 @@ def test_settings_that_serve_refuses_are_shown_with_the_reasons(tmp_path: Path) 
 # ----------------------------------------------------------------------------- explain
 
 
+def test_what_services_and_compositions_mean_is_explained_with_them(tmp_path: Path) -> None:
+    file = tmp_path / "oto.yaml"
+    file.write_text("""
+routes:
+  - {id: comp-0, name: mine, frontend: comp.localhost/mine, backend: 'http://127.0.0.1:9000'}
+route-compositions:
+  - id: comp
+    name: comp
+    routes:
+      - frontend: {domains: [comp.localhost]}
+        backend: {targets: [{hostname: 127.0.0.1, port: 9001}]}
+service-descriptors:
+  - {id: s, name: s, subdomain: s, env: prod, domain: localhost, clientValidatorRef: v,
+     targets: [{host: '127.0.0.1:9002', scheme: http}]}
+""")
+    result = oto("explain", "GET", "http://comp.localhost/", "--config", str(file))
+    assert result.returncode == 0, result.stderr
+    assert "route  comp-0~  (comp" in result.stdout
+    assert "  it is what route-compositions comp means" in result.stdout
+    assert "comp-0~  of route-compositions comp  comp.localhost  takes it" in result.stdout
+    mine = oto("explain", "GET", "http://comp.localhost/mine", "--config", str(file))
+    assert "route  comp-0  (mine)" in mine.stdout
+    assert "it is what" not in mine.stdout
+    told = oto("explain", "GET", "http://s.localhost/", "--json", "--config", str(file))
+    assert json.loads(told.stdout)["route"]["of"] == "service-descriptors s"
+    assert "route s: $.clientValidatorRef: " in told.stderr
+
+
 def test_a_request_is_explained_from_a_file(config: Path) -> None:
     result = oto("explain", "GET", "http://api.localhost/users/1?x=2", "--config", str(config))
     assert result.returncode == 0, result.stderr

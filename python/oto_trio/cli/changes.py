@@ -140,16 +140,17 @@ def traffic_lines(traffic: dict[str, Any] | None) -> Iterator[str]:
     """Show what a change means for requests."""
     if not traffic:
         return
+    owners: dict[str, str] = traffic.get("owners", {})
     if traffic["requests"]:
         yield "requests that another route takes:"
     for moved in traffic["requests"]:
-        before, after = (moved[key] or "none (404)" for key in ("before", "after"))
+        before, after = (_called(moved[key], owners) for key in ("before", "after"))
         yield f"    {_request(moved['request'])}: {before} -> {after}"
     if traffic["plans"]:
         yield "routes that do something else:"
     for plan in traffic["plans"]:
         sample = f" ({_request(plan['request'])})" if plan.get("request") else ""
-        yield f"    {plan['route']}{sample}"
+        yield f"    {_called(plan['route'], owners)}{sample}"
         for step in plan.get("steps", []):
             sign = SIGNS.get(step["change"], "~")
             yield f"      {sign} {step['phase']} {step['kind']} {step['plugin']}"
@@ -160,6 +161,13 @@ def traffic_lines(traffic: dict[str, Any] | None) -> Iterator[str]:
             yield f"      also: {', '.join(plan['also'])}"
     if traffic["routes_left_out"]:
         yield f"and {traffic['routes_left_out']} changed routes more, which were not looked into"
+
+
+def _called(route_id: str | None, owners: dict[str, str]) -> str:
+    """Name a route, and the entity that means it."""
+    if route_id is None:
+        return "none (404)"
+    return f"{route_id} (of {owners[route_id]})" if route_id in owners else route_id
 
 
 def _request(request: dict[str, Any]) -> str:

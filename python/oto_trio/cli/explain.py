@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import click
@@ -11,6 +11,7 @@ import msgspec
 
 from oto_trio import _core
 from oto_trio.cli.entities import Entities, from_admin_api, from_config, from_data
+from oto_trio.control.admin_api.resources import LEGACY_RESOURCES
 from oto_trio.gateway.compile import (
     DerivedRoute,
     Hooks,
@@ -20,6 +21,7 @@ from oto_trio.gateway.compile import (
     unjudged,
 )
 from oto_trio.gateway.compile.derived import with_own_id
+from oto_trio.gateway.derived_routes import free_id
 from oto_trio.model.errors import EntityError
 from oto_trio.plugin_api.folder import FolderPlugins, with_folder
 from oto_trio.plugin_api.registry import discover
@@ -93,7 +95,7 @@ def command(
     if parts.query:
         target += f"?{parts.query}"
     fields = [_header(text) for text in headers]
-    snapshot = _snapshot(_entities(**places), folder)
+    snapshot, owners = _snapshot(_entities(**places), folder)
     try:
         answer = snapshot.explain(
             method,
@@ -105,6 +107,10 @@ def command(
         )
     except ValueError as error:
         raise click.ClickException(f"the gateway refuses such a request: {error}") from None
+    named = [*answer["routing"]["candidates"], *([answer["route"]] if "route" in answer else [])]
+    for one in named:
+        if one is not None and one["id"] in owners:
+            one["of"] = owners[one["id"]]
     click.echo(json.dumps(answer) if as_json else "\n".join(_lines(answer)))
     if answer["routing"]["winner"] is None:
         raise click.exceptions.Exit(1)
@@ -136,8 +142,12 @@ def _entities(
     return from_admin_api(admin or "http://127.0.0.1:8081", client_id, client_secret)
 
 
-def _snapshot(entities: Entities, folder: Path | None) -> _core.Snapshot:
-    """Compile the routes, and what becomes routes, as a worker would; one the engine refuses is told and left out."""
+def _snapshot(entities: Entities, folder: Path | None) -> tuple[_core.Snapshot, dict[str, str]]:
+    """Compile the routes, and what becomes routes, as a worker would; one the engine refuses is told and left out.
+
+    Returns:
+        The snapshot, and of routes that other entities mean these entities, by the ids of the routes.
+    """
     registry = discover()
     if folder is not None:
         registry = with_folder(registry, FolderPlugins(folder).poll())
@@ -151,7 +161,9 @@ def _snapshot(entities: Entities, folder: Path | None) -> _core.Snapshot:
             snapshot = snapshot.apply([lowered.document], [])
         except ValueError as error:
             click.echo(f"route {route.id} is left out: {error}", err=True)
-    for derived in _derived(entities, Surroundings(registry.__contains__, unjudged)):
+    owners: dict[str, str] = {}
+    for derived, owner in _derived(entities, Surroundings(registry.__contains__, unjudged)):
+        owners[derived.route.id] = owner
         if derived.closed is not None:
             lowered = compiler.compile_closed(derived.route, derived.closed)
         else:
@@ -165,11 +177,15 @@ def _snapshot(entities: Entities, folder: Path | None) -> _core.Snapshot:
     if entities.global_config is not None:
         settings = {"trust_x_forwarded": entities.global_config.trust_x_forwarded}
         snapshot = snapshot.apply([], [], json.dumps(settings).encode())
-    return snapshot
+    return snapshot, owners
 
 
-def _derived(entities: Entities, surroundings: Surroundings) -> Iterator[DerivedRoute]:
-    """Walk the routes that services and compositions mean; one whose id is taken gets a ``~``."""
+def _derived(entities: Entities, surroundings: Surroundings) -> Iterator[tuple[DerivedRoute, str]]:
+    """Walk the routes that services and compositions mean, each with what it comes from.
+
+    One whose id is taken gets a ``~``.
+    """
+    plurals = {row.store_kind: row.plural for row in LEGACY_RESOURCES}
     taken = {route.id for route in entities.routes}
     for kind, document in entities.others:
         try:
@@ -177,15 +193,20 @@ def _derived(entities: Entities, surroundings: Surroundings) -> Iterator[Derived
         except EntityError as error:
             click.echo(str(error), err=True)
             continue
+        owner = f"{plurals[kind]} {_id_of(document)}"
         for each in derived:
-            own_id = each.route.id
-            while own_id in taken:
-                own_id += "~"
+            own_id = free_id(each.route.id, taken)
             taken.add(own_id)
             if own_id == each.route.id:
-                yield each
+                yield each, owner
             else:
-                yield msgspec.structs.replace(each, route=with_own_id(each.route, own_id))
+                own = with_own_id(each.route, own_id)
+                yield msgspec.structs.replace(each, route=own), owner
+
+
+def _id_of(document: object) -> object:
+    """Return the id of an entity; None when it is none."""
+    return cast("dict[str, Any]", document).get("id") if isinstance(document, dict) else None
 
 
 def _lines(answer: dict[str, Any]) -> list[str]:
@@ -196,7 +217,8 @@ def _lines(answer: dict[str, Any]) -> list[str]:
     for candidate in routing["candidates"]:
         loss = candidate["loss"]
         verdict = "takes it" if loss is None else f"no: {loss['detail']} ({loss['code']})"
-        lines.append(f"  {candidate['id']}  {candidate['declared']}  {verdict}")
+        owner = f"  of {candidate['of']}" if "of" in candidate else ""
+        lines.append(f"  {candidate['id']}{owner}  {candidate['declared']}  {verdict}")
     if not routing["candidates"]:
         lines.append(f"  none: no route is declared on a domain that matches {request['domain']}")
     if routing.get("truncated"):
@@ -205,6 +227,8 @@ def _lines(answer: dict[str, Any]) -> list[str]:
         return [*lines, "", "no route takes it: 404 no route found !"]
     winner = routing["winner"]
     lines += ["", f"route  {answer['route']['id']}  ({answer['route']['name']})"]
+    if "of" in answer["route"]:
+        lines.append(f"  it is what {answer['route']['of']} means")
     lines.append(f"  matched path  {winner['matched_path'] or '/'}")
     for name, value in winner["params"]:
         lines.append(f"  parameter     {name} = {value}")

@@ -12,18 +12,61 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from oto_trio.gateway.compile.derived import DERIVED_KINDS, with_own_id
+from oto_trio.gateway.frames import EntityKey
 from oto_trio.model.document import encode_document
-from oto_trio.model.route import read_route
+from oto_trio.model.errors import Problem
+from oto_trio.model.route import Route, read_route
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Container, Iterable, Sequence
 
     from oto_trio.gateway.compact_texts import CompactTexts
     from oto_trio.gateway.compile.derived import DerivedRoute
-    from oto_trio.gateway.frames import EntityKey
-    from oto_trio.model.errors import Problem
 
-__all__ = ["DerivedRoutes"]
+__all__ = ["DerivedRoutes", "OwnedRoute", "beside", "free_id"]
+
+
+class OwnedRoute(msgspec.Struct, frozen=True):
+    """A route that another entity means, under the id that it has in a worker that starts.
+
+    Attributes:
+        route: It.
+        owner: The entity.
+        place: Its place among the routes of that entity.
+        closed: Why it has to answer 503, when it has to.
+    """
+
+    route: Route
+    owner: EntityKey
+    place: int
+    closed: Problem | None
+
+
+def beside(
+    stored: Collection[str], made: Iterable[tuple[EntityKey, Sequence[DerivedRoute]]]
+) -> list[OwnedRoute]:
+    """Give the routes of entities the ids that they have beside the stored ones.
+
+    Args:
+        stored: Ids of the stored routes.
+        made: The routes of each entity, in the order in which they come.
+    """
+    taken = set(stored)
+    found: list[OwnedRoute] = []
+    for owner, routes in made:
+        for place, each in enumerate(routes):
+            own_id = free_id(each.route.id, taken)
+            taken.add(own_id)
+            route = each.route if own_id == each.route.id else with_own_id(each.route, own_id)
+            found.append(OwnedRoute(route, owner, place, each.closed))
+    return found
+
+
+def free_id(wanted: str, taken: Container[str]) -> str:
+    """Return an id that no route has."""
+    while wanted in taken:
+        wanted += "~"
+    return wanted
 
 
 class DerivedRoutes:
@@ -66,7 +109,7 @@ class DerivedRoutes:
             self._forget(route_id)
         ids: list[str] = []
         for each in derived:
-            own_id = self._free(each.route.id)
+            own_id = free_id(each.route.id, self._routes)
             route = each.route if own_id == each.route.id else with_own_id(each.route, own_id)
             self._note(key, own_id, encode_document(route), each.closed)
             ids.append(own_id)
@@ -86,19 +129,13 @@ class DerivedRoutes:
         if key is None:
             return None
         route = read_route(msgspec.json.decode(self._routes[route_id]))
-        own_id = self._free(route_id)
+        own_id = free_id(route_id, self._routes)
         closed = self.closed.get(route_id)
         self._forget(route_id)
         self._note(key, own_id, encode_document(with_own_id(route, own_id)), closed)
         ids = self._ids[key]
         ids[ids.index(route_id)] = own_id
         return own_id
-
-    def _free(self, wanted: str) -> str:
-        """Return an id that no route has."""
-        while wanted in self._routes:
-            wanted += "~"
-        return wanted
 
     def _note(self, key: EntityKey, route_id: str, body: bytes, closed: Problem | None) -> None:
         self._routes[route_id] = body

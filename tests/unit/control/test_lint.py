@@ -79,6 +79,18 @@ def certificate(days: int, **more: Any) -> Documents:
     return {"certificates": [{**_certificate(days), **more}]}
 
 
+ADMIN = route("admin-api-service", "otoroshi-api.oto.tools")
+
+
+def compositions(*domains: str, **more: Any) -> Documents:
+    """Make one with a route for each domain."""
+    inner: list[dict[str, Any]] = [
+        {"frontend": {"domains": [domain]}, "backend": {"targets": []}, "plugins": [slot("Cors")]}
+        for domain in domains
+    ]
+    return {"route-compositions": [{"id": "comp", "name": "comp", "routes": inner, **more}]}
+
+
 def services(**keys: Any) -> Documents:
     return {"service-descriptors": [{"id": "s", "domain": "a.test", "subdomain": "s", **keys}]}
 
@@ -179,6 +191,19 @@ CASES: dict[str, tuple[list[Documents], list[Documents]]] = {
     "domain-catch-all": (
         [routes(route("a", "*")), routes(route("a", "*/x"))],
         [routes(route("a", "*.test")), routes(route("a", "*", enabled=False))],
+    ),
+    "route-takes-admin-host": (
+        [
+            routes(ADMIN, route("a", "otoroshi-api.oto.tools/api")),
+            routes(ADMIN, route("a", "*.oto.tools", enabled=False)),
+            {**routes(ADMIN), **services(hosts=["otoroshi-api.oto.tools"])},
+            {**routes(ADMIN), **compositions("*/x")},
+        ],
+        [
+            routes(ADMIN, route("a", "api.oto.tools")),
+            routes(route("a", "otoroshi-api.oto.tools")),
+            {**routes(ADMIN), **services(), **compositions("a.test")},
+        ],
     ),
     "plugin-unknown": (
         [
@@ -367,6 +392,38 @@ def test_a_finding_says_who_takes_the_requests(registry: Registry) -> None:
     # A worker that starts gets routes by id, whatever the order of the file.
     assert (finding.id, finding.severity) == ("b", "error")
     assert "route a" in finding.why
+
+
+def test_what_services_and_compositions_become_is_looked_at_too(registry: Registry) -> None:
+    documents = {
+        **routes(route("a", ["a.test", "s.a.test"]), route("comp-1", "c.test")),
+        **services(hosts=["s.a.test"]),
+        **compositions("b.test", "a.test", plugins=[slot("NoSuch")]),
+    }
+    findings = found(documents, registry)
+    lost = {(f.kind, f.id, f.field): f.why for f in findings if f.code == "route-unreachable"}
+    # The engine's router takes the first of two ids that declare the same.
+    composed = ("route-compositions", "comp", "$.routes[1].frontend.domains")
+    service = ("service-descriptors", "s", "$.hosts")
+    assert set(lost) == {composed, service}
+    assert "as route comp-1~: no request reaches" in lost[composed], (
+        "its id belongs to a stored one"
+    )
+    assert "goes to route a" in lost[service]
+    (unknown,) = {(f.kind, f.id, f.field) for f in findings if f.code == "plugin-unknown"}
+    assert unknown == ("route-compositions", "comp", "$.plugins[0].plugin")
+    documents |= compositions("b.test")
+    naked = {
+        (f.kind, f.id, f.field)
+        for f in found(documents, registry)
+        if f.code == "route-without-authentication"
+    }
+    assert ("route-compositions", "comp", "$.routes[0].plugins") in naked
+    spared = {IGNORE_KEY: "route-without-authentication"}
+    documents |= compositions("b.test", metadata=spared)
+    findings = found(documents, registry)
+    naked_now = {f.id for f in findings if f.code == "route-without-authentication"}
+    assert "comp" not in naked_now
 
 
 def test_an_entity_can_be_spared_a_rule(registry: Registry) -> None:

@@ -201,7 +201,7 @@ class HistoryPaths:
             is_back: Whether the way leads from its end to its beginning.
         """
         if not any(c.kind in TRAFFIC_KINDS for c in changed):
-            return {"requests": [], "plans": [], "routes_left_out": 0}
+            return {"requests": [], "plans": [], "routes_left_out": 0, "owners": {}}
         snapshot = await self._store.snapshot(TRAFFIC_KINDS)
         now = {(record.kind, record.id): record.document for record in snapshot.records}
         newer = _undone(now, await self._between(difference.until, snapshot.revision))

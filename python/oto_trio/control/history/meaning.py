@@ -8,15 +8,19 @@ no example covers, such as a path that only a regular expression matches, is not
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from oto_trio import _core
+from oto_trio.control.admin_api.resources import LEGACY_RESOURCES
 from oto_trio.control.lint.reach import probes
 from oto_trio.gateway.compile import Hooks, RouteCompiler, Surroundings, derive_routes
 from oto_trio.gateway.compile.derived import DERIVED_KINDS
+from oto_trio.gateway.derived_routes import beside
+from oto_trio.gateway.frames import EntityKey
 from oto_trio.gateway.installer import BACKENDS, GLOBAL_CONFIG, ROUTES
 from oto_trio.model.backend import Backend, read_backend
 from oto_trio.model.errors import EntityError
@@ -24,9 +28,10 @@ from oto_trio.model.global_config import GlobalConfig, read_global_config
 from oto_trio.model.route import Route, read_route
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from oto_trio.control.lint.reach import Probe
+    from oto_trio.gateway.compile import DerivedRoute
     from oto_trio.plugin_api.registry import Registry
 
 __all__ = [
@@ -108,6 +113,8 @@ class Meaning(msgspec.Struct, frozen=True):
     plans: tuple[PlanChange, ...]
     routes_left_out: int = 0
     """Changed routes beyond `MOST_ROUTES`, which were not looked into."""
+    owners: Mapping[str, str] = {}
+    """Of the routes named above those that another entity means, and which one."""
 
 
 class Traffic:
@@ -125,7 +132,7 @@ class Traffic:
         self.backends: dict[str, Backend] = {}
         self.config: GlobalConfig | None = None
         surroundings = Surroundings(registry.__contains__, lambda _: "known")
-        derived: list[Route] = []
+        derived: list[tuple[EntityKey, list[DerivedRoute]]] = []
         for (kind, entity_id), text in sorted(documents.items()):
             if kind not in TRAFFIC_KINDS:
                 continue
@@ -138,14 +145,23 @@ class Traffic:
                 elif kind == GLOBAL_CONFIG:
                     self.config = read_global_config(document)
                 else:
-                    derived += [it.route for it in derive_routes(kind, document, surroundings)]
+                    routes = derive_routes(kind, document, surroundings)
+                    derived.append((EntityKey(kind, entity_id), routes))
             except (EntityError, msgspec.DecodeError):
                 continue
-        for route in derived:
-            self.routes.setdefault(route.id, route)
+        # Of routes that other entities mean, these entities: ``route-compositions users``.
+        owned = beside(self.routes, derived)
+        self.routes.update((each.route.id, each.route) for each in owned)
+        self.owners = {
+            each.route.id: f"{_plural(each.owner.kind)} {each.owner.id}" for each in owned
+        }
+        self._closed = {each.route.id: each.closed for each in owned}
         self._compiler = RouteCompiler(registry, Hooks(), self.config)
         self.router = _core.Router()
         """The engine's router; what it refuses is left out."""
+        self._fill_router()
+
+    def _fill_router(self) -> None:
         for route in self.routes.values():
             try:
                 self.router.insert(
@@ -163,7 +179,11 @@ class Traffic:
 
     def compiled(self, route_id: str) -> dict[str, Any]:
         """Compile a route as a worker does, and return what the engine gets."""
-        lowered = self._compiler.compile(self.routes[route_id], self.backends)
+        route, closed = self.routes[route_id], self._closed.get(route_id)
+        if closed is None:
+            lowered = self._compiler.compile(route, self.backends)
+        else:
+            lowered = self._compiler.compile_closed(route, closed)
         document: dict[str, Any] = msgspec.json.decode(lowered.document)
         # The dates that the API writes with each change decide nothing.
         for date in DATES:
@@ -195,7 +215,20 @@ def compare_traffic(before: Traffic, after: Traffic) -> Meaning:
             plan = _plan_change(route_id, before, after)
             if plan is not None:
                 plans.append(plan)
-    return Meaning(tuple(moved.values()), tuple(plans), len(changed) - len(looked_at))
+    named: set[str | None] = {plan.route for plan in plans}
+    named.update(*((one.before, one.after) for one in moved.values()))
+    owners = {**before.owners, **after.owners}
+    return Meaning(
+        tuple(moved.values()),
+        tuple(plans),
+        len(changed) - len(looked_at),
+        {route_id: owner for route_id, owner in sorted(owners.items()) if route_id in named},
+    )
+
+
+def _plural(kind: str) -> str:
+    """Return how a kind of the store is called."""
+    return next(row.plural for row in LEGACY_RESOURCES if row.store_kind == kind)
 
 
 def _changed_routes(before: Traffic, after: Traffic) -> list[str]:

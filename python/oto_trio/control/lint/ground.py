@@ -4,32 +4,46 @@ from __future__ import annotations
 
 import json
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import msgspec
 
 from oto_trio import _core
+from oto_trio.control.documents import KINDS, Item
 from oto_trio.control.lint.reach import Lost, lost_declarations
+from oto_trio.gateway.compile import (
+    DERIVED_KINDS,
+    Surroundings,
+    convert_service,
+    derive_routes,
+    service_path,
+)
 from oto_trio.gateway.compile.chain import ChainSlot, in_order
+from oto_trio.gateway.compile.compositions import composed_path
 from oto_trio.gateway.compile.route import GLOBAL_PATH, global_slots
 from oto_trio.gateway.compile.slots import SlotCompiler
 from oto_trio.gateway.compile.words import unjudged
+from oto_trio.gateway.derived_routes import beside
+from oto_trio.gateway.frames import EntityKey
 from oto_trio.model.backend import Backend, BackendSettings
-from oto_trio.model.document import Document
+from oto_trio.model.document import Document, write_document
+from oto_trio.model.errors import Problem
 from oto_trio.model.global_config import GlobalConfig
 from oto_trio.model.route import Route
+from oto_trio.model.route_composition import RouteComposition
 from oto_trio.plugin_api.phases import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from oto_trio.control.documents import Item
     from oto_trio.model.plugin_slot import PluginSlot
     from oto_trio.plugin_api.registry import Registry
 
-__all__ = ["Ground", "Placed"]
+__all__ = ["Ground", "Placed", "Source"]
 
 T = TypeVar("T", bound=Document)
+
+RESOURCE: Final = next(row for row in KINDS if row.cls is Route)
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -61,6 +75,29 @@ class Placed(msgspec.Struct, frozen=True):
         return self.entry.slot.config
 
 
+class Source(msgspec.Struct, frozen=True):
+    """What a route comes from that another entity means.
+
+    Attributes:
+        item: The route.
+        owner: The entity.
+        place: The route's place in it.
+        surroundings: What the conversion depends on.
+    """
+
+    item: Item
+    owner: Item
+    place: int
+    surroundings: Surroundings
+
+    def field(self, path: str) -> str:
+        """Return where a path of the route stands in the entity."""
+        entity = self.owner.entity
+        if isinstance(entity, RouteComposition):
+            return composed_path(entity, self.place, Problem(path, "", ""))
+        return service_path(convert_service(entity, self.surroundings), path)
+
+
 class Ground:
     """The entities of a place.
 
@@ -84,8 +121,40 @@ class Ground:
 
     @cached_property
     def routes(self) -> list[tuple[Item, Route]]:
-        """The routes in the order of their ids, in which a worker that starts gets them."""
-        return sorted(self.of(Route), key=lambda pair: pair[0].id)
+        """The routes in the order of their ids, in which a worker that starts gets them.
+
+        Those that services and compositions mean are among them: `source` says what they come from.
+        """
+        owned = [(source.item, source.item.entity) for source in self._sources.values()]
+        return sorted([*self.of(Route), *owned], key=lambda pair: pair[0].id)
+
+    def source(self, item: Item) -> Source | None:
+        """Return what a route comes from that another entity means; None for any other entity."""
+        found = self._sources.get(item.id)
+        return found if found is not None and found.item is item else None
+
+    @cached_property
+    def _sources(self) -> dict[str, Source]:
+        """What services and compositions mean, by the ids of the routes."""
+        surroundings = Surroundings(self.registry.__contains__, unjudged)
+        owners: dict[EntityKey, Item] = {}
+        for kind in DERIVED_KINDS:
+            of_kind = (
+                i for i in self.items if i.resource.store_kind == kind and i.entity is not None
+            )
+            owners |= {EntityKey(kind, i.id): i for i in sorted(of_kind, key=lambda i: i.id)}
+        made = [
+            (key, derive_routes(key.kind, owner.document, surroundings))
+            for key, owner in owners.items()
+        ]
+        stored = {item.id for item, _ in self.of(Route)}
+        found: dict[str, Source] = {}
+        for each in beside(stored, made):
+            owner = owners[each.owner]
+            document = write_document(each.route)
+            item = Item(RESOURCE, each.route.id, each.route, document, owner.where)
+            found[each.route.id] = Source(item, owner, each.place, surroundings)
+        return found
 
     @cached_property
     def backends(self) -> Mapping[str, Backend]:

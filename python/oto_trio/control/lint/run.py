@@ -36,17 +36,21 @@ def run_rules(ground: Ground, ignored: Collection[str] = ()) -> list[Finding]:
         if rule.code in ignored:
             continue
         for hit in rule.find(ground):
-            if rule.code in _ignored_by(hit.item):
+            source = ground.source(hit.item)
+            item, field, why = hit.item, hit.field, hit.why
+            if source is not None:
+                item, field = source.owner, source.field(field)
+                why = f"as route {hit.item.id}: {why}"
+            if rule.code in _ignored_by(item):
                 continue
-            item = hit.item
             findings.append(
                 Finding(
                     hit.severity or rule.severity,
                     rule.code,
                     item.resource.plural,
                     item.id,
-                    hit.field,
-                    hit.why,
+                    field,
+                    why,
                     hit.fix,
                     item.where,
                 )

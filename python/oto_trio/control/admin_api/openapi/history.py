@@ -88,6 +88,7 @@ def _traffic() -> JsonObject:
         requests=array_of(moved),
         plans=array_of(plan),
         routes_left_out=_COUNT,
+        owners={"type": "object", "additionalProperties": TEXT},
     )
 
 

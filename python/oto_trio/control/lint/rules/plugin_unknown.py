@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from oto_trio.control.lint.finding import Hit, Rule
+from oto_trio.model.service_descriptor import ServiceDescriptor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +17,9 @@ __all__ = ["RULE"]
 
 def _find(ground: Ground) -> Iterator[Hit]:
     for item, path, slot in ground.slots():
+        source = ground.source(item)
+        if source is not None and isinstance(source.owner.entity, ServiceDescriptor):
+            continue  # `service-without-equivalent` says it in the words of the service
         if slot.plugin not in ground.registry:
             yield Hit(
                 item,
