@@ -33,7 +33,11 @@ def _wrappers() -> set[type[Store]]:
     """Find the stores of the package that are made with another one."""
     package = oto_trio.control
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-        importlib.import_module(module.name)
+        try:
+            importlib.import_module(module.name)
+        except ModuleNotFoundError as error:  # a driver whose library is an extra
+            if (error.name or "").partition(".")[0] == "oto_trio":
+                raise
     return {
         cls
         for cls in _every_store()
