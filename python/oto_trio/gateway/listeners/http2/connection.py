@@ -1,0 +1,213 @@
+"""The protocol state of one connection: the `h2` library with the engine's field coder.
+
+`h2` decides what may be sent and received when. What it says about the *content* of heads is switched
+off, because the engine checks that when it opens the stream; and a few of its answers are changed where
+a gateway has to be milder than a library may be, or stricter. Each says why.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final, cast
+
+from h2.config import H2Configuration
+from h2.connection import AllowedStreamIDs, H2Connection
+from h2.errors import ErrorCodes
+from h2.events import ConnectionTerminated, Event
+from h2.exceptions import DenialOfServiceError, ProtocolError, StreamIDTooLowError
+from h2.frame_buffer import FrameBuffer
+from h2.settings import SettingCodes, Settings
+from h2.stream import H2Stream, StreamInputs
+from hyperframe.frame import (
+    ContinuationFrame,
+    Frame,
+    GoAwayFrame,
+    HeadersFrame,
+    PushPromiseFrame,
+    RstStreamFrame,
+)
+from typing_extensions import override
+
+from oto_trio._core import FieldBlock, HpackDecoder, HpackEncoder
+from oto_trio.gateway.listeners.http2.limits import Http2Limits
+
+if TYPE_CHECKING:
+    from hpack.hpack import Decoder, Encoder
+
+__all__ = ["NO_RFC7540_PRIORITIES", "Http2Connection"]
+
+NO_RFC7540_PRIORITIES: Final = 0x9
+"""The setting that says: priorities are those of RFC 9218."""
+KEPT_CLOSED: Final = 1024
+"""Closed streams of which is known how they ended; `h2` would keep 65,536 for each connection."""
+
+_CONFIG = H2Configuration(
+    client_side=False,
+    validate_inbound_headers=False,
+    normalize_inbound_headers=False,
+    validate_outbound_headers=False,
+    normalize_outbound_headers=False,
+)
+
+
+class _Stream(H2Stream):
+    """A stream whose fields stay one block."""
+
+    @override
+    def send_headers(
+        self,
+        headers: Iterable[object],
+        encoder: "Encoder",
+        end_stream: bool = False,
+    ) -> list[HeadersFrame | ContinuationFrame | PushPromiseFrame]:
+        """Frames of a head or trailers; the same steps as the library's, on a block."""
+        block = cast("FieldBlock", headers)
+        status = block.status
+        machine = self.state_machine
+        interim = status is not None and status < 200
+        machine.process_input(
+            StreamInputs.SEND_INFORMATIONAL_HEADERS if interim else StreamInputs.SEND_HEADERS
+        )
+        encoded = encoder.encode(cast("Iterable[tuple[bytes, bytes]]", block))
+        room = self.max_outbound_frame_size or len(encoded)
+        first = HeadersFrame(self.stream_id)
+        first.data = encoded[:room]
+        frames: list[HeadersFrame | ContinuationFrame | PushPromiseFrame] = [first]
+        for start in range(room, len(encoded), room):
+            more = ContinuationFrame(self.stream_id)
+            more.data = encoded[start : start + room]
+            frames.append(more)
+        frames[-1].flags.add("END_HEADERS")
+        if end_stream:
+            machine.process_input(StreamInputs.SEND_END_STREAM)
+            first.flags.add("END_STREAM")
+        return frames
+
+    @override
+    def _process_received_headers(self, headers: Iterable[object], *_: object) -> list[object]:  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
+        return cast("list[object]", headers)
+
+    @override
+    def _initialize_content_length(self, headers: Iterable[object]) -> None:
+        """The session counts: a wrong length ends the stream, not everybody's connection."""
+
+
+class _Frames(FrameBuffer):
+    """Frames of the client, with bounds on a head that comes in pieces (CVE-2024-27316)."""
+
+    def __init__(self, limits: Http2Limits) -> None:
+        super().__init__(server=True)
+        self._limits = limits
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether a frame, or a head over several frames, has begun and not ended."""
+        return bool(self._data or self._headers_buffer or self._preamble_len)
+
+    @override
+    def _update_header_buffer(self, f: Frame | None) -> Frame | None:
+        frame = super()._update_header_buffer(f)
+        pieces = self._headers_buffer
+        if pieces:
+            if len(pieces) >= self._limits.header_frames:
+                message = f"a head takes more than {self._limits.header_frames} frames"
+                raise DenialOfServiceError(message)
+            if sum(len(piece.data) for piece in pieces) > self._limits.header_block_bytes:
+                message = f"an encoded head is over {self._limits.header_block_bytes} bytes"
+                raise DenialOfServiceError(message)
+        return frame
+
+
+class Http2Connection(H2Connection):
+    """The server's side of one connection.
+
+    Args:
+        limits: The bounds; they are told to the client where HTTP/2 has a setting for them.
+        extended_connect: Whether WebSockets may be opened (RFC 8441).
+    """
+
+    MAX_CLOSED_STREAMS = KEPT_CLOSED
+
+    def __init__(self, limits: Http2Limits, *, extended_connect: bool = False) -> None:
+        super().__init__(_CONFIG)
+        self.encoder = cast("Encoder", HpackEncoder())
+        self.decoder = cast(
+            "Decoder",
+            HpackDecoder(
+                max_header_list_size=limits.header_list_bytes, max_fields=limits.header_fields
+            ),
+        )
+        self.frames = self.incoming_buffer = _Frames(limits)
+        settings = {
+            SettingCodes.MAX_CONCURRENT_STREAMS: limits.max_streams,
+            SettingCodes.INITIAL_WINDOW_SIZE: limits.stream_window,
+            SettingCodes.MAX_HEADER_LIST_SIZE: limits.header_list_bytes,
+            cast("SettingCodes", NO_RFC7540_PRIORITIES): 1,
+        }
+        if extended_connect:
+            settings[SettingCodes.ENABLE_CONNECT_PROTOCOL] = 1
+        self.local_settings = Settings(client=False, initial_values=settings)
+        self.initiate_connection()
+        spare = limits.connection_window - self.inbound_flow_control_window
+        if spare > 0:
+            self.increment_flow_control_window(spare)
+        self._swept_at = 2 * limits.max_streams
+        self.resets_sent = 0
+        """How many RST_STREAM frames went out, those of the library itself included."""
+
+    @property
+    @override
+    def open_inbound_streams(self) -> int:
+        """None, for the library's check: the session counts.
+
+        The library would end the connection of a client that opens too many streams, perhaps before
+        it read the settings; the session refuses such streams one by one.
+
+        Closed streams are swept now and then, rather than looked for at each new one.
+        """
+        if len(self.streams) >= self._swept_at:
+            self._open_streams(1)
+        return 0
+
+    @override
+    def _begin_new_stream(self, stream_id: int, allowed_ids: AllowedStreamIDs) -> H2Stream:
+        """Begin a stream of the client; the server opens none."""
+        if stream_id <= self.highest_inbound_stream_id:
+            raise StreamIDTooLowError(stream_id, self.highest_inbound_stream_id)
+        if stream_id % 2 != int(allowed_ids):
+            message = "a client's streams have odd numbers"
+            raise ProtocolError(message)
+        stream = _Stream(
+            stream_id,
+            config=self.config,
+            inbound_window_size=self.local_settings.initial_window_size,
+            outbound_window_size=self.remote_settings.initial_window_size,
+        )
+        stream.max_outbound_frame_size = self.max_outbound_frame_size
+        self.streams[stream_id] = stream
+        self.highest_inbound_stream_id = stream_id
+        return stream
+
+    @override
+    def _prepare_for_sending(self, frames: list[Frame]) -> None:
+        for frame in frames:
+            if frame.__class__ is RstStreamFrame:
+                self.resets_sent += 1
+        super()._prepare_for_sending(frames)
+
+    @override
+    def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[Event]]:
+        """Note that the client opens no more streams.
+
+        The library would be closed from here on, and what the client still waits for could not be
+        sent (RFC 9113 section 6.8).
+        """
+        event = ConnectionTerminated()
+        event.error_code = frame.error_code
+        event.last_stream_id = frame.last_stream_id
+        return [], [event]
+
+    def goaway(self, code: ErrorCodes = ErrorCodes.NO_ERROR) -> None:
+        """Say that streams beyond those seen are not looked at; the others go on."""
+        frame = GoAwayFrame(0)
+        frame.last_stream_id = self.highest_inbound_stream_id
+        frame.error_code = code
+        self._prepare_for_sending([frame])

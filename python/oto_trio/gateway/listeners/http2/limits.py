@@ -1,0 +1,72 @@
+"""What one client may ask of one HTTP/2 connection.
+
+Every frame costs somebody something, and most cost the server more than the client. What a client sends
+without need is paid from a budget that fills again with time; who has spent it is told to calm down.
+"""
+
+from dataclasses import dataclass
+
+__all__ = ["Budget", "Http2Limits"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Http2Limits:
+    """Bounds of a connection. Times are seconds, sizes bytes."""
+
+    max_streams: int = 100
+    """Requests at once; a further one is refused with REFUSED_STREAM, which a client may send again."""
+    stream_window: int = 256 * 1024
+    """What a client may send of one request's body before the backend took some of it."""
+    connection_window: int = 1024 * 1024
+    """The same for all requests of the connection together."""
+    header_list_bytes: int = 64 * 1024
+    """A decoded head or trailer, 32 bytes for each field beside its own."""
+    header_fields: int = 128
+    """Fields of a head, cookies that a client splits counted one by one."""
+    header_block_bytes: int = 64 * 1024
+    """An encoded head over all its CONTINUATION frames."""
+    header_frames: int = 16
+    """HEADERS and CONTINUATION frames of one head."""
+    resets: float = 200
+    """Streams that end in RST_STREAM by the client's doing, in a burst."""
+    resets_per_s: float = 200 / 30
+    frames: float = 1000
+    """Frames that move nothing (PING, SETTINGS, PRIORITY, empty DATA, spare WINDOW_UPDATE...), in a burst."""
+    frames_per_s: float = 100
+    idle_s: float = 60
+    """Without a request for so long, the connection is closed."""
+    stall_s: float = 30
+    """A client that opens no window, or does not end what it began, for so long is not waited for."""
+
+
+class Budget:
+    """Tokens that come back with time.
+
+    Args:
+        burst: How many there are at most, and at the beginning.
+        per_s: How many come back each second.
+        now: The Trio clock.
+    """
+
+    __slots__ = ("_at", "_burst", "_left", "_per_s")
+
+    def __init__(self, burst: float, per_s: float, now: float) -> None:
+        self._burst = self._left = float(burst)
+        self._per_s = per_s
+        self._at = now
+
+    def spend(self, count: float, now: float) -> bool:
+        """Take tokens; False when there were not enough, and then none are left."""
+        self._left -= count
+        if self._left >= 0:
+            return True
+        self._left = min(self._burst, self._left + (now - self._at) * self._per_s)
+        self._at = now
+        if self._left >= 0:
+            return True
+        self._left = 0.0
+        return False
+
+    def earn(self, count: float) -> None:
+        """Give tokens back for what the client is expected to answer; never beyond the burst."""
+        self._left = min(self._burst, self._left + count)

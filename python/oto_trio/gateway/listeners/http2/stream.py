@@ -1,0 +1,91 @@
+"""One request and its response on an HTTP/2 connection."""
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from oto_trio.gateway.listeners.http2.priorities import DEFAULT_URGENCY
+
+if TYPE_CHECKING:
+    from oto_trio._core import FieldBlock
+
+__all__ = ["OVER", "Stream"]
+
+OVER: Final = -1
+"""In place of the engine's number: the engine has nothing to do with the stream any more."""
+
+
+class Stream:
+    """What a session knows of a stream.
+
+    Args:
+        identity: Its number on the connection.
+        engine_id: Its number in the engine.
+        now: The Trio clock.
+    """
+
+    __slots__ = (
+        "announced",
+        "chunks",
+        "engine_id",
+        "id",
+        "incremental",
+        "is_answered",
+        "is_complete",
+        "is_sent",
+        "moved_at",
+        "offset",
+        "owed",
+        "received",
+        "trailers",
+        "turn",
+        "urgency",
+    )
+
+    def __init__(self, identity: int, engine_id: int, now: float) -> None:
+        self.id = identity
+        self.engine_id = engine_id
+        self.urgency: int = DEFAULT_URGENCY
+        self.incremental = True
+        self.turn = 0
+        """When the stream had its last turn, counted in turns."""
+        self.chunks: deque[bytes] = deque()
+        """Response body that waits for a window; the engine bounds it to 64 KiB beyond what was taken."""
+        self.offset = 0
+        """Bytes of the first chunk that have gone."""
+        self.trailers: FieldBlock | None = None
+        self.is_answered = False
+        """The engine gave the whole response."""
+        self.is_sent = False
+        """The whole response was sent."""
+        self.is_complete = False
+        """The client sent the whole request."""
+        self.announced: int | None = None
+        """What the request's Content-Length says."""
+        self.received = 0
+        """Bytes of the request's body."""
+        self.owed = 0
+        """Window to give back once the backend took the body."""
+        self.moved_at = now
+        """When the client last did its part: sent body, or opened a window that was used."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is something of the response to send."""
+        return bool(self.chunks) or (self.is_answered and not self.is_sent)
+
+    def push(self, data: bytes) -> None:
+        """Add body of the response."""
+        if data:
+            self.chunks.append(data)
+
+    def take(self, count: int) -> bytes:
+        """Take up to so many bytes of the body, all from one chunk."""
+        chunk = self.chunks[0]
+        if self.offset == 0 and len(chunk) <= count:
+            return self.chunks.popleft()
+        part = chunk[self.offset : self.offset + count]
+        self.offset += len(part)
+        if self.offset == len(chunk):
+            self.chunks.popleft()
+            self.offset = 0
+        return part
