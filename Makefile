@@ -18,6 +18,7 @@ PYTEST    ?=
 SCENARIOS ?=
 PEERS     ?=
 ROUNDS    ?=
+GO        ?= go
 TARGETS   ?= $(basename $(notdir $(wildcard rust/fuzz/fuzz_targets/*.rs)))
 FUZZ_S    ?= 60
 
@@ -157,6 +158,10 @@ audit: build $(STAMPS)/audit $(STAMPS)/tools/bin/cargo-deny ## known vulnerabili
 bench: build $(STAMPS)/bench ## compare with other gateways: SCENARIOS, PEERS, ROUNDS
 	$(BIN)/python -m benches $(if $(SCENARIOS),--scenarios $(SCENARIOS)) \
 		$(if $(PEERS),--peers $(PEERS)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+# The tests of HTTP/2 use it where it is.
+$(STAMPS)/tools/bin/h2spec:
+	GOBIN=$(CURDIR)/$(STAMPS)/tools/bin $(GO) install github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible
 
 .PHONY: load
 load: build $(STAMPS)/load ## a short headless load test against a gateway of its own

@@ -312,6 +312,8 @@ def _worker_settings(
         health_access_key=settings.health_access_key,
         metrics_access_key=settings.metrics_access_key,
         client_auth=settings.client_auth,
+        http2=settings.http2,
+        h2c=settings.h2c,
         makes_certificates=dev,
         https_port=_exposed_https_port(settings, listeners),
         ticket_secret=ticket_secret,

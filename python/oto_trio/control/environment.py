@@ -51,6 +51,12 @@ def _with_workers(name: str) -> tuple[str, ...]:
 ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "http_port": ("OTOROSHI_HTTP_PORT", "OTOROSHI_PORT", "HTTP_PORT", "PORT"),
     "https_port": ("OTOROSHI_HTTPS_PORT", "HTTPS_PORT"),
+    "http2": (
+        "OTOROSHI_HTTP2_ENABLED",
+        "HTTP2_ENABLED",
+        "OTOROSHI_NEXT_EXPERIMENTAL_NETTY_SERVER_HTTP2_ENABLED",
+    ),
+    "h2c": ("OTOROSHI_NEXT_EXPERIMENTAL_NETTY_SERVER_HTTP2_H2C",),
     "throttling_window_s": ("OTOROSHI_THROTTLING_WINDOW", "THROTTLING_WINDOW"),
     "exposed_https_port": ("OTOROSHI_EXPOSED_PORTS_HTTPS", "APP_EXPOSED_PORTS_HTTPS"),
     "store": ("OTOROSHI_REDIS_LETTUCE_URI", "OTOROSHI_REDIS_URL"),

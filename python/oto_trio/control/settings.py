@@ -84,6 +84,10 @@ class Settings(AdminSettings, frozen=True, kw_only=True):
         ExposedPort | None,
         Meta(description="port clients reach HTTPS on; null = that of the listener"),
     ] = None
+    http2: Annotated[bool, Meta(description="let clients speak HTTP/2")] = True
+    h2c: Annotated[
+        bool, Meta(description="also without TLS, to those that know and begin with its preface")
+    ] = True
     admin_bind: Annotated[str, Meta(description="address of the admin API")] = "127.0.0.1"
     admin_port: Annotated[Port, Meta(description="port of the admin API; 0 picks a free one")] = (
         8081
@@ -294,7 +298,7 @@ NEEDS_NEW_WORKERS: Final = frozenset(
     {
         *("plugins", "health_access_key", "metrics_access_key", "engine", "log_level"),
         *("client_auth", "expression_env", "expression_config", "exposed_https_port"),
-        "claim_shared_key",
+        *("claim_shared_key", "http2", "h2c"),
     }
 )
 """Settings that a reload changes by replacing the workers one by one."""

@@ -25,6 +25,7 @@ class AdoptingEngine(Protocol):
         listener: str,
         secured: bool,  # noqa: FBT001 (as the compiled module has it)
         client_auth: str = "Dynamic",
+        http2: bool = False,  # noqa: FBT001, FBT002 (as the compiled module has it)
         /,
     ) -> int:
         """See `Engine.adopt`."""
@@ -52,6 +53,8 @@ class Adopting:
         self._engine = engine
         self._clock = clock
         self._client_auth = start.client_auth
+        self._http2 = start.http2
+        self._h2c = start.h2c
         self._listeners = list(start.listeners)
         self._slots: set[int] = set()
         self._handles: dict[int, list[int]] = {}
@@ -121,6 +124,10 @@ class Adopting:
             handle = self._engine.adopt_tcp(listener.fd, listener.name)
         else:
             handle = self._engine.adopt(
-                listener.fd, listener.name, listener.secured, self._client_auth
+                listener.fd,
+                listener.name,
+                listener.secured,
+                self._client_auth,
+                self._http2 and (listener.secured or self._h2c),
             )
         self._handles.setdefault(listener.token, []).append(handle)

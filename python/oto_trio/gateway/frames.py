@@ -146,6 +146,8 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
         metrics_access_key: Key the metrics page asks for; None leaves it open.
         client_auth: Whether HTTPS clients need a certificate: `None`, `Want`, `Need`, or `Dynamic`
             for what the global configuration says (`tlsSettings.clientAuth`).
+        http2: Whether clients may speak HTTP/2.
+        h2c: Whether they may without TLS too.
         makes_certificates: Whether to ask for a certificate for every unknown server name, whatever
             the global configuration says of `autoCert`.
         ticket_secret: What TLS session tickets are locked with, so that every worker can open them;
@@ -172,6 +174,8 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
     health_access_key: str | None = None
     metrics_access_key: str | None = None
     client_auth: str = "Dynamic"
+    http2: bool = True
+    h2c: bool = True
     makes_certificates: bool = False
     ticket_secret: bytes = b""
     expressions: bytes = b"{}"

@@ -34,7 +34,9 @@ import trio
 
 from oto_trio.gateway.engine import (
     BODY,
+    CARRIED,
     CERTIFICATE,
+    CONSUMED,
     GONE,
     LEAKED,
     NOTICE,
@@ -47,6 +49,7 @@ from oto_trio.gateway.engine import (
     SuspendedExchange,
 )
 from oto_trio.gateway.faults import FaultLog, split_fault
+from oto_trio.gateway.listeners.carried import CarriedConnections
 from oto_trio.gateway.runners import Runner, Runners
 from oto_trio.plugin_api.answers import Answer, Refusal, Response
 from oto_trio.plugin_api.exchange import BodyTooLarge, Exchange
@@ -140,6 +143,8 @@ class Pipeline:
         """Called with each server name that a certificate is wanted for. Must not block."""
         self.revoke_key: Callable[[str], None] = _ignore
         """Called with the client id of each API key that is to be taken out of use. Must not block."""
+        self.carried = CarriedConnections(engine)
+        """Connections whose frames are read here."""
         self._resolve = resolve
         self._monitor = monitor
         self._runners: Runners[_Held] = Runners(nursery, self._run_async)
@@ -208,8 +213,11 @@ class Pipeline:
                         events += more
                     else:
                         self._backlog.extend(more)
+            elif CARRIED <= kind <= CONSUMED:
+                self.carried.note(kind, value, now)
             else:
                 self._note(kind, value)
+        self.carried.flush(now)
         if self._backlog:
             self._wake_pump()
 

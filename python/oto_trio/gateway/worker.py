@@ -529,6 +529,7 @@ class _Worker:
         self._pipeline.run(self._engine.turn(now), now)
         waiting = self._awaited()
         self._engine.drain(now)
+        self._pipeline.carried.drain(now)
         self.close_listeners()
         self._pump.wake()
         self._outbox.offer(Draining(waiting, finished=False, dropped=False))

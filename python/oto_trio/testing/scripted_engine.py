@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import overload
 
+from oto_trio._core import FieldBlock
 from oto_trio.gateway.engine import BodyReader, CountedRoute, Event
 from oto_trio.gateway.installer import SnapshotLike
 from oto_trio.plugin_api import Exchange
@@ -77,6 +78,8 @@ class ScriptedEngine:
         """Whether a turn has work without a socket."""
         self.oldest_generation = 0
         """The oldest snapshot in use."""
+        self.opened = 0
+        """How many streams were opened."""
         self.is_drained = False
         """Whether it was told to drain."""
         self.is_closed = False
@@ -238,6 +241,41 @@ class ScriptedEngine:
     def install(self, snapshot: SnapshotLike, /) -> None:
         """See `SnapshotEngine.install`."""
         self.installed.append(snapshot)
+
+    def send(self, conn: int, data: bytes, /) -> bool:
+        """See `CarriedEngine.send`."""
+        self.calls.append(("send", conn, data))
+        return True
+
+    def patience(self, conn: int, due: float, /) -> None:
+        """See `CarriedEngine.patience`."""
+        self.calls.append(("patience", conn, due))
+
+    def hang_up(self, conn: int, now: float, /) -> None:
+        """See `CarriedEngine.hang_up`."""
+        self.calls.append(("hang_up", conn, now))
+
+    def open_stream(self, conn: int, fields: FieldBlock, end: bool, now: float, /) -> int:
+        """See `CarriedEngine.open_stream`; streams are counted from 1."""
+        self.calls.append(("open_stream", conn, fields, end, now))
+        self.opened += 1
+        return self.opened
+
+    def feed(self, stream: int, data: bytes, end: bool, now: float, /) -> None:
+        """See `CarriedEngine.feed`."""
+        self.calls.append(("feed", stream, data, end, now))
+
+    def feed_trailers(self, stream: int, fields: FieldBlock, now: float, /) -> None:
+        """See `CarriedEngine.feed_trailers`."""
+        self.calls.append(("feed_trailers", stream, fields, now))
+
+    def reset_stream(self, stream: int, now: float, /) -> None:
+        """See `CarriedEngine.reset_stream`."""
+        self.calls.append(("reset_stream", stream, now))
+
+    def taken(self, stream: int, count: int, /) -> None:
+        """See `CarriedEngine.taken`."""
+        self.calls.append(("taken", stream, count))
 
     def close(self) -> None:
         """See `Engine.close`."""

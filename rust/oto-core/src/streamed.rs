@@ -299,8 +299,12 @@ pub fn response(head: &ResponseHead, framing: Framing) -> FieldBlock {
     let status = if head.status == 101 { 200 } else { head.status };
     let mut block = FieldBlock::with_capacity(head.headers.len() + 2, 512);
     push_status(&mut block, status);
-    for (name, value, _) in head.headers.iter() {
-        push_lower(&mut block, name, value);
+    for (name, value, known) in head.headers.iter() {
+        // The handshake of a WebSocket over HTTP/1.1 means nothing on a stream (RFC 8441 section 5).
+        let is_handshake = head.status == 101 && name.eq_ignore_ascii_case(b"sec-websocket-accept");
+        if !known.is_hop_by_hop() && !is_handshake {
+            push_lower(&mut block, name, value);
+        }
     }
     let length = match (framing, head.announced_length) {
         (Framing::Length(length), _) | (Framing::None, Some(length)) => Some(length),

@@ -96,6 +96,17 @@ OTOROSHI_NAMES = [
     ("http_port", ["OTOROSHI_HTTP_PORT", "OTOROSHI_PORT", "PORT"], "1", 1),
     ("https_port", ["OTOROSHI_HTTPS_PORT", "HTTPS_PORT"], "2", 2),
     ("exposed_https_port", ["OTOROSHI_EXPOSED_PORTS_HTTPS", "APP_EXPOSED_PORTS_HTTPS"], "3", 3),
+    (
+        "http2",
+        [
+            "OTOROSHI_HTTP2_ENABLED",
+            "HTTP2_ENABLED",
+            "OTOROSHI_NEXT_EXPERIMENTAL_NETTY_SERVER_HTTP2_ENABLED",
+        ],
+        "false",
+        False,
+    ),
+    ("h2c", ["OTOROSHI_NEXT_EXPERIMENTAL_NETTY_SERVER_HTTP2_H2C"], "false", False),
     ("claim_shared_key", ["OTOROSHI_CLAIM_SHAREDKEY", "CLAIM_SHAREDKEY"], "k", "k"),
     ("domain", ["OTOROSHI_DOMAIN", "APP_DOMAIN"], "a.test", "a.test"),
     ("admin_api_exposed", ["OTOROSHI_ADMIN_API_EXPOSED", "ADMIN_API_EXPOSED"], "false", False),

@@ -84,6 +84,8 @@ class WorkerSettings(msgspec.Struct, frozen=True):
         health_access_key: Key the health probes ask for; None leaves them open.
         metrics_access_key: Key the metrics page asks for; None leaves it open.
         client_auth: Whether HTTPS clients need a certificate; see `Start`.
+        http2: Whether clients may speak HTTP/2; see `Start`.
+        h2c: Whether they may without TLS too; see `Start`.
         makes_certificates: Whether certificates are made for all unknown server names; see `Start`.
         https_port: The port under which clients reach the gateway with TLS; see `Start`.
         ticket_secret: What TLS session tickets are locked with; see `Start`.
@@ -100,6 +102,8 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     health_access_key: str | None = None
     metrics_access_key: str | None = None
     client_auth: str = "Dynamic"
+    http2: bool = True
+    h2c: bool = True
     makes_certificates: bool = False
     https_port: int | None = None
     ticket_secret: bytes = b""
@@ -492,6 +496,8 @@ class Worker:
             health_access_key=settings.health_access_key,
             metrics_access_key=settings.metrics_access_key,
             client_auth=settings.client_auth,
+            http2=settings.http2,
+            h2c=settings.h2c,
             makes_certificates=settings.makes_certificates,
             ticket_secret=settings.ticket_secret,
             expressions=settings.expressions,

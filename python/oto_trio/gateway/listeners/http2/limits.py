@@ -36,7 +36,10 @@ class Http2Limits:
     idle_s: float = 60
     """Without a request for so long, the connection is closed."""
     stall_s: float = 30
-    """A client that opens no window, or does not end what it began, for so long is not waited for."""
+    """A client that opens no window, reads nothing, or does not end a frame, for so long is not waited for.
+
+    How long the body of a request may take is the engine's to say, as for every protocol.
+    """
 
 
 class Budget:

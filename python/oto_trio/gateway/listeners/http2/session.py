@@ -18,7 +18,7 @@ Bounds
 """
 
 import logging
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from h2.errors import ErrorCodes
 from h2.events import (
@@ -37,6 +37,7 @@ from h2.exceptions import ProtocolError
 from hyperframe.frame import ExtensionFrame
 
 from oto_trio._core import FieldBlock
+from oto_trio.gateway.listeners.carried_engine import CarriedEngine
 from oto_trio.gateway.listeners.http2.connection import Http2Connection
 from oto_trio.gateway.listeners.http2.limits import Budget, Http2Limits
 from oto_trio.gateway.listeners.http2.priorities import choose, parse_priority
@@ -45,7 +46,7 @@ from oto_trio.gateway.listeners.http2.stream import OVER, Stream
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["CarriedEngine", "Http2Session"]
+__all__ = ["Http2Session"]
 
 logger = logging.getLogger(__name__)
 
@@ -57,42 +58,6 @@ PRIORITY_UPDATE: Final = 0x10
 LARGEST_STREAM: Final = 2**31 - 1
 COSTS: Final[dict[type[Event], int]] = {StreamEnded: 0, PriorityUpdated: 1}
 """What frames without a handler cost of the budget. PING and SETTINGS have to be answered: 2."""
-
-
-class CarriedEngine(Protocol):
-    """What a session needs of the engine; `oto_trio._core.Engine` has it. No method blocks."""
-
-    def send(self, conn: int, data: bytes, /) -> bool:
-        """Write; False when some of it waits, and WRITABLE will follow."""
-        ...
-
-    def patience(self, conn: int, due: float, /) -> None:
-        """Raise IDLE at this time of the Trio clock."""
-        ...
-
-    def hang_up(self, conn: int, /) -> None:
-        """Close the connection once what was written has gone."""
-        ...
-
-    def open_stream(self, conn: int, fields: FieldBlock, end: bool, /) -> int:  # noqa: FBT001 (as compiled)
-        """Begin an exchange; raises ValueError for a head that is malformed."""
-        ...
-
-    def feed(self, stream: int, data: bytes, end: bool, /) -> None:  # noqa: FBT001 (as compiled)
-        """Hand on body of a request."""
-        ...
-
-    def feed_trailers(self, stream: int, fields: FieldBlock, /) -> None:
-        """Hand on trailers, which end a request; raises ValueError when they are malformed."""
-        ...
-
-    def reset_stream(self, stream: int, /) -> None:
-        """Cancel the exchange."""
-        ...
-
-    def taken(self, stream: int, count: int, /) -> None:
-        """So many bytes of the response's body have been sent."""
-        ...
 
 
 class Http2Session:
@@ -128,6 +93,7 @@ class Http2Session:
         self._early_priorities: dict[int, tuple[int, bool]] = {}
         self._resets = Budget(limits.resets, limits.resets_per_s, now)
         self._frames = Budget(limits.frames, limits.frames_per_s, now)
+        self._now = now
         self._turns = 0
         self._blocked = False
         self._blocked_at = now
@@ -162,6 +128,7 @@ class Http2Session:
 
     def receive(self, data: bytes, now: float) -> None:
         """Take bytes of the client."""
+        self._now = now
         view = memoryview(data)
         for start in range(0, len(view), SLICE):
             if self._ended:
@@ -233,7 +200,7 @@ class Http2Session:
                 raise ValueError("Content-Length is no number")
             if end and announced:
                 raise ValueError("there is no body of the announced length")
-            engine_id = self._engine.open_stream(self.conn, fields, end)
+            engine_id = self._engine.open_stream(self.conn, fields, end, now)
         except ValueError as error:
             logger.debug("HTTP/2 stream %d.%d is refused: %s", self.conn, identity, error)
             self._refuse(identity, ErrorCodes.PROTOCOL_ERROR)
@@ -274,7 +241,7 @@ class Http2Session:
             self._refuse(stream.id, ErrorCodes.PROTOCOL_ERROR)
             return
         stream.is_complete = end
-        self._engine.feed(stream.engine_id, data, end)
+        self._engine.feed(stream.engine_id, data, end, now)
 
     def _on_trailers(self, event: TrailersReceived, now: float) -> None:
         stream = self._by_id.get(event.stream_id)
@@ -289,7 +256,8 @@ class Http2Session:
             self._refuse(stream.id, ErrorCodes.PROTOCOL_ERROR)
             return
         try:
-            self._engine.feed_trailers(stream.engine_id, cast("FieldBlock", event.headers))
+            fields = cast("FieldBlock", event.headers)
+            self._engine.feed_trailers(stream.engine_id, fields, now)
         except ValueError as error:
             logger.debug("HTTP/2 stream %d.%d is refused: %s", self.conn, stream.id, error)
             self._refuse(stream.id, ErrorCodes.PROTOCOL_ERROR)
@@ -403,6 +371,7 @@ class Http2Session:
 
     def flush(self, now: float) -> None:
         """Send what there is: frames of the protocol, and bodies within the windows."""
+        self._now = now
         while not self._ended:
             if not self._blocked:
                 self._send_bodies(now)
@@ -491,7 +460,7 @@ class Http2Session:
         if stream.engine_id != OVER:
             self._by_engine.pop(stream.engine_id, None)
             self._registry.pop(stream.engine_id, None)
-            self._engine.reset_stream(stream.engine_id)
+            self._engine.reset_stream(stream.engine_id, self._now)
             stream.engine_id = OVER
         self._return_window(stream)
 
@@ -501,14 +470,16 @@ class Http2Session:
         if owed and not self._ended:
             self._h2.acknowledge_received_data(owed, stream.id)
 
-    def lost(self) -> None:
+    def lost(self, now: float) -> None:
         """The client has gone: cancel all that is done for it."""
+        self._now = now
         self._ended = True
         for stream in list(self._by_id.values()):
             self._forget(stream)
 
     def drain(self, now: float) -> None:
         """Take no more requests; close when those under way are answered."""
+        self._now = now
         if self._draining or self._ended:
             return
         self._draining = True
@@ -519,23 +490,28 @@ class Http2Session:
         if self._draining and not self._by_id and not self._ended:
             self._end()
 
+    def close(self, code: ErrorCodes, now: float) -> None:
+        """End the connection at once, and say why. Idempotent."""
+        self._now = now
+        self._close(code)
+
     def _close(self, code: ErrorCodes) -> None:
-        """End the connection at once, and say why."""
         if not self._ended:
             self._h2.close_connection(code)
             self._end()
 
     def _end(self) -> None:
         data = self._h2.data_to_send()
-        self.lost()
+        self.lost(self._now)
         if data:
             self._engine.send(self.conn, data)
-        self._engine.hang_up(self.conn)
+        self._engine.hang_up(self.conn, self._now)
 
     # -------------------------------------------------------------------------- patience
 
     def idle(self, now: float) -> None:
         """The deadline set with `patience` has passed: see who let others wait for too long."""
+        self._now = now
         self._due = 0.0
         stall = self._limits.stall_s
         if self._ended:
@@ -553,8 +529,7 @@ class Http2Session:
             if owes_window and self._h2.local_flow_control_window(stream.id) > 0:
                 # The window is open: others went first.
                 stream.moved_at = now
-            owes_body = not stream.is_complete and stream.owed == 0
-            if (owes_window or owes_body) and now - stream.moved_at >= stall:
+            if owes_window and now - stream.moved_at >= stall:
                 self._refuse(stream.id, ErrorCodes.ENHANCE_YOUR_CALM)
         if not self._by_id and now - self._quiet_since >= self._limits.idle_s:
             self._draining = True

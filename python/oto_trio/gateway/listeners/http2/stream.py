@@ -66,7 +66,7 @@ class Stream:
         self.owed = 0
         """Window to give back once the backend took the body."""
         self.moved_at = now
-        """When the client last did its part: sent body, or opened a window that was used."""
+        """When the client last did its part: opened a window that was used."""
 
     @property
     def waits(self) -> bool:

@@ -49,31 +49,31 @@ class FakeEngine:
     def patience(self, conn: int, due: float, /) -> None:
         self.due = due
 
-    def hang_up(self, conn: int, /) -> None:
+    def hang_up(self, conn: int, now: float, /) -> None:
         assert not self.hung_up
         self.hung_up = True
 
-    def open_stream(self, conn: int, fields: FieldBlock, end: bool, /) -> int:
+    def open_stream(self, conn: int, fields: FieldBlock, end: bool, now: float, /) -> int:
         if fields.get(b"connection") is not None:
             raise ValueError("a connection field")
         identity = 1000 + len(self.streams)
         self.streams[identity] = EngineStream(fields, end)
         return identity
 
-    def feed(self, stream: int, data: bytes, end: bool, /) -> None:
+    def feed(self, stream: int, data: bytes, end: bool, now: float, /) -> None:
         told = self.streams[stream]
         assert not told.complete
         assert not told.cancelled
         told.body += data
         told.complete = end
 
-    def feed_trailers(self, stream: int, fields: FieldBlock, /) -> None:
+    def feed_trailers(self, stream: int, fields: FieldBlock, now: float, /) -> None:
         if any(name.startswith(b":") for name, _ in fields):
             raise ValueError("a pseudo-header in trailers")
         self.streams[stream].trailers = fields
         self.streams[stream].complete = True
 
-    def reset_stream(self, stream: int, /) -> None:
+    def reset_stream(self, stream: int, now: float, /) -> None:
         told = self.streams[stream]
         assert not told.cancelled
         told.cancelled = True

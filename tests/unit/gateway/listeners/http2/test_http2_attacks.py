@@ -244,22 +244,7 @@ def test_a_client_that_opens_no_window_is_not_waited_for() -> None:
     assert (reset.stream_id, reset.error_code) == (identity, 0xB)
 
 
-def test_a_body_that_does_not_come_is_not_waited_for() -> None:
-    talk = Conversation()
-    identity, stream = talk.ask(POST, end=False)
-    talk.now += 20
-    talk.client.send_data(identity, b"some")
-    talk.exchange()
-    talk.session.consumed(stream, 4)
-    talk.now += 20
-    talk.session.idle(talk.now)
-    assert not talk.engine.streams[stream].cancelled
-    talk.now += 10
-    talk.session.idle(talk.now)
-    assert talk.engine.streams[stream].cancelled
-
-
-def test_a_body_that_the_backend_does_not_take_is_not_the_clients_fault() -> None:
+def test_how_long_a_request_may_take_is_left_to_the_engine() -> None:
     talk = Conversation()
     identity, stream = talk.ask(POST, end=False)
     talk.client.send_data(identity, b"some")

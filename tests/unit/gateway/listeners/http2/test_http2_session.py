@@ -320,7 +320,7 @@ def test_a_lost_client_cancels_all_its_work() -> None:
     talk = Conversation()
     for _ in range(3):
         talk.ask(POST, end=False)
-    talk.session.lost()
+    talk.session.lost(talk.now)
     assert all(told.cancelled for told in talk.engine.streams.values())
     assert not talk.registry
     assert talk.session.is_over

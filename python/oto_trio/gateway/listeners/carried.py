@@ -1,0 +1,137 @@
+"""The carried connections of a worker: which session each belongs to.
+
+Place in the path
+    The pipeline hands on what the engine tells of connections and streams, and calls `flush` when it has
+    worked through a batch of events: each session writes once then, whatever happened on it. A session
+    that fails loses its own connection and no other.
+"""
+
+import logging
+from typing import Any, Final, cast
+
+from h2.errors import ErrorCodes
+
+from oto_trio.gateway.engine import (
+    ANSWER,
+    BROKEN,
+    BYTES,
+    CARRIED,
+    CONSUMED,
+    DATA,
+    HEAD,
+    IDLE,
+    LOST,
+    TRAILERS,
+    WRITABLE,
+)
+from oto_trio.gateway.listeners.carried_engine import CarriedEngine
+from oto_trio.gateway.listeners.http2 import Http2Limits, Http2Session
+
+__all__ = ["CarriedConnections"]
+
+logger = logging.getLogger(__name__)
+
+_OF_CONNECTIONS: Final = frozenset({BYTES, WRITABLE, LOST, IDLE})
+
+
+class CarriedConnections:
+    """Sessions by the engine's numbers of connections and streams.
+
+    Args:
+        engine: Raises the events.
+        limits: The bounds of each connection.
+    """
+
+    def __init__(self, engine: CarriedEngine, limits: Http2Limits | None = None) -> None:
+        self._engine = engine
+        self._limits = limits or Http2Limits()
+        self._sessions: dict[int, Http2Session] = {}
+        self._streams: dict[int, Http2Session] = {}
+        self._dirty: dict[int, Http2Session] = {}
+        self._draining = False
+
+    def __len__(self) -> int:
+        """Return how many connections there are."""
+        return len(self._sessions)
+
+    def note(self, kind: int, value: object, now: float) -> None:
+        """Act on an event of a connection or a stream. Never raises.
+
+        Args:
+            kind: What happened, `CARRIED` to `CONSUMED`.
+            value: What it is about.
+            now: The Trio clock.
+
+        Cost: what the session makes of it; `flush` has to follow.
+        """
+        told = cast("Any", value)
+        if kind == CARRIED:
+            conn = told[0]
+            session = Http2Session(
+                self._engine, conn, self._streams, now, self._limits, extended_connect=True
+            )
+            self._sessions[conn] = self._dirty[conn] = session
+            return
+        if kind in _OF_CONNECTIONS:
+            conn = told[0] if kind == BYTES else told
+            found = self._sessions.get(conn)
+        else:
+            found = self._streams.get(told if kind == BROKEN else told[0])
+        if found is None:
+            return  # it ended before it heard of this
+        self._dirty[found.conn] = found
+        try:
+            _tell(found, kind, told, now)
+        except BaseException as error:  # noqa: BLE001 (re-raised unless it is a fault)
+            self._fail(found, error, now)
+
+    def flush(self, now: float) -> None:
+        """Have every session write what came together since the last time. Never raises."""
+        while self._dirty:
+            conn, session = self._dirty.popitem()
+            try:
+                if self._draining:
+                    session.drain(now)
+                session.flush(now)
+            except BaseException as error:  # noqa: BLE001 (re-raised unless it is a fault)
+                self._fail(session, error, now)
+            if session.is_over:
+                self._sessions.pop(conn, None)
+
+    def drain(self, now: float) -> None:
+        """Have clients open no more requests, and close each connection behind its last answer."""
+        self._draining = True
+        self._dirty.update(self._sessions)
+        self.flush(now)
+
+    def _fail(self, session: Http2Session, error: BaseException, now: float) -> None:
+        """Close the connection of a session that raised; re-raise what is no fault of it."""
+        if not isinstance(error, Exception):
+            raise error
+        logger.error("HTTP/2 connection %d failed", session.conn, exc_info=error)
+        self._sessions.pop(session.conn, None)
+        session.close(ErrorCodes.INTERNAL_ERROR, now)
+
+
+def _tell(session: Http2Session, kind: int, told: Any, now: float) -> None:
+    """Call what is there for an event."""
+    if kind == ANSWER:
+        session.answer(*told)
+    elif kind == BYTES:
+        session.receive(told[1], now)
+    elif kind == CONSUMED:
+        session.consumed(*told)
+    elif kind == DATA:
+        session.data(*told)
+    elif kind == HEAD:
+        session.head(*told)
+    elif kind == TRAILERS:
+        session.trailers(*told)
+    elif kind == WRITABLE:
+        session.writable(now)
+    elif kind == BROKEN:
+        session.broken(told)
+    elif kind == LOST:
+        session.lost(now)
+    else:
+        session.idle(now)

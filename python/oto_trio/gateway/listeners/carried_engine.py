@@ -1,0 +1,43 @@
+"""What sessions need of the engine, as a type."""
+
+from typing import Protocol
+
+from oto_trio._core import FieldBlock
+
+__all__ = ["CarriedEngine"]
+
+
+class CarriedEngine(Protocol):
+    """What a session needs of the engine; `oto_trio._core.Engine` has it, and so have the doubles of tests. No method blocks."""
+
+    def send(self, conn: int, data: bytes, /) -> bool:
+        """Write; False when some of it waits, and WRITABLE will follow."""
+        ...
+
+    def patience(self, conn: int, due: float, /) -> None:
+        """Raise IDLE at this time of the Trio clock."""
+        ...
+
+    def hang_up(self, conn: int, now: float, /) -> None:
+        """Close the connection once what was written has gone."""
+        ...
+
+    def open_stream(self, conn: int, fields: FieldBlock, end: bool, now: float, /) -> int:  # noqa: FBT001 (as compiled)
+        """Begin an exchange; raises ValueError for a head that is malformed."""
+        ...
+
+    def feed(self, stream: int, data: bytes, end: bool, now: float, /) -> None:  # noqa: FBT001 (as compiled)
+        """Hand on body of a request."""
+        ...
+
+    def feed_trailers(self, stream: int, fields: FieldBlock, now: float, /) -> None:
+        """Hand on trailers, which end a request; raises ValueError when they are malformed."""
+        ...
+
+    def reset_stream(self, stream: int, now: float, /) -> None:
+        """Cancel the exchange."""
+        ...
+
+    def taken(self, stream: int, count: int, /) -> None:
+        """So many bytes of the response's body have been sent."""
+        ...
