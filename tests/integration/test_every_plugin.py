@@ -30,3 +30,15 @@ async def test_each_plugin_does_what_its_case_says_and_nothing_else_does_it(tmp_
                 elif not ask.is_acted_on and without[place]:
                     wrong[f"{where} without it"] = without[place]
     assert not wrong, "\n".join(f"{where}: {faults}" for where, faults in wrong.items())
+
+
+async def test_each_plugin_decides_the_same_over_http2(tmp_path: Path) -> None:
+    wrong: dict[str, list[str]] = {}
+    async with staged(CASES, tmp_path) as stage:
+        stage.over_http2 = True
+        for name, case in CASES.items():
+            faults = await stage.faults(name, bare=False)
+            for place, ask in enumerate(case.asks):
+                if faults[place]:
+                    wrong[f"{name}[{place}] {ask.request}"] = faults[place]
+    assert not wrong, "\n".join(f"{where}: {faults}" for where, faults in wrong.items())

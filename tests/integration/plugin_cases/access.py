@@ -142,7 +142,7 @@ ACCESS: Final = {
     "NgGenericAllowedList": Case(
         {"expression": "${req.headers.X-Kind}", "values": ["a"]},
         (
-            acts("GET /", ANY, "X-Kind: b", status=403, words=b"forbidden"),
+            acts("GET /", ANY, "x-kind: b", status=403, words=b"forbidden"),
             left("GET /", "X-Kind: a"),
         ),
     ),
@@ -164,11 +164,11 @@ ACCESS: Final = {
         more={"exclude": ["/left"]},
     ),
     "ContextValidation": Case(
-        {"validators": [{"path": "$.request.headers.X-Kind", "value": "Regex(a+)"}]},
+        {"validators": [{"path": "$.request.headers.x-kind", "value": "Regex(a+)"}]},
         (
             acts("GET /", ANY, "X-Kind: b", status=403, words=b"forbidden"),
             acts(status=403),
-            left("GET /", "X-Kind: aaa"),
+            left("GET /", "x-kind: aaa"),
         ),
     ),
     "SimpleBasicAuth": Case(

@@ -15,6 +15,7 @@ from tests.conformance.http1.messages import RequestSeen, ResponseReader, Respon
 from tests.conformance.http1.upstream import Recorder, Upstream
 from tests.conformance.tls.secure import authority, certificate, client_context
 from tests.integration.clients import admin
+from tests.integration.http2_client import Http2Client
 from tests.integration.plugin_cases.case import BACKEND, NG, OK, Ask, Case, Wanted
 from tests.integration.plugin_cases.entities import CLIENT, ENTITIES
 
@@ -77,6 +78,9 @@ class Stage:
         cases: What is played.
     """
 
+    over_http2 = False
+    """Whether clients speak HTTP/2, but for what is asked in HTTP/1.0."""
+
     def __init__(
         self, gateway: GatewayProcess, upstream: Upstream, cases: Mapping[str, Case], url: str
     ) -> None:
@@ -130,6 +134,8 @@ class Stage:
 
     async def _send(self, host: str, ask: Ask) -> ResponseSeen:
         method, _, target = ask.request.partition(" ")
+        if self.over_http2 and ask.version == "1.1":
+            return await self._send_http2(host, ask, method, target)
         lines = [f"{method} {target} HTTP/{ask.version}"]
         if not any(line.lower().startswith("host:") for line in ask.sent):
             lines.append(f"Host: {host}")
@@ -147,11 +153,34 @@ class Stage:
                 if not piece:
                     raise h11.RemoteProtocolError("the connection ended before the message")
 
+    async def _send_http2(self, host: str, ask: Ask, method: str, target: str) -> ResponseSeen:
+        fields: list[tuple[str, str]] = []
+        authority = host
+        for line in ask.sent:
+            name, _, value = line.partition(":")
+            if name.lower() == "host":
+                authority = value.strip()
+            else:
+                fields.append((name.lower(), value.strip()))
+        if ask.body:
+            fields.append(("content-length", str(len(ask.body))))
+        async with await self._connected(host, ask) as stream:
+            client = Http2Client(stream)
+            client.h2.initiate_connection()
+            heard = await client.ask(method, authority, target, *fields, body=ask.body)
+        if heard.reset is not None and not heard.fields:
+            raise h11.RemoteProtocolError(f"the stream was reset with {heard.reset}")
+        return ResponseSeen(
+            status=heard.status, headers=heard.fields, body=heard.body, trailers=heard.trailers
+        )
+
     async def _connected(self, host: str, ask: Ask) -> Any:
         if ask.show == "plain":
             return await trio.open_tcp_stream("127.0.0.1", self._gateway.port)
         port = int(self._gateway.announcement["https"].rpartition(":")[2])
         context = client_context(shows=CLIENT if ask.show == "certificate" else None)
+        if self.over_http2:
+            context.set_alpn_protocols(["h2"] if ask.version == "1.1" else ["http/1.1"])
         plain = await trio.open_tcp_stream("127.0.0.1", port)
         secure = trio.SSLStream(plain, context, server_hostname=host, https_compatible=True)
         await secure.do_handshake()
