@@ -5,17 +5,18 @@ off, because the engine checks that when it opens the stream; and a few of its a
 a gateway has to be milder than a library may be, or stricter. Each says why.
 """
 
+import struct
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, cast
 
 from h2.config import H2Configuration
-from h2.connection import AllowedStreamIDs, H2Connection
+from h2.connection import AllowedStreamIDs, ConnectionState, H2Connection
 from h2.errors import ErrorCodes
-from h2.events import ConnectionTerminated, Event
+from h2.events import ConnectionTerminated, Event, TrailersReceived
 from h2.exceptions import DenialOfServiceError, ProtocolError, StreamIDTooLowError
 from h2.frame_buffer import FrameBuffer
 from h2.settings import SettingCodes, Settings
-from h2.stream import H2Stream, StreamInputs
+from h2.stream import H2Stream, StreamClosedBy, StreamInputs, StreamState
 from hyperframe.frame import (
     ContinuationFrame,
     Frame,
@@ -30,6 +31,7 @@ from oto_trio._core import FieldBlock, HpackDecoder, HpackEncoder
 from oto_trio.gateway.listeners.http2.limits import Http2Limits
 
 if TYPE_CHECKING:
+    from h2.events import RequestReceived, StreamEnded
     from hpack.hpack import Decoder, Encoder
 
 __all__ = ["NO_RFC7540_PRIORITIES", "Http2Connection"]
@@ -39,6 +41,10 @@ NO_RFC7540_PRIORITIES: Final = 0x9
 KEPT_CLOSED: Final = 1024
 """Closed streams of which is known how they ended; `h2` would keep 65,536 for each connection."""
 
+DATA, HEADERS, CONTINUATION = 0x0, 0x1, 0x9
+END_STREAM, END_HEADERS = 0x1, 0x4
+_HEAD: Final = struct.Struct(">HBBBL")
+
 _CONFIG = H2Configuration(
     client_side=False,
     validate_inbound_headers=False,
@@ -46,6 +52,11 @@ _CONFIG = H2Configuration(
     validate_outbound_headers=False,
     normalize_outbound_headers=False,
 )
+
+
+def _frame_head(size: int, kind: int, flags: int, stream: int) -> bytes:
+    """What every frame begins with (RFC 9113 section 4.1)."""
+    return _HEAD.pack(size >> 8, size & 0xFF, kind, flags, stream)
 
 
 class _Stream(H2Stream):
@@ -80,6 +91,26 @@ class _Stream(H2Stream):
             machine.process_input(StreamInputs.SEND_END_STREAM)
             first.flags.add("END_STREAM")
         return frames
+
+    @override
+    def receive_headers(
+        self,
+        headers: Iterable[object],
+        end_stream: bool,
+        header_encoding: bool | str | None,
+    ) -> tuple[list[Frame], list[Event]]:
+        """A head or trailers of the client; the same steps as the library's, on a block."""
+        machine = self.state_machine
+        events = machine.process_input(StreamInputs.RECV_HEADERS)
+        told = cast("RequestReceived | TrailersReceived", events[0])
+        if end_stream:
+            ended = machine.process_input(StreamInputs.RECV_END_STREAM)
+            told.stream_ended = cast("StreamEnded", ended[0])
+            events += ended
+        elif isinstance(told, TrailersReceived):
+            raise ProtocolError("trailers that do not end the stream")
+        told.headers = cast("list[tuple[bytes, bytes]]", headers)
+        return [], events
 
     @override
     def _process_received_headers(self, headers: Iterable[object], *_: object) -> list[object]:  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
@@ -204,6 +235,45 @@ class Http2Connection(H2Connection):
         event.error_code = frame.error_code
         event.last_stream_id = frame.last_stream_id
         return [], [event]
+
+    def answer(self, identity: int, fields: FieldBlock, data: bytes) -> bool:
+        """Send a whole response at once, if its request is whole and the windows let all of it out.
+
+        It is what `send_headers` and `send_data` would send, without an object for each frame and a
+        question for each step: most responses go this way.
+
+        Returns:
+            Whether it was sent; False leaves everything as it was.
+        """
+        stream = self.streams.get(identity)
+        size = len(data)
+        if (
+            stream is None
+            or stream.state_machine.state is not StreamState.HALF_CLOSED_REMOTE
+            or stream.state_machine.headers_sent
+            or self.state_machine.state is not ConnectionState.SERVER_OPEN
+            or size > self.max_outbound_frame_size
+            or size > self.outbound_flow_control_window
+            or size > stream.outbound_flow_control_window
+        ):
+            return False
+        block = self.encoder.encode(cast("Iterable[tuple[bytes, bytes]]", fields))
+        room = self.max_outbound_frame_size
+        out = self._data_to_send
+        last = len(block) <= room
+        out += _frame_head(min(len(block), room), HEADERS, END_HEADERS if last else 0, identity)
+        out += block[:room]
+        for start in range(room, len(block), room):
+            part = block[start : start + room]
+            last = start + room >= len(block)
+            out += _frame_head(len(part), CONTINUATION, END_HEADERS if last else 0, identity)
+            out += part
+        out += _frame_head(size, DATA, END_STREAM, identity)
+        out += data
+        self.outbound_flow_control_window -= size
+        del self.streams[identity]
+        self._closed_streams[identity] = StreamClosedBy.SEND_END_STREAM
+        return True
 
     def goaway(self, code: ErrorCodes = ErrorCodes.NO_ERROR) -> None:
         """Say that streams beyond those seen are not looked at; the others go on."""

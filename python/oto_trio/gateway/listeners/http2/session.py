@@ -317,6 +317,11 @@ class Http2Session:
             stream.is_sent = True
             self._settle(stream)
             return
+        if not self._waiting and not self._blocked and self._h2.answer(stream.id, fields, data):
+            self._frames.earn(2)
+            stream.is_sent = True
+            self._forget(stream)
+            return
         self._h2.send_headers(stream.id, fields)
         stream.push(data)
         self._waiting[stream.id] = stream

@@ -387,3 +387,42 @@ def test_a_priority_can_change_and_come_early() -> None:
 )
 def test_a_priority_is_read(value: bytes | None, expected: tuple[int, bool] | None) -> None:
     assert parse_priority(value) == expected
+
+
+@pytest.mark.parametrize("size", [1, 1000, 16_384, 16_385, 40_000, 70_000])
+@pytest.mark.parametrize("wide", [10, 20_000, 40_000])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_response_at_once_is_what_its_frames_would_be(size: int, wide: int, method: str) -> None:
+    # The same talk twice: one answer takes the short way where it can, the other never does.
+    short, long = Conversation(), Conversation()
+    fields = FieldBlock([*OK, (b"x-wide", b"\xff" * wide)])
+    for talk in (short, long):
+        talk.exchange()
+        identity, stream = talk.ask([(":method", method), *GET[1:]], end=method == "GET")
+        if talk is short:
+            talk.session.answer(stream, fields, b"d" * size)
+        else:
+            talk.session.head(stream, fields)
+            talk.session.data(stream, b"d" * size, True)
+        talk.session.flush(talk.now)
+        assert identity == 1
+    assert short.engine.sent == long.engine.sent
+    for talk in (short, long):
+        talk.exchange()
+        _, stream = talk.ask()
+        talk.session.answer(stream, fields, b"again")
+        talk.session.flush(talk.now)
+    assert short.engine.sent == long.engine.sent
+
+
+def test_a_stream_that_was_answered_at_once_is_closed_as_any_other() -> None:
+    talk = Conversation()
+    identity, stream = talk.ask()
+    talk.session.answer(stream, OK, b"done")
+    talk.exchange()
+    assert talk.body(identity) == b"done"
+    # Late frames of the client: a window and a priority mean nothing, data are an error of the connection.
+    talk.raw(b"\0\0\4\x08\0" + identity.to_bytes(4) + b"\0\0\0\1")
+    talk.raw(b"\0\0\5\2\0" + identity.to_bytes(4) + bytes(5))
+    assert not talk.is_closed()
+    assert talk.session.open_streams == 0
