@@ -12,11 +12,19 @@ from typing import TYPE_CHECKING, Final, cast
 from h2.config import H2Configuration
 from h2.connection import AllowedStreamIDs, ConnectionState, H2Connection
 from h2.errors import ErrorCodes
-from h2.events import ConnectionTerminated, Event, TrailersReceived
+from h2.events import (
+    ConnectionTerminated,
+    Event,
+    RequestReceived,
+    StreamEnded,
+    TrailersReceived,
+)
 from h2.exceptions import DenialOfServiceError, ProtocolError, StreamIDTooLowError
 from h2.frame_buffer import FrameBuffer
 from h2.settings import SettingCodes, Settings
 from h2.stream import H2Stream, StreamClosedBy, StreamInputs, StreamState
+from hpack.exceptions import HPACKError, OversizedHeaderListError
+from hyperframe.exceptions import InvalidPaddingError
 from hyperframe.frame import (
     ContinuationFrame,
     Frame,
@@ -31,10 +39,10 @@ from oto_trio._core import FieldBlock, HpackDecoder, HpackEncoder
 from oto_trio.gateway.listeners.http2.limits import Http2Limits
 
 if TYPE_CHECKING:
-    from h2.events import RequestReceived, StreamEnded
+    from h2._typing import Buffer
     from hpack.hpack import Decoder, Encoder
 
-__all__ = ["NO_RFC7540_PRIORITIES", "Http2Connection"]
+__all__ = ["NO_RFC7540_PRIORITIES", "Http2Connection", "Http2Frames"]
 
 NO_RFC7540_PRIORITIES: Final = 0x9
 """The setting that says: priorities are those of RFC 9218."""
@@ -43,6 +51,9 @@ KEPT_CLOSED: Final = 1024
 
 DATA, HEADERS, CONTINUATION = 0x0, 0x1, 0x9
 END_STREAM, END_HEADERS = 0x1, 0x4
+HEAD_SIZE: Final = 9
+LARGEST_STREAM: Final = 2**31 - 1
+"""The bit above means nothing and is read over."""
 _HEAD: Final = struct.Struct(">HBBBL")
 
 _CONFIG = H2Configuration(
@@ -121,7 +132,7 @@ class _Stream(H2Stream):
         """The session counts: a wrong length ends the stream, not everybody's connection."""
 
 
-class _Frames(FrameBuffer):
+class Http2Frames(FrameBuffer):
     """Frames of the client, with bounds on a head that comes in pieces (CVE-2024-27316)."""
 
     def __init__(self, limits: Http2Limits) -> None:
@@ -132,6 +143,31 @@ class _Frames(FrameBuffer):
     def is_partial(self) -> bool:
         """Whether a frame, or a head over several frames, has begun and not ended."""
         return bool(self._data or self._headers_buffer or self._preamble_len)
+
+    def take_request(self) -> tuple[int, bytes] | None:
+        """Take the next frame if it is a whole request: HEADERS that end both head and stream, no more."""
+        data = self._data
+        if len(data) < HEAD_SIZE or self._headers_buffer or self._preamble_len:
+            return None
+        high, low, kind, flags, stream = _HEAD.unpack_from(data)
+        size = high << 8 | low
+        end = HEAD_SIZE + size
+        if (
+            kind != HEADERS
+            or flags != END_STREAM | END_HEADERS
+            or size > self.max_frame_size
+            or len(data) < end
+        ):
+            return None
+        block = bytes(memoryview(data)[HEAD_SIZE:end])
+        del data[:end]
+        return stream & LARGEST_STREAM, block
+
+    def peek_stream(self) -> int:
+        """The stream of the next frame; 0 when its head is not there."""
+        if len(self._data) < HEAD_SIZE:
+            return 0
+        return int.from_bytes(self._data[5:HEAD_SIZE]) & LARGEST_STREAM
 
     @override
     def _update_header_buffer(self, f: Frame | None) -> Frame | None:
@@ -166,7 +202,7 @@ class Http2Connection(H2Connection):
                 max_header_list_size=limits.header_list_bytes, max_fields=limits.header_fields
             ),
         )
-        self.frames = self.incoming_buffer = _Frames(limits)
+        self.frames = self.incoming_buffer = Http2Frames(limits)
         settings = {
             SettingCodes.MAX_CONCURRENT_STREAMS: limits.max_streams,
             SettingCodes.INITIAL_WINDOW_SIZE: limits.stream_window,
@@ -216,6 +252,59 @@ class Http2Connection(H2Connection):
         self.streams[stream_id] = stream
         self.highest_inbound_stream_id = stream_id
         return stream
+
+    @override
+    def receive_data(self, data: "Buffer") -> list[Event]:
+        """Take bytes of the client; the library's loop, with a short way for plain requests.
+
+        Raises:
+            ProtocolError: The client broke the protocol; GOAWAY is among the data to send.
+        """
+        frames = self.frames
+        frames.add_data(data)
+        frames.max_frame_size = self.max_inbound_frame_size
+        events: list[Event] = []
+        try:
+            while True:
+                stream_id = frames.peek_stream()
+                if (
+                    stream_id > self.highest_inbound_stream_id
+                    and stream_id & 1
+                    and self.state_machine.state is ConnectionState.SERVER_OPEN
+                    and (taken := frames.take_request()) is not None
+                ):
+                    events.append(self._begin_request(*taken))
+                    continue
+                frame = next(frames, None)
+                if frame is None:
+                    return events
+                events += self._receive_frame(frame)
+        except InvalidPaddingError as error:
+            self._terminate_connection(ErrorCodes.PROTOCOL_ERROR)
+            raise ProtocolError("a frame has invalid padding") from error
+        except ProtocolError as error:
+            self._terminate_connection(error.error_code)
+            raise
+
+    def _begin_request(self, stream_id: int, block: bytes) -> RequestReceived:
+        """Begin a stream whose request is whole: what the library does in many steps."""
+        if len(self.streams) >= self._swept_at:
+            self._open_streams(1)
+        try:
+            fields = self.decoder.decode(block, raw=True)
+        except OversizedHeaderListError as error:
+            raise DenialOfServiceError(str(error)) from error
+        except HPACKError as error:
+            raise ProtocolError(str(error)) from error
+        machine = self._begin_new_stream(stream_id, AllowedStreamIDs.ODD).state_machine
+        machine.state = StreamState.HALF_CLOSED_REMOTE
+        machine.client = False
+        machine.headers_received = True
+        event = RequestReceived(
+            stream_id=stream_id, headers=cast("list[tuple[bytes, bytes]]", fields)
+        )
+        event.stream_ended = StreamEnded(stream_id=stream_id)
+        return event
 
     @override
     def _prepare_for_sending(self, frames: list[Frame]) -> None:

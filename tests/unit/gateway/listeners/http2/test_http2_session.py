@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import h2.connection
 import h2.events
+import h2.exceptions
 import h2.settings
 import pytest
 
 from oto_trio._core import FieldBlock
 from oto_trio.gateway.listeners.http2 import Http2Limits
+from oto_trio.gateway.listeners.http2.connection import Http2Connection, Http2Frames
 from oto_trio.gateway.listeners.http2.priorities import parse_priority
 from tests.unit.gateway.listeners.http2.conversation import GET, OK, POST, Conversation
 
@@ -426,3 +429,65 @@ def test_a_stream_that_was_answered_at_once_is_closed_as_any_other() -> None:
     talk.raw(b"\0\0\5\2\0" + identity.to_bytes(4) + bytes(5))
     assert not talk.is_closed()
     assert talk.session.open_streams == 0
+
+
+def test_a_whole_request_is_taken_as_the_library_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The same octets twice, the second time without the short way for whole requests.
+    told: list[object] = []
+    for is_short in (True, False):
+        with monkeypatch.context() as patched:
+            if not is_short:
+                patched.setattr(Http2Connection, "_begin_request", unused)
+                patched.setattr(Http2Frames, "take_request", no_request)
+            connection = Http2Connection(Http2Limits())
+            client = h2.connection.H2Connection()
+            client.initiate_connection()
+            for identity in (1, 3, 7):
+                client.send_headers(identity, GET, end_stream=identity != 3)
+            client.send_data(3, b"body", end_stream=True)
+            octets = client.data_to_send()
+            events: list[h2.events.Event] = []
+            for at in range(len(octets)):
+                events += connection.receive_data(octets[at : at + 1])
+            events += connection.receive_data(b"\0\0\4\x08\0\0\0\0\1\0\0\0\1")
+            seen: list[object] = [
+                (
+                    event.__class__.__name__,
+                    getattr(event, "stream_id", None),
+                    list(getattr(event, "headers", None) or []),
+                    getattr(event, "stream_ended", None) is not None,
+                )
+                for event in events
+                # The library tells the end of a stream a second time, by itself.
+                if not isinstance(event, h2.events.StreamEnded)
+            ]
+            seen += [
+                (identity, stream.state_machine.state, stream.state_machine.headers_received)
+                for identity, stream in connection.streams.items()
+            ]
+            seen.append(connection.data_to_send())
+            # An old stream again, on the same connection.
+            with pytest.raises(h2.exceptions.ProtocolError):
+                connection.receive_data(b"\0\0\1\1\5\0\0\0\5\x82")
+            seen.append(connection.data_to_send())
+            told.append(seen)
+    assert told[0] == told[1]
+
+
+def no_request(_: object) -> None:
+    return None
+
+
+def test_the_reserved_bit_of_a_stream_is_read_over() -> None:
+    talk = Conversation()
+    talk.client.send_headers(1, GET, end_stream=True)
+    octets = bytearray(talk.client.data_to_send())
+    octets[5] |= 0x80
+    talk.raw(bytes(octets))
+    talk.session.answer(next(iter(talk.engine.streams)), OK, b"fine")
+    talk.exchange()
+    assert talk.body(1) == b"fine"
+
+
+def unused(*_: object) -> None:
+    raise AssertionError("the short way is taken")
