@@ -126,6 +126,8 @@ async def test_requests_share_a_connection() -> None:
             answers.add(answer)
         assert len(answers) == 3
         assert not [kind for kind, _ in caller.events if kind == BROKEN]
+        consumed = [value for kind, value in caller.events if kind == CONSUMED]
+        assert sorted(consumed) == sorted((stream, 3) for stream in streams)
         # The connection is there for the next one.
         await clients[0].send_all(GET)
         assert (await caller.told(CALL))[0] == connection

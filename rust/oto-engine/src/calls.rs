@@ -383,12 +383,7 @@ impl Engine {
         }
         let connection = up.carrying.connection;
         if let Some(pipe) = up.stream.pipe() {
-            let (id, is_done) = (pipe.id(), pipe.is_done());
-            let told = if is_done {
-                pipe.tell()
-            } else {
-                pipe.last_word()
-            };
+            let (id, told) = (pipe.id(), pipe.last_word());
             raise_call(&mut self.raised, connection, id, told);
         }
         if let Some((at, serial)) = up.carrying.by

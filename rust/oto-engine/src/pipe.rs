@@ -255,14 +255,13 @@ impl Pipe {
         }
     }
 
-    /// Whether both directions have come to their end.
-    pub(crate) fn is_done(&self) -> bool {
-        self.end == Some(End::Whole) && self.is_ended
-    }
-
-    /// What is left to tell of a stream to a backend that is given up: that it is broken off, unless nobody
-    /// heard of it.
+    /// What is left to tell of a stream to a backend that goes: what nobody will read of its answer counts as
+    /// read; and one that is not done is broken off, unless nobody heard of it.
     pub(crate) fn last_word(&mut self) -> Told {
+        self.consumed += self.incoming.len() - self.taken_in;
+        if self.end == Some(End::Whole) && self.is_ended {
+            return self.tell_request();
+        }
         let is_known = self.heads.is_empty() && !self.is_forsaken;
         Told {
             is_over: is_known,

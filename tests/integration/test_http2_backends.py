@@ -1,0 +1,263 @@
+"""HTTP/2 on both sides of whole gateways: real backends, real clients, and gRPC through them."""
+
+from __future__ import annotations
+
+import threading
+from concurrent import futures
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import httpx
+import pytest
+import trio
+from hypercorn.config import Config
+from hypercorn.trio import serve
+
+from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
+from tests.integration.clients import admin, route
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.slow
+
+LARGE = b"0123456789abcdef" * 20_000
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    """Tell how it was called, and give back the body."""
+    if scope["type"] != "http":
+        return
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            break
+    headers = [(b"x-version", scope["http_version"].encode()), (b"x-path", scope["raw_path"])]
+    headers.append((b"x-host", dict(scope["headers"]).get(b"host", b"")))
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    for start in range(0, len(body), 50_000):
+        piece = body[start : start + 50_000]
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+@asynccontextmanager
+async def http2_backend() -> AsyncGenerator[int]:
+    """Run hypercorn, which speaks HTTP/1.1 and HTTP/2 on one port; yields the port."""
+    config = Config()
+    config.bind = ["127.0.0.1:0"]
+    config.accesslog = config.errorlog = None
+    stop = trio.Event()
+    async with trio.open_nursery() as nursery:
+        (bound,) = await nursery.start(
+            lambda task_status: serve(
+                application, config, shutdown_trigger=stop.wait, task_status=task_status
+            )
+        )
+        yield int(bound.rpartition(":")[2])
+        stop.set()
+
+
+def speaking(entity_id: str, port: int, protocol: str = "HTTP/2.0") -> dict[str, Any]:
+    """A route to a backend that speaks this protocol."""
+    document = route(entity_id, f"http://127.0.0.1:{port}")
+    document["backend"]["targets"][0]["protocol"] = protocol
+    return document
+
+
+async def make(gateway: GatewayProcess, *documents: dict[str, Any]) -> None:
+    async with admin(gateway) as api:
+        for document in documents:
+            answer = await api.post("/api/routes", params={"wait": "applied"}, json=document)
+            assert answer.status_code == 201, answer.text
+
+
+async def test_every_client_reaches_an_http2_backend(tmp_path: Path) -> None:
+    async with http2_backend() as port, gateway_process("--workers", "1", data=tmp_path) as gateway:
+        await make(gateway, speaking("two", port), speaking("one", port, "HTTP/1.1"))
+        for http1, http2 in ((True, False), (False, True)):
+            async with httpx.AsyncClient(http1=http1, http2=http2, base_url=gateway.http) as client:
+                for name, spoken in (("two", "2"), ("one", "1.1")):
+                    answer = await client.post(
+                        "/p%20q?r=s", headers={"host": f"{name}.test"}, content=LARGE
+                    )
+                    assert answer.status_code == 200, answer.text
+                    assert answer.http_version == ("HTTP/2" if http2 else "HTTP/1.1")
+                    assert answer.headers["x-version"] == spoken
+                    assert answer.headers["x-path"] == "/p%20q"
+                    assert answer.headers["x-host"] == f"{name}.test"
+                    assert answer.content == LARGE
+                    head = await client.head("/", headers={"host": f"{name}.test"})
+                    assert (head.status_code, head.content) == (200, b"")
+
+
+async def test_many_requests_at_once_share_connections(tmp_path: Path) -> None:
+    async with http2_backend() as port, gateway_process("--workers", "1", data=tmp_path) as gateway:
+        await make(gateway, speaking("two", port))
+        bodies: dict[int, bytes] = {}
+        async with httpx.AsyncClient(http1=False, http2=True, base_url=gateway.http) as client:
+
+            async def call(number: int) -> None:
+                answer = await client.post(
+                    "/", headers={"host": "two.test"}, content=str(number).encode() * 1000
+                )
+                bodies[number] = answer.content
+
+            async with trio.open_nursery() as nursery:
+                for number in range(60):
+                    nursery.start_soon(call, number)
+        assert bodies == {number: str(number).encode() * 1000 for number in range(60)}
+
+
+# ------------------------------------------------------------------------------------------ gRPC
+
+
+def same(data: bytes) -> bytes:
+    """No schema: messages are bytes."""
+    return data
+
+
+class Echo(grpc.GenericRpcHandler):
+    """A server of all four kinds of calls, without generated code."""
+
+    def __init__(self) -> None:
+        self.cancelled = threading.Event()
+
+    def service(
+        self, handler_call_details: grpc.HandlerCallDetails
+    ) -> grpc.RpcMethodHandler[bytes, bytes] | None:
+        found: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
+            "/t.Echo/One": grpc.unary_unary_rpc_method_handler(self.one, same, same),
+            "/t.Echo/Many": grpc.unary_stream_rpc_method_handler(self.many, same, same),
+            "/t.Echo/Sum": grpc.stream_unary_rpc_method_handler(self.sum, same, same),
+            "/t.Echo/Talk": grpc.stream_stream_rpc_method_handler(self.talk, same, same),
+            "/t.Echo/Fail": grpc.unary_unary_rpc_method_handler(self.fail, same, same),
+            "/t.Echo/Hang": grpc.unary_unary_rpc_method_handler(self.hang, same, same),
+        }
+        return found.get(handler_call_details.method)
+
+    def one(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        said = dict(context.invocation_metadata())
+        context.send_initial_metadata((("x-initial", str(said.get("x-said", ""))),))
+        context.set_trailing_metadata((("x-trailing", "end"), ("x-bin", b"\x00\xff")))
+        return request
+
+    def many(self, request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+        yield from (request + str(number).encode() for number in range(5))
+
+    def sum(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+        return b"".join(requests)
+
+    def talk(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        for request in requests:
+            yield request.upper()
+
+    def fail(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        context.abort(grpc.StatusCode.FAILED_PRECONDITION, "not now: 100%")
+
+    def hang(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        context.add_callback(self.cancelled.set)
+        self.cancelled.wait(60)
+        return b""
+
+
+@asynccontextmanager
+async def grpc_server() -> AsyncGenerator[tuple[Echo, int]]:
+    """Run a gRPC server in threads of its own."""
+    echo = Echo()
+    size = [("grpc.max_receive_message_length", 16 << 20)]
+    server = grpc.server(futures.ThreadPoolExecutor(8), handlers=(echo,), options=size)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield echo, port
+    finally:
+        echo.cancelled.set()
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(lambda: server.stop(0).wait())
+
+
+async def with_channel(gateway: GatewayProcess, play: Callable[[grpc.Channel], None]) -> None:
+    """Play calls through the gateway, in a thread."""
+    options = [
+        ("grpc.default_authority", "two.test"),
+        ("grpc.max_receive_message_length", 16 << 20),
+    ]
+
+    def run() -> None:
+        with grpc.insecure_channel(f"127.0.0.1:{gateway.port}", options=options) as channel:
+            play(channel)
+
+    with trio.fail_after(60):
+        await trio.to_thread.run_sync(run)
+
+
+async def test_all_kinds_of_grpc_calls(tmp_path: Path) -> None:
+    async with (
+        grpc_server() as (echo, port),
+        gateway_process("--workers", "1", data=tmp_path) as gateway,
+    ):
+        await make(gateway, speaking("two", port))
+
+        def play(channel: grpc.Channel) -> None:
+            one = channel.unary_unary("/t.Echo/One", same, same)
+            for message in (b"", b"hello", b"x" * (4 << 20)):
+                answer, call = one.with_call(message, metadata=(("x-said", "hi"),), timeout=30)
+                assert answer == message
+                assert dict(call.initial_metadata())["x-initial"] == "hi"
+                trailing = dict(call.trailing_metadata())
+                assert (trailing["x-trailing"], trailing["x-bin"]) == ("end", b"\x00\xff")
+            many = channel.unary_stream("/t.Echo/Many", same, same)
+            assert list(many(b"n", timeout=30)) == [b"n0", b"n1", b"n2", b"n3", b"n4"]
+            total = channel.stream_unary("/t.Echo/Sum", same, same)
+            assert total(iter([b"a", b"b", b"c"]), timeout=30) == b"abc"
+            talk = channel.stream_stream("/t.Echo/Talk", same, same)
+            # Each answer comes before the next request is made: nothing is held back on the way.
+            turns: list[bytes] = []
+
+            def ask() -> Iterator[bytes]:
+                for number in range(10):
+                    while len(turns) < number:
+                        threading.Event().wait(0.001)
+                    yield f"turn {number}".encode()
+
+            for turn in talk(ask(), timeout=30):
+                turns.append(turn)
+            assert turns == [f"TURN {number}".encode() for number in range(10)]
+            with pytest.raises(grpc.RpcError) as failed:
+                channel.unary_unary("/t.Echo/Fail", same, same)(b"", timeout=30)
+            assert failed.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+            assert failed.value.details() == "not now: 100%"
+            with pytest.raises(grpc.RpcError) as unknown:
+                channel.unary_unary("/t.Echo/Nothing", same, same)(b"", timeout=30)
+            assert unknown.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+        await with_channel(gateway, play)
+
+
+async def test_a_grpc_call_that_is_given_up_is_cancelled_at_the_server(tmp_path: Path) -> None:
+    async with (
+        grpc_server() as (echo, port),
+        gateway_process("--workers", "1", data=tmp_path) as gateway,
+    ):
+        await make(gateway, speaking("two", port))
+
+        def play(channel: grpc.Channel) -> None:
+            hang = channel.unary_unary("/t.Echo/Hang", same, same)
+            with pytest.raises(grpc.RpcError) as late:
+                hang(b"", timeout=0.5)
+            assert late.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+            assert echo.cancelled.wait(20)
+            echo.cancelled.clear()
+            call = hang.future(b"")
+            threading.Event().wait(0.3)
+            call.cancel()
+            assert echo.cancelled.wait(20)
+
+        await with_channel(gateway, play)

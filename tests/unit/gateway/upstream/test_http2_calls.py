@@ -1,0 +1,316 @@
+"""A session of ours and a server of the `h2` library, with an engine in memory between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import h2.config
+import h2.connection
+import h2.events
+import h2.settings
+import pytest
+from h2.errors import ErrorCodes
+
+from oto_trio._core import FieldBlock
+from oto_trio.gateway.listeners.http2 import Http2Limits
+from oto_trio.gateway.upstream.http2 import CALLS_MOST, Http2Calls
+
+GET = FieldBlock([(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/")])
+POST = FieldBlock([(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/")])
+CONNECTION = 7
+
+
+@dataclass
+class FakeEngine:
+    """The calls of one connection, kept."""
+
+    sent: bytearray = field(default_factory=bytearray)
+    heads: dict[int, list[FieldBlock]] = field(default_factory=dict[int, list[FieldBlock]])
+    bodies: dict[int, bytes] = field(default_factory=dict[int, bytes])
+    ended: set[int] = field(default_factory=set[int])
+    trailers: dict[int, list[tuple[bytes, bytes]]] = field(default_factory=dict[int, Any])
+    broken: dict[int, bool] = field(default_factory=dict[int, bool])
+    taken_of: dict[int, int] = field(default_factory=dict[int, int])
+    room: int | None = None
+    due: float | None = None
+    full: bool = False
+    hung_up: bool = False
+
+    def send(self, conn: int, data: bytes, /) -> bool:
+        assert conn == CONNECTION
+        assert not self.hung_up
+        self.sent += data
+        return not self.full
+
+    def patience(self, conn: int, due: float, /) -> None:
+        self.due = due
+
+    def hang_up(self, conn: int, now: float, /) -> None:
+        self.hung_up = True
+
+    def set_room(self, conn: int, most: int, now: float, /) -> None:
+        self.room = most
+
+    def answer_head(self, stream: int, fields: FieldBlock, now: float, /) -> None:
+        self.heads.setdefault(stream, []).append(fields)
+
+    def feed(self, stream: int, data: bytes, end: bool, now: float, /) -> None:
+        assert stream not in self.ended
+        self.bodies[stream] = self.bodies.get(stream, b"") + data
+        if end:
+            self.ended.add(stream)
+
+    def feed_trailers(self, stream: int, fields: FieldBlock, now: float, /) -> None:
+        if any(name.startswith(b":") for name, _ in fields):
+            raise ValueError("a pseudo-field in trailers")
+        self.trailers[stream] = list(fields)
+        self.ended.add(stream)
+
+    def break_stream(self, stream: int, unseen: bool, now: float, /) -> None:
+        assert stream not in self.broken
+        self.broken[stream] = unseen
+
+    def taken(self, stream: int, count: int, /) -> None:
+        self.taken_of[stream] = self.taken_of.get(stream, 0) + count
+
+
+class Conversation:
+    """Both ends; `now` is the clock."""
+
+    def __init__(self, limits: Http2Limits | None = None, **settings: int) -> None:
+        self.now = 100.0
+        self.engine = FakeEngine()
+        self.registry: dict[int, Any] = {}
+        self.session = Http2Calls(self.engine, CONNECTION, self.registry, self.now, limits)
+        self.server = h2.connection.H2Connection(
+            h2.config.H2Configuration(client_side=False, validate_outbound_headers=False)
+        )
+        if settings:
+            codes = h2.settings.SettingCodes
+            self.server.local_settings.update(
+                {getattr(codes, name.upper()): value for name, value in settings.items()}
+            )
+            self.server.local_settings.acknowledge()
+        self.server.initiate_connection()
+        self.exchange()
+
+    def exchange(self) -> list[h2.events.Event]:
+        """Let both say what they have to say; returns what the server heard."""
+        heard: list[h2.events.Event] = []
+        while True:
+            self.session.flush(self.now)
+            out, self.engine.sent = bytes(self.engine.sent), bytearray()
+            if out:
+                heard += self.server.receive_data(out)
+            data = self.server.data_to_send()
+            if data and not self.session.is_over:
+                self.session.receive(data, self.now)
+            elif not out:
+                return heard
+
+    def answer(self, stream: int, *fields: tuple[str, str], end: bool = False) -> None:
+        """Have the server send a head."""
+        self.server.send_headers(stream, [(":status", "200"), *fields], end_stream=end)
+
+
+def test_a_request_and_its_answer() -> None:
+    talk = Conversation()
+    talk.session.call(50, GET, True)
+    (request,) = [e for e in talk.exchange() if isinstance(e, h2.events.RequestReceived)]
+    assert request.headers[:1] == [(b":method", b"GET")]
+    assert request.stream_ended
+    talk.server.send_headers(request.stream_id, [(":status", "103"), ("link", "x")])
+    talk.answer(request.stream_id, ("x-a", "1"))
+    talk.server.send_data(request.stream_id, b"abc", pad_length=9)
+    talk.server.send_headers(request.stream_id, [("x-t", "9")], end_stream=True)
+    talk.exchange()
+    assert [head.status for head in talk.engine.heads[50]] == [103, 200]
+    assert (b"x-a", b"1") in list(talk.engine.heads[50][1])
+    assert talk.engine.bodies == {50: b"abc"}
+    assert talk.engine.trailers == {50: [(b"x-t", b"9")]}
+    talk.session.consumed(50, 3)
+    assert talk.registry == {}
+
+
+def test_bodies_keep_to_both_windows() -> None:
+    talk = Conversation(Http2Limits(stream_window=70_000), initial_window_size=20_000)
+    talk.session.call(50, POST, False)
+    talk.session.data(50, b"x" * 50_000, True)
+    heard = talk.exchange()
+    got = sum(len(e.data) for e in heard if isinstance(e, h2.events.DataReceived))
+    assert (got, talk.engine.taken_of[50]) == (20_000, 20_000)
+    talk.server.increment_flow_control_window(30_000, 1)
+    heard = talk.exchange()
+    assert any(isinstance(e, h2.events.StreamEnded) for e in heard)
+    assert talk.engine.taken_of[50] == 50_000
+    talk.answer(1)
+    for _ in range(4):
+        talk.server.send_data(1, b"y" * 16_000)
+    talk.exchange()
+    assert talk.server.local_flow_control_window(1) == 6_000
+    talk.session.consumed(50, 64_000)
+    talk.exchange()
+    assert talk.server.local_flow_control_window(1) > 60_000
+
+
+def test_a_request_ends_with_trailers() -> None:
+    talk = Conversation()
+    talk.session.call(50, POST, False)
+    talk.session.data(50, b"abc", False)
+    talk.session.trailers(50, FieldBlock([("x-t", "1")]))
+    kinds = [type(e) for e in talk.exchange()]
+    assert kinds[-2:] == [h2.events.TrailersReceived, h2.events.StreamEnded]
+
+
+def test_what_nobody_wants_is_cancelled() -> None:
+    talk = Conversation()
+    talk.session.call(50, GET, True)
+    talk.exchange()
+    talk.session.broken(50)
+    (reset,) = [e for e in talk.exchange() if isinstance(e, h2.events.StreamReset)]
+    assert reset.error_code == ErrorCodes.CANCEL
+    assert talk.registry == {}
+    # What was on its way is dropped, and its window given back.
+    assert talk.engine.broken == {}
+
+
+def test_refused_streams_were_not_seen_and_others_were() -> None:
+    talk = Conversation()
+    for engine_id in (50, 51):
+        talk.session.call(engine_id, GET, True)
+    talk.exchange()
+    talk.server.reset_stream(1, ErrorCodes.REFUSED_STREAM)
+    talk.server.reset_stream(3, ErrorCodes.INTERNAL_ERROR)
+    talk.exchange()
+    assert talk.engine.broken == {50: True, 51: False}
+
+
+def test_an_answer_that_ends_before_the_request_is_whole() -> None:
+    talk = Conversation()
+    talk.session.call(50, POST, False)
+    talk.exchange()
+    talk.answer(1, end=True)
+    talk.server.reset_stream(1, ErrorCodes.NO_ERROR)
+    talk.exchange()
+    assert talk.engine.ended == {50}
+    assert talk.engine.broken == {}
+
+
+def test_a_goaway_sends_what_was_not_seen_elsewhere() -> None:
+    talk = Conversation()
+    for engine_id in (50, 51):
+        talk.session.call(engine_id, GET, True)
+    talk.exchange()
+    talk.server.close_connection(last_stream_id=1)
+    goaway = talk.server.data_to_send()
+    talk.session.receive(goaway, talk.now)
+    assert talk.engine.room == 0
+    assert talk.engine.broken == {51: True}
+    assert not talk.session.is_over
+    talk.session.call(52, GET, True)
+    assert talk.engine.broken[52]
+    talk.session.broken(50)
+    talk.session.flush(talk.now)
+    assert talk.engine.hung_up
+
+
+def test_no_more_than_the_backend_takes() -> None:
+    talk = Conversation(max_concurrent_streams=2)
+    assert talk.engine.room == 2
+    for engine_id in (50, 51, 52):
+        talk.session.call(engine_id, GET, True)
+    assert talk.engine.broken == {52: True}
+    many = Conversation(max_concurrent_streams=100_000)
+    assert many.engine.room == CALLS_MOST
+
+
+def test_a_lost_connection_fails_its_requests() -> None:
+    talk = Conversation()
+    talk.session.call(50, GET, True)
+    talk.session.lost(talk.now)
+    assert talk.engine.broken == {50: False}
+    assert talk.session.is_over
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        # A push, which it was told not to send.
+        b"\0\0\4\5\4\0\0\0\1\0\0\0\2",
+        # DATA on a stream that nobody opened.
+        b"\0\0\1\0\0\0\0\0\3x",
+    ],
+)
+def test_garbage_ends_the_connection(garbage: bytes) -> None:
+    talk = Conversation()
+    talk.session.call(50, GET, True)
+    talk.exchange()
+    talk.session.receive(garbage, talk.now)
+    talk.session.flush(talk.now)
+    assert talk.engine.hung_up
+    assert talk.engine.broken == {50: False}
+
+
+@pytest.mark.parametrize("first", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\xff" * 100])
+def test_a_backend_that_speaks_something_else_is_left(first: bytes) -> None:
+    engine = FakeEngine()
+    session = Http2Calls(engine, CONNECTION, {}, 1.0)
+    session.call(50, GET, True)
+    session.flush(1.0)
+    for at in range(len(first)):
+        session.receive(first[at : at + 1], 1.0)
+    assert engine.hung_up
+    assert engine.broken == {50: False}
+
+
+def test_a_backend_cannot_flood() -> None:
+    talk = Conversation()
+    for _ in range(2000):
+        if talk.session.is_over:
+            break
+        talk.server.ping(b"12345678")
+        talk.session.receive(talk.server.data_to_send(), talk.now)
+    assert talk.engine.hung_up
+
+
+def test_bad_trailers_break_their_stream_only() -> None:
+    talk = Conversation()
+    talk.session.call(50, GET, True)
+    talk.exchange()
+    talk.answer(1)
+    talk.server.send_headers(1, [(":status", "200")], end_stream=True)
+    talk.exchange()
+    assert talk.engine.broken == {50: False}
+    assert not talk.session.is_over
+
+
+def test_an_unused_connection_is_left() -> None:
+    talk = Conversation()
+    assert talk.engine.due == 130.0
+    talk.session.call(50, GET, True)
+    talk.exchange()
+    talk.now = 131.0
+    talk.session.idle(talk.now)
+    assert not talk.session.is_over
+    talk.answer(1, end=True)
+    talk.exchange()
+    talk.now = 170.0
+    talk.session.idle(talk.now)
+    assert talk.engine.hung_up
+
+
+def test_a_full_socket_holds_bodies_back() -> None:
+    talk = Conversation()
+    talk.session.call(50, POST, False)
+    talk.exchange()
+    talk.engine.full = True
+    talk.session.data(50, b"x" * 10_000, False)
+    talk.session.flush(talk.now)
+    talk.session.data(50, b"x" * 10_000, True)
+    talk.session.flush(talk.now)
+    assert talk.engine.taken_of == {50: 10_000}
+    talk.engine.full = False
+    talk.session.writable(talk.now)
+    talk.exchange()
+    assert talk.engine.taken_of == {50: 20_000}
