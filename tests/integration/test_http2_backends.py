@@ -13,6 +13,7 @@ import pytest
 import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve
+from typing_extensions import override
 
 from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
 from tests.integration.clients import admin, route
@@ -28,7 +29,10 @@ LARGE = b"0123456789abcdef" * 20_000
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
     """Tell how it was called, and give back the body."""
-    if scope["type"] != "http":
+    if scope["type"] == "lifespan":
+        for moment in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{moment}.complete"})
         return
     body = b""
     while True:
@@ -67,7 +71,8 @@ async def http2_backend() -> AsyncGenerator[int]:
 def speaking(entity_id: str, port: int, protocol: str = "HTTP/2.0") -> dict[str, Any]:
     """A route to a backend that speaks this protocol."""
     document = route(entity_id, f"http://127.0.0.1:{port}")
-    document["backend"]["targets"][0]["protocol"] = protocol
+    target = {"hostname": "127.0.0.1", "port": port, "tls": False, "protocol": protocol}
+    document["backend"] = {"targets": [target]}
     return document
 
 
@@ -129,6 +134,7 @@ class Echo(grpc.GenericRpcHandler):
     def __init__(self) -> None:
         self.cancelled = threading.Event()
 
+    @override
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
     ) -> grpc.RpcMethodHandler[bytes, bytes] | None:
@@ -160,6 +166,7 @@ class Echo(grpc.GenericRpcHandler):
 
     def fail(self, request: bytes, context: grpc.ServicerContext) -> bytes:
         context.abort(grpc.StatusCode.FAILED_PRECONDITION, "not now: 100%")
+        raise AssertionError("abort raises")
 
     def hang(self, request: bytes, context: grpc.ServicerContext) -> bytes:
         context.add_callback(self.cancelled.set)
@@ -172,7 +179,7 @@ async def grpc_server() -> AsyncGenerator[tuple[Echo, int]]:
     """Run a gRPC server in threads of its own."""
     echo = Echo()
     size = [("grpc.max_receive_message_length", 16 << 20)]
-    server = grpc.server(futures.ThreadPoolExecutor(8), handlers=(echo,), options=size)
+    server = grpc.server(futures.ThreadPoolExecutor(8), handlers=[echo], options=size)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
@@ -200,7 +207,7 @@ async def with_channel(gateway: GatewayProcess, play: Callable[[grpc.Channel], N
 
 async def test_all_kinds_of_grpc_calls(tmp_path: Path) -> None:
     async with (
-        grpc_server() as (echo, port),
+        grpc_server() as (_echo, port),
         gateway_process("--workers", "1", data=tmp_path) as gateway,
     ):
         await make(gateway, speaking("two", port))
@@ -227,8 +234,7 @@ async def test_all_kinds_of_grpc_calls(tmp_path: Path) -> None:
                         threading.Event().wait(0.001)
                     yield f"turn {number}".encode()
 
-            for turn in talk(ask(), timeout=30):
-                turns.append(turn)
+            turns.extend(talk(ask(), timeout=30))
             assert turns == [f"TURN {number}".encode() for number in range(10)]
             with pytest.raises(grpc.RpcError) as failed:
                 channel.unary_unary("/t.Echo/Fail", same, same)(b"", timeout=30)

@@ -37,7 +37,7 @@ kind       value                                 the gateway must
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol, TypeAlias, overload
 
-from oto_trio.gateway.listeners.carried_engine import CarriedEngine
+from oto_trio.gateway.listeners.carried_engine import CallEngine, CarriedEngine
 from oto_trio.plugin_api.exchange import Exchange
 
 __all__ = [
@@ -128,7 +128,7 @@ CountedRoute: TypeAlias = tuple[str, int, int, int, float, float, int]
 """A route's id, calls, bytes in and out, seconds, seconds of overhead, and calls that run."""
 
 
-class Engine(CarriedEngine, Protocol):
+class Engine(CarriedEngine, CallEngine, Protocol):
     """The engine as the pump, the pipeline and the worker use it. No method blocks.
 
     Methods that return events may be called from any task of the worker's Trio run; the caller

@@ -34,9 +34,9 @@ import trio
 
 from oto_trio.gateway.engine import (
     BODY,
+    CALL,
     CARRIED,
     CERTIFICATE,
-    CONSUMED,
     GONE,
     LEAKED,
     NOTICE,
@@ -213,7 +213,7 @@ class Pipeline:
                         events += more
                     else:
                         self._backlog.extend(more)
-            elif CARRIED <= kind <= CONSUMED:
+            elif CARRIED <= kind <= CALL:
                 self.carried.note(kind, value, now)
             else:
                 self._note(kind, value)

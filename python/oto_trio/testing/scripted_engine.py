@@ -277,6 +277,18 @@ class ScriptedEngine:
         """See `CarriedEngine.taken`."""
         self.calls.append(("taken", stream, count))
 
+    def answer_head(self, stream: int, fields: FieldBlock, now: float, /) -> None:
+        """See `CallEngine.answer_head`."""
+        self.calls.append(("answer_head", stream, fields, now))
+
+    def break_stream(self, stream: int, unseen: bool, now: float, /) -> None:
+        """See `CallEngine.break_stream`."""
+        self.calls.append(("break_stream", stream, unseen, now))
+
+    def set_room(self, conn: int, most: int, now: float, /) -> None:
+        """See `CallEngine.set_room`."""
+        self.calls.append(("set_room", conn, most, now))
+
     def close(self) -> None:
         """See `Engine.close`."""
         self.is_closed = True

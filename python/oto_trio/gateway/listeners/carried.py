@@ -7,7 +7,8 @@ Place in the path
 """
 
 import logging
-from typing import Any, Final, cast
+from collections.abc import Callable
+from typing import Any, Final, Protocol, TypeAlias, cast
 
 from h2.errors import ErrorCodes
 
@@ -15,23 +16,35 @@ from oto_trio.gateway.engine import (
     ANSWER,
     BROKEN,
     BYTES,
+    CALL,
     CARRIED,
     CONSUMED,
     DATA,
     HEAD,
     IDLE,
     LOST,
+    REACHED,
     TRAILERS,
     WRITABLE,
 )
-from oto_trio.gateway.listeners.carried_engine import CarriedEngine
+from oto_trio.gateway.listeners.carried_engine import CallEngine, CarriedEngine
 from oto_trio.gateway.listeners.http2 import Http2Limits, Http2Session
+from oto_trio.gateway.upstream.http2 import Http2Calls
 
 __all__ = ["CarriedConnections"]
 
 logger = logging.getLogger(__name__)
 
-_OF_CONNECTIONS: Final = frozenset({BYTES, WRITABLE, LOST, IDLE})
+_OF_CONNECTIONS: Final = frozenset({BYTES, WRITABLE, LOST, IDLE, CALL})
+_WITH_MORE: Final = frozenset({BYTES, CALL})
+
+
+Session: TypeAlias = Http2Session | Http2Calls
+"""One connection: of a client, or to a backend."""
+
+
+class SessionEngine(CarriedEngine, CallEngine, Protocol):
+    """What sessions of both kinds need of the engine."""
 
 
 class CarriedConnections:
@@ -42,12 +55,12 @@ class CarriedConnections:
         limits: The bounds of each connection.
     """
 
-    def __init__(self, engine: CarriedEngine, limits: Http2Limits | None = None) -> None:
+    def __init__(self, engine: SessionEngine, limits: Http2Limits | None = None) -> None:
         self._engine = engine
         self._limits = limits or Http2Limits()
-        self._sessions: dict[int, Http2Session] = {}
-        self._streams: dict[int, Http2Session] = {}
-        self._dirty: dict[int, Http2Session] = {}
+        self._sessions: dict[int, Session] = {}
+        self._streams: dict[int, Session] = {}
+        self._dirty: dict[int, Session] = {}
         self._draining = False
 
     def __len__(self) -> int:
@@ -58,7 +71,7 @@ class CarriedConnections:
         """Act on an event of a connection or a stream. Never raises.
 
         Args:
-            kind: What happened, `CARRIED` to `CONSUMED`.
+            kind: What happened, `CARRIED` to `CALL`.
             value: What it is about.
             now: The Trio clock.
 
@@ -72,8 +85,12 @@ class CarriedConnections:
             )
             self._sessions[conn] = self._dirty[conn] = session
             return
+        if kind == REACHED:
+            calls = Http2Calls(self._engine, told, self._streams, now, self._limits)
+            self._sessions[told] = self._dirty[told] = calls
+            return
         if kind in _OF_CONNECTIONS:
-            conn = told[0] if kind == BYTES else told
+            conn = told[0] if kind in _WITH_MORE else told
             found = self._sessions.get(conn)
         else:
             found = self._streams.get(told if kind == BROKEN else told[0])
@@ -81,7 +98,7 @@ class CarriedConnections:
             return  # it ended before it heard of this
         self._dirty[found.conn] = found
         try:
-            _tell(found, kind, told, now)
+            _TELL[kind](found, told, now)
         except BaseException as error:  # noqa: BLE001 (re-raised unless it is a fault)
             self._fail(found, error, now)
 
@@ -90,7 +107,8 @@ class CarriedConnections:
         while self._dirty:
             conn, session = self._dirty.popitem()
             try:
-                if self._draining:
+                # Requests that are under way may need a backend yet.
+                if self._draining and isinstance(session, Http2Session):
                     session.drain(now)
                 session.flush(now)
             except BaseException as error:  # noqa: BLE001 (re-raised unless it is a fault)
@@ -104,7 +122,7 @@ class CarriedConnections:
         self._dirty.update(self._sessions)
         self.flush(now)
 
-    def _fail(self, session: Http2Session, error: BaseException, now: float) -> None:
+    def _fail(self, session: Session, error: BaseException, now: float) -> None:
         """Close the connection of a session that raised; re-raise what is no fault of it."""
         if not isinstance(error, Exception):
             raise error
@@ -113,25 +131,17 @@ class CarriedConnections:
         session.close(ErrorCodes.INTERNAL_ERROR, now)
 
 
-def _tell(session: Http2Session, kind: int, told: Any, now: float) -> None:
-    """Call what is there for an event."""
-    if kind == ANSWER:
-        session.answer(*told)
-    elif kind == BYTES:
-        session.receive(told[1], now)
-    elif kind == CONSUMED:
-        session.consumed(*told)
-    elif kind == DATA:
-        session.data(*told)
-    elif kind == HEAD:
-        session.head(*told)
-    elif kind == TRAILERS:
-        session.trailers(*told)
-    elif kind == WRITABLE:
-        session.writable(now)
-    elif kind == BROKEN:
-        session.broken(told)
-    elif kind == LOST:
-        session.lost(now)
-    else:
-        session.idle(now)
+_TELL: Final[dict[int, Callable[[Any, Any, float], None]]] = {
+    ANSWER: lambda session, told, _: session.answer(*told),
+    BROKEN: lambda session, told, _: session.broken(told),
+    BYTES: lambda session, told, now: session.receive(told[1], now),
+    CALL: lambda session, told, _: session.call(*told[1:]),
+    CONSUMED: lambda session, told, _: session.consumed(*told),
+    DATA: lambda session, told, _: session.data(*told),
+    HEAD: lambda session, told, _: session.head(*told),
+    IDLE: lambda session, _, now: session.idle(now),
+    LOST: lambda session, _, now: session.lost(now),
+    TRAILERS: lambda session, told, _: session.trailers(*told),
+    WRITABLE: lambda session, _, now: session.writable(now),
+}
+"""What is called for an event, as (session, what it is about, the Trio clock)."""

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from oto_trio._core import FieldBlock
 
-__all__ = ["CarriedEngine"]
+__all__ = ["CallEngine", "CarriedEngine"]
 
 
 class CarriedEngine(Protocol):
@@ -40,4 +40,44 @@ class CarriedEngine(Protocol):
 
     def taken(self, stream: int, count: int, /) -> None:
         """So many bytes of the response's body have been sent."""
+        ...
+
+
+class CallEngine(Protocol):
+    """What the sessions of backends need of the engine. No method blocks."""
+
+    def send(self, conn: int, data: bytes, /) -> bool:
+        """Write; False when some of it waits, and WRITABLE will follow."""
+        ...
+
+    def patience(self, conn: int, due: float, /) -> None:
+        """Raise IDLE at this time of the Trio clock."""
+        ...
+
+    def hang_up(self, conn: int, now: float, /) -> None:
+        """Close the connection; nothing more is told of it."""
+        ...
+
+    def set_room(self, conn: int, most: int, now: float, /) -> None:
+        """Hand over no more than so many requests at once; 0 for none."""
+        ...
+
+    def answer_head(self, stream: int, fields: FieldBlock, now: float, /) -> None:
+        """Take the head of an answer, or an interim one."""
+        ...
+
+    def feed(self, stream: int, data: bytes, end: bool, now: float, /) -> None:  # noqa: FBT001 (as compiled)
+        """Take bytes of an answer's body."""
+        ...
+
+    def feed_trailers(self, stream: int, fields: FieldBlock, now: float, /) -> None:
+        """Take the trailers that end an answer; raises ValueError when they are malformed."""
+        ...
+
+    def break_stream(self, stream: int, unseen: bool, now: float, /) -> None:  # noqa: FBT001 (as compiled)
+        """Note that no more of an answer comes; `unseen` when the backend never looked at the request."""
+        ...
+
+    def taken(self, stream: int, count: int, /) -> None:
+        """Note that so many bytes of a request's body have been sent."""
         ...

@@ -15,7 +15,7 @@ Bounds
 """
 
 import logging
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from h2.config import H2Configuration
 from h2.connection import ConnectionState, H2Connection
@@ -38,13 +38,14 @@ from hyperframe.frame import Frame, GoAwayFrame
 from typing_extensions import override
 
 from oto_trio._core import FieldBlock, HpackDecoder, HpackEncoder
+from oto_trio.gateway.listeners.carried_engine import CallEngine
 from oto_trio.gateway.listeners.http2.limits import Budget, Http2Limits
 from oto_trio.gateway.listeners.http2.stream import OVER, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["CALLS_MOST", "CallEngine", "Http2Calls"]
+__all__ = ["CALLS_MOST", "Http2Calls"]
 
 logger = logging.getLogger(__name__)
 
@@ -64,46 +65,6 @@ _CONFIG = H2Configuration(
     validate_outbound_headers=False,
     normalize_outbound_headers=False,
 )
-
-
-class CallEngine(Protocol):
-    """What the sessions of backends need of the engine. No method blocks."""
-
-    def send(self, conn: int, data: bytes, /) -> bool:
-        """Write; False when some of it waits, and WRITABLE will follow."""
-        ...
-
-    def patience(self, conn: int, due: float, /) -> None:
-        """Raise IDLE at this time of the Trio clock."""
-        ...
-
-    def hang_up(self, conn: int, now: float, /) -> None:
-        """Close the connection; nothing more is told of it."""
-        ...
-
-    def set_room(self, conn: int, most: int, now: float, /) -> None:
-        """Hand over no more than so many requests at once; 0 for none."""
-        ...
-
-    def answer_head(self, stream: int, fields: FieldBlock, now: float, /) -> None:
-        """Take the head of an answer, or an interim one."""
-        ...
-
-    def feed(self, stream: int, data: bytes, end: bool, now: float, /) -> None:  # noqa: FBT001 (as compiled)
-        """Take bytes of an answer's body."""
-        ...
-
-    def feed_trailers(self, stream: int, fields: FieldBlock, now: float, /) -> None:
-        """Take the trailers that end an answer; raises ValueError when they are malformed."""
-        ...
-
-    def break_stream(self, stream: int, unseen: bool, now: float, /) -> None:  # noqa: FBT001 (as compiled)
-        """Note that no more of an answer comes; `unseen` when the backend never looked at the request."""
-        ...
-
-    def taken(self, stream: int, count: int, /) -> None:
-        """Note that so many bytes of a request's body have been sent."""
-        ...
 
 
 class _Connection(H2Connection):
@@ -455,12 +416,6 @@ class Http2Calls:
             self.close(ErrorCodes.NO_ERROR, now)
         else:
             self._engine.patience(self.conn, max(self._quiet_since, now) + self._idle_s)
-
-    def drain(self, now: float) -> None:
-        """Leave once the requests under way are answered."""
-        self._now = now
-        if not self._leaving and not self._ended:
-            self._leave()
 
     def close(self, code: ErrorCodes, now: float) -> None:
         """End the connection at once, and say why. Idempotent."""

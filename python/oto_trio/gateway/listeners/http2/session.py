@@ -76,7 +76,7 @@ class Http2Session:
         self,
         engine: CarriedEngine,
         conn: int,
-        streams: dict[int, "Http2Session"],
+        streams: dict[int, Any],
         now: float,
         limits: Http2Limits,
         *,

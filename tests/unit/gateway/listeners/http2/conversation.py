@@ -81,6 +81,15 @@ class FakeEngine:
     def taken(self, stream: int, count: int, /) -> None:
         self.streams[stream].taken += count
 
+    def answer_head(self, stream: int, fields: FieldBlock, now: float, /) -> None:
+        raise AssertionError("there is no backend here")
+
+    def break_stream(self, stream: int, unseen: bool, now: float, /) -> None:
+        raise AssertionError("there is no backend here")
+
+    def set_room(self, conn: int, most: int, now: float, /) -> None:
+        raise AssertionError("there is no backend here")
+
 
 class Conversation:
     """Both ends; `now` is the clock."""
