@@ -2,7 +2,7 @@
 
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -65,7 +65,7 @@ class Caller:
 
 
 @asynccontextmanager
-async def calling(**client: float) -> AsyncIterator[Caller]:
+async def calling(**client: float) -> AsyncGenerator[Caller]:
     """Run an engine in front of a backend that speaks HTTP/2 without TLS."""
     engine = Engine(json.dumps({"body_idle_s": 5}).encode())
     with trio.fail_after(PATIENCE_S), socket.socket() as listener:
@@ -94,7 +94,7 @@ async def test_requests_share_a_connection() -> None:
         clients = [await caller.client(GET) for _ in range(3)]
         connection = await caller.told(REACHED)
         backend = await caller.accept()
-        streams = []
+        streams: list[int] = []
         for _ in clients:
             called, stream, fields, ends = await caller.told(CALL)
             assert (called, ends) == (connection, True)
@@ -113,7 +113,7 @@ async def test_requests_share_a_connection() -> None:
         assert await backend.receive_some() == b"frames"
         await backend.send_all(b"other frames")
         assert await caller.told(BYTES) == (connection, b"other frames")
-        answers = set()
+        answers: set[bytes] = set()
         for number, stream in enumerate(streams):
             head = FieldBlock([(":status", "200"), ("x-b", str(number))])
             caller.engine.answer_head(stream, head, caller.now)

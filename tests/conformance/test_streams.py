@@ -5,7 +5,7 @@ nothing to the engine, so the test opens the streams that it likes.
 """
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -94,7 +94,7 @@ class Carrier:
 
 
 @asynccontextmanager
-async def carrying(*steps: dict[str, Any], preface: bytes = PREFACE) -> AsyncIterator[Carrier]:
+async def carrying(*steps: dict[str, Any], preface: bytes = PREFACE) -> AsyncGenerator[Carrier]:
     """Run an engine with a carried connection; everything is closed behind it."""
     engine = Engine()
     with trio.fail_after(PATIENCE_S), socket.socket() as listener:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import threading
 from concurrent import futures
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 import httpx
 import pytest
 import trio
 from hypercorn.config import Config
-from hypercorn.trio import serve
+from hypercorn.trio import serve  # pyright: ignore[reportUnknownVariableType]
 from typing_extensions import override
 
 from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
@@ -59,12 +60,9 @@ async def http2_backend() -> AsyncGenerator[int]:
     config.accesslog = config.errorlog = None
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
-        (bound,) = await nursery.start(
-            lambda task_status: serve(
-                application, config, shutdown_trigger=stop.wait, task_status=task_status
-            )
-        )
-        yield int(bound.rpartition(":")[2])
+        start = partial(serve, cast("Any", application), config, shutdown_trigger=stop.wait)
+        bound: list[str] = await nursery.start(start)
+        yield int(bound[0].rpartition(":")[2])
         stop.set()
 
 
