@@ -56,6 +56,7 @@ class Job:
         streams: Whether request bodies may be large, so that a proxy that would store a request
             before it forwards it has to be told not to.
         tls: Whether clients speak TLS, with the certificate of `benches.credentials`.
+        http2: Whether they speak HTTP/2, by ALPN; then `tls` is so, too.
         guard: What requests must bring; for a peer without such checks, nothing.
         requests: How many requests the load walks through at least. Jobs that are compared walk
             through equally many: a long list costs the load cache lines, and with them the pace at
@@ -68,6 +69,7 @@ class Job:
     plugin: PluginKind | None = None
     streams: bool = False
     tls: bool = False
+    http2: bool = False
     guard: Guard | None = None
     requests: int = 0
     workers: int = 1

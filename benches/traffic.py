@@ -8,6 +8,7 @@ upstream.
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -180,6 +181,48 @@ class LoadCore:
         )
         return read_refusals(output) if refused else read_wrk(output, body_bytes)
 
+    def http2(
+        self,
+        port: int,
+        job: Job,
+        *,
+        connections: int,
+        streams: int,
+        duration_s: int,
+        body_bytes: int,
+    ) -> dict[str, float]:
+        """Keep streams of HTTP/2 connections busy for a while with h2load, on the job's first route.
+
+        Args:
+            port: Where the proxy listens on 127.0.0.1, with TLS.
+            job: Its first route is asked.
+            connections: Number of client connections.
+            streams: Requests under way on each.
+            duration_s: Length in whole seconds.
+            body_bytes: Size of each answer, asked for and checked.
+
+        Returns:
+            `requests`, `seconds`, `p50_ms`, `p99_ms`.
+
+        Raises:
+            BenchError: h2load is not installed.
+            InvalidRunError: any answer was not a 2xx, or bodies were short.
+        """
+        program = shutil.which("h2load")
+        if program is None:
+            message = "the load generator h2load is not installed: apt-get install nghttp2-client"
+            raise BenchError(message)
+        route, log = job.routes[0], self.folder / "h2load.txt"
+        log.unlink(missing_ok=True)
+        argv = [program, "-t1", f"-c{connections}", f"-m{streams}", "-D", str(duration_s)]
+        argv += ["--log-file", str(log), "-H", f":authority: {route.domain}"]
+        argv.append(f"https://localhost:{port}{route.prefix}bytes/{body_bytes}")
+        output = run_to_end(
+            argv, core=self.core, log=self.folder / "h2load.log", timeout_s=duration_s + 30
+        )
+        times_us = [int(line.split("\t")[2]) for line in log.read_text().splitlines()]
+        return read_h2load(output, times_us, body_bytes, duration_s)
+
     def run(self, verb: str, port: int, route: Route, *, path: str, **options: float | str) -> Any:
         """Run one verb of `oto-load` against a port and return the JSON object it prints.
 
@@ -241,6 +284,45 @@ def _numbers(output: str) -> dict[str, float]:
         raise InvalidRunError(message)
     numbers: dict[str, float] = json.loads(line.removeprefix(MARK))
     return numbers
+
+
+def read_h2load(
+    output: str, times_us: Sequence[int], body_bytes: int, duration_s: float
+) -> dict[str, float]:
+    """Read what h2load says at its end.
+
+    Args:
+        output: Its standard output.
+        times_us: How long each request took, in microseconds.
+        body_bytes: The size that each answer has to have.
+        duration_s: How long it was to run.
+
+    Returns:
+        `requests`, `seconds`, `p50_ms`, `p99_ms`.
+
+    Raises:
+        InvalidRunError: A request failed, an answer was no 2xx, or bodies were short.
+    """
+    counts = re.search(
+        r"requests: .* (\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored", output
+    )
+    data = re.search(r"traffic: .* \((\d+)\) data", output)
+    statuses = re.search(r"status codes: (\d+) 2xx, 0 3xx, 0 4xx, 0 5xx", output)
+    if counts is None or data is None or statuses is None or not times_us:
+        message = f"h2load met errors:\n{output[-2000:]}"
+        raise InvalidRunError(message)
+    done, _, failed, errored = map(int, counts.groups())
+    # What is under way when the time is over has brought a part of its body.
+    if failed or errored or not done or int(data[1]) < done * body_bytes:
+        message = f"h2load met errors:\n{output[-2000:]}"
+        raise InvalidRunError(message)
+    ordered = sorted(times_us)
+    return {
+        "requests": float(done),
+        "seconds": float(duration_s),
+        "p50_ms": ordered[len(ordered) // 2] / 1000,
+        "p99_ms": ordered[len(ordered) * 99 // 100] / 1000,
+    }
 
 
 def read_wrk(output: str, body_bytes: int) -> dict[str, float]:

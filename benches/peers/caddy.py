@@ -95,7 +95,11 @@ class Caddy(Proxy):
                             "idle_timeout": IDLE,
                             "routes": routes,
                             **(
-                                {"tls_connection_policies": [{"alpn": ["http/1.1"]}]}
+                                {
+                                    "tls_connection_policies": [
+                                        {"alpn": ["h2" if job.http2 else "http/1.1"]}
+                                    ]
+                                }
                                 if job.tls
                                 else {}
                             ),

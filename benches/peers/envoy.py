@@ -86,7 +86,7 @@ class Envoy(Proxy):
             "filter_chains": [
                 {
                     "filters": [{"name": "http", "typed_config": connections}],
-                    **({"transport_socket": transport()} if job.tls else {}),
+                    **({"transport_socket": transport(http2=job.http2)} if job.tls else {}),
                 }
             ],
         }
@@ -146,15 +146,15 @@ def routing(prefixes: list[str]) -> dict[str, Any]:
     return {"matcher": {"matcher_tree": {"input": path, "prefix_match_map": {"map": actions}}}}
 
 
-def transport() -> dict[str, Any]:
-    """Return the TLS of a listener."""
+def transport(*, http2: bool) -> dict[str, Any]:
+    """Return the TLS of a listener, whose clients speak HTTP/2 or HTTP/1.1."""
     pair = server_pair()
     return {
         "name": "tls",
         "typed_config": {
             "@type": f"{TYPE}extensions.transport_sockets.tls.v3.DownstreamTlsContext",
             "common_tls_context": {
-                "alpn_protocols": ["http/1.1"],
+                "alpn_protocols": ["h2" if http2 else "http/1.1"],
                 "tls_params": {"tls_maximum_protocol_version": "TLSv1_3"},
                 "tls_certificates": [
                     {

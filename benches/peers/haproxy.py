@@ -56,7 +56,8 @@ class HAProxy(Proxy):
             condition = f"{{ base,map_beg({table}) -m found }}"
         tls = ""
         if job.tls:
-            tls = f" ssl crt {server_file(folder)} alpn http/1.1 ssl-min-ver TLSv1.2"
+            alpn = "h2" if job.http2 else "http/1.1"
+            tls = f" ssl crt {server_file(folder)} alpn {alpn} ssl-min-ver TLSv1.2"
         config = folder / "haproxy.cfg"
         config.write_text(
             CONFIG.format(

@@ -71,7 +71,7 @@ class Nginx(Proxy):
     def configure(self, job: Job, port: int, folder: Path) -> CommandLine:
         ssl, tls = "", ""
         if job.tls:
-            ssl, tls = " ssl", TLS.format(pem=server_file(folder))
+            ssl, tls = " ssl http2" if job.http2 else " ssl", TLS.format(pem=server_file(folder))
         servers = []
         for domain, prefixes in job.by_domain().items():
             locations = "".join(

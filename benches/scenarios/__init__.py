@@ -6,6 +6,7 @@ from benches.scenarios.chain import Chain, ChainEs256, ChainRs256
 from benches.scenarios.connect import Connect
 from benches.scenarios.control import Control10k
 from benches.scenarios.denied import Denied
+from benches.scenarios.h2 import H2
 from benches.scenarios.handshake import Handshake, Resume
 from benches.scenarios.idle import Idle
 from benches.scenarios.importing import Import
@@ -38,6 +39,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         Latency(),
         Start(),
         Tls(),
+        H2(),
         Chain(),
         ChainRs256(),
         ChainEs256(),

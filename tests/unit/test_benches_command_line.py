@@ -17,7 +17,7 @@ def test_the_scenarios_are_the_ones_that_were_asked_for() -> None:
         *("plain", "routes10", "routes10k", "routes100k", "python-inline", "python-async"),
         *("large", "stream", "connect", "idle", "latency", "start"),
         *("tls", "chain", "chain-rs256", "chain-es256", "handshake", "resume", "denied"),
-        *("keys100k", "latency-chain", "control-10k", "import", "memory-100k"),
+        *("keys100k", "latency-chain", "control-10k", "import", "memory-100k", "h2"),
     }
 
 

@@ -23,7 +23,7 @@ from benches.measurement import Sample
 from benches.peers import Proxy
 from benches.peers.proxy import CommandLine
 from benches.scenarios import Conditions, Scenario
-from benches.traffic import MARK, LoadCore, read_wrk
+from benches.traffic import MARK, LoadCore, read_h2load, read_wrk
 
 CORE = min(os.sched_getaffinity(0))
 GOOD = {
@@ -245,3 +245,25 @@ def test_a_proxy_that_never_answers_200_is_given_up(
     monkeypatch.setattr("benches.contestant.READY_S", 0.5)
     with pytest.raises(BenchError, match=r"was not ready after .* \(last answer: 502\)"):
         contest(StandIn("refuser", status=502), tmp_path, []).run(1)
+
+
+H2LOAD = """\
+finished in 5.00s, 3409.40 req/s, 3.40MB/s
+requests: 17047 total, 17100 started, {done} done, {done} succeeded, {failed} failed, 0 errored, 0 timeout
+status codes: {done} 2xx, 0 3xx, {refused} 4xx, 0 5xx
+traffic: 3.99MB (4180420) total, 11.82KB (12104) headers (space savings 93.95%), 3.91MB ({data}) data
+"""
+
+
+def test_what_h2load_says_is_read_and_an_error_is_no_result() -> None:
+    said = H2LOAD.format(done=4, failed=0, refused=0, data=4096)
+    numbers = read_h2load(said, [4000, 1000, 2000, 3000], 1024, 5)
+    assert numbers == {"requests": 4.0, "seconds": 5.0, "p50_ms": 3.0, "p99_ms": 4.0}
+    for wrong in (
+        H2LOAD.format(done=4, failed=1, refused=0, data=4096),
+        H2LOAD.format(done=4, failed=0, refused=1, data=4096),
+        H2LOAD.format(done=4, failed=0, refused=0, data=4095),
+        "nothing",
+    ):
+        with pytest.raises(InvalidRunError):
+            read_h2load(wrong, [1], 1024, 5)
