@@ -22,6 +22,7 @@ class Caller:
         self.engine = engine
         self.port = port
         self.backends = backends
+        self.target: dict[str, Any] = {}
         self.now = 1000.0
         self.events: list[tuple[int, Any]] = []
         self.opened: list[trio.SocketStream] = []
@@ -74,7 +75,7 @@ async def calling(**client: float) -> AsyncGenerator[Caller]:
         (backends,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         port = backends.socket.getsockname()[1]
         caller = Caller(engine, listener.getsockname()[1], backends)
-        target = {"hostname": "127.0.0.1", "port": port, "protocol": "HTTP/2.0"}
+        target = caller.target = {"hostname": "127.0.0.1", "port": port, "protocol": "HTTP/2.0"}
         try:
             engine.install(Snapshot().apply([route(targets=[target], client=client)], []))
             engine.adopt(listener.fileno(), "standard-listener", False)
@@ -280,3 +281,44 @@ async def test_an_unused_connection_is_left_in_time() -> None:
         caller.engine.hang_up(connection, caller.now)
         assert await backend.receive_some() == b""
         assert not [kind for kind, _ in caller.events if kind == LOST]
+
+
+async def test_a_place_that_is_free_again_is_no_way_to_the_backend_that_had_it() -> None:
+    (others,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with others, calling() as caller:
+        target = {
+            "hostname": "127.0.0.1",
+            "port": others.socket.getsockname()[1],
+            "protocol": "HTTP/2.0",
+        }
+        other = route(identity="other", path="/other", targets=[target])
+        caller.engine.install(Snapshot().apply([route(targets=[caller.target]), other], []))
+        client = await caller.client(GET)
+        first = await caller.told(REACHED)
+        _, stream, _, _ = await caller.told(CALL)
+        caller.engine.answer_head(stream, FieldBlock([(":status", "204")]), caller.now)
+        caller.engine.feed(stream, b"", True, caller.now)
+        await caller.hears(client, b"\r\n\r\n")
+        # As a connection ends that takes no more.
+        caller.engine.set_room(first, 0, caller.now)
+        caller.engine.hang_up(first, caller.now)
+        await caller.client(GET.replace(b"/a?b", b"/other"))
+        second = await caller.told(REACHED)
+        assert (await caller.told(CALL))[0] == second
+        await client.send_all(GET)
+        third, _, fields, _ = await caller.told(CALL)
+        assert fields.get(b":path") == b"/a?b"
+        assert third not in {first, second}
+
+
+async def test_what_a_client_took_of_an_answer_is_told_up_to_its_end() -> None:
+    async with calling() as caller:
+        client = await caller.client(GET)
+        await caller.told(REACHED)
+        _, stream, _, _ = await caller.told(CALL)
+        caller.engine.answer_head(stream, FieldBlock([(":status", "200")]), caller.now)
+        await caller.hears(client, b"\r\n\r\n")
+        caller.engine.feed(stream, b"abc", False, caller.now)
+        caller.engine.feed(stream, b"", True, caller.now)
+        await caller.hears(client, b"0\r\n\r\n")
+        assert await caller.told(CONSUMED) == (stream, 3)

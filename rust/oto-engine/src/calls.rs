@@ -32,7 +32,10 @@ impl Engine {
         let ready = self.carriers.get(pool_key).and_then(|places| {
             places.iter().copied().find(|at| {
                 let up = self.ups.get(*at);
-                up.is_some_and(|up| up.carrying.has_room() && up.holds_terms())
+                up.is_some_and(|up| {
+                    let is_carried = matches!(up.phase, UpPhase::Carried(_));
+                    is_carried && up.carrying.has_room() && up.holds_terms()
+                })
             })
         });
         if let Some(at) = ready {
@@ -368,7 +371,8 @@ impl Engine {
         if let UpPhase::Carried(id) = up.phase {
             self.raised.push(Event::Lost(id));
         }
-        if up.carrying.room > 0 || matches!(up.phase, UpPhase::Carried(_)) {
+        if up.carrying.by.is_none() {
+            // Also one that takes no more: its place is somebody else's soon.
             let ups = &self.ups;
             if let Some(places) = self.carriers.get_mut(&up.address) {
                 places.retain(|at| ups.contains(*at));
