@@ -1,8 +1,9 @@
 """Follows the entities that ask for listeners, and has the workers accept on what they ask for.
 
     follow          as long as the gateway runs
-    └─ reconcile    for each change: the workers let go of what is gone, it is closed; what is new is opened
-                    once the workers know what becomes of its connections, and handed to them
+    ├─ reconcile    for each change: the workers let go of what is gone, it is closed; what is new is opened
+    │               once the workers know what becomes of its connections, and handed to them
+    └─ let go, one a worker and listener    until the worker has let go of it, however long that takes
 
 To add a kind of entity that asks for listeners: a row in `WANTED_BY`.
 """
@@ -36,7 +37,7 @@ KNOWN_S: Final = 5.0
 """How long a worker is waited for to know what becomes of a listener's connections."""
 
 RELEASE_S: Final = 1.0
-"""How long workers may take to let go of a listener before it is closed."""
+"""How long workers may take to let go of a listener before it is closed; they are told all the same."""
 
 
 def _by_tcp_service(document: bytes) -> WantedListener | None:
@@ -90,11 +91,19 @@ class ChangingListeners:
         self._hearers = hearers
         self._on_change = on_change
         self._wanted: dict[tuple[str, str], WantedListener] = {}
+        self._releasing: trio.Nursery | None = None
         self.behind: int | None = None
         """The revision whose listeners are being opened and closed; None when they all are."""
 
     async def run(self) -> None:
-        """Follow the store until cancelled."""
+        """Follow the store until cancelled, or until it is closed."""
+        async with trio.open_nursery() as nursery:
+            self._releasing = nursery
+            await self._follow()
+            nursery.cancel_scope.cancel()
+
+    async def _follow(self) -> None:
+        """Act on each change of the store until it is closed."""
         with self._store.watch() as changes:
             revision = await self._read()
             await self._reconcile(revision)
@@ -152,14 +161,7 @@ class ChangingListeners:
             return
         self.behind = revision
         try:
-            if changes.gone:
-                with trio.move_on_after(RELEASE_S):
-                    async with trio.open_nursery() as nursery:
-                        for worker in self._hearers():
-                            for listener in changes.gone:
-                                nursery.start_soon(worker.unlisten, listener)
-                for listener in changes.gone:
-                    self._listeners.close(listener)
+            await self._release(changes.gone)
             tried = [self._listeners.open(wanted) for wanted in changes.missing]
             opened = [listener for listener in tried if listener is not None]
             if opened:
@@ -169,6 +171,30 @@ class ChangingListeners:
         finally:
             self.behind = None
             self._on_change()
+
+    async def _release(self, gone: Iterable[Listener]) -> None:
+        """Have the workers let go of listeners, for some time, and close them.
+
+        A worker that has no time for it now, because it installs a hundred thousand routes, keeps the port open
+        until it has: so the order outlives the waiting. It ends with the worker, which is ended when it hangs.
+        """
+        assert self._releasing is not None, "`run` opened it"
+        releases: list[trio.Event] = []
+        for worker in self._hearers():
+            for listener in gone:
+                is_released = trio.Event()
+                releases.append(is_released)
+                self._releasing.start_soon(self._let_go, worker, listener, is_released)
+        with trio.move_on_after(RELEASE_S):
+            for is_released in releases:
+                await is_released.wait()
+        for listener in gone:
+            self._listeners.close(listener)
+
+    async def _let_go(self, worker: Hearer, listener: Listener, is_released: trio.Event) -> None:
+        """Have one worker let go of a listener."""
+        await worker.unlisten(listener)
+        is_released.set()
 
     async def _hand(self, worker: Hearer, opened: list[Listener], revision: int) -> None:
         """Hand listeners to a worker once it knows what becomes of their connections."""
