@@ -337,6 +337,38 @@ async def test_malformed_requests_raise_and_refused_ones_are_answered() -> None:
             )
 
 
+async def test_errors_are_said_to_grpc_callers_in_their_way() -> None:
+    async with carrying(python_step("access")) as carrier:
+        grpc = ("content-type", "application/grpc+proto")
+        stream = carrier.open(grpc, ("te", "trailers"), ends=False)
+        exchange = await carrier.turn_until(RUN)
+        carrier.events += carrier.engine.refuse(exchange, 403, "Not 100% yours", None, carrier.now)
+        told, fields, body = await carrier.turn_until(ANSWER)
+        assert (told, fields.status, body) == (stream, 200, b"")
+        assert fields.get(b"grpc-status") == b"7"
+        assert fields.get(b"grpc-message") == b"Not 100%25 yours"
+        assert fields.get(b"content-type") == b"application/grpc"
+        assert fields.get(b"content-length") is None
+        # What is counted is the refusal.
+        by_class = carrier.engine.metrics()["by_class"]
+        assert isinstance(by_class, list)
+        assert sum(by_class) == 1
+        assert by_class[2] == 0
+
+
+async def test_a_grpc_caller_says_how_long_it_waits() -> None:
+    async with carrying() as carrier:
+        stream = carrier.open(("content-type", "application/grpc"), ("grpc-timeout", "2S"))
+        backend = await carrier.backend()
+        heard = await carrier.hears(backend, b"\r\n\r\n")
+        assert b"\r\ngrpc-timeout: 2S\r\n" in heard
+        carrier.pass_time(1.9)
+        assert not carrier.engine.pending
+        carrier.pass_time(0.2)
+        told, fields, _ = await carrier.turn_until(ANSWER)
+        assert (told, fields.status, fields.get(b"grpc-status")) == (stream, 200, b"4")
+
+
 async def test_a_lost_connection_is_told() -> None:
     async with carrying() as carrier:
         stream = carrier.open(ends=False)

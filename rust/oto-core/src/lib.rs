@@ -7,6 +7,7 @@ pub mod apikeys;
 pub mod balance;
 pub mod expression;
 pub mod fields;
+pub mod grpc;
 pub mod hpack;
 pub mod http1;
 pub mod intern;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use oto_core::grpc;
 use oto_core::http1::request::{self, HeadError};
 use oto_core::http1::{Decoder, Framing, Parsed, Request, ResponseHead, Version, encode};
 use oto_core::plan::{BodyBound, Downstream, Flow, Next, refusal};
@@ -245,6 +246,13 @@ impl Engine {
             exchange.end_by_s = self.now_s + client.call_and_stream_s.max(client.global_s);
             exchange.next_delay_s = client.retry_delay_s;
         }
+        if grpc::is_call(&flow.request)
+            && let Some(patience_s) = grpc::patience_s(&flow.request)
+        {
+            // Who waits no longer reads no answer.
+            exchange.answer_by_s = exchange.answer_by_s.min(self.now_s + patience_s);
+            exchange.end_by_s = exchange.end_by_s.min(self.now_s + patience_s);
+        }
         let due = exchange.answer_by_s;
         exchange.flow = Some(Box::new(flow));
         let closing = down.ready.closing;
@@ -345,13 +353,22 @@ impl Engine {
         let Some(flow) = exchange.flow.as_mut() else {
             return;
         };
-        let body = flow.take_body().unwrap_or_default();
+        let mut body = flow.take_body().unwrap_or_default();
         let status = flow.response.status;
+        let told = (flow.refused && grpc::is_call(&flow.request)).then(|| {
+            body.clear();
+            let refusal = flow.attrs.refusal.as_ref();
+            let message = refusal.map_or("", |refusal| &*refusal.message);
+            grpc::refused(&flow.response, message)
+        });
         let bodiless = matches!(status, 100..=199 | 204 | 304);
         let is_head = flow.request.method == oto_core::http1::Method::Head;
         let times = flow.repeats;
         let repeats = times > 1 && !bodiless && !body.is_empty();
-        let framing = if bodiless {
+        let framing = if told.is_some() {
+            // The head is all of it, and announces no length.
+            Framing::UntilClose
+        } else if bodiless {
             Framing::None
         } else if repeats {
             repeat::framing(exchange.version)
@@ -373,7 +390,8 @@ impl Engine {
         };
         let mut out = std::mem::take(&mut self.head_out);
         out.clear();
-        let size = Down::say_head(&mut down.stream, &flow.response, shape, &mut out);
+        let head = told.as_ref().unwrap_or(&flow.response);
+        let size = Down::say_head(&mut down.stream, head, shape, &mut out);
         let now: &[u8] = if bodiless || is_head || repeats {
             &[]
         } else {
