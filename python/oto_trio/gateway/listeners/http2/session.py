@@ -56,6 +56,8 @@ BATCH: Final = 128 * 1024
 """Bytes that are written before the socket is asked whether it takes more."""
 PRIORITY_UPDATE: Final = 0x10
 LARGEST_STREAM: Final = 2**31 - 1
+MOST_DIGITS: Final = 18
+"""Digits of a Content-Length; Python refuses to read thousands of them."""
 COSTS: Final[dict[type[Event], int]] = {StreamEnded: 0, PriorityUpdated: 1}
 """What frames without a handler cost of the budget. PING and SETTINGS have to be answered: 2."""
 
@@ -190,11 +192,14 @@ class Http2Session:
     def _on_request(self, event: RequestReceived, now: float) -> None:
         identity, fields = event.stream_id, cast("FieldBlock", event.headers)
         end = event.stream_ended is not None
+        if event.priority_updated is not None:
+            self._frames.earn(1)  # it is told by itself too, and came with the request
         if self._draining or len(self._by_id) >= self._limits.max_streams:
             self._refuse(identity, ErrorCodes.REFUSED_STREAM)
             return
         length = fields.get(b"content-length")
-        announced = int(length) if length is not None and length.isdigit() else None
+        is_count = length is not None and length.isdigit() and len(length) <= MOST_DIGITS
+        announced = int(length) if length is not None and is_count else None
         try:
             if announced is None and length is not None:
                 raise ValueError("Content-Length is no number")

@@ -326,3 +326,25 @@ def test_fields_of_a_head_are_one_block() -> None:
     talk = Conversation()
     _, stream = talk.ask()
     assert isinstance(talk.engine.streams[stream].fields, FieldBlock)
+
+
+def test_a_length_of_thousands_of_digits_ends_its_stream_and_no_other() -> None:
+    talk = Conversation()
+    _, other = talk.ask(POST, end=False)
+    identity, _ = talk.ask([*POST, ("content-length", "1" * 5000)], end=False)
+    resets = [event for event in talk.events if isinstance(event, h2.events.StreamReset)]
+    assert [event.stream_id for event in resets] == [identity]
+    assert not talk.is_closed()
+    assert not talk.engine.streams[other].cancelled
+
+
+def test_requests_that_come_with_a_priority_of_the_older_kind_are_no_flood() -> None:
+    talk = Conversation()
+    nothing = FieldBlock([(b":status", b"204")])
+    for _ in range(2000):
+        identity = talk.client.get_next_available_stream_id()
+        talk.client.send_headers(identity, GET, end_stream=True, priority_weight=16)
+        talk.exchange()
+        talk.session.answer(max(talk.engine.streams), nothing, b"")
+        talk.exchange()
+        assert not talk.is_closed()
