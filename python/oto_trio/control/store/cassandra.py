@@ -149,6 +149,7 @@ class CassandraStore(CopiedStore):
         self._queue = CommitQueue(self._commit_group)
         self._looking = trio.Lock()
         self._looks = 0
+        self._looked = 0
         self._unsettled = trio.Event()
         if replica.pending:
             self._unsettled.set()
@@ -204,10 +205,11 @@ class CassandraStore(CopiedStore):
         asked = self._looks
         async with self._looking:
             self._check_open()
-            if self._looks > asked:
-                return  # begun, and ended, by another reader since
-            self._looks += 1
+            if self._looked > asked:
+                return  # begun, and ended well, by another reader since
+            self._looks = number = self._looks + 1
             await self._look()
+            self._looked = number
 
     async def _look(self) -> None:
         """Ask for what is newer, and tell it."""
@@ -243,8 +245,9 @@ class CassandraStore(CopiedStore):
 
     def _forget(self, floor: int) -> None:
         """Forget revisions smaller than one."""
-        replica = self._replica
-        replica.floor = max(replica.floor, floor)
+        self._replica.floor = floor = max(self._replica.floor, floor)
+        if floor - self._trimmed > 2 * KEPT_ROWS:
+            self._unsettled.set()  # nobody commits here: else their rows would be kept for ever
 
     @override
     async def get(self, kind: str, entity_id: str) -> Record | None:
@@ -418,13 +421,13 @@ class CassandraStore(CopiedStore):
             - {row.base for n, row in replica.rows.items() if n >= end}
         )
         await self._link.run(partial(remove_bodies, store=store, bases=bases))
-        self._to_trim = end  # the next commit removes the rows
+        replica.forget_rows(end)
+        self._trimmed = self._to_trim = end  # the next commit, here or elsewhere, removes the rows
 
     def _note_trimmed(self, trim: int | None) -> None:
-        """Forget rows that a commit removed."""
-        if trim is not None:
-            self._replica.forget_rows(trim)
-            self._trimmed, self._to_trim = trim, None
+        """Note that a commit removed rows."""
+        if trim == self._to_trim:
+            self._to_trim = None
 
     async def _keep_settled(self) -> None:
         """Settle after commits, until the store closes."""
