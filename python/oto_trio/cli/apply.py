@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 import click
 import msgspec
 
+from oto_trio.cli.at_rest import PLUGINS
 from oto_trio.cli.changes import (
     CHANGES_CODE,
     Shown,
@@ -29,6 +30,7 @@ from oto_trio.plugin_api.registry import discover
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     from oto_trio.cli.admin_client import AdminClient
     from oto_trio.control.documents import Item
@@ -59,6 +61,7 @@ OWN: Final = frozenset(
     help="Remove what FROM does not have, of the kinds that it has or --kind names.",
 )
 @change_options
+@PLUGINS
 @with_key
 def command(  # noqa: PLR0913, PLR0917 (one for each option)
     source: str,
@@ -71,11 +74,13 @@ def command(  # noqa: PLR0913, PLR0917 (one for each option)
     detailed: bool,
     client_id: str | None,
     client_secret: str | None,
+    plugins: Path | None,
 ) -> None:
     """Bring the entities of files to a gateway: all of them or none, as one revision.
 
     FROM is a configuration file or a folder of them; PLACE the URL of a running gateway's admin API (without
-    one http://127.0.0.1:8081), or the data folder of a gateway that is not running.
+    one http://127.0.0.1:8081), the data folder of a gateway that is not running, the URL of a store, or env:NAME for
+    the environment variable that holds one.
 
     What changes is printed first, by field, with what it means for requests. What is there already as FROM
     has it is left alone; what FROM does not have stays, unless --prune removes it.
@@ -94,7 +99,7 @@ def command(  # noqa: PLR0913, PLR0917 (one for each option)
         files = _wanted(gather(source, client_id, client_secret), kinds)
         application = _Application(
             files,
-            client_of(place, client_id, client_secret, message=message),
+            client_of(place, client_id, client_secret, message=message, plugins=plugins),
             lambda: gather(place, client_id, client_secret).items,
             Shown(is_sure=yes),
             kinds=frozenset(kinds) if prune else None,

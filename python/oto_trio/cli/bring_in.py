@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from oto_trio.cli.at_rest import PLUGINS
 from oto_trio.cli.whole import DUMP, JSON, place_options, whole_of
 
 __all__ = ["command", "told_changes"]
@@ -20,6 +21,7 @@ MOST_IDS: Final = 10
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 @click.option("--strict", is_flag=True, help="Let warnings refuse it, too.")
 @place_options
+@PLUGINS
 def command(file: Path, dry_run: bool, strict: bool, **places: Any) -> None:
     """Replace the whole configuration by a full export, Otoroshi's or ours, JSON or raw dump.
 
@@ -30,6 +32,7 @@ def command(file: Path, dry_run: bool, strict: bool, **places: Any) -> None:
     Examples:
       oto-trio import export.json --dry-run
       oto-trio import export.json --data oto-data
+      oto-trio import export.json --data redis://redis.example.com/0 --plugins plugins
     """  # noqa: D301 (click reads the \b)
     try:
         content = file.read_bytes()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 import click
 import msgspec
 
+from oto_trio.cli.at_rest import data_option, store_at_rest
 from oto_trio.cli.shelves import AdminShelf, Shelf, StoreShelf
 from oto_trio.cli.words import Integer
 from oto_trio.control.certificates import certificate_of_pem
@@ -42,12 +43,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _PLACES: Final = (
-    click.option(
-        "--data",
-        metavar="DIR",
-        type=click.Path(path_type=Path),
-        help="Use the store of a gateway that is not running.",
-    ),
+    data_option,
     click.option(
         "--admin",
         metavar="URL",
@@ -66,13 +62,13 @@ def _with_places(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def _shelf(
-    data: Path | None, admin: str | None, client_id: str | None, client_secret: str | None
+    data: str | None, admin: str | None, client_id: str | None, client_secret: str | None
 ) -> Shelf:
     """Open what the options name."""
     if data is not None and admin is not None:
         raise click.UsageError("give one of --data and --admin, not both")
     if data is not None:
-        return StoreShelf(data)
+        return StoreShelf(store_at_rest(data, called="--data"))
     return AdminShelf(admin or "http://127.0.0.1:8081", client_id, client_secret)
 
 
@@ -96,7 +92,7 @@ _PASSWORD = click.option(
 def command() -> None:
     """List, make, bring in and take out certificates.
 
-    They are those of --data, the store of a gateway that is not running, or of --admin, a gateway that is.
+    They are those of --data, a store that is opened here without its gateway, or of --admin, a gateway that runs.
 
     \b
     Examples:
@@ -128,6 +124,7 @@ def list_certificates(days: int | None, as_json: bool, **places: Any) -> None:
     Examples:
       oto-trio certs list
       oto-trio certs list --expiring 14 --data oto-data
+      oto-trio certs list --data env:OTO_TRIO_STORE
     """  # noqa: D301 (click reads the \b)
     now_ms = int(datetime.now(UTC).timestamp() * 1000)
     found = sorted(_shelf(**places).all(), key=lambda c: (c.valid_to, c.id))

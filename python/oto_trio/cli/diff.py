@@ -40,7 +40,7 @@ def command(before: str, after: str, kinds: tuple[str, ...], form: str, **key: s
     """Show what differs between two places, by entity and field.
 
     A and B are each a configuration file, a folder of them, the data folder of a gateway that is not
-    running, or the URL of a running gateway's admin API. What one writes in a short form and the other in
+    running, the URL of a running gateway's admin API or of a store, or env:NAME for the variable that holds one. What one writes in a short form and the other in
     full is the same. Secrets are never shown, only that they differ.
 
     \b

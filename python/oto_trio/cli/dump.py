@@ -44,7 +44,8 @@ def command(
     """Write every entity of a gateway to a folder of YAML, one file each.
 
     PLACE is the URL of a running gateway's admin API (without one http://127.0.0.1:8081), the data folder of
-    a gateway that is not running, a configuration file or a folder of them.
+    a gateway that is not running, the URL of a store, env:NAME for the environment variable that holds one, a
+    configuration file or a folder of them.
 
     The folder is what `serve --config`, `check`, `lint` and `diff` read. The same entities always give the
     same files; what does not change is not written. Secrets of API keys, certificates and verifiers are

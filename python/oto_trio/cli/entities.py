@@ -7,19 +7,18 @@ from typing import Final, TypeVar
 
 import click
 import msgspec
-import trio
 
-from oto_trio.app import STORE_FILE
 from oto_trio.cli.admin_client import AdminClient
+from oto_trio.cli.at_rest import store_at_rest
 from oto_trio.control.declared import read_declared
 from oto_trio.control.settings import read_config_file
 from oto_trio.control.store.base import Snapshot
-from oto_trio.control.store.sqlite import SqliteStore
+from oto_trio.control.store.whole import CopiedStore
 from oto_trio.gateway.compile import DERIVED_KINDS
 from oto_trio.gateway.installer import BACKENDS, GLOBAL_CONFIG, KINDS, ROUTES
 from oto_trio.model.backend import Backend, read_backend
 from oto_trio.model.document import write_document
-from oto_trio.model.errors import EntityError, StoreError
+from oto_trio.model.errors import EntityError
 from oto_trio.model.global_config import GlobalConfig, read_global_config
 from oto_trio.model.route import Route, read_route
 from oto_trio.model.route_composition import ROUTE_COMPOSITIONS
@@ -81,21 +80,20 @@ def from_config(path: Path) -> Entities:
     )
 
 
-def from_data(folder: Path) -> Entities:
-    """Read the entities in the embedded store of a data folder.
+def from_data(text: str) -> Entities:
+    """Read the entities in a store that is opened without a gateway.
+
+    Args:
+        text: The value of ``--data``.
 
     Raises:
+        UsageError: It names no store.
         ClickException: There is no store, or it cannot be read; a running gateway holds it.
     """
-    path = folder / STORE_FILE
-    if not path.is_file():
-        raise click.ClickException(f"there is no store at {path}; is it the right --data folder?")
-    try:
-        snapshot = trio.run(_read_store, path)
-    except StoreError as error:
-        raise click.ClickException(
-            f"{error}\nof a running gateway, ask the admin API: --admin http://127.0.0.1:8081"
-        ) from None
+    snapshot = store_at_rest(text, called="--data").run(
+        _read_store,
+        running="of a running gateway, ask the admin API: --admin http://127.0.0.1:8081",
+    )
     documents: dict[str, list[object]] = {kind: [] for kind in KINDS}
     for record in snapshot.records:
         documents[record.kind].append(json.loads(record.document))
@@ -105,9 +103,8 @@ def from_data(folder: Path) -> Entities:
     return _entities(documents[ROUTES], documents[BACKENDS], config, others)
 
 
-async def _read_store(path: Path) -> Snapshot:
-    async with await SqliteStore.open(path) as store:
-        return await store.snapshot(KINDS)
+async def _read_store(store: CopiedStore) -> Snapshot:
+    return await store.snapshot(KINDS)
 
 
 def from_admin_api(url: str, client_id: str | None, client_secret: str | None) -> Entities:

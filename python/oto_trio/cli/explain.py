@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from oto_trio import _core
+from oto_trio.cli.at_rest import data_option
 from oto_trio.cli.entities import Entities, from_admin_api, from_config, from_data
 from oto_trio.control.admin_api.resources import LEGACY_RESOURCES
 from oto_trio.gateway.compile import (
@@ -46,12 +47,7 @@ __all__ = ["command"]
     type=click.Path(path_type=Path),
     help="Take the routes from a configuration file.",
 )
-@click.option(
-    "--data",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="Take the routes from the store of a gateway that is not running.",
-)
+@data_option
 @click.option("--admin", metavar="URL", help="Take the routes from a running gateway's admin API.")
 @click.option("--client-id", help="Id of the admin API's key.  [default: the well-known one]")
 @click.option("--client-secret", help="Its secret.  [default: the well-known one]")
@@ -85,6 +81,7 @@ def command(
     Examples:
       oto-trio explain GET http://api.localhost/users/1 --config gateway.yaml
       oto-trio explain POST https://api.localhost/users -H 'X-Tier: gold' --admin http://127.0.0.1:8081
+      oto-trio explain GET http://api.localhost/users --data env:OTO_TRIO_STORE
     """  # noqa: D301 (click reads the \b)
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.netloc:
@@ -127,7 +124,7 @@ def _header(text: str) -> tuple[str, str]:
 def _entities(
     *,
     config: Path | None,
-    data: Path | None,
+    data: str | None,
     admin: str | None,
     client_id: str | None,
     client_secret: str | None,

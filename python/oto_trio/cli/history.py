@@ -67,8 +67,8 @@ def command(  # noqa: PLR0913, PLR0917 (one for each option)
 ) -> None:
     """Show the revisions of a gateway's configuration, what they changed, and what that means for requests.
 
-    PLACE is the URL of a running gateway's admin API (without one http://127.0.0.1:8081), or the data folder
-    of a gateway that is not running. A REVISION is a number, the name of a tag, or latest. A TIME is in ISO 8601,
+    PLACE is the URL of a running gateway's admin API (without one http://127.0.0.1:8081), the data folder of a
+    gateway that is not running, the URL of a store, or env:NAME for the environment variable that holds one. A REVISION is a number, the name of a tag, or latest. A TIME is in ISO 8601,
     UTC unless it says otherwise, or so many minutes, hours or days ago: 30m, 12h, 7d.
 
     \b

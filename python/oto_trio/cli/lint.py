@@ -64,8 +64,9 @@ def command(
 ) -> None:
     """Find what is legal, and dangerous or not meant.
 
-    PLACE is a configuration file, a folder of them, the data folder of a gateway that is not running, or
-    the URL of a running gateway's admin API; without one http://127.0.0.1:8081.
+    PLACE is a configuration file, a folder of them, the data folder of a gateway that is not running, the URL of
+    a store, env:NAME for the environment variable that holds one, or the URL of a running gateway's admin API;
+    without one http://127.0.0.1:8081.
 
     Finds routes that no request reaches and routes without authentication, secrets in clear, plugins in an
     order that undoes them, expired certificates, unverified targets, weak secrets and more. An entity is

@@ -1,7 +1,8 @@
 """Where `lint`, `dump` and `diff` get entities from: one word names the place.
 
-A URL is a running gateway's admin API. A folder with a store in it is the data folder of a gateway that is
-not running; any other folder is a tree of configuration files; a file is one of them.
+A URL of HTTP is a running gateway's admin API, any other one a store that is opened here, without a gateway. A
+folder with a store in it is the data folder of a gateway that is not running; any other folder is a tree of
+configuration files; a file is one of them. ``env:NAME`` is what the environment variable holds.
 """
 
 from __future__ import annotations
@@ -13,21 +14,21 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import click
 import msgspec
-import trio
 
 from oto_trio.app import STORE_FILE
 from oto_trio.cli.admin_client import AdminClient
+from oto_trio.cli.at_rest import is_store_url, named, store_at_rest
 from oto_trio.control.admin_api.resources import VERSION
 from oto_trio.control.declared import read_declared
 from oto_trio.control.documents import KINDS, Item, declared_items, item_of
 from oto_trio.control.settings import read_config_file
-from oto_trio.control.store.sqlite import SqliteStore
-from oto_trio.model.errors import Problem, StoreError
+from oto_trio.model.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from oto_trio.control.store.base import Snapshot
+    from oto_trio.control.store.whole import CopiedStore
 
 __all__ = [
     "DEFAULT_PLACE",
@@ -43,7 +44,7 @@ DEFAULT_PLACE: Final = "http://127.0.0.1:8081"
 """The admin API of a gateway on this machine."""
 
 PLACES_HELP: Final = (
-    "a configuration file, a folder of them, a data folder, or the URL of an admin API"
+    "a configuration file, a folder of them, a data folder, or the URL of an admin API or a store"
 )
 
 
@@ -89,11 +90,12 @@ def gather(place: str, client_id: str | None, client_secret: str | None) -> Gath
         PlaceError: The place cannot be read.
     """
     try:
+        said, place = place, named(place)
         if place.startswith(("http://", "https://")):
             return _of_gateway(place, client_id, client_secret)
         path = Path(place)
-        if (path / STORE_FILE).is_file():
-            return _of_store(path)
+        if is_store_url(place) or (path / STORE_FILE).is_file():
+            return _of_store(said)
         if not path.exists():
             raise click.ClickException(f"there is no {place}; name {PLACES_HELP}")
         return _of_files(path)
@@ -111,29 +113,26 @@ def _of_files(path: Path) -> Gathered:
     return Gathered(str(path), items, [*file.problems, *problems], folder)
 
 
-def _of_store(folder: Path) -> Gathered:
-    """Read the store of a data folder."""
-    path = folder / STORE_FILE
-    try:
-        snapshot = trio.run(_snapshot, path)
-    except StoreError as error:
-        raise click.ClickException(f"{error}\nof a running gateway, name its URL") from None
+def _of_store(place: str) -> Gathered:
+    """Read a store that is opened here: of a data folder, or behind a URL."""
+    resting = store_at_rest(place, called="PLACE")
+    name, snapshot = resting.run(_snapshot, running="of a running gateway, name its URL")
+    if isinstance(resting.place, Path):
+        name = resting.shown
     rows = {row.store_kind: row for row in KINDS}
     items = [
         item_of(
             rows[record.kind],
             json.loads(record.document),
-            f"{folder}: {rows[record.kind].plural} {record.id}",
+            f"{name}: {rows[record.kind].plural} {record.id}",
         )
         for record in snapshot.records
     ]
-    plugins = folder / "plugins"
-    return Gathered(str(folder), items, [], plugins if plugins.is_dir() else None)
+    return Gathered(name, items, [], resting.plugins)
 
 
-async def _snapshot(path: Path) -> Snapshot:
-    async with await SqliteStore.open(path) as store:
-        return await store.snapshot([row.store_kind for row in KINDS])
+async def _snapshot(store: CopiedStore) -> tuple[str, Snapshot]:
+    return store.name, await store.snapshot([row.store_kind for row in KINDS])
 
 
 def admin_client_of(url: str, client_id: str | None, client_secret: str | None) -> AdminClient:

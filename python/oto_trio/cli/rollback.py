@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 import click
 
+from oto_trio.cli.at_rest import PLUGINS
 from oto_trio.cli.changes import (
     CHANGES_CODE,
     Shown,
@@ -17,6 +19,9 @@ from oto_trio.cli.changes import (
 from oto_trio.cli.places import DEFAULT_PLACE, with_key
 from oto_trio.cli.store_client import client_of
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 __all__ = ["command"]
 
 
@@ -27,6 +32,7 @@ __all__ = ["command"]
     "--kind", "kinds", metavar="KIND", multiple=True, help="Only these, such as routes. Repeatable."
 )
 @change_options
+@PLUGINS
 @with_key
 def command(  # noqa: PLR0913, PLR0917 (one for each option)
     revision: str,
@@ -38,11 +44,13 @@ def command(  # noqa: PLR0913, PLR0917 (one for each option)
     detailed: bool,
     client_id: str | None,
     client_secret: str | None,
+    plugins: Path | None,
 ) -> None:
     """Bring the configuration of a revision back, all of it or nothing, as a new revision.
 
     REVISION is a number, or the name of a tag. PLACE is the URL of a running gateway's admin API (without one
-    http://127.0.0.1:8081), or the data folder of a gateway that is not running.
+    http://127.0.0.1:8081), the data folder of a gateway that is not running, the URL of a store, or env:NAME for the
+    environment variable that holds one.
 
     What changes is printed first, with what it means for requests. Sessions and tags stay as they are.
 
@@ -57,7 +65,7 @@ def command(  # noqa: PLR0913, PLR0917 (one for each option)
     changed, 1 it failed.
     """  # noqa: D301 (click reads the \b)
     with detailed_codes(is_wanted=detailed):
-        api = client_of(place, client_id, client_secret, message=message)
+        api = client_of(place, client_id, client_secret, message=message, plugins=plugins)
         base = f"/api/history/{quote(revision, safe='')}/_rollback"
         chosen = {"kinds": ",".join(kinds)} if kinds else {}
         shown = Shown(is_sure=yes)

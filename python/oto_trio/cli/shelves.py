@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import quote
 
 import click
-import trio
 
-from oto_trio.app import STORE_FILE
 from oto_trio.cli.admin_client import AdminClient
 from oto_trio.control.certificates import CertificateStore, certificate_of
-from oto_trio.control.store.sqlite import SqliteStore
 from oto_trio.model.certificate import Certificate, read_certificate, write_certificate
-from oto_trio.model.errors import EntityError, StoreError
+from oto_trio.model.errors import EntityError
 from oto_trio.pki import CsrQuery, PkiError, issue
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
+
+    from oto_trio.cli.at_rest import StoreAtRest
+    from oto_trio.control.store.whole import CopiedStore
 
 __all__ = ["AdminShelf", "Shelf", "StoreShelf"]
 
@@ -52,18 +51,14 @@ class Shelf(Protocol):
 
 
 class StoreShelf:
-    """The certificates in the embedded store of a data folder, whose gateway does not run.
+    """The certificates in a store that is opened without a gateway.
 
     Args:
-        folder: The data folder.
+        store: The store.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / STORE_FILE
-        if not self._path.is_file():
-            raise click.ClickException(
-                f"there is no store at {self._path}; is it the right --data folder?"
-            )
+    def __init__(self, store: StoreAtRest) -> None:
+        self._store = store
 
     def all(self) -> list[Certificate]:
         """See `Shelf.all`."""
@@ -86,18 +81,17 @@ class StoreShelf:
     def _run(self, use: Callable[[CertificateStore], Awaitable[T]]) -> T:
         """Open the store, use it, and close it."""
 
-        async def main() -> T:
-            async with await SqliteStore.open(self._path) as store:
-                return await use(CertificateStore(store))
+        async def certificates(store: CopiedStore) -> T:
+            return await use(CertificateStore(store))
 
         try:
-            return trio.run(main)
+            return self._store.run(
+                certificates,
+                PkiError,
+                running="of a running gateway, use the admin API: --admin http://127.0.0.1:8081",
+            )
         except PkiError as error:
             raise click.ClickException(str(error)) from None
-        except StoreError as error:
-            raise click.ClickException(
-                f"{error}\nof a running gateway, use the admin API: --admin http://127.0.0.1:8081"
-            ) from None
 
 
 async def _make(

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
-from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import click
-import trio
 
-from oto_trio.app import STORE_FILE
+from oto_trio.cli.at_rest import StoreAtRest, named, run_expecting, store_at_rest
 from oto_trio.cli.bring_in import told_changes
 from oto_trio.control.admin_api.full_import import read_dump
 from oto_trio.control.admin_api.import_plan import plan_import
 from oto_trio.control.admin_api.refusals import ApiError
 from oto_trio.control.checking import check_entity
-from oto_trio.control.store.opening import open_store, store_url_problem
-from oto_trio.control.store.sqlite import SqliteStore
-from oto_trio.control.store.whole import CopiedStore, CopyError, copy_store
+from oto_trio.control.store.whole import CopyError, copy_store
 from oto_trio.model.errors import StoreError
 from oto_trio.plugin_api.registry import discover
 
 __all__ = ["command"]
-
-VARIABLE: Final = "env:"
-"""What a place begins with that is named by an environment variable."""
 
 OTOROSHI: Final = "otoroshi+"
 
@@ -59,25 +51,20 @@ def copy(source: str, target: str, *, replace: bool) -> None:
     \b
     Exit codes: 0 copied, 1 not copied, 2 the command line is wrong.
     """  # noqa: D301 (click reads the \b)
-    source, target = _named(source), _named(target)
-    if source == target:
+    source_value, target_value = named(source), named(target)
+    if source_value == target_value:
         raise click.UsageError("FROM and TO are the same")
-    if target.startswith(OTOROSHI):
+    if target_value.startswith(OTOROSHI):
         raise click.UsageError("Otoroshi's database is only read; name another TO")
-    filled = _place(target, is_source=False)
-    if source.startswith(OTOROSHI):
-        work = partial(_bring_in, source, filled, replace=replace)
+    filled = store_at_rest(target, called="TO", is_there=False)
+    if source_value.startswith(OTOROSHI):
+        work = partial(_bring_in, source_value, filled, replace=replace)
     else:
-        work = partial(_copy, _place(source, is_source=True), filled, replace=replace)
+        work = partial(_copy, _source(source), filled, replace=replace)
     try:
-        trio.run(work)
+        run_expecting(work, ApiError, CopyError)
     except (ApiError, StoreError, CopyError) as error:
         raise click.ClickException(_message(error)) from None
-    except ExceptionGroup as group:
-        expected = _expected(group)
-        if expected is None:
-            raise
-        raise click.ClickException(_message(expected)) from None
 
 
 def _message(error: Exception) -> str:
@@ -88,71 +75,26 @@ def _message(error: Exception) -> str:
     return str(error)
 
 
-def _expected(group: ExceptionGroup[Exception]) -> Exception | None:
-    """Return the first error in a group that is ours."""
-    ours = group.subgroup((ApiError, StoreError, CopyError))
-    while ours is not None:
-        first = ours.exceptions[0]
-        if not isinstance(first, ExceptionGroup):
-            return first
-        ours = cast("ExceptionGroup[Exception]", first)
-    return None
+def _source(text: str) -> StoreAtRest:
+    """Find the store to copy; one that is not there is a wrong command line."""
+    try:
+        return store_at_rest(text, called="FROM")
+    except click.UsageError:
+        raise
+    except click.ClickException as error:
+        raise click.UsageError(error.message) from None
 
 
-def _named(place: str) -> str:
-    """Return a place; the value of a variable for one that is named by it."""
-    if not place.startswith(VARIABLE):
-        return place
-    name = place.removeprefix(VARIABLE)
-    value = os.environ.get(name)
-    if not value:
-        raise click.UsageError(f"the environment variable {name} is not set")
-    return value
-
-
-def _place(text: str, *, is_source: bool) -> str | Path:
-    """Return the URL or the file of a store.
-
-    Raises:
-        UsageError: The text names none.
-    """
-    if text.startswith(OTOROSHI):
-        return text
-    if "://" not in text:
-        path = Path(text)
-        path = path / STORE_FILE if path.is_dir() or not path.suffix else path
-        if is_source and not path.is_file():
-            raise click.UsageError(f"FROM: there is no store at {path}")
-        return path
-    problem = store_url_problem(text)
-    if problem is not None:
-        raise click.UsageError(f"{'FROM' if is_source else 'TO'}: {'; '.join(problem)}")
-    if text.lower().startswith("memory:"):
-        raise click.UsageError("memory:// keeps nothing; name a store that does")
-    return text
-
-
-async def _open(place: str | Path) -> CopiedStore:
-    """Open a store.
-
-    Raises:
-        StoreError: It cannot be opened.
-    """
-    if isinstance(place, Path):
-        return await SqliteStore.open(place)
-    return cast("CopiedStore", await open_store(place, Path(STORE_FILE)))
-
-
-async def _copy(source: str | Path, target: str | Path, *, replace: bool) -> None:
+async def _copy(source: StoreAtRest, target: StoreAtRest, *, replace: bool) -> None:
     """Copy from store to store."""
-    async with await _open(source) as taken, await _open(target) as filled:
+    async with await source.open() as taken, await target.open() as filled:
         whole = await copy_store(taken, filled, replace=replace, progress=click.echo)
     for kind, count in whole.counts.items():
         click.echo(f"  {count:>9,}  {kind}")
     click.echo(f"copied up to revision {whole.revision}")
 
 
-async def _bring_in(source: str, target: str | Path, *, replace: bool) -> None:
+async def _bring_in(source: str, target: StoreAtRest, *, replace: bool) -> None:
     """Copy from Otoroshi's Redis."""
     # The library of Redis is an extra.
     from oto_trio.control.store.otoroshi_redis import read_otoroshi  # noqa: PLC0415
@@ -160,7 +102,7 @@ async def _bring_in(source: str, target: str | Path, *, replace: bool) -> None:
     click.echo("reading the database of Otoroshi")
     dump = await read_dump(await read_otoroshi(source))
     registry = discover()
-    async with await _open(target) as filled:
+    async with await target.open() as filled:
         if not replace and (filled.revision or await filled.load_blobs("")):
             raise CopyError(
                 f"{filled.name} is at revision {filled.revision}, not empty; give --replace to replace "

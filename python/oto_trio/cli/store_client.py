@@ -5,27 +5,25 @@ from __future__ import annotations
 import base64
 import secrets
 from email.message import Message
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
-import click
 import msgspec
 import trio
 from typing_extensions import override
 
 from oto_trio.app import STORE_FILE
 from oto_trio.cli.admin_client import AdminClient, refusal
+from oto_trio.cli.at_rest import StoreAtRest, is_store_url, named, store_at_rest
 from oto_trio.cli.places import PLACES_HELP, PlaceError, admin_client_of
 from oto_trio.control.admin_api import GatewayHealth, build_app
 from oto_trio.control.checking import check_entity
 from oto_trio.control.credentials import AdminCredentials
 from oto_trio.control.store.history import Origin, acting
-from oto_trio.control.store.sqlite import SqliteStore
 from oto_trio.model.backend import read_backend
-from oto_trio.model.errors import EntityError, StoreError
-from oto_trio.plugin_api.folder import FolderPlugins, with_folder
-from oto_trio.plugin_api.registry import discover
+from oto_trio.model.errors import EntityError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,28 +44,36 @@ ACTOR: Final = "oto-trio on the command line"
 
 
 def client_of(
-    place: str, client_id: str | None, client_secret: str | None, *, message: str = ""
+    place: str,
+    client_id: str | None,
+    client_secret: str | None,
+    *,
+    message: str = "",
+    plugins: Path | None = None,
 ) -> AdminClient:
     """Return what asks the admin API of a place: of a gateway that runs, or of the store of one that does not.
 
     Args:
-        place: A URL, or a data folder.
+        place: A URL of an admin API or of a store, a data folder, or ``env:`` and a variable that holds one.
         client_id: Id of the admin API's key; a key in the URL wins.
         client_secret: Its secret.
         message: Why what is changed is changed; for a store at rest.
+        plugins: Folder of user plugins of a store at rest; None = the one in its data folder.
 
     Raises:
-        PlaceError: It is neither.
+        PlaceError: It is none of these.
     """
+    said, place = place, named(place)
     if place.startswith(("http://", "https://")):
         return admin_client_of(place, client_id, client_secret)
     folder = Path(place)
-    if (folder / STORE_FILE).is_file():
-        return StoreClient(folder, message=message)
+    if is_store_url(place) or (folder / STORE_FILE).is_file():
+        store = store_at_rest(said, called="PLACE", plugins=plugins)
+        return StoreClient(store, message=message)
     if not folder.exists():
         raise PlaceError(f"there is no {place}; name {PLACES_HELP}")
     raise PlaceError(
-        f"{place} has no history: it is no data folder of a gateway; name one, or the URL of an admin API"
+        f"{place} has no history: it is no data folder of a gateway; name one, or the URL of an admin API or a store"
     )
 
 
@@ -75,15 +81,15 @@ class StoreClient(AdminClient):
     """Asks the admin API of a store at rest.
 
     Args:
-        folder: The data folder.
+        store: The store.
         message: Why what is changed is changed.
     """
 
-    def __init__(self, folder: Path, *, message: str = "") -> None:
+    def __init__(self, store: StoreAtRest, *, message: str = "") -> None:
         key = AdminCredentials(ACTOR, secrets.token_urlsafe())
         super().__init__("http://store.invalid", key.client_id, key.client_secret, instead="")
-        self.base = str(folder)
-        self._folder = folder
+        self.base = store.shown
+        self._store = store
         self._key = key
         self._message = message
 
@@ -98,12 +104,10 @@ class StoreClient(AdminClient):
         may_lack: bool = False,
     ) -> tuple[bytes, Message] | None:
         """See `AdminClient.send`."""
-        try:
-            status, told, body = trio.run(self._call, path, verb, headers, content or b"")
-        except StoreError as error:
-            raise click.ClickException(
-                f"{error}\nof a running gateway, name its URL instead of {self._folder}"
-            ) from None
+        status, told, body = self._store.tell(
+            partial(self._call, path, verb, headers, content or b""),
+            running=f"of a running gateway, name its URL instead of {self.base}",
+        )
         if status == 404 and may_lack:
             return None
         if status >= 400:
@@ -114,8 +118,8 @@ class StoreClient(AdminClient):
         self, path: str, verb: str, headers: Mapping[str, str], content: bytes
     ) -> tuple[int, Message, bytes]:
         """Open the store, ask, and close it."""
-        async with await SqliteStore.open(self._folder / STORE_FILE) as store:
-            gateway = await _Rest.of(store, self._folder)
+        async with await self._store.open() as store:
+            gateway = await _Rest.of(store, self._store)
             app = build_app(store, [self._key], gateway)
             pair = f"{self._key.client_id}:{self._key.client_secret}".encode()
             fields = {
@@ -179,12 +183,9 @@ class _Rest:
         self._backends = backends
 
     @classmethod
-    async def of(cls, store: Store, folder: Path) -> _Rest:
-        """Make it with the plugins of a data folder."""
-        registry = discover()
-        plugins = folder / "plugins"
-        if plugins.is_dir():
-            registry = with_folder(registry, FolderPlugins(plugins).poll())
+    async def of(cls, store: Store, resting: StoreAtRest) -> _Rest:
+        """Make it with the plugins beside a store."""
+        registry = resting.registry()
         backends: dict[str, Backend] = {}
         async for record in store.walk("backends"):
             try:

@@ -5,26 +5,21 @@ from __future__ import annotations
 import json
 import time
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import click
-import trio
 
-from oto_trio.app import STORE_FILE
 from oto_trio.cli.admin_client import AdminClient
+from oto_trio.cli.at_rest import StoreAtRest, data_option, store_at_rest
 from oto_trio.control.admin_api.full_export import take_export
 from oto_trio.control.admin_api.full_import import read_dump, read_export
 from oto_trio.control.admin_api.import_plan import plan_import
 from oto_trio.control.admin_api.refusals import ApiError
 from oto_trio.control.checking import check_entity
-from oto_trio.control.store.sqlite import SqliteStore
-from oto_trio.model.errors import StoreError
-from oto_trio.plugin_api.folder import FolderPlugins, with_folder
-from oto_trio.plugin_api.registry import discover
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from oto_trio.control.store.base import Store
     from oto_trio.model.document import Document
@@ -42,12 +37,7 @@ TIMEOUT_S: Final = 330.0
 T = TypeVar("T")
 
 _PLACES: Final = (
-    click.option(
-        "--data",
-        metavar="DIR",
-        type=click.Path(path_type=Path),
-        help="Use the store of a gateway that is not running.",
-    ),
+    data_option,
     click.option(
         "--admin",
         metavar="URL",
@@ -88,9 +78,20 @@ def place_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def whole_of(
-    data: Path | None, admin: str | None, client_id: str | None, client_secret: str | None
+    data: str | None,
+    admin: str | None,
+    client_id: str | None,
+    client_secret: str | None,
+    plugins: Path | None = None,
 ) -> Whole:
     """Open what the options name.
+
+    Args:
+        data: A store without its gateway.
+        admin: The URL of an admin API.
+        client_id: Id of the admin API's key.
+        client_secret: Its secret.
+        plugins: Folder of user plugins, of a store; None = the one in its data folder.
 
     Raises:
         UsageError: They name two places, or none that can be.
@@ -99,20 +100,15 @@ def whole_of(
     if data is not None and admin is not None:
         raise click.UsageError("give one of --data and --admin, not both")
     if data is not None:
-        return _StoreWhole(data)
+        return _StoreWhole(store_at_rest(data, called="--data", plugins=plugins))
     return _AdminWhole(admin or "http://127.0.0.1:8081", client_id, client_secret)
 
 
 class _StoreWhole:
-    """The configuration in the embedded store of a data folder, whose gateway does not run."""
+    """The configuration in a store that is opened without a gateway."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._path = folder / STORE_FILE
-        if not self._path.is_file():
-            raise click.ClickException(
-                f"there is no store at {self._path}; is it the right --data folder?"
-            )
+    def __init__(self, store: StoreAtRest) -> None:
+        self._store = store
 
     def take(self, form: str) -> bytes:
         """See `Whole.take`."""
@@ -120,10 +116,7 @@ class _StoreWhole:
 
     def put(self, content: bytes, form: str, *, is_strict: bool, is_dry: bool) -> dict[str, Any]:
         """See `Whole.put`."""
-        registry = discover()
-        plugins = self._folder / "plugins"
-        if plugins.is_dir():
-            registry = with_folder(registry, FolderPlugins(plugins).poll())
+        registry = self._store.registry()
 
         def check(entity: Document) -> list[Problem]:
             return check_entity(entity, registry, {})
@@ -137,19 +130,14 @@ class _StoreWhole:
 
     def _run(self, use: Callable[[Store], Awaitable[T]]) -> T:
         """Open the store, use it, and close it."""
-
-        async def main() -> T:
-            async with await SqliteStore.open(self._path) as store:
-                return await use(store)
-
         try:
-            return trio.run(main)
+            return self._store.run(
+                use,
+                ApiError,
+                running="of a running gateway, use the admin API: --admin http://127.0.0.1:8081",
+            )
         except ApiError as error:
             raise click.ClickException(_listed(error.description)) from None
-        except StoreError as error:
-            raise click.ClickException(
-                f"{error}\nof a running gateway, use the admin API: --admin http://127.0.0.1:8081"
-            ) from None
 
 
 async def _taken(store: Store, *, form: str) -> bytes:
