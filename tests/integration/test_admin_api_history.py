@@ -137,7 +137,8 @@ async def test_revisions_are_looked_for(api: ServedAdminApi) -> None:
     assert await found("since=2999-01-01") == []
     counted = await api.call("GET", "/api/history?entity=routes")
     assert "X-Count" not in counted.headers
-    for query in ("entity=/r1", "entity=routes/", "since=soon", "until=2026-13-01", "before=x"):
+    wrong = ("entity=/r1", "entity=routes/", "since=soon", "until=2026-13-01", "before=x")
+    for query in (*wrong, "entity=routes/a%00", "actor=%00"):
         name = query.partition("=")[0]
         assert name in await refused(api, 400, "GET", f"/api/history?{query}")
     assert "before=" in await refused(api, 400, "GET", "/api/history?actor=a&pageSize=1000&page=11")

@@ -40,6 +40,10 @@ def read_search(query: Mapping[str, str]) -> tuple[Sought, int | None] | None:
     """
     if not any(query.get(name) for name in ("entity", "actor", "since", "until", "before")):
         return None
+    for name in ("entity", "actor"):
+        if "\0" in query.get(name, ""):
+            # A database that cannot hold one would refuse the question.
+            raise bad_request(f"{name}: there is a NUL in it, which no name has; leave it out")
     kind, slash, entity_id = query.get("entity", "").partition("/")
     if slash and not (kind and entity_id):
         raise bad_request(
