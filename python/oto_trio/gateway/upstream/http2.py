@@ -15,10 +15,11 @@ Bounds
 """
 
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from h2.config import H2Configuration
-from h2.connection import ConnectionState, H2Connection
+from h2.connection import AllowedStreamIDs, ConnectionState, H2Connection
 from h2.errors import ErrorCodes
 from h2.events import (
     ConnectionTerminated,
@@ -34,11 +35,13 @@ from h2.events import (
 )
 from h2.exceptions import NoAvailableStreamIDError, ProtocolError, TooManyStreamsError
 from h2.settings import SettingCodes, Settings
+from h2.stream import H2Stream
 from hyperframe.frame import Frame, GoAwayFrame
 from typing_extensions import override
 
 from oto_trio._core import FieldBlock, HpackDecoder, HpackEncoder
 from oto_trio.gateway.listeners.carried_engine import CallEngine
+from oto_trio.gateway.listeners.http2.connection import KEPT_CLOSED
 from oto_trio.gateway.listeners.http2.limits import Budget, Http2Limits
 from oto_trio.gateway.listeners.http2.stream import OVER, Stream
 
@@ -53,6 +56,9 @@ CALLS_MOST: Final = 256
 """Requests at once on a connection, however many more the backend takes; then another one is made."""
 BATCH: Final = 128 * 1024
 """Bytes that are written before the socket is asked whether it takes more."""
+MOST_DIGITS: Final = 18
+"""Digits of a Content-Length; Python refuses to read thousands of them."""
+NOT_MODIFIED: Final = 304
 GREETING_BYTES: Final = 4
 SETTINGS_FRAME: Final = b"\4"
 """A server's first frame is SETTINGS (RFC 9113 section 3.4); the fourth byte of a frame tells its type."""
@@ -67,8 +73,35 @@ _CONFIG = H2Configuration(
 )
 
 
+class _Stream(H2Stream):
+    """A stream whose length is not looked at."""
+
+    @override
+    def _initialize_content_length(self, headers: Iterable[object]) -> None:
+        """The session counts: a wrong length breaks one answer, not everybody's connection."""
+
+
 class _Connection(H2Connection):
     """The client's side of one connection."""
+
+    MAX_CLOSED_STREAMS = KEPT_CLOSED
+
+    @override
+    def _begin_new_stream(self, stream_id: int, allowed_ids: AllowedStreamIDs) -> H2Stream:
+        """Begin a stream of ours; the backend may open none."""
+        if stream_id <= self.highest_outbound_stream_id or stream_id % 2 != int(allowed_ids):
+            message = "only the client opens streams, with odd numbers that grow"
+            raise ProtocolError(message)
+        stream = _Stream(
+            stream_id,
+            config=self.config,
+            inbound_window_size=self.local_settings.initial_window_size,
+            outbound_window_size=self.remote_settings.initial_window_size,
+        )
+        stream.max_outbound_frame_size = self.max_outbound_frame_size
+        self.streams[stream_id] = stream
+        self.highest_outbound_stream_id = stream_id
+        return stream
 
     @override
     def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[Event]]:
@@ -162,12 +195,17 @@ class Http2Calls:
         try:
             identity = self._h2.get_next_available_stream_id()
             self._h2.send_headers(identity, cast("Any", fields), end_stream=ends)
-        except (NoAvailableStreamIDError, TooManyStreamsError):
-            self._engine.set_room(self.conn, len(self._by_id), self._now)
+        except (NoAvailableStreamIDError, TooManyStreamsError) as error:
+            if isinstance(error, NoAvailableStreamIDError):
+                self._leave()  # for good: numbers are not used again
+            else:
+                self._engine.set_room(self.conn, len(self._by_id), self._now)
             self._engine.break_stream(engine_id, True, self._now)  # noqa: FBT003 (positional only)
             return
         stream = Stream(identity, engine_id, self._now)
         stream.is_sent = ends
+        if fields.get(b":method") == b"HEAD":
+            stream.announced = 0  # whatever the answer says
         self._by_id[identity] = self._by_engine[engine_id] = stream
         self._registry[engine_id] = self
 
@@ -237,8 +275,20 @@ class Http2Calls:
 
     def _on_head(self, event: ResponseReceived | InformationalResponseReceived, now: float) -> None:
         stream = self._by_id.get(event.stream_id)
-        if stream is not None and stream.engine_id != OVER:
-            self._engine.answer_head(stream.engine_id, FieldBlock(event.headers), now)
+        if stream is None or stream.engine_id == OVER:
+            return
+        fields = FieldBlock(event.headers)
+        length = fields.get(b"content-length")
+        if length is not None and event.__class__ is ResponseReceived:
+            if not length.isdigit() or len(length) > MOST_DIGITS:
+                logger.info(
+                    "a backend sent a Content-Length that is none on connection %d", self.conn
+                )
+                self._give_up(stream, ErrorCodes.PROTOCOL_ERROR)
+                return
+            if stream.announced is None:
+                stream.announced = 0 if fields.status == NOT_MODIFIED else int(length)
+        self._engine.answer_head(stream.engine_id, fields, now)
 
     def _on_data(self, event: DataReceived, now: float) -> None:
         size = event.flow_controlled_length
@@ -252,6 +302,10 @@ class Http2Calls:
             self._h2.acknowledge_received_data(padding, event.stream_id)
         if event.data:
             stream.owed += len(event.data)
+            stream.received += len(event.data)
+            if stream.announced is not None and stream.received > stream.announced:
+                self._give_up(stream, ErrorCodes.PROTOCOL_ERROR)
+                return
             self._engine.feed(stream.engine_id, event.data, False, now)  # noqa: FBT003 (positional only)
         elif not event.stream_ended and not self._frames.spend(1, now):
             self.close(ErrorCodes.ENHANCE_YOUR_CALM, now)
@@ -259,6 +313,9 @@ class Http2Calls:
     def _on_trailers(self, event: TrailersReceived, now: float) -> None:
         stream = self._by_id.get(event.stream_id)
         if stream is None:
+            return
+        if stream.announced not in {None, stream.received}:
+            self._give_up(stream, ErrorCodes.PROTOCOL_ERROR)
             return
         stream.is_complete = True
         try:
@@ -272,6 +329,9 @@ class Http2Calls:
         if stream is None:
             return
         if not stream.is_complete:
+            if stream.announced not in {None, stream.received}:
+                self._give_up(stream, ErrorCodes.PROTOCOL_ERROR)
+                return
             self._engine.feed(stream.engine_id, b"", True, now)  # noqa: FBT003 (positional only)
             stream.is_complete = True
         self._settle(stream)

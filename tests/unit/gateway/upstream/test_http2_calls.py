@@ -314,3 +314,66 @@ def test_a_full_socket_holds_bodies_back() -> None:
     talk.session.writable(talk.now)
     talk.exchange()
     assert talk.engine.taken_of == {50: 20_000}
+
+
+@pytest.mark.parametrize(
+    ("told", "body"), [("5", b"abc"), ("2", b"abc"), ("x", b"abc"), ("1" * 5000, b"abc")]
+)
+@pytest.mark.parametrize("has_trailers", [False, True])
+def test_an_answer_of_another_length_than_it_says_breaks_its_stream_only(
+    told: str, body: bytes, has_trailers: bool
+) -> None:
+    talk = Conversation()
+    talk.session.call(50, GET, True)
+    talk.session.call(51, GET, True)
+    talk.exchange()
+    talk.server.send_headers(1, [(":status", "200"), ("content-length", told)])
+    talk.server.send_data(1, body, end_stream=not has_trailers)
+    if has_trailers:
+        talk.server.send_headers(1, [("x-t", "9")], end_stream=True)
+    talk.exchange()
+    assert talk.engine.broken == {50: False}
+    assert 50 not in talk.engine.ended
+    talk.answer(3, ("content-length", "2"))
+    talk.server.send_data(3, b"ok", end_stream=True)
+    talk.exchange()
+    assert talk.engine.bodies[51] == b"ok"
+    assert talk.engine.ended == {51}
+
+
+@pytest.mark.parametrize(("method", "status"), [("HEAD", "200"), ("GET", "304")])
+def test_the_length_of_a_body_that_is_not_sent_is_no_fault(method: str, status: str) -> None:
+    talk = Conversation()
+    talk.session.call(50, FieldBlock([(":method", method), *list(GET)[1:]]), True)
+    talk.exchange()
+    talk.server.send_headers(1, [(":status", status), ("content-length", "9")])
+    talk.server.send_data(1, b"", end_stream=True)
+    talk.exchange()
+    assert talk.engine.broken == {}
+    assert talk.engine.ended == {50}
+    assert not talk.engine.hung_up
+
+
+def test_a_connection_whose_numbers_are_used_up_is_left() -> None:
+    talk = Conversation()
+    talk.session.call(50, GET, True)
+    talk.session._h2.highest_outbound_stream_id = 2**31 - 1
+    talk.session.call(51, GET, True)
+    assert talk.engine.broken == {51: True}
+    assert talk.engine.room == 0
+    talk.exchange()
+    talk.answer(1, end=True)
+    talk.exchange()
+    assert talk.engine.ended == {50}
+    assert talk.engine.hung_up
+
+
+def test_little_is_kept_of_requests_that_are_over() -> None:
+    talk = Conversation()
+    for number in range(1500):
+        talk.session.call(number, GET, True)
+        talk.exchange()
+        talk.answer(2 * number + 1, end=True)
+        talk.exchange()
+    assert len(talk.session._h2._closed_streams) <= 1024
+    assert len(talk.session._h2.streams) <= 2
