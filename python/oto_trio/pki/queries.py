@@ -23,7 +23,15 @@ from oto_trio.pki.names import LONGEST_COMMON_NAME, make_name, parse_name
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CsrQuery", "Digest", "KeyQuery", "check_host", "read_csr_query", "read_key_query"]
+__all__ = [
+    "LONGEST_MS",
+    "CsrQuery",
+    "Digest",
+    "KeyQuery",
+    "check_host",
+    "read_csr_query",
+    "read_key_query",
+]
 
 DAY_MS: Final = 86_400_000
 """Milliseconds of a day."""

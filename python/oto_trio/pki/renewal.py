@@ -5,13 +5,13 @@ where an API key may be bound to subject and serial of a client's certificate. O
 alternative name is kept, a certificate whose issuer is not in the store is refused instead of being
 replaced by a self-signed one, and only what signed a certificate signs it again, whatever its ``caRef``
 names: whoever may store a certificate chooses that freely. So nobody gets by renewal what no authority
-ever gave him.
+ever gave him: what was asked for makes a validity shorter, never longer than the last one or a year.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 from cryptography import x509
@@ -27,18 +27,21 @@ from oto_trio.pki.errors import PkiError
 from oto_trio.pki.facts import authority_of, enrich
 from oto_trio.pki.keys import read_private_key
 from oto_trio.pki.pem import chain_pem, is_issued_by, ordered_chain, read_certificates
+from oto_trio.pki.queries import LONGEST_MS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from oto_trio.pki.issuing import Authority
     from oto_trio.pki.keys import PrivateKey
 
 __all__ = [
+    "WANTED",
     "find_issuer",
     "is_due",
     "is_expired",
+    "is_outlived",
     "is_renewable",
     "marked_expired",
     "renewed",
@@ -49,7 +52,19 @@ LEFT_PERCENT: Final = 20
 """Share of the validity that is left when a certificate is due."""
 
 STANDARD_DURATION: Final = timedelta(days=365)
-"""How long a renewed certificate is valid, or as long as it was before, if that is longer."""
+"""How long a renewed certificate is valid at most, or as long as it was before, if that is longer."""
+
+LEAST_DURATION: Final = timedelta(days=1)
+"""How long one is valid at least, unless its authority ends before: renewals are looked for every ten minutes."""
+
+FORMER_KEPT: Final = timedelta(days=30)
+"""How long the copy of a renewed certificate is kept after its end."""
+
+WANTED: Final = "oto-trio-wanted-duration"
+"""Metadata key of a certificate whose authority let it be valid for less than before: what it was before, in ms."""
+
+LONGEST_QUERY: Final = 16 * 1024
+"""Characters of a stored query that are read."""
 
 LEAST_GAIN: Final = timedelta(days=1)
 """A renewal must bring at least so much; otherwise it would be due again at once, for ever."""
@@ -87,6 +102,16 @@ def is_expired(certificate: Certificate, now_ms: int) -> bool:
         EXPIRED_PREFIX
     )
     return not certificate.revoked and not is_marked and not certificate.is_current(now_ms)
+
+
+def is_outlived(certificate: Certificate, now_ms: int) -> bool:
+    """Tell whether a certificate is the copy of a renewed one, marked as expired, and of no use any more."""
+    kept_ms = FORMER_KEPT // timedelta(milliseconds=1)
+    return (
+        certificate.metadata.get("untilExpiration") == "true"
+        and certificate.metadata.get("expired") == "true"
+        and certificate.valid_to + kept_ms < now_ms
+    )
 
 
 def marked_expired(certificate: Certificate) -> Certificate:
@@ -176,11 +201,14 @@ def renewed(
 ) -> Certificate:
     """Renew a certificate: the same, from now on. Call it in a thread.
 
+    Valid it is for as long as was asked for when it was made, or else as long as before, but not after its
+    authority.
+
     Args:
         certificate: As it is stored.
         authority: What signs it, as it did before; None for one that signed itself.
         now: Begin of its validity.
-        duration: How long it shall be valid; None = `STANDARD_DURATION`, or as before if longer.
+        duration: How long it shall be valid; None = as was asked for.
 
     Raises:
         PkiError: It has no key, its issuer is not there or is another one, or a renewal would not bring
@@ -195,9 +223,14 @@ def renewed(
         )
     lifetime = old.not_valid_after_utc - old.not_valid_before_utc
     begin = now.replace(microsecond=0)
-    end = begin + (duration or max(lifetime, STANDARD_DURATION))
+    metadata = {k: v for k, v in certificate.metadata.items() if k != "expired"}
+    wanted = duration or _wanted(metadata, lifetime)
+    end = begin + wanted
     if authority is not None:
         last = authority.certificate.not_valid_after_utc
+        if last < end:
+            # Else it would stay so short when the authority is renewed.
+            metadata[WANTED] = str(wanted // timedelta(milliseconds=1))
         end = min(end, last)
         if end == last and last < old.not_valid_after_utc + LEAST_GAIN:
             raise PkiError("$.caRef", "its authority ends too soon", "renew the authority first")
@@ -208,9 +241,39 @@ def renewed(
             certificate,
             chain=chain_pem((signed, *above)),
             name=certificate.name.removeprefix(EXPIRED_PREFIX),
-            metadata={k: v for k, v in certificate.metadata.items() if k != "expired"},
+            metadata=metadata,
         )
     )
+
+
+def _wanted(metadata: Mapping[str, str], lifetime: timedelta) -> timedelta:
+    """Return how long a certificate shall be valid: as asked for when it was made, else as long as before.
+
+    What the metadata say is anybody's who may write the certificate: the authority gave `lifetime`, and more than
+    that or `STANDARD_DURATION` nobody gets by writing it there.
+    """
+    asked_ms = _asked_ms(metadata)
+    wanted = lifetime if asked_ms is None else timedelta(milliseconds=asked_ms)
+    return max(LEAST_DURATION, min(wanted, max(lifetime, STANDARD_DURATION)))
+
+
+def _asked_ms(metadata: Mapping[str, str]) -> int | None:
+    """Return the duration that was asked for, ms; None when that is not known."""
+    text = metadata.get("csr", "")
+    if 0 < len(text) <= LONGEST_QUERY:
+        try:
+            query: object = msgspec.json.decode(text)
+        except msgspec.DecodeError:
+            query = None
+        asked: object = (
+            cast("dict[str, Any]", query).get("duration") if isinstance(query, dict) else None
+        )
+        if type(asked) is int and 0 < asked <= LONGEST_MS:
+            return asked
+    kept = metadata.get(WANTED, "")
+    if kept.isascii() and kept.isdigit() and len(kept) < 16 and 0 < int(kept) <= LONGEST_MS:
+        return int(kept)
+    return None
 
 
 def _signed_again(

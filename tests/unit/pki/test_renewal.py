@@ -10,8 +10,10 @@ import pytest
 
 from oto_trio.model.certificate import Certificate
 from oto_trio.pki import CsrQuery, Issued, PkiError, enrich, issue
+from oto_trio.pki.facts import authority_of
 from oto_trio.pki.pem import read_certificates
 from oto_trio.pki.renewal import (
+    WANTED,
     find_issuer,
     is_due,
     is_expired,
@@ -69,7 +71,8 @@ def test_a_renewed_certificate_keeps_all_but_its_validity(
     assert [e.value for e in first.extensions] == sorted_like(first, before)
     assert above == [intermediate.certificate, *intermediate.issuers]
     assert first.not_valid_before_utc == NEAR_END
-    assert first.not_valid_after_utc == NEAR_END + timedelta(days=365)
+    lifetime = before.not_valid_after_utc - before.not_valid_before_utc
+    assert first.not_valid_after_utc == NEAR_END + lifetime
     assert (new.id, new.private_key, new.sans) == (old.id, old.private_key, old.sans)
     assert new.metadata == {"mine": "kept"}
     first.verify_directly_issued_by(intermediate.certificate)
@@ -79,6 +82,52 @@ def sorted_like(first: Any, before: Any) -> list[Any]:
     by_oid = {e.oid: e.value for e in before.extensions}
     assert len(by_oid) == len(list(first.extensions))
     return [by_oid[e.oid] for e in first.extensions]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "lifetime_days", "days"),
+    [
+        ({"csr": '{"duration": 7776000000}'}, 90, 90),
+        ({"csr": '{"duration": 7776000000}'}, 30, 90),  # its authority ended soon
+        ({}, 90, 90),
+        ({}, 400, 400),
+        ({"csr": '{"duration": 34560000000}'}, 400, 400),
+        ({"csr": '{"duration": 34560000000}'}, 30, 365),  # nobody gets more by writing it
+        ({"csr": '{"duration": 3600000}'}, 1, 1),
+        ({"csr": '{"duration": 1000}', WANTED: "7776000000"}, 90, 1),
+        ({WANTED: "7776000000"}, 30, 90),
+        ({WANTED: "9" * 15}, 30, 30),
+        ({WANTED: "x"}, 30, 30),
+        ({"csr": "no json"}, 30, 30),
+        ({"csr": "[1]"}, 30, 30),
+        ({"csr": '{"duration": "1"}'}, 30, 30),
+        ({"csr": '{"duration": -1}'}, 30, 30),
+        ({"csr": '{"duration": true}'}, 30, 30),
+        ({"csr": f'{{"duration": 7776000000, "x": "{"x" * 17_000}"}}'}, 30, 30),
+    ],
+)
+def test_a_renewed_certificate_keeps_the_validity_that_was_asked_for(
+    intermediate: Issued, metadata: dict[str, str], lifetime_days: int, days: int
+) -> None:
+    query = CsrQuery(hosts=("a.b",), key=ECDSA, duration=lifetime_days * 86_400_000)
+    old = entity(issue(query, authority(intermediate), now=NOW), metadata=metadata)
+    new = renewed(old, authority(intermediate), now=NEAR_END)
+    (first, *_) = read_certificates(new.chain)
+    assert first.not_valid_after_utc == NEAR_END + timedelta(days=days)
+    assert new.metadata == metadata
+
+
+def test_what_its_authority_cut_short_gets_its_validity_back(root: Issued) -> None:
+    query = CsrQuery(subject="CN=short", ca=True, key=ECDSA, duration=500 * 86_400_000)
+    short = issue(query, authority(root), now=NOW)
+    leaf = CsrQuery(hosts=("a.b",), key=ECDSA, duration=200 * 86_400_000)
+    old = entity(issue(leaf, authority(short), now=NOW))
+    cut = renewed(old, authority(short), now=NOW + timedelta(days=450))
+    assert read_certificates(cut.chain)[0].not_valid_after_utc == NOW + timedelta(days=500)
+    above = renewed(entity(short), authority(root), now=NOW + timedelta(days=490))
+    late = NOW + timedelta(days=495)
+    back = renewed(cut, authority_of(above), now=late)
+    assert read_certificates(back.chain)[0].not_valid_after_utc == late + timedelta(days=200)
 
 
 def test_an_authority_is_renewed_for_as_long_as_it_was_valid(root: Issued) -> None:

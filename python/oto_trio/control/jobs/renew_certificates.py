@@ -1,7 +1,7 @@
 """Renews certificates before they expire, and marks those that have.
 
 Order: authorities, then what they sign, then marks. A renewed certificate keeps its id; what it was
-before is kept as a copy until it expires.
+before is kept as a copy until 30 days after its end.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from oto_trio.control.certificates import new_certificate_id
 from oto_trio.control.jobs.runner import Job
-from oto_trio.control.store import Put
+from oto_trio.control.store import Delete, Put
 from oto_trio.model.certificate import CERTIFICATES, Certificate
 from oto_trio.model.document import encode_document
 from oto_trio.model.errors import ConflictError
@@ -21,6 +21,7 @@ from oto_trio.pki.renewal import (
     find_issuer,
     is_due,
     is_expired,
+    is_outlived,
     is_renewable,
     marked_expired,
     renewed,
@@ -119,6 +120,8 @@ class RenewCertificates:
         for certificate in await self._certificates.all():
             if is_expired(certificate, self._now_ms()):
                 await self._mark(certificate)
+            elif is_outlived(certificate, self._now_ms()):
+                await self._forget(certificate)
             elif self._is_warned_of(certificate):
                 self._on_alert("CertAlmostExpiredAlert", certificate)
 
@@ -148,6 +151,19 @@ class RenewCertificates:
         except ConflictError:
             return
         self._on_alert("CertExpiredAlert", marked)
+
+    async def _forget(self, copy: Certificate) -> None:
+        """Remove the copy of a renewed certificate; short ones would else leave more and more of them."""
+        record = await self._certificates.store.get(CERTIFICATES, copy.id)
+        if record is None:
+            return
+        try:
+            await self._certificates.store.transact(
+                [Delete(CERTIFICATES, copy.id, expect=record.revision)]
+            )
+        except ConflictError:
+            return
+        logger.info("certificate %s (%s) is removed", copy.id, copy.name)
 
     def _is_warned_of(self, certificate: Certificate) -> bool:
         """Tell whether to warn of a certificate that nobody renews, once a day."""

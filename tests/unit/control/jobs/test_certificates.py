@@ -202,6 +202,7 @@ async def test_renewal_follows_the_clock(shelf: Shelf) -> None:
     renewed = await shelf.get("leaf")
     assert renewed is not None
     assert renewed.valid_from == int(shelf.time.timestamp() * 1000)
+    assert renewed.valid_to == renewed.valid_from + 100 * DAY_MS
     (copy,) = [c for c in await shelf.all() if c.name == "[UNTIL EXPIRATION] a.b"]
     assert copy.metadata["nextCertificate"] == "leaf"
     assert copy.chain == leaf.chain
@@ -213,6 +214,13 @@ async def test_renewal_follows_the_clock(shelf: Shelf) -> None:
     assert marked is not None
     assert (marked.name, marked.metadata["expired"]) == ("[EXPIRED] a.b", "true")
     alerts.clear()
+    shelf.time = NOW + timedelta(days=129)
+    await job.run()
+    assert await shelf.get(copy.id) is not None
+    shelf.time = NOW + timedelta(days=131)
+    await job.run()
+    assert await shelf.get(copy.id) is None
+    assert await shelf.get("left") is not None
     shelf.time = NOW + timedelta(days=300)
     await job.run()
     assert ("CertRenewalAlert", "otoroshi-intermediate-ca") in alerts
