@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Final, Literal, Protocol, cast, runtime_checkable
 
 import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["MAX_SECRET_BYTES", "SecretError", "SecretProvider", "Status", "at_pointer", "spelled"]
+__all__ = [
+    "MAX_SECRET_BYTES",
+    "KeptProvider",
+    "SecretError",
+    "SecretProvider",
+    "Status",
+    "at_pointer",
+    "spelled",
+]
 
 MAX_SECRET_BYTES: Final = 64 * 1024
 """Longest secret, in bytes of UTF-8: room for a certificate with its chain."""
@@ -70,6 +78,15 @@ class SecretProvider(Protocol):
 
         Cancellation: ends the call; whoever calls also bounds its time.
         """
+        ...
+
+
+@runtime_checkable
+class KeptProvider(SecretProvider, Protocol):
+    """A provider with something to look after between reads."""
+
+    async def keep(self) -> None:
+        """Look after it, such as a lease that ends. Never returns, and never raises but when it is cancelled."""
         ...
 
 

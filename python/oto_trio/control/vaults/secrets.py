@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import trio
 
-from oto_trio.control.vaults.base import MAX_SECRET_BYTES, SecretError
+from oto_trio.control.vaults.base import MAX_SECRET_BYTES, KeptProvider, SecretError
 from oto_trio.control.vaults.references import (
     MAX_EXPRESSIONS,
     MAX_INSERTED_BYTES,
@@ -126,7 +126,23 @@ class Vaults:
             subscription.clear()
 
     async def run(self) -> None:
-        """Renew the secrets in use, until cancelled."""
+        """Renew the secrets in use, and what their vaults keep, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            for name, provider in self._providers.items():
+                if isinstance(provider, KeptProvider):
+                    nursery.start_soon(self._keep_up, name, provider)
+            await self._renew()
+
+    async def _keep_up(self, name: str, provider: KeptProvider) -> None:
+        try:
+            await provider.keep()
+        except Exception as error:  # noqa: BLE001
+            # A fault of a provider must not end the gateway. Its text may hold a secret.
+            logger.warning(
+                "what the vault %s keeps is renewed no more: %s", name, type(error).__name__
+            )
+
+    async def _renew(self) -> None:
         bounds = self._bounds
         every = max(min(LOOK_EVERY_S, bounds.ttl_s / 4, bounds.error_ttl_s / 2), 0.05)
         while True:

@@ -36,6 +36,11 @@ if TYPE_CHECKING:
         ({"type": "hashicorp-vault", "tokn": "planted"}, "", "unknown field tokn"),
         ({"type": "hashicorp-vault", "kv": "v3"}, ".kv", "v3"),
         ({"type": "hashicorp-vault", "url": "ftp://planted"}, "", "http or https URL"),
+        ({"type": "hashicorp-vault", "secret_id": "planted"}, "", "secret_id needs role_id"),
+        ({"type": "hashicorp-vault", "role_id": ""}, "", "must not be empty"),
+        ({"type": "hashicorp-vault", "role_id": "planted", "token": "t"}, "", "not both"),
+        ({"type": "hashicorp-vault", "namespace": "planted\n"}, "", "printable ASCII"),
+        ({"type": "hashicorp-vault", "auth_mount": "/"}, "", "auth_mount must not be empty"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(given: dict[str, Any], path: str, words: str) -> None:
@@ -96,7 +101,10 @@ def test_wrong_variables_of_vaults_are_told(tmp_path: Path) -> None:
 
 def test_tokens_are_not_shown() -> None:
     settings = Settings(
-        vaults={"corp": {"type": "hashicorp-vault", "url": "http://v.test", "token": "planted"}}
+        vaults={
+            "corp": {"type": "hashicorp-vault", "url": "http://v.test", "token": "planted"},
+            "role": {"type": "hashicorp-vault", "role_id": "a-role", "secret_id": "planted"},
+        }
     )
     shown = shown_settings(settings, file=None, environ={}, variables={}, flags={})
     text = msgspec.json.encode(shown)

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.unit.control.vaults.document_server import served
+from tests.unit.control.vaults.vault_tokens import VaultTokenStore
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+    from tests.unit.control.vaults.document_server import Asked
 
 __all__ = ["VaultServer", "vault_server"]
 
@@ -29,16 +32,29 @@ class VaultServer:
         self.raw: tuple[int, bytes] | None = None
         """Answered in place of everything."""
         self.asked: list[str] = []
+        self.namespace = ""
+        """Where everything is."""
+        self.tokens = VaultTokenStore()
 
-    def answer(self, target: str, token: str | None) -> tuple[int, bytes]:
-        """Answer one GET."""
+    def answer(self, asked: Asked) -> tuple[int, bytes]:
+        """Answer one request."""
+        target, token = asked.target, asked.headers.get("x-vault-token")
         self.asked.append(target)
         if self.raw is not None:
             return self.raw
         if self.sealed:
             return 503, b'{"errors":["Vault is sealed"]}'
-        if token != self.token:
+        if asked.headers.get("x-vault-namespace", "").strip("/") != self.namespace:
+            return 404, b'{"errors":["no handler for route. route entry not found."]}'
+        if target.startswith("/v1/auth/"):
+            return self.tokens.answer(asked)
+        if token != self.token and not self.tokens.may_read(token):
             return 403, b'{"errors":["permission denied"]}'
+        if asked.method != "GET":
+            return 405, b'{"errors":["unsupported operation"]}'
+        return self._read(target)
+
+    def _read(self, target: str) -> tuple[int, bytes]:
         parts = urlsplit(target)
         path = unquote(parts.path)
         if path.startswith("/v1/old/"):
@@ -83,6 +99,6 @@ def envelope(data: Any, *, lease_duration: int) -> bytes:
 def vault_server() -> Generator[VaultServer]:
     """Run a server until the end of the block."""
     held = VaultServer()
-    with served(lambda asked: held.answer(asked.target, asked.headers.get("x-vault-token"))) as url:
+    with served(held.answer) as url:
         held.url = url
         yield held
