@@ -109,12 +109,13 @@ class ChangingListeners:
             await self._reconcile(revision)
             while True:
                 retry_s = RETRY_S if self._listeners.failures else float("inf")
-                with trio.move_on_after(retry_s) as scope:
+                batch = None
+                with trio.move_on_after(retry_s):
                     try:
                         batch = await changes.__anext__()
                     except StopAsyncIteration:
                         return
-                if scope.cancelled_caught:
+                if batch is None:
                     await self._reconcile(revision)
                     continue
                 if batch.revision <= revision:
