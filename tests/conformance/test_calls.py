@@ -9,9 +9,9 @@ from typing import Any
 import trio
 
 from oto_trio._core import Engine, FieldBlock, Snapshot
-from tests.conformance.http1.gateway import PATIENCE_S, route
+from tests.conformance.http1.gateway import PATIENCE_S, python_step, route
 
-BYTES, WRITABLE, LOST, IDLE = 9, 10, 11, 12
+RUN, CARRIED, BYTES, WRITABLE, LOST, IDLE = 0, 8, 9, 10, 11, 12
 DATA, TRAILERS, BROKEN, CONSUMED, REACHED, CALL = 14, 15, 17, 18, 19, 20
 
 
@@ -66,7 +66,7 @@ class Caller:
 
 
 @asynccontextmanager
-async def calling(**client: float) -> AsyncGenerator[Caller]:
+async def calling(*steps: dict[str, Any], **client: float) -> AsyncGenerator[Caller]:
     """Run an engine in front of a backend that speaks HTTP/2 without TLS."""
     engine = Engine(json.dumps({"body_idle_s": 5}).encode())
     with trio.fail_after(PATIENCE_S), socket.socket() as listener:
@@ -77,8 +77,10 @@ async def calling(**client: float) -> AsyncGenerator[Caller]:
         caller = Caller(engine, listener.getsockname()[1], backends)
         target = caller.target = {"hostname": "127.0.0.1", "port": port, "protocol": "HTTP/2.0"}
         try:
-            engine.install(Snapshot().apply([route(targets=[target], client=client)], []))
-            engine.adopt(listener.fileno(), "standard-listener", False)
+            engine.install(
+                Snapshot().apply([route(targets=[target], steps=steps, client=client)], [])
+            )
+            engine.adopt(listener.fileno(), "standard-listener", False, "Dynamic", True)
             yield caller
         finally:
             engine.close()
@@ -322,3 +324,70 @@ async def test_what_a_client_took_of_an_answer_is_told_up_to_its_end() -> None:
         caller.engine.feed(stream, b"", True, caller.now)
         await caller.hears(client, b"0\r\n\r\n")
         assert await caller.told(CONSUMED) == (stream, 3)
+
+
+async def test_an_answer_that_broke_off_is_not_whole_to_a_hook() -> None:
+    async with calling(python_step("transform_response")) as caller:
+        client = await caller.client(GET)
+        await caller.told(REACHED)
+        _, stream, _, _ = await caller.told(CALL)
+        caller.engine.answer_head(stream, FieldBlock([(":status", "200")]), caller.now)
+        exchange = await caller.told(RUN)
+        caller.engine.feed(stream, b"half of it", False, caller.now)
+        caller.engine.break_stream(stream, False, caller.now)
+        _, events = caller.engine.read_response(exchange, 100, caller.now)
+        caller.events += events
+        assert b"502 Bad Gateway" in await caller.hears(client, b"}")
+
+
+async def test_an_answer_that_is_all_there_outlives_its_connection() -> None:
+    async with calling(python_step("transform_response")) as caller:
+        client = await caller.client(GET)
+        await caller.told(REACHED)
+        _, stream, _, _ = await caller.told(CALL)
+        caller.engine.answer_head(stream, FieldBlock([(":status", "200")]), caller.now)
+        exchange = await caller.told(RUN)
+        caller.engine.feed(stream, b"all of it", True, caller.now)
+        caller.engine.break_stream(stream, False, caller.now)
+        caller.events += caller.engine.resume(exchange, caller.now)
+        assert b"all of it" in await caller.hears(client, b"0\r\n\r\n")
+
+
+async def test_a_backend_that_takes_nothing_is_not_read() -> None:
+    async with calling() as caller:
+        await caller.client(GET)
+        connection = await caller.told(REACHED)
+        backend = await caller.accept()
+        waits = 0
+        while waits < 20:
+            waits += not caller.engine.send(connection, bytes(64 * 1024))
+        await backend.send_all(b"more")
+        for _ in range(200):
+            caller.events += caller.engine.turn(caller.now)
+            await trio.lowlevel.checkpoint()
+        assert not [value for kind, value in caller.events if kind == BYTES]
+
+        async def take() -> None:
+            while await backend.receive_some(65536):
+                pass
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(take)
+            assert await caller.told(BYTES) == (connection, b"more")
+            nursery.cancel_scope.cancel()
+
+
+async def test_trailers_of_a_stream_go_on_to_a_stream() -> None:
+    async with calling() as caller:
+        await caller.client(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        carried, _, _ = await caller.told(CARRIED)
+        head = [(":method", "POST"), (":scheme", "http"), (":authority", "a.b"), (":path", "/")]
+        asked = caller.engine.open_stream(carried, FieldBlock(head), False, caller.now)
+        await caller.told(REACHED)
+        _, stream, _, ends = await caller.told(CALL)
+        assert not ends
+        caller.engine.feed(asked, b"abc", False, caller.now)
+        caller.engine.feed_trailers(asked, FieldBlock([("x-sum", "7")]), caller.now)
+        assert await caller.told(DATA) == (stream, b"abc", False)
+        told, trailers = await caller.told(TRAILERS)
+        assert (told, list(trailers)) == (stream, [(b"x-sum", b"7")])

@@ -15,7 +15,8 @@ use oto_core::http1::{Decoder, Framing};
 use oto_core::streamed;
 
 use crate::attempt::Failure;
-use crate::connection::{Carrying, Up, UpPhase, Wait};
+use crate::carried::MOST_WAITING;
+use crate::connection::{Carrying, Down, Up, UpPhase, Wait};
 use crate::engine::{Engine, Event, UP_BIT, up_token};
 use crate::io::{Got, Output, Readiness};
 use crate::pipe::{Pipe, Told};
@@ -97,6 +98,10 @@ impl Engine {
         } else {
             up.phase = UpPhase::Head(key);
             self.send_request(key, at);
+            if let Some(up) = self.ups.get_mut(at) {
+                // It is new: whatever befalls it is the backend's failure.
+                up.reused = false;
+            }
         }
         for key in self.take_waiting(&pool_key) {
             self.attempt_again(key);
@@ -191,17 +196,28 @@ impl Engine {
 
     /// Say the end of a stream's request body once all of it is written.
     pub(crate) fn end_call_body(&mut self, key: usize, at: usize) {
-        let exchange = self.downs.get(key).and_then(|down| down.exchange.as_ref());
-        let Some(exchange) = exchange.filter(|exchange| exchange.body.is_done()) else {
+        let Some(Down {
+            stream: client,
+            exchange: Some(exchange),
+            ..
+        }) = self.downs.get(key)
+        else {
             return;
         };
+        if !exchange.body.is_done() {
+            return;
+        }
         let Some(up) = self.ups.get_mut(at).filter(|up| up.output.is_empty()) else {
             return;
         };
         let is_buffered = exchange.buffered.is_some();
+        let trailers = match client {
+            Socket::Stream(pipe) => pipe.trailers_in(),
+            _ => exchange.body.trailers(),
+        };
         if let Some(pipe) = up.stream.pipe() {
             if !is_buffered {
-                pipe.say_trailers(exchange.body.trailers());
+                pipe.say_trailers(trailers);
             }
             pipe.shutdown();
         }
@@ -314,6 +330,11 @@ impl Engine {
             return;
         };
         let Some(key) = up.phase.owner() else { return };
+        let is_answered = up.stream.pipe().is_some_and(|pipe| pipe.is_fed());
+        if is_answered && !matches!(up.phase, UpPhase::Head(_)) {
+            // All of its answer is here, and goes on.
+            return;
+        }
         up.reused |= is_unseen;
         if let Some(pipe) = up.stream.pipe() {
             pipe.forsake();
@@ -350,7 +371,8 @@ impl Engine {
     /// Read from a backend's connection that is carried, unless too much waits to be written.
     pub(crate) fn pump_carrier(&mut self, at: usize, id: u64) {
         let mut scratch = std::mem::take(&mut self.scratch);
-        let got = match self.ups.get_mut(at) {
+        let up = self.ups.get_mut(at);
+        let got = match up.filter(|up| up.output.len() <= MOST_WAITING) {
             Some(up) => up.ready.read(&mut up.stream, &mut scratch),
             None => Ok(Got::Nothing),
         };

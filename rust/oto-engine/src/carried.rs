@@ -11,7 +11,7 @@ use crate::io::Got;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Output that waits, at most, before nothing more is read: a client that takes no answers asks for none.
-const MOST_WAITING: usize = 256 * 1024;
+pub(crate) const MOST_WAITING: usize = 256 * 1024;
 
 impl Engine {
     /// Whether the first bytes of a connection are the preface of HTTP/2, or may become it: true when all of it

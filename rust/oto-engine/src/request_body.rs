@@ -195,13 +195,11 @@ impl Engine {
         if let Some(up) = up.filter(|up| !up.deaf && exchange.body_framing == Framing::Chunked) {
             let mut out = Vec::with_capacity(8);
             let trailers = down.stream.pipe().map(|pipe| pipe.trailers_in());
-            let trailers = trailers.unwrap_or_default();
-            if let Some(pipe) = up.stream.pipe() {
-                pipe.say_trailers(trailers);
-            } else {
-                encode::last_chunk(trailers, &mut out);
+            // To a stream they go with its end.
+            if !up.stream.is_stream() {
+                encode::last_chunk(trailers.unwrap_or_default(), &mut out);
+                up.deaf |= up.output.send(&mut up.stream, &out, &[]).is_err();
             }
-            up.deaf |= up.output.send(&mut up.stream, &out, &[]).is_err();
         }
         Pumped::Waits
     }

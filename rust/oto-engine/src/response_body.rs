@@ -150,6 +150,9 @@ impl Engine {
         let gathered = exchange.gathered.get_or_insert_default();
         let input = std::mem::take(&mut up.input);
         let mut rest: &[u8] = &input;
+        if up.carrying.is_broken {
+            return Got::End;
+        }
         if input.is_empty() {
             match up.ready.read(&mut up.stream, scratch) {
                 Ok(Got::Bytes(count)) => rest = &scratch[..count],

@@ -250,3 +250,29 @@ async def test_a_call_under_way_ends_well_and_its_connection_with_it() -> None:
             assert received.startswith(b"HTTP/1.1 200")
             assert gateway.count("pooled") == 0
             assert (await exchange(stream))[0] == 502
+
+
+async def test_a_backend_without_http2_that_says_nothing_is_not_asked_for_ever() -> None:
+    context = _server("back.test")
+    asked = 0
+
+    async def hang_up(tcp: trio.SocketStream) -> None:
+        nonlocal asked
+        stream = trio.SSLStream(tcp, context, server_side=True, https_compatible=True)
+        await stream.receive_some()
+        asked += 1
+        await tcp.aclose()
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(trio.serve_tcp, hang_up, 0)
+        target = _target(listeners[0].socket.getsockname()[1], trust_all=True)
+        plan = route(
+            targets=[{**target, "protocol": "HTTP/2.0"}],
+            client={"retries": 2, "retry_initial_delay": 0},
+        )
+        async with secured(plan, certificates={"one": certificate("a.test")}) as gateway:
+            stream = await connect(gateway.port)
+            await stream.send_all(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
+            assert bytes(await stream.receive_some()).startswith(b"HTTP/1.1 502 ")
+        nursery.cancel_scope.cancel()
+    assert asked == 2
