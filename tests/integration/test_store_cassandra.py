@@ -119,25 +119,28 @@ async def test_a_gateway_that_commits_nothing_forgets_too(
     server: CassandraServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(driver, "SETTLE_S", 0.01)
-    monkeypatch.setattr(driver, "KEPT_ROWS", 2)
+    monkeypatch.setattr(driver, "KEPT_ROWS", 10)
     monkeypatch.setattr(driver, "TRIMMED_AT_ONCE", 3)
     url, bounds = server.new_url(), HistoryBounds(revisions=2)
     async with (
         await CassandraStore.open(url, history=bounds) as one,
         await CassandraStore.open(url, history=bounds) as two,
     ):
-        for n in range(30):
+        for n in range(40):
             await one.put("routes", f"r{n}", b"1")
+            assert (
+                await two.count("routes") == n + 1
+            )  # one by one, so that it never reads everything
 
         async def has_forgotten() -> bool:
             replica = two._replica
-            return replica.revision == 30 and len(replica.rows) <= 8 and len(replica.pending) <= 8
+            return replica.revision == 40 and len(replica.rows) <= 25 and len(replica.pending) <= 25
 
         await eventually(has_forgotten)
-        assert await two.count("routes") == 30
-        assert [r.revision for r in await two.revisions()] == [30, 29]
-        assert await two.put("routes", "mine", b"1") == 31
-        assert (await one.difference(30)).until == 31
+        assert await two.count("routes") == 40
+        assert [r.revision for r in await two.revisions()] == [40, 39]
+        assert await two.put("routes", "mine", b"1") == 41
+        assert (await one.difference(40)).until == 41
 
 
 async def test_a_gateway_that_was_cut_off_for_long_reads_everything_and_tells_the_difference(
