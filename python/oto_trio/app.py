@@ -40,7 +40,7 @@ from oto_trio.control.limits import LimitsKeeper, LimitsSharer, LimitsTable, loa
 from oto_trio.control.settings import Settings, expression_settings
 from oto_trio.control.store.base import Store
 from oto_trio.control.store.history import HistoryBounds, Origin, acting
-from oto_trio.control.store.opening import node_name, open_store
+from oto_trio.control.store.opening import counting_name, node_name, open_store
 from oto_trio.control.supervisor.launch import InProcessLauncher, Launcher, ProcessLauncher
 from oto_trio.control.supervisor.listening import Listener, bind_listener, listening
 from oto_trio.control.supervisor.supervision import Supervisor
@@ -172,14 +172,17 @@ async def serve(
                 # From here on they are in the store; a hundred thousand need not be here too.
                 del configuration
                 seed, among_processes = await load_seed(store), settings.workers != 0
-                with LimitsTable(
-                    data,
-                    seed,
-                    window_s=settings.throttling_window_s,
-                    among_processes=among_processes,
-                    slots=settings.limit_counters,
-                ) as limits:
-                    keeper = _keeper(settings, store, limits, node)
+                with (
+                    counting_name(node, data) as counter,
+                    LimitsTable(
+                        data,
+                        seed,
+                        window_s=settings.throttling_window_s,
+                        among_processes=among_processes,
+                        slots=settings.limit_counters,
+                    ) as limits,
+                ):
+                    keeper = _keeper(settings, store, limits, counter)
                     await keeper.load()
                     app = _App(
                         *(source, settings, store, listeners, key, limits),

@@ -6,7 +6,10 @@ is an error with the extra that brings it.
 
 from __future__ import annotations
 
+import fcntl
+import logging
 import secrets
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from oto_trio.control.store.cassandra_url import cassandra_url_problem
@@ -25,12 +28,14 @@ from oto_trio.control.store.state_url import (
 from oto_trio.model.errors import StoreError, StoreFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Generator, Mapping
     from pathlib import Path
 
     from oto_trio.control.store.base import Store
 
-__all__ = ["NODE_FILE", "node_name", "open_store", "store_url_problem"]
+__all__ = ["NODE_FILE", "counting_name", "node_name", "open_store", "store_url_problem"]
+
+logger = logging.getLogger(__name__)
 
 MOST_REVISIONS_IN_STATE: Final = 1000
 """Revisions that a store in memory remembers at most when its state is saved again and again, as a whole."""
@@ -98,6 +103,43 @@ def node_name(url: str | None, folder: Path) -> str:
     if not (name.isalnum() and len(name) <= 64):
         raise StoreFileError(f"{path} holds no name of a gateway; remove it to get a new one")
     return name
+
+
+@contextmanager
+def counting_name(node: str, folder: Path) -> Generator[str]:
+    """Hold the name under which this gateway tells others what it counts; no two that run have the same one.
+
+    It is the gateway's own, unless another process uses the same data folder now: two that told their counts
+    under one name would overwrite each other's, and let through twice what a quota allows.
+
+    Args:
+        node: As `node_name` gave it; empty with a store that only one gateway uses.
+        folder: The data folder.
+
+    Raises:
+        StoreFileError: The file cannot be read.
+    """
+    if not node:
+        yield node
+        return
+    path = folder / NODE_FILE
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise StoreFileError(f"{path} cannot be used ({error}); make it readable") from error
+    with file:
+        name = node
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            name = f"{node}{secrets.token_hex(8)}"
+            logger.warning(
+                "another gateway uses the data folder %s; this one counts under a name for this run",
+                folder,
+            )
+        except OSError as error:  # a file system without locks
+            logger.warning("%s cannot be locked (%s); give each gateway a folder", path, error)
+        yield name
 
 
 def store_url_problem(url: str) -> tuple[str, str] | None:

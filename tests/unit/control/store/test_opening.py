@@ -9,7 +9,13 @@ import pytest
 
 from oto_trio.control.settings import Settings, settings_problems
 from oto_trio.control.store import SqliteStore
-from oto_trio.control.store.opening import NODE_FILE, node_name, open_store, store_url_problem
+from oto_trio.control.store.opening import (
+    NODE_FILE,
+    counting_name,
+    node_name,
+    open_store,
+    store_url_problem,
+)
 from oto_trio.model.errors import StoreFileError
 
 if TYPE_CHECKING:
@@ -56,6 +62,18 @@ def test_a_gateway_on_a_shared_store_has_a_name_that_stays(tmp_path: Path) -> No
     names = [node_name("redis://h", tmp_path / folder) for folder in ("a", "b", "a", "b")]
     assert names[:2] == names[2:]
     assert names[0] != names[1]
+
+
+def test_two_gateways_with_one_data_folder_count_under_two_names(tmp_path: Path) -> None:
+    node = node_name("redis://h", tmp_path)
+    with counting_name(node, tmp_path) as one, counting_name(node, tmp_path) as two:
+        assert one == node
+        assert two != node
+        assert two.isalnum()
+    with counting_name(node, tmp_path) as again:
+        assert again == node
+    with counting_name("", tmp_path / "none") as alone:
+        assert alone == ""
 
 
 @pytest.mark.parametrize("content", [b"", b"a:b", b"\xff", b"a" * 65])
