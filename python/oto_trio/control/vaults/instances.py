@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from oto_trio.control.environment import secret_variables
+from oto_trio.control.vaults.alibaba import AlibabaProvider, AlibabaSettings
 from oto_trio.control.vaults.aws import AwsProvider, AwsSettings
 from oto_trio.control.vaults.azure import AzureProvider, AzureSettings
 from oto_trio.control.vaults.env import EnvProvider, EnvSettings
@@ -54,15 +55,13 @@ _TYPES: Final[
     "spring-cloud": (SpringCloudSettings, lambda given, _: SpringCloudProvider(given)),
     "kubernetes": (KubernetesSettings, lambda given, at: KubernetesProvider(given, at.environ)),
     "aws": (AwsSettings, lambda given, _: AwsProvider(given)),
+    "alibaba-cloud": (AlibabaSettings, lambda given, _: AlibabaProvider(given)),
     "azure": (AzureSettings, lambda given, _: AzureProvider(given)),
     "gcloud": (GcloudSettings, lambda given, at: GcloudProvider(given, at.environ)),
     "infisical": (InfisicalSettings, lambda given, _: InfisicalProvider(given)),
     "izanami": (IzanamiSettings, lambda given, _: IzanamiProvider(given)),
 }
 """The settings of each type of vault, and what makes its provider of them and of the surroundings."""
-
-_NOT_HERE: Final = frozenset({"alibaba-cloud"})
-"""Otoroshi's types that there are no providers for."""
 
 
 def make_providers(
@@ -143,9 +142,6 @@ def _unknown_type(where: str, kind: object) -> Problem:
     types = f"use one of {', '.join(_TYPES)}"
     if not isinstance(kind, str):
         return Problem(f"{where}.type", "expected a string", types)
-    if kind in _NOT_HERE:
-        message = f"secrets cannot be read from {kind} yet"
-        return Problem(f"{where}.type", message, f"{types}, or leave this vault out")
     close = get_close_matches(kind, _TYPES, n=1)
     return Problem(
         f"{where}.type", "there is no such type of vault", f"write {close[0]}" if close else types

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     ("given", "path", "words"),
     [
         ({"type": "hashicorp"}, ".type", "write hashicorp-vault"),
-        ({"type": "alibaba-cloud", "url": "planted"}, ".type", "read from alibaba-cloud yet"),
+        ({"type": "alibaba-cloud", "url": "planted"}, "", "missing required field access-key-id"),
+        (
+            {"type": "alibaba-cloud", "access-key-id": "planted", "access-key-secret": ""},
+            "",
+            "must not be empty",
+        ),
         ({"type": "aws", "access-key": "planted"}, "", "access-key and access-key-secret"),
         ({"type": "azure", "tenant": "planted"}, "", "give token, or tenant"),
         ({"type": "gcloud", "auth_mode": "token"}, "", "needs token"),
