@@ -4,6 +4,7 @@ It is born with those that there were when it was started. Later ones come throu
 descriptors beside the link, and may be taken away again.
 """
 
+import errno
 import os
 import socket
 from collections.abc import Callable
@@ -81,20 +82,28 @@ class Adopting:
         """Take the sockets of one more listener, and accept on those of the slots that are served.
 
         Raises:
-            OSError: They are not there, though they were sent before the order.
+            OSError: Some are not there, or cannot be accepted on; those of the next order are all the same.
         """
         if self._handover is None:
             return
+        # All are taken before any is used: what were left in the stream would be taken for the next listener's.
+        taken: list[InheritedListener] = []
         for slot in range(order.slots):
             _, descriptors, _, _ = socket.recv_fds(self._handover, HANDOVER_BYTES, 1)
             for descriptor in descriptors:
                 os.set_inheritable(descriptor, False)  # noqa: FBT003 (its only parameter)
-                listener = InheritedListener(
-                    descriptor, order.name, order.secured, slot, order.is_tcp, order.token
+                taken.append(
+                    InheritedListener(
+                        descriptor, order.name, order.secured, slot, order.is_tcp, order.token
+                    )
                 )
-                self._listeners.append(listener)
-                if slot in self._slots:
-                    self._accept_on(listener)
+        self._listeners += taken
+        for listener in taken:
+            if listener.slot in self._slots:
+                self._accept_on(listener)
+        if len(taken) < order.slots:
+            # The kernel drops them silently when the process may open no more.
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     def drop(self, token: int, settle: Callable[[list[Event], float], None]) -> None:
         """Accept what is queued on a listener, and let go of it.

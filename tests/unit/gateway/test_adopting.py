@@ -1,0 +1,88 @@
+"""Listening sockets that come to a worker while it runs."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from oto_trio.gateway.adopting import Adopting
+from oto_trio.gateway.frames import HANDOVER_BYTES, PROTOCOL, Listen, Start
+
+if TYPE_CHECKING:
+    from oto_trio.gateway.engine import Event
+
+
+class Engine:
+    """Accepts on everything but what it is told not to."""
+
+    def __init__(self) -> None:
+        self.adopted: list[tuple[str, int]] = []
+        self.refused: set[str] = set()
+
+    def adopt(self, fd: int, listener: str, *_: object) -> int:
+        return self.adopt_tcp(fd, listener)
+
+    def adopt_tcp(self, fd: int, listener: str, /) -> int:
+        if listener in self.refused:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        port = socket.socket(fileno=os.dup(fd))
+        with port:
+            self.adopted.append((listener, port.getsockname()[1]))
+        return len(self.adopted)
+
+    def release(self, handle: int, now: float, /) -> list[Event]:
+        del handle, now
+        return []
+
+
+def begun(engine: Engine) -> tuple[Adopting, socket.socket]:
+    ours, theirs = socket.socketpair()
+    start = Start(protocol=PROTOCOL, slot=0, listeners=[], engine_settings=b"{}", handover=-1)
+    adopting = Adopting(
+        msgspec.structs.replace(start, handover=theirs.detach()), engine, lambda: 0.0
+    )
+    for slot in (0, 1):
+        adopting.adopt(slot)
+    return adopting, ours
+
+
+def hand(ours: socket.socket, token: int) -> tuple[Listen, list[int]]:
+    """Send the sockets of a listener; return the order, and the ports."""
+    ports: list[int] = []
+    for _ in range(2):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            ports.append(server.getsockname()[1])
+            socket.send_fds(ours, [bytes(HANDOVER_BYTES)], [server.fileno()])
+    return Listen(token, f"l{token}", secured=False, is_tcp=True, slots=2), ports
+
+
+def test_a_listener_that_cannot_be_accepted_on_leaves_no_sockets_to_the_next() -> None:
+    engine = Engine()
+    adopting, ours = begun(engine)
+    with ours:
+        first, _ = hand(ours, 1)
+        second, ports = hand(ours, 2)
+        engine.refused = {"l1"}
+        with pytest.raises(OSError, match="open files"):
+            adopting.take(first)
+        adopting.take(second)
+        assert engine.adopted == [("l2", port) for port in ports]
+        adopting.close()
+
+
+def test_sockets_that_the_kernel_dropped_are_told_of() -> None:
+    engine = Engine()
+    adopting, ours = begun(engine)
+    with ours:
+        ours.sendall(bytes(HANDOVER_BYTES) * 2)
+        second, ports = hand(ours, 2)
+        with pytest.raises(OSError, match="open files"):
+            adopting.take(Listen(1, "l1", secured=False, is_tcp=True, slots=2))
+        adopting.take(second)
+        assert engine.adopted == [("l2", port) for port in ports]
+        adopting.close()
