@@ -188,6 +188,7 @@ async def serve(
                         *(source, settings, store, listeners, key, limits),
                         for_workers=for_workers,
                         dev=dev,
+                        node=node,
                     )
                     await app.run(signals, announce, keeper)
 
@@ -339,6 +340,7 @@ class _App:
         *,
         for_workers: Listener,
         dev: bool,
+        node: str,
     ) -> None:
         self._source = source
         self._settings = settings
@@ -346,6 +348,7 @@ class _App:
         self._listeners = listeners
         self._key = key
         self._dev = dev
+        self._node = node
         self._ticket_secret = secrets.token_bytes(32)
         self._folder = _plugin_folder(self._settings)
         name = settings.access_log
@@ -388,6 +391,7 @@ class _App:
                     starting.start_soon(services.start, self._supervisor.run)
                     plane = self._plane = await self._make_plane()
                     plane.is_dev = self._dev
+                    plane.node = self._node
                     admin: str = await services.start(plane.run, self._shutdown)
                 if not self._is_draining:
                     plane.gateway.is_started = True

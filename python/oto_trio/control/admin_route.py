@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
-from oto_trio.control.installation_key import ADMIN_GROUP, installation_key_writes
+from oto_trio.control.installation_key import ADMIN_GROUP, hold_lease, installation_key_writes
 from oto_trio.control.store.base import Put
 from oto_trio.gateway.installer import ROUTES
 from oto_trio.model.backend import BackendSettings, Target
@@ -124,6 +124,8 @@ async def ensure_admin_route(
         StoreError: The store cannot be read or written.
     """
     names = admin_api_names(settings)
+    if node:  # before others see that this gateway has one
+        await hold_lease(store, node)
     for attempt in range(1, ATTEMPTS + 1):
         writes: list[Write] = []
         if names and await store.get(ROUTES, ADMIN_ROUTE) is None:

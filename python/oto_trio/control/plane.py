@@ -27,6 +27,7 @@ from oto_trio.control.gateway import Gateway
 from oto_trio.control.jobs import Job, run_jobs
 from oto_trio.control.jobs.first_certificates import FirstCertificates, GivenCertificate
 from oto_trio.control.jobs.issue_route_certificates import IssueRouteCertificates
+from oto_trio.control.jobs.lease_installation_key import key_lease_job
 from oto_trio.control.jobs.renew_certificates import RenewCertificates, log_alert
 from oto_trio.control.jobs.rotate_api_keys import RotateApiKeys
 from oto_trio.control.leaked_keys import disable_api_key
@@ -77,6 +78,8 @@ class ControlPlane:
         """The gateway as the admin API sees it."""
         self.is_dev = False
         """Whether this is a gateway on a desk; set before `run`."""
+        self.node = ""
+        """Tells this gateway from others on the same store; empty when there are none; set before `run`."""
         self.first_admin: ShownAdmin | None = None
         """The first administrator, at the start that made it; set once `run` has started."""
         self.exporting = Exporting(store, supervisor.capture, redaction=settings.redaction)
@@ -171,7 +174,8 @@ class ControlPlane:
             ),
         )
         issuing = IssueRouteCertificates(self._certificates)
-        return [first.job(), issuing.job(), renewal.job(), rotation.job()]
+        lease = [key_lease_job(self._store, self.node)] if self.node else []
+        return [first.job(), issuing.job(), renewal.job(), rotation.job(), *lease]
 
     def _alert_of_certificate(self, name: str, certificate: Certificate) -> None:
         """Log what happened to a certificate, and tell the exporters."""

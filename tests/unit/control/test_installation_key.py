@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,6 +11,8 @@ from typing_extensions import override
 
 from oto_trio.control.admin_route import ensure_admin_route
 from oto_trio.control.credentials import DEV_CREDENTIALS, AdminCredentials
+from oto_trio.control.installation_key import LEASE_S
+from oto_trio.control.jobs.lease_installation_key import key_lease_job
 from oto_trio.control.settings import Settings
 from oto_trio.control.store import MemoryStore, Store
 
@@ -111,6 +114,84 @@ async def test_a_shared_key_goes_with_the_last_gateway_that_uses_it() -> None:
         await start(store, ONE, "b")
         assert await start(store, TWO, "a") == {"admin-1", "admin-2"}
         assert await start(store, TWO, "b") == {"admin-2"}
+
+
+async def end_lease(store: Store, node: str) -> None:
+    """Let a gateway be gone for so long that its lease has ended."""
+    (lease,) = await store.load_blobs(f"installation-key-lease:{node}")
+    assert lease.expires_at is not None
+    assert (
+        datetime.now(UTC).timestamp() + LEASE_S - 60
+        < lease.expires_at
+        <= datetime.now(UTC).timestamp() + LEASE_S
+    )
+    await store.save_blobs([msgspec.structs.replace(lease, expires_at=1.0)])
+
+
+async def test_a_gateway_that_is_gone_keeps_no_key_alive() -> None:
+    async with MemoryStore() as store:
+        await start(store, ONE, "a")
+        await start(store, ONE, "b")
+        await end_lease(store, "b")
+        assert await start(store, TWO, "a") == {"admin-2"}
+        assert await start(store, ONE, "b") == {"admin-1", "admin-2"}, "it came back"
+        assert await start(store, TWO, "a") == {"admin-1", "admin-2"}
+
+
+async def test_the_key_of_a_gateway_that_went_later_is_taken_out_by_any_other() -> None:
+    async with MemoryStore() as store:
+        await start(store, ONE, "a")
+        await start(store, ONE, "b")
+        assert await start(store, TWO, "a") == {"admin-1", "admin-2"}
+        await end_lease(store, "b")
+        assert await start(store, TWO, "c") == {"admin-2"}
+        assert {mark.id for mark in await store.list("oto-trio")} == {
+            "installation-key-a",
+            "installation-key-c",
+        }
+
+
+async def test_a_gateway_that_is_gone_with_an_older_secret_keeps_no_key_alive() -> None:
+    async with MemoryStore() as store:
+        await start(store, AdminCredentials(ONE.client_id, "older"), "b")
+        await start(store, ONE, "a")
+        await end_lease(store, "b")
+        assert await start(store, TWO, "a") == {"admin-2"}
+
+
+async def test_a_gateway_that_is_gone_takes_no_key_that_others_use() -> None:
+    async with MemoryStore() as store:
+        for node in ("a", "b", "c"):
+            await start(store, ONE, node)
+        await end_lease(store, "c")
+        assert await start(store, TWO, "a") == {"admin-1", "admin-2"}
+        await end_lease(store, "a")
+        assert await start(store, ONE, "b") == {"admin-1"}
+
+
+async def test_a_gateway_without_leases_counts_as_there() -> None:
+    async with MemoryStore() as store:
+        await start(store, ONE, "a")
+        await start(store, ONE, "b")
+        mark = await store.get("oto-trio", "installation-key-b")
+        assert mark is not None
+        older = {k: v for k, v in msgspec.json.decode(mark.document).items() if k != "leased"}
+        await store.put(mark.kind, mark.id, msgspec.json.encode(older))
+        await end_lease(store, "b")
+        assert await start(store, TWO, "a") == {"admin-1", "admin-2"}
+
+
+async def test_a_running_gateway_renews_its_lease() -> None:
+    async with MemoryStore() as store:
+        await start(store, ONE, "a")
+        await start(store, ONE, "b")
+        await end_lease(store, "b")
+        job = key_lease_job(store, "b")
+        assert job.every_s * 24 < LEASE_S
+        revision = store.revision
+        await job.run()
+        assert store.revision == revision
+        assert await start(store, TWO, "a") == {"admin-1", "admin-2"}
 
 
 async def test_what_was_remembered_of_a_store_had_alone_keeps_nothing_on_a_shared_one() -> None:
