@@ -90,6 +90,7 @@ async def calling(*steps: dict[str, Any], **client: float) -> AsyncGenerator[Cal
 
 
 GET = b"GET /a?b HTTP/1.1\r\nHost: api.test\r\nAccept: application/json\r\nX-A: 1\r\n\r\n"
+POST = GET.replace(b"GET", b"POST").replace(b"X-A: 1", b"Content-Length: 0")
 
 
 async def test_requests_share_a_connection() -> None:
@@ -391,3 +392,27 @@ async def test_trailers_of_a_stream_go_on_to_a_stream() -> None:
         assert await caller.told(DATA) == (stream, b"abc", False)
         told, trailers = await caller.told(TRAILERS)
         assert (told, list(trailers)) == (stream, [(b"x-sum", b"7")])
+
+
+async def test_what_must_not_be_sent_twice_is_sent_again_if_it_was_not_seen() -> None:
+    async with calling(retries=3, retry_initial_delay=0) as caller:
+        client = await caller.client(POST)
+        await caller.told(REACHED)
+        _, stream, _, _ = await caller.told(CALL)
+        caller.engine.break_stream(stream, True, caller.now)
+        _, again, _, _ = await caller.told(CALL)
+        assert again != stream
+        caller.engine.break_stream(again, False, caller.now)
+        assert b"502 Bad Gateway" in await caller.hears(client, b"}")
+        assert not [value for kind, value in caller.events if kind == CALL]
+
+
+async def test_a_backend_that_sees_nothing_is_not_asked_for_ever() -> None:
+    async with calling() as caller:
+        client = await caller.client(POST)
+        await caller.told(REACHED)
+        for _ in range(5):
+            _, stream, _, _ = await caller.told(CALL)
+            caller.engine.break_stream(stream, True, caller.now)
+        assert b"502 Bad Gateway" in await caller.hears(client, b"}")
+        assert not [value for kind, value in caller.events if kind == CALL]

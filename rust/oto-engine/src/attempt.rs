@@ -378,6 +378,7 @@ impl Engine {
             return;
         };
         let up = exchange.up.and_then(|at| self.ups.get(at));
+        let is_stream = up.is_some_and(|up| up.stream.is_stream());
         let stale = failure == Failure::Closed
             && up.is_some_and(|up| {
                 // A backend may refuse streams for ever; unused connections are as many as the pool holds.
@@ -397,7 +398,9 @@ impl Engine {
             failure,
             Failure::Connect | Failure::ConnectTimeout | Failure::Tls
         );
-        let may_repeat = replayable && (unsent || flow.request.method.is_idempotent());
+        // A backend that speaks HTTP/2 says of which streams it saw nothing (RFC 9113 section 8.7).
+        let unseen = unsent || (stale && is_stream);
+        let may_repeat = replayable && (unseen || flow.request.method.is_idempotent());
         if stale && may_repeat {
             // The backend had closed the connection before it saw this request: not its failure.
             self.release_up(key, false);
