@@ -189,7 +189,7 @@ async def test_two_writers_of_one_route_lose_nothing(served: Served) -> None:
 async def test_a_store_that_fails_says_whether_anything_was_changed(
     served: Served, monkeypatch: pytest.MonkeyPatch, error: type[StoreError], code: str, text: str
 ) -> None:
-    async def transact(writes: object) -> int:
+    async def transact(writes: object, **_: object) -> int:
         raise error("away")
 
     monkeypatch.setattr(served.store, "transact", transact)

@@ -87,6 +87,11 @@ pub(crate) enum Got {
 }
 
 impl Readiness {
+    /// Whether a read may give something new: the kernel goes on saying so of a side whose end was read.
+    pub(crate) fn has_more(&self) -> bool {
+        self.readable && !self.closed
+    }
+
     /// Whether the other side said nothing that was not read, and did not end.
     pub(crate) fn is_quiet(&self) -> bool {
         !(self.readable || self.closing || self.closed || self.broken)

@@ -94,9 +94,9 @@ impl Engine {
         if done || down.ready.broken || up.ready.broken {
             return Some(true);
         }
-        if down.ready.readable && up.output.is_empty() {
+        if down.ready.has_more() && up.output.is_empty() {
             self.again.push_back(down_token(key));
-        } else if up.ready.readable && down.output.is_empty() {
+        } else if up.ready.has_more() && down.output.is_empty() {
             self.again.push_back(up_token(at));
         }
         (forth || back).then_some(false)

@@ -84,8 +84,8 @@ impl Engine {
         if down.ready.broken || up.ready.broken {
             return Err(broken);
         }
-        let may_go_on = (down.ready.readable && is_empty(up, &relay.forth))
-            || (up.ready.readable && is_empty(down, &relay.back));
+        let may_go_on = (down.ready.has_more() && is_empty(up, &relay.forth))
+            || (up.ready.has_more() && is_empty(down, &relay.back));
         if may_go_on {
             self.again.push_back(relay_token(key));
         }
