@@ -286,6 +286,13 @@ def _numbers(output: str) -> dict[str, float]:
     return numbers
 
 
+def _counts_line(output: str) -> str:
+    """Return what h2load counted, or the last that it said."""
+    lines = output.strip().splitlines()
+    counts = [line for line in lines if line.startswith("requests:")]
+    return (counts or lines or ["it said nothing"])[-1]
+
+
 def read_h2load(
     output: str, times_us: Sequence[int], body_bytes: int, duration_s: float
 ) -> dict[str, float]:
@@ -309,12 +316,12 @@ def read_h2load(
     data = re.search(r"traffic: .* \((\d+)\) data", output)
     statuses = re.search(r"status codes: (\d+) 2xx, 0 3xx, 0 4xx, 0 5xx", output)
     if counts is None or data is None or statuses is None or not times_us:
-        message = f"h2load met errors:\n{output[-2000:]}"
+        message = f"h2load met errors: {_counts_line(output)}"
         raise InvalidRunError(message)
     done, _, failed, errored = map(int, counts.groups())
     # What is under way when the time is over has brought a part of its body.
     if failed or errored or not done or int(data[1]) < done * body_bytes:
-        message = f"h2load met errors:\n{output[-2000:]}"
+        message = f"h2load met errors: {_counts_line(output)}"
         raise InvalidRunError(message)
     ordered = sorted(times_us)
     return {

@@ -90,7 +90,7 @@ class Caddy(Proxy):
                     "servers": {
                         "bench": {
                             "listen": [f"127.0.0.1:{port}"],
-                            "protocols": ["h1"],
+                            "protocols": ["h1", "h2"] if job.http2 else ["h1"],
                             "automatic_https": {"disable": True},
                             "idle_timeout": IDLE,
                             "routes": routes,
