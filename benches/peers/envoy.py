@@ -60,7 +60,7 @@ class Envoy(Proxy):
             "@type": f"{TYPE}extensions.filters.network.http_connection_manager.v3"
             ".HttpConnectionManager",
             "stat_prefix": "bench",
-            "codec_type": "HTTP1",
+            "codec_type": "AUTO" if job.http2 else "HTTP1",
             "generate_request_id": False,
             "server_header_transformation": "PASS_THROUGH",
             "skip_xff_append": True,
