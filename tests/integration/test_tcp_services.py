@@ -173,8 +173,8 @@ async def test_a_port_in_use_is_told_and_tried_again_and_new_workers_get_what_th
         await gateway.wait_for_log(f"tcp:127.0.0.1:{port} listens")
         mark, kept = await said(port)
         assert mark == b"1"
-        gateway.signal(signal.SIGUSR2)
         before = gateway.workers()
+        gateway.signal(signal.SIGUSR2)
         await kept.aclose()
         await gateway.wait_for_log("workers replaced in")
         assert not set(before) & set(gateway.workers())
