@@ -10,8 +10,6 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeAlias, cast
 
-from h2.errors import ErrorCodes
-
 from oto_trio.gateway.engine import (
     ANSWER,
     BROKEN,
@@ -128,7 +126,7 @@ class CarriedConnections:
             raise error
         logger.error("HTTP/2 connection %d failed", session.conn, exc_info=error)
         self._sessions.pop(session.conn, None)
-        session.close(ErrorCodes.INTERNAL_ERROR, now)
+        session.fail(now)
 
 
 _TELL: Final[dict[int, Callable[[Any, Any, float], None]]] = {

@@ -14,7 +14,8 @@ from h2.errors import ErrorCodes
 
 from oto_trio._core import FieldBlock
 from oto_trio.gateway.listeners.http2 import Http2Limits
-from oto_trio.gateway.upstream.http2 import CALLS_MOST, Http2Calls
+from oto_trio.gateway.upstream.calls import CALLS_MOST
+from oto_trio.gateway.upstream.http2 import Http2Calls
 
 GET = FieldBlock([(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/")])
 POST = FieldBlock([(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/")])

@@ -505,6 +505,10 @@ class Http2Session:
         self._now = now
         self._close(code)
 
+    def fail(self, now: float) -> None:
+        """End the connection at once: the gateway failed. Idempotent."""
+        self.close(ErrorCodes.INTERNAL_ERROR, now)
+
     def _close(self, code: ErrorCodes) -> None:
         if not self._ended:
             self._h2.close_connection(code)
