@@ -121,7 +121,7 @@ class Contest:
             BenchError: the upstream or a proxy did not start.
         """
         with ExitStack() as stack:
-            entries = self._entries(stack.enter_context(self.load.upstream()))
+            entries = self._entries(stack.enter_context(self.load.upstream(self.scenario.upstream)))
             outcome = Outcome(self.scenario, {entry.label: [] for entry in entries})
             standing = {}
             if not self.scenario.fresh:
@@ -144,6 +144,9 @@ class Contest:
                 continue
             if self.scenario.refused and not proxy.limits_rates:
                 self.say(f"  without {proxy.name}, which limits no rates here")
+                continue
+            if (reason := proxy.lacks(job)) is not None:
+                self.say(f"  without {proxy.name}, {reason}")
                 continue
             able.append(proxy)
         entries = [Entry(proxy.name, proxy, job) for proxy in able]

@@ -57,6 +57,9 @@ class Job:
             before it forwards it has to be told not to.
         tls: Whether clients speak TLS, with the certificate of `benches.credentials`.
         http2: Whether they speak HTTP/2, by ALPN; then `tls` is so, too.
+        grpc: Whether what is asked are gRPC calls, and the upstream speaks HTTP/2 without TLS.
+        tcp: Whether the proxy passes on what connections carry, and reads none of it.
+        websocket: Whether clients open WebSockets.
         guard: What requests must bring; for a peer without such checks, nothing.
         requests: How many requests the load walks through at least. Jobs that are compared walk
             through equally many: a long list costs the load cache lines, and with them the pace at
@@ -70,6 +73,9 @@ class Job:
     streams: bool = False
     tls: bool = False
     http2: bool = False
+    grpc: bool = False
+    tcp: bool = False
+    websocket: bool = False
     guard: Guard | None = None
     requests: int = 0
     workers: int = 1

@@ -92,6 +92,31 @@ def oto_load() -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Http2Loop:
+    """Requests over HTTP/2, each of which follows an answer.
+
+    Attributes:
+        connections: Number of client connections.
+        streams: Requests under way on each.
+        answer_bytes: Least size of each answer's body, which is checked.
+        duration_s: Length in whole seconds; None to end after `requests`.
+        requests: How many there are, without a duration.
+        target: What follows the route's prefix; an answer of that size by default.
+        body: What each request brings; with one it is a POST.
+        fields: Further request header fields.
+    """
+
+    connections: int
+    streams: int
+    answer_bytes: int
+    duration_s: int | None = None
+    requests: int = 0
+    target: str = ""
+    body: bytes = b""
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class LoadCore:
     """The core that makes the load, with the tools on it.
 
@@ -108,15 +133,15 @@ class LoadCore:
     folder: Path
 
     @contextlib.contextmanager
-    def upstream(self) -> Iterator[int]:
-        """Run the upstream; yields its port.
+    def upstream(self, verb: str = "upstream") -> Iterator[int]:
+        """Run the upstream that is this verb of `oto-load`; yields its port.
 
         Raises:
             BenchError: it does not start.
         """
         port = free_port()
         log = self.folder / "upstream.log"
-        argv = [self.tool, "upstream", "--address", f"127.0.0.1:{port}"]
+        argv = [self.tool, verb, "--address", f"127.0.0.1:{port}"]
         with Launched(argv, core=self.core, log=log, speaks=True) as server:
             # It says one line when it listens; the end of file instead means that it failed.
             if not (server.process.stdout and server.process.stdout.readline()):
@@ -181,25 +206,13 @@ class LoadCore:
         )
         return read_refusals(output) if refused else read_wrk(output, body_bytes)
 
-    def http2(
-        self,
-        port: int,
-        job: Job,
-        *,
-        connections: int,
-        streams: int,
-        duration_s: int,
-        body_bytes: int,
-    ) -> dict[str, float]:
-        """Keep streams of HTTP/2 connections busy for a while with h2load, on the job's first route.
+    def http2(self, port: int, job: Job, loop: Http2Loop) -> dict[str, float]:
+        """Keep streams of HTTP/2 connections busy with h2load, on the job's first route.
 
         Args:
             port: Where the proxy listens on 127.0.0.1, with TLS.
             job: Its first route is asked.
-            connections: Number of client connections.
-            streams: Requests under way on each.
-            duration_s: Length in whole seconds.
-            body_bytes: Size of each answer, asked for and checked.
+            loop: What is asked, how often.
 
         Returns:
             `requests`, `seconds`, `p50_ms`, `p99_ms`.
@@ -214,14 +227,23 @@ class LoadCore:
             raise BenchError(message)
         route, log = job.routes[0], self.folder / "h2load.txt"
         log.unlink(missing_ok=True)
-        argv = [program, "-t1", f"-c{connections}", f"-m{streams}", "-D", str(duration_s)]
-        argv += ["--log-file", str(log), "-H", f":authority: {route.domain}"]
-        argv.append(f"https://localhost:{port}{route.prefix}bytes/{body_bytes}")
+        seconds = loop.duration_s
+        argv = [program, "-t1", f"-c{loop.connections}", f"-m{loop.streams}"]
+        argv += ["-n", str(loop.requests)] if seconds is None else ["-D", str(seconds)]
+        argv += ["--log-file", str(log)]
+        for field in (f":authority: {route.domain}", *loop.fields):
+            argv += ["-H", field]
+        if loop.body:
+            file = self.folder / "body"
+            file.write_bytes(loop.body)
+            argv += ["-d", str(file)]
+        target = loop.target or f"bytes/{loop.answer_bytes}"
+        argv.append(f"https://localhost:{port}{route.prefix}{target}")
         output = run_to_end(
-            argv, core=self.core, log=self.folder / "h2load.log", timeout_s=duration_s + 30
+            argv, core=self.core, log=self.folder / "h2load.log", timeout_s=(seconds or 90) + 30
         )
         times_us = [int(line.split("\t")[2]) for line in log.read_text().splitlines()]
-        return read_h2load(output, times_us, body_bytes, duration_s)
+        return read_h2load(output, times_us, loop.answer_bytes, seconds)
 
     def run(self, verb: str, port: int, route: Route, *, path: str, **options: float | str) -> Any:
         """Run one verb of `oto-load` against a port and return the JSON object it prints.
@@ -294,7 +316,7 @@ def _counts_line(output: str) -> str:
 
 
 def read_h2load(
-    output: str, times_us: Sequence[int], body_bytes: int, duration_s: float
+    output: str, times_us: Sequence[int], body_bytes: int, duration_s: float | None
 ) -> dict[str, float]:
     """Read what h2load says at its end.
 
@@ -302,7 +324,7 @@ def read_h2load(
         output: Its standard output.
         times_us: How long each request took, in microseconds.
         body_bytes: The size that each answer has to have.
-        duration_s: How long it was to run.
+        duration_s: How long it was to run; None when it ended by itself, and says so.
 
     Returns:
         `requests`, `seconds`, `p50_ms`, `p99_ms`.
@@ -315,7 +337,8 @@ def read_h2load(
     )
     data = re.search(r"traffic: .* \((\d+)\) data", output)
     statuses = re.search(r"status codes: (\d+) 2xx, 0 3xx, 0 4xx, 0 5xx", output)
-    if counts is None or data is None or statuses is None or not times_us:
+    finished = re.search(r"finished in ([0-9.]+)(us|ms|s),", output)
+    if counts is None or data is None or statuses is None or finished is None or not times_us:
         message = f"h2load met errors: {_counts_line(output)}"
         raise InvalidRunError(message)
     done, _, failed, errored = map(int, counts.groups())
@@ -323,6 +346,8 @@ def read_h2load(
     if failed or errored or not done or int(data[1]) < done * body_bytes:
         message = f"h2load met errors: {_counts_line(output)}"
         raise InvalidRunError(message)
+    if duration_s is None:
+        duration_s = float(finished[1]) * {"us": 1e-6, "ms": 1e-3, "s": 1}[finished[2]]
     ordered = sorted(times_us)
     return {
         "requests": float(done),

@@ -25,6 +25,10 @@ class Caddy(Proxy):
     limits_rates: ClassVar[bool] = False
 
     @override
+    def lacks(self, job: Job) -> str | None:
+        return "which passes on no plain TCP without a module" if job.tcp else None
+
+    @override
     def configure(self, job: Job, port: int, folder: Path) -> CommandLine:
         config = folder / "caddy.json"
         config.write_text(json.dumps(self.document(job, port)))
@@ -45,7 +49,7 @@ class Caddy(Proxy):
             "transport": {
                 "protocol": "http",
                 "compression": False,
-                "versions": ["1.1"],
+                "versions": ["h2c", "2"] if job.grpc else ["1.1"],
                 "keep_alive": {
                     "enabled": True,
                     "max_idle_conns_per_host": 256,

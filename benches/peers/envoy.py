@@ -20,6 +20,13 @@ from benches.peers.proxy import CommandLine, Proxy
 TYPE = "type.googleapis.com/envoy."
 
 
+TCP_PROXY = {
+    "@type": f"{TYPE}extensions.filters.network.tcp_proxy.v3.TcpProxy",
+    "stat_prefix": "bench",
+    "cluster": "origin",
+}
+
+
 class Envoy(Proxy):
     """Envoy with a static configuration."""
 
@@ -80,18 +87,23 @@ class Envoy(Proxy):
         }
         if job.guard is not None:
             connections["access_log"] = [access_log(folder)]
+        if job.websocket:
+            connections["upgrade_configs"] = [{"upgrade_type": "websocket"}]
+        filters = [{"name": "http", "typed_config": connections}]
+        if job.tcp:
+            filters = [{"name": "tcp", "typed_config": TCP_PROXY}]
         listener = {
             "name": "bench",
             "address": address(port),
             "filter_chains": [
                 {
-                    "filters": [{"name": "http", "typed_config": connections}],
+                    "filters": filters,
                     **({"transport_socket": transport(http2=job.http2)} if job.tls else {}),
                 }
             ],
         }
         plenty = 100_000
-        cluster = {
+        cluster: dict[str, Any] = {
             "name": "origin",
             "type": "STATIC",
             "connect_timeout": "5s",
@@ -111,6 +123,14 @@ class Envoy(Proxy):
                 ],
             },
         }
+        if job.grpc:
+            options = f"{TYPE}extensions.upstreams.http.v3.HttpProtocolOptions"
+            cluster["typed_extension_protocol_options"] = {
+                options.removeprefix("type.googleapis.com/"): {
+                    "@type": options,
+                    "explicit_http_config": {"http2_protocol_options": {}},
+                }
+            }
         return {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
 
 

@@ -1,6 +1,7 @@
 """nginx: a master and one worker, default proxy buffering."""
 
 import os
+import subprocess
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,7 +16,7 @@ daemon off;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log warn;
 events {{
-    worker_connections 16384;
+    worker_connections {connections};
 }}
 http {{
     access_log off;
@@ -33,7 +34,8 @@ http {{
 {tls}
     proxy_http_version 1.1;
     proxy_set_header Host $http_host;
-    proxy_set_header Connection "";
+    proxy_set_header Connection {connection};
+    grpc_set_header Host $http_host;
 {streams}
     upstream origin {{
         server 127.0.0.1:{upstream_port};
@@ -49,6 +51,36 @@ http {{
 {servers}
 }}
 """
+
+
+# The header fields of a connection, as its page on WebSockets has them.
+UPGRADES = """\
+    map $http_upgrade $upgrades {
+        default upgrade;
+        '' '';
+    }
+    proxy_set_header Upgrade $http_upgrade;
+    proxy_read_timeout 1h;
+"""
+
+TCP_CONFIG = """\
+daemon off;
+{user}{module}worker_processes 1;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log warn;
+events {{
+    worker_connections 16384;
+}}
+stream {{
+    server {{
+        listen 127.0.0.1:{port};
+        proxy_pass 127.0.0.1:{upstream_port};
+    }}
+}}
+"""
+
+STREAM_MODULE = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
+"""Where Debian's package has what speaks TCP; other builds may have it within."""
 
 
 TLS = """\
@@ -68,29 +100,60 @@ class Nginx(Proxy):
     limits_rates: ClassVar[bool] = False
 
     @override
+    def lacks(self, job: Job) -> str | None:
+        if job.tcp and not STREAM_MODULE.exists() and not self._has_stream_within():
+            return "whose module for TCP is missing: apt-get install libnginx-mod-stream"
+        return None
+
+    def _has_stream_within(self) -> bool:
+        """Whether nginx was built with what speaks TCP."""
+        said = subprocess.run(
+            [self.executable() or self.name, "-V"], capture_output=True, text=True, check=False
+        )
+        return "--with-stream" in said.stderr.split()
+
+    @override
     def configure(self, job: Job, port: int, folder: Path) -> CommandLine:
+        config = folder / "nginx.conf"
+        program = self.executable() or self.name
+        command = CommandLine((program, "-p", str(folder), "-e", "stderr", "-c", str(config)))
+        # As root, a worker under another user could not enter the bench's folder.
+        user = "user root;\n" if os.geteuid() == 0 else ""
+        if job.tcp:
+            module = f"load_module {STREAM_MODULE};\n" if STREAM_MODULE.exists() else ""
+            config.write_text(
+                TCP_CONFIG.format(
+                    user=user,
+                    module=module,
+                    folder=folder,
+                    port=port,
+                    upstream_port=job.upstream_port,
+                )
+            )
+            return command
         ssl, tls = "", ""
         if job.tls:
             ssl, tls = " ssl http2" if job.http2 else " ssl", TLS.format(pem=server_file(folder))
+        passing = "grpc_pass grpc" if job.grpc else "proxy_pass http"
         servers = []
         for domain, prefixes in job.by_domain().items():
             locations = "".join(
-                f"        location {prefix} {{ proxy_pass http://origin; }}\n"
-                for prefix in prefixes
+                f"        location {prefix} {{ {passing}://origin; }}\n" for prefix in prefixes
             )
             servers.append(
                 f"    server {{\n        listen 127.0.0.1:{port}{ssl};\n        server_name {domain};\n"
                 f"{locations}    }}\n"
             )
-        config = folder / "nginx.conf"
         config.write_text(
             CONFIG.format(
-                # As root, a worker under another user could not enter the bench's folder.
-                user="user root;\n" if os.geteuid() == 0 else "",
+                user=user,
+                # Each of 10,000 WebSockets has two; places cost memory, used or not.
+                connections=32_768 if job.websocket else 16_384,
+                connection="$upgrades" if job.websocket else '""',
                 folder=folder,
                 port=port,
                 ssl=ssl,
-                tls=tls,
+                tls=tls + (UPGRADES if job.websocket else ""),
                 upstream_port=job.upstream_port,
                 # Its default stores a large body in a file before the upstream sees any of it.
                 streams="    proxy_request_buffering off;\n    proxy_max_temp_file_size 0;"
@@ -99,5 +162,4 @@ class Nginx(Proxy):
                 servers="".join(servers),
             )
         )
-        program = self.executable() or self.name
-        return CommandLine((program, "-p", str(folder), "-e", "stderr", "-c", str(config)))
+        return command

@@ -70,6 +70,8 @@ class OtoTrio(Proxy):
         config = folder / "routes.json"
         routes = [route_document(number, route, job) for number, route in enumerate(job.routes)]
         document: dict[str, Any] = {"routes": routes, **security_entities(job)}
+        if job.tcp:
+            document = {"tcp-services": [tcp_service(port, job)]}
         config.write_text(json.dumps(document))
         template = os.environ.get("OTO_BENCH_CMD", COMMAND)
         admin_port = free_port()
@@ -82,7 +84,10 @@ class OtoTrio(Proxy):
             "config": config,
         }
         argv = [word.format(**values) for word in shlex.split(template)]
-        if job.tls:
+        if job.tcp:
+            # The service opens the port itself; the one for HTTP is another that nobody uses.
+            argv[argv.index("--http-port") + 1] = str(free_port())
+        elif job.tls:
             # The one port is the secure one; the plain one is another that nobody uses.
             argv[argv.index("--http-port") + 1] = str(free_port())
             argv += ["--https-port", str(port)]
@@ -140,6 +145,7 @@ def route_document(number: int, route: Route, job: Job) -> dict[str, Any]:
                     "hostname": "127.0.0.1",
                     "port": job.upstream_port,
                     "tls": False,
+                    "protocol": "HTTP/2.0" if job.grpc else "HTTP/1.1",
                 }
             ],
             "root": "/",
@@ -147,6 +153,20 @@ def route_document(number: int, route: Route, job: Job) -> dict[str, Any]:
             "load_balancing": {"type": "RoundRobin"},
         },
         "plugins": plugins,
+    }
+
+
+def tcp_service(port: int, job: Job) -> dict[str, Any]:
+    """Return a TCP service at the port, in Otoroshi's JSON."""
+    return {
+        "id": "tcp_bench",
+        "name": "bench",
+        "description": "",
+        "enabled": True,
+        "port": port,
+        "interface": "127.0.0.1",
+        "tls": "Disabled",
+        "rules": [{"domain": "*", "targets": [{"host": "127.0.0.1", "port": job.upstream_port}]}],
     }
 
 

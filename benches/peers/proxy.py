@@ -1,7 +1,7 @@
 """What the benches know about a proxy: its command line for a job, and how to get it.
 
 All are asked for the same: one worker (one thread where it can be chosen), HTTP/1.1 on both
-sides, keep-alive on both sides without a limit of requests, enough idle upstream connections,
+sides but where the job says otherwise, keep-alive on both sides without a limit of requests, enough idle upstream connections,
 no access log, no compression, the client's Host passed on, no header added that can be left out.
 """
 
@@ -54,6 +54,11 @@ class Proxy(ABC):
     def executable(self) -> str | None:
         """Return the path of the program, None when it is not installed."""
         return shutil.which(self.name)
+
+    def lacks(self, job: Job) -> str | None:
+        """Return what the proxy as installed cannot do of `job`, None when it can take part."""
+        del job
+        return None
 
     @abstractmethod
     def configure(self, job: Job, port: int, folder: Path) -> CommandLine:

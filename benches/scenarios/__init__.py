@@ -6,7 +6,9 @@ from benches.scenarios.chain import Chain, ChainEs256, ChainRs256
 from benches.scenarios.connect import Connect
 from benches.scenarios.control import Control10k
 from benches.scenarios.denied import Denied
+from benches.scenarios.grpc import Grpc
 from benches.scenarios.h2 import H2
+from benches.scenarios.h2_large import H2Large
 from benches.scenarios.handshake import Handshake, Resume
 from benches.scenarios.idle import Idle
 from benches.scenarios.importing import Import
@@ -21,7 +23,9 @@ from benches.scenarios.routes import Routes10, Routes10k, Routes100k
 from benches.scenarios.scenario import Conditions, Scenario
 from benches.scenarios.start import Start
 from benches.scenarios.stream import Stream
+from benches.scenarios.tcp import Tcp, TcpMany
 from benches.scenarios.tls import Tls
+from benches.scenarios.websocket import WebSocket, WebSocketIdle
 
 SCENARIOS: Final[dict[str, Scenario]] = {
     scenario.name: scenario
@@ -40,6 +44,12 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         Start(),
         Tls(),
         H2(),
+        H2Large(),
+        Grpc(),
+        WebSocket(),
+        WebSocketIdle(),
+        Tcp(),
+        TcpMany(),
         Chain(),
         ChainRs256(),
         ChainEs256(),

@@ -8,7 +8,7 @@ from benches.contestant import Contestant
 from benches.job import Job
 from benches.measurement import Sample
 from benches.scenarios.scenario import Conditions, Scenario, load_facts, memory_facts
-from benches.traffic import LoadCore
+from benches.traffic import Http2Loop, LoadCore
 
 
 class H2(Scenario):
@@ -38,14 +38,7 @@ class H2(Scenario):
 
     def _loop(self, contestant: Contestant, load: LoadCore, duration_s: int) -> Sample:
         numbers, window = contestant.watch(
-            lambda: load.http2(
-                contestant.port,
-                contestant.job,
-                connections=self.connections,
-                streams=self.streams,
-                duration_s=duration_s,
-                body_bytes=self.body_bytes,
-            )
+            lambda: load.http2(contestant.port, contestant.job, self.loop(duration_s))
         )
         return Sample(
             requests=int(numbers["requests"]),
@@ -56,4 +49,13 @@ class H2(Scenario):
             p99_ms=numbers["p99_ms"],
             resident_bytes=sum(contestant.resident().values()),
             extras=load_facts(window) | memory_facts(contestant),
+        )
+
+    def loop(self, duration_s: int) -> Http2Loop:
+        """Return what is asked, for so many seconds."""
+        return Http2Loop(
+            connections=self.connections,
+            streams=self.streams,
+            duration_s=duration_s,
+            answer_bytes=self.body_bytes,
         )

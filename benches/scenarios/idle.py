@@ -15,6 +15,8 @@ from benches.traffic import LoadCore
 
 CONNECTIONS = 10_000
 SPARE_FILES = 1_000
+FEWEST = 5_000
+"""Fewer than these tell too little."""
 
 
 class Idle(Scenario):
@@ -27,29 +29,26 @@ class Idle(Scenario):
     summary: ClassVar[str] = "10,000 idle keep-alive connections: memory of each"
     unit: ClassVar[str] = "connection"
     fresh: ClassVar[bool] = True
+    websocket: ClassVar[bool] = False
 
     @override
     def warm_up(self, contestant: Contestant, load: LoadCore, conditions: Conditions) -> None:
         """Exchange enough to have what every process allocates once, whatever follows."""
-        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if files < CONNECTIONS + SPARE_FILES:
-            message = (
-                f"{CONNECTIONS} idle connections need {CONNECTIONS + SPARE_FILES} open files and"
-                f" the limit is {files}: raise it with ulimit -n"
-            )
-            raise BenchError(message)
+        self.count()
         for _ in range(50):
             contestant.ask(contestant.job.routes[0])
 
     @override
     def measure(self, contestant: Contestant, load: LoadCore, conditions: Conditions) -> Sample:
+        count = self.count()
         before = sum(contestant.resident().values())
         argv = load.command(
             "idle",
             contestant.port,
             contestant.job.routes[0],
             path="bytes/1024",
-            connections=CONNECTIONS,
+            connections=count,
+            websocket="yes" if self.websocket else "no",
         )
         log = load.folder / "idle.log"
         log.unlink(missing_ok=True)
@@ -59,20 +58,39 @@ class Idle(Scenario):
             parts = memory_facts(contestant)
             closed = answer(clients, "\n")["closed"]
         if closed:
-            message = f"{closed} of {CONNECTIONS} idle connections did not stay open"
+            message = f"{closed} of {count} idle connections did not stay open"
             raise InvalidRunError(message)
         return Sample(
-            requests=CONNECTIONS,
+            requests=count,
             seconds=opened["seconds"],
             cpu_ns=window.cpu_ns,
             cpu_source=window.cpu_source,
             p50_ms=opened["p50_ms"],
             p99_ms=opened["p99_ms"],
             resident_bytes=resident,
-            extras={"idle_connection_kb": (resident - before) / 1e3 / CONNECTIONS}
+            extras={"idle_connection_kb": (resident - before) / 1e3 / count}
             | load_facts(window)
             | parts,
         )
+
+    def count(self) -> int:
+        """Return how many connections there are to be.
+
+        Raises:
+            BenchError: the limit of open files is too low for them.
+        """
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        sockets = 2 if self.websocket else 1
+        needed = sockets * CONNECTIONS + SPARE_FILES
+        if files >= needed:
+            return CONNECTIONS
+        if self.websocket and files >= 2 * FEWEST + SPARE_FILES:
+            return (files - SPARE_FILES) // 2
+        message = (
+            f"{CONNECTIONS} idle connections need {needed} open files and"
+            f" the limit is {files}: raise it with ulimit -n"
+        )
+        raise BenchError(message)
 
 
 def answer(clients: Launched, line: str = "") -> Any:

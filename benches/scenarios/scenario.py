@@ -48,6 +48,9 @@ class Scenario(ABC):
     alone: ClassVar[bool] = False
     """Whether only oto-trio has what is measured, so that no peer takes part."""
 
+    upstream: ClassVar[str] = "upstream"
+    """The verb of `oto-load` that stands behind the proxies."""
+
     def job(self, upstream_port: int, conditions: Conditions) -> Job:
         """Return what the proxies are configured for; one route unless a scenario says more."""
         del conditions

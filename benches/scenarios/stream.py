@@ -34,11 +34,18 @@ class Stream(Scenario):
         for pid in before:
             procfs.forget_peak(pid)
         up, up_window = contestant.watch(
-            lambda: load.run("up", contestant.port, route, path="sink", bytes=SIZE_BYTES)
+            lambda: load.run(
+                "up", contestant.port, route, path="sink", bytes=SIZE_BYTES, connections=1
+            )
         )
         down, down_window = contestant.watch(
             lambda: load.run(
-                "down", contestant.port, route, path=f"bytes/{SIZE_BYTES}", bytes=SIZE_BYTES
+                "down",
+                contestant.port,
+                route,
+                path=f"bytes/{SIZE_BYTES}",
+                bytes=SIZE_BYTES,
+                connections=1,
             )
         )
         # Each process's own peak, though they need not have been at the same time.

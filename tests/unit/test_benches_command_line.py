@@ -17,7 +17,8 @@ def test_the_scenarios_are_the_ones_that_were_asked_for() -> None:
         *("plain", "routes10", "routes10k", "routes100k", "python-inline", "python-async"),
         *("large", "stream", "connect", "idle", "latency", "start"),
         *("tls", "chain", "chain-rs256", "chain-es256", "handshake", "resume", "denied"),
-        *("keys100k", "latency-chain", "control-10k", "import", "memory-100k", "h2"),
+        *("keys100k", "latency-chain", "control-10k", "import", "memory-100k"),
+        *("h2", "h2-large", "grpc", "websocket", "websocket-idle", "tcp", "tcp-many"),
     }
 
 
@@ -106,7 +107,7 @@ def test_bars_without_results_are_not_measured(
 ) -> None:
     assert command_line.main(["--bars", "--results", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 28
+    assert len(lines) == 33
     assert all(line.startswith("not measured") for line in lines)
 
 

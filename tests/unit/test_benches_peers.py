@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import os
+import resource
 import shutil
 import subprocess
 from collections import Counter
@@ -10,17 +12,21 @@ from pathlib import Path
 import pytest
 
 from benches.admin import KEY as ADMIN_KEY
+from benches.errors import BenchError
 from benches.job import HOST, Guard, Job, route_table
 from benches.job import Route as BenchRoute
 from benches.peers import OTO_TRIO, PEERS
-from benches.peers.envoy import routing
+from benches.peers.envoy import Envoy, routing
 from benches.peers.oto_trio import PLUGIN_ID, plugin_source, route_document
 from benches.scenarios import SCENARIOS, Conditions
+from benches.scenarios.idle import Idle
 from benches.scenarios.importing import export
+from benches.scenarios.websocket import WebSocketIdle
 from oto_trio.control.admin_api.full_import import read_export
 from oto_trio.model.api_key import ApiKey
 from oto_trio.model.document import inspect_document, write_document
 from oto_trio.model.route import Route, read_route
+from oto_trio.model.tcp_service import TcpService
 from oto_trio.plugin_api.folder import FolderPlugins
 
 CONDITIONS = Conditions(duration_s=1, domains=10)
@@ -96,6 +102,92 @@ def test_an_installed_peer_accepts_its_configuration(name: str, count: int, tmp_
         argv, env=dict(command.environment), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+PROTOCOLS = {
+    "tcp": Job(9321, tcp=True),
+    "websocket": Job(9321, websocket=True),
+    "grpc": Job(9321, tls=True, http2=True, grpc=True),
+    "h2-large": Job(9321, tls=True, http2=True, streams=True),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CHECKS)
+@pytest.mark.parametrize("job", PROTOCOLS.values(), ids=PROTOCOLS)
+def test_an_installed_peer_accepts_its_configuration_for_every_protocol(
+    name: str, job: Job, tmp_path: Path
+) -> None:
+    if shutil.which(name) is None:
+        pytest.skip(f"{name} is not installed")
+    if (reason := PEERS[name].lacks(job)) is not None:
+        pytest.skip(f"without {name}, {reason}")
+    command = PEERS[name].configure(job, 18_080, tmp_path)
+    argv = [*command.argv, *CHECKS[name]]
+    if name == "caddy":
+        argv = [command.argv[0], "validate", *command.argv[2:]]
+    environment = {**os.environ, **command.environment}
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_only_caddy_has_no_word_for_tcp() -> None:
+    assert PEERS["caddy"].lacks(PROTOCOLS["tcp"])
+    for name in ("haproxy", "envoy"):
+        assert PEERS[name].lacks(PROTOCOLS["tcp"]) is None
+    for job in (PROTOCOLS["websocket"], PROTOCOLS["grpc"]):
+        assert [peer.lacks(job) for peer in PEERS.values()] == [None] * len(PEERS)
+
+
+def test_envoy_is_told_what_clients_and_backends_speak(tmp_path: Path) -> None:
+    envoy = Envoy()
+    (tcp,) = envoy.document(PROTOCOLS["tcp"], 18_080, tmp_path)["static_resources"]["listeners"]
+    assert [each["name"] for each in tcp["filter_chains"][0]["filters"]] == ["tcp"]
+    (cluster,) = envoy.document(PROTOCOLS["grpc"], 18_080, tmp_path)["static_resources"]["clusters"]
+    (options,) = cluster["typed_extension_protocol_options"].values()
+    assert options["explicit_http_config"] == {"http2_protocol_options": {}}
+    sockets = envoy.document(PROTOCOLS["websocket"], 18_080, tmp_path)["static_resources"]
+    http = sockets["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    assert http["upgrade_configs"] == [{"upgrade_type": "websocket"}]
+
+
+def test_our_tcp_service_is_read_by_our_own_model(tmp_path: Path) -> None:
+    command = OTO_TRIO.configure(PROTOCOLS["tcp"], 18_080, tmp_path)
+    config = json.loads((tmp_path / "routes.json").read_text())
+    (document,) = config["tcp-services"]
+    service, problems = inspect_document(TcpService, document)
+    assert not problems
+    assert service is not None
+    assert service.port == 18_080
+    # The port is the service's, so the one for HTTP has to be another.
+    argv = list(command.argv)
+    assert argv[argv.index("--http-port") + 1] != "18080"
+
+
+def test_our_grpc_backend_is_asked_over_http2() -> None:
+    job = PROTOCOLS["grpc"]
+    target = route_document(0, job.routes[0], job)["backend"]["targets"][0]
+    assert target["protocol"] == "HTTP/2.0"
+
+
+@pytest.mark.parametrize(
+    ("files", "websocket", "count"),
+    [(11_000, False, 10_000), (21_000, True, 10_000), (20_000, True, 9_500), (11_000, True, 5_000)],
+)
+def test_idle_connections_are_as_many_as_open_files_allow(
+    files: int, websocket: bool, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (files, files))
+    assert (WebSocketIdle() if websocket else Idle()).count() == count
+
+
+@pytest.mark.parametrize(("files", "websocket"), [(10_999, False), (10_999, True)])
+def test_too_few_open_files_for_idle_connections_are_told(
+    files: int, websocket: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (files, files))
+    with pytest.raises(BenchError, match=r"raise it with ulimit -n"):
+        (WebSocketIdle() if websocket else Idle()).count()
 
 
 def test_envoy_searches_many_routes_as_a_tree() -> None:

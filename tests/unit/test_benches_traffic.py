@@ -177,7 +177,8 @@ class NoUpstream(LoadCore):
 
     @contextlib.contextmanager
     @override
-    def upstream(self) -> Iterator[int]:
+    def upstream(self, verb: str = "upstream") -> Iterator[int]:
+        assert verb == TwoRounds.upstream
         yield 9
 
 
@@ -231,6 +232,21 @@ def test_an_invalid_run_is_told_and_left_out(tmp_path: Path) -> None:
     assert document["proxies"]["oto-trio"]["rss_mb"] > 1
 
 
+class Unable(StandIn):
+    """A proxy that cannot do any job."""
+
+    @override
+    def lacks(self, job: Job) -> str | None:
+        return "which is only a stand-in"
+
+
+def test_a_proxy_that_cannot_do_the_job_is_left_out_and_told(tmp_path: Path) -> None:
+    said: list[str] = []
+    outcome = contest(Unable("unable", program="raise SystemExit(1)"), tmp_path, said).run(1)
+    assert said == ["  without unable, which is only a stand-in"]
+    assert outcome.samples == {}
+
+
 @pytest.mark.slow
 def test_a_proxy_that_does_not_start_shows_its_log(tmp_path: Path) -> None:
     broken = StandIn("broken", program="import sys; sys.exit('unknown directive at line 7')")
@@ -248,22 +264,35 @@ def test_a_proxy_that_never_answers_200_is_given_up(
 
 
 H2LOAD = """\
-finished in 5.00s, 3409.40 req/s, 3.40MB/s
+finished in {time}, 3409.40 req/s, 3.40MB/s
 requests: 17047 total, 17100 started, {done} done, {done} succeeded, {failed} failed, 0 errored, 0 timeout
 status codes: {done} 2xx, 0 3xx, {refused} 4xx, 0 5xx
 traffic: 3.99MB (4180420) total, 11.82KB (12104) headers (space savings 93.95%), 3.91MB ({data}) data
 """
 
 
+def h2load_says(**changes: object) -> str:
+    return H2LOAD.format(
+        **{"time": "5.00s", "done": 4, "failed": 0, "refused": 0, "data": 4096, **changes}
+    )
+
+
 def test_what_h2load_says_is_read_and_an_error_is_no_result() -> None:
-    said = H2LOAD.format(done=4, failed=0, refused=0, data=4096)
-    numbers = read_h2load(said, [4000, 1000, 2000, 3000], 1024, 5)
+    numbers = read_h2load(h2load_says(), [4000, 1000, 2000, 3000], 1024, 5)
     assert numbers == {"requests": 4.0, "seconds": 5.0, "p50_ms": 3.0, "p99_ms": 4.0}
     for wrong in (
-        H2LOAD.format(done=4, failed=1, refused=0, data=4096),
-        H2LOAD.format(done=4, failed=0, refused=1, data=4096),
-        H2LOAD.format(done=4, failed=0, refused=0, data=4095),
+        h2load_says(failed=1),
+        h2load_says(refused=1),
+        h2load_says(data=4095),
         "nothing",
     ):
         with pytest.raises(InvalidRunError):
             read_h2load(wrong, [1], 1024, 5)
+
+
+@pytest.mark.parametrize(("time", "seconds"), [("2.50s", 2.5), ("40.00ms", 0.04), ("800us", 8e-4)])
+def test_a_run_of_h2load_that_ends_by_itself_says_how_long_it_took(
+    time: str, seconds: float
+) -> None:
+    numbers = read_h2load(h2load_says(time=time), [1000], 1024, None)
+    assert numbers["seconds"] == pytest.approx(seconds)

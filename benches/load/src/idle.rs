@@ -1,27 +1,35 @@
-//! Many keep-alive connections that have had one exchange each and then stay silent.
+//! Many connections, or WebSockets, that have had one exchange each and then stay silent.
 
 use std::io::{self, BufRead, Write};
 use std::time::{Duration, Instant};
 
 use crate::client::{self, Destination, fault};
+use crate::websocket;
+
+/// The message that each WebSocket has had echoed.
+const MESSAGE: [u8; 64] = [b'x'; 64];
 
 /// Opens `count` connections, says so on standard output, holds them until a line or the end of
 /// standard input, then reports how many were still open.
 ///
 /// A connection that the proxy closed meanwhile is an error: its memory was not measured.
-pub fn run(to: &Destination, count: usize) -> io::Result<()> {
+pub fn run(to: &Destination, count: usize, websocket: bool) -> io::Result<()> {
     let request = to.request("GET", "");
     let mut buffer = vec![0; 64 * 1024];
     let mut connections = Vec::with_capacity(count);
     let mut latencies = Vec::with_capacity(count);
     let start = Instant::now();
     for number in 0..count {
-        let mut stream = to
-            .connect()
-            .map_err(|error| fault(format!("connection {number}: {error}")))?;
         let sent = Instant::now();
-        client::exchange(&mut stream, &request, &mut buffer)
-            .map_err(|error| fault(format!("connection {number}: {error}")))?;
+        let opened = if websocket {
+            websocket::open(to, &MESSAGE)
+        } else {
+            to.connect().and_then(|mut stream| {
+                client::exchange(&mut stream, &request, &mut buffer)?;
+                Ok(stream)
+            })
+        };
+        let stream = opened.map_err(|error| fault(format!("connection {number}: {error}")))?;
         latencies.push(sent.elapsed());
         connections.push(stream);
     }

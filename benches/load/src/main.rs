@@ -5,12 +5,14 @@
 
 mod client;
 mod constant;
+mod grpc;
 mod handshake;
 mod idle;
 mod message;
 mod stream;
 mod tls;
 mod upstream;
+mod websocket;
 
 use std::collections::HashMap;
 use std::io;
@@ -25,9 +27,12 @@ usage: oto-load VERB --address IP:PORT [options]
   upstream                                   answer GET .../bytes/N and swallow request bodies
   constant --host H --target T --rate N --connections N --seconds S
   handshakes --host H --target T --connections N --seconds S --resume yes|no
-  idle     --host H --target T --connections N
-  up|down  --host H --target T --bytes N
+  idle     --host H --target T --connections N --websocket yes|no
+  up|down  --host H --target T --bytes N --connections N
+  echo     --host H --target T --connections N --bytes N --seconds S    messages of WebSockets
+  grpc-upstream                              answer unary calls over HTTP/2 without TLS
 
+The upstream speaks WebSocket, too, and says what it hears. up and down move the octets on each connection.
 With --tls yes, constant speaks TLS. --fields FILE names a file with further header fields.";
 
 fn main() -> ExitCode {
@@ -39,21 +44,24 @@ fn main() -> ExitCode {
     };
     let ran = match verb.as_str() {
         "upstream" => options.get("address").map(upstream::serve),
+        "grpc-upstream" => options.get("address").map(grpc::serve),
+        "echo" => options.echo(),
         "constant" => options.constant(),
         "handshakes" => options.handshakes(),
         "idle" => options
             .destination()
-            .and_then(|to| Ok((to, options.get("connections")?)))
-            .map(|(to, count)| idle::run(&to, count)),
+            .and_then(|to| Ok((to, options.get("connections")?, options.is("websocket")?)))
+            .map(|(to, count, websocket)| idle::run(&to, count, websocket)),
         "up" | "down" => options
             .destination()
-            .and_then(|to| Ok((to, options.get("bytes")?)))
-            .map(|(to, size)| {
-                if verb == "up" {
-                    stream::up(&to, size)
+            .and_then(|to| Ok((to, options.get("bytes")?, options.get("connections")?)))
+            .map(|(to, size, count)| {
+                let way = if verb == "up" {
+                    stream::up
                 } else {
-                    stream::down(&to, size)
-                }
+                    stream::down
+                };
+                stream::run(&to, size, count, way)
             }),
         _ => Err(format!("unknown verb {verb:?}")),
     };
@@ -124,6 +132,13 @@ impl Options {
         };
         let text = std::fs::read_to_string(path).map_err(|error| format!("--fields: {error}"))?;
         Ok(text.lines().map(|line| format!("{line}\r\n")).collect())
+    }
+
+    fn echo(&self) -> Result<io::Result<()>, String> {
+        let to = self.destination()?;
+        let (connections, size) = (self.get("connections")?, self.get("bytes")?);
+        let seconds = Duration::from_secs_f64(self.get::<f64>("seconds")?);
+        Ok(websocket::run(&to, connections, size, seconds))
     }
 
     fn handshakes(&self) -> Result<io::Result<()>, String> {

@@ -16,6 +16,8 @@ pub struct Head {
     pub close: bool,
     /// Whether a request asked for `100 Continue`.
     pub expects_continue: bool,
+    /// `Sec-WebSocket-Key`, where there is one.
+    pub websocket_key: Option<String>,
     /// Octets of the head, the empty line included.
     pub size: usize,
 }
@@ -42,6 +44,7 @@ pub fn head(bytes: &[u8]) -> Option<Head> {
         chunked: false,
         close: false,
         expects_continue: false,
+        websocket_key: None,
         size: end + 4,
     };
     for line in lines {
@@ -57,6 +60,8 @@ pub fn head(bytes: &[u8]) -> Option<Head> {
             head.close = value.eq_ignore_ascii_case("close");
         } else if name.eq_ignore_ascii_case("expect") {
             head.expects_continue = value.eq_ignore_ascii_case("100-continue");
+        } else if name.eq_ignore_ascii_case("sec-websocket-key") {
+            head.websocket_key = Some(value.to_owned());
         }
     }
     Some(head)

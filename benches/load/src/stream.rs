@@ -1,17 +1,42 @@
-//! One very large body, up or down, on one connection.
+//! Very large bodies, up or down, one on each connection.
 
 use std::io::{self, Write};
+use std::thread;
 use std::time::Instant;
 
 use crate::client::{self, Destination, fault};
 
 const BLOCK_BYTES: usize = 256 * 1024;
 
+/// Moves `size` octets on each of `count` connections at once, one `way` or the other.
+pub fn run(
+    to: &Destination,
+    size: u64,
+    count: usize,
+    way: fn(&Destination, u64) -> io::Result<()>,
+) -> io::Result<()> {
+    let start = Instant::now();
+    let threads: Vec<_> = (0..count)
+        .map(|_| {
+            let to = to.clone();
+            thread::spawn(move || way(&to, size))
+        })
+        .collect();
+    for handle in threads {
+        handle.join().map_err(|_| fault("a client panicked"))??;
+    }
+    println!(
+        "{{\"bytes\":{},\"seconds\":{:.6}}}",
+        size * count as u64,
+        start.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
+
 /// Sends a body of `size` octets and checks that the upstream counted them all.
 pub fn up(to: &Destination, size: u64) -> io::Result<()> {
     let mut stream = to.connect()?;
     let block = vec![b'x'; BLOCK_BYTES];
-    let start = Instant::now();
     stream.write_all(&to.request("POST", &format!("Content-Length: {size}\r\n")))?;
     let mut left = size;
     while left > 0 {
@@ -33,7 +58,6 @@ pub fn up(to: &Destination, size: u64) -> io::Result<()> {
     if text.trim() != format!("{{\"received\":{size}}}") {
         return Err(fault(format!("upstream received {text:?}, not {size}")));
     }
-    report(size, start);
     Ok(())
 }
 
@@ -41,18 +65,9 @@ pub fn up(to: &Destination, size: u64) -> io::Result<()> {
 pub fn down(to: &Destination, size: u64) -> io::Result<()> {
     let mut stream = to.connect()?;
     let mut buffer = vec![0; BLOCK_BYTES];
-    let start = Instant::now();
     let seen = client::exchange(&mut stream, &to.request("GET", ""), &mut buffer)?;
     if seen != size {
         return Err(fault(format!("body of {seen} octets, not {size}")));
     }
-    report(size, start);
     Ok(())
-}
-
-fn report(size: u64, start: Instant) {
-    println!(
-        "{{\"bytes\":{size},\"seconds\":{:.6}}}",
-        start.elapsed().as_secs_f64()
-    );
 }

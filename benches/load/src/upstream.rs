@@ -1,5 +1,6 @@
 //! The upstream behind every proxy: `GET …/bytes/N` answers N octets, a request with a body is
-//! read to its end and answered with the octets it had. Keep-alive without limit, one thread.
+//! read to its end and answered with the octets it had, and a WebSocket says what it hears.
+//! Keep-alive without limit, one thread.
 //!
 //! It is cheap on purpose (one read and one write a request): it shares its core with the load
 //! generator, and the proxy on the other core has to be what is measured.
@@ -12,6 +13,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
 use crate::message::{self, Body};
+use crate::websocket;
 
 const LISTENER: Token = Token(usize::MAX);
 /// Answers up to this size are kept whole, so that each takes one write.
@@ -29,6 +31,7 @@ struct Connection {
     /// Filler octets that follow `output`.
     filler: u64,
     closing: bool,
+    is_websocket: bool,
 }
 
 /// Serves on `address` until the process is ended.
@@ -98,6 +101,7 @@ impl Server {
                 written: 0,
                 filler: 0,
                 closing: false,
+                is_websocket: false,
             });
         }
     }
@@ -143,6 +147,11 @@ impl Connection {
         block: &[u8],
     ) -> io::Result<bool> {
         loop {
+            if self.is_websocket {
+                self.input.extend_from_slice(new);
+                websocket::echo(&mut self.input, &mut self.output)?;
+                return self.flush(block);
+            }
             if let Some((body, seen)) = self.body.as_mut() {
                 let (taken, content) = body.take(new)?;
                 *seen += content;
@@ -180,6 +189,17 @@ impl Connection {
                 new = &new[head.size - before..];
                 self.input.clear();
                 self.closing = head.close;
+                if let Some(key) = &head.websocket_key {
+                    self.is_websocket = true;
+                    self.output.extend_from_slice(
+                        format!(
+                            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n\r\n",
+                            websocket::accept(key)
+                        )
+                        .as_bytes(),
+                    );
+                    continue;
+                }
                 if head.expects_continue {
                     self.output
                         .extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
