@@ -1,0 +1,174 @@
+"""What is done about datagrams of connections that nobody knows: the server's side of a beginning.
+
+A datagram that begins nothing is dropped, and leaves nothing behind. One of a version that is not spoken is answered
+with those that are. One that begins a connection makes one; while many handshakes are under way its sender has to
+show first that the address is its own (a Retry packet), which costs no memory.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from aioquic._buffer import Buffer
+from aioquic.quic.configuration import SMALLEST_MAX_DATAGRAM_SIZE, QuicConfiguration
+from aioquic.quic.packet import (
+    QuicHeader,
+    QuicPacketType,
+    encode_quic_retry,
+    encode_quic_version_negotiation,
+    pull_quic_header,
+)
+from aioquic.quic.retry import QuicRetryTokenHandler
+
+from oto_trio.gateway.quic.connection import CID_BYTES, ChooseCertificate, QuicState
+
+if TYPE_CHECKING:
+    from oto_trio.gateway.quic.endpoint import QuicEndpoint, QuicLink, QuicOwner
+    from oto_trio.gateway.quic.sockets import Address, Datagrams
+
+__all__ = ["Acceptor"]
+
+logger = logging.getLogger(__name__)
+
+VERSION_BYTES: Final = slice(1, 5)
+LONG_HEADER_BYTES: Final = 7
+"""What a long header has at least."""
+
+
+class Acceptor:
+    """Begins connections of clients.
+
+    Args:
+        protocols: The application protocols that are spoken (ALPN), the best first.
+        choose_certificate: Finds the certificate for a name; for None, the one of clients that ask for no name.
+        make_owner: Makes the owner of a connection, given its link, the socket that it came on and the time.
+    """
+
+    def __init__(
+        self,
+        protocols: list[str],
+        choose_certificate: ChooseCertificate,
+        make_owner: Callable[["QuicLink", "Datagrams", float], "QuicOwner"],
+    ) -> None:
+        self.is_open = True
+        """Whether connections are begun; those that are there go on."""
+        self.retries = 0
+        """How often a client was asked to show its address."""
+        self._protocols = protocols
+        self._choose = choose_certificate
+        self._make_owner = make_owner
+        self._tokens = QuicRetryTokenHandler()
+        self._versions = QuicConfiguration(is_client=False).supported_versions
+
+    def hear(
+        self,
+        endpoint: "QuicEndpoint",
+        data: bytes,
+        address: "Address",
+        path: "Datagrams",
+        now: float,
+    ) -> "QuicLink | None":
+        """Look at a datagram with a long header that belongs to no connection.
+
+        Returns:
+            The connection that it begins, which is to be given the datagram; None when there is none.
+        """
+        if len(data) < SMALLEST_MAX_DATAGRAM_SIZE or not self.is_open:
+            return None
+        version = int.from_bytes(data[VERSION_BYTES])
+        if version == 0:
+            return None
+        try:
+            if version not in self._versions:
+                self._tell_versions(data, address, path)
+                return None
+            header = pull_quic_header(Buffer(data=data), host_cid_length=CID_BYTES)
+        except ValueError:
+            return None
+        if header.packet_type != QuicPacketType.INITIAL or len(header.destination_cid) < 8:
+            return None
+        return self._begin(endpoint, header, address, path, now)
+
+    def _tell_versions(self, data: bytes, address: "Address", path: "Datagrams") -> None:
+        """Answer with the versions that are spoken; the answer is smaller than what asked for it."""
+        ours = data[6 : 6 + data[5]]
+        start = 6 + len(ours)
+        theirs = data[start + 1 : start + 1 + data[start]]
+        answer = encode_quic_version_negotiation(
+            source_cid=ours, destination_cid=theirs, supported_versions=self._versions
+        )
+        path.send([(answer, address)])
+
+    def _begin(
+        self,
+        endpoint: "QuicEndpoint",
+        header: QuicHeader,
+        address: "Address",
+        path: "Datagrams",
+        now: float,
+    ) -> "QuicLink | None":
+        limits = endpoint.limits
+        handshakes = endpoint.handshakes
+        if len(endpoint.links) >= limits.connections or handshakes >= limits.handshakes:
+            return None
+        original, retried = header.destination_cid, None
+        if header.token:
+            try:
+                original = self._tokens.validate_token(
+                    address=address,
+                    destination_cid=header.destination_cid,
+                    token=header.token,
+                    now=now,
+                )
+                retried = header.destination_cid
+            except ValueError:
+                if handshakes >= limits.trusted_handshakes:
+                    return None
+        elif handshakes >= limits.trusted_handshakes:
+            self._retry(endpoint, header, address, path, now)
+            return None
+        default = self._choose(None)
+        if default is None:
+            logger.warning("no HTTP/3 without a certificate")
+            return None
+        configuration = QuicConfiguration(is_client=False, alpn_protocols=self._protocols)
+        configuration.certificate, configuration.certificate_chain = default[0], default[1]
+        configuration.private_key = default[2]
+        state = QuicState(
+            configuration,
+            limits,
+            endpoint.prefix,
+            choose_certificate=self._choose,
+            original_cid=original,
+            retry_cid=retried,
+        )
+        link = endpoint.enter(state, path, now)
+        endpoint.know(link, header.destination_cid)
+        link.owner = self._make_owner(link, path, now)
+        return link
+
+    def _retry(
+        self,
+        endpoint: "QuicEndpoint",
+        header: QuicHeader,
+        address: "Address",
+        path: "Datagrams",
+        now: float,
+    ) -> None:
+        """Have a client show that it hears what is sent to its address."""
+        self.retries += 1
+        cid = endpoint.make_identifier()
+        token = self._tokens.create_token(
+            address=address,
+            original_destination_connection_id=header.destination_cid,
+            retry_source_connection_id=cid,
+            now=now,
+        )
+        answer = encode_quic_retry(
+            version=header.version or 0,
+            source_cid=cid,
+            destination_cid=header.source_cid,
+            original_destination_cid=header.destination_cid,
+            retry_token=token,
+        )
+        path.send([(answer, address)])

@@ -1,0 +1,160 @@
+"""The same over real sockets: batches, forwarding between workers, a socket that takes nothing."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import ssl
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import trio
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.events import HandshakeCompleted
+
+from oto_trio.gateway.quic import Acceptor, QuicEndpoint, QuicLink
+from oto_trio.gateway.quic.forwarding import Forwarder
+from oto_trio.gateway.quic.sockets import Datagrams
+from tests.unit.gateway.quic.network import Owner, authority, certificate
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+
+def bound() -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
+    return sock
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    with trio.fail_after(20):
+        while not condition():  # noqa: ASYNC110 (what is waited for has no event)
+            await trio.sleep(0.001)
+
+
+class Served:
+    """Workers that share a group, each with a socket, and a client."""
+
+    def __init__(self, workers: int) -> None:
+        self.owners: list[Owner] = []
+        group = secrets.token_hex(8)
+        self.workers = [
+            QuicEndpoint(
+                trio.current_time,
+                acceptor=Acceptor(["h3"], lambda name: certificate("api.test"), self.own),
+                group=group,
+            )
+            for _ in range(workers)
+        ]
+        self.addresses: list[tuple[str, int]] = []
+        for worker in self.workers:
+            sock = bound()
+            self.addresses.append(sock.getsockname())
+            worker.add(sock)
+        self.client = QuicEndpoint(trio.current_time)
+        self.path = self.client.add(bound())
+
+    def own(self, link: QuicLink, path: object, now: float) -> Owner:
+        self.owners.append(Owner(link))
+        return self.owners[-1]
+
+    async def connect(self) -> Owner:
+        configuration = QuicConfiguration(
+            is_client=True, alpn_protocols=["h3"], server_name="api.test"
+        )
+        configuration.cadata = authority().cert_pem.bytes()
+        configuration.verify_mode = ssl.CERT_REQUIRED
+        link = self.client.connect(configuration, self.path, self.addresses[0], trio.current_time())
+        owner = link.owner = Owner(link)
+        link.transmit(trio.current_time())
+        await until(lambda: owner.saw(HandshakeCompleted))
+        return owner
+
+
+@asynccontextmanager
+async def served(workers: int = 1) -> AsyncGenerator[Served]:
+    made = Served(workers)
+    async with trio.open_nursery() as nursery:
+        for endpoint in (*made.workers, made.client):
+            nursery.start_soon(endpoint.run)
+        yield made
+        nursery.cancel_scope.cancel()
+    for endpoint in (*made.workers, made.client):
+        endpoint.close()
+
+
+async def test_bytes_pass_both_ways_over_real_sockets() -> None:
+    async with served() as net:
+        client = await net.connect()
+        up, down = os.urandom(600_000), os.urandom(600_000)
+        client.link.state.send_stream_data(0, up, end_stream=True)
+        client.link.transmit(trio.current_time())
+        await until(lambda: bool(net.owners) and 0 in net.owners[0].ended)
+        server = net.owners[0]
+        server.link.state.send_stream_data(0, down, end_stream=True)
+        server.link.transmit(trio.current_time())
+        await until(lambda: 0 in client.ended)
+        assert server.received[0] == up
+        assert client.received[0] == down
+
+
+async def test_a_datagram_that_reaches_another_worker_finds_its_connection() -> None:
+    async with served(workers=2) as net:
+        client = await net.connect()
+        server = net.owners[0]
+        # All that the client sends reaches the other worker from now on, as after a change of address.
+        other = net.addresses[1]
+        send = net.path.send
+        net.path.send = lambda datagrams: send([(data, other) for data, _ in datagrams])  # type: ignore[method-assign]
+        client.link.state.send_stream_data(0, b"hello", end_stream=True)
+        client.link.transmit(trio.current_time())
+        await until(lambda: 0 in server.ended)
+        assert server.received[0] == b"hello"
+        assert len(net.owners) == 1
+        assert not net.workers[1].links
+
+
+def test_only_a_process_of_this_gateway_forwards() -> None:
+    group = secrets.token_hex(8)
+    first, second = Forwarder(group, b"aaaa"), Forwarder(group, b"bbbb")
+    other = Forwarder(secrets.token_hex(8), b"bbbb")
+    try:
+        for address in (("127.0.0.1", 5), ("::1", 6, 7, 8)):
+            assert first.forward(b"bbbb", b"data", address)
+            assert list(second.read(9)) == [(b"data", address)]
+        assert list(other.read(9)) == []
+        assert not first.forward(b"cccc", b"data", ("127.0.0.1", 5))
+        first.sock.sendto(b"\xff", second.sock.getsockname())
+        assert list(second.read(9)) == []
+    finally:
+        for forwarder in (first, second, other):
+            forwarder.close()
+
+
+def test_datagrams_of_one_write_arrive_one_by_one() -> None:
+    ours, theirs = Datagrams(bound(), 10), Datagrams(bound(), 10)
+    to = theirs.sock.getsockname()
+    sizes = [1200, 1200, 700, 1200, 30, 1300, 1200]
+    ours.send([(bytes([size % 251]) * size, to) for size in sizes])
+    got = [len(data) for data, _ in theirs.read(64)]
+    assert got == sizes
+    ours._cuts = False  # as where the kernel cannot
+    ours.send([(bytes(size), to) for size in sizes])
+    assert [len(data) for data, _ in theirs.read(64)] == sizes
+    ours.close()
+    theirs.close()
+
+
+def test_what_waits_for_a_socket_is_bounded() -> None:
+    path = Datagrams(bound(), 10)
+    here = path.sock.getsockname()
+    path._waiting.append((b"x", here))
+    path.send([(b"y", here)] * 20)
+    assert len(path._waiting) == 10
+    assert path.dropped == 11
+    path.flush()
+    assert not path.waits
+    assert len(list(path.read(64))) == 10
+    path.close()
