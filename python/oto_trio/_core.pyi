@@ -144,7 +144,7 @@ class Snapshot:
 
         Raises:
             HeadRefused: the head breaks a rule that holds for every protocol.
-            ValueError: version or address make no sense.
+            ValueError: version or address make no sense; `unix:` stands for a client without an address.
         """
 
     def __len__(self) -> int: ...

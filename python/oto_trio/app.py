@@ -41,6 +41,7 @@ from oto_trio.control.settings import Settings, expression_settings
 from oto_trio.control.store.base import Store
 from oto_trio.control.store.history import HistoryBounds, Origin, acting
 from oto_trio.control.store.opening import counting_name, node_name, open_store
+from oto_trio.control.supervisor.fixed_listeners import bind_admin, bind_fixed
 from oto_trio.control.supervisor.launch import InProcessLauncher, Launcher, ProcessLauncher
 from oto_trio.control.supervisor.listening import Listener, bind_listener, listening
 from oto_trio.control.supervisor.supervision import Supervisor
@@ -54,12 +55,9 @@ from oto_trio.telemetry.access_log import AccessLog
 if TYPE_CHECKING:
     from oto_trio.control.plane import ControlPlane
 
-__all__ = ["PLUGIN_FOLDER", "STANDARD_LISTENER", "STORE_FILE", "Announcement", "serve"]
+__all__ = ["PLUGIN_FOLDER", "STORE_FILE", "Announcement", "serve"]
 
 logger = logging.getLogger(__name__)
-
-STANDARD_LISTENER: Final = "standard-listener"
-"""Otoroshi's name of the listener that serves every route not bound to another one."""
 
 STORE_FILE: Final = "store.sqlite3"
 """Name of the embedded store in the data folder."""
@@ -81,9 +79,9 @@ class Announcement(msgspec.Struct, frozen=True):
     """What a gateway tells once it takes requests.
 
     Attributes:
-        http: URL of the data listener.
-        https: URL of the data listener for HTTPS; None without one.
-        admin: URL of the admin API.
+        http: URL of the first data listener; `unix:` and a path when it is a Unix socket.
+        https: URL of the first one for HTTPS; None without one.
+        admin: URL of the admin API, or `unix:` and a path.
         pid: The supervisor's process.
         workers: The workers' processes, by slot.
         data: The data folder.
@@ -93,6 +91,7 @@ class Announcement(msgspec.Struct, frozen=True):
         admin_login: Name of the first administrator, at the start that made it.
         admin_password: Its password, when it was made up just now and is to be shown.
         admin_password_file: Where that was written instead.
+        others: URLs of the other data listeners.
     """
 
     http: str
@@ -107,6 +106,7 @@ class Announcement(msgspec.Struct, frozen=True):
     admin_login: str | None = None
     admin_password: str | None = None
     admin_password_file: str | None = None
+    others: list[str] = []
 
 
 class _Key(msgspec.Struct, frozen=True):
@@ -159,8 +159,9 @@ async def serve(
         key = await trio.to_thread.run_sync(_key, configuration, dev)
         # The port of `for_workers` is in what workers are told, so it is held for as long as they run.
         with (
-            listening(*_bind(settings)) as listeners,
+            listening(*bind_fixed(settings, _slots(settings))) as listeners,
             listening(_bind_for_workers()) as (for_workers,),
+            listening(*bind_admin(settings)) as admin,
         ):
             node = await trio.to_thread.run_sync(node_name, settings.store, data)
             async with await open_store(
@@ -187,6 +188,7 @@ async def serve(
                     app = _App(
                         *(source, settings, store, listeners, key, limits),
                         for_workers=for_workers,
+                        admin=admin,
                         dev=dev,
                         node=node,
                     )
@@ -249,25 +251,6 @@ def _slots(settings: Settings) -> int:
     return max(workers, 1)
 
 
-def _bind(settings: Settings) -> list[Listener]:
-    """Open the data listeners: the plain one, then the one for HTTPS if it is wanted.
-
-    Both are the same listener to routes, as in Otoroshi.
-    """
-    slots = _slots(settings)
-    name, host = STANDARD_LISTENER, settings.bind
-    listeners = [bind_listener(name, host, settings.http_port, secured=False, slots=slots)]
-    if settings.https_port is not None:
-        try:
-            listeners.append(
-                bind_listener(name, host, settings.https_port, secured=True, slots=slots)
-            )
-        except BaseException:
-            listeners[0].close()
-            raise
-    return listeners
-
-
 def _bind_for_workers() -> Listener:
     """Open the socket on which the admin API takes what workers pass on (`control.admin_route`)."""
     return bind_listener("admin-api", "127.0.0.1", 0, secured=False, slots=1)
@@ -295,7 +278,7 @@ def _exposed_https_port(settings: Settings, listeners: Sequence[Listener]) -> in
     """Return the port under which clients find HTTPS; None when nobody says."""
     if settings.exposed_https_port is not None:
         return settings.exposed_https_port
-    return next((it.address[1] for it in listeners if it.secured), None)
+    return next((it.address[1] for it in listeners if it.secured and it.path is None), None)
 
 
 def _worker_settings(
@@ -339,6 +322,7 @@ class _App:
         limits: LimitsTable,
         *,
         for_workers: Listener,
+        admin: Sequence[Listener],
         dev: bool,
         node: str,
     ) -> None:
@@ -354,6 +338,7 @@ class _App:
         name = settings.access_log
         self._access_log = None if name is None else AccessLog(name)
         self._for_workers = for_workers
+        self._admin = admin
         self._admin_route = AdminRoute(settings, for_workers.address[1])
         self._supervisor = Supervisor(
             store,
@@ -392,6 +377,7 @@ class _App:
                     plane = self._plane = await self._make_plane()
                     plane.is_dev = self._dev
                     plane.node = self._node
+                    plane.listener = self._admin[0] if self._admin else None
                     admin: str = await services.start(plane.run, self._shutdown)
                 if not self._is_draining:
                     plane.gateway.is_started = True
@@ -422,10 +408,12 @@ class _App:
     def _announcement(self, admin: str) -> Announcement:
         key = self._key
         first = None if self._plane is None else self._plane.first_admin
-        urls = {listener.secured: listener.url for listener in self._listeners}
+        first_of = {it.secured: it for it in reversed(self._listeners)}
+        others = [it.url for it in self._listeners if it is not first_of[it.secured]]
         return Announcement(
-            http=urls[False],
-            https=urls.get(True),
+            http=first_of[False].url,
+            https=first_of[True].url if True in first_of else None,
+            others=others,
             admin=admin,
             pid=os.getpid(),
             workers=self._supervisor.pids,

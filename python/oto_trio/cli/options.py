@@ -46,7 +46,11 @@ _OPTIONS: Final = (
         type=Integer(0, 1024),
         help="Gateway processes; 0 = inside the supervisor.  [default: one a core]",
     ),
-    click.option("--bind", metavar="ADDRESS", help="Address of the gateway.  [default: 0.0.0.0]"),
+    click.option(
+        "--bind",
+        metavar="ADDRESS,...",
+        help="Addresses of the gateway; unix:PATH is a Unix socket.  [default: 0.0.0.0]",
+    ),
     click.option(
         "--http-port", type=_PORT, help="Port of the gateway; 0 picks one.  [default: 8080]"
     ),
@@ -56,7 +60,9 @@ _OPTIONS: Final = (
         help="Port of the gateway for HTTPS; 0 picks one.  [default: no HTTPS]",
     ),
     click.option(
-        "--admin-bind", metavar="ADDRESS", help="Address of the admin API.  [default: 127.0.0.1]"
+        "--admin-bind",
+        metavar="ADDRESS",
+        help="Address of the admin API; unix:PATH is a Unix socket.  [default: 127.0.0.1]",
     ),
     click.option(
         "--admin-port", type=_PORT, help="Port of the admin API; 0 picks one.  [default: 8081]"

@@ -1,6 +1,5 @@
 """`oto-trio serve`: runs the gateway until a signal ends it."""
 
-import ipaddress
 import json
 import os
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import trio
 
 from oto_trio.app import Announcement, serve
 from oto_trio.cli.options import dev_flags, given_flags, setting_options
+from oto_trio.control.addresses import ListenAddress
 from oto_trio.control.configuration import Source
 from oto_trio.control.declared import quick_route
 from oto_trio.control.settings import Settings
@@ -45,6 +45,7 @@ def command(
       oto-trio serve --dev --route 'api.localhost/users=http://127.0.0.1:9000'
       oto-trio serve --data /var/lib/oto-trio --config /etc/oto-trio.yaml
       oto-trio serve --dev --https-port 8443
+      oto-trio serve --bind unix:/run/oto-trio/http.sock
       oto-trio serve --http-port 0 --admin-port 0 --log-format json
 
     \b
@@ -70,26 +71,21 @@ def command(
         raise click.ClickException("\n".join(_messages(group))) from None
 
 
-def _check_loopback(*addresses: str) -> None:
+def _check_loopback(*addresses: ListenAddress) -> None:
     """Refuse to show the well-known admin key to anybody else.
 
     Raises:
         SettingsError: An address is not loopback.
     """
-    problems: list[Problem] = []
-    for address in addresses:
-        try:
-            is_loopback = ipaddress.ip_address(address).is_loopback
-        except ValueError:
-            is_loopback = address == "localhost"
-        if not is_loopback:
-            problems.append(
-                Problem(
-                    "--dev",
-                    f"the well-known admin key must not be reachable on {address}",
-                    "leave --bind and --admin-bind out, or --dev",
-                )
-            )
+    problems = [
+        Problem(
+            "--dev",
+            f"the well-known admin key must not be reachable on {address.host}",
+            "leave --bind and --admin-bind out, or --dev",
+        )
+        for address in dict.fromkeys(addresses)
+        if not address.is_loopback
+    ]
     if problems:
         raise SettingsError(problems)
 
@@ -112,7 +108,9 @@ class _Told:
             SettingsError: They must not be used with `--dev`.
         """
         if self._dev:
-            _check_loopback(settings.bind, settings.admin_bind)
+            _check_loopback(
+                *settings.plain_addresses, *settings.secured_addresses, settings.admin_address
+            )
         self._as_json = settings.log_format == "json"
         configure_logging(
             settings.log_format, source="supervisor", level=settings.log_level.upper()
@@ -134,6 +132,8 @@ def _announce(announcement: Announcement, *, as_json: bool) -> None:
     click.echo(f"  gateway    {announcement.http}")
     if announcement.https is not None:
         click.echo(f"  HTTPS      {announcement.https}")
+    for other in announcement.others:
+        click.echo(f"  also       {other}")
     click.echo(f"  admin API  {announcement.admin}")
     click.echo(f"  data       {announcement.data}")
     click.echo(f"  processes  {announcement.pid}, workers {workers}")

@@ -11,7 +11,7 @@ import msgspec
 
 from oto_trio.control.checking import check_engine_settings, check_redaction
 from oto_trio.control.credentials import AdminCredentials
-from oto_trio.control.declared import Declaration, quick_route, read_declared
+from oto_trio.control.declared import Declaration, quick_route, read_declared, unix_targets
 from oto_trio.control.environment import Origin, origins, read_environment
 from oto_trio.control.settings import (
     NEEDS_NEW_WORKERS,
@@ -110,6 +110,9 @@ class Source(msgspec.Struct, frozen=True):
             problems += wrong
             if declaration is not None:
                 declarations.append(declaration)
+        # Who writes the configuration may name any socket; who writes through the admin API may not.
+        named = (*settings.unix_targets, *unix_targets(declarations))
+        settings = msgspec.structs.replace(settings, unix_targets=tuple(dict.fromkeys(named)))
         return Configuration(settings, declarations, environment.credentials, from_where, problems)
 
 

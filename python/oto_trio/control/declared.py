@@ -13,12 +13,13 @@ out where there is a `name`, and the other way round. An API key's id is its `cl
 """
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 
+from oto_trio.control.addresses import UNIX
 from oto_trio.control.settings import DECLARABLE, ConfigFile
 from oto_trio.control.store.base import Delete, Put, Record, Store, Write
 from oto_trio.gateway.installer import BACKENDS, GLOBAL_CONFIG, ROUTES
@@ -32,6 +33,7 @@ from oto_trio.model.global_config import GLOBAL_CONFIG_ID, GlobalConfig
 from oto_trio.model.ids import id_problem
 from oto_trio.model.jwt_verifier import JwtVerifier
 from oto_trio.model.route import Route
+from oto_trio.model.tcp_service import TcpService
 
 __all__ = [
     "MARK",
@@ -40,6 +42,7 @@ __all__ = [
     "quick_route",
     "read_declared",
     "reconcile",
+    "unix_targets",
     "unread_keys",
 ]
 
@@ -79,7 +82,7 @@ _KINDS: Final = (
     _Kind("routes", Route, ROUTES),
 )
 
-_QUICK = re.compile(r"(?P<frontend>[^=\s]+)=(?P<url>https?://\S+)")
+_QUICK = re.compile(r"(?P<frontend>[^=\s]+)=(?P<url>https?://\S+|unix:/\S+)")
 
 
 class Declaration(msgspec.Struct, frozen=True):
@@ -201,7 +204,7 @@ def _names_cluster(raw: object) -> bool:
 
 
 def quick_route(text: str) -> tuple[Declaration | None, list[Problem]]:
-    """Read a `--route 'host/path=http://target:port/root'`.
+    """Read a `--route 'host/path=http://target:port/root'` or `--route 'host/path=unix:/run/app.sock'`.
 
     Returns:
         The route, with the plugins every new route has, or what is wrong.
@@ -210,7 +213,7 @@ def quick_route(text: str) -> tuple[Declaration | None, list[Problem]]:
     if match is None:
         problem = Problem(
             f"--route {text!r}",
-            "it is not FRONTEND=URL with an http or https URL",
+            "it is not FRONTEND=URL with an http or https URL, or unix: and a path",
             "write it like 'api.localhost/users=http://127.0.0.1:9000'",
         )
         return None, [problem]
@@ -228,6 +231,22 @@ def quick_route(text: str) -> tuple[Declaration | None, list[Problem]]:
         return None, named
     marked = _marked(route, "command line")
     return Declaration(marked, f"--route {text!r}", ROUTES, route.id), named
+
+
+def unix_targets(declarations: Iterable[Declaration]) -> tuple[str, ...]:
+    """Return the Unix sockets that declared routes, backends and TCP services have for targets."""
+    paths: list[str] = []
+    for declaration in declarations:
+        entity = declaration.entity
+        if isinstance(entity, Route | Backend):
+            addresses = [target.ip_address for target in entity.backend.targets]
+        elif isinstance(entity, TcpService):
+            rules = [target.ip for rule in entity.rules for target in rule.targets]
+            addresses = [*rules, entity.sni.forwards_to.ip]
+        else:
+            continue
+        paths += [at.removeprefix(UNIX) for at in addresses if at and at.startswith(f"{UNIX}/")]
+    return tuple(dict.fromkeys(paths))
 
 
 async def reconcile(store: Store, declarations: Sequence[Declaration]) -> int:

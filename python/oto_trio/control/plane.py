@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -42,6 +42,9 @@ from oto_trio.pki.auto_certificate import AutoCertificates
 from oto_trio.pki.first_certificates import ROOT_CA
 from oto_trio.plugin_api.folder import FolderPlugins
 from oto_trio.plugin_api.registry import discover
+
+if TYPE_CHECKING:
+    from oto_trio.control.supervisor.listening import Listener
 
 __all__ = ["ControlPlane"]
 
@@ -80,6 +83,8 @@ class ControlPlane:
         """Whether this is a gateway on a desk; set before `run`."""
         self.node = ""
         """Tells this gateway from others on the same store; empty when there are none; set before `run`."""
+        self.listener: Listener | None = None
+        """The listener of the admin API, when it is open already; it stays its owner's; set before `run`."""
         self.first_admin: ShownAdmin | None = None
         """The first administrator, at the start that made it; set once `run` has started."""
         self.exporting = Exporting(store, supervisor.capture, redaction=settings.redaction)
@@ -145,8 +150,9 @@ class ControlPlane:
                     partial(
                         serve_admin_api,
                         self._app,
-                        host=self._settings.admin_bind,
+                        host=self._settings.admin_address.host,
                         port=self._settings.admin_port,
+                        opened=self.listener,
                         for_workers=self._for_workers,
                         shutdown=shutdown,
                     )
@@ -163,7 +169,7 @@ class ControlPlane:
             aia_base=_aia_base(settings),
             given=_given_certificates(settings),
             has_wildcard=settings.wildcard_certificate,
-            is_awaited=settings.https_port is not None,
+            is_awaited=bool(settings.secured_addresses),
         )
         renewal = RenewCertificates(self._certificates, on_alert=self._alert_of_certificate)
         rotation = RotateApiKeys(

@@ -19,6 +19,7 @@ A configuration file is YAML, JSON or TOML, by its name::
 Reading never stops at the first fault: every problem is gathered, with its path and a fix.
 """
 
+import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -29,8 +30,9 @@ from typing import Annotated, Any, Final, Literal, cast
 import msgspec
 from msgspec import Meta
 
-from oto_trio.control.admin_settings import SECRET, AdminSettings
+from oto_trio.control.admin_settings import SECRET
 from oto_trio.control.config_shape import shape_problem
+from oto_trio.control.listen_settings import ListenSettings, listen_problems
 from oto_trio.control.store.opening import store_url_problem
 from oto_trio.model.errors import Problem
 from oto_trio.model.wording import describe_type, json_kind
@@ -57,9 +59,6 @@ _DOMAIN: Final = re.compile(
     r"(?=.{1,200}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
 )
 
-Port = Annotated[int, Meta(ge=0, le=65535)]
-ExposedPort = Annotated[int, Meta(ge=1, le=65535)]
-
 
 class InitialCertificate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A certificate that is brought into the store at the start: each part is PEM, or a file's path."""
@@ -70,28 +69,9 @@ class InitialCertificate(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     import_ca: Annotated[bool, Meta(description="store the authority too")] = False
 
 
-class Settings(AdminSettings, frozen=True, kw_only=True):
+class Settings(ListenSettings, frozen=True, kw_only=True):
     """What a gateway is started with. Every field is a key of `settings` in a configuration file."""
 
-    bind: Annotated[
-        str, Meta(description="address of the data listeners; :: takes IPv4 and IPv6")
-    ] = "0.0.0.0"  # noqa: S104 (a gateway is there to be reached)
-    http_port: Annotated[Port, Meta(description="port for plain HTTP; 0 picks a free one")] = 8080
-    https_port: Annotated[
-        Port | None, Meta(description="port for HTTPS; 0 picks a free one, null = no HTTPS")
-    ] = None
-    exposed_https_port: Annotated[
-        ExposedPort | None,
-        Meta(description="port clients reach HTTPS on; null = that of the listener"),
-    ] = None
-    http2: Annotated[bool, Meta(description="let clients speak HTTP/2")] = True
-    h2c: Annotated[
-        bool, Meta(description="also without TLS, to those that know and begin with its preface")
-    ] = True
-    admin_bind: Annotated[str, Meta(description="address of the admin API")] = "127.0.0.1"
-    admin_port: Annotated[Port, Meta(description="port of the admin API; 0 picks a free one")] = (
-        8081
-    )
     admin_api_exposed: Annotated[
         bool, Meta(description="serve the admin API through the gateway too, under its own names")
     ] = True
@@ -236,6 +216,13 @@ class Settings(AdminSettings, frozen=True, kw_only=True):
     vaults: Annotated[
         dict[str, dict[str, Any]], Meta(description="vaults by name, each with a type and its keys")
     ] = msgspec.field(default_factory=dict[str, dict[str, Any]])
+    unix_targets: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Unix sockets that may be targets, and folders of such; those that the configuration "
+            "itself names are among them"
+        ),
+    ] = ()
     engine: Annotated[
         dict[str, Any], Meta(description="bounds and timeouts of the engine, by name")
     ] = msgspec.field(default_factory=dict[str, Any])
@@ -243,7 +230,7 @@ class Settings(AdminSettings, frozen=True, kw_only=True):
     @property
     def engine_json(self) -> bytes:
         """The engine's settings as it reads them."""
-        return msgspec.json.encode(self.engine)
+        return msgspec.json.encode({**self.engine, "unix_targets": self.unix_targets})
 
     @property
     def all_vaults(self) -> dict[str, dict[str, Any]]:
@@ -275,7 +262,16 @@ def expression_settings(settings: Settings, environ: Mapping[str, str]) -> bytes
 
 NEEDS_RESTART: Final = frozenset(
     {
-        *("bind", "http_port", "https_port", "admin_bind", "admin_port"),
+        *(
+            "bind",
+            "https_bind",
+            "socket_mode",
+            "socket_owner",
+            "http_port",
+            "https_port",
+            "admin_bind",
+            "admin_port",
+        ),
         *("admin_api_exposed", "admin_api_subdomain", "admin_api_domains"),
         *("workers", "data", "store", "access_log", "redaction", "log_format"),
         *("throttling_window_s", "limit_counters", "quota_sync_s"),
@@ -298,7 +294,7 @@ NEEDS_NEW_WORKERS: Final = frozenset(
     {
         *("plugins", "health_access_key", "metrics_access_key", "engine", "log_level"),
         *("client_auth", "expression_env", "expression_config", "exposed_https_port"),
-        *("claim_shared_key", "http2", "h2c"),
+        *("claim_shared_key", "http2", "h2c", "unix_targets"),
     }
 )
 """Settings that a reload changes by replacing the workers one by one."""
@@ -451,20 +447,7 @@ def with_overrides(
 
 def settings_problems(settings: Settings) -> list[Problem]:
     """Return what is wrong with settings as a whole, which no single key shows."""
-    problems: list[Problem] = []
-    used: dict[int, str] = {}
-    for name in ("http_port", "https_port", "admin_port"):
-        port: int | None = getattr(settings, name)
-        if port and port in used:
-            problems.append(
-                Problem(
-                    f"$.settings.{name}",
-                    f"port {port} is that of {used[port]} already",
-                    "choose another port, or 0 to get a free one",
-                )
-            )
-        if port is not None:
-            used[port] = name
+    problems = listen_problems(settings)
     if settings.workers is not None and not 0 <= settings.workers <= 1024:
         problems.append(
             Problem("$.settings.workers", f"{settings.workers} workers", "choose 0 to 1024")
@@ -482,6 +465,14 @@ def settings_problems(settings: Settings) -> list[Problem]:
                     f"$.settings.{name}", "this is no host name", "write it like api.example.com"
                 )
             )
+    if "unix_targets" in settings.engine:
+        where, fix = "$.settings.engine.unix_targets", "write it beside engine, not in it"
+        problems.append(Problem(where, "it is a setting of its own", fix))
+    for index, path in enumerate(settings.unix_targets):
+        if os.path.normpath(path) != path or not path.startswith("/") or path.startswith("//"):
+            fix = "write it in full, such as /run/app, without a / at its end"
+            where = f"$.settings.unix_targets[{index}]"
+            problems.append(Problem(where, f"{path!r} is no whole path", fix))
     wrong_store = None if settings.store is None else store_url_problem(settings.store)
     if wrong_store is not None:
         problems.append(Problem("$.settings.store", *wrong_store))

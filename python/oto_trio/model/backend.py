@@ -175,7 +175,10 @@ class Target(Document, frozen=True, kw_only=True):
         Meta(description="protocol spoken to the target"),
     ] = "HTTP/1.1"
     ip_address: Annotated[
-        str | None, Meta(description="address to connect to instead of resolving the host name")
+        str | None,
+        Meta(
+            description="address to connect to instead of resolving the host name; unix:PATH is a Unix socket"
+        ),
     ] = None
     tls_config: Annotated[TargetTls, Meta(description="TLS towards the target")] = TargetTls()
 
@@ -221,7 +224,12 @@ class HealthCheck(Document, frozen=True, kw_only=True, rename="camel"):
 
 
 def _target_of_url(url: str) -> tuple[JsonObject, str] | None:
-    """Take a URL apart into a target and the root path; None when it is not a usable URL."""
+    """Take a URL apart into a target and the root path; None when it is not a usable URL.
+
+    ``unix:/run/app.sock`` is a Unix socket, which is told the host ``localhost``.
+    """
+    if url.startswith("unix:/"):
+        return {"hostname": "localhost", "port": 80, "tls": False, "ip_address": url}, "/"
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         port = parts.port
@@ -263,7 +271,9 @@ class BackendSettings(Document, frozen=True, kw_only=True):
             found = _target_of_url(value)
             if found is None:
                 raise ShortFormError(
-                    short, f"{value!r} is not a URL", "write http://host:port/path or https://…"
+                    short,
+                    f"{value!r} is not a URL",
+                    "write http://host:port/path, https://… or unix:/path",
                 )
             rest = {k: v for k, v in raw.items() if k not in (short, "targets", "root")}
             return {**rest, "targets": [found[0]], "root": found[1]}

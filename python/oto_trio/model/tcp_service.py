@@ -34,7 +34,10 @@ class TcpTarget(Document, frozen=True, kw_only=True):
 
     host: Annotated[str, Meta(description="host name of the server")]
     ip: Annotated[
-        str | None, Meta(description="address to connect to instead of resolving the host name")
+        str | None,
+        Meta(
+            description="address to connect to instead of resolving the host name; unix:PATH is a Unix socket"
+        ),
     ] = None
     port: Annotated[int, _PORT] = 8080
     tls: Annotated[bool, Meta(description="speak TLS to the server")] = False

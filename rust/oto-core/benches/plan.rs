@@ -244,7 +244,7 @@ fn forward_all(criterion: &mut Criterion, name: &str, heads: &[Vec<u8>], snapsho
 
 fn downstream() -> Downstream {
     Downstream {
-        ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        peer: IpAddr::V4(Ipv4Addr::LOCALHOST).into(),
         secured: false,
         listener: Arc::from("standard-listener"),
         client_cert: None,

@@ -1,10 +1,8 @@
 //! Attempts: a target, a connection to it, the request on its way, and what to do when that fails.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mio::Interest;
-use mio::net::TcpStream;
 use oto_core::balance::TargetTls;
 use oto_core::http1::{Decoder, Framing, encode};
 use rustls::pki_types::ServerName;
@@ -12,7 +10,7 @@ use rustls::pki_types::ServerName;
 use crate::connection::{Carrying, Exchange, Up, UpPhase, Wait};
 use crate::engine::{Engine, Event, up_token};
 use crate::io::{Output, Readiness};
-use crate::pool::Lookup;
+use crate::pool::{Lookup, Place};
 use crate::request_body::TOO_LARGE;
 use crate::socket::Socket;
 use crate::tcp::RELAY_BIT;
@@ -178,7 +176,7 @@ impl Engine {
                 return;
             }
         };
-        match self.open(found, Arc::clone(&pool_key), key, secured) {
+        match self.open(&found, Arc::clone(&pool_key), key, secured) {
             Ok(up) => {
                 if let Some(up) = self.ups.get_mut(up).filter(|_| http2) {
                     up.carrying.dials = true;
@@ -208,14 +206,12 @@ impl Engine {
 
     fn open(
         &mut self,
-        to: SocketAddr,
+        to: &Place,
         address: Arc<str>,
         key: usize,
         secured: Option<(Session, Arc<Terms>)>,
     ) -> std::io::Result<usize> {
-        let mut stream = TcpStream::connect(to)?;
-        // Best effort: a connection without it is slower, not wrong.
-        stream.set_nodelay(true).unwrap_or(());
+        let mut stream = self.dial(to)?;
         let serial = self.next_serial();
         let (session, terms) = secured.unzip();
         let entry = self.ups.vacant_entry();

@@ -1,8 +1,8 @@
 //! The two kinds of connections, and the exchange that joins them.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
+use oto_core::access::Peer;
 use oto_core::http1::encode::{self, ResponseShape};
 use oto_core::http1::{Decoder, Framing, ResponseHead, Version};
 use oto_core::plan::{BodyBound, Flow};
@@ -18,7 +18,7 @@ use crate::tls::Terms;
 /// A client's connection.
 pub(crate) struct Down {
     pub(crate) stream: Socket,
-    pub(crate) ip: IpAddr,
+    pub(crate) peer: Peer,
     pub(crate) listener: usize,
     pub(crate) serial: u32,
     /// No request of it was read yet.

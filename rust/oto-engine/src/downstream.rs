@@ -219,7 +219,7 @@ impl Engine {
         let is_misdirected = facts.is_some_and(|facts| is_misdirected(facts, request.domain()));
         let is_not_allowed = facts.is_some_and(|facts| facts.certificate.is_not_allowed);
         let downstream = Downstream {
-            ip: down.ip,
+            peer: down.peer,
             secured: listener.secured,
             listener: Arc::clone(&listener.id),
             client_cert: facts.and_then(|facts| facts.client_cert.clone()),

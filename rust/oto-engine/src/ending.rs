@@ -1,8 +1,8 @@
 //! How exchanges and connections end: well, with their last answer flushed, or because somebody left.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
+use oto_core::access::Peer;
 use oto_core::apikeys::ApiKey;
 use oto_core::limits::Usage;
 use oto_core::plan::{Flow, Next};
@@ -28,7 +28,7 @@ pub(crate) struct Ended {
     pub(crate) started_s: f64,
     pub(crate) duration_s: f64,
     pub(crate) upstream_s: f64,
-    pub(crate) ip: IpAddr,
+    pub(crate) peer: Peer,
     pub(crate) status: u16,
     pub(crate) attempts: u16,
     pub(crate) bytes_in: u64,
@@ -206,7 +206,7 @@ impl Engine {
             started_s: exchange.started_s,
             duration_s: self.now_s - exchange.started_s,
             upstream_s: exchange.upstream_s,
-            ip: self.downs.get(key)?.ip,
+            peer: self.downs.get(key)?.peer,
             status: exchange.status,
             attempts: exchange.attempts,
             bytes_in: exchange.bytes_in,
@@ -258,7 +258,7 @@ impl Engine {
             started_s: ended.started_s,
             duration_s: ended.duration_s,
             upstream_s: ended.upstream_s,
-            ip: ended.ip,
+            peer: ended.peer,
             route: flow.route.as_ref().map(|route| Arc::clone(&route.id)),
             target: flow.target().map(|target| Arc::clone(&target.address)),
             method_len: u16::try_from(method.len()).unwrap_or(0),

@@ -1,18 +1,20 @@
 //! Listening sockets: taken over, and accepted from.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use mio::Interest;
-use mio::net::TcpListener;
+use mio::event::Source;
+use mio::net::{TcpListener, TcpStream, UnixListener};
+use mio::{Interest, Registry, Token};
+use oto_core::access::Peer;
 use oto_core::tls::ClientAuth;
 
 use crate::connection::{Down, DownPhase};
 use crate::engine::{Engine, down_token, listener_token};
 use crate::io::{Output, Readiness};
-use crate::socket::Socket;
+use crate::socket::{Socket, as_stream};
 use crate::timer::{Deadline, Owner};
 
 /// Connections accepted from one listener before others have their turn.
@@ -24,7 +26,7 @@ const ACCEPT_PAUSE_S: f64 = 0.1;
 
 pub(crate) struct Listener {
     /// None once the engine drains: whoever handed it down may then close the last descriptor.
-    pub(crate) socket: Option<TcpListener>,
+    pub(crate) socket: Option<Acceptor>,
     pub(crate) id: Arc<str>,
     pub(crate) secured: bool,
     /// Whether it takes connections of TCP services: its id is their port's.
@@ -35,6 +37,61 @@ pub(crate) struct Listener {
     pub(crate) client_auth: Option<ClientAuth>,
     /// Whether clients may speak HTTP/2: by ALPN under TLS, by its preface without.
     pub(crate) http2: bool,
+}
+
+/// A listening socket.
+pub(crate) enum Acceptor {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Acceptor {
+    fn of(socket: OwnedFd) -> io::Result<Self> {
+        let tcp = std::net::TcpListener::from(socket);
+        tcp.set_nonblocking(true)?;
+        // Its address is of another family than those of hosts.
+        let is_unix =
+            matches!(tcp.local_addr(), Err(error) if error.kind() == io::ErrorKind::InvalidInput);
+        Ok(if is_unix {
+            Self::Unix(UnixListener::from(OwnedFd::from(tcp)))
+        } else {
+            Self::Tcp(TcpListener::from_std(tcp))
+        })
+    }
+
+    /// Accept one connection; its client has no address over a Unix socket.
+    fn accept(&self) -> io::Result<(TcpStream, Option<SocketAddr>)> {
+        match self {
+            Self::Tcp(socket) => {
+                let (stream, address) = socket.accept()?;
+                Ok((stream, Some(address)))
+            }
+            Self::Unix(socket) => Ok((as_stream(socket.accept()?.0), None)),
+        }
+    }
+}
+
+impl Source for Acceptor {
+    fn register(&mut self, set: &Registry, token: Token, wanted: Interest) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket.register(set, token, wanted),
+            Self::Unix(socket) => socket.register(set, token, wanted),
+        }
+    }
+
+    fn reregister(&mut self, set: &Registry, token: Token, wanted: Interest) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket.reregister(set, token, wanted),
+            Self::Unix(socket) => socket.reregister(set, token, wanted),
+        }
+    }
+
+    fn deregister(&mut self, set: &Registry) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket.deregister(set),
+            Self::Unix(socket) => socket.deregister(set),
+        }
+    }
 }
 
 impl Engine {
@@ -83,9 +140,7 @@ impl Engine {
     }
 
     fn adopt_as(&mut self, socket: OwnedFd, listener: Listener) -> io::Result<u64> {
-        let socket = std::net::TcpListener::from(socket);
-        socket.set_nonblocking(true)?;
-        let mut socket = TcpListener::from_std(socket);
+        let mut socket = Acceptor::of(socket)?;
         let at = self.free_place();
         let token = listener_token(at);
         self.poll
@@ -182,7 +237,10 @@ impl Engine {
             // Best effort: a connection without it is slower, not wrong.
             stream.set_nodelay(true).unwrap_or(());
             if is_tcp {
-                self.begin_relay(at, stream, address);
+                // Ports of TCP services are bound by number: none is a Unix socket.
+                if let Some(address) = address {
+                    self.begin_relay(at, stream, address);
+                }
                 continue;
             }
             let entry = self.downs.vacant_entry();
@@ -200,7 +258,7 @@ impl Engine {
             self.serial = self.serial.wrapping_add(1);
             let mut down = Down {
                 stream: Socket::Plain(stream),
-                ip: unmapped(address.ip()),
+                peer: address.map_or(Peer::Unix, |address| address.ip().into()),
                 listener: at,
                 serial: self.serial,
                 is_fresh: true,
@@ -227,13 +285,5 @@ impl Engine {
             self.metrics.accepted += 1;
         }
         self.again.push_back(listener_token(at));
-    }
-}
-
-/// An IPv4 client of a dual-stack listener is an IPv4 client.
-fn unmapped(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(ip, IpAddr::V4),
-        IpAddr::V4(_) => ip,
     }
 }

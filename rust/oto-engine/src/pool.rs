@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use oto_core::balance::unix_path;
 
 /// Unused connections, the last one put back first: it is the least likely to be closed by now.
 #[derive(Debug, Default)]
@@ -68,11 +69,20 @@ struct Known {
     waiting: Vec<(usize, u64)>,
 }
 
+/// What a connection is made to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// A host's port.
+    Ip(SocketAddr),
+    /// The path of a Unix socket.
+    Unix(Box<str>),
+}
+
 /// What is known of a host.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Lookup {
     /// Connect there. The flag asks for a fresh answer meanwhile.
-    Found(SocketAddr, bool),
+    Found(Place, bool),
     /// Nothing yet; the flag says whether to ask (nobody has).
     Unknown(bool),
     /// It was asked, and there is no such host.
@@ -87,12 +97,15 @@ const MOST_HOSTS: usize = 65_536;
 
 impl Addresses {
     pub(crate) fn find(&mut self, host: &str, port: u16, now_s: f64) -> Lookup {
+        if let Some(path) = unix_path(host) {
+            return Lookup::Found(Place::Unix(path.into()), false);
+        }
         let bare = host
             .strip_prefix('[')
             .and_then(|host| host.strip_suffix(']'))
             .unwrap_or(host);
         if let Ok(ip) = bare.parse::<IpAddr>() {
-            return Lookup::Found(SocketAddr::new(ip, port), false);
+            return Lookup::Found(Place::Ip(SocketAddr::new(ip, port)), false);
         }
         if self.known.len() > MOST_HOSTS {
             self.known
@@ -113,7 +126,7 @@ impl Addresses {
         }
         known.turn = known.turn.wrapping_add(1);
         let ip = known.addresses[known.turn % known.addresses.len()];
-        Lookup::Found(SocketAddr::new(ip, port), ask)
+        Lookup::Found(Place::Ip(SocketAddr::new(ip, port)), ask)
     }
 
     /// Remember that an exchange waits for this host.
@@ -165,7 +178,7 @@ mod tests {
         let mut addresses = Addresses::default();
         assert_eq!(
             addresses.find("127.0.0.1", 1, 0.0),
-            Lookup::Found(([127, 0, 0, 1], 1).into(), false)
+            Lookup::Found(Place::Ip(([127, 0, 0, 1], 1).into()), false)
         );
         assert_eq!(addresses.find("a.b", 1, 0.0), Lookup::Unknown(true));
         assert_eq!(addresses.find("a.b", 1, 0.0), Lookup::Unknown(false));

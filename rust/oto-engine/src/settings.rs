@@ -40,6 +40,8 @@ pub struct Settings {
     pub handshake_timeout_s: f64,
     /// Access records kept until they are drained; 0 makes none.
     pub records_capacity: usize,
+    /// Unix sockets that may be targets, and folders of such; none when empty.
+    pub unix_targets: Vec<Box<str>>,
     /// What tells the ids of this engine's requests from those of others: 0 to 1023.
     pub instance: u16,
 }
@@ -63,6 +65,7 @@ impl Default for Settings {
             resolution_s: 30.0,
             handshake_timeout_s: 10.0,
             records_capacity: 0,
+            unix_targets: Vec::new(),
             instance: 0,
         }
     }

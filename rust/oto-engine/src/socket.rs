@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use mio::net::TcpStream;
+use mio::net::{TcpStream, UnixStream};
 use oto_core::tls::{Certificate, ClientCertificate};
 
 use crate::pipe::Pipe;
@@ -57,6 +58,21 @@ thread_local! {
 
 /// Ciphertext read at once: four records of the largest size.
 const READ_AT_ONCE: usize = 4 * (RECORD_BYTES + 256);
+
+/// A connection over a Unix socket as one more stream: reads, writes and the end are the same calls of the kernel.
+/// What only TCP has (addresses, `TCP_NODELAY`) fails on it.
+pub(crate) fn as_stream(stream: UnixStream) -> TcpStream {
+    TcpStream::from_std(std::net::TcpStream::from(OwnedFd::from(stream)))
+}
+
+/// Whether the other side has taken a connection that was begun.
+pub(crate) fn is_connected(stream: &TcpStream) -> bool {
+    // A Unix socket has a peer without the address of a host.
+    match stream.peer_addr() {
+        Err(error) => error.kind() == io::ErrorKind::InvalidInput,
+        Ok(_) => true,
+    }
+}
 
 impl Socket {
     /// Put a connection under TLS.

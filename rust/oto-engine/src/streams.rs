@@ -43,7 +43,7 @@ impl Engine {
         let Some(parent) = parent else {
             return Err("its connection is gone");
         };
-        let (ip, listener) = (parent.ip, parent.listener);
+        let (peer, listener) = (parent.peer, parent.listener);
         let facts = parent.stream.facts().map(Arc::clone);
         let key = self.downs.vacant_key();
         let id = self.next_exchange_id(key);
@@ -51,7 +51,7 @@ impl Engine {
         let pipe = Pipe::new(id, key, Arc::clone(&self.bell), facts);
         self.downs.insert(Down {
             stream: Socket::Stream(Box::new(pipe)),
-            ip,
+            peer,
             listener,
             serial,
             is_fresh: false,

@@ -1,14 +1,46 @@
 //! The backend's side: what its connections do, and their reuse.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
+
+use mio::net::{TcpStream, UnixStream};
+use oto_core::balance::{is_below, unix_path_problem};
 
 use crate::attempt::Failure;
 use crate::connection::{DownPhase, Up, UpPhase};
 use crate::engine::{Engine, Event};
 use crate::io::Got;
-use crate::socket::HandshakeError;
+use crate::pool::Place;
+use crate::socket::{HandshakeError, as_stream, is_connected};
 
 impl Engine {
+    /// Begin a connection to a backend.
+    pub(crate) fn dial(&mut self, to: &Place) -> std::io::Result<TcpStream> {
+        let path = match to {
+            Place::Ip(address) => {
+                let stream = TcpStream::connect(*address)?;
+                // Best effort: a connection without it is slower, not wrong.
+                stream.set_nodelay(true).unwrap_or(());
+                return Ok(stream);
+            }
+            Place::Unix(path) => path,
+        };
+        // Whoever may write a route would otherwise speak to every daemon of the machine as the gateway.
+        let refused =
+            |problem: &'static str| Err(std::io::Error::new(ErrorKind::PermissionDenied, problem));
+        let dialled = if let Some(problem) = unix_path_problem(path) {
+            refused(problem)
+        } else if is_below(path, &self.settings.unix_targets) {
+            UnixStream::connect(&**path)
+        } else {
+            refused("the setting unix_targets has neither this socket nor a folder above it")
+        };
+        if let Err(error) = &dialled {
+            self.notice("Unix socket of a backend", &format!("{path}: {error}"));
+        }
+        dialled.map(as_stream)
+    }
+
     /// Do all that a backend's connection allows now.
     pub(crate) fn drive_up(&mut self, at: usize) {
         let Some(up) = self.ups.get_mut(at) else {
@@ -51,7 +83,7 @@ impl Engine {
                     self.attempt_failed(key, Failure::Connect);
                     return;
                 }
-                if up.stream.tcp().and_then(|tcp| tcp.peer_addr()).is_err() {
+                if !up.stream.tcp().is_ok_and(|tcp| is_connected(tcp)) {
                     return;
                 }
                 if !self.is_connected(at, key) {

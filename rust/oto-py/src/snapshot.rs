@@ -1,7 +1,9 @@
 //! `Snapshot`: routes, plans and settings as one immutable value.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use oto_core::access::{Peer, UNIX};
 use oto_core::http1::{HeadLimits, Request, ResponseHead, Version};
 use oto_core::plan::{self, Downstream, Flow};
 use oto_core::tls::ClientCertificate;
@@ -116,14 +118,19 @@ impl Snapshot {
                 )));
             }
         };
-        let ip = remote_address
-            .parse()
-            .map_err(|_| PyValueError::new_err(format!("{remote_address:?} is no IP address")))?;
+        let peer = match remote_address {
+            UNIX => Peer::Unix,
+            text => text.parse::<IpAddr>().map(Peer::from).map_err(|_| {
+                PyValueError::new_err(format!(
+                    "{remote_address:?} is no IP address and not {UNIX:?}"
+                ))
+            })?,
+        };
         let fields = headers.iter().map(|(name, value)| (&**name, &**value));
         let request = Request::from_parts(method, target, fields, version, &HeadLimits::default())
             .map_err(|error| HeadRefused::new_err((error.status(), error.message())))?;
         let downstream = Downstream {
-            ip,
+            peer,
             secured,
             listener: Arc::from(listener),
             client_cert: client_certificate(&client_chain)?,

@@ -13,10 +13,14 @@ import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve  # pyright: ignore[reportUnknownVariableType] - half untyped
 
+from oto_trio.control.addresses import UNIX
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from starlette.types import ASGIApp
+
+    from oto_trio.control.supervisor.listening import Listener
 
 __all__ = ["AdminServer", "open_admin_socket", "serve_admin_api"]
 
@@ -38,14 +42,21 @@ without this bound a client that stopped reading would hold up the shutdown for 
 
 
 class AdminServer(msgspec.Struct, frozen=True):
-    """Where the admin API listens."""
+    """Where the admin API listens.
+
+    Attributes:
+        host: The address; `unix:` and a path when it is a Unix socket.
+        port: The port, 0 for a Unix socket.
+    """
 
     host: str
     port: int
 
     @property
     def url(self) -> str:
-        """Its base URL, without a final slash."""
+        """Its base URL, without a final slash; of a Unix socket its address."""
+        if self.host.startswith(UNIX):
+            return self.host
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
 
@@ -106,6 +117,7 @@ async def serve_admin_api(
     *,
     host: str = "127.0.0.1",
     port: int = 0,
+    opened: Listener | None = None,
     shutdown: trio.Event,
     for_workers: socket.socket | None = None,
     task_status: trio.TaskStatus[AdminServer] = trio.TASK_STATUS_IGNORED,
@@ -116,6 +128,7 @@ async def serve_admin_api(
         app: What `build_app` gave.
         host: Name or address to listen on.
         port: Port, or 0 for any free one.
+        opened: A listener to use instead of host and port; it stays its owner's.
         for_workers: A listening socket for what the gateway's workers pass on; it stays its owner's.
         shutdown: When set, no new connection is taken and requests under way get `GRACE_S` to end.
         task_status: Told where it listens, once it does.
@@ -127,8 +140,12 @@ async def serve_admin_api(
 
     Closes: its own listening socket, and every connection.
     """
-    sock = await trio.to_thread.run_sync(open_admin_socket, host, port)
-    bound_host, bound_port = sock.getsockname()[:2]
+    if opened is None:
+        sock = await trio.to_thread.run_sync(open_admin_socket, host, port)
+        host, port = sock.getsockname()[:2]
+    else:
+        sock = opened.sockets[0].dup()
+        host, port = opened.address
     async with trio.open_nursery() as nursery:
         fds = [sock.detach()]
         if for_workers is not None:
@@ -136,4 +153,4 @@ async def serve_admin_api(
             fds.append(os.dup(for_workers.fileno()))
         run = partial(_hypercorn, app, _config(*fds), shutdown_trigger=shutdown.wait)
         await nursery.start(run)
-        task_status.started(AdminServer(bound_host, bound_port))
+        task_status.started(AdminServer(host, port))

@@ -15,9 +15,19 @@ from typing import Final
 
 import msgspec
 
+from oto_trio.control.addresses import UNIX
+from oto_trio.control.supervisor.unix_sockets import UnixFile, UnixMode, listen_on_path
 from oto_trio.model.errors import GatewayError
 
-__all__ = ["BACKLOG", "BindError", "Listener", "bind_listener", "listening"]
+__all__ = [
+    "BACKLOG",
+    "BindError",
+    "Listener",
+    "bind_listener",
+    "bind_unix_listener",
+    "listening",
+    "shared",
+]
 
 BACKLOG: Final = 4096
 """Connections the kernel queues for each slot; it caps the number at `net.core.somaxconn`."""
@@ -39,6 +49,7 @@ class Listener(msgspec.Struct, frozen=True):
         sockets: One listening socket a worker slot, all on the same address.
         is_tcp: Whether it is for TCP services; otherwise it takes HTTP.
         token: Names it towards workers; 0 for those that are there for as long as the gateway runs.
+        file: The file of a Unix socket, which is removed with it; None for ports.
     """
 
     name: str
@@ -46,17 +57,31 @@ class Listener(msgspec.Struct, frozen=True):
     sockets: tuple[socket.socket, ...]
     is_tcp: bool = False
     token: int = 0
+    file: UnixFile | None = None
+
+    @property
+    def path(self) -> str | None:
+        """The path of a Unix socket; None when it is a port."""
+        sock = self.sockets[0]
+        return str(sock.getsockname()) if sock.family == socket.AF_UNIX else None
 
     @property
     def address(self) -> tuple[str, int]:
-        """The host and port that were bound; the port is the real one when 0 was asked for."""
+        """The host and port that were bound; the port is the real one when 0 was asked for.
+
+        A Unix socket is `unix:` and its path, and 0.
+        """
+        if self.path is not None:
+            return f"{UNIX}{self.path}", 0
         host, port, *_ = self.sockets[0].getsockname()
         return host, port
 
     @property
     def url(self) -> str:
-        """The listener's address as a URL, `0.0.0.0` and `::` as they are."""
+        """The listener's address as a URL, `0.0.0.0` and `::` as they are; a Unix socket as `unix:` and its path."""
         host, port = self.address
+        if self.path is not None:
+            return host
         shown = f"[{host}]" if ":" in host else host
         return f"{'https' if self.secured else 'http'}://{shown}:{port}"
 
@@ -67,9 +92,42 @@ class Listener(msgspec.Struct, frozen=True):
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
             sock.close()
+        if self.file is not None:
+            self.file.remove()
 
 
-def bind_listener(name: str, host: str, port: int, *, secured: bool, slots: int) -> Listener:
+def bind_unix_listener(
+    name: str, path: str, allowed: UnixMode, *, secured: bool, slots: int
+) -> Listener:
+    """Open the listening socket of a path, which all slots share: whichever worker is awake takes a connection.
+
+    Args:
+        name: The listener's name.
+        path: The whole path.
+        allowed: Who may open it.
+        secured: Whether clients will speak TLS.
+        slots: How many times it is handed out, at least 1.
+
+    Raises:
+        BindError: The folder is not there or not ours, or somebody listens there.
+    """
+    try:
+        sock, file = listen_on_path(path, allowed)
+    except OSError as error:
+        raise BindError(
+            f"cannot listen on {UNIX}{path}: {_path_reason(error, path)}", path=path
+        ) from error
+    return Listener(name, secured, shared(sock, slots), file=file)
+
+
+def shared(sock: socket.socket, slots: int) -> tuple[socket.socket, ...]:
+    """Return a socket once for each slot."""
+    return (sock, *(sock.dup() for _ in range(slots - 1)))
+
+
+def bind_listener(
+    name: str, host: str, port: int, *, secured: bool, slots: int, is_v6_only: bool = False
+) -> Listener:
     """Open the listening sockets of one address.
 
     Args:
@@ -78,6 +136,7 @@ def bind_listener(name: str, host: str, port: int, *, secured: bool, slots: int)
         port: The port; 0 picks a free one.
         secured: Whether clients will speak TLS.
         slots: How many sockets to open on the address, at least 1.
+        is_v6_only: Whether `::` takes IPv6 clients only.
 
     Raises:
         BindError: The address is malformed, not ours, taken or not allowed.
@@ -93,9 +152,9 @@ def bind_listener(name: str, host: str, port: int, *, secured: bool, slots: int)
         if port:
             # SO_REUSEPORT would let a second gateway of this user share the port unnoticed; a
             # socket without it is refused while anybody listens there.
-            _listen(family, host, port, share=False).close()
+            _listen(family, host, port, share=False, v6_only=is_v6_only).close()
         for _ in range(slots):
-            sockets.append(_listen(family, host, port, share=slots > 1))
+            sockets.append(_listen(family, host, port, share=slots > 1, v6_only=is_v6_only))
             port = sockets[0].getsockname()[1]
     except OSError as error:
         for sock in sockets:
@@ -106,7 +165,9 @@ def bind_listener(name: str, host: str, port: int, *, secured: bool, slots: int)
     return Listener(name, secured, tuple(sockets))
 
 
-def _listen(family: socket.AddressFamily, host: str, port: int, *, share: bool) -> socket.socket:
+def _listen(
+    family: socket.AddressFamily, host: str, port: int, *, share: bool, v6_only: bool
+) -> socket.socket:
     """Open one non-blocking listening socket."""
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -116,7 +177,7 @@ def _listen(family: socket.AddressFamily, host: str, port: int, *, share: bool) 
         if share:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != "::"))
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(v6_only or host != "::"))
         sock.bind((host, port))
         sock.listen(BACKLOG)
     except BaseException:
@@ -134,6 +195,19 @@ def _reason(error: OSError) -> str:
     if error.errno == errno.EADDRNOTAVAIL:
         return "this machine does not have that address"
     return os.strerror(error.errno) if error.errno else str(error)
+
+
+def _path_reason(error: OSError, path: str) -> str:
+    """Say why a Unix socket could not be opened, and what to do."""
+    if error.errno == errno.ENOENT:
+        return f"there is no folder {os.path.dirname(path)}; make it"  # noqa: PTH120
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return (
+            "it is not allowed; look at the owner and the mode of its folder, and at socket_owner"
+        )
+    if error.errno == errno.EAGAIN:
+        return "another process is opening sockets in that folder; try again"
+    return error.strerror or str(error)
 
 
 @contextmanager

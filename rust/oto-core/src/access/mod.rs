@@ -5,8 +5,10 @@
 mod domain_set;
 mod ip_set;
 pub mod payloads;
+mod peer;
 mod restrictions;
 
 pub use domain_set::DomainSet;
 pub use ip_set::IpSet;
+pub use peer::{Peer, UNIX};
 pub use restrictions::{Asked, Restrictions, RestrictionsSpec, Verdict};

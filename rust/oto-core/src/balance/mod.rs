@@ -11,10 +11,12 @@ pub mod random;
 pub mod round_robin;
 mod spec;
 mod target_tls;
+mod unix_path;
 
 pub use breaker::Breaker;
 pub use spec::{BackendParts, BackendSpec, BackendSpecError, ClientSettings};
 pub use target_tls::TargetTls;
+pub use unix_path::{is_below, unix_path, unix_path_problem};
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -49,7 +51,7 @@ pub struct Place {
     pub id: Arc<str>,
     /// The name sent as `Host` when the host is overridden, and resolved to connect.
     pub hostname: Arc<str>,
-    /// The address to connect to instead of resolving `hostname`.
+    /// The address to connect to instead of resolving `hostname`: an IP address, or `unix:` and a path.
     pub ip_address: Option<Arc<str>>,
     /// TCP port.
     pub port: u16,
@@ -59,7 +61,7 @@ pub struct Place {
     pub http10: bool,
     /// Whether to speak HTTP/2.
     pub http2: bool,
-    /// `host:port` to connect to.
+    /// `host:port` to connect to, or `unix:` and a path.
     pub address: Arc<str>,
     /// What connections must have in common to be used for each other's requests.
     pub pool_key: Arc<str>,

@@ -10,7 +10,7 @@ use crate::intern::Interner;
 
 use super::{
     Backend, Breaker, Choices, Lists, Place, Several, Strategy, Target, TargetTls,
-    round_robin::RoundRobin,
+    round_robin::RoundRobin, unix_path, unix_path_problem,
 };
 
 /// A backend as Otoroshi writes it; every key has Otoroshi's default.
@@ -270,7 +270,7 @@ impl BackendSpec {
 }
 
 impl TargetSpec {
-    fn build(self, at: usize, parts: &BackendParts) -> Result<Target, BackendSpecError> {
+    fn build(mut self, at: usize, parts: &BackendParts) -> Result<Target, BackendSpecError> {
         let fail = |key: &str, problem: &str| BackendSpecError {
             field: format!("targets[{at}].{key}"),
             problem: problem.to_owned(),
@@ -287,15 +287,18 @@ impl TargetSpec {
             .filter(|port| *port > 0)
             .ok_or_else(|| fail("port", "must be between 1 and 65535"))?;
         if let Some(ip) = &self.ip_address {
-            if ip.parse::<std::net::IpAddr>().is_err() {
+            if let Some(path) = unix_path(ip) {
+                if let Some(problem) = unix_path_problem(path) {
+                    return Err(fail("ip_address", problem));
+                }
+            } else if ip.parse::<std::net::IpAddr>().is_err() {
                 return Err(fail(
                     "ip_address",
-                    "must be an IPv4 or IPv6 address, or null",
+                    "must be an IPv4 or IPv6 address, unix: and the path of a socket, or null",
                 ));
             }
         }
         let scheme = if self.tls { "https" } else { "http" };
-        let host = self.ip_address.as_deref().unwrap_or(&self.hostname);
         let at_ip = self
             .ip_address
             .as_ref()
@@ -304,13 +307,25 @@ impl TargetSpec {
         let id = self
             .id
             .unwrap_or_else(|| format!("{scheme}://{}{at_ip}:{port}", self.hostname));
+        // `Host: ::1` and `::1:80` are no hosts.
+        if self.hostname.parse::<std::net::Ipv6Addr>().is_ok() {
+            self.hostname = format!("[{}]", self.hostname);
+        }
+        let host = match self.ip_address.as_deref() {
+            Some(ip) if ip.parse::<std::net::Ipv6Addr>().is_ok() => &format!("[{ip}]"),
+            Some(ip) => ip,
+            None => &self.hostname,
+        };
         let standard = port == if self.tls { 443 } else { 80 };
         let authority = if standard {
             self.hostname.clone()
         } else {
             format!("{}:{port}", self.hostname)
         };
-        let address = format!("{host}:{port}");
+        let address = match unix_path(host) {
+            Some(_) => host.to_owned(),
+            None => format!("{host}:{port}"),
+        };
         let (tls, pool_key) = if self.tls {
             let tls = self.tls_config.unwrap_or_default().effective();
             let key = tls.key();
@@ -402,6 +417,42 @@ mod tests {
     }
 
     #[test]
+    fn addresses_of_ipv6_are_written_in_brackets() {
+        for (json, hostname, authority, address) in [
+            (
+                r#"{"hostname":"::1","port":8080}"#,
+                "[::1]",
+                "[::1]:8080",
+                "[::1]:8080",
+            ),
+            (
+                r#"{"hostname":"[::1]","port":80}"#,
+                "[::1]",
+                "[::1]",
+                "[::1]:80",
+            ),
+            (
+                r#"{"hostname":"a.b","port":80,"ip_address":"2001:db8::7"}"#,
+                "a.b",
+                "a.b",
+                "[2001:db8::7]:80",
+            ),
+            (
+                r#"{"hostname":"a.b","port":80,"ip_address":"unix:/run/a.sock"}"#,
+                "a.b",
+                "a.b",
+                "unix:/run/a.sock",
+            ),
+        ] {
+            let backend = build(&format!(r#"{{"targets":[{json}]}}"#)).expect("valid");
+            let target = &backend.targets[0];
+            let found = (&*target.hostname, &*target.authority, &*target.address);
+            assert_eq!(found, (hostname, authority, address), "{json}");
+            assert_eq!(target.pool_key, target.address);
+        }
+    }
+
+    #[test]
     fn bad_targets_name_field_and_fix() {
         for (json, field) in [
             (
@@ -414,6 +465,10 @@ mod tests {
             ),
             (
                 r#"{"targets":[{"hostname":"a","port":1,"ip_address":"x"}]}"#,
+                "targets[0].ip_address",
+            ),
+            (
+                r#"{"targets":[{"hostname":"a","port":1,"ip_address":"unix:/run/../x"}]}"#,
                 "targets[0].ip_address",
             ),
             (r#"{"targets":[],"root":"/a b"}"#, "root"),

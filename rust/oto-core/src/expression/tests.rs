@@ -44,7 +44,7 @@ fn flow_of(route: &Value) -> Flow {
     )
     .expect("valid");
     let downstream = Downstream {
-        ip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
+        peer: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)).into(),
         secured: true,
         listener: Arc::from("standard-listener"),
         client_cert: None,
@@ -478,7 +478,7 @@ fn what_is_counted_by_has_networks_of_ipv6_and_other_texts_have_addresses() {
                 })
                 .expect("valid"),
         );
-        flow.downstream.ip = ip.parse().expect("an address");
+        flow.downstream.peer = ip.parse::<IpAddr>().expect("an address").into();
         assert_eq!(
             template.counted(&flow),
             format!("GET {counted} {counted}"),

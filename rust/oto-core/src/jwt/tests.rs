@@ -89,7 +89,7 @@ impl Case {
         )
         .expect("valid");
         let downstream = Downstream {
-            ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            peer: IpAddr::V4(Ipv4Addr::LOCALHOST).into(),
             secured: false,
             listener: Arc::from("standard-listener"),
             client_cert: None,

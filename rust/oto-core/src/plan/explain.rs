@@ -63,7 +63,7 @@ impl Snapshot {
             "routing": routing,
         });
         let downstream = Downstream {
-            ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            peer: IpAddr::V4(Ipv4Addr::LOCALHOST).into(),
             secured: question.secured,
             listener: Arc::from(listener),
             client_cert: None,

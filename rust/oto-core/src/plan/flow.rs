@@ -7,7 +7,6 @@
 //! runs, the flow itself is what Python holds, so nobody else can touch it.
 
 use std::any::Any;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::attrs::{Attrs, BodyBound, Bounds, RefusalFacts};
@@ -19,6 +18,7 @@ use super::reply::{Reply, refusal};
 use super::snapshot::Snapshot;
 use super::step::{Phase, PlanStep, Route, Step};
 use super::steps::{At, Field, Outcome};
+use crate::access::Peer;
 use crate::balance::Target;
 use crate::http1::{Framing, Headers, Known, Method, Request, ResponseHead};
 use crate::limits::UnderWay;
@@ -28,8 +28,8 @@ use crate::tls::ClientCertificate;
 /// The client's side of a connection.
 #[derive(Clone, Debug)]
 pub struct Downstream {
-    /// The address of the socket's other end.
-    pub ip: IpAddr,
+    /// The socket's other end.
+    pub peer: Peer,
     /// Whether the connection is TLS.
     pub secured: bool,
     /// The listener's id.

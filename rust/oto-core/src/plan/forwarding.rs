@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use super::flow::{Downstream, Flow};
 use super::reply::Reply;
 use super::steps::DomainNames;
-use crate::access::IpSet;
+use crate::access::{IpSet, Peer, UNIX};
 use crate::http1::{Known, Request};
 
 impl Flow {
@@ -29,7 +29,7 @@ impl Flow {
         if !chain.is_empty() {
             chain.extend_from_slice(b", ");
         }
-        chain.extend_from_slice(self.downstream.ip.to_string().as_bytes());
+        chain.extend_from_slice(self.downstream.peer.to_string().as_bytes());
         chain
     }
 
@@ -46,7 +46,7 @@ impl Flow {
                 return first;
             }
         }
-        self.downstream.ip.to_string()
+        self.downstream.peer.to_string()
     }
 
     /// Look at the client's address, as far as it is counted, as bytes that are the same however it is
@@ -82,7 +82,7 @@ impl Flow {
     /// The client's address, or what a trusted proxy says instead.
     fn client_ip(&self) -> Result<IpAddr, String> {
         if !self.snapshot.settings.trust_x_forwarded || self.forwarded_chain.is_empty() {
-            return Ok(self.downstream.ip.to_canonical());
+            return self.downstream.peer.ip().ok_or_else(|| UNIX.to_owned());
         }
         let text = self.remote_address();
         let ip = text.parse::<IpAddr>().map_err(|_| text)?;
@@ -111,7 +111,10 @@ impl Flow {
         if self.snapshot.settings.trust_x_forwarded && !self.forwarded_chain.is_empty() {
             return addresses.contains(&self.remote_address());
         }
-        addresses.contains_ip(self.downstream.ip)
+        match self.downstream.peer {
+            Peer::Ip(ip) => addresses.contains_ip(ip),
+            Peer::Unix => addresses.contains(UNIX),
+        }
     }
 
     /// The answer to a client whose address may not pass.

@@ -11,11 +11,12 @@ mod redaction;
 mod tcp;
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::Deserialize;
 use smol_str::SmolStr;
+
+use crate::access::Peer;
 
 pub use details::{Details, HEAD_BYTES, Head, Heads, blot, hex, snowflake};
 pub use lines::access_lines;
@@ -31,8 +32,8 @@ pub struct Record {
     pub duration_s: f64,
     /// Of that, waiting for the backend's response head.
     pub upstream_s: f64,
-    /// The client's address on its connection.
-    pub ip: IpAddr,
+    /// The client on its connection.
+    pub peer: Peer,
     /// The route's id; none when no route matched.
     pub route: Option<Arc<str>>,
     /// `host:port` of the backend that answered.
@@ -274,7 +275,7 @@ impl Record {
         for seconds in [self.started_s, self.duration_s, self.upstream_s] {
             msgpack::float(seconds, out);
         }
-        msgpack::text(self.ip.to_string().as_bytes(), out);
+        msgpack::text(self.peer.to_string().as_bytes(), out);
         for name in [&self.route, &self.target] {
             msgpack::maybe_text(name.as_deref(), out);
         }
@@ -314,7 +315,7 @@ mod tests {
             started_s: 1.0,
             duration_s: 0.5,
             upstream_s: 0.25,
-            ip: IpAddr::from([127, 0, 0, 1]),
+            peer: std::net::IpAddr::from([127, 0, 0, 1]).into(),
             route: Some("r".into()),
             target: None,
             text: b"GETa.b/x".to_vec(),

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde::Deserialize;
 
 use crate::access::IpSet;
-use crate::balance::TargetTls;
+use crate::balance::{TargetTls, unix_path};
 use crate::plan::TableEntity;
 use crate::router::glob::glob_matches;
 use crate::tls::ClientAuth;
@@ -111,13 +111,13 @@ pub struct TcpPool {
 pub struct TcpTarget {
     /// The name that its certificate is for.
     pub name: Box<str>,
-    /// The host name or address to connect to.
+    /// The host name or address to connect to, or `unix:` and a path.
     pub host: Box<str>,
     /// Its port.
     pub port: u16,
     /// How TLS is spoken to it; none speaks none.
     pub tls: Option<TargetTls>,
-    /// `host:port`, for records.
+    /// `host:port`, or `unix:` and a path, for records.
     pub address: Arc<str>,
 }
 
@@ -236,7 +236,10 @@ impl TargetSpec {
             }
         });
         Arc::new(TcpTarget {
-            address: format!("{}:{}", self.host, self.port).into(),
+            address: match unix_path(&self.host) {
+                Some(_) => self.host[..].into(),
+                None => format!("{}:{}", self.host, self.port).into(),
+            },
             name: self.name,
             host: self.host,
             port: self.port,

@@ -1,18 +1,16 @@
 //! How connections of TCP services reach a target: one after the other, until one is there.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mio::Interest;
-use mio::net::TcpStream;
 use oto_core::tcp::{TcpTarget, proxy_protocol};
 use rustls::pki_types::ServerName;
 
 use super::{Phase, RELAY_BIT, Side, relay_token, target_token};
 use crate::engine::{Engine, Event};
 use crate::io::{Output, Readiness};
-use crate::pool::Lookup;
-use crate::socket::{HandshakeError, Socket};
+use crate::pool::{Lookup, Place};
+use crate::socket::{HandshakeError, Socket, is_connected};
 use crate::tls::Session;
 
 impl Engine {
@@ -56,7 +54,7 @@ impl Engine {
                 Lookup::Failed => None,
             };
             let connected = match found {
-                Some(found) => self.relay_connect(key, &target, found),
+                Some(found) => self.relay_connect(key, &target, &found),
                 None => Err("there is no such host".to_owned()),
             };
             match connected {
@@ -69,12 +67,7 @@ impl Engine {
         }
     }
 
-    fn relay_connect(
-        &mut self,
-        key: usize,
-        target: &TcpTarget,
-        to: SocketAddr,
-    ) -> Result<(), String> {
+    fn relay_connect(&mut self, key: usize, target: &TcpTarget, to: &Place) -> Result<(), String> {
         let session = match &target.tls {
             Some(tls) => {
                 let unix_s = self.now_s + self.unix_offset_s;
@@ -91,9 +84,7 @@ impl Engine {
             }
             None => None,
         };
-        let mut stream = TcpStream::connect(to).map_err(|error| error.to_string())?;
-        // Best effort: a connection without it is slower, not wrong.
-        stream.set_nodelay(true).unwrap_or(());
+        let mut stream = self.dial(to).map_err(|error| error.to_string())?;
         self.poll
             .registry()
             .register(
@@ -159,7 +150,7 @@ impl Engine {
         if let Some(error) = tcp.take_error().map_err(|error| error.to_string())? {
             return Err(error.to_string());
         }
-        if tcp.peer_addr().is_err() {
+        if !is_connected(tcp) {
             return Ok(false);
         }
         let version = relay

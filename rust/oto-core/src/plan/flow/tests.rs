@@ -1,6 +1,6 @@
 //! How a flow goes on.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde_json::json;
 
@@ -30,7 +30,7 @@ fn begin_with(path: &str, more: &[(&[u8], &[u8])], route: &str, settings: &str) 
     let request = Request::from_parts(b"GET", path.as_bytes(), fields, Version::Http11, &limits)
         .expect("valid");
     let downstream = Downstream {
-        ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        peer: IpAddr::V4(Ipv4Addr::LOCALHOST).into(),
         secured: false,
         listener: Arc::from("standard-listener"),
         client_cert: None,
