@@ -25,6 +25,7 @@ from oto_trio.plugin_api.registry import PluginClass, Registry, builtin_plugins
 from tests.conformance import (
     access_cases,
     apikey_cases,
+    grpc_web_cases,
     header_cases,
     signature_cases,
     tracing_cases,
@@ -163,6 +164,7 @@ SIGNED = st.builds(
 
 ARRIVALS: dict[str, st.SearchStrategy[Any]] = {
     **access_cases.ARRIVALS,
+    **grpc_web_cases.ARRIVALS,
     **tracing_cases.ARRIVALS,
     **dict.fromkeys(apikey_cases.CONFIGS, apikey_cases.ARRIVING),
     "HMACValidator": SIGNED,
@@ -270,11 +272,13 @@ CONFIGS.update(access_cases.CONFIGS)
 CONFIGS.update(signature_cases.CONFIGS)
 EXTRAS: dict[str, Any] = {
     **access_cases.EXTRAS,
+    **grpc_web_cases.EXTRAS,
     **header_cases.EXTRAS,
     **signature_cases.EXTRAS,
     **apikey_cases.EXTRAS,
 }
 CONFIGS.update(header_cases.CONFIGS)
+CONFIGS.update(grpc_web_cases.CONFIGS)
 CONFIGS.update(tracing_cases.CONFIGS)
 CONFIGS.update(apikey_cases.CONFIGS)
 

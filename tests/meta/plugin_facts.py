@@ -413,6 +413,10 @@ IMPLEMENTED: dict[str, tuple[Any, tuple[str, ...]]] = {
         },
         ("AccessControl", "Classic"),
     ),
+    "GrpcWebProxyPlugin": (
+        {"allowed_services": [], "allow_methods": [], "blocked_methods": []},
+        ("Custom", "Transformations"),
+    ),
     "ForwardedHeader": (None, ("Headers", "Classic")),
     "MissingCookieIn": (COOKIE, ("Cookies",)),
     "MissingCookieOut": (COOKIE, ("Cookies",)),

@@ -3,7 +3,8 @@
 
 use crate::http1::{Request, ResponseHead, Version};
 
-const CONTENT_TYPE: &[u8] = b"application/grpc";
+/// The content type of calls and answers.
+pub const CONTENT_TYPE: &[u8] = b"application/grpc";
 
 /// Whether a request is a gRPC call: over HTTP/2 or HTTP/3, with its content type.
 #[must_use]
@@ -56,7 +57,7 @@ pub fn code_of(status: u16) -> u8 {
 
 /// The head that says an error of the gateway to a caller; nothing follows it.
 #[must_use]
-pub fn refused(head: &ResponseHead, message: &str) -> ResponseHead {
+pub fn refused(head: &ResponseHead, content_type: &[u8], message: &str) -> ResponseHead {
     let mut told = ResponseHead {
         status: 200,
         ..ResponseHead::default()
@@ -66,7 +67,7 @@ pub fn refused(head: &ResponseHead, message: &str) -> ResponseHead {
             told.headers.add(name, value);
         }
     }
-    told.headers.add(b"content-type", CONTENT_TYPE);
+    told.headers.add(b"content-type", content_type);
     let code = code_of(head.status).to_string();
     told.headers.add(b"grpc-status", code.as_bytes());
     told.headers.add(b"grpc-message", &escaped(message));
@@ -153,7 +154,7 @@ mod tests {
         };
         head.headers.add(b"Content-Type", b"text/html");
         head.headers.add(b"Retry-After", b"3");
-        let told = refused(&head, "50% too much\u{e9}\r\n");
+        let told = refused(&head, CONTENT_TYPE, "50% too much\u{e9}\r\n");
         assert_eq!(told.status, 200);
         let of = |name: &[u8]| told.headers.find(name).map(<[u8]>::to_vec);
         assert_eq!(of(b"content-type"), Some(b"application/grpc".to_vec()));

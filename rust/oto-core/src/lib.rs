@@ -8,6 +8,7 @@ pub mod balance;
 pub mod expression;
 pub mod fields;
 pub mod grpc;
+pub mod grpc_web;
 pub mod hpack;
 pub mod http1;
 pub mod intern;

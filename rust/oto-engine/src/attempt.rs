@@ -74,6 +74,14 @@ impl Engine {
             self.refuse(key, 500, HALF_READ, "internal_server_error");
             return;
         }
+        if let Err(problem) = exchange.translate_request() {
+            exchange.keep_alive = false;
+            self.refuse(key, 400, problem.message(), "errors.client.error");
+            return;
+        }
+        let Some(flow) = exchange.flow.as_ref() else {
+            return;
+        };
         let Some(target) = flow.target() else {
             self.refuse(
                 key,

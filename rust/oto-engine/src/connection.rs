@@ -14,6 +14,7 @@ use crate::response_body::{Gathered, Wanted};
 use crate::socket::Socket;
 use crate::timer::Deadline;
 use crate::tls::Terms;
+use crate::web::Web;
 
 /// A client's connection.
 pub(crate) struct Down {
@@ -74,13 +75,16 @@ impl Down {
         out.len() as u64
     }
 
-    /// End a body of unknown length in `out`, with these trailers.
+    /// End a body of unknown length in `out`, with these trailers, which a page gets within the body.
     pub(crate) fn say_end(
         stream: &mut Socket,
+        web: Option<&mut Web>,
         framing: Framing,
         trailers: &[u8],
         out: &mut Vec<u8>,
     ) {
+        let is_said = web.is_some_and(|web| web.say_end(framing, trailers, out));
+        let trailers = if is_said { &[] } else { trailers };
         match stream.pipe() {
             Some(pipe) => pipe.say_trailers(trailers),
             None if framing == Framing::Chunked => encode::last_chunk(trailers, out),
@@ -230,6 +234,8 @@ pub(crate) struct Exchange {
     pub(crate) response_meter: Meter,
     /// The response body, or its beginning, once a hook asked for it.
     pub(crate) gathered: Option<Box<Gathered>>,
+    /// How its bodies are translated, when it is a call of gRPC-Web.
+    pub(crate) web: Option<Box<Web>>,
 }
 
 /// What an exchange waits for.

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use oto_core::grpc;
 use oto_core::http1::request::{self, HeadError};
 use oto_core::http1::{Decoder, Framing, Parsed, Request, ResponseHead, Version, encode};
 use oto_core::plan::{BodyBound, Downstream, Flow, Next, refusal};
 use oto_core::record::{Head, snowflake};
+use oto_core::{grpc, grpc_web};
 
 use crate::connection::{Down, DownPhase, Exchange, Wait};
 use crate::engine::{Engine, Event, down_token, up_token};
@@ -246,7 +246,7 @@ impl Engine {
             exchange.end_by_s = self.now_s + client.call_and_stream_s.max(client.global_s);
             exchange.next_delay_s = client.retry_delay_s;
         }
-        if grpc::is_call(&flow.request)
+        if (grpc::is_call(&flow.request) || flow.web_form().is_some())
             && let Some(patience_s) = grpc::patience_s(&flow.request)
         {
             // Who waits no longer reads no answer.
@@ -355,17 +355,24 @@ impl Engine {
         };
         let mut body = flow.take_body().unwrap_or_default();
         let status = flow.response.status;
-        let told = (flow.refused && grpc::is_call(&flow.request)).then(|| {
+        let web = flow.web_form();
+        let content_type = match web {
+            Some(form) => Some(grpc_web::content_type_of_error(form)),
+            None => grpc::is_call(&flow.request).then_some(grpc::CONTENT_TYPE),
+        };
+        let told = content_type.filter(|_| flow.refused).map(|content_type| {
             body.clear();
             let refusal = flow.attrs.refusal.as_ref();
             let message = refusal.map_or("", |refusal| &*refusal.message);
-            grpc::refused(&flow.response, message)
+            grpc::refused(&flow.response, content_type, message)
         });
         let bodiless = matches!(status, 100..=199 | 204 | 304);
         let is_head = flow.request.method == oto_core::http1::Method::Head;
         let times = flow.repeats;
         let repeats = times > 1 && !bodiless && !body.is_empty();
-        let framing = if told.is_some() {
+        let framing = if told.is_some() && web.is_some() {
+            Framing::Length(0)
+        } else if told.is_some() {
             // The head is all of it, and announces no length.
             Framing::UntilClose
         } else if bodiless {
@@ -455,6 +462,7 @@ impl Exchange {
             held_bound: BodyBound::default(),
             response_meter: Meter::default(),
             gathered: None,
+            web: None,
         }
     }
 }

@@ -44,6 +44,7 @@ mod tls;
 mod tunnel;
 mod upstream;
 mod waiter;
+mod web;
 
 pub use counting::RouteCount;
 pub use engine::{Engine, Event, InFlight};

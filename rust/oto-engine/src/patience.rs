@@ -1,7 +1,8 @@
 //! Deadlines: how long each phase of a connection may take, and what happens then.
 //!
 //! A client that closed its sending side either left or waits for its answer; no socket tells which.
-//! It is asked with an interim answer, which only the second kind survives.
+//! It is asked with an interim answer, which only the second kind survives. In the middle of an answer nothing may be
+//! asked: there it counts as gone when the backend has nothing to say to it for a moment.
 
 use oto_core::http1::{Framing, Version, encode};
 
@@ -48,6 +49,16 @@ impl Engine {
         self.set_down_deadline(key, due);
     }
 
+    /// Some of an answer passed: a client that closed its sending side is given another moment.
+    pub(crate) fn put_off_probe(&mut self, key: usize) {
+        let quiet = self.now_s + self.settings.half_close_quiet_s;
+        if let Some(down) = self.downs.get_mut(key).filter(|down| down.ready.closing)
+            && let Some(exchange) = down.exchange.as_mut()
+        {
+            exchange.probe_s = quiet;
+        }
+    }
+
     /// The client closed its sending side. It may have left, or wait for its answer: ask it soon.
     pub(crate) fn plan_probe(&mut self, key: usize) {
         let probe = self.now_s + self.settings.half_close_probe_s;
@@ -59,8 +70,12 @@ impl Engine {
         else {
             return;
         };
-        if exchange.probe_s.is_infinite() && !exchange.head_sent {
-            exchange.probe_s = probe;
+        if exchange.probe_s.is_infinite() {
+            exchange.probe_s = if exchange.head_sent {
+                self.now_s + self.settings.half_close_quiet_s
+            } else {
+                probe
+            };
             self.touch_exchange(key, idle);
         }
     }
@@ -75,6 +90,17 @@ impl Engine {
         let Some(exchange) = down.exchange.as_mut() else {
             return;
         };
+        if exchange.head_sent {
+            if down.output.is_empty() {
+                self.client_left(key);
+                return;
+            }
+            // It is being written to: whoever is gone is noticed so.
+            exchange.probe_s = self.now_s + self.settings.half_close_quiet_s;
+            let idle = self.now_s + self.settings.body_idle_s;
+            self.touch_exchange(key, idle);
+            return;
+        }
         let old = exchange.version == Version::Http10;
         let asked = !old
             && down

@@ -103,6 +103,10 @@ impl Engine {
             match exchange.body.next(&mut rest) {
                 Ok(Piece::More) => break false,
                 Ok(Piece::End) => {
+                    if let Err(message) = exchange.is_translated(limit) {
+                        self.head_out = out;
+                        return Pumped::Broken(message);
+                    }
                     let is_stream = up.as_ref().is_some_and(|up| up.stream.is_stream());
                     let chunked = exchange.body_framing == Framing::Chunked && !is_stream;
                     if limit.is_none() && chunked {
@@ -142,6 +146,17 @@ impl Engine {
                         }
                         buffer.extend_from_slice(data);
                     } else if let Some(up) = up.as_mut().filter(|up| !up.deaf) {
+                        let mut data = data;
+                        if let Some(web) = &mut exchange.web {
+                            match web.request_bytes(data) {
+                                Ok([]) => continue,
+                                Ok(bytes) => data = bytes,
+                                Err(problem) => {
+                                    self.head_out = out;
+                                    return Pumped::Broken(problem.message());
+                                }
+                            }
+                        }
                         if exchange.body_framing == Framing::Chunked && !up.stream.is_stream() {
                             encode::chunk_size(data.len(), &mut out);
                             out.extend_from_slice(data);
@@ -190,6 +205,9 @@ impl Engine {
         };
         if limit.is_some() {
             return Pumped::Buffered(Some(exchange.buffered.get_or_insert_default().clone()));
+        }
+        if let Err(message) = exchange.is_translated(limit) {
+            return Pumped::Broken(message);
         }
         let up = exchange.up.and_then(|at| self.ups.get_mut(at));
         if let Some(up) = up.filter(|up| !up.deaf && exchange.body_framing == Framing::Chunked) {

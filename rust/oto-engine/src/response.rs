@@ -121,6 +121,7 @@ impl Engine {
             };
             Down::say_end(
                 &mut down.stream,
+                exchange.web.as_deref_mut(),
                 exchange.response_framing,
                 trailers,
                 &mut out,
@@ -316,10 +317,15 @@ impl Engine {
         else {
             return out;
         };
+        let is_translated = exchange.translate_answer();
         let Some(flow) = exchange.flow.as_mut() else {
             return out;
         };
         let status = flow.response.status;
+        if is_translated && matches!(exchange.response_framing, Framing::Length(1..)) {
+            // It gets longer.
+            exchange.response_framing = client_framing(Framing::Chunked, exchange.version);
+        }
         flow.bodiless &= matches!(status, 204 | 304);
         if flow.bodiless {
             exchange.response_framing = Framing::None;
@@ -447,6 +453,7 @@ impl Engine {
                 Ok(Piece::End) => {
                     Down::say_end(
                         stream,
+                        exchange.web.as_deref_mut(),
                         exchange.response_framing,
                         up.body.trailers(),
                         &mut out,
@@ -463,7 +470,10 @@ impl Engine {
                         too_much = true;
                         break (false, true);
                     };
-                    let data = &data[..count];
+                    let mut data = &data[..count];
+                    if let Some(web) = &mut exchange.web {
+                        data = web.answer_bytes(data);
+                    }
                     if data.is_empty() {
                         continue;
                     }
@@ -514,6 +524,7 @@ impl Engine {
             let due = self.now_s + client_idle;
             self.set_up_deadline(at, due);
         }
+        self.put_off_probe(key);
         self.touch_exchange(key, idle);
         again
     }

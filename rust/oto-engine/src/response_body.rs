@@ -243,14 +243,17 @@ impl Engine {
             match meter.admit_among(&bound, piece.len(), limits, moment) {
                 Admitted::Part(0) => {}
                 Admitted::Part(count) => {
-                    let data = piece.get(..count).unwrap_or(piece);
-                    if chunked {
+                    let mut data = piece.get(..count).unwrap_or(piece);
+                    if let Some(web) = &mut exchange.web {
+                        data = web.answer_bytes(data);
+                    }
+                    if chunked && !data.is_empty() {
                         encode::chunk_size(data.len(), &mut out);
                     }
                     exchange.bytes_out += (out.len() + data.len()) as u64;
                     sent = output.send(stream, &out, data);
                     out.clear();
-                    if chunked {
+                    if chunked && !data.is_empty() {
                         out.extend_from_slice(b"\r\n");
                     }
                 }
@@ -266,7 +269,13 @@ impl Engine {
                 _ => up.body.trailers(),
             });
             let framing = exchange.response_framing;
-            Down::say_end(stream, framing, trailers.unwrap_or_default(), &mut out);
+            Down::say_end(
+                stream,
+                exchange.web.as_deref_mut(),
+                framing,
+                trailers.unwrap_or_default(),
+                &mut out,
+            );
         }
         if !out.is_empty() {
             exchange.bytes_out += out.len() as u64;
@@ -298,6 +307,7 @@ impl Engine {
             return false;
         }
         self.set_up_deadline(at, now + idle_s);
+        self.put_off_probe(key);
         self.touch_exchange(key, now + body_idle_s);
         is_taken
     }

@@ -26,6 +26,9 @@ pub struct Settings {
     pub linger_s: f64,
     /// After a client closed its sending side: how long to wait before asking whether it is still there.
     pub half_close_probe_s: f64,
+    /// A client that closed its sending side and whose answer has begun counts as gone once the backend has said
+    /// nothing for so long.
+    pub half_close_quiet_s: f64,
     /// An upgraded connection without a byte in either direction.
     pub tunnel_idle_s: f64,
     /// Client connections in all; above it the kernel's queue holds them.
@@ -58,6 +61,7 @@ impl Default for Settings {
             drain_idle_s: 1.0,
             linger_s: 2.0,
             half_close_probe_s: 0.1,
+            half_close_quiet_s: 1.0,
             tunnel_idle_s: 3600.0,
             max_connections: 20_000,
             pool_idle_per_target: 256,

@@ -1,5 +1,7 @@
 """Keep-alive, pipelining, expectations, early responses, and clients that leave."""
 
+from typing import Final
+
 import pytest
 
 from tests.conformance.http1.conversation import fronting, staged
@@ -223,6 +225,56 @@ async def test_a_client_that_left_is_noticed_by_the_question() -> None:
         await backend.close()
         await gateway.settled()
         assert gateway.count("client_left") == 1
+
+
+BEGUN: Final = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n"
+
+
+async def test_a_client_that_leaves_in_a_quiet_answer_is_noticed_after_a_moment() -> None:
+    async with fronting(half_close_quiet_s=1.0) as (gateway, upstream):
+        client = await gateway.client()
+        await client.send(GET)
+        backend = await upstream.accept()
+        await backend.read_request()
+        await backend.send(BEGUN)
+        assert await client.read_until(b"one\r\n")
+        await client.close()
+        await gateway.caught_up()
+        gateway.pass_time(0.9)
+        assert gateway.busy == {"connections": 1, "exchanges": 1}
+        gateway.pass_time(0.2)
+        assert await backend.read_to_end() == b""
+        await backend.close()
+        await gateway.settled()
+        assert gateway.count("client_left") == 1
+
+
+@pytest.mark.parametrize("closes_early", [True, False])
+async def test_a_half_closed_client_gets_the_rest_of_an_answer_that_goes_on(
+    *, closes_early: bool
+) -> None:
+    async with fronting(half_close_quiet_s=1.0) as (gateway, upstream):
+        client = await gateway.client()
+        await client.send(GET)
+        if closes_early:
+            await client.finish()
+        backend = await upstream.accept()
+        await backend.read_request()
+        await backend.send(BEGUN)
+        await client.read_until(b"one\r\n")
+        if not closes_early:
+            await client.finish()
+        for _ in range(3):
+            await gateway.caught_up(client)
+            gateway.pass_time(0.9)
+            await backend.send(b"3\r\ntwo\r\n")
+            assert await client.read_until(b"two\r\n") == b"3\r\ntwo\r\n"
+        await gateway.caught_up(client)
+        gateway.pass_time(1.1)
+        assert await client.read_to_end() == b""
+        assert await backend.read_to_end() == b""
+        await client.close()
+        await backend.close()
 
 
 async def test_a_client_that_leaves_in_its_upload_takes_its_backend_connection_along() -> None:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tests.integration.plugin_cases import access, headers, identity, limits, signed, unwelcome
+from tests.integration.plugin_cases import (
+    access,
+    calls,
+    headers,
+    identity,
+    limits,
+    signed,
+    unwelcome,
+)
 
 if TYPE_CHECKING:
     from tests.integration.plugin_cases.case import Case
@@ -12,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["CASES", "TABLES"]
 
 TABLES: Final = (
-    *(access.CASES, headers.CASES, identity.CASES),
+    *(access.CASES, calls.CASES, headers.CASES, identity.CASES),
     *(limits.CASES, signed.CASES, unwelcome.CASES),
 )
 """The cases by file; a new file is named here."""

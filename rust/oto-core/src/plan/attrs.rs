@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use crate::limits::{Count, Key, Limits, Now};
 
 use crate::apikeys::{ApiKey, Extractors, Found};
+use crate::grpc_web::Bridged;
 use crate::jose::Header;
 use crate::jwt::Injection;
 use crate::limits::Usage;
@@ -101,6 +102,8 @@ pub struct Attrs {
     pub challenges: Vec<(Box<str>, Box<str>)>,
     /// What was counted for it.
     pub counted: Counted,
+    /// The call came as one of gRPC-Web, and goes on as one of gRPC.
+    pub bridged: Option<Bridged>,
 }
 
 /// What limits have counted of an exchange, each once.

@@ -35,6 +35,7 @@ mod force_https;
 mod forwarded;
 mod generic_lists;
 mod global_throttling;
+mod grpc_web;
 mod has_client_cert;
 mod hmac_caller;
 mod hmac_validator;
@@ -207,6 +208,7 @@ const KINDS: &[(&str, Build)] = &[
     ("forwarded", build::<forwarded::Settings>),
     ("generic_allowed_list", build::<generic_lists::Allowed>),
     ("generic_block_list", build::<generic_lists::Blocked>),
+    ("grpc_web", build::<grpc_web::Settings>),
     ("has_client_cert", build::<has_client_cert::Settings>),
     ("hmac_caller", build::<hmac_caller::Settings>),
     ("hmac_validator", build::<hmac_validator::Settings>),

@@ -1,0 +1,1 @@
+"""Plugins of no other kind (Otoroshi's category Custom)."""
