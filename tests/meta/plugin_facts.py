@@ -3,58 +3,11 @@
 from typing import Any
 
 from oto_trio.plugins.transformations.ng_error_rewriter import PAGE
+from tests.meta.plugin_defaults import APIKEY_CALLS, CALLER, COOKIE, HS512, QUOTA
 
 __all__ = ["IMPLEMENTED"]
 
-COOKIE = {
-    "name": "cookie",
-    "value": "value",
-    "domain": None,
-    "path": None,
-    "maxAge": None,
-    "secure": False,
-    "httpOnly": False,
-    "sameSite": None,
-}
-_PLACES = {
-    "enabled": True,
-    "header_name": None,
-    "query_name": None,
-    "cookie_name": None,
-    "path_name": None,
-}
-_APIKEY_CALLS = {
-    "extractors": {
-        "basic": _PLACES,
-        "custom_headers": {
-            "enabled": True,
-            "client_id_header_name": None,
-            "client_secret_header_name": None,
-        },
-        "client_id": _PLACES,
-        "jwt": {
-            **_PLACES,
-            "secret_signed": True,
-            "keypair_signed": True,
-            "include_request_attrs": False,
-            "max_jwt_lifespan_sec": None,
-        },
-        "oto_bearer": _PLACES,
-    },
-    "routing": {"enabled": False},
-    "validate": True,
-    "mandatory": True,
-    "pass_with_user": False,
-    "wipe_backend_request": True,
-    "update_quotas": True,
-}
-
-_HS512 = {"type": "HSAlgoSettings", "size": 512, "secret": "secret", "base64": False}
-
 # The ids of Otoroshi that we implement, with its default config and its categories.
-_QUOTA = {"window": 10000000, "daily": 10000000, "monthly": 10000000}
-_CALLER = {"per_route": True, "global": False, "group": None, "expression": "${req.ip}"}
-
 IMPLEMENTED: dict[str, tuple[Any, tuple[str, ...]]] = {
     "NgJwtUserExtractor": (
         {
@@ -164,17 +117,17 @@ IMPLEMENTED: dict[str, tuple[Any, tuple[str, ...]]] = {
         ("Otoroshi internals",),
     ),
     "DistributedRedisThrottling": (
-        {"id": "DistributedRedisThrottlingStrategyConfig", "quota": _QUOTA, "bucketKey": None},
+        {"id": "DistributedRedisThrottlingStrategyConfig", "quota": QUOTA, "bucketKey": None},
         ("AccessControl",),
     ),
     "LuaDistributedRedisThrottling": (
-        {"id": "LuaDistributedRedisThrottlingStrategyConfig", "quota": _QUOTA, "bucketKey": None},
+        {"id": "LuaDistributedRedisThrottlingStrategyConfig", "quota": QUOTA, "bucketKey": None},
         ("AccessControl",),
     ),
     "FixedWindow": (
         {
             "id": "FixedWindowStrategyConfig",
-            "quota": _QUOTA,
+            "quota": QUOTA,
             "windowDurationMs": 10000,
             "bucketKey": None,
         },
@@ -188,7 +141,7 @@ IMPLEMENTED: dict[str, tuple[Any, tuple[str, ...]]] = {
             "capacity": 300,
             "refillRequestIntervalMs": 50,
             "refillRequestedTokens": 50,
-            "quota": _QUOTA,
+            "quota": QUOTA,
         },
         ("AccessControl",),
     ),
@@ -199,10 +152,10 @@ IMPLEMENTED: dict[str, tuple[Any, tuple[str, ...]]] = {
         ("Other",),
     ),
     "NgCustomQuotas": (
-        {**_CALLER, "daily_quota": 10000000, "monthly_quota": 10000000},
+        {**CALLER, "daily_quota": 10000000, "monthly_quota": 10000000},
         ("Other",),
     ),
-    "NgCustomThrottling": ({**_CALLER, "throttling_quota": 100}, ("Other",)),
+    "NgCustomThrottling": ({**CALLER, "throttling_quota": 100}, ("Other",)),
     "Fail2BanPlugin": (
         {
             "identifier": "${route.id}-${req.ip}",
@@ -384,8 +337,8 @@ IMPLEMENTED: dict[str, tuple[Any, tuple[str, ...]]] = {
             "ttl": 30,
             "request_header_name": None,
             "response_header_name": None,
-            "algo_to_backend": _HS512,
-            "algo_from_backend": _HS512,
+            "algo_to_backend": HS512,
+            "algo_from_backend": HS512,
             "state_resp_leeway": 10,
         },
         ("Security", "Classic"),
@@ -397,7 +350,7 @@ IMPLEMENTED: dict[str, tuple[Any, tuple[str, ...]]] = {
             "header_name": None,
             "add_fields": None,
             "projection": {},
-            "algo": _HS512,
+            "algo": HS512,
         },
         ("Security", "Classic"),
     ),
@@ -457,9 +410,9 @@ IMPLEMENTED: dict[str, tuple[Any, tuple[str, ...]]] = {
         },
         ("Security",),
     ),
-    "ApikeyCalls": (_APIKEY_CALLS, ("AccessControl",)),
+    "ApikeyCalls": (APIKEY_CALLS, ("AccessControl",)),
     "NgLegacyApikeyCall": (
-        {**_APIKEY_CALLS, "public_patterns": [], "private_patterns": []},
+        {**APIKEY_CALLS, "public_patterns": [], "private_patterns": []},
         ("AccessControl", "Classic"),
     ),
     "ApikeyAuthModule": (
