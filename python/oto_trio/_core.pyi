@@ -268,6 +268,9 @@ class Engine:
     def patience(self, connection: int, due: float) -> None:
         """Raise event 12 for a carried connection at this time, in place of any asked for before."""
 
+    def set_appetite(self, connection: int, most: int) -> None:
+        """Raise no more than so many bytes of a client's carried connection in a turn; 16 KiB to begin with, 128 KiB at most."""
+
     def hang_up(self, connection: int, now: float) -> None:
         """Write what waits to a carried connection, then close it; nothing more is told of it."""
 

@@ -416,3 +416,22 @@ async def test_a_websocket_over_a_stream_is_a_tunnel() -> None:
         await backend.send_all(b"bye")
         await backend.aclose()
         assert await carrier.turn_until(DATA) in [(stream, b"bye", False), (stream, b"bye", True)]
+
+
+async def test_a_turn_reads_no_more_of_a_connection_than_it_may() -> None:
+    async with carrying() as carrier:
+        assert await carrier.turn_until(BYTES) == (carrier.connection, PREFACE)
+        await carrier.client.send_all(b"x" * 100_000)
+        await trio.lowlevel.wait_readable(carrier.engine.fileno())
+        got: list[int] = []
+        while sum(got) < 100_000:
+            told: list[Any] = [
+                value for kind, value in carrier.engine.turn(carrier.now) if kind == BYTES
+            ]
+            assert len(told) <= 1
+            got += [len(data) for _, data in told]
+            if len(got) == 1:
+                assert got == [16 * 1024]
+                carrier.engine.set_appetite(carrier.connection, 1000)
+            await trio.lowlevel.checkpoint()
+        assert max(got[1:]) == 1000

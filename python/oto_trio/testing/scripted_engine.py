@@ -251,6 +251,10 @@ class ScriptedEngine:
         """See `CarriedEngine.patience`."""
         self.calls.append(("patience", conn, due))
 
+    def set_appetite(self, conn: int, most: int, /) -> None:
+        """See `CarriedEngine.set_appetite`."""
+        self.calls.append(("set_appetite", conn, most))
+
     def hang_up(self, conn: int, now: float, /) -> None:
         """See `CarriedEngine.hang_up`."""
         self.calls.append(("hang_up", conn, now))

@@ -62,25 +62,34 @@ impl Engine {
         self.again.push_back(down_token(key));
     }
 
-    /// Read once, unless too much waits to be written.
+    /// Read once in a turn, unless too much waits to be written.
     pub(crate) fn pump_carried(&mut self, key: usize, id: u64) {
         let mut scratch = std::mem::take(&mut self.scratch);
         let Some(down) = self.downs.get_mut(key) else {
             self.scratch = scratch;
             return;
         };
+        if down.appetite.turn == self.turns {
+            if down.ready.readable || down.ready.closed {
+                self.later.push(down_token(key));
+            }
+            self.scratch = scratch;
+            return;
+        }
+        let most = down.appetite.most.clamp(1, scratch.len());
         let got = if down.output.len() > MOST_WAITING {
             Ok(Got::Nothing)
         } else {
-            down.ready.read(&mut down.stream, &mut scratch)
+            down.ready.read(&mut down.stream, &mut scratch[..most])
         };
         match got {
             Ok(Got::Bytes(count)) => {
+                down.appetite.turn = self.turns;
                 let more = down.ready.readable || down.ready.closed;
                 let bytes = scratch[..count].to_vec();
                 self.raised.push(Event::Bytes(id, bytes));
                 if more {
-                    self.again.push_back(down_token(key));
+                    self.later.push(down_token(key));
                 }
             }
             Ok(Got::Nothing) => {}
@@ -138,6 +147,15 @@ impl Engine {
             self.set_down_deadline(key, due_s);
         } else if let Some(at) = self.carrier(id) {
             self.set_up_deadline(at, due_s);
+        }
+    }
+
+    /// Read no more than so many bytes of a client's connection in a turn.
+    pub fn set_appetite(&mut self, id: u64, most: usize) {
+        if let Some(key) = self.carried(id)
+            && let Some(down) = self.downs.get_mut(key)
+        {
+            down.appetite.most = most;
         }
     }
 

@@ -31,7 +31,31 @@ pub(crate) struct Down {
     pub(crate) phase: DownPhase,
     pub(crate) exchange: Option<Box<Exchange>>,
     pub(crate) deadline: Deadline,
+    /// What may be read of a carried connection.
+    pub(crate) appetite: Appetite,
 }
+
+/// How much of a carried connection one turn may bring up: what is read has to be worked through before anybody
+/// else has a turn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Appetite {
+    /// Bytes at once.
+    pub(crate) most: usize,
+    /// The turn that read last.
+    pub(crate) turn: u64,
+}
+
+impl Default for Appetite {
+    fn default() -> Self {
+        Self {
+            most: FIRST_APPETITE,
+            turn: 0,
+        }
+    }
+}
+
+/// Bytes that are read at once of a connection of which nothing is known.
+const FIRST_APPETITE: usize = 16 * 1024;
 
 /// What a client's connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -133,6 +133,10 @@ pub struct Engine {
     pub(crate) raised: Vec<Event>,
     /// Connections with more to do than one round allows.
     pub(crate) again: VecDeque<Token>,
+    /// What the next turn has to look at: its share of this one is used up.
+    pub(crate) later: Vec<Token>,
+    /// How many turns there were.
+    pub(crate) turns: u64,
     /// Requests that are read and wait for each other.
     pub(crate) heard: Vec<Heard>,
     pub(crate) scratch: Vec<u8>,
@@ -214,6 +218,8 @@ impl Engine {
             tallies: Tallies::default(),
             raised: Vec::new(),
             again: VecDeque::new(),
+            later: Vec::new(),
+            turns: 0,
             heard: Vec::new(),
             scratch: vec![0; READ_BYTES],
             head_out: Vec::with_capacity(4096),
@@ -289,6 +295,7 @@ impl Engine {
         let Some(mut events) = self.events.take() else {
             return Vec::new();
         };
+        self.turns += 1;
         for _ in 0..ROUNDS {
             if self
                 .poll
@@ -317,6 +324,7 @@ impl Engine {
             }
         }
         self.events = Some(events);
+        self.again.extend(self.later.drain(..));
         self.tell_streams();
         std::mem::take(&mut self.raised)
     }

@@ -11,7 +11,7 @@ use mio::{Interest, Registry, Token};
 use oto_core::access::Peer;
 use oto_core::tls::ClientAuth;
 
-use crate::connection::{Down, DownPhase};
+use crate::connection::{Appetite, Down, DownPhase};
 use crate::engine::{Engine, down_token, listener_token};
 use crate::io::{Output, Readiness};
 use crate::socket::{Socket, as_stream};
@@ -272,6 +272,7 @@ impl Engine {
                 },
                 exchange: None,
                 deadline: Deadline::never(),
+                appetite: Appetite::default(),
             };
             let due = self.now_s
                 + if secured {

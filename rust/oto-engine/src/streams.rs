@@ -9,7 +9,7 @@ use oto_core::fields::FieldBlock;
 use oto_core::http1::Version;
 use oto_core::streamed::{self, StreamError};
 
-use crate::connection::{Down, DownPhase};
+use crate::connection::{Appetite, Down, DownPhase};
 use crate::engine::{Engine, Event, UP_BIT, down_token};
 use crate::io::{Output, Readiness};
 use crate::pipe::{Pipe, Told};
@@ -61,6 +61,7 @@ impl Engine {
             phase: DownPhase::Head,
             exchange: None,
             deadline: Deadline::never(),
+            appetite: Appetite::default(),
         });
         self.streams += 1;
         self.guarded(down_token(key), |engine| match request {

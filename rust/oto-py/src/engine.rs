@@ -174,6 +174,10 @@ impl Engine {
         lock(&self.inner).set_patience(connection, due);
     }
 
+    fn set_appetite(&self, connection: u64, most: usize) {
+        lock(&self.inner).set_appetite(connection, most);
+    }
+
     fn hang_up(&self, connection: u64, now: f64) {
         lock(&self.inner).hang_up(connection, now);
     }

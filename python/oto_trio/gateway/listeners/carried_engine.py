@@ -18,6 +18,10 @@ class CarriedEngine(Protocol):
         """Raise IDLE at this time of the Trio clock."""
         ...
 
+    def set_appetite(self, conn: int, most: int, /) -> None:
+        """Bring up no more than so many bytes of the connection in a turn."""
+        ...
+
     def hang_up(self, conn: int, now: float, /) -> None:
         """Close the connection once what was written has gone."""
         ...

@@ -32,6 +32,7 @@ from hyperframe.frame import (
     HeadersFrame,
     PushPromiseFrame,
     RstStreamFrame,
+    SettingsFrame,
 )
 from typing_extensions import override
 
@@ -52,6 +53,7 @@ KEPT_CLOSED: Final = 1024
 DATA, HEADERS, CONTINUATION = 0x0, 0x1, 0x9
 END_STREAM, END_HEADERS = 0x1, 0x4
 HEAD_SIZE: Final = 9
+SETTING_SIZE: Final = 6
 LARGEST_STREAM: Final = 2**31 - 1
 """The bit above means nothing and is read over."""
 _HEAD: Final = struct.Struct(">HBBBL")
@@ -219,6 +221,8 @@ class Http2Connection(H2Connection):
         self._swept_at = 2 * limits.max_streams
         self.resets_sent = 0
         """How many RST_STREAM frames went out, those of the library itself included."""
+        self.settings_read = 0
+        """How many settings came, one that stands in a frame twice counted twice."""
 
     @property
     @override
@@ -312,6 +316,11 @@ class Http2Connection(H2Connection):
             if frame.__class__ is RstStreamFrame:
                 self.resets_sent += 1
         super()._prepare_for_sending(frames)
+
+    @override
+    def _receive_settings_frame(self, frame: SettingsFrame) -> tuple[list[Frame], list[Event]]:
+        self.settings_read += frame.body_len // SETTING_SIZE
+        return super()._receive_settings_frame(frame)
 
     @override
     def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[Event]]:

@@ -52,8 +52,20 @@ logger = logging.getLogger(__name__)
 
 SLICE: Final = 16 * 1024
 """Bytes that are read before the budgets are looked at again."""
+JUDGED_BYTES: Final = 4 * 1024
+"""From so many bytes that come at once the size of a client's frames can be told."""
+HEAVY_BYTES: Final = 256
+"""Smaller frames are small, on the average."""
+FEW_BYTES: Final = 8 * 1024
+"""What is read at once of a client with small frames: 800 of the smallest, some milliseconds of work."""
+MANY_BYTES: Final = 128 * 1024
+"""What is read at once of other clients."""
 BATCH: Final = 128 * 1024
 """Bytes that are written before the socket is asked whether it takes more."""
+CUT_BYTES: Final = 1024
+"""A window that lets less out than this, though there is more, costs more than it moves."""
+CHEAP_SETTINGS: Final = 16
+"""So many settings are read in the time of a small frame."""
 PRIORITY_UPDATE: Final = 0x10
 LARGEST_STREAM: Final = 2**31 - 1
 MOST_DIGITS: Final = 18
@@ -97,6 +109,8 @@ class Http2Session:
         self._frames = Budget(limits.frames, limits.frames_per_s, now)
         self._now = now
         self._turns = 0
+        self._events = 0
+        self._appetite = 0
         self._blocked = False
         self._blocked_at = now
         self._draining = False
@@ -131,15 +145,22 @@ class Http2Session:
     def receive(self, data: bytes, now: float) -> None:
         """Take bytes of the client."""
         self._now = now
+        self._events = 0
         view = memoryview(data)
         for start in range(0, len(view), SLICE):
+            self._receive(view[start : start + SLICE], now)
             if self._ended:
                 return
-            self._receive(view[start : start + SLICE], now)
+        if len(data) >= JUDGED_BYTES:
+            # Many small frames take long to work through, and others wait meanwhile.
+            wanted = FEW_BYTES if self._events * HEAVY_BYTES > len(data) else MANY_BYTES
+            if wanted != self._appetite:
+                self._appetite = wanted
+                self._engine.set_appetite(self.conn, wanted)
 
     def _receive(self, data: memoryview, now: float) -> None:
         h2 = self._h2
-        resets = h2.resets_sent
+        resets, settings = h2.resets_sent, h2.settings_read
         try:
             events = h2.receive_data(data)
         except ProtocolError as error:
@@ -151,8 +172,13 @@ class Http2Session:
             logger.exception("HTTP/2 connection %d failed", self.conn)
             self._close(ErrorCodes.INTERNAL_ERROR)
             return
+        self._events += len(events)
         for event in events:
             self._on_event(event, now)
+            if self._ended:
+                return
+        if h2.settings_read > settings:
+            self._spend((h2.settings_read - settings) // CHEAP_SETTINGS, now)
             if self._ended:
                 return
         if h2.resets_sent > resets and not self._resets.spend(h2.resets_sent - resets, now):
@@ -171,10 +197,11 @@ class Http2Session:
             self._spend(COSTS.get(event.__class__, 2), now)
 
     def _on_window(self, _event: WindowUpdated, now: float) -> None:
-        # Each DATA frame that is sent earns two of them; see `_send_turn`.
+        # Each DATA frame that is sent earns two of them, or more; see `_send_turn`.
         self._spend(1, now)
 
-    def _on_goaway(self, _event: ConnectionTerminated, _now: float) -> None:
+    def _on_goaway(self, _event: ConnectionTerminated, now: float) -> None:
+        self._spend(2, now)
         self._draining = True
         self._end_when_done()
 
@@ -403,7 +430,7 @@ class Http2Session:
             for identity, stream in self._waiting.items()
             if not stream.chunks or h2.local_flow_control_window(identity) > 0
         }
-        while room > 0 and candidates:
+        while room > 0 and candidates and not self._ended:
             stream = (
                 choose(candidates.values())
                 if len(candidates) > 1
@@ -433,8 +460,15 @@ class Http2Session:
             self._turns += 1
             stream.turn = self._turns
             stream.moved_at = now
-            # The client answers with a WINDOW_UPDATE of the stream and one of the connection.
-            self._frames.earn(2)
+            if sent < CUT_BYTES and stream.chunks:
+                # The client wants it drop by drop (CVE-2019-9511). One whose window ends between two frames
+                # gets such drops too; what else it takes pays for them.
+                self._spend(1, now)
+                if self._ended:
+                    return sent
+            else:
+                # The client answers with a WINDOW_UPDATE of the stream and one of the connection.
+                self._frames.earn(2 if sent < CUT_BYTES else 4)
             if stream.engine_id != OVER:
                 self._engine.taken(stream.engine_id, sent)
             if not last:

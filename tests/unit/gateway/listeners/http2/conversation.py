@@ -39,6 +39,7 @@ class FakeEngine:
     full: bool = False
     hung_up: bool = False
     due: float | None = None
+    appetite: int | None = None
 
     def send(self, conn: int, data: bytes, /) -> bool:
         assert not self.hung_up, "nothing is sent on a closed connection"
@@ -48,6 +49,9 @@ class FakeEngine:
 
     def patience(self, conn: int, due: float, /) -> None:
         self.due = due
+
+    def set_appetite(self, conn: int, most: int, /) -> None:
+        self.appetite = most
 
     def hang_up(self, conn: int, now: float, /) -> None:
         assert not self.hung_up

@@ -101,6 +101,62 @@ def test_a_page_that_is_left_again_and_again_is_no_attack() -> None:
     assert not talk.is_closed()
 
 
+def test_a_goodbye_that_is_said_again_and_again_is_a_flood() -> None:
+    talk = Conversation()
+    talk.ask(POST, end=False)
+    for _ in range(600):
+        if not talk.is_closed():
+            talk.raw(frame(7, 0, bytes(8)))
+    assert talk.is_calmed()
+
+
+def test_settings_are_counted_one_by_one() -> None:
+    talk = Conversation()
+    count = 0
+    while not talk.is_closed() and count < 100:
+        talk.raw(frame(SETTINGS, 0, b"\0\3\0\0\0\x64" * 2700))
+        count += 1
+    assert talk.is_calmed()
+    assert count < 10
+
+
+def test_an_answer_that_is_wanted_drop_by_drop_is_calmed() -> None:
+    talk = Conversation(initial_window_size=0)
+    identity, stream = talk.ask()
+    talk.session.head(stream, OK)
+    talk.session.data(stream, b"x" * 10_000, False)
+    count = 0
+    while not talk.is_closed() and count < 2000:
+        talk.client.increment_flow_control_window(1, identity)
+        talk.exchange()
+        count += 1
+    assert talk.is_calmed()
+    assert 400 < count < 600
+    assert talk.engine.streams[stream].cancelled
+
+
+def test_a_window_that_ends_between_two_frames_now_and_then_is_no_flood() -> None:
+    talk = Conversation(initial_window_size=2**14 * 3 + 10)
+    identity, stream = talk.ask()
+    talk.session.head(stream, OK)
+    for _ in range(1000):
+        talk.session.data(stream, b"x" * 60_000, False)
+        talk.exchange()
+        talk.acknowledge()
+    assert not talk.is_closed()
+    assert identity == 1
+
+
+@pytest.mark.parametrize(("size", "most"), [(1, 8 * 1024), (2000, 128 * 1024)])
+def test_less_is_read_at_once_of_small_frames(size: int, most: int) -> None:
+    talk = Conversation()
+    talk.ask(POST, end=False)
+    talk.raw(b"")
+    assert talk.engine.appetite is None, "of little, nothing can be told"
+    talk.raw(frame(0, 1, bytes(size)) * (100_000 // (size + 9)))
+    assert talk.engine.appetite == most
+
+
 MADE: dict[str, Callable[[int], bytes]] = {
     "window overflow": lambda stream: frame(WINDOW_UPDATE, stream, b"\x7f\xff\xff\xff"),
     "data on a closed half": lambda stream: frame(0, stream, b"data"),

@@ -1,0 +1,239 @@
+"""A whole gateway to attack, and what an attack on it costs.
+
+The gateway is a process with one worker. What an attack costs is never told in seconds of a clock on the
+wall, which another process on the machine may stretch. It is told in *honest requests*: the CPU time that the worker
+takes for one small request over a connection that is kept, measured on the same gateway in the same run.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import subprocess
+import sys
+import threading
+from collections import Counter
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
+
+from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
+from tests.attacks.backends import Backend, Http2Backend
+from tests.attacks.honest import cpu_s
+from tests.conformance.tls.secure import certificate
+from tests.integration.clients import Connection
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Generator
+
+__all__ = ["Cost", "Site", "attacked_site"]
+
+WARM_UP: Final = 100
+MEASURED: Final = 400
+"""Honest requests whose CPU time is taken for the unit."""
+GUARD_S: Final = 60.0
+
+
+@dataclass
+class Cost:
+    """What an attack took of the gateway. Complete behind its block."""
+
+    requests: float = 0.0
+    """CPU time of the worker, in honest requests; those of the honest client are taken off."""
+    grown_bytes: int = 0
+    """The largest memory (RSS) that the worker had meanwhile, beyond what it had before."""
+    answers: int = 0
+    """What an honest client got answered meanwhile."""
+    longest_wait: float = 0.0
+    """The most that the worker did, in honest requests, between an honest request and its answer."""
+    reached: Counter[str] = field(default_factory=Counter[str])
+    """Paths that the backends were asked for, the honest client's left out."""
+
+
+class Honest:
+    """The process of the honest client and its backend (`honest`)."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.attacks.honest"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.port = int(self._hear())
+
+    def say(self, line: str) -> None:
+        """Write a line to it."""
+        assert self._process.stdin is not None, "it was opened with a pipe"
+        self._process.stdin.write(line)
+        self._process.stdin.flush()
+
+    async def ask(self, line: str) -> str:
+        """Write a line, and wait for the one that answers it."""
+        self.say(line)
+        return await trio.to_thread.run_sync(self._hear)
+
+    def _hear(self) -> str:
+        assert self._process.stdout is not None, "it was opened with a pipe"
+        return self._process.stdout.readline()
+
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate()
+
+
+@dataclass
+class Site:
+    """A gateway that runs in another thread, with its backends.
+
+    Attributes:
+        gateway: Its processes.
+        worker: The process that is measured.
+        https: Its port for HTTPS.
+        backend: Speaks HTTP/1.1; the route of `a.test` leads there.
+        second: Speaks HTTP/2 with prior knowledge; the route of `h2.test` leads there.
+        honest: A client of `honest.test`, with a backend of its own.
+        unit_s: CPU seconds of one honest request.
+    """
+
+    gateway: GatewayProcess
+    worker: int
+    https: int
+    backend: Backend
+    second: Http2Backend
+    honest: Honest
+    unit_s: float = 0.0
+
+    @property
+    def port(self) -> int:
+        """Its port for HTTP."""
+        return self.gateway.port
+
+    def cpu_s(self) -> float:
+        """CPU time that the worker took so far, in seconds."""
+        return cpu_s(self.worker)
+
+    def memory(self, name: str = "VmRSS") -> int:
+        """A figure of the worker's memory, in bytes."""
+        status = Path(f"/proc/{self.worker}/status").read_text()
+        (kib,) = [line.split()[1] for line in status.splitlines() if line.startswith(f"{name}:")]
+        return int(kib) * 1024
+
+    async def measure(self) -> None:
+        """Find out what an honest request costs."""
+        async with await Connection.open(self.port) as connection:
+            before: list[float] = []
+            for count in (WARM_UP, MEASURED):
+                before.append(self.cpu_s())
+                for _ in range(count):
+                    answer = await connection.ask("honest.test", "/honest")
+                    assert answer.status == 200
+            self.unit_s = (self.cpu_s() - before[-1]) / MEASURED
+
+    @asynccontextmanager
+    async def under_attack(self, name: str) -> AsyncGenerator[Cost]:
+        """Measure what happens in the block, with an honest client beside it; prints the cost as `name`.
+
+        The block has to leave once the attack is over: what the gateway does behind it is measured too, as
+        long as the honest client still lacks answers.
+        """
+        with trio.fail_after(GUARD_S):
+            cost = Cost()
+            seen = self.backend.asked + self.second.asked
+            Path(f"/proc/{self.worker}/clear_refs").write_text("5")  # the peak counts from here
+            rss, before = self.memory(), self.cpu_s()
+            self.honest.say("begin\n")
+            try:
+                yield cost
+            finally:
+                told: dict[str, Any] = json.loads(await self.honest.ask("end\n"))
+            assert "failure" not in told, told
+            cost.answers = told["answers"]
+            cost.longest_wait = told["longest_s"] / self.unit_s
+            cost.requests = max((self.cpu_s() - before) / self.unit_s - cost.answers, 0.0)
+            cost.grown_bytes = max(self.memory("VmHWM") - rss, 0)
+            cost.reached = self.backend.asked + self.second.asked - seen
+            print(  # noqa: T201 (figures for who asks for them with -rP)
+                f"{name}: {cost.requests:.0f} requests, {cost.grown_bytes >> 10} KiB, "
+                f"longest wait {cost.longest_wait:.0f} requests, {cost.answers} answers meanwhile, "
+                f"{cost.reached.total()} reached a backend"
+            )
+
+    async def until_idle(self) -> None:
+        """Wait until no exchange is under way at the backends."""
+        with trio.fail_after(GUARD_S):
+            while self.backend.held or self.second.held:  # noqa: ASYNC110 (they live in another thread)
+                await trio.sleep(0.01)
+
+
+def _document(backend: int, second: int, honest: int) -> dict[str, Any]:
+    target = {"hostname": "127.0.0.1", "port": second, "tls": False, "protocol": "HTTP/2.0"}
+    return {
+        "certificates": [
+            {"id": "c", "name": "c", **json.loads(certificate("a.test", "h2.test", "tcp.test"))}
+        ],
+        "routes": [
+            {"name": "a", "frontend": "a.test", "backend": f"http://127.0.0.1:{backend}"},
+            {"name": "h", "frontend": "honest.test", "backend": f"http://127.0.0.1:{honest}"},
+            {"name": "b", "frontend": {"domains": ["h2.test"]}, "backend": {"targets": [target]}},
+        ],
+    }
+
+
+async def _run(folder: Path, handed: queue.SimpleQueue[Any]) -> None:
+    """Run a site until it is told to stop; hands over the site and how to stop it, or what failed."""
+    stop = trio.Event()
+    token = trio.lowlevel.current_trio_token()
+    async with trio.open_nursery() as nursery:
+        backend, second = Backend(), Http2Backend()
+        for one in (backend, second):
+            (listener,) = await nursery.start(
+                partial(trio.serve_tcp, one.serve, 0, host="127.0.0.1")
+            )
+            one.port = listener.socket.getsockname()[1]
+        honest = Honest()
+        file = folder / "gateway.json"
+        file.write_text(json.dumps(_document(backend.port, second.port, honest.port)))
+        options = ("--workers", "1", "--https-port", "0", "--config", str(file))
+        async with gateway_process(*options, data=folder / "data") as gateway:
+            (worker,) = gateway.workers()
+            https = int(gateway.announcement["https"].rpartition(":")[2])
+            honest.say(f"{gateway.port} {worker}\n")
+            site = Site(gateway, worker, https, backend, second, honest)
+            await site.measure()
+            print(f"an honest request: {site.unit_s * 1e6:.0f} us of CPU")  # noqa: T201 (as above)
+            handed.put((site, partial(trio.from_thread.run_sync, stop.set, trio_token=token)))
+            await stop.wait()
+        honest.close()
+        nursery.cancel_scope.cancel()
+
+
+@contextmanager
+def attacked_site(folder: Path) -> Generator[Site]:
+    """Run a site in a thread of its own for the length of a block, which may hold many Trio runs."""
+    handed: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            trio.run(_run, folder, handed)
+        except BaseException as error:  # noqa: BLE001 (handed over)
+            handed.put(error)
+
+    thread = threading.Thread(target=run, name="attacked site")
+    thread.start()
+    told = handed.get(timeout=GUARD_S)
+    if isinstance(told, BaseException):
+        thread.join()
+        raise told
+    site, stop = told
+    try:
+        yield site
+    finally:
+        stop()
+        thread.join()
+    if not handed.empty():
+        raise handed.get()
