@@ -9,9 +9,14 @@ the other.
 from collections.abc import Iterable
 from typing import Final, Protocol, TypeVar
 
-__all__ = ["DEFAULT_URGENCY", "Prioritised", "choose", "parse_priority"]
+from h2.errors import ErrorCodes
+
+__all__ = ["DEFAULT_URGENCY", "Prioritised", "choose", "parse_priority", "read_update"]
 
 DEFAULT_URGENCY: Final = 3
+NUMBER_BYTES: Final = 4
+LARGEST_STREAM: Final = 2**31 - 1
+"""The bit above means nothing and is read over."""
 LONGEST_FIELD: Final = 256
 """Octets of a priority that are looked at; more is nonsense and says nothing."""
 
@@ -47,6 +52,22 @@ def parse_priority(value: bytes | None) -> tuple[int, bool] | None:
         elif item[:2] == b"u=" and len(item) == 3 and b"0" <= item[2:] <= b"7":
             urgency = item[2] - 0x30
     return urgency, incremental
+
+
+def read_update(stream: int, body: bytes) -> tuple[int, tuple[int, bool] | None] | ErrorCodes:
+    """Read a PRIORITY_UPDATE frame (RFC 9218 section 7.1).
+
+    Returns:
+        The stream that it is about, and what `parse_priority` makes of it; or why the connection ends.
+    """
+    if stream:
+        return ErrorCodes.PROTOCOL_ERROR
+    if len(body) < NUMBER_BYTES:
+        return ErrorCodes.FRAME_SIZE_ERROR
+    identity = int.from_bytes(body[:NUMBER_BYTES]) & LARGEST_STREAM
+    if identity % 2 == 0:
+        return ErrorCodes.PROTOCOL_ERROR
+    return identity, parse_priority(body[NUMBER_BYTES:])
 
 
 def choose(streams: Iterable[T]) -> T | None:

@@ -40,7 +40,7 @@ from oto_trio._core import FieldBlock
 from oto_trio.gateway.listeners.carried_engine import CarriedEngine
 from oto_trio.gateway.listeners.http2.connection import Http2Connection
 from oto_trio.gateway.listeners.http2.limits import Budget, Http2Limits
-from oto_trio.gateway.listeners.http2.priorities import choose, parse_priority
+from oto_trio.gateway.listeners.http2.priorities import choose, parse_priority, read_update
 from oto_trio.gateway.listeners.http2.stream import OVER, Stream
 
 if TYPE_CHECKING:
@@ -67,7 +67,6 @@ CUT_BYTES: Final = 1024
 CHEAP_SETTINGS: Final = 16
 """So many settings are read in the time of a small frame."""
 PRIORITY_UPDATE: Final = 0x10
-LARGEST_STREAM: Final = 2**31 - 1
 MOST_DIGITS: Final = 18
 """Digits of a Content-Length; Python refuses to read thousands of them."""
 COSTS: Final[dict[type[Event], int]] = {StreamEnded: 0, PriorityUpdated: 1}
@@ -309,17 +308,11 @@ class Http2Session:
         frame = event.frame
         if self._ended or not isinstance(frame, ExtensionFrame) or frame.type != PRIORITY_UPDATE:
             return
-        if frame.stream_id:
-            self._close(ErrorCodes.PROTOCOL_ERROR)
+        update = read_update(frame.stream_id, frame.body)
+        if isinstance(update, ErrorCodes):
+            self._close(update)
             return
-        if len(frame.body) < 4:
-            self._close(ErrorCodes.FRAME_SIZE_ERROR)
-            return
-        identity = int.from_bytes(frame.body[:4]) & LARGEST_STREAM
-        if identity % 2 == 0:
-            self._close(ErrorCodes.PROTOCOL_ERROR)
-            return
-        said = parse_priority(frame.body[4:])
+        identity, said = update
         stream = self._by_id.get(identity)
         if said is None:
             return
