@@ -118,6 +118,7 @@ class Snapshot:
         *,
         secured: bool = False,
         listener: str = "standard-listener",
+        exclusive: bool = False,
     ) -> dict[str, Any]:
         """Say which route a request takes, why the others lose, the steps of its plan and its target.
 
@@ -135,6 +136,7 @@ class Snapshot:
         remote_address: str = "127.0.0.1",
         secured: bool = False,
         listener: str = "standard-listener",
+        exclusive: bool = False,
         now: float = 0.0,
         unix_time: float = 0.0,
         random: int = 0,
@@ -196,6 +198,8 @@ class Engine:
         secured: bool,
         client_auth: str = "Dynamic",
         http2: bool = False,
+        http1: bool = True,
+        exclusive: bool = False,
     ) -> int:
         """Accept connections from a listening socket; the descriptor is duplicated.
 
@@ -206,6 +210,9 @@ class Engine:
             client_auth: whether they show a certificate (`None`, `Want`, `Need`), or `Dynamic`
                 for what the settings of the snapshot say.
             http2: whether they may speak HTTP/2: by ALPN under TLS, by its preface without.
+            http1: whether they may speak HTTP/1; otherwise ALPN does not offer it, and who speaks it all the
+                same gets 505.
+            exclusive: whether they find only the routes that are bound to the listener.
 
         Raises:
             OSError: the descriptor is no listening socket that can be watched.
@@ -213,6 +220,22 @@ class Engine:
 
         Returns:
             What `release` takes.
+        """
+
+    def retune(
+        self,
+        handle: int,
+        secured: bool,
+        client_auth: str = "Dynamic",
+        http2: bool = False,
+        http1: bool = True,
+        exclusive: bool = False,
+    ) -> None:
+        """Have the connections that a listener accepts from now on go other ways; those it has keep theirs.
+
+        Raises:
+            OSError: its socket cannot be watched again; nothing is accepted on it then.
+            ValueError: `client_auth` is none of the four.
         """
 
     def adopt_tcp(self, fd: int, listener: str) -> int:
@@ -231,7 +254,11 @@ class Engine:
         """
 
     def release(self, handle: int, now: float) -> list[_Event]:
-        """Accept what a listening socket has queued, and nothing after it. Its connections go on."""
+        """Accept what a listening socket has queued, and nothing after it.
+
+        Connections of TCP services go on. Those of HTTP/1 end with the answers to what was asked on them, and
+        idle ones soon; who carries a connection of HTTP/2 ends it.
+        """
 
     def install(self, snapshot: Snapshot) -> None:
         """Use this snapshot for every exchange that begins from now on."""

@@ -300,6 +300,29 @@ def test_a_request_is_explained_from_a_file(config: Path) -> None:
     assert "GET /v2/1?x=2 Host: 127.0.0.1" in text
 
 
+def test_a_listener_and_what_it_serves_are_told_to_explain(tmp_path: Path) -> None:
+    routes = [
+        {"id": name, "name": name, "frontend": f"{name}.test", "backend": "http://127.0.0.1:9"}
+        for name in ("all", "mine")
+    ]
+    routes[1]["bound_listeners"] = ["l"]  # type: ignore[assignment]
+    path = tmp_path / "c.yaml"
+    path.write_text(json.dumps({"routes": routes}))
+
+    def winners(*options: str) -> list[str | None]:
+        found: list[str | None] = []
+        for name in ("all", "mine"):
+            arguments = ["explain", "GET", f"http://{name}.test/", "--json", *options]
+            result = CliRunner().invoke(program, [*arguments, "--config", str(path)])
+            winner = json.loads(result.stdout)["routing"]["winner"]
+            found.append(None if winner is None else winner["id"])
+        return found
+
+    assert winners() == ["all", None]
+    assert winners("--listener", "l") == ["all", "mine"]
+    assert winners("--listener", "l", "--exclusive") == [None, "mine"]
+
+
 def test_a_stored_backend_is_followed(config: Path) -> None:
     result = oto(
         "explain", "POST", "https://api.localhost/users", "--json", "--config", str(config)

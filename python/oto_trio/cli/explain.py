@@ -59,6 +59,7 @@ __all__ = ["command"]
     help="Folder of user plugins.",
 )
 @click.option("--listener", default="standard-listener", show_default=True, help="The listener.")
+@click.option("--exclusive", is_flag=True, help="The listener serves only what is bound to it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
     method: str,
@@ -66,6 +67,7 @@ def command(
     headers: tuple[str, ...],
     folder: Path | None,
     listener: str,
+    exclusive: bool,
     as_json: bool,
     **places: Any,
 ) -> None:
@@ -101,6 +103,7 @@ def command(
             fields,
             secured=parts.scheme == "https",
             listener=listener,
+            exclusive=exclusive,
         )
     except ValueError as error:
         raise click.ClickException(f"the gateway refuses such a request: {error}") from None

@@ -11,8 +11,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
+import msgspec
+
 from oto_trio.gateway.engine import Clock, Event
-from oto_trio.gateway.frames import HANDOVER_BYTES, InheritedListener, Listen, Start
+from oto_trio.gateway.frames import (
+    HANDOVER_BYTES,
+    InheritedListener,
+    Listen,
+    ListenerWays,
+    Retune,
+    Start,
+)
 
 __all__ = ["Adopting", "AdoptingEngine"]
 
@@ -27,9 +36,24 @@ class AdoptingEngine(Protocol):
         secured: bool,  # noqa: FBT001 (as the compiled module has it)
         client_auth: str = "Dynamic",
         http2: bool = False,  # noqa: FBT001, FBT002 (as the compiled module has it)
+        http1: bool = True,  # noqa: FBT001, FBT002 (as the compiled module has it)
+        exclusive: bool = False,  # noqa: FBT001, FBT002 (as the compiled module has it)
         /,
     ) -> int:
         """See `Engine.adopt`."""
+        ...
+
+    def retune(
+        self,
+        handle: int,
+        secured: bool,  # noqa: FBT001 (as the compiled module has it)
+        client_auth: str = "Dynamic",
+        http2: bool = False,  # noqa: FBT001, FBT002 (as the compiled module has it)
+        http1: bool = True,  # noqa: FBT001, FBT002 (as the compiled module has it)
+        exclusive: bool = False,  # noqa: FBT001, FBT002 (as the compiled module has it)
+        /,
+    ) -> None:
+        """See `Engine.retune`."""
         ...
 
     def adopt_tcp(self, fd: int, listener: str, /) -> int:
@@ -53,9 +77,6 @@ class Adopting:
     def __init__(self, start: Start, engine: AdoptingEngine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
-        self._client_auth = start.client_auth
-        self._http2 = start.http2
-        self._h2c = start.h2c
         self._listeners = list(start.listeners)
         self._slots: set[int] = set()
         self._handles: dict[int, list[int]] = {}
@@ -94,7 +115,7 @@ class Adopting:
                 os.set_inheritable(descriptor, False)  # noqa: FBT003 (its only parameter)
                 taken.append(
                     InheritedListener(
-                        descriptor, order.name, order.secured, slot, order.is_tcp, order.token
+                        descriptor, order.name, order.ways, slot, order.is_tcp, order.token
                     )
                 )
         self._listeners += taken
@@ -105,19 +126,37 @@ class Adopting:
             # The kernel drops them silently when the process may open no more.
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    def drop(self, token: int, settle: Callable[[list[Event], float], None]) -> None:
+    def retune(self, order: Retune) -> None:
+        """Have the connections that a listener accepts from now on go other ways.
+
+        Raises:
+            OSError: Its sockets cannot be watched again: nothing is accepted on them.
+        """
+        for at, listener in enumerate(self._listeners):
+            if listener.token == order.token:
+                self._listeners[at] = msgspec.structs.replace(listener, ways=order.ways)
+        for handle in self._handles.get(order.token, []):
+            self._engine.retune(handle, *_positional(order.ways))
+
+    def drop(self, token: int, settle: Callable[[list[Event], float], None]) -> str | None:
         """Accept what is queued on a listener, and let go of it.
 
         Args:
             token: Names it.
             settle: Acts on what that raised, given the time.
+
+        Returns:
+            The name of the listener, when it takes HTTP: its connections are to end when they have their answers.
         """
         for handle in self._handles.pop(token, []):
             now = self._clock()
             settle(self._engine.release(handle, now), now)
+        name = None
         for listener in [it for it in self._listeners if it.token == token]:
             self._listeners.remove(listener)
             os.close(listener.fd)
+            name = None if listener.is_tcp else listener.name
+        return name
 
     def close(self) -> None:
         """Close every socket. Idempotent."""
@@ -132,11 +171,10 @@ class Adopting:
         if listener.is_tcp:
             handle = self._engine.adopt_tcp(listener.fd, listener.name)
         else:
-            handle = self._engine.adopt(
-                listener.fd,
-                listener.name,
-                listener.secured,
-                self._client_auth,
-                self._http2 and (listener.secured or self._h2c),
-            )
+            handle = self._engine.adopt(listener.fd, listener.name, *_positional(listener.ways))
         self._handles.setdefault(listener.token, []).append(handle)
+
+
+def _positional(ways: ListenerWays) -> tuple[bool, str, bool, bool, bool]:
+    """Return what the engine takes, in its order."""
+    return ways.secured, ways.client_auth, ways.http2, ways.http1, ways.exclusive

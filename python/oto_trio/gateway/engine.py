@@ -151,12 +151,27 @@ class Engine(CarriedEngine, CallEngine, Protocol):
         secured: bool,  # noqa: FBT001 (as the compiled module has it)
         client_auth: str = "Dynamic",
         http2: bool = False,  # noqa: FBT001, FBT002 (as the compiled module has it)
+        http1: bool = True,  # noqa: FBT001, FBT002 (as the compiled module has it)
+        exclusive: bool = False,  # noqa: FBT001, FBT002 (as the compiled module has it)
         /,
     ) -> int:
         """Accept connections on a listening socket; returns what `release` takes.
 
         The engine keeps a duplicate of it.
         """
+        ...
+
+    def retune(
+        self,
+        handle: int,
+        secured: bool,  # noqa: FBT001 (as the compiled module has it)
+        client_auth: str = "Dynamic",
+        http2: bool = False,  # noqa: FBT001, FBT002 (as the compiled module has it)
+        http1: bool = True,  # noqa: FBT001, FBT002 (as the compiled module has it)
+        exclusive: bool = False,  # noqa: FBT001, FBT002 (as the compiled module has it)
+        /,
+    ) -> None:
+        """Have the connections that a listener accepts from now on go other ways; others keep theirs."""
         ...
 
     def adopt_tcp(self, fd: int, listener: str, /) -> int:

@@ -2,7 +2,7 @@
 
 Down (supervisor to worker): `Start`, then the entities as `SnapshotFull` chunks, then `Change` for
 every later revision, plus the orders `AdoptSlot`, `ReloadPlugins`, `AskMetrics`, `ControlHealth`,
-`MetricsPage`, `CertificateAnswer`, `Capture`, `Listen`, `Unlisten` and `Drain`.
+`MetricsPage`, `CertificateAnswer`, `Capture`, `Listen`, `Retune`, `Unlisten` and `Drain`.
 
 Up (worker to supervisor): `Hello`, `Applied` for every revision that is live, `Ready` once it
 listens, then `ProblemReport`, `Records`, `Metrics`, `Health`, `AskMetricsPage`, `AskCertificate`,
@@ -17,7 +17,14 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from oto_trio.gateway.listener_frames import HANDOVER_BYTES, Listen, Released, Unlisten
+from oto_trio.gateway.listener_frames import (
+    HANDOVER_BYTES,
+    Listen,
+    ListenerWays,
+    Released,
+    Retune,
+    Unlisten,
+)
 
 __all__ = [
     "BATCH_BYTES",
@@ -45,6 +52,7 @@ __all__ = [
     "InheritedListener",
     "LeakedKey",
     "Listen",
+    "ListenerWays",
     "Metrics",
     "MetricsPage",
     "ProblemReport",
@@ -52,6 +60,7 @@ __all__ = [
     "Records",
     "Released",
     "ReloadPlugins",
+    "Retune",
     "RouteCount",
     "RouteCounts",
     "SnapshotFull",
@@ -101,7 +110,7 @@ class InheritedListener(msgspec.Struct, frozen=True, array_like=True):
     Attributes:
         fd: The descriptor in the worker's process.
         name: The listener's name, such as `standard-listener`.
-        secured: Whether clients speak TLS on it.
+        ways: What clients may speak on it.
         slot: The worker slot whose connections the kernel queues on this socket.
         is_tcp: Whether it is for TCP services; otherwise it takes HTTP.
         token: Names the listener, for `Unlisten`; 0 for one that is never taken away.
@@ -109,7 +118,7 @@ class InheritedListener(msgspec.Struct, frozen=True, array_like=True):
 
     fd: int
     name: str
-    secured: bool
+    ways: ListenerWays
     slot: int
     is_tcp: bool = False
     token: int = 0
@@ -144,10 +153,6 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
         log_level: A `logging` level name.
         health_access_key: Key the health probes ask for; None leaves them open.
         metrics_access_key: Key the metrics page asks for; None leaves it open.
-        client_auth: Whether HTTPS clients need a certificate: `None`, `Want`, `Need`, or `Dynamic`
-            for what the global configuration says (`tlsSettings.clientAuth`).
-        http2: Whether clients may speak HTTP/2.
-        h2c: Whether they may without TLS too.
         makes_certificates: Whether to ask for a certificate for every unknown server name, whatever
             the global configuration says of `autoCert`.
         ticket_secret: What TLS session tickets are locked with, so that every worker can open them;
@@ -173,9 +178,6 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
     log_level: str = "INFO"
     health_access_key: str | None = None
     metrics_access_key: str | None = None
-    client_auth: str = "Dynamic"
-    http2: bool = True
-    h2c: bool = True
     makes_certificates: bool = False
     ticket_secret: bytes = b""
     expressions: bytes = b"{}"
@@ -517,6 +519,7 @@ DownFrame: TypeAlias = (
     | Change
     | AdoptSlot
     | Listen
+    | Retune
     | Unlisten
     | ReloadPlugins
     | AskMetrics

@@ -4,10 +4,29 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["HANDOVER_BYTES", "Listen", "Released", "Unlisten"]
+__all__ = ["HANDOVER_BYTES", "Listen", "ListenerWays", "Released", "Retune", "Unlisten"]
 
 HANDOVER_BYTES: Final = 1
 """What comes with each descriptor through the handover socket: a stream has no empty messages."""
+
+
+class ListenerWays(msgspec.Struct, frozen=True, array_like=True):
+    """What clients may speak on an HTTP listener, and which routes they find there.
+
+    Attributes:
+        secured: Whether they speak TLS.
+        client_auth: Whether they show a certificate then: `None`, `Want`, `Need`, or `Dynamic` for what the
+            global configuration says (`tlsSettings.clientAuth`).
+        http1: Whether they may speak HTTP/1.1.
+        http2: Whether they may speak HTTP/2: by ALPN under TLS, by its preface without.
+        exclusive: Whether they find only the routes that are bound to the listener.
+    """
+
+    secured: bool = False
+    client_auth: str = "Dynamic"
+    http1: bool = True
+    http2: bool = False
+    exclusive: bool = False
 
 
 class Listen(msgspec.Struct, frozen=True, tag="listen"):
@@ -18,20 +37,34 @@ class Listen(msgspec.Struct, frozen=True, tag="listen"):
     Attributes:
         token: Names it, for `Unlisten`.
         name: The listener's name.
-        secured: Whether clients speak TLS on it.
+        ways: What clients may speak on it.
         is_tcp: Whether it is for TCP services; otherwise it takes HTTP.
         slots: How many sockets there are, in the order of their slots.
     """
 
     token: int
     name: str
-    secured: bool
+    ways: ListenerWays
     is_tcp: bool
     slots: int
 
 
+class Retune(msgspec.Struct, frozen=True, tag="retune"):
+    """Have the connections that a listener accepts from now on go other ways; those it has keep theirs.
+
+    Attributes:
+        token: As of `Listen` or `InheritedListener`.
+        ways: What clients may speak on it.
+    """
+
+    token: int
+    ways: ListenerWays
+
+
 class Unlisten(msgspec.Struct, frozen=True, tag="unlisten"):
-    """Accept what a listener has queued, and let go of it; its connections go on.
+    """Accept what a listener has queued, and let go of it.
+
+    Connections of TCP services go on; those of HTTP end with the answers to what was asked on them.
 
     Attributes:
         token: As of `Listen` or `InheritedListener`.

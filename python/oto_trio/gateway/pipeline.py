@@ -227,6 +227,12 @@ class Pipeline:
         self._backlog.clear()
         self.run(events, now)
 
+    def drain_listener(self, name: str) -> None:
+        """Have clients of HTTP/2 that came over a listener open no more requests, and end with their answers."""
+        self.carried.drain_listener(name, self._clock())
+        if self._engine.pending:
+            self._wake_pump()
+
     def settle(self, events: list[Event], now: float) -> None:
         """Act on events that came from outside a turn, and see that the pump follows up."""
         if events:

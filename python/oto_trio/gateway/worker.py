@@ -66,6 +66,7 @@ from oto_trio.gateway.frames import (
     Ready,
     Released,
     ReloadPlugins,
+    Retune,
     SnapshotFull,
     Start,
     Unlisten,
@@ -308,7 +309,7 @@ class _Worker:
                 frame = await self._link.receive()
                 if isinstance(frame, SnapshotFull | Change):
                     await self._entities.send(frame)
-                elif isinstance(frame, Listen | Unlisten):
+                elif isinstance(frame, Listen | Retune | Unlisten):
                     told = self._change_listeners(frame)
                     if told is not None:
                         await self._tell(told)
@@ -419,18 +420,24 @@ class _Worker:
             self._adopting.adopt(slot)
             self._pump.wake()
 
-    def _change_listeners(self, order: Listen | Unlisten) -> UpFrame | None:
-        """Take or let go of a listener; return what to tell of it."""
+    def _change_listeners(self, order: Listen | Retune | Unlisten) -> UpFrame | None:
+        """Take, change or let go of a listener; return what to tell of it."""
         assert self._pipeline is not None, "frames are read once everything is made"
         told = None
         if isinstance(order, Unlisten):
-            self._adopting.drop(order.token, self._pipeline.settle)
+            name = self._adopting.drop(order.token, self._pipeline.settle)
+            if name is not None:
+                self._pipeline.drain_listener(name)
             told = Released(order.token)
         elif not self._drain_asked.is_set():
             try:
-                self._adopting.take(order)
+                if isinstance(order, Listen):
+                    self._adopting.take(order)
+                else:
+                    self._adopting.retune(order)
             except OSError as error:
-                self._report_problem(ProblemReport("engine", order.name, f"no sockets: {error}"))
+                name = order.name if isinstance(order, Listen) else f"listener {order.token}"
+                self._report_problem(ProblemReport("engine", name, f"no sockets: {error}"))
         self._pump.wake()
         return told
 

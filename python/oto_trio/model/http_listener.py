@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -18,7 +18,14 @@ HTTP_LISTENERS: Final = "http-listeners"
 
 
 class ListenerSettings(Document, frozen=True, kw_only=True):
-    """Where a listener listens, and what it speaks. The keys are as Otoroshi mixes them."""
+    """Where a listener listens, and what it speaks. The keys are as Otoroshi mixes them.
+
+    Where a wrong value would open another port than was meant, or let more people in, it is an error.
+    """
+
+    strict_keys: ClassVar[frozenset[str]] = frozenset(
+        {"tls", "port", "host", "exclusive", "clientAuth"}
+    )
 
     enabled: Annotated[bool, Meta(description="listen")] = False
     exclusive: Annotated[bool, Meta(description="serve only routes that are bound to it")] = False

@@ -110,11 +110,29 @@ class ScriptedEngine:
         secured: bool,
         client_auth: str = "Dynamic",
         http2: bool = False,  # noqa: FBT002 (as the compiled module has it)
+        http1: bool = True,  # noqa: FBT002 (as the compiled module has it)
+        exclusive: bool = False,  # noqa: FBT002 (as the compiled module has it)
         /,
     ) -> int:
         """See `Engine.adopt`."""
+        del client_auth, http2, http1, exclusive
         self.adopted.append((fd, listener, secured))
         return len(self.adopted)
+
+    def retune(
+        self,
+        handle: int,
+        secured: bool,
+        client_auth: str = "Dynamic",
+        http2: bool = False,  # noqa: FBT002 (as the compiled module has it)
+        http1: bool = True,  # noqa: FBT002 (as the compiled module has it)
+        exclusive: bool = False,  # noqa: FBT002 (as the compiled module has it)
+        /,
+    ) -> None:
+        """See `Engine.retune`."""
+        del client_auth, http2, http1, exclusive
+        fd, listener, _ = self.adopted[handle - 1]
+        self.adopted[handle - 1] = (fd, listener, secured)
 
     def adopt_tcp(self, fd: int, listener: str, /) -> int:
         """See `Engine.adopt_tcp`."""

@@ -83,6 +83,7 @@ fn ask(snapshot: &Arc<Snapshot>, input: &Input<'_>) {
         headers: &headers,
         secured: false,
         listener: "standard-listener",
+        exclusive: false,
     };
     if let Ok(answer) = snapshot.explain(&question) {
         assert!(answer.is_object());

@@ -247,6 +247,7 @@ fn downstream() -> Downstream {
         peer: IpAddr::V4(Ipv4Addr::LOCALHOST).into(),
         secured: false,
         listener: Arc::from("standard-listener"),
+        is_exclusive: false,
         client_cert: None,
     }
 }

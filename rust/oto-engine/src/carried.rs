@@ -19,7 +19,7 @@ impl Engine {
     pub(crate) fn sees_preface(&self, key: usize, bytes: &[u8]) -> Option<bool> {
         let down = self.downs.get(key)?;
         let listener = self.listeners.get(down.listener)?;
-        if !down.is_fresh || !listener.http2 || listener.secured {
+        if !down.is_fresh || !listener.ways.http2 || listener.ways.secured {
             return None;
         }
         let seen = &bytes[..bytes.len().min(PREFACE.len())];
@@ -50,11 +50,16 @@ impl Engine {
         let Some(listener) = self.listeners.get(down.listener) else {
             return;
         };
+        if listener.is_leaving {
+            // Those that were carried when it went were told; nothing was asked on this one.
+            self.drop_down(key);
+            return;
+        }
         down.phase = DownPhase::Carried(id);
         down.is_fresh = false;
         down.ready.readable = true;
         let early = std::mem::take(&mut down.input);
-        let told = Event::Carried(id, listener.id.clone(), listener.secured);
+        let told = Event::Carried(id, listener.id.clone(), listener.ways.secured);
         self.raised.push(told);
         if !early.is_empty() {
             self.raised.push(Event::Bytes(id, early));

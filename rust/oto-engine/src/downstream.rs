@@ -215,18 +215,27 @@ impl Engine {
         let Some(listener) = self.listeners.get(down.listener) else {
             return;
         };
+        if !listener.ways.http1 && !down.stream.is_stream() {
+            self.recycle(request, response);
+            self.metrics.refused_heads += 1;
+            let message = "HTTP/1 is not spoken on this listener, only HTTP/2";
+            self.refuse_connection(key, 505, message);
+            return;
+        }
+        let is_leaving = self.draining || listener.is_leaving;
         let facts = down.stream.facts();
         let is_misdirected = facts.is_some_and(|facts| is_misdirected(facts, request.domain()));
         let is_not_allowed = facts.is_some_and(|facts| facts.certificate.is_not_allowed);
         let downstream = Downstream {
             peer: down.peer,
-            secured: listener.secured,
+            secured: listener.ways.secured,
             listener: Arc::clone(&listener.id),
+            is_exclusive: listener.ways.exclusive,
             client_cert: facts.and_then(|facts| facts.client_cert.clone()),
         };
         down.phase = DownPhase::Exchange;
         down.is_fresh = false;
-        let mut exchange = Box::new(Exchange::new(id, &request, self.now_s, self.draining));
+        let mut exchange = Box::new(Exchange::new(id, &request, self.now_s, is_leaving));
         let mut flow = Flow::begin(
             id,
             request,

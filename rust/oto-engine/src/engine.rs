@@ -514,22 +514,8 @@ impl Engine {
         for at in 0..self.listeners.len() {
             self.close_listener(at);
         }
-        let waits = |down: &Down| match down.phase {
-            DownPhase::Idle => true,
-            DownPhase::Head | DownPhase::Hello => down.input.is_empty(),
-            _ => false,
-        };
-        let idle: Vec<usize> = self
-            .downs
-            .iter()
-            .filter(|(_, down)| waits(down))
-            .map(|(key, _)| key)
-            .collect();
-        let due = now_s + self.settings.drain_idle_s;
-        for key in idle {
-            self.set_down_deadline(key, due);
-        }
-        self.hurry_relays(due);
+        self.hurry_idle(|_, _| true);
+        self.hurry_relays(now_s + self.settings.drain_idle_s);
     }
 
     /// What is in flight.

@@ -146,7 +146,7 @@ impl Engine {
     fn client_auth(&self, listener: usize) -> ClientAuth {
         self.listeners
             .get(listener)
-            .and_then(|listener| listener.client_auth)
+            .and_then(|listener| listener.ways.client_auth)
             .unwrap_or(self.snapshot.settings.tls.client_auth)
     }
 
@@ -155,13 +155,13 @@ impl Engine {
             return;
         };
         let (auth, unix_s) = (self.client_auth(listener), self.now_s + self.unix_offset_s);
-        let http2 = self
-            .listeners
-            .get(listener)
-            .is_some_and(|listener| listener.http2);
+        let Some(ways) = self.listeners.get(listener).map(|listener| listener.ways) else {
+            return;
+        };
+        let ways = (auth, ways.http1, ways.http2);
         let session = self
             .servers
-            .config(&self.snapshot, certificate, (auth, http2), unix_s)
+            .config(&self.snapshot, certificate, ways, unix_s)
             .and_then(|config| Session::server(config).map_err(|error| error.to_string()));
         let session = match session {
             Ok(session) => session,

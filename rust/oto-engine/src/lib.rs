@@ -48,6 +48,7 @@ mod web;
 
 pub use counting::RouteCount;
 pub use engine::{Engine, Event, InFlight};
+pub use listening::Ways;
 pub use settings::Settings;
 pub use tcp::TcpTraffic;
 pub use waiter::Waiter;

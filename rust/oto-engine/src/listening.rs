@@ -24,19 +24,45 @@ const LAST_ACCEPTS: usize = 64;
 /// Wait after descriptors or memory ran out.
 const ACCEPT_PAUSE_S: f64 = 0.1;
 
+/// What clients may speak on an HTTP listener, and which routes they find there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ways {
+    /// Whether they speak TLS.
+    pub secured: bool,
+    /// What is asked of them then; none follows the settings of the snapshot.
+    pub client_auth: Option<ClientAuth>,
+    /// Whether they may speak HTTP/1.
+    pub http1: bool,
+    /// Whether they may speak HTTP/2: by ALPN under TLS, by its preface without.
+    pub http2: bool,
+    /// Whether they reach only the routes that are bound to it.
+    pub exclusive: bool,
+}
+
+impl Default for Ways {
+    fn default() -> Self {
+        Self {
+            secured: false,
+            client_auth: None,
+            http1: true,
+            http2: false,
+            exclusive: false,
+        }
+    }
+}
+
 pub(crate) struct Listener {
-    /// None once the engine drains: whoever handed it down may then close the last descriptor.
+    /// None once it is released, or the engine drains: whoever handed it down may then close the last
+    /// descriptor. The place stays for as long as connections remember it.
     pub(crate) socket: Option<Acceptor>,
     pub(crate) id: Arc<str>,
-    pub(crate) secured: bool,
+    pub(crate) ways: Ways,
     /// Whether it takes connections of TCP services: its id is their port's.
     pub(crate) is_tcp: bool,
-    /// Names it from outside.
+    /// Whether its connections are to end when they have their answers.
+    pub(crate) is_leaving: bool,
+    /// Names it from outside; 0 when it is gone.
     handle: u64,
-    /// What is asked of clients; none follows the settings of the snapshot.
-    pub(crate) client_auth: Option<ClientAuth>,
-    /// Whether clients may speak HTTP/2: by ALPN under TLS, by its preface without.
-    pub(crate) http2: bool,
 }
 
 /// A listening socket.
@@ -95,28 +121,18 @@ impl Source for Acceptor {
 }
 
 impl Engine {
-    /// Take over a listening socket. `secured` has it speak TLS; `client_auth` is what is asked of
-    /// clients then, none follows the settings of the snapshot. `http2` lets clients speak it. Gives what
-    /// [`Engine::release`] takes.
+    /// Take over a listening socket. Gives what [`Engine::release`] takes.
     ///
     /// # Errors
     /// When it cannot be made non-blocking or watched.
-    pub fn adopt(
-        &mut self,
-        socket: OwnedFd,
-        id: &str,
-        secured: bool,
-        client_auth: Option<ClientAuth>,
-        http2: bool,
-    ) -> io::Result<u64> {
+    pub fn adopt(&mut self, socket: OwnedFd, id: &str, ways: Ways) -> io::Result<u64> {
         let listener = Listener {
             socket: None,
             id: Arc::from(id),
-            secured,
+            ways,
             is_tcp: false,
+            is_leaving: false,
             handle: 0,
-            client_auth,
-            http2,
         };
         self.adopt_as(socket, listener)
     }
@@ -130,26 +146,34 @@ impl Engine {
         let listener = Listener {
             socket: None,
             id: Arc::from(id),
-            secured: false,
+            ways: Ways::default(),
             is_tcp: true,
+            is_leaving: false,
             handle: 0,
-            client_auth: None,
-            http2: false,
         };
         self.adopt_as(socket, listener)
     }
 
     fn adopt_as(&mut self, socket: OwnedFd, listener: Listener) -> io::Result<u64> {
-        let mut socket = Acceptor::of(socket)?;
+        let socket = Acceptor::of(socket)?;
+        self.adopted += 1;
+        let listener = Listener {
+            handle: self.adopted,
+            ..listener
+        };
+        self.put(socket, listener)?;
+        Ok(self.adopted)
+    }
+
+    /// Accept from a socket, at a place of its own.
+    fn put(&mut self, mut socket: Acceptor, listener: Listener) -> io::Result<()> {
         let at = self.free_place();
         let token = listener_token(at);
         self.poll
             .registry()
             .register(&mut socket, token, Interest::READABLE)?;
-        self.adopted += 1;
         let listener = Listener {
             socket: Some(socket),
-            handle: self.adopted,
             ..listener
         };
         match self.listeners.get_mut(at) {
@@ -158,7 +182,39 @@ impl Engine {
         }
         // Connections may be waiting already; the edge for them is past.
         self.again.push_back(token);
-        Ok(self.adopted)
+        Ok(())
+    }
+
+    /// Have the connections that a listener accepts from now on go other ways. Those it has keep theirs.
+    ///
+    /// # Errors
+    /// When its socket cannot be watched again; it accepts nothing then.
+    pub fn retune(&mut self, handle: u64, ways: Ways) -> io::Result<()> {
+        let Some(at) = self.place_of(handle) else {
+            return Ok(());
+        };
+        let Some(socket) = self.take_socket(at) else {
+            return Ok(());
+        };
+        let Some(left) = self.listeners.get_mut(at) else {
+            return Ok(());
+        };
+        // Whoever came this way finds it for as long as it needs it; nobody comes this way again.
+        left.handle = 0;
+        let listener = Listener {
+            socket: None,
+            id: Arc::clone(&left.id),
+            ways,
+            is_tcp: left.is_tcp,
+            is_leaving: false,
+            handle,
+        };
+        self.put(socket, listener)
+    }
+
+    fn place_of(&self, handle: u64) -> Option<usize> {
+        let mut listeners = self.listeners.iter();
+        listeners.position(|listener| listener.handle == handle)
     }
 
     /// The place of a listener that was released and that no connection remembers, or the next one.
@@ -172,27 +228,76 @@ impl Engine {
             .map_or(self.listeners.len(), |(at, _)| at)
     }
 
-    /// Accept what a listener has queued, and nothing after it. Its connections go on.
+    /// Accept what a listener has queued, and nothing after it. Connections of TCP services go on; those of
+    /// HTTP end like all do when the engine drains: with the answers to what was asked.
     pub fn release(&mut self, handle: u64, now_s: f64) {
         self.now_s = now_s;
-        let mut listeners = self.listeners.iter();
-        let Some(at) = listeners.position(|listener| listener.handle == handle) else {
+        let Some(at) = self.place_of(handle) else {
             return;
         };
         for _ in 0..LAST_ACCEPTS {
             self.accept(at);
         }
         self.close_listener(at);
+        let Some(id) = self.listeners.get_mut(at).and_then(|listener| {
+            listener.handle = 0;
+            (!listener.is_tcp).then(|| Arc::clone(&listener.id))
+        }) else {
+            return;
+        };
+        // Also the places of those that came while it went other ways.
+        let is_it = |listener: &Listener| {
+            listener.id == id && listener.socket.is_none() && !listener.is_tcp
+        };
+        for listener in self.listeners.iter_mut().filter(|it| is_it(it)) {
+            listener.is_leaving = true;
+        }
+        let (listeners, downs) = (&self.listeners, &mut self.downs);
+        let is_left = |down: &Down| {
+            let listener = listeners.get(down.listener);
+            listener.is_some_and(|listener| listener.is_leaving)
+        };
+        for (_, down) in downs.iter_mut().filter(|(_, down)| is_left(down)) {
+            if let Some(exchange) = down.exchange.as_mut() {
+                exchange.keep_alive = false;
+            }
+        }
+        self.hurry_idle(|engine, down| {
+            let listener = engine.listeners.get(down.listener);
+            listener.is_some_and(|listener| listener.is_leaving)
+        });
+    }
+
+    /// Give connections that ask for nothing `drain_idle_s` to do so.
+    pub(crate) fn hurry_idle(&mut self, is_meant: impl Fn(&Self, &Down) -> bool) {
+        let waits = |down: &Down| match down.phase {
+            DownPhase::Idle => true,
+            DownPhase::Head | DownPhase::Hello => down.input.is_empty(),
+            _ => false,
+        };
+        let idle: Vec<usize> = self
+            .downs
+            .iter()
+            .filter(|(_, down)| waits(down) && is_meant(self, down))
+            .map(|(key, _)| key)
+            .collect();
+        let due = self.now_s + self.settings.drain_idle_s;
+        for key in idle {
+            self.set_down_deadline(key, due);
+        }
     }
 
     /// Let go of a listener's socket.
     pub(crate) fn close_listener(&mut self, at: usize) {
-        let listener = self.listeners.get_mut(at);
-        if let Some(mut socket) = listener.and_then(|listener| listener.socket.take()) {
-            // Other descriptors of the socket may still be open, so closing ours would leave it in
-            // the set; an unknown registration means it is out already.
-            self.poll.registry().deregister(&mut socket).unwrap_or(());
-        }
+        drop(self.take_socket(at));
+    }
+
+    fn take_socket(&mut self, at: usize) -> Option<Acceptor> {
+        let mut socket = self.listeners.get_mut(at)?.socket.take()?;
+        // Other descriptors of the socket may still be open, so closing ours would leave it in
+        // the set; an unknown registration means it is out already.
+        self.poll.registry().deregister(&mut socket).unwrap_or(());
+        Some(socket)
     }
 
     /// Accept what is queued, a bounded number at a time.
@@ -209,7 +314,7 @@ impl Engine {
             let Some(listener) = self.listeners.get(at) else {
                 return;
             };
-            let (secured, is_tcp) = (listener.secured, listener.is_tcp);
+            let (secured, is_tcp) = (listener.ways.secured, listener.is_tcp);
             let Some(socket) = listener.socket.as_ref() else {
                 return;
             };

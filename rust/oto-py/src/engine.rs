@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use oto_core::metrics::LATENCY_BOUNDS_S;
 use oto_core::plan::ResponseBody;
 use oto_core::tls::ClientAuth;
-use oto_engine::{Event, RouteCount, Settings};
+use oto_engine::{Event, RouteCount, Settings, Ways};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
@@ -77,7 +77,9 @@ impl Engine {
         lock(&self.inner).fileno()
     }
 
-    #[pyo3(signature = (fd, listener, secured, client_auth = "Dynamic", http2 = false))]
+    #[pyo3(signature = (fd, listener, secured, client_auth = "Dynamic", http2 = false, http1 = true, exclusive = false))]
+    // Keyword arguments on the Python side.
+    #[allow(clippy::too_many_arguments)]
     fn adopt(
         &self,
         fd: RawFd,
@@ -85,24 +87,32 @@ impl Engine {
         secured: bool,
         client_auth: &str,
         http2: bool,
+        http1: bool,
+        exclusive: bool,
     ) -> PyResult<u64> {
-        let client_auth = match client_auth {
-            "Dynamic" => None,
-            "None" => Some(ClientAuth::None),
-            "Want" => Some(ClientAuth::Want),
-            "Need" => Some(ClientAuth::Need),
-            other => {
-                return Err(PyValueError::new_err(format!(
-                    "client_auth: {other:?} is none of None, Want, Need, Dynamic"
-                )));
-            }
-        };
+        let ways = ways(secured, client_auth, http2, http1, exclusive)?;
         if fd < 0 {
             return Err(PyValueError::new_err("fd must be an open descriptor"));
         }
         let owned = duplicate(fd).map_err(PyOSError::new_err)?;
         lock(&self.inner)
-            .adopt(owned, listener, secured, client_auth, http2)
+            .adopt(owned, listener, ways)
+            .map_err(PyOSError::new_err)
+    }
+
+    #[pyo3(signature = (handle, secured, client_auth = "Dynamic", http2 = false, http1 = true, exclusive = false))]
+    fn retune(
+        &self,
+        handle: u64,
+        secured: bool,
+        client_auth: &str,
+        http2: bool,
+        http1: bool,
+        exclusive: bool,
+    ) -> PyResult<()> {
+        let ways = ways(secured, client_auth, http2, http1, exclusive)?;
+        lock(&self.inner)
+            .retune(handle, ways)
             .map_err(PyOSError::new_err)
     }
 
@@ -519,4 +529,31 @@ fn told<'py>(py: Python<'py>, events: Vec<Event>) -> PyResult<Bound<'py, PyList>
         list.append(tuple)?;
     }
     Ok(list)
+}
+
+fn ways(
+    secured: bool,
+    client_auth: &str,
+    http2: bool,
+    http1: bool,
+    exclusive: bool,
+) -> PyResult<Ways> {
+    let client_auth = match client_auth {
+        "Dynamic" => None,
+        "None" => Some(ClientAuth::None),
+        "Want" => Some(ClientAuth::Want),
+        "Need" => Some(ClientAuth::Need),
+        other => {
+            return Err(PyValueError::new_err(format!(
+                "client_auth: {other:?} is none of None, Want, Need, Dynamic"
+            )));
+        }
+    };
+    Ok(Ways {
+        secured,
+        client_auth,
+        http1,
+        http2,
+        exclusive,
+    })
 }

@@ -64,7 +64,7 @@ impl Snapshot {
 
     // Keyword arguments on the Python side.
     #[allow(clippy::too_many_arguments)]
-    #[pyo3(signature = (method, host, target, headers, *, secured = false, listener = "standard-listener"))]
+    #[pyo3(signature = (method, host, target, headers, *, secured = false, listener = "standard-listener", exclusive = false))]
     fn explain<'py>(
         &self,
         py: Python<'py>,
@@ -74,6 +74,7 @@ impl Snapshot {
         mut headers: Vec<(String, String)>,
         secured: bool,
         listener: &str,
+        exclusive: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
         headers.insert(0, ("host".to_owned(), host.to_owned()));
         let question = plan::Question {
@@ -82,6 +83,7 @@ impl Snapshot {
             headers: &headers,
             secured,
             listener,
+            exclusive,
         };
         let answer = self
             .inner
@@ -91,7 +93,7 @@ impl Snapshot {
             .call_method1("loads", (answer.to_string(),))
     }
 
-    #[pyo3(signature = (method, target, headers, *, version = "2.0", remote_address = "127.0.0.1", secured = false, listener = "standard-listener", now = 0.0, unix_time = 0.0, random = 0, client_chain = Vec::new()))]
+    #[pyo3(signature = (method, target, headers, *, version = "2.0", remote_address = "127.0.0.1", secured = false, listener = "standard-listener", exclusive = false, now = 0.0, unix_time = 0.0, random = 0, client_chain = Vec::new()))]
     #[allow(clippy::too_many_arguments)]
     fn begin(
         &self,
@@ -102,6 +104,7 @@ impl Snapshot {
         remote_address: &str,
         secured: bool,
         listener: &str,
+        exclusive: bool,
         now: f64,
         unix_time: f64,
         random: u64,
@@ -133,6 +136,7 @@ impl Snapshot {
             peer,
             secured,
             listener: Arc::from(listener),
+            is_exclusive: exclusive,
             client_cert: client_certificate(&client_chain)?,
         };
         let flow = Flow::begin(

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from oto_trio.gateway.adopting import Adopting
-from oto_trio.gateway.frames import HANDOVER_BYTES, PROTOCOL, Listen, Start
+from oto_trio.gateway.frames import HANDOVER_BYTES, PROTOCOL, Listen, ListenerWays, Retune, Start
 
 if TYPE_CHECKING:
     from oto_trio.gateway.engine import Event
@@ -23,9 +23,15 @@ class Engine:
     def __init__(self) -> None:
         self.adopted: list[tuple[str, int]] = []
         self.refused: set[str] = set()
+        self.ways: dict[int, tuple[object, ...]] = {}
 
-    def adopt(self, fd: int, listener: str, *_: object) -> int:
-        return self.adopt_tcp(fd, listener)
+    def adopt(self, fd: int, listener: str, *ways: object) -> int:
+        handle = self.adopt_tcp(fd, listener)
+        self.ways[handle] = ways
+        return handle
+
+    def retune(self, handle: int, *ways: object) -> None:
+        self.ways[handle] = ways
 
     def adopt_tcp(self, fd: int, listener: str, /) -> int:
         if listener in self.refused:
@@ -51,14 +57,14 @@ def begun(engine: Engine) -> tuple[Adopting, socket.socket]:
     return adopting, ours
 
 
-def hand(ours: socket.socket, token: int) -> tuple[Listen, list[int]]:
+def hand(ours: socket.socket, token: int, *, is_tcp: bool = True) -> tuple[Listen, list[int]]:
     """Send the sockets of a listener; return the order, and the ports."""
     ports: list[int] = []
     for _ in range(2):
         with socket.create_server(("127.0.0.1", 0)) as server:
             ports.append(server.getsockname()[1])
             socket.send_fds(ours, [bytes(HANDOVER_BYTES)], [server.fileno()])
-    return Listen(token, f"l{token}", secured=False, is_tcp=True, slots=2), ports
+    return Listen(token, f"l{token}", ways=ListenerWays(), is_tcp=is_tcp, slots=2), ports
 
 
 def test_a_listener_that_cannot_be_accepted_on_leaves_no_sockets_to_the_next() -> None:
@@ -82,7 +88,26 @@ def test_sockets_that_the_kernel_dropped_are_told_of() -> None:
         ours.sendall(bytes(HANDOVER_BYTES) * 2)
         second, ports = hand(ours, 2)
         with pytest.raises(OSError, match="open files"):
-            adopting.take(Listen(1, "l1", secured=False, is_tcp=True, slots=2))
+            adopting.take(Listen(1, "l1", ways=ListenerWays(), is_tcp=True, slots=2))
         adopting.take(second)
         assert engine.adopted == [("l2", port) for port in ports]
+        adopting.close()
+
+
+def test_a_listener_goes_other_ways_in_every_slot_also_in_those_that_are_served_later() -> None:
+    engine = Engine()
+    adopting, ours = begun(engine)
+    with ours:
+        order, _ = hand(ours, 7, is_tcp=False)
+        other, _ = hand(ours, 8, is_tcp=False)
+        adopting.take(order)
+        adopting.take(other)
+        before = (False, "Dynamic", False, True, False)
+        assert set(engine.ways.values()) == {before}
+        ways = ListenerWays(True, "Need", http1=False, http2=True, exclusive=True)
+        adopting.retune(Retune(7, ways))
+        after = (True, "Need", True, False, True)
+        assert [engine.ways[handle] for handle in (1, 2, 3, 4)] == [after, after, before, before]
+        assert adopting.drop(7, lambda *_: None) == "l7"
+        assert adopting.drop(7, lambda *_: None) is None
         adopting.close()

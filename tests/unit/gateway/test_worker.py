@@ -34,6 +34,7 @@ from oto_trio.gateway.frames import (
     Health,
     Hello,
     InheritedListener,
+    ListenerWays,
     Metrics,
     MetricsPage,
     ProblemReport,
@@ -116,7 +117,7 @@ async def worked(
         stage.ended.set()
 
     listeners = [
-        InheritedListener(descriptor, "standard-listener", False, slot)
+        InheritedListener(descriptor, "standard-listener", ListenerWays(), slot)
         for slot, descriptor in enumerate(descriptors)
     ]
     first = msgspec.convert({"protocol": PROTOCOL, "slot": 0, "listeners": [], **start}, Start)

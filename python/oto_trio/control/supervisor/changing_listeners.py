@@ -1,8 +1,8 @@
 """Follows the entities that ask for listeners, and has the workers accept on what they ask for.
 
     follow          as long as the gateway runs
-    ├─ reconcile    for each change: the workers let go of what is gone, it is closed; what is new is opened
-    │               once the workers know what becomes of its connections, and handed to them
+    ├─ reconcile    for each change: the workers let go of what is gone, it is closed; what goes other ways is told;
+    │               what is new is opened once the workers know what becomes of its connections, and handed to them
     └─ let go, one a worker and listener    until the worker has let go of it, however long that takes
 
 To add a kind of entity that asks for listeners: a row in `WANTED_BY`.
@@ -16,11 +16,13 @@ import msgspec
 import trio
 
 from oto_trio.control.store.base import Store
+from oto_trio.control.supervisor.http_listeners import wanted_by_http_listener
 from oto_trio.control.supervisor.listeners import ListenerSet, WantedListener
 from oto_trio.control.supervisor.listening import Listener
 from oto_trio.gateway.compile.tcp import tcp_address
 from oto_trio.gateway.tcp_ports import read_tcp_service
 from oto_trio.model.errors import EntityError, StoreError
+from oto_trio.model.http_listener import HTTP_LISTENERS
 from oto_trio.model.tcp_service import TCP_SERVICES
 
 __all__ = ["RETRY_S", "WANTED_BY", "ChangingListeners", "Hearer"]
@@ -48,6 +50,7 @@ def _by_tcp_service(document: bytes) -> WantedListener | None:
 
 
 WANTED_BY: Final[Mapping[str, Callable[[bytes], WantedListener | None]]] = {
+    HTTP_LISTENERS: wanted_by_http_listener,
     TCP_SERVICES: _by_tcp_service,
 }
 """What entities of a kind ask for, by the store's name of the kind; they raise `EntityError`."""
@@ -58,6 +61,10 @@ class Hearer(Protocol):
 
     async def listen(self, listener: Listener) -> None:
         """Have it accept connections of a listener, unless it does."""
+        ...
+
+    async def retune(self, listener: Listener) -> None:
+        """Tell it what clients may speak on a listener now, unless it does not have it."""
         ...
 
     async def unlisten(self, listener: Listener) -> None:
@@ -76,7 +83,7 @@ class ChangingListeners:
         store: Holds the entities.
         listeners: The sockets.
         hearers: Returns the workers there are.
-        on_change: Told whenever `behind` may have changed.
+        on_change: Told whenever `settled` may have changed.
     """
 
     def __init__(
@@ -92,8 +99,9 @@ class ChangingListeners:
         self._on_change = on_change
         self._wanted: dict[tuple[str, str], WantedListener] = {}
         self._releasing: trio.Nursery | None = None
-        self.behind: int | None = None
-        """The revision whose listeners are being opened and closed; None when they all are."""
+        self.settled = -1
+        """The newest revision whose listeners are open or were tried, and whose others are closed; -1 before the
+        first."""
 
     async def run(self) -> None:
         """Follow the store until cancelled, or until it is closed."""
@@ -107,6 +115,7 @@ class ChangingListeners:
         with self._store.watch() as changes:
             revision = await self._read()
             await self._reconcile(revision)
+            self._settle(revision)
             while True:
                 retry_s = RETRY_S if self._listeners.failures else float("inf")
                 batch = None
@@ -128,6 +137,11 @@ class ChangingListeners:
                 ]
                 if any(noted):
                     await self._reconcile(revision)
+                self._settle(revision)
+
+    def _settle(self, revision: int) -> None:
+        self.settled = revision
+        self._on_change()
 
     async def _read(self) -> int:
         """Read what is wanted from the store, again and again until it works; return its revision."""
@@ -158,20 +172,15 @@ class ChangingListeners:
     async def _reconcile(self, revision: int) -> None:
         """Open and close what differs."""
         changes = self._listeners.compare(self._wanted.values())
-        if not changes.gone and not changes.missing:
-            return
-        self.behind = revision
-        try:
+        if changes.gone:
             await self._release(changes.gone)
-            tried = [self._listeners.open(wanted) for wanted in changes.missing]
-            opened = [listener for listener in tried if listener is not None]
-            if opened:
-                async with trio.open_nursery() as nursery:
-                    for worker in self._hearers():
-                        nursery.start_soon(self._hand, worker, opened, revision)
-        finally:
-            self.behind = None
-            self._on_change()
+        retuned = [self._listeners.retune(wanted) for wanted in changes.changed]
+        tried = [self._listeners.open(wanted) for wanted in changes.missing]
+        opened = [listener for listener in tried if listener is not None]
+        if opened or retuned:
+            async with trio.open_nursery() as nursery:
+                for worker in self._hearers():
+                    nursery.start_soon(self._hand, worker, opened, retuned, revision)
 
     async def _release(self, gone: Iterable[Listener]) -> None:
         """Have the workers let go of listeners, for some time, and close them.
@@ -197,9 +206,13 @@ class ChangingListeners:
         await worker.unlisten(listener)
         is_released.set()
 
-    async def _hand(self, worker: Hearer, opened: list[Listener], revision: int) -> None:
+    async def _hand(
+        self, worker: Hearer, opened: list[Listener], retuned: list[Listener], revision: int
+    ) -> None:
         """Hand listeners to a worker once it knows what becomes of their connections."""
         with trio.move_on_after(KNOWN_S):
             await worker.wait_known(revision)
+        for listener in retuned:
+            await worker.retune(listener)
         for listener in opened:
             await worker.listen(listener)

@@ -5,6 +5,7 @@ is wanted with what is there, opens and closes what differs, and leaves every ot
 cannot be opened is told, and tried again by the next call.
 """
 
+import errno
 import itertools
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,11 +14,13 @@ from typing import Final
 import msgspec
 
 from oto_trio.control.supervisor.listening import BindError, Listener, bind_listener
+from oto_trio.gateway.frames import ListenerWays
 
 __all__ = ["ListenerChanges", "ListenerSet", "WantedListener"]
 
 logger = logging.getLogger(__name__)
 
+_EVERY: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 (nothing is bound by it)
 _TOKENS: Final = itertools.count(1)
 
 
@@ -28,15 +31,20 @@ class WantedListener(msgspec.Struct, frozen=True):
         name: Its name, which is all the engine knows of it.
         host: An IPv4 or IPv6 address.
         port: The port, not 0.
-        secured: Whether the engine speaks TLS on it before anything else.
+        ways: What clients may speak on it.
         is_tcp: Whether it is for TCP services; otherwise it takes HTTP.
     """
 
     name: str
     host: str
     port: int
-    secured: bool = False
+    ways: ListenerWays = ListenerWays()
     is_tcp: bool = False
+
+    @property
+    def place(self) -> "WantedListener":
+        """What tells apart its sockets: all of it but the ways, which change while they stay open."""
+        return msgspec.structs.replace(self, ways=ListenerWays())
 
 
 class ListenerChanges(msgspec.Struct, frozen=True):
@@ -45,10 +53,12 @@ class ListenerChanges(msgspec.Struct, frozen=True):
     Attributes:
         gone: Listeners that nobody wants any more; still open, see `ListenerSet.close`.
         missing: What is wanted and not there.
+        changed: What is there, and is to go other ways; see `ListenerSet.retune`.
     """
 
     gone: tuple[Listener, ...]
     missing: tuple[WantedListener, ...]
+    changed: tuple[WantedListener, ...] = ()
 
 
 class ListenerSet:
@@ -88,12 +98,17 @@ class ListenerSet:
 
     def compare(self, wanted: Iterable[WantedListener]) -> ListenerChanges:
         """Compare what is wanted with what is there."""
-        wanted = tuple(dict.fromkeys(wanted))
-        gone = tuple(it for key, it in self._open.items() if key not in wanted)
-        missing = tuple(key for key in wanted if key not in self._open)
-        for key in [key for key in self._failures if key not in wanted]:
-            del self._failures[key]
-        return ListenerChanges(gone, missing)
+        by_place = {it.place: it for it in wanted}
+        gone = tuple(it for place, it in self._open.items() if place not in by_place)
+        missing = tuple(it for place, it in by_place.items() if place not in self._open)
+        changed = tuple(
+            it
+            for place, it in by_place.items()
+            if place in self._open and not it.is_tcp and self._open[place].ways != it.ways
+        )
+        for place in [place for place in self._failures if place not in by_place]:
+            del self._failures[place]
+        return ListenerChanges(gone, missing, changed)
 
     def open(self, wanted: WantedListener) -> Listener | None:
         """Open a listener; None when it cannot be, which is logged when the reason is new."""
@@ -101,18 +116,40 @@ class ListenerSet:
             return None
         try:
             bound = self._bind(
-                wanted.name, wanted.host, wanted.port, secured=wanted.secured, slots=self.slots
+                wanted.name, wanted.host, wanted.port, secured=wanted.ways.secured, slots=self.slots
             )
         except BindError as error:
-            if self._failures.get(wanted) != str(error):
-                logger.error("%s does not listen, and is tried again: %s", wanted.name, error)
-            self._failures[wanted] = str(error)
+            told = self._told(error, wanted)
+            if self._failures.get(wanted.place) != told:
+                logger.error("%s does not listen, and is tried again: %s", wanted.name, told)
+            self._failures[wanted.place] = told
             return None
-        self._failures.pop(wanted, None)
-        listener = msgspec.structs.replace(bound, token=next(_TOKENS), is_tcp=wanted.is_tcp)
-        self._open[wanted] = listener
-        logger.info("%s listens", wanted.name)
+        self._failures.pop(wanted.place, None)
+        listener = msgspec.structs.replace(
+            bound, token=next(_TOKENS), is_tcp=wanted.is_tcp, ways=wanted.ways
+        )
+        self._open[wanted.place] = listener
+        logger.info("%s listens at %s", wanted.name, listener.url)
         return listener
+
+    def retune(self, wanted: WantedListener) -> Listener:
+        """Note that a listener goes other ways from now on, and return it; the workers have to be told."""
+        listener = msgspec.structs.replace(
+            self._open[wanted.place], ways=wanted.ways, secured=wanted.ways.secured
+        )
+        self._open[wanted.place] = listener
+        logger.info("%s listens at %s, with other settings", wanted.name, listener.url)
+        return listener
+
+    def _told(self, error: BindError, wanted: WantedListener) -> str:
+        """Say why a listener cannot be opened; name the one of this gateway that is in the way."""
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE:
+            for other in self.current:
+                host, port = other.address
+                meet = host == wanted.host or not _EVERY.isdisjoint({host, wanted.host})
+                if port == wanted.port and meet:
+                    return f"port {port} is that of {other.name} ({host}); choose another port"
+        return str(error)
 
     def close(self, listener: Listener) -> None:
         """Close a listener; connections that were accepted on it go on."""

@@ -17,6 +17,7 @@ import msgspec
 
 from oto_trio.control.addresses import UNIX
 from oto_trio.control.supervisor.unix_sockets import UnixFile, UnixMode, listen_on_path
+from oto_trio.gateway.frames import ListenerWays
 from oto_trio.model.errors import GatewayError
 
 __all__ = [
@@ -50,6 +51,7 @@ class Listener(msgspec.Struct, frozen=True):
         is_tcp: Whether it is for TCP services; otherwise it takes HTTP.
         token: Names it towards workers; 0 for those that are there for as long as the gateway runs.
         file: The file of a Unix socket, which is removed with it; None for ports.
+        ways: What clients may speak on it; None leaves that to the settings of the workers.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Listener(msgspec.Struct, frozen=True):
     is_tcp: bool = False
     token: int = 0
     file: UnixFile | None = None
+    ways: ListenerWays | None = None
 
     @property
     def path(self) -> str | None:

@@ -316,8 +316,7 @@ class Supervisor:
 
     def is_applied(self, revision: int) -> bool:
         """Tell whether a revision is live in every worker that may lack it, and one serves."""
-        behind = self._changing.behind
-        if behind is not None and behind <= revision:
+        if self._changing.settled < revision:
             return False
         return bool(self.serving) and all(
             worker.applied >= revision

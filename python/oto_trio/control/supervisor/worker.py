@@ -43,11 +43,13 @@ from oto_trio.gateway.frames import (
     InheritedListener,
     LeakedKey,
     Listen,
+    ListenerWays,
     Metrics,
     ProblemReport,
     Ready,
     Records,
     Released,
+    Retune,
     RouteCounts,
     Start,
     TcpRecords,
@@ -83,9 +85,9 @@ class WorkerSettings(msgspec.Struct, frozen=True):
         log_level: A `logging` level name.
         health_access_key: Key the health probes ask for; None leaves them open.
         metrics_access_key: Key the metrics page asks for; None leaves it open.
-        client_auth: Whether HTTPS clients need a certificate; see `Start`.
-        http2: Whether clients may speak HTTP/2; see `Start`.
-        h2c: Whether they may without TLS too; see `Start`.
+        client_auth: Whether clients of the listeners of the settings need a certificate; see `ListenerWays`.
+        http2: Whether they may speak HTTP/2.
+        h2c: Whether they may without TLS too.
         makes_certificates: Whether certificates are made for all unknown server names; see `Start`.
         https_port: The port under which clients reach the gateway with TLS; see `Start`.
         ticket_secret: What TLS session tickets are locked with; see `Start`.
@@ -109,6 +111,13 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     ticket_secret: bytes = b""
     expressions: bytes = b"{}"
     shared_key: str | None = None
+
+    def ways(self, listener: Listener) -> ListenerWays:
+        """Return what clients may speak on a listener: what it says itself, or what the settings say."""
+        if listener.ways is not None:
+            return listener.ways
+        http2 = self.http2 and (listener.secured or self.h2c)
+        return ListenerWays(listener.secured, self.client_auth, http2=http2)
 
 
 class Reports(Protocol):
@@ -287,11 +296,16 @@ class Worker:
                     Listen(
                         listener.token,
                         listener.name,
-                        listener.secured,
+                        listener.ways or ListenerWays(listener.secured),
                         listener.is_tcp,
                         len(listener.sockets),
                     )
                 )
+
+    async def retune(self, listener: Listener) -> None:
+        """Tell it what clients may speak on a listener now, unless it does not have it or has ended."""
+        if listener.token in self._listens and listener.ways is not None:
+            await self.order(Retune(listener.token, listener.ways))
 
     async def unlisten(self, listener: Listener) -> None:
         """Have it accept what is queued and let go of a listener; returns once it has, or has ended."""
@@ -475,7 +489,7 @@ class Worker:
             InheritedListener(
                 next(descriptors),
                 listener.name,
-                listener.secured,
+                settings.ways(listener),
                 slot,
                 listener.is_tcp,
                 listener.token,
@@ -495,9 +509,6 @@ class Worker:
             log_level=settings.log_level,
             health_access_key=settings.health_access_key,
             metrics_access_key=settings.metrics_access_key,
-            client_auth=settings.client_auth,
-            http2=settings.http2,
-            h2c=settings.h2c,
             makes_certificates=settings.makes_certificates,
             ticket_secret=settings.ticket_secret,
             expressions=settings.expressions,

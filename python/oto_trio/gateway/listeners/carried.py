@@ -59,6 +59,7 @@ class CarriedConnections:
         self._sessions: dict[int, Session] = {}
         self._streams: dict[int, Session] = {}
         self._dirty: dict[int, Session] = {}
+        self._listeners: dict[int, str] = {}
         self._draining = False
 
     def __len__(self) -> int:
@@ -78,6 +79,7 @@ class CarriedConnections:
         told = cast("Any", value)
         if kind == CARRIED:
             conn = told[0]
+            self._listeners[conn] = told[1]
             session = Http2Session(
                 self._engine, conn, self._streams, now, self._limits, extended_connect=True
             )
@@ -112,7 +114,7 @@ class CarriedConnections:
             except BaseException as error:  # noqa: BLE001 (re-raised unless it is a fault)
                 self._fail(session, error, now)
             if session.is_over:
-                self._sessions.pop(conn, None)
+                self._forget(conn)
 
     def drain(self, now: float) -> None:
         """Have clients open no more requests, and close each connection behind its last answer."""
@@ -120,12 +122,28 @@ class CarriedConnections:
         self._dirty.update(self._sessions)
         self.flush(now)
 
+    def drain_listener(self, name: str, now: float) -> None:
+        """Likewise for the clients that came over one listener."""
+        for conn in [conn for conn, listener in self._listeners.items() if listener == name]:
+            session = self._sessions.get(conn)
+            if isinstance(session, Http2Session):
+                self._dirty[conn] = session
+                try:
+                    session.drain(now)
+                except BaseException as error:  # noqa: BLE001 (re-raised unless it is a fault)
+                    self._fail(session, error, now)
+        self.flush(now)
+
+    def _forget(self, conn: int) -> None:
+        self._sessions.pop(conn, None)
+        self._listeners.pop(conn, None)
+
     def _fail(self, session: Session, error: BaseException, now: float) -> None:
         """Close the connection of a session that raised; re-raise what is no fault of it."""
         if not isinstance(error, Exception):
             raise error
         logger.error("HTTP/2 connection %d failed", session.conn, exc_info=error)
-        self._sessions.pop(session.conn, None)
+        self._forget(session.conn)
         session.fail(now)
 
 

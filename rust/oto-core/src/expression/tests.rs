@@ -47,6 +47,7 @@ fn flow_of(route: &Value) -> Flow {
         peer: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)).into(),
         secured: true,
         listener: Arc::from("standard-listener"),
+        is_exclusive: false,
         client_cert: None,
     };
     let moment = Moment {

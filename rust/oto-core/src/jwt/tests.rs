@@ -92,6 +92,7 @@ impl Case {
             peer: IpAddr::V4(Ipv4Addr::LOCALHOST).into(),
             secured: false,
             listener: Arc::from("standard-listener"),
+            is_exclusive: false,
             client_cert: None,
         };
         let moment = Moment {

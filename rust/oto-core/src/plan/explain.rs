@@ -27,6 +27,8 @@ pub struct Question<'a> {
     pub secured: bool,
     /// The listener's id.
     pub listener: &'a str,
+    /// Whether the listener serves only routes that are bound to it.
+    pub exclusive: bool,
 }
 
 impl Snapshot {
@@ -53,6 +55,7 @@ impl Snapshot {
         let facts = Facts {
             request: &request,
             listener,
+            is_exclusive: question.exclusive,
         };
         let routing = self.router.explain(&facts, &mut |_: &Route| true);
         let mut answer = json!({
@@ -66,6 +69,7 @@ impl Snapshot {
             peer: IpAddr::V4(Ipv4Addr::LOCALHOST).into(),
             secured: question.secured,
             listener: Arc::from(listener),
+            is_exclusive: question.exclusive,
             client_cert: None,
         };
         let mut flow = Flow::begin(
@@ -155,6 +159,7 @@ mod tests {
             headers: &headers,
             secured: false,
             listener: "standard-listener",
+            exclusive: false,
         };
         let answer = Arc::new(snapshot).explain(&question).expect("valid");
         assert_eq!(answer["route"]["id"], "r1");

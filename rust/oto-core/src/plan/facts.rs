@@ -7,6 +7,7 @@ use crate::router::RequestFacts;
 pub(super) struct Facts<'a> {
     pub(super) request: &'a Request,
     pub(super) listener: &'a str,
+    pub(super) is_exclusive: bool,
 }
 
 impl RequestFacts for Facts<'_> {
@@ -35,5 +36,9 @@ impl RequestFacts for Facts<'_> {
 
     fn listener(&self) -> &str {
         self.listener
+    }
+
+    fn listener_is_exclusive(&self) -> bool {
+        self.is_exclusive
     }
 }

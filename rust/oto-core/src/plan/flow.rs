@@ -34,6 +34,8 @@ pub struct Downstream {
     pub secured: bool,
     /// The listener's id.
     pub listener: Arc<str>,
+    /// Whether that listener serves only routes that are bound to it.
+    pub is_exclusive: bool,
     /// The certificate the client proved to own.
     pub client_cert: Option<Arc<ClientCertificate>>,
 }
@@ -209,6 +211,7 @@ impl Flow {
         let facts = Facts {
             request: &self.request,
             listener: &self.downstream.listener,
+            is_exclusive: self.downstream.is_exclusive,
         };
         let rejected = &self.rejected;
         let found = self

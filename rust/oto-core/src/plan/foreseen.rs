@@ -44,7 +44,13 @@ impl Snapshot {
     #[inline]
     #[must_use]
     pub fn foresee(&self, request: &Request, listener: &str) -> Option<Foreseen> {
-        let heading = Heading::of(&Facts { request, listener }, &self.router);
+        // Which listener it is changes nothing about where the candidates lie.
+        let facts = Facts {
+            request,
+            listener,
+            is_exclusive: false,
+        };
+        let heading = Heading::of(&facts, &self.router);
         let key = ForeseenKey::of(request, &self.tables.apikeys, &self.limits);
         (heading.is_some() || key.is_some()).then_some(Foreseen { heading, key })
     }

@@ -358,7 +358,7 @@ impl Engine {
         let (auth, unix_s) = (self.relay_auth(key), self.now_s + self.unix_offset_s);
         let config = self
             .servers
-            .config(&self.snapshot, certificate, (auth, false), unix_s);
+            .config(&self.snapshot, certificate, (auth, true, false), unix_s);
         let Some(relay) = self.relays.get_mut(key) else {
             return;
         };

@@ -21,8 +21,8 @@ use super::{certified, provider};
 /// Configurations kept; with more certificates in use the cache starts over.
 const MOST_CONFIGS: usize = 4096;
 
-/// What is asked of clients, and whether they may speak HTTP/2.
-type Ways = (ClientAuth, bool);
+/// What is asked of clients, and whether they may speak HTTP/1.1 and HTTP/2.
+type Ways = (ClientAuth, bool, bool);
 
 /// By the certificate's id and the ways of the listener; the certificate tells whether it is still it.
 type Configs = HashMap<(Arc<str>, Ways), (Arc<Certificate>, Arc<ServerConfig>), RandomState>;
@@ -115,7 +115,7 @@ impl Servers {
         unix_s: f64,
     ) -> Result<Arc<ServerConfig>, String> {
         self.clock.set(unix_s);
-        let (auth, http2) = ways;
+        let (auth, http1, http2) = ways;
         let key = (Arc::clone(&certificate.id), ways);
         if let Some((known, config)) = self.configs.get(&key) {
             if Arc::ptr_eq(known, certificate) {
@@ -137,7 +137,9 @@ impl Servers {
         if http2 {
             config.alpn_protocols.push(b"h2".to_vec());
         }
-        config.alpn_protocols.push(b"http/1.1".to_vec());
+        if http1 {
+            config.alpn_protocols.push(b"http/1.1".to_vec());
+        }
         if let Some(tickets) = self.tickets.get(&auth) {
             config.ticketer = Arc::clone(tickets) as _;
         }

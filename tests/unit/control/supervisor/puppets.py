@@ -137,6 +137,12 @@ class Stage:
         while len(self.launched) < count:
             await self.puppets.news.wait()
 
+    async def store_up_to(self, revision: int) -> None:
+        """Store something until the store has a revision."""
+        while (await self.store.snapshot(())).revision < revision:
+            await self.store.put("routes", "r", b"{}")
+        await self.settled()
+
     def begin(self, function: Callable[..., Any], *args: object) -> None:
         assert self.nursery is not None
         self.nursery.start_soon(function, *args)

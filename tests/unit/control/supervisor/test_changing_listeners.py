@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import socket
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
+import msgspec
+import pytest
 import trio
 import trio.testing
 
 from oto_trio.control.store import MemoryStore
 from oto_trio.control.supervisor.changing_listeners import RELEASE_S, ChangingListeners
-from oto_trio.control.supervisor.listeners import ListenerSet
-from oto_trio.control.supervisor.listening import Listener
+from oto_trio.control.supervisor.listeners import ListenerSet, WantedListener
+from oto_trio.control.supervisor.listening import Listener, bind_listener, listening
+from oto_trio.gateway.frames import ListenerWays
+from oto_trio.model.http_listener import HTTP_LISTENERS
 from oto_trio.model.tcp_service import TCP_SERVICES
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
 
 SERVICE = (
     b'{"id":"s","name":"s","description":"","enabled":true,"tls":"Disabled","sni":{"enabled":false},'
@@ -26,9 +35,13 @@ class SlowWorker:
         self.has_time = trio.Event()
         self.listens: list[int] = []
         self.released: list[int] = []
+        self.retuned: list[tuple[int, ListenerWays | None]] = []
 
     async def listen(self, listener: Listener) -> None:
         self.listens.append(listener.token)
+
+    async def retune(self, listener: Listener) -> None:
+        self.retuned.append((listener.token, listener.ways))
 
     async def unlisten(self, listener: Listener) -> None:
         await self.has_time.wait()
@@ -59,10 +72,158 @@ async def test_a_worker_that_has_no_time_yet_is_told_of_a_closed_listener_all_th
         await trio.sleep(RELEASE_S * 2)
         # The others wait for it no longer: the listener is closed here.
         assert listeners.current[1:] == ()
-        assert changing.behind is None
+        assert changing.settled == await revision(store)
         assert opened.sockets[0].fileno() == -1
         worker.has_time.set()
         await trio.testing.wait_all_tasks_blocked()
         assert worker.released == worker.listens
         nursery.cancel_scope.cancel()
     listeners.close_all()
+
+
+async def revision(store: MemoryStore) -> int:
+    return (await store.snapshot(())).revision
+
+
+def http_listener(name: str, **config: Any) -> bytes:
+    settings = {"enabled": True, "port": 9, "host": "127.0.0.1", **config}
+    document = {"id": name, "name": name, "description": "", "config": settings}
+    return msgspec.json.encode(document)
+
+
+@asynccontextmanager
+async def followed(
+    store: MemoryStore, sockets: list[socket.socket], worker: SlowWorker
+) -> AsyncGenerator[tuple[ChangingListeners, ListenerSet]]:
+    """Listeners in step with a store that has none yet."""
+    listeners = ListenerSet([Listener("standard-listener", False, tuple(sockets))], bind)
+    async with trio.open_nursery() as nursery:
+        changing = ChangingListeners(store, listeners, lambda: [worker], lambda: None)
+        nursery.start_soon(changing.run)
+        await trio.testing.wait_all_tasks_blocked()
+        yield changing, listeners
+        nursery.cancel_scope.cancel()
+    listeners.close_all()
+
+
+async def test_what_clients_may_speak_changes_while_the_port_stays_open(
+    sockets: list[socket.socket], autojump_clock: trio.testing.MockClock
+) -> None:
+    del autojump_clock
+    worker = SlowWorker()
+    async with MemoryStore() as store, followed(store, sockets, worker) as (_, listeners):
+        await store.put(HTTP_LISTENERS, "l", http_listener("l"))
+        await trio.testing.wait_all_tasks_blocked()
+        (before,) = listeners.current[1:]
+        assert before.ways == ListenerWays(secured=True, client_auth="None", http2=True)
+        await store.put(
+            HTTP_LISTENERS, "l", http_listener("l", tls=False, h2c=True, exclusive=True)
+        )
+        await trio.testing.wait_all_tasks_blocked()
+        (after,) = listeners.current[1:]
+        assert after.sockets == before.sockets
+        assert not after.secured
+        ways = ListenerWays(client_auth="None", http2=True, exclusive=True)
+        assert worker.retuned == [(before.token, ways)]
+        assert (worker.listens, worker.released) == ([before.token], [])
+        # Another port is another socket, and the old one is let go of.
+        worker.has_time.set()
+        await store.put(HTTP_LISTENERS, "l", http_listener("l", port=10))
+        await trio.testing.wait_all_tasks_blocked()
+        assert worker.released == [before.token]
+        assert len(worker.listens) == 2
+        assert before.sockets[0].fileno() == -1
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"tls": True, "http1": False, "http2": False}, "http1 and http2 are both false"),
+        ({"tls": False, "http1": False, "http2": True}, "http1 and h2c are both false"),
+        ({"clientAuth": "Maybe"}, "clientAuth"),
+        ({"port": 0}, "port"),
+    ],
+)
+async def test_a_listener_that_makes_no_sense_opens_no_port_and_says_why(
+    config: dict[str, Any],
+    told: str,
+    sockets: list[socket.socket],
+    autojump_clock: trio.testing.MockClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    del autojump_clock
+    async with (
+        MemoryStore() as store,
+        followed(store, sockets, SlowWorker()) as (changing, listeners),
+    ):
+        await store.put(HTTP_LISTENERS, "odd", http_listener("odd", **config))
+        await trio.testing.wait_all_tasks_blocked()
+        assert listeners.current[1:] == ()
+        assert changing.settled == await revision(store)
+    assert "http-listeners odd opens no port" in caplog.text
+    assert told in caplog.text
+
+
+async def test_a_disabled_listener_has_no_port(
+    sockets: list[socket.socket], autojump_clock: trio.testing.MockClock
+) -> None:
+    del autojump_clock
+    worker = SlowWorker()
+    worker.has_time.set()
+    async with MemoryStore() as store, followed(store, sockets, worker) as (_, listeners):
+        await store.put(HTTP_LISTENERS, "l", http_listener("l"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert listeners.current[1:]
+        await store.put(HTTP_LISTENERS, "l", http_listener("l", enabled=False))
+        await trio.testing.wait_all_tasks_blocked()
+        assert listeners.current[1:] == ()
+        assert worker.released == worker.listens
+
+
+async def test_what_is_stored_while_ports_are_being_closed_is_not_settled_with_them(
+    sockets: list[socket.socket], autojump_clock: trio.testing.MockClock
+) -> None:
+    del autojump_clock
+    worker = SlowWorker()
+    seen: list[tuple[int, int]] = []
+    async with MemoryStore() as store, trio.open_nursery() as nursery:
+        listeners = ListenerSet([Listener("standard-listener", False, tuple(sockets))], bind)
+
+        def note() -> None:
+            seen.append((changing.settled, len(listeners.current) - 1))
+
+        changing = ChangingListeners(store, listeners, lambda: [worker], note)
+        nursery.start_soon(changing.run)
+        await store.put(HTTP_LISTENERS, "a", http_listener("a", port=11))
+        await trio.testing.wait_all_tasks_blocked()
+        await store.delete(HTTP_LISTENERS, "a")
+        deleted = await revision(store)
+        await trio.testing.wait_all_tasks_blocked()
+        # The worker takes its time to let go of the first port.
+        await store.put(HTTP_LISTENERS, "b", http_listener("b", port=12))
+        stored = await revision(store)
+        await trio.testing.wait_all_tasks_blocked()
+        assert changing.settled < deleted < stored
+        worker.has_time.set()
+        await trio.sleep(RELEASE_S * 2)
+        assert changing.settled == stored
+        # Whoever looked in between did not find the second settled before its port was open.
+        assert [count for settled, count in seen if settled >= stored] == [1]
+        assert (deleted, 0) in seen
+        nursery.cancel_scope.cancel()
+    listeners.close_all()
+
+
+def test_the_listener_of_this_gateway_that_has_the_port_is_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with listening(bind_listener("standard-listener", "127.0.0.1", 0, secured=False, slots=1)) as (
+        fixed,
+    ):
+        listeners = ListenerSet([fixed])
+        port = fixed.address[1]
+        assert listeners.open(WantedListener("mine", "127.0.0.1", port)) is None
+        assert f"port {port} is that of standard-listener (127.0.0.1)" in caplog.text
+        assert len(listeners.failures) == 1
+        listeners.compare([])
+        assert not listeners.failures

@@ -105,6 +105,7 @@ async def test_a_revision_is_applied_when_every_serving_worker_says_so(
 
         stage.begin(wait, 5)
         await stage.settled()
+        await stage.store_up_to(5)
         await first.get_ready(5)
         # The other one was sent revision 0, and would serve that when it gets ready now.
         assert applied == []
@@ -112,6 +113,7 @@ async def test_a_revision_is_applied_when_every_serving_worker_says_so(
         assert applied == []
         await second.say(Applied(5, 0))
         assert applied == [5]
+        await stage.store_up_to(6)
         stage.begin(wait, 6)
         await first.say(Applied(6, 1))
         assert applied == [5]
@@ -130,6 +132,7 @@ async def test_a_worker_that_dies_is_not_waited_for(sockets: list[socket.socket]
             await stage.supervisor.wait_applied(2)
             applied.set()
 
+        await stage.store_up_to(2)
         stage.begin(wait)
         await first.say(Applied(2, 0))
         assert not applied.is_set()

@@ -33,6 +33,7 @@ fn begin_with(path: &str, more: &[(&[u8], &[u8])], route: &str, settings: &str) 
         peer: IpAddr::V4(Ipv4Addr::LOCALHOST).into(),
         secured: false,
         listener: Arc::from("standard-listener"),
+        is_exclusive: false,
         client_cert: None,
     };
     let response = ResponseHead::default();
