@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from h2.config import H2Configuration
-from h2.connection import AllowedStreamIDs, ConnectionState, H2Connection
+from h2.connection import AllowedStreamIDs, ConnectionState
 from h2.errors import ErrorCodes
 from h2.events import (
     ConnectionTerminated,
@@ -29,14 +29,22 @@ from h2.events import (
 )
 from h2.exceptions import NoAvailableStreamIDError, ProtocolError, TooManyStreamsError
 from h2.settings import SettingCodes, Settings
-from h2.stream import H2Stream
+from h2.stream import H2Stream, StreamState
 from hyperframe.frame import Frame, GoAwayFrame
 from typing_extensions import override
 
 from oto_trio._core import FieldBlock, HpackDecoder, HpackEncoder
 from oto_trio.gateway.listeners.carried_engine import CallEngine
-from oto_trio.gateway.listeners.http2.connection import KEPT_CLOSED
+from oto_trio.gateway.listeners.http2.connection import KEPT_CLOSED, Http2Frames
 from oto_trio.gateway.listeners.http2.limits import Budget, Http2Limits
+from oto_trio.gateway.listeners.http2.plain import (
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    ENDED,
+    HEADERS,
+    PlainConnection,
+)
 from oto_trio.gateway.upstream.calls import CALLS_MOST, BackendCalls, NoRoomError, Why
 
 if TYPE_CHECKING:
@@ -46,6 +54,8 @@ __all__ = ["Http2Calls"]
 
 logger = logging.getLogger(__name__)
 
+SWEPT_AT: Final = 2 * CALLS_MOST
+"""Streams in the library's table from which on those that were closed are taken out of it."""
 GREETING_BYTES: Final = 4
 SETTINGS_FRAME: Final = b"\4"
 """A server's first frame is SETTINGS (RFC 9113 section 3.4); the fourth byte of a frame tells its type."""
@@ -68,7 +78,7 @@ class _Stream(H2Stream):
         """The session counts: a wrong length breaks one answer, not everybody's connection."""
 
 
-class _Connection(H2Connection):
+class _Connection(PlainConnection[Http2Frames]):
     """The client's side of one connection."""
 
     MAX_CLOSED_STREAMS = KEPT_CLOSED
@@ -89,6 +99,74 @@ class _Connection(H2Connection):
         self.streams[stream_id] = stream
         self.highest_outbound_stream_id = stream_id
         return stream
+
+    def open(self, fields: FieldBlock, *, ends: bool) -> int:
+        """Begin a stream with the head of a request; returns its number.
+
+        Raises:
+            NoAvailableStreamIDError: All numbers were used.
+            TooManyStreamsError: The backend takes no more at once.
+        """
+        identity = self.get_next_available_stream_id()
+        if self.state_machine.state is not ConnectionState.CLIENT_OPEN:
+            self.send_headers(identity, cast("Any", fields), end_stream=ends)
+            return identity
+        most = self.remote_settings.max_concurrent_streams
+        # Streams that the library closed are in its table until they are swept.
+        if len(self.streams) >= min(most, SWEPT_AT) and self.open_outbound_streams >= most:
+            message = f"the backend takes {most} requests at once"
+            raise TooManyStreamsError(message)
+        machine = self._begin_new_stream(identity, AllowedStreamIDs.ODD).state_machine
+        machine.state = StreamState.HALF_CLOSED_LOCAL if ends else StreamState.OPEN
+        machine.client = True
+        machine.headers_sent = True
+        self._write_head(identity, fields, ends=ends)
+        return identity
+
+    @override
+    def _take_plain(self, kind: int, flags: int, identity: int, size: int) -> Event | None:
+        stream = self.streams.get(identity)
+        if stream is None or self.state_machine.state is not ConnectionState.CLIENT_OPEN:
+            return None
+        state = stream.state_machine.state
+        if state is not StreamState.OPEN and state is not StreamState.HALF_CLOSED_LOCAL:
+            return None
+        if kind == DATA:
+            is_expected = flags in {0, END_STREAM} and stream.state_machine.headers_received
+            return self._take_data(stream, flags, size) if is_expected else None
+        if kind == HEADERS and flags | END_STREAM == END_STREAM | END_HEADERS:
+            return self._take_head(stream, size, ends=flags & END_STREAM != 0)
+        return None
+
+    def _take_head(self, stream: H2Stream, size: int, *, ends: bool) -> Event:
+        """Take a HEADERS frame that is a whole head, or trailers.
+
+        Raises:
+            ProtocolError: It is malformed, or ends a stream where it must not, or does not where it must.
+        """
+        fields = self._decode(self.frames.take(size))
+        status = fields.status
+        identity, machine = stream.stream_id, stream.state_machine
+        event: ResponseReceived | TrailersReceived
+        if machine.headers_received:
+            if not ends:
+                raise ProtocolError("trailers that do not end the stream")
+            machine.trailers_received = True
+            event = TrailersReceived(stream_id=identity)
+        elif status is not None and 100 <= status < 200:
+            if ends:
+                raise ProtocolError("an interim response that ends the stream")
+            interim = InformationalResponseReceived(stream_id=identity)
+            interim.headers = cast("list[tuple[bytes, bytes]]", fields)
+            return interim
+        else:
+            machine.headers_received = True
+            event = ResponseReceived(stream_id=identity)
+        event.headers = cast("list[tuple[bytes, bytes]]", fields)
+        if ends:
+            self._end_received(stream)
+            event.stream_ended = ENDED
+        return event
 
     @override
     def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[Event]]:
@@ -133,6 +211,7 @@ class Http2Calls(BackendCalls):
         super().__init__(engine, conn, streams, now, idle_s)
         self._limits = limits = limits or Http2Limits()
         self._h2 = _Connection(_CONFIG)
+        self._h2.frames = self._h2.incoming_buffer = Http2Frames(limits, server=False)
         self._h2.encoder = cast("Any", HpackEncoder())
         self._h2.decoder = cast(
             "Any",
@@ -200,7 +279,9 @@ class Http2Calls(BackendCalls):
                 return
 
     def _on_head(self, event: ResponseReceived | InformationalResponseReceived, now: float) -> None:
-        self._heard_head(event.stream_id, FieldBlock(event.headers), now)
+        self._heard_head(event.stream_id, _block(event.headers), now)
+        if isinstance(event, ResponseReceived) and event.stream_ended is ENDED:
+            self._heard_end(event.stream_id, now)
 
     def _on_data(self, event: DataReceived, now: float) -> None:
         padding = event.flow_controlled_length - len(event.data)
@@ -210,9 +291,13 @@ class Http2Calls(BackendCalls):
             self._heard_data(event.stream_id, event.data, now)
         elif not event.stream_ended and not self._frames.spend(1, now):
             self.close(Why.EXCESSIVE, now)
+        if event.stream_ended is ENDED:
+            self._heard_end(event.stream_id, now)
 
     def _on_trailers(self, event: TrailersReceived, now: float) -> None:
-        self._heard_trailers(event.stream_id, FieldBlock(event.headers), now)
+        self._heard_trailers(event.stream_id, _block(event.headers), now)
+        if event.stream_ended is ENDED:
+            self._heard_end(event.stream_id, now)
 
     def _on_end(self, event: StreamEnded, now: float) -> None:
         self._heard_end(event.stream_id, now)
@@ -243,13 +328,11 @@ class Http2Calls(BackendCalls):
     @override
     def _open(self, fields: FieldBlock, ends: bool) -> int:
         try:
-            identity = self._h2.get_next_available_stream_id()
-            self._h2.send_headers(identity, cast("Any", fields), end_stream=ends)
+            return self._h2.open(fields, ends=ends)
         except NoAvailableStreamIDError as error:
             raise NoRoomError(for_good=True) from error  # numbers are not used again
         except TooManyStreamsError as error:
             raise NoRoomError from error
-        return identity
 
     @override
     def _room(self, identity: int) -> int:
@@ -260,7 +343,7 @@ class Http2Calls(BackendCalls):
     @override
     def _write(self, identity: int, data: bytes, end: bool) -> None:
         if data:
-            self._h2.send_data(identity, data, end_stream=end)
+            self._h2.write(identity, data, ends=end)
             self._frames.earn(2)
         else:
             self._h2.end_stream(identity)
@@ -271,7 +354,7 @@ class Http2Calls(BackendCalls):
 
     @override
     def _give_back(self, identity: int, count: int) -> None:
-        self._h2.acknowledge_received_data(count, identity)
+        self._h2.give_back(count, identity)
 
     @override
     def _abort(self, identity: int, why: Why) -> None:
@@ -293,3 +376,8 @@ class Http2Calls(BackendCalls):
         data = self._h2.data_to_send()
         if data:
             self._engine.send(self.conn, data)
+
+
+def _block(fields: Iterable[Any]) -> FieldBlock:
+    """Return fields as a block, which those of a short way are."""
+    return fields if isinstance(fields, FieldBlock) else FieldBlock(fields)

@@ -15,7 +15,7 @@ from h2.errors import ErrorCodes
 from oto_trio._core import FieldBlock
 from oto_trio.gateway.listeners.http2 import Http2Limits
 from oto_trio.gateway.upstream.calls import CALLS_MOST
-from oto_trio.gateway.upstream.http2 import Http2Calls
+from oto_trio.gateway.upstream.http2 import Http2Calls, _Connection
 
 GET = FieldBlock([(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/")])
 POST = FieldBlock([(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/")])
@@ -378,3 +378,109 @@ def test_little_is_kept_of_requests_that_are_over() -> None:
         talk.exchange()
     assert len(talk.session._h2._closed_streams) <= 1024
     assert len(talk.session._h2.streams) <= 2
+
+
+def no_short_way(*_: object) -> None:
+    return None
+
+
+def talked(parts: list[str], *, piece: int) -> tuple[object, ...]:
+    """What engine and backend were told of three calls, whose answers come in pieces of so many octets."""
+    talk = Conversation()
+    for engine_id in (50, 51, 52):
+        talk.session.call(engine_id, POST if engine_id == 51 else GET, engine_id != 51)
+    talk.session.data(51, b"question", True)
+    heard = [(event.__class__, vars(event)) for event in talk.exchange()]
+    assert len(heard) > 5
+    for identity in (1, 3, 5):
+        if "interim" in parts:
+            talk.server.send_headers(identity, [(":status", "103"), ("link", "x")])
+        talk.answer(identity, ("x-kind", "short"), end=parts == ["head"])
+        if "data" in parts:
+            talk.server.send_data(identity, b"some", pad_length=2 if "padding" in parts else None)
+            talk.server.send_data(identity, b"more", end_stream="trailers" not in parts)
+        if "trailers" in parts:
+            talk.server.send_headers(identity, [("grpc-status", "0")], end_stream=True)
+    octets = talk.server.data_to_send()
+    for at in range(0, len(octets), piece):
+        talk.session.receive(octets[at : at + piece], talk.now)
+    for engine_id in (50, 51, 52):
+        talk.session.consumed(engine_id, 8)
+    talk.session.flush(talk.now)
+    engine = talk.engine
+    heads = {key: [list(head) for head in found] for key, found in engine.heads.items()}
+    h2 = talk.session._h2
+    return (
+        [(kind, {k: v for k, v in told.items() if k != "stream_ended"}) for kind, told in heard],
+        heads,
+        engine.bodies,
+        engine.ended,
+        engine.trailers,
+        engine.taken_of,
+        bytes(engine.sent),
+        h2.inbound_flow_control_window,
+        h2.open_outbound_streams,
+        talk.session._by_id,
+    )
+
+
+@pytest.mark.parametrize("piece", [1, 7, 10_000])
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ["head"],
+        ["head", "data"],
+        ["head", "data", "trailers"],
+        ["head", "trailers"],
+        ["interim", "head", "data", "padding", "trailers"],
+    ],
+    ids="+".join,
+)
+def test_an_answer_is_taken_as_the_library_takes_it(
+    parts: list[str], piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = talked(parts, piece=piece)
+    assert short[3] == {50, 51, 52}
+    monkeypatch.setattr(_Connection, "_take_plain", no_short_way)
+    assert talked(parts, piece=piece) == short
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        pytest.param(b"\0\0\4\0\1\0\0\0\1body", id="a body before its head"),
+        pytest.param(b"\0\0\1\1\4\0\0\0\1\x88" * 2, id="trailers that end nothing"),
+        pytest.param(b"\0\0\5\1\5\0\0\0\1\x08\x03103", id="an interim response at the end"),
+        pytest.param(b"\0\0\1\1\4\0\0\0\1\xff", id="a head that cannot be decoded"),
+        pytest.param(b"\0\0\1\1\5\0\0\0\1\x88" * 2, id="a head behind the end"),
+        pytest.param(b"\0\0\1\1\5\0\0\0\x09\x88", id="an answer that nobody asked for"),
+    ],
+)
+def test_what_a_backend_may_not_send_is_refused_as_the_library_refuses_it(
+    octets: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[bytes, dict[int, bool]]] = []
+    for is_short in (True, False):
+        if not is_short:
+            monkeypatch.setattr(_Connection, "_take_plain", no_short_way)
+        talk = Conversation()
+        talk.session.call(50, POST, False)
+        talk.exchange()
+        talk.session.receive(octets, talk.now)
+        if not talk.session.is_over:
+            talk.session.flush(talk.now)
+        assert talk.engine.sent
+        told.append((bytes(talk.engine.sent), talk.engine.broken))
+    assert told[0] == told[1]
+
+
+def test_no_more_streams_are_opened_than_the_backend_takes() -> None:
+    talk = Conversation(max_concurrent_streams=2)
+    for engine_id in (50, 51, 52):
+        talk.session.call(engine_id, GET, True)
+    assert talk.engine.broken == {52: True}
+    talk.exchange()
+    talk.answer(1, end=True)
+    talk.exchange()
+    talk.session.call(53, GET, True)
+    assert 53 not in talk.engine.broken

@@ -5,12 +5,11 @@ off, because the engine checks that when it opens the stream; and a few of its a
 a gateway has to be milder than a library may be, or stricter. Each says why.
 """
 
-import struct
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, cast
 
 from h2.config import H2Configuration
-from h2.connection import AllowedStreamIDs, ConnectionState, H2Connection
+from h2.connection import AllowedStreamIDs, ConnectionState
 from h2.errors import ErrorCodes
 from h2.events import (
     ConnectionTerminated,
@@ -20,11 +19,8 @@ from h2.events import (
     TrailersReceived,
 )
 from h2.exceptions import DenialOfServiceError, ProtocolError, StreamIDTooLowError
-from h2.frame_buffer import FrameBuffer
 from h2.settings import SettingCodes, Settings
 from h2.stream import H2Stream, StreamClosedBy, StreamInputs, StreamState
-from hpack.exceptions import HPACKError, OversizedHeaderListError
-from hyperframe.exceptions import InvalidPaddingError
 from hyperframe.frame import (
     ContinuationFrame,
     Frame,
@@ -38,9 +34,17 @@ from typing_extensions import override
 
 from oto_trio._core import FieldBlock, HpackDecoder, HpackEncoder
 from oto_trio.gateway.listeners.http2.limits import Http2Limits
+from oto_trio.gateway.listeners.http2.plain import (
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    ENDED,
+    HEADERS,
+    PlainConnection,
+    PlainFrames,
+)
 
 if TYPE_CHECKING:
-    from h2._typing import Buffer
     from hpack.hpack import Decoder, Encoder
 
 __all__ = ["NO_RFC7540_PRIORITIES", "Http2Connection", "Http2Frames"]
@@ -50,13 +54,7 @@ NO_RFC7540_PRIORITIES: Final = 0x9
 KEPT_CLOSED: Final = 1024
 """Closed streams of which is known how they ended; `h2` would keep 65,536 for each connection."""
 
-DATA, HEADERS, CONTINUATION = 0x0, 0x1, 0x9
-END_STREAM, END_HEADERS = 0x1, 0x4
-HEAD_SIZE: Final = 9
 SETTING_SIZE: Final = 6
-LARGEST_STREAM: Final = 2**31 - 1
-"""The bit above means nothing and is read over."""
-_HEAD: Final = struct.Struct(">HBBBL")
 
 _CONFIG = H2Configuration(
     client_side=False,
@@ -65,11 +63,6 @@ _CONFIG = H2Configuration(
     validate_outbound_headers=False,
     normalize_outbound_headers=False,
 )
-
-
-def _frame_head(size: int, kind: int, flags: int, stream: int) -> bytes:
-    """What every frame begins with (RFC 9113 section 4.1)."""
-    return _HEAD.pack(size >> 8, size & 0xFF, kind, flags, stream)
 
 
 class _Stream(H2Stream):
@@ -134,42 +127,17 @@ class _Stream(H2Stream):
         """The session counts: a wrong length ends the stream, not everybody's connection."""
 
 
-class Http2Frames(FrameBuffer):
-    """Frames of the client, with bounds on a head that comes in pieces (CVE-2024-27316)."""
+class Http2Frames(PlainFrames):
+    """Frames of the peer, with bounds on a head that comes in pieces (CVE-2024-27316)."""
 
-    def __init__(self, limits: Http2Limits) -> None:
-        super().__init__(server=True)
+    def __init__(self, limits: Http2Limits, *, server: bool = True) -> None:
+        super().__init__(server=server)
         self._limits = limits
 
     @property
     def is_partial(self) -> bool:
         """Whether a frame, or a head over several frames, has begun and not ended."""
         return bool(self._data or self._headers_buffer or self._preamble_len)
-
-    def take_request(self) -> tuple[int, bytes] | None:
-        """Take the next frame if it is a whole request: HEADERS that end both head and stream, no more."""
-        data = self._data
-        if len(data) < HEAD_SIZE or self._headers_buffer or self._preamble_len:
-            return None
-        high, low, kind, flags, stream = _HEAD.unpack_from(data)
-        size = high << 8 | low
-        end = HEAD_SIZE + size
-        if (
-            kind != HEADERS
-            or flags != END_STREAM | END_HEADERS
-            or size > self.max_frame_size
-            or len(data) < end
-        ):
-            return None
-        block = bytes(memoryview(data)[HEAD_SIZE:end])
-        del data[:end]
-        return stream & LARGEST_STREAM, block
-
-    def peek_stream(self) -> int:
-        """The stream of the next frame; 0 when its head is not there."""
-        if len(self._data) < HEAD_SIZE:
-            return 0
-        return int.from_bytes(self._data[5:HEAD_SIZE]) & LARGEST_STREAM
 
     @override
     def _update_header_buffer(self, f: Frame | None) -> Frame | None:
@@ -185,7 +153,7 @@ class Http2Frames(FrameBuffer):
         return frame
 
 
-class Http2Connection(H2Connection):
+class Http2Connection(PlainConnection[Http2Frames]):
     """The server's side of one connection.
 
     Args:
@@ -258,56 +226,35 @@ class Http2Connection(H2Connection):
         return stream
 
     @override
-    def receive_data(self, data: "Buffer") -> list[Event]:
-        """Take bytes of the client; the library's loop, with a short way for plain requests.
+    def _take_plain(self, kind: int, flags: int, identity: int, size: int) -> Event | None:
+        if self.state_machine.state is not ConnectionState.SERVER_OPEN:
+            return None
+        if kind == HEADERS:
+            is_whole = flags | END_STREAM == END_STREAM | END_HEADERS
+            if is_whole and identity > self.highest_inbound_stream_id and identity & 1:
+                return self._begin_request(
+                    identity, self.frames.take(size), ends=flags & END_STREAM != 0
+                )
+        elif kind == DATA and flags in {0, END_STREAM}:
+            stream = self.streams.get(identity)
+            if stream is not None and stream.state_machine.state is StreamState.OPEN:
+                return self._take_data(stream, flags, size)
+        return None
 
-        Raises:
-            ProtocolError: The client broke the protocol; GOAWAY is among the data to send.
-        """
-        frames = self.frames
-        frames.add_data(data)
-        frames.max_frame_size = self.max_inbound_frame_size
-        events: list[Event] = []
-        try:
-            while True:
-                stream_id = frames.peek_stream()
-                if (
-                    stream_id > self.highest_inbound_stream_id
-                    and stream_id & 1
-                    and self.state_machine.state is ConnectionState.SERVER_OPEN
-                    and (taken := frames.take_request()) is not None
-                ):
-                    events.append(self._begin_request(*taken))
-                    continue
-                frame = next(frames, None)
-                if frame is None:
-                    return events
-                events += self._receive_frame(frame)
-        except InvalidPaddingError as error:
-            self._terminate_connection(ErrorCodes.PROTOCOL_ERROR)
-            raise ProtocolError("a frame has invalid padding") from error
-        except ProtocolError as error:
-            self._terminate_connection(error.error_code)
-            raise
-
-    def _begin_request(self, stream_id: int, block: bytes) -> RequestReceived:
-        """Begin a stream whose request is whole: what the library does in many steps."""
+    def _begin_request(self, stream_id: int, block: bytes, *, ends: bool) -> RequestReceived:
+        """Begin a stream whose head is whole: what the library does in many steps."""
         if len(self.streams) >= self._swept_at:
             self._open_streams(1)
-        try:
-            fields = self.decoder.decode(block, raw=True)
-        except OversizedHeaderListError as error:
-            raise DenialOfServiceError(str(error)) from error
-        except HPACKError as error:
-            raise ProtocolError(str(error)) from error
+        fields = self._decode(block)
         machine = self._begin_new_stream(stream_id, AllowedStreamIDs.ODD).state_machine
-        machine.state = StreamState.HALF_CLOSED_REMOTE
+        machine.state = StreamState.HALF_CLOSED_REMOTE if ends else StreamState.OPEN
         machine.client = False
         machine.headers_received = True
         event = RequestReceived(
             stream_id=stream_id, headers=cast("list[tuple[bytes, bytes]]", fields)
         )
-        event.stream_ended = StreamEnded(stream_id=stream_id)
+        if ends:
+            event.stream_ended = ENDED
         return event
 
     @override
@@ -334,7 +281,9 @@ class Http2Connection(H2Connection):
         event.last_stream_id = frame.last_stream_id
         return [], [event]
 
-    def answer(self, identity: int, fields: FieldBlock, data: bytes) -> bool:
+    def answer(
+        self, identity: int, fields: FieldBlock, data: bytes, trailers: FieldBlock | None = None
+    ) -> bool:
         """Send a whole response at once, if its request is whole and the windows let all of it out.
 
         It is what `send_headers` and `send_data` would send, without an object for each frame and a
@@ -355,22 +304,11 @@ class Http2Connection(H2Connection):
             or size > stream.outbound_flow_control_window
         ):
             return False
-        block = self.encoder.encode(cast("Iterable[tuple[bytes, bytes]]", fields))
-        room = self.max_outbound_frame_size
-        out = self._data_to_send
-        last = len(block) <= room
-        out += _frame_head(min(len(block), room), HEADERS, END_HEADERS if last else 0, identity)
-        out += block[:room]
-        for start in range(room, len(block), room):
-            part = block[start : start + room]
-            last = start + room >= len(block)
-            out += _frame_head(len(part), CONTINUATION, END_HEADERS if last else 0, identity)
-            out += part
-        out += _frame_head(size, DATA, END_STREAM, identity)
-        out += data
-        self.outbound_flow_control_window -= size
-        del self.streams[identity]
-        self._closed_streams[identity] = StreamClosedBy.SEND_END_STREAM
+        self._write_head(identity, fields, ends=False)
+        self._write_data(identity, data, ends=trailers is None)
+        if trailers is not None:
+            self._write_head(identity, trailers, ends=True)
+        self._close_stream(identity, StreamClosedBy.SEND_END_STREAM)
         return True
 
     def goaway(self, code: ErrorCodes = ErrorCodes.NO_ERROR) -> None:

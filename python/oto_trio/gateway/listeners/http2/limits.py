@@ -5,8 +5,22 @@ without need is paid from a budget that fills again with time; who has spent it 
 """
 
 from dataclasses import dataclass
+from typing import Final
 
-__all__ = ["Budget", "Http2Limits"]
+__all__ = ["CHEAP_SETTINGS", "CUT_BYTES", "JUDGED_BYTES", "Budget", "Http2Limits", "appetite"]
+
+CUT_BYTES: Final = 1024
+"""A window that lets less out than this, though there is more, costs more than it moves."""
+CHEAP_SETTINGS: Final = 16
+"""So many settings are read in the time of a small frame."""
+JUDGED_BYTES: Final = 4 * 1024
+"""From so many bytes that come at once the size of a client's frames can be told."""
+HEAVY_BYTES: Final = 256
+"""Smaller frames are small, on the average."""
+FEW_BYTES: Final = 8 * 1024
+"""What is read at once of a client with small frames: 800 of the smallest, some milliseconds of work."""
+MANY_BYTES: Final = 128 * 1024
+"""What is read at once of other clients."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,3 +87,8 @@ class Budget:
     def earn(self, count: float) -> None:
         """Give tokens back for what the client is expected to answer; never beyond the burst."""
         self._left = min(self._burst, self._left + count)
+
+
+def appetite(size: int, events: int) -> int:
+    """Return how many bytes of a client are read at once, of whose `size` bytes so many events were made."""
+    return FEW_BYTES if events * HEAVY_BYTES > size else MANY_BYTES

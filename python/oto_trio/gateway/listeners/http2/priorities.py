@@ -6,7 +6,7 @@ streams were incremental: it may be an older one, and would be surprised by one 
 the other.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Final, Protocol, TypeVar
 
 from h2.errors import ErrorCodes
@@ -70,18 +70,19 @@ def read_update(stream: int, body: bytes) -> tuple[int, tuple[int, bool] | None]
     return identity, parse_priority(body[NUMBER_BYTES:])
 
 
-def choose(streams: Iterable[T]) -> T | None:
-    """Return whose turn it is.
+def choose(streams: Mapping[int, T]) -> T:
+    """Return whose turn it is, of at least one stream.
 
     The most urgent go first; among equals those that want the line for themselves, the oldest first;
     then those that share, the one that waited longest first.
     """
+    if len(streams) == 1:
+        return next(iter(streams.values()))
     return min(
-        streams,
+        streams.values(),
         key=lambda stream: (
             stream.urgency,
             stream.incremental,
             stream.turn if stream.incremental else stream.id,
         ),
-        default=None,
     )

@@ -39,9 +39,16 @@ from hyperframe.frame import ExtensionFrame
 from oto_trio._core import FieldBlock
 from oto_trio.gateway.listeners.carried_engine import CarriedEngine
 from oto_trio.gateway.listeners.http2.connection import Http2Connection
-from oto_trio.gateway.listeners.http2.limits import Budget, Http2Limits
+from oto_trio.gateway.listeners.http2.limits import (
+    CHEAP_SETTINGS,
+    CUT_BYTES,
+    JUDGED_BYTES,
+    Budget,
+    Http2Limits,
+    appetite,
+)
 from oto_trio.gateway.listeners.http2.priorities import choose, parse_priority, read_update
-from oto_trio.gateway.listeners.http2.stream import OVER, Stream
+from oto_trio.gateway.listeners.http2.stream import OVER, Stream, announced_length
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,23 +59,9 @@ logger = logging.getLogger(__name__)
 
 SLICE: Final = 16 * 1024
 """Bytes that are read before the budgets are looked at again."""
-JUDGED_BYTES: Final = 4 * 1024
-"""From so many bytes that come at once the size of a client's frames can be told."""
-HEAVY_BYTES: Final = 256
-"""Smaller frames are small, on the average."""
-FEW_BYTES: Final = 8 * 1024
-"""What is read at once of a client with small frames: 800 of the smallest, some milliseconds of work."""
-MANY_BYTES: Final = 128 * 1024
-"""What is read at once of other clients."""
 BATCH: Final = 128 * 1024
 """Bytes that are written before the socket is asked whether it takes more."""
-CUT_BYTES: Final = 1024
-"""A window that lets less out than this, though there is more, costs more than it moves."""
-CHEAP_SETTINGS: Final = 16
-"""So many settings are read in the time of a small frame."""
 PRIORITY_UPDATE: Final = 0x10
-MOST_DIGITS: Final = 18
-"""Digits of a Content-Length; Python refuses to read thousands of them."""
 COSTS: Final[dict[type[Event], int]] = {StreamEnded: 0, PriorityUpdated: 1}
 """What frames without a handler cost of the budget. PING and SETTINGS have to be answered: 2."""
 
@@ -152,7 +145,7 @@ class Http2Session:
                 return
         if len(data) >= JUDGED_BYTES:
             # Many small frames take long to work through, and others wait meanwhile.
-            wanted = FEW_BYTES if self._events * HEAVY_BYTES > len(data) else MANY_BYTES
+            wanted = appetite(len(data), self._events)
             if wanted != self._appetite:
                 self._appetite = wanted
                 self._engine.set_appetite(self.conn, wanted)
@@ -223,14 +216,8 @@ class Http2Session:
         if self._draining or len(self._by_id) >= self._limits.max_streams:
             self._refuse(identity, ErrorCodes.REFUSED_STREAM)
             return
-        length = fields.get(b"content-length")
-        is_count = length is not None and length.isdigit() and len(length) <= MOST_DIGITS
-        announced = int(length) if length is not None and is_count else None
         try:
-            if announced is None and length is not None:
-                raise ValueError("Content-Length is no number")
-            if end and announced:
-                raise ValueError("there is no body of the announced length")
+            announced = announced_length(fields, ends=end)
             engine_id = self._engine.open_stream(self.conn, fields, end, now)
         except ValueError as error:
             logger.debug("HTTP/2 stream %d.%d is refused: %s", self.conn, identity, error)
@@ -327,10 +314,16 @@ class Http2Session:
     # ------------------------------------------------------------------- from the engine
 
     def head(self, engine_id: int, fields: FieldBlock) -> None:
-        """Send a head, interim or final."""
+        """Send a head: an interim one at once, the final one with what follows in this round."""
         stream = self._by_engine.get(engine_id)
-        if stream is not None:
+        if stream is None:
+            return
+        status = fields.status
+        if status is not None and status < 200:
             self._h2.send_headers(stream.id, fields)
+        else:
+            stream.head = fields
+            self._waiting[stream.id] = stream
 
     def answer(self, engine_id: int, fields: FieldBlock, data: bytes) -> None:
         """Send a whole response."""
@@ -342,14 +335,10 @@ class Http2Session:
             stream.is_sent = True
             self._settle(stream)
             return
-        if not self._waiting and not self._blocked and self._h2.answer(stream.id, fields, data):
-            self._frames.earn(2)
-            stream.is_sent = True
-            self._forget(stream)
-            return
-        self._h2.send_headers(stream.id, fields)
+        stream.head = fields
         stream.push(data)
         self._waiting[stream.id] = stream
+        self._send_whole(stream)
 
     def data(self, engine_id: int, data: bytes, end: bool) -> None:  # noqa: FBT001 (as the event has it)
         """Send body of a response, as the windows allow; `end` tells that it is the last."""
@@ -364,6 +353,21 @@ class Http2Session:
         if stream is not None:
             stream.trailers = fields
             self._waiting[stream.id] = stream
+            self._send_whole(stream)
+
+    def _send_whole(self, stream: Stream) -> None:
+        """Send a response of which nothing is out yet and everything is here, if nobody waits before it."""
+        if (
+            len(self._waiting) > 1
+            or self._blocked
+            or stream.head is None
+            or len(stream.chunks) != 1
+        ):
+            return
+        if self._h2.answer(stream.id, stream.head, stream.chunks[0], stream.trailers):
+            self._frames.earn(2)
+            stream.is_sent = True
+            self._forget(stream)
 
     def broken(self, engine_id: int) -> None:
         """The response cannot be completed: what was sent of it must not look whole."""
@@ -379,7 +383,7 @@ class Http2Session:
             count = min(count, stream.owed)
             stream.owed -= count
             if count:
-                self._h2.acknowledge_received_data(count, stream.id)
+                self._h2.give_back(count, stream.id)
 
     def _engine_done(self, engine_id: int) -> Stream | None:
         """The engine's part is over; it hears no more of the stream."""
@@ -403,7 +407,7 @@ class Http2Session:
         """Send what there is: frames of the protocol, and bodies within the windows."""
         self._now = now
         while not self._ended:
-            if not self._blocked:
+            if self._waiting and not self._blocked:
                 self._send_bodies(now)
             data = self._h2.data_to_send()
             if not data:
@@ -421,15 +425,12 @@ class Http2Session:
         candidates = {
             identity: stream
             for identity, stream in self._waiting.items()
-            if not stream.chunks or h2.local_flow_control_window(identity) > 0
+            if stream.head is not None
+            or not stream.chunks
+            or h2.local_flow_control_window(identity) > 0
         }
         while room > 0 and candidates and not self._ended:
-            stream = (
-                choose(candidates.values())
-                if len(candidates) > 1
-                else next(iter(candidates.values()))
-            )
-            assert stream is not None
+            stream = choose(candidates)
             sent = self._send_turn(stream, now)
             room -= sent
             if not stream.waits:
@@ -442,6 +443,9 @@ class Http2Session:
         """Send one frame of a stream; returns what it takes of the batch, 0 when no window is open."""
         h2, identity = self._h2, stream.id
         sent = 0
+        head, stream.head = stream.head, None
+        if head is not None:
+            h2.send_headers(identity, head)
         if stream.chunks:
             window = min(h2.local_flow_control_window(identity), h2.max_outbound_frame_size)
             if window <= 0:
@@ -449,7 +453,7 @@ class Http2Session:
             data = stream.take(window)
             sent = len(data)
             last = stream.is_answered and not stream.chunks and stream.trailers is None
-            h2.send_data(identity, data, end_stream=last)
+            h2.write(identity, data, ends=last)
             self._turns += 1
             stream.turn = self._turns
             stream.moved_at = now
@@ -505,7 +509,7 @@ class Http2Session:
         """Give the connection back what a stream's body took of its window and nobody will consume."""
         owed, stream.owed = stream.owed, 0
         if owed and not self._ended:
-            self._h2.acknowledge_received_data(owed, stream.id)
+            self._h2.give_back(owed, stream.id)
 
     def lost(self, now: float) -> None:
         """The client has gone: cancel all that is done for it."""

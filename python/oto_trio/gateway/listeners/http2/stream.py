@@ -8,10 +8,32 @@ from oto_trio.gateway.listeners.http2.priorities import DEFAULT_URGENCY
 if TYPE_CHECKING:
     from oto_trio._core import FieldBlock
 
-__all__ = ["OVER", "Stream"]
+__all__ = ["OVER", "Stream", "announced_length"]
 
 OVER: Final = -1
 """In place of the engine's number: the engine has nothing to do with the stream any more."""
+MOST_DIGITS: Final = 18
+"""Digits of a Content-Length; Python refuses to read thousands of them."""
+
+
+def announced_length(fields: "FieldBlock", *, ends: bool) -> int | None:
+    """Return what a request says of its body's length, None when it says nothing.
+
+    Args:
+        fields: Its head.
+        ends: Whether the head is all of it.
+
+    Raises:
+        ValueError: It says what is no number, or what is not so.
+    """
+    text = fields.get(b"content-length")
+    if text is None:
+        return None
+    if not text.isdigit() or len(text) > MOST_DIGITS:
+        raise ValueError("Content-Length is no number")
+    if ends and int(text):
+        raise ValueError("there is no body of the announced length")
+    return int(text)
 
 
 class Stream:
@@ -27,6 +49,7 @@ class Stream:
         "announced",
         "chunks",
         "engine_id",
+        "head",
         "id",
         "incremental",
         "is_answered",
@@ -48,6 +71,8 @@ class Stream:
         self.incremental = True
         self.turn = 0
         """When the stream had its last turn, counted in turns."""
+        self.head: FieldBlock | None = None
+        """The final head, from when the engine gave it until it is sent."""
         self.chunks: deque[bytes] = deque()
         """Response body that waits for a window; the engine bounds it to 64 KiB beyond what was taken."""
         self.offset = 0
@@ -71,7 +96,7 @@ class Stream:
     @property
     def waits(self) -> bool:
         """Whether there is something of the response to send."""
-        return bool(self.chunks) or (self.is_answered and not self.is_sent)
+        return bool(self.chunks) or self.head is not None or (self.is_answered and not self.is_sent)
 
     def push(self, data: bytes) -> None:
         """Add body of the response."""
