@@ -25,7 +25,8 @@ from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
 from tests.attacks.backends import Backend, Http2Backend
 from tests.attacks.honest import cpu_s
 from tests.conformance.tls.secure import certificate
-from tests.integration.clients import Connection
+from tests.integration.clients import Connection, admin
+from tests.integration.redis_server import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
@@ -36,6 +37,8 @@ WARM_UP: Final = 100
 MEASURED: Final = 400
 """Honest requests whose CPU time is taken for the unit."""
 GUARD_S: Final = 60.0
+SERVICES: Final = "/apis/proxy.otoroshi.io/v1/tcp-services"
+APPLIED: Final = {"wait": "applied"}
 
 
 @dataclass
@@ -97,6 +100,7 @@ class Site:
         backend: Speaks HTTP/1.1; the route of `a.test` leads there.
         second: Speaks HTTP/2 with prior knowledge; the route of `h2.test` leads there.
         honest: A client of `honest.test`, with a backend of its own.
+        named: The port of a TCP service that reads the name `tcp.test` and passes TLS on.
         unit_s: CPU seconds of one honest request.
     """
 
@@ -106,6 +110,7 @@ class Site:
     backend: Backend
     second: Http2Backend
     honest: Honest
+    named: int
     unit_s: float = 0.0
 
     @property
@@ -184,6 +189,20 @@ def _document(backend: int, second: int, honest: int) -> dict[str, Any]:
     }
 
 
+def _service(port: int, target: int) -> dict[str, Any]:
+    return {
+        "id": "named",
+        "name": "named",
+        "description": "",
+        "enabled": True,
+        "port": port,
+        "interface": "127.0.0.1",
+        "tls": "PassThrough",
+        "sni": {"enabled": True},
+        "rules": [{"domain": "tcp.test", "targets": [{"host": "127.0.0.1", "port": target}]}],
+    }
+
+
 async def _run(folder: Path, handed: queue.SimpleQueue[Any]) -> None:
     """Run a site until it is told to stop; hands over the site and how to stop it, or what failed."""
     stop = trio.Event()
@@ -203,7 +222,13 @@ async def _run(folder: Path, handed: queue.SimpleQueue[Any]) -> None:
             (worker,) = gateway.workers()
             https = int(gateway.announcement["https"].rpartition(":")[2])
             honest.say(f"{gateway.port} {worker}\n")
-            site = Site(gateway, worker, https, backend, second, honest)
+            named = free_port()
+            async with admin(gateway) as api:
+                answer = await api.post(
+                    SERVICES, params=APPLIED, json=_service(named, backend.port)
+                )
+                assert answer.status_code == 201, answer.text
+            site = Site(gateway, worker, https, backend, second, honest, named)
             await site.measure()
             print(f"an honest request: {site.unit_s * 1e6:.0f} us of CPU")  # noqa: T201 (as above)
             handed.put((site, partial(trio.from_thread.run_sync, stop.set, trio_token=token)))
