@@ -37,10 +37,12 @@ from oto_trio.control.credentials import (
 from oto_trio.control.declared import reconcile
 from oto_trio.control.free_memory import give_back
 from oto_trio.control.limits import LimitsKeeper, LimitsSharer, LimitsTable, load_seed
+from oto_trio.control.notify import Notifier
 from oto_trio.control.settings import Settings, expression_settings
 from oto_trio.control.store.base import Store
 from oto_trio.control.store.history import HistoryBounds, Origin, acting
 from oto_trio.control.store.opening import counting_name, node_name, open_store
+from oto_trio.control.supervisor.activation import check_loopback, take_activation
 from oto_trio.control.supervisor.fixed_listeners import bind_admin, bind_fixed
 from oto_trio.control.supervisor.launch import InProcessLauncher, Launcher, ProcessLauncher
 from oto_trio.control.supervisor.listening import Listener, bind_listener, listening
@@ -134,6 +136,7 @@ async def serve(
 
     Raises:
         SettingsError: The configuration is wrong; with every problem.
+        ActivationError: A socket that a service manager handed over cannot be used.
         BindError: A listening socket cannot be opened.
         OSError: The admin API's socket cannot be opened.
         StoreError: The store cannot be opened.
@@ -149,6 +152,10 @@ async def serve(
     with trio.open_signal_receiver(
         signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2
     ) as signals:
+        notifier = Notifier.taken_from(os.environ, os.getpid())
+        lent = take_activation(os.environ, os.getpid())
+        if dev:
+            check_loopback(lent)
         configuration = source.read()
         settings = configuration.settings
         on_settings(settings)
@@ -159,9 +166,9 @@ async def serve(
         key = await trio.to_thread.run_sync(_key, configuration, dev)
         # The port of `for_workers` is in what workers are told, so it is held for as long as they run.
         with (
-            listening(*bind_fixed(settings, _slots(settings))) as listeners,
+            listening(*bind_fixed(settings, _slots(settings), lent)) as listeners,
             listening(_bind_for_workers()) as (for_workers,),
-            listening(*bind_admin(settings)) as admin,
+            listening(*bind_admin(settings, lent)) as admin,
         ):
             node = await trio.to_thread.run_sync(node_name, settings.store, data)
             async with await open_store(
@@ -189,6 +196,7 @@ async def serve(
                         *(source, settings, store, listeners, key, limits),
                         for_workers=for_workers,
                         admin=admin,
+                        notifier=notifier,
                         dev=dev,
                         node=node,
                     )
@@ -323,6 +331,7 @@ class _App:
         *,
         for_workers: Listener,
         admin: Sequence[Listener],
+        notifier: Notifier,
         dev: bool,
         node: str,
     ) -> None:
@@ -339,6 +348,7 @@ class _App:
         self._access_log = None if name is None else AccessLog(name)
         self._for_workers = for_workers
         self._admin = admin
+        self._notifier = notifier
         self._admin_route = AdminRoute(settings, for_workers.address[1])
         self._supervisor = Supervisor(
             store,
@@ -377,12 +387,15 @@ class _App:
                     plane = self._plane = await self._make_plane()
                     plane.is_dev = self._dev
                     plane.node = self._node
+                    plane.has_https = any(listener.secured for listener in self._listeners)
                     plane.listener = self._admin[0] if self._admin else None
                     admin: str = await services.start(plane.run, self._shutdown)
                 if not self._is_draining:
                     plane.gateway.is_started = True
                     await self._supervisor.tell_health(store_is_healthy=True, is_started=True)
                     announce(self._announcement(admin))
+                    await self._notifier.ready(self._status)
+                    outer.start_soon(self._notifier.run)
                 gc.enable()
                 gc.collect()
                 gc.freeze()
@@ -450,8 +463,14 @@ class _App:
                 self._supervisor.kill()
                 outer.cancel_scope.cancel()
 
+    @property
+    def _status(self) -> str:
+        """What is said of a gateway that takes requests."""
+        return f"takes requests on {', '.join(listener.url for listener in self._listeners)}"
+
     async def _drain(self, timeout_s: float, services: trio.Nursery) -> None:
         """Drain the data plane, then end the control plane."""
+        await self._notifier.stopping("finishes what is in flight")
         if self._plane is not None:
             self._plane.gateway.is_draining = True
         outcome = await self._supervisor.drain(timeout_s)
@@ -460,42 +479,51 @@ class _App:
         services.cancel_scope.deadline = trio.current_time() + ADMIN_GRACE_S
 
     async def _reload(self) -> None:
-        """Read the configuration again and bring in what can be."""
+        """Read the configuration again and bring in what can be, and tell the service manager."""
         async with self._changing:
+            await self._notifier.reloading()
             try:
-                configuration = await trio.to_thread.run_sync(self._source.read)
-                changes = await reconcile(self._store, configuration.declarations)
-            except GatewayError as error:
-                logger.error("reload refused, nothing was changed:\n%s", error)
-                return
-            found = differences(self._settings, configuration.settings)
-            for name in found.needs_restart:
-                logger.warning("%s is another now, but only a restart brings it in", name)
-            self._settings = msgspec.structs.replace(
-                configuration.settings,
-                **{name: getattr(self._settings, name) for name in found.needs_restart},
-            )
-            self._folder = _plugin_folder(self._settings)
-            self._supervisor.settings = self._worker_settings()
-            logging.getLogger().setLevel(self._settings.log_level.upper())
-            await self._supervisor.reload_plugins()
-            if self._access_log is not None:
-                await self._access_log.reopen()
-            logger.info(
-                "reloaded: %d declared entities changed; %s",
-                changes,
-                "; ".join(
-                    f"{how}: {', '.join(names)}"
-                    for how, names in (
-                        ("in force", found.at_once),
-                        ("brought in by new workers", found.needs_new_workers),
-                    )
-                    if names
+                await self._read_again()
+            finally:
+                if not self._is_draining:
+                    await self._notifier.ready(self._status)
+
+    async def _read_again(self) -> None:
+        """Read the configuration again and bring in what can be."""
+        try:
+            configuration = await trio.to_thread.run_sync(self._source.read)
+            changes = await reconcile(self._store, configuration.declarations)
+        except GatewayError as error:
+            logger.error("reload refused, nothing was changed:\n%s", error)
+            return
+        found = differences(self._settings, configuration.settings)
+        for name in found.needs_restart:
+            logger.warning("%s is another now, but only a restart brings it in", name)
+        self._settings = msgspec.structs.replace(
+            configuration.settings,
+            **{name: getattr(self._settings, name) for name in found.needs_restart},
+        )
+        self._folder = _plugin_folder(self._settings)
+        self._supervisor.settings = self._worker_settings()
+        logging.getLogger().setLevel(self._settings.log_level.upper())
+        await self._supervisor.reload_plugins()
+        if self._access_log is not None:
+            await self._access_log.reopen()
+        logger.info(
+            "reloaded: %d declared entities changed; %s",
+            changes,
+            "; ".join(
+                f"{how}: {', '.join(names)}"
+                for how, names in (
+                    ("in force", found.at_once),
+                    ("brought in by new workers", found.needs_new_workers),
                 )
-                or "no setting changed",
+                if names
             )
-            if found.needs_new_workers:
-                await self._supervisor.replace_all()
+            or "no setting changed",
+        )
+        if found.needs_new_workers:
+            await self._supervisor.replace_all()
 
     async def _replace_workers(self) -> None:
         """Replace the workers one by one."""

@@ -83,6 +83,8 @@ class ControlPlane:
         """Whether this is a gateway on a desk; set before `run`."""
         self.node = ""
         """Tells this gateway from others on the same store; empty when there are none; set before `run`."""
+        self.has_https = False
+        """Whether clients may come by HTTPS; set before `run`."""
         self.listener: Listener | None = None
         """The listener of the admin API, when it is open already; it stays its owner's; set before `run`."""
         self.first_admin: ShownAdmin | None = None
@@ -169,7 +171,7 @@ class ControlPlane:
             aia_base=_aia_base(settings),
             given=_given_certificates(settings),
             has_wildcard=settings.wildcard_certificate,
-            is_awaited=bool(settings.secured_addresses),
+            is_awaited=self.has_https,
         )
         renewal = RenewCertificates(self._certificates, on_alert=self._alert_of_certificate)
         rotation = RotateApiKeys(

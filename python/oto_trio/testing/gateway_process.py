@@ -13,9 +13,10 @@ Every wait has a deadline, and every process that was started has ended when the
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +24,7 @@ from typing import Any, Final
 import trio
 import trio.testing
 
-__all__ = ["GatewayEndedError", "GatewayProcess", "command_of", "gateway_process"]
+__all__ = ["GatewayEndedError", "GatewayProcess", "command_of", "gateway_process", "handed_over"]
 
 READY_S: Final = 30.0
 """How long a gateway may take to get ready; a machine that also compiles is slow."""
@@ -154,7 +155,11 @@ class GatewayProcess:
 
 @asynccontextmanager
 async def gateway_process(
-    *arguments: str, data: Path, environ: Mapping[str, str] | None = None
+    *arguments: str,
+    data: Path,
+    environ: Mapping[str, str] | None = None,
+    prefix: Sequence[str] = (),
+    pass_fds: Sequence[int] = (),
 ) -> AsyncGenerator[GatewayProcess]:
     """Run `oto-trio serve` on free ports for the length of a block.
 
@@ -162,12 +167,15 @@ async def gateway_process(
         arguments: More arguments of `serve`.
         data: Its data folder.
         environ: More environment variables.
+        prefix: A program, with arguments, that runs the command behind it in its own process.
+        pass_fds: Descriptors that this program gets; see `handed_over`.
 
     Raises:
         GatewayEndedError: It ended before it was ready.
         TooSlowError: It was not ready in time.
     """
     command = [
+        *prefix,
         *(sys.executable, "-m", "oto_trio", "serve"),
         *("--data", str(data), "--http-port", "0", "--admin-port", "0"),
         *("--log-format", "json", "--bind", "127.0.0.1"),
@@ -179,6 +187,7 @@ async def gateway_process(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, **(environ or {})},
+        pass_fds=pass_fds,
         # Its own group, so that a Ctrl-C for the tests is theirs alone.
         process_group=0,
     )
@@ -191,6 +200,33 @@ async def gateway_process(
         finally:
             with trio.CancelScope(shield=True):
                 await _end(gateway, process)
+
+
+def handed_over(sockets: Mapping[str, socket.socket]) -> dict[str, Any]:
+    """Return the arguments of `gateway_process` with which it gets sockets as systemd hands them over.
+
+    Args:
+        sockets: Listening sockets by their names; they stay the caller's.
+    """
+    descriptors = [sock.fileno() for sock in sockets.values()]
+    shown = ",".join(map(str, descriptors))
+    prefix = (sys.executable, "-c", _HAND_OVER, shown, ":".join(sockets))
+    return {"prefix": prefix, "pass_fds": descriptors}
+
+
+_HAND_OVER: Final = """
+import fcntl, os, sys
+given = [int(text) for text in sys.argv[1].split(",")]
+moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3 + len(given)) for fd in given]
+for fd in given:
+    os.close(fd)
+for place, fd in enumerate(moved):
+    os.dup2(fd, 3 + place)
+names = {"LISTEN_FDNAMES": sys.argv[2]} if sys.argv[2].strip(":") else {}
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(given)), **names)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""Puts descriptors where the protocol wants them, and becomes the command."""
 
 
 async def _end(gateway: GatewayProcess, process: trio.Process) -> None:

@@ -77,8 +77,7 @@ def open_admin_socket(host: str, port: int) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; inherited by accepted connections
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STUCK_CLIENT_S * 1000)
+        _bound_stuck_clients(sock)
         sock.bind(address)
         sock.listen(128)
     except OSError as error:
@@ -89,6 +88,12 @@ def open_admin_socket(host: str, port: int) -> socket.socket:
             "port, or choose another --admin-port",
         ) from error
     return sock
+
+
+def _bound_stuck_clients(sock: socket.socket) -> None:
+    """Let the kernel end accepted connections whose clients take nothing."""
+    if sock.family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STUCK_CLIENT_S * 1000)
 
 
 def _config(*fds: int) -> Config:
@@ -145,6 +150,7 @@ async def serve_admin_api(
         host, port = sock.getsockname()[:2]
     else:
         sock = opened.sockets[0].dup()
+        _bound_stuck_clients(sock)
         host, port = opened.address
     async with trio.open_nursery() as nursery:
         fds = [sock.detach()]

@@ -52,6 +52,7 @@ class Listener(msgspec.Struct, frozen=True):
         token: Names it towards workers; 0 for those that are there for as long as the gateway runs.
         file: The file of a Unix socket, which is removed with it; None for ports.
         ways: What clients may speak on it; None leaves that to the settings of the workers.
+        is_lent: Whether a service manager owns it, which goes on listening when the gateway ends.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Listener(msgspec.Struct, frozen=True):
     token: int = 0
     file: UnixFile | None = None
     ways: ListenerWays | None = None
+    is_lent: bool = False
 
     @property
     def path(self) -> str | None:
@@ -92,8 +94,9 @@ class Listener(msgspec.Struct, frozen=True):
         """Stop listening, also in the workers that share the sockets, and close them. Idempotent."""
         for sock in self.sockets:
             # Closing alone leaves the socket listening for as long as a worker has a duplicate of it.
-            with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+            if not self.is_lent:
+                with suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
             sock.close()
         if self.file is not None:
             self.file.remove()

@@ -12,6 +12,7 @@ import pytest
 from oto_trio.control.addresses import ListenAddress, read_addresses
 from oto_trio.control.settings import Settings, settings_problems
 from oto_trio.control.supervisor import unix_sockets
+from oto_trio.control.supervisor.activation import Activation
 from oto_trio.control.supervisor.fixed_listeners import bind_admin, bind_fixed
 from oto_trio.control.supervisor.listening import BindError, bind_unix_listener, listening
 from oto_trio.control.supervisor.unix_sockets import (
@@ -180,8 +181,8 @@ def test_listeners_are_opened_for_every_address(tmp_path: Path) -> None:
     )
     assert settings_problems(settings) == []
     with (
-        listening(*bind_fixed(settings, slots=2)) as listeners,
-        listening(*bind_admin(settings)) as (admin,),
+        listening(*bind_fixed(settings, 2, Activation({}))) as listeners,
+        listening(*bind_admin(settings, Activation({}))) as (admin,),
     ):
         shown = [(listener.url, listener.secured) for listener in listeners]
         port = listeners[0].address[1]
@@ -194,6 +195,6 @@ def test_listeners_are_opened_for_every_address(tmp_path: Path) -> None:
         assert admin.url == f"unix:{tmp_path}/c"
     taken = Settings(bind=f"unix:{tmp_path}/a,unix:{tmp_path}/none/b")
     with pytest.raises(BindError):
-        bind_fixed(taken, slots=1)
+        bind_fixed(taken, 1, Activation({}))
     assert not (tmp_path / "a").exists(), "those before the one that failed are closed again"
-    assert bind_admin(Settings()) == ()
+    assert bind_admin(Settings(), Activation({})) == ()
