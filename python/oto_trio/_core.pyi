@@ -174,6 +174,10 @@ class Engine:
     A backend that speaks HTTP/2 is reached the same way from the other side: (19, connection) a connection to
     one is there and carried; (20, (connection, stream, fields, ends)) send a request on it. Events 14, 15 and
     17 are about the request then, and 18 about the answer, which `answer_head`, `feed` and `feed_trailers` bring.
+
+    (21, (watch, connection, connection or None, seconds)) a connection changed its protocol, and `Exchange.watch`
+    was given something: the client's connection and the backend's are carried from then on, and idle after so many seconds
+    without a byte.
     """
 
     def __new__(cls, settings: bytes | None = None, seed: int = 1) -> Self:
@@ -297,6 +301,9 @@ class Engine:
 
     def set_appetite(self, connection: int, most: int) -> None:
         """Raise no more than so many bytes of a client's carried connection in a turn; 16 KiB to begin with, 128 KiB at most."""
+
+    def hold(self, connection: int, held: bool) -> None:
+        """Read nothing of a carried connection for now, or go on."""
 
     def hang_up(self, connection: int, now: float) -> None:
         """Write what waits to a carried connection, then close it; nothing more is told of it."""
@@ -629,6 +636,9 @@ class Exchange:
     def alert(self, name: str, fields: Mapping[str, object]) -> None:
         """Raise an alert; of one exchange, 16 are kept. No secret may be in its fields."""
 
+    def watch(self, watch: object) -> None:
+        """Have this object handed up with the bytes of both connections should they change their protocol (event 21)."""
+
     def hide(self, secret: str) -> None:
         """Take a text of four bytes or more out of what the exchange's event tells; 16 are."""
 
@@ -864,6 +874,10 @@ class Request:
     @property
     def version(self) -> str:
         """`1.0` or `1.1`."""
+
+    @property
+    def upgrade(self) -> str | None:
+        """The protocol that the client would change to, and that may be passed on; `websocket` mostly."""
 
     @property
     def headers(self) -> Headers:

@@ -499,6 +499,34 @@ IMPLEMENTED: dict[str, tuple[Any, tuple[str, ...]]] = {
     ),
     "SimpleBasicAuth": ({"realm": "authentication", "users": {}}, ("Authentication",)),
     "TimeRestrictedAccessPlugin": ({"rules": [], "timezone": None}, ("AccessControl", "Classic")),
+    "WebsocketContentValidatorIn": (
+        {
+            "validator": {
+                "kind": "json-path-validator",
+                "path": "$.message",
+                "value": "foo",
+                "error": None,
+            },
+            "reject_strategy": "drop",
+        },
+        ("Websocket",),
+    ),
+    "WebsocketTypeValidator": (
+        {"allowed_format": "all", "reject_strategy": "drop"},
+        ("Websocket",),
+    ),
+    "WebsocketJsonFormatValidator": (
+        {
+            "schema": '{ "type": "object", "required": ["name"] }',
+            "specification": "https://json-schema.org/draft/2020-12/schema",
+            "reject_strategy": "drop",
+        },
+        ("Websocket",),
+    ),
+    "WebsocketSizeValidator": (
+        {"client_max_payload": 4096, "upstream_max_payload": 4096, "reject_strategy": "drop"},
+        ("Websocket",),
+    ),
     "ContextValidation": ({"validators": []}, ("AccessControl",)),
     "NgGenericAllowedList": ({"expression": "${req.ip_address}", "values": []}, ("AccessControl",)),
     "NgGenericBlockList": ({"expression": "${req.ip_address}", "values": []}, ("AccessControl",)),

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from oto_trio.plugin_api.inspection import is_native, phases_of
 from oto_trio.plugin_api.phases import Phase as Sink
 from oto_trio.plugin_api.registry import builtin_plugins
+from oto_trio.plugin_api.websockets import WebSocketPlugin
 from tests.conformance import test_plugin_twins as twins
 from tests.integration import test_every_plugin as end_to_end
+from tests.integration import test_websocket_plugins as websockets
 from tests.integration.plugin_cases.table import CASES, TABLES
 from tests.meta.plugin_facts import IMPLEMENTED
 
@@ -27,13 +29,19 @@ SINKS = {"NgClientCredentials"}
 """Plugins without a route, which are shown in ``tests/integration/test_request_sinks.py``."""
 
 
+SOCKETS = frozenset(websockets.CASES)
+"""Plugins for messages of WebSockets, which have a table of cases of their own."""
+
+
 def is_sink(name: str) -> bool:
     """Tell whether a plugin acts where no route takes the request, and nowhere else."""
     return phases_of(twins.BUILTIN.plugins[twins.NG + name]) == (Sink.SINK,)
 
 
 def test_every_plugin_has_a_case_that_is_played_over_sockets() -> None:
-    assert set(CASES) == set(IMPLEMENTED) - SINKS
+    assert set(CASES) == set(IMPLEMENTED) - SINKS - SOCKETS
+    looking = {plugin.id for plugin in builtin_plugins() if issubclass(plugin, WebSocketPlugin)}
+    assert {twins.NG + name for name in SOCKETS} == looking
     assert {name for name in IMPLEMENTED if is_sink(name)} == SINKS
     assert vars(end_to_end)["CASES"] is CASES
 

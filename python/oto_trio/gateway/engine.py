@@ -31,6 +31,8 @@ kind       value                                 the gateway must
 `CONSUMED` (stream, count)                        let the peer send so much more
 `REACHED`  connection                             speak HTTP/2 to the backend on it
 `CALL`     (connection, stream, fields, ends)     send a request on it
+`UPGRADED` (watch, connection, connection or      pass frames on between the client's and the
+           None, seconds)                         backend's; idle after so many seconds
 =========  ====================================  =====================================
 """
 
@@ -62,6 +64,7 @@ __all__ = [
     "RESOLVE",
     "RUN",
     "TRAILERS",
+    "UPGRADED",
     "WRITABLE",
     "BodyReader",
     "Clock",
@@ -92,6 +95,7 @@ BROKEN: Final = 17
 CONSUMED: Final = 18
 REACHED: Final = 19
 CALL: Final = 20
+UPGRADED: Final = 21
 
 MONITORING_SLOT: Final = -1
 """The slot of an exchange for `/.well-known/otoroshi/monitoring/...`, which has no route."""

@@ -34,7 +34,6 @@ import trio
 
 from oto_trio.gateway.engine import (
     BODY,
-    CALL,
     CARRIED,
     CERTIFICATE,
     GONE,
@@ -43,6 +42,7 @@ from oto_trio.gateway.engine import (
     PANIC,
     RESOLVE,
     RUN,
+    UPGRADED,
     Clock,
     Engine,
     Event,
@@ -51,6 +51,7 @@ from oto_trio.gateway.engine import (
 from oto_trio.gateway.faults import FaultLog, split_fault
 from oto_trio.gateway.listeners.carried import CarriedConnections
 from oto_trio.gateway.runners import Runner, Runners
+from oto_trio.gateway.websocket.running import SocketRunner
 from oto_trio.plugin_api.answers import Answer, Refusal, Response
 from oto_trio.plugin_api.exchange import BodyTooLarge, Exchange
 
@@ -143,14 +144,16 @@ class Pipeline:
         """Called with each server name that a certificate is wanted for. Must not block."""
         self.revoke_key: Callable[[str], None] = _ignore
         """Called with the client id of each API key that is to be taken out of use. Must not block."""
-        self.carried = CarriedConnections(engine)
-        """Connections whose frames are read here."""
         self._resolve = resolve
         self._monitor = monitor
         self._runners: Runners[_Held] = Runners(nursery, self._run_async)
         self._tasks: dict[int, _Task] = {}
         self._bodies: dict[int, _Body] = {}
         self._faults = FaultLog(clock)
+        self.sockets = SocketRunner(nursery, clock, self._follow_up, self._faults)
+        """Runs async hooks for messages of WebSockets."""
+        self.carried = CarriedConnections(engine, tasks=self.sockets)
+        """Connections whose frames are read here."""
         self._backlog: deque[Event] = deque()
         self.panics = 0
         """Panics that the engine reported since the start."""
@@ -213,7 +216,7 @@ class Pipeline:
                         events += more
                     else:
                         self._backlog.extend(more)
-            elif CARRIED <= kind <= CALL:
+            elif CARRIED <= kind <= UPGRADED:
                 self.carried.note(kind, value, now)
             else:
                 self._note(kind, value)
@@ -237,6 +240,10 @@ class Pipeline:
         """Act on events that came from outside a turn, and see that the pump follows up."""
         if events:
             self.run(events, now)
+        self._follow_up()
+
+    def _follow_up(self) -> None:
+        """See that the pump does what is left to do."""
         if self._engine.pending:
             self._wake_pump()
 

@@ -25,6 +25,7 @@ from oto_trio.plugin_api.phases import PHASE_ORDER, Phase
 from oto_trio.plugin_api.plugin import Plugin
 from oto_trio.plugin_api.steps import Native, Step
 from oto_trio.plugin_api.templates import compiled_template, header_templates
+from oto_trio.plugin_api.websockets import Message, Reject, RejectStrategy, WebSocketPlugin
 
 __all__ = [
     "PHASE_ORDER",
@@ -37,17 +38,21 @@ __all__ = [
     "HeaderName",
     "HeaderValue",
     "Headers",
+    "Message",
     "Native",
     "Pattern",
     "Phase",
     "Plugin",
     "PluginError",
     "Refusal",
+    "Reject",
+    "RejectStrategy",
     "Request",
     "Response",
     "ResponseHead",
     "Step",
     "Template",
+    "WebSocketPlugin",
     "compiled_template",
     "header_templates",
     "meets",

@@ -120,6 +120,11 @@ class Request(Protocol):
         ...
 
     @property
+    def upgrade(self) -> str | None:
+        """The protocol that the client asks to change to, ``websocket`` mostly; None when it asks for none."""
+        ...
+
+    @property
     def headers(self) -> Headers:
         """The header fields; changes before ``call_backend`` reach the upstream."""
         ...
@@ -440,6 +445,13 @@ class Exchange(Protocol):
         Args:
             name: Otoroshi's name of it, such as ``ReactToShellDetectedAlert``.
             fields: Its own facts, as JSON; no secret may be in them.
+        """
+        ...
+
+    def watch(self, watch: object, /) -> None:
+        """Have the gateway read what passes once the connection has changed its protocol.
+
+        For `oto_trio.plugin_api.websockets`; a plugin derives from `WebSocketPlugin` instead.
         """
         ...
 

@@ -8,7 +8,7 @@ import difflib
 import inspect
 from collections.abc import Callable, Iterator
 from types import FunctionType
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -16,10 +16,17 @@ from oto_trio.model.errors import Problem
 from oto_trio.plugin_api.config import config_schema, default_config
 from oto_trio.plugin_api.phases import OTOROSHI_STEPS, PHASE_ORDER, Phase
 from oto_trio.plugin_api.plugin import Plugin
+from oto_trio.plugin_api.websockets import WebSocketPlugin
 
 __all__ = ["check_plugin", "describe", "is_inline", "is_native", "phases_of"]
 
 _HOOKS = frozenset(phase.value for phase in PHASE_ORDER)
+_MESSAGE_HOOKS: Final = {
+    "open_socket": ("exchange",),
+    "on_request_message": ("message", "opened"),
+    "on_response_message": ("message", "opened"),
+}
+"""The hooks of plugins that look at messages of WebSockets, and what they are given."""
 _PUBLIC = _HOOKS | {"lower"}
 _TEXTS = ("id", "name", "description")
 
@@ -60,11 +67,18 @@ def describe(plugin: type[Plugin[Any]]) -> dict[str, Any]:
         "description": plugin.description,
         "categories": list(plugin.categories),
         "phases": [phase.value for phase in phases],
-        "steps": [OTOROSHI_STEPS[phase] for phase in phases if phase in OTOROSHI_STEPS],
+        "steps": _steps_of(plugin, phases),
         "default_config": default_config(plugin.Config),
         "config_schema": config_schema(plugin.Config),
         "native": is_native(plugin),
     }
+
+
+def _steps_of(plugin: type[Plugin[Any]], phases: tuple[Phase, ...]) -> list[str]:
+    """Return the steps that Otoroshi lists the plugin under."""
+    if issubclass(plugin, WebSocketPlugin):
+        return list(plugin.otoroshi_steps)
+    return [OTOROSHI_STEPS[phase] for phase in phases if phase in OTOROSHI_STEPS]
 
 
 def check_plugin(plugin: type[Plugin[Any]]) -> list[Problem]:
@@ -74,11 +88,16 @@ def check_plugin(plugin: type[Plugin[Any]]) -> list[Problem]:
     for cls in _classes_of(plugin):
         for name, member in vars(cls).items():
             if not name.startswith("_"):
-                problems.extend(_check_member(name, member, where))
+                problems.extend(_check_member(name, member, where, _public_of(plugin)))
     if not problems and not phases_of(plugin):
         hooks = ", ".join(phase.value for phase in PHASE_ORDER)
         problems.append(Problem(where, "the plugin overrides no hook", f"write one of {hooks}"))
     return problems
+
+
+def _public_of(plugin: type[Plugin[Any]]) -> frozenset[str]:
+    """Return the names that a plugin's methods may have."""
+    return _PUBLIC | _MESSAGE_HOOKS.keys() if issubclass(plugin, WebSocketPlugin) else _PUBLIC
 
 
 def _check_texts(plugin: type[Plugin[Any]], where: str) -> Iterator[Problem]:
@@ -133,13 +152,15 @@ def _check_config(plugin: type[Plugin[Any]], where: str) -> Iterator[Problem]:
             )
 
 
-def _check_member(name: str, member: object, where: str) -> Iterator[Problem]:
+def _check_member(
+    name: str, member: object, where: str, public: frozenset[str]
+) -> Iterator[Problem]:
     """Check one public member: a hook, ``lower``, or a plain value."""
     path = f"{where}.{name}"
     if not isinstance(member, FunctionType | staticmethod | classmethod | property):
         return
-    if name not in _PUBLIC:
-        near = difflib.get_close_matches(name, sorted(_PUBLIC), n=1, cutoff=0.5)
+    if name not in public:
+        near = difflib.get_close_matches(name, sorted(public), n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}" if near else f"the hooks are {', '.join(PHASE_ORDER)}"
         yield Problem(
             path,
@@ -154,9 +175,10 @@ def _check_member(name: str, member: object, where: str) -> Iterator[Problem]:
 
 
 def _check_signature(name: str, function: Callable[..., object], path: str) -> Iterator[Problem]:
-    """Check that a hook takes ``(self, exchange)`` and ends with a value."""
+    """Check that a hook takes what it is given, ``(self, exchange)`` mostly, and ends with a value."""
     parameters = list(inspect.signature(function).parameters.values())
-    wanted = ["self"] if name == "lower" else ["self", "exchange"]
+    given = () if name == "lower" else _MESSAGE_HOOKS.get(name, ("exchange",))
+    wanted = ["self", *given]
     required = [p for p in parameters if p.default is p.empty and p.kind not in (2, 4)]
     if len(required) != len(wanted) or any(p.kind is p.KEYWORD_ONLY for p in required):
         yield Problem(
@@ -164,5 +186,7 @@ def _check_signature(name: str, function: Callable[..., object], path: str) -> I
         )
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         yield Problem(path, f"{name} yields", "return the answer instead")
-    if name in (Phase.MATCH_ROUTE, "lower") and inspect.iscoroutinefunction(function):
+    if name in (Phase.MATCH_ROUTE, "lower", "open_socket") and inspect.iscoroutinefunction(
+        function
+    ):
         yield Problem(path, f"{name} cannot wait", f"write def {name}, without async")

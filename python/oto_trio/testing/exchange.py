@@ -132,6 +132,8 @@ class FakeRequest:
         self.host = host
         self.headers = FakeHeaders(headers)
         self.version = version
+        self.upgrade: str | None = None
+        """The protocol that the client asks to change to."""
         self.body = body
         """What ``read`` returns."""
 
@@ -201,6 +203,8 @@ class FakeExchange:
     """Whether there is another attempt."""
     asked_again = 0
     """How often ``ask_again`` was called."""
+    watched: object = None
+    """What ``watch`` was given."""
 
     def __init__(
         self, request: FakeRequest | None = None, response: FakeResponseHead | None = None
@@ -271,6 +275,10 @@ class FakeExchange:
     def alert(self, name: str, fields: Mapping[str, object], /) -> None:
         """Keep an alert in ``alerts``."""
         self.alerts.append((name, fields))
+
+    def watch(self, watch: object, /) -> None:
+        """Keep what looks at the connection once it has changed its protocol in ``watched``."""
+        self.watched = watch
 
     def hide(self, secret: str, /) -> None:
         """Keep a secret in ``hidden``."""

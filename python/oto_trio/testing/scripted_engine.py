@@ -273,6 +273,10 @@ class ScriptedEngine:
         """See `CarriedEngine.set_appetite`."""
         self.calls.append(("set_appetite", conn, most))
 
+    def hold(self, conn: int, held: bool, /) -> None:
+        """See `SessionEngine.hold`."""
+        self.calls.append(("hold", conn, held))
+
     def hang_up(self, conn: int, now: float, /) -> None:
         """See `CarriedEngine.hang_up`."""
         self.calls.append(("hang_up", conn, now))

@@ -372,7 +372,7 @@ impl Engine {
     pub(crate) fn pump_carrier(&mut self, at: usize, id: u64) {
         let mut scratch = std::mem::take(&mut self.scratch);
         let up = self.ups.get_mut(at);
-        let got = match up.filter(|up| up.output.len() <= MOST_WAITING) {
+        let got = match up.filter(|up| up.output.len() <= MOST_WAITING && !up.ready.held) {
             Some(up) => up.ready.read(&mut up.stream, &mut scratch),
             None => Ok(Got::Nothing),
         };

@@ -4,7 +4,7 @@
 //! comes down. Requests come back as streams ([`crate::pipe`]).
 
 use crate::connection::{DownPhase, UpPhase};
-use crate::engine::{Engine, Event, down_token};
+use crate::engine::{Engine, Event, down_token, up_token};
 use crate::io::Got;
 
 /// What a client that speaks HTTP/2 without TLS begins with (RFC 9113 section 3.4).
@@ -82,7 +82,7 @@ impl Engine {
             return;
         }
         let most = down.appetite.most.clamp(1, scratch.len());
-        let got = if down.output.len() > MOST_WAITING {
+        let got = if down.output.len() > MOST_WAITING || down.ready.held {
             Ok(Got::Nothing)
         } else {
             down.ready.read(&mut down.stream, &mut scratch[..most])
@@ -144,6 +144,24 @@ impl Engine {
             return true;
         }
         down.output.is_empty()
+    }
+
+    /// Read nothing of a connection for now, or go on.
+    pub fn hold(&mut self, id: u64, is_held: bool) {
+        let (ready, token) = if let Some(key) = self.carried(id) {
+            let down = self.downs.get_mut(key);
+            (down.map(|down| &mut down.ready), down_token(key))
+        } else if let Some(at) = self.carrier(id) {
+            (self.ups.get_mut(at).map(|up| &mut up.ready), up_token(at))
+        } else {
+            return;
+        };
+        if let Some(ready) = ready {
+            ready.held = is_held;
+            if !is_held {
+                self.again.push_back(token);
+            }
+        }
     }
 
     /// Raise [`Event::Idle`] at this time.

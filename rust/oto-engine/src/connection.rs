@@ -29,6 +29,8 @@ pub(crate) struct Down {
     pub(crate) input: Vec<u8>,
     pub(crate) output: Output,
     pub(crate) phase: DownPhase,
+    /// It changed its protocol, and whoever carries it looks at what passes.
+    pub(crate) is_watched: bool,
     pub(crate) exchange: Option<Box<Exchange>>,
     pub(crate) deadline: Deadline,
     /// What may be read of a carried connection.

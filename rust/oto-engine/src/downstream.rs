@@ -413,8 +413,15 @@ impl Engine {
         } else {
             &body
         };
-        exchange.bytes_out += size + now.len() as u64;
         exchange.head_out = size;
+        if let Some(watch) = flow.watch.take_if(|_| status == 101) {
+            // What was put straight into a stream is in no buffer.
+            exchange.bytes_out += size - out.len() as u64;
+            self.begin_watched(key, None, &out, watch);
+            self.head_out = out;
+            return;
+        }
+        exchange.bytes_out += size + now.len() as u64;
         let sent = down.output.send(&mut down.stream, &out, now);
         self.head_out = out;
         if sent.is_err() {

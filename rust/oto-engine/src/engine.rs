@@ -1,5 +1,6 @@
 //! The engine: its sockets, its turn, its deadlines.
 
+use std::any::Any;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -73,6 +74,9 @@ pub enum Event {
     Reached(u64),
     /// Send a request on a connection to a backend, as a stream of this number; true: it has no body.
     Call(u64, u64, FieldBlock, bool),
+    /// A connection changed its protocol, and its flow has a watch: the bytes of the client's connection and of the
+    /// backend's, if there is one, are carried under these numbers. Without any for so many seconds it is idle.
+    Upgraded(Box<dyn Any + Send + Sync>, u64, Option<u64>, f64),
 }
 
 /// What a drain waits for.
@@ -535,7 +539,13 @@ impl Engine {
         InFlight {
             connections: connections + self.relays.len(),
             exchanges: count(|phase| matches!(phase, DownPhase::Exchange)),
-            tunnels: count(|phase| matches!(phase, DownPhase::Tunnel(_))) + self.relays_passing(),
+            tunnels: count(|phase| matches!(phase, DownPhase::Tunnel(_)))
+                + self
+                    .downs
+                    .iter()
+                    .filter(|(_, down)| down.is_watched)
+                    .count()
+                + self.relays_passing(),
             pooled: self.pool.len(),
         }
     }

@@ -73,6 +73,8 @@ pub(crate) struct Readiness {
     pub(crate) closed: bool,
     /// The kernel reported an error, or both directions closed.
     pub(crate) broken: bool,
+    /// Whoever carries the connection wants nothing read for now.
+    pub(crate) held: bool,
 }
 
 /// What a read gave.

@@ -44,6 +44,7 @@ mod tls;
 mod tunnel;
 mod upstream;
 mod waiter;
+mod watched;
 mod web;
 
 pub use counting::RouteCount;

@@ -366,6 +366,7 @@ impl Engine {
                 peer: address.map_or(Peer::Unix, |address| address.ip().into()),
                 listener: at,
                 serial: self.serial,
+                is_watched: false,
                 is_fresh: true,
                 ready: Readiness::default(),
                 input: Vec::new(),

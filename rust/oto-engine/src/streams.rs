@@ -59,6 +59,7 @@ impl Engine {
             input: Vec::new(),
             output: Output::default(),
             phase: DownPhase::Head,
+            is_watched: false,
             exchange: None,
             deadline: Deadline::never(),
             appetite: Appetite::default(),

@@ -11,6 +11,10 @@ const READS: usize = 4;
 impl Engine {
     /// Join both connections: send the 101 to the client and what the backend said behind it.
     pub(crate) fn begin_tunnel(&mut self, at: usize, key: usize, head: &[u8], rest: &[u8]) -> bool {
+        if let Some(watch) = self.take_watch(key) {
+            self.begin_watched(key, Some((at, rest)), head, watch);
+            return false;
+        }
         let due = self.now_s + self.settings.tunnel_idle_s;
         let Some(down) = self.downs.get_mut(key) else {
             return false;

@@ -59,13 +59,15 @@ pub(crate) fn decision<'py>(
     }
 }
 
-/// A reply made in Python, checked.
+/// A reply made in Python, checked; `may_switch`: it may be a 101.
 pub(crate) fn reply(
     status: u16,
     headers: &[(PyBackedStr, PyBackedStr)],
     body: &[u8],
+    may_switch: bool,
 ) -> PyResult<Reply> {
-    if !(200..=599).contains(&status) {
+    let is_switch = may_switch && status == 101;
+    if !is_switch && !(200..=599).contains(&status) {
         return Err(PyValueError::new_err(format!(
             "status {status} cannot be sent as a final answer; use 200 to 599"
         )));

@@ -47,6 +47,7 @@ const BROKEN: u8 = 17;
 const CONSUMED: u8 = 18;
 const REACHED: u8 = 19;
 const CALL: u8 = 20;
+const UPGRADED: u8 = 21;
 
 /// The longest time `turn` blocks the interpreter's thread.
 const MOST_LINGER_S: f64 = 0.001;
@@ -188,6 +189,10 @@ impl Engine {
         lock(&self.inner).set_appetite(connection, most);
     }
 
+    fn hold(&self, connection: u64, held: bool) {
+        lock(&self.inner).hold(connection, held);
+    }
+
     fn hang_up(&self, connection: u64, now: f64) {
         lock(&self.inner).hang_up(connection, now);
     }
@@ -274,7 +279,10 @@ impl Engine {
         body: PyBackedBytes,
         now: f64,
     ) -> PyResult<Bound<'py, PyList>> {
-        let reply = reply(status, &headers, &body)?;
+        let may_switch = exchange
+            .hold()?
+            .with(|flow| flow.watch.is_some() && flow.request.upgrade().is_some())?;
+        let reply = reply(status, &headers, &body, may_switch)?;
         let flow = exchange.take()?;
         let events = lock(&self.inner).respond(flow, reply, now);
         told(py, events)
@@ -525,6 +533,11 @@ fn told<'py>(py: Python<'py>, events: Vec<Event>) -> PyResult<Bound<'py, PyList>
                 (CALL, (connection, id, fields, ends)).into_pyobject(py)?
             }
             Event::Consumed(id, count) => (CONSUMED, (id, count)).into_pyobject(py)?,
+            Event::Upgraded(watch, down, up, idle_s) => {
+                let watch = watch.downcast_ref::<Py<PyAny>>();
+                let watch = watch.map(|watch| watch.clone_ref(py));
+                (UPGRADED, (watch, down, up, idle_s)).into_pyobject(py)?
+            }
         };
         list.append(tuple)?;
     }

@@ -415,6 +415,11 @@ impl Exchange {
         self.hold()?.with(|flow| flow.attrs.alert(name, fields))
     }
 
+    /// Have this object handed up with the bytes of the connection, should it change its protocol.
+    fn watch(&self, watch: Py<PyAny>) -> PyResult<()> {
+        self.hold()?.with(|flow| flow.watch = Some(Box::new(watch)))
+    }
+
     fn hide(&self, secret: &str) -> PyResult<()> {
         self.hold()?.with(|flow| flow.hide(secret.as_bytes()))
     }
@@ -470,7 +475,7 @@ impl Exchange {
         headers: Vec<(PyBackedStr, PyBackedStr)>,
         body: PyBackedBytes,
     ) -> PyResult<Bound<'py, PyTuple>> {
-        let reply = reply(status, &headers, &body)?;
+        let reply = reply(status, &headers, &body, false)?;
         self.hold()?.with(|flow| {
             let next = flow.respond(reply);
             decision(py, flow, next)

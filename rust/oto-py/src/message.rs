@@ -71,6 +71,14 @@ impl Request {
     }
 
     #[getter]
+    fn upgrade(&self) -> PyResult<Option<String>> {
+        self.look(|flow| {
+            let protocol = flow.request.upgrade()?;
+            Some(String::from_utf8_lossy(protocol).into_owned())
+        })
+    }
+
+    #[getter]
     fn content_length(&self) -> PyResult<Option<u64>> {
         self.look(|flow| match flow.request.framing {
             Framing::Length(length) => Some(length),

@@ -8,7 +8,7 @@ Place in the path
 
 import logging
 from collections.abc import Callable
-from typing import Any, Final, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, cast
 
 from oto_trio.gateway.engine import (
     ANSWER,
@@ -23,11 +23,16 @@ from oto_trio.gateway.engine import (
     LOST,
     REACHED,
     TRAILERS,
+    UPGRADED,
     WRITABLE,
 )
 from oto_trio.gateway.listeners.carried_engine import CallEngine, CarriedEngine
 from oto_trio.gateway.listeners.http2 import Http2Limits, Http2Session
 from oto_trio.gateway.upstream.http2 import Http2Calls
+from oto_trio.plugin_api.websockets import Watch
+
+if TYPE_CHECKING:
+    from oto_trio.gateway.websocket.session import SocketEnd, SocketTasks
 
 __all__ = ["CarriedConnections"]
 
@@ -37,12 +42,12 @@ _OF_CONNECTIONS: Final = frozenset({BYTES, WRITABLE, LOST, IDLE, CALL})
 _WITH_MORE: Final = frozenset({BYTES, CALL})
 
 
-Session: TypeAlias = Http2Session | Http2Calls
+Session: TypeAlias = "Http2Session | Http2Calls | SocketEnd"
 """One connection: of a client, or to a backend."""
 
 
 class SessionEngine(CarriedEngine, CallEngine, Protocol):
-    """What sessions of both kinds need of the engine."""
+    """What sessions of all kinds need of the engine."""
 
 
 class CarriedConnections:
@@ -51,9 +56,16 @@ class CarriedConnections:
     Args:
         engine: Raises the events.
         limits: The bounds of each connection.
+        tasks: Runs hooks for messages of WebSockets; without it there are none.
     """
 
-    def __init__(self, engine: SessionEngine, limits: Http2Limits | None = None) -> None:
+    def __init__(
+        self,
+        engine: SessionEngine,
+        limits: Http2Limits | None = None,
+        tasks: "SocketTasks | None" = None,
+    ) -> None:
+        self._tasks = tasks
         self._engine = engine
         self._limits = limits or Http2Limits()
         self._sessions: dict[int, Session] = {}
@@ -70,7 +82,7 @@ class CarriedConnections:
         """Act on an event of a connection or a stream. Never raises.
 
         Args:
-            kind: What happened, `CARRIED` to `CALL`.
+            kind: What happened, `CARRIED` to `UPGRADED`.
             value: What it is about.
             now: The Trio clock.
 
@@ -89,6 +101,9 @@ class CarriedConnections:
             calls = Http2Calls(self._engine, told, self._streams, now, self._limits)
             self._sessions[told] = self._dirty[told] = calls
             return
+        if kind == UPGRADED:
+            self._upgraded(told, now)
+            return
         if kind in _OF_CONNECTIONS:
             conn = told[0] if kind in _WITH_MORE else told
             found = self._sessions.get(conn)
@@ -101,6 +116,26 @@ class CarriedConnections:
             _TELL[kind](found, told, now)
         except BaseException as error:  # noqa: BLE001 (re-raised unless it is a fault)
             self._fail(found, error, now)
+
+    def _upgraded(self, told: tuple[Watch, int, int, float], now: float) -> None:
+        """Begin to pass frames between two connections."""
+        # Loaded with the first: most workers never see one.
+        from oto_trio.gateway.websocket.limits import SocketLimits  # noqa: PLC0415
+        from oto_trio.gateway.websocket.session import WebSocketSession  # noqa: PLC0415
+
+        assert self._tasks is not None, "whoever binds hooks runs them"
+        watch, client, backend, idle_s = told
+        session = WebSocketSession(
+            self._engine,
+            self._tasks,
+            watch,
+            (client, backend),
+            now,
+            forget=self._forget,
+            limits=SocketLimits(idle_s=idle_s),
+        )
+        for end in (session.client, session.backend):
+            self._sessions[end.conn] = end
 
     def flush(self, now: float) -> None:
         """Have every session write what came together since the last time. Never raises."""
@@ -142,7 +177,7 @@ class CarriedConnections:
         """Close the connection of a session that raised; re-raise what is no fault of it."""
         if not isinstance(error, Exception):
             raise error
-        logger.error("HTTP/2 connection %d failed", session.conn, exc_info=error)
+        logger.error("the session of connection %d failed", session.conn, exc_info=error)
         self._forget(session.conn)
         session.fail(now)
 

@@ -22,6 +22,10 @@ class CarriedEngine(Protocol):
         """Bring up no more than so many bytes of the connection in a turn."""
         ...
 
+    def hold(self, conn: int, held: bool, /) -> None:  # noqa: FBT001 (as compiled)
+        """Read nothing of the connection for now, or go on."""
+        ...
+
     def hang_up(self, conn: int, now: float, /) -> None:
         """Close the connection once what was written has gone."""
         ...

@@ -92,6 +92,8 @@ pub struct Flow {
     pub details: Option<Box<Details>>,
     /// What the driver keeps with the exchange between two hooks; the flow never looks inside.
     pub attachment: Option<Box<dyn Any + Send + Sync>>,
+    /// What looks at the bytes of the connection once it changes its protocol; none: nobody does.
+    pub watch: Option<Box<dyn Any + Send + Sync>>,
     pub(super) host_overridden: bool,
     /// A hook chose a status that has no body; the backend's is read and not sent.
     pub bodiless: bool,
@@ -158,6 +160,7 @@ impl Flow {
             request_id: 0,
             details: None,
             attachment: None,
+            watch: None,
             host_overridden: false,
             bodiless: false,
             is_replayable: false,

@@ -99,4 +99,4 @@ def test_a_session_that_fails_loses_its_connection_and_no_other(
     assert engine.streams[1000].cancelled
     assert not engine.streams[1001].cancelled
     assert len(registry) == 1
-    assert "HTTP/2 connection 1 failed" in caplog.text
+    assert "the session of connection 1 failed" in caplog.text

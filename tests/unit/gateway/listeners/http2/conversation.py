@@ -53,6 +53,9 @@ class FakeEngine:
     def set_appetite(self, conn: int, most: int, /) -> None:
         self.appetite = most
 
+    def hold(self, conn: int, held: bool, /) -> None:
+        raise AssertionError("HTTP/2 holds back by its windows")
+
     def hang_up(self, conn: int, now: float, /) -> None:
         assert not self.hung_up
         self.hung_up = True

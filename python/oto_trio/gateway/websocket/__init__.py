@@ -1,0 +1,1 @@
+"""WebSockets whose messages plugins look at: the frames of both sides are read and written here."""
