@@ -481,8 +481,7 @@ impl Flow {
         step.map_or("", |step| &step.plugin)
     }
 
-    /// Answer with a reply made in Python. From a call_backend hook the response steps still run;
-    /// from any other the answer stands as it is.
+    /// Answer with a reply made in Python; response steps run behind one of a call_backend hook only.
     pub fn respond(&mut self, reply: Reply) -> Next {
         let phase = self.phase();
         self.answer(reply);
@@ -546,8 +545,7 @@ impl Flow {
         true
     }
 
-    /// Whether the backend may be asked again: it answered, and the route's settings allow one more
-    /// attempt.
+    /// Whether the backend may be asked again: it answered, and the route's settings allow it.
     #[must_use]
     pub fn may_ask_again(&self) -> bool {
         let route = self.route.as_ref();
