@@ -29,7 +29,7 @@ from h2.events import (
 )
 from h2.exceptions import NoAvailableStreamIDError, ProtocolError, TooManyStreamsError
 from h2.settings import SettingCodes, Settings
-from h2.stream import H2Stream, StreamState
+from h2.stream import H2Stream
 from hyperframe.frame import Frame, GoAwayFrame
 from typing_extensions import override
 
@@ -42,7 +42,9 @@ from oto_trio.gateway.listeners.http2.plain import (
     END_HEADERS,
     END_STREAM,
     ENDED,
+    HALF_CLOSED_LOCAL,
     HEADERS,
+    OPEN,
     PlainConnection,
 )
 from oto_trio.gateway.upstream.calls import CALLS_MOST, BackendCalls, NoRoomError, Why
@@ -54,8 +56,8 @@ __all__ = ["Http2Calls"]
 
 logger = logging.getLogger(__name__)
 
-SWEPT_AT: Final = 2 * CALLS_MOST
-"""Streams in the library's table from which on those that were closed are taken out of it."""
+CLIENT_OPEN: Final = ConnectionState.CLIENT_OPEN
+ODD: Final = AllowedStreamIDs.ODD
 GREETING_BYTES: Final = 4
 SETTINGS_FRAME: Final = b"\4"
 """A server's first frame is SETTINGS (RFC 9113 section 3.4); the fourth byte of a frame tells its type."""
@@ -82,6 +84,8 @@ class _Connection(PlainConnection[Http2Frames]):
     """The client's side of one connection."""
 
     MAX_CLOSED_STREAMS = KEPT_CLOSED
+    most = CALLS_MOST
+    """Requests at once that the backend takes, of those that anybody would send."""
 
     @override
     def _begin_new_stream(self, stream_id: int, allowed_ids: AllowedStreamIDs) -> H2Stream:
@@ -89,16 +93,8 @@ class _Connection(PlainConnection[Http2Frames]):
         if stream_id <= self.highest_outbound_stream_id or stream_id % 2 != int(allowed_ids):
             message = "only the client opens streams, with odd numbers that grow"
             raise ProtocolError(message)
-        stream = _Stream(
-            stream_id,
-            config=self.config,
-            inbound_window_size=self.local_settings.initial_window_size,
-            outbound_window_size=self.remote_settings.initial_window_size,
-        )
-        stream.max_outbound_frame_size = self.max_outbound_frame_size
-        self.streams[stream_id] = stream
         self.highest_outbound_stream_id = stream_id
-        return stream
+        return self._new_stream(_Stream, stream_id)
 
     def open(self, fields: FieldBlock, *, ends: bool) -> int:
         """Begin a stream with the head of a request; returns its number.
@@ -108,16 +104,16 @@ class _Connection(PlainConnection[Http2Frames]):
             TooManyStreamsError: The backend takes no more at once.
         """
         identity = self.get_next_available_stream_id()
-        if self.state_machine.state is not ConnectionState.CLIENT_OPEN:
+        if self.state_machine.state is not CLIENT_OPEN:
             self.send_headers(identity, cast("Any", fields), end_stream=ends)
             return identity
-        most = self.remote_settings.max_concurrent_streams
+        most = self.most
         # Streams that the library closed are in its table until they are swept.
-        if len(self.streams) >= min(most, SWEPT_AT) and self.open_outbound_streams >= most:
+        if len(self.streams) >= most and self.open_outbound_streams >= most:
             message = f"the backend takes {most} requests at once"
             raise TooManyStreamsError(message)
-        machine = self._begin_new_stream(identity, AllowedStreamIDs.ODD).state_machine
-        machine.state = StreamState.HALF_CLOSED_LOCAL if ends else StreamState.OPEN
+        machine = self._begin_new_stream(identity, ODD).state_machine
+        machine.state = HALF_CLOSED_LOCAL if ends else OPEN
         machine.client = True
         machine.headers_sent = True
         self._write_head(identity, fields, ends=ends)
@@ -126,10 +122,10 @@ class _Connection(PlainConnection[Http2Frames]):
     @override
     def _take_plain(self, kind: int, flags: int, identity: int, size: int) -> Event | None:
         stream = self.streams.get(identity)
-        if stream is None or self.state_machine.state is not ConnectionState.CLIENT_OPEN:
+        if stream is None or self.state_machine.state is not CLIENT_OPEN:
             return None
         state = stream.state_machine.state
-        if state is not StreamState.OPEN and state is not StreamState.HALF_CLOSED_LOCAL:
+        if state is not OPEN and state is not HALF_CLOSED_LOCAL:
             return None
         if kind == DATA:
             is_expected = flags in {0, END_STREAM} and stream.state_machine.headers_received
@@ -313,8 +309,8 @@ class Http2Calls(BackendCalls):
         if not self._frames.spend(2, now):
             self.close(Why.EXCESSIVE, now)
         elif not self._leaving:
-            most = min(self._h2.remote_settings.max_concurrent_streams, CALLS_MOST)
-            self._engine.set_room(self.conn, most, now)
+            self._h2.most = min(self._h2.remote_settings.max_concurrent_streams, CALLS_MOST)
+            self._engine.set_room(self.conn, self._h2.most, now)
 
     def _on_goaway(self, event: ConnectionTerminated, now: float) -> None:
         self._heard_leaving((event.last_stream_id or 0) + 1, now)

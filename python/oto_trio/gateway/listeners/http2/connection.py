@@ -20,7 +20,7 @@ from h2.events import (
 )
 from h2.exceptions import DenialOfServiceError, ProtocolError, StreamIDTooLowError
 from h2.settings import SettingCodes, Settings
-from h2.stream import H2Stream, StreamClosedBy, StreamInputs, StreamState
+from h2.stream import H2Stream, StreamInputs
 from hyperframe.frame import (
     ContinuationFrame,
     Frame,
@@ -39,7 +39,10 @@ from oto_trio.gateway.listeners.http2.plain import (
     END_HEADERS,
     END_STREAM,
     ENDED,
+    HALF_CLOSED_REMOTE,
     HEADERS,
+    OPEN,
+    SENT_END,
     PlainConnection,
     PlainFrames,
 )
@@ -55,6 +58,8 @@ KEPT_CLOSED: Final = 1024
 """Closed streams of which is known how they ended; `h2` would keep 65,536 for each connection."""
 
 SETTING_SIZE: Final = 6
+SERVER_OPEN: Final = ConnectionState.SERVER_OPEN
+ODD: Final = AllowedStreamIDs.ODD
 
 _CONFIG = H2Configuration(
     client_side=False,
@@ -214,20 +219,12 @@ class Http2Connection(PlainConnection[Http2Frames]):
         if stream_id % 2 != int(allowed_ids):
             message = "a client's streams have odd numbers"
             raise ProtocolError(message)
-        stream = _Stream(
-            stream_id,
-            config=self.config,
-            inbound_window_size=self.local_settings.initial_window_size,
-            outbound_window_size=self.remote_settings.initial_window_size,
-        )
-        stream.max_outbound_frame_size = self.max_outbound_frame_size
-        self.streams[stream_id] = stream
         self.highest_inbound_stream_id = stream_id
-        return stream
+        return self._new_stream(_Stream, stream_id)
 
     @override
     def _take_plain(self, kind: int, flags: int, identity: int, size: int) -> Event | None:
-        if self.state_machine.state is not ConnectionState.SERVER_OPEN:
+        if self.state_machine.state is not SERVER_OPEN:
             return None
         if kind == HEADERS:
             is_whole = flags | END_STREAM == END_STREAM | END_HEADERS
@@ -237,7 +234,7 @@ class Http2Connection(PlainConnection[Http2Frames]):
                 )
         elif kind == DATA and flags in {0, END_STREAM}:
             stream = self.streams.get(identity)
-            if stream is not None and stream.state_machine.state is StreamState.OPEN:
+            if stream is not None and stream.state_machine.state is OPEN:
                 return self._take_data(stream, flags, size)
         return None
 
@@ -246,8 +243,8 @@ class Http2Connection(PlainConnection[Http2Frames]):
         if len(self.streams) >= self._swept_at:
             self._open_streams(1)
         fields = self._decode(block)
-        machine = self._begin_new_stream(stream_id, AllowedStreamIDs.ODD).state_machine
-        machine.state = StreamState.HALF_CLOSED_REMOTE if ends else StreamState.OPEN
+        machine = self._begin_new_stream(stream_id, ODD).state_machine
+        machine.state = HALF_CLOSED_REMOTE if ends else OPEN
         machine.client = False
         machine.headers_received = True
         event = RequestReceived(
@@ -296,9 +293,9 @@ class Http2Connection(PlainConnection[Http2Frames]):
         size = len(data)
         if (
             stream is None
-            or stream.state_machine.state is not StreamState.HALF_CLOSED_REMOTE
+            or stream.state_machine.state is not HALF_CLOSED_REMOTE
             or stream.state_machine.headers_sent
-            or self.state_machine.state is not ConnectionState.SERVER_OPEN
+            or self.state_machine.state is not SERVER_OPEN
             or size > self.max_outbound_frame_size
             or size > self.outbound_flow_control_window
             or size > stream.outbound_flow_control_window
@@ -308,7 +305,7 @@ class Http2Connection(PlainConnection[Http2Frames]):
         self._write_data(identity, data, ends=trailers is None)
         if trailers is not None:
             self._write_head(identity, trailers, ends=True)
-        self._close_stream(identity, StreamClosedBy.SEND_END_STREAM)
+        self._close_stream(identity, SENT_END)
         return True
 
     def goaway(self, code: ErrorCodes = ErrorCodes.NO_ERROR) -> None:

@@ -7,6 +7,7 @@ else goes the library's way, which finds the states as it would have left them.
 """
 
 import struct
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
 
 from h2.connection import H2Connection
@@ -14,14 +15,15 @@ from h2.errors import ErrorCodes
 from h2.events import DataReceived, Event, StreamEnded
 from h2.exceptions import DenialOfServiceError, ProtocolError
 from h2.frame_buffer import FrameBuffer
+from h2.settings import ChangedSetting, SettingCodes
 from h2.stream import H2Stream, StreamClosedBy, StreamState
 from hpack.exceptions import HPACKError, OversizedHeaderListError
 from hyperframe.exceptions import InvalidPaddingError
-from hyperframe.frame import WindowUpdateFrame
+from hyperframe.frame import Frame, WindowUpdateFrame
 from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from h2._typing import Buffer
 
@@ -44,6 +46,20 @@ HEAD_SIZE: Final = 9
 LARGEST_STREAM: Final = 2**31 - 1
 """The bit above means nothing and is read over."""
 _HEAD: Final = struct.Struct(">HBBBL")
+
+# Members of an enumeration take Python longer to look up than a short way has.
+OPEN: Final = StreamState.OPEN
+HALF_CLOSED_LOCAL: Final = StreamState.HALF_CLOSED_LOCAL
+HALF_CLOSED_REMOTE: Final = StreamState.HALF_CLOSED_REMOTE
+CLOSED: Final = StreamState.CLOSED
+RECEIVED_END: Final = StreamClosedBy.RECV_END_STREAM
+SENT_END: Final = StreamClosedBy.SEND_END_STREAM
+
+# The library's own dictionary asks for its size in Python, each time.
+_remember: Final = cast(
+    "Callable[[OrderedDict[int, StreamClosedBy | None], int, StreamClosedBy], None]",
+    OrderedDict.__setitem__,  # pyright: ignore[reportUnknownMemberType]
+)
 
 ENDED: Final = StreamEnded(stream_id=0)
 """What an event of a short way has for `stream_ended`; no event of its own follows."""
@@ -79,6 +95,36 @@ class PlainConnection(H2Connection, Generic[FramesT]):
 
     frames: FramesT
     outbound_flow_control_window: int
+    _windows: tuple[int, int] | None = None
+    """What a new stream may receive and send, as the settings have it; None when they are to be asked."""
+
+    def _new_stream(self, cls: type[H2Stream], identity: int) -> H2Stream:
+        """Make a stream, with the windows that the settings give it, and enter it."""
+        windows = self._windows
+        if windows is None:
+            windows = self._windows = (
+                self.local_settings.initial_window_size,
+                self.remote_settings.initial_window_size,
+            )
+        stream = cls(
+            identity,
+            config=self.config,
+            inbound_window_size=windows[0],
+            outbound_window_size=windows[1],
+        )
+        stream.max_outbound_frame_size = self.max_outbound_frame_size
+        self.streams[identity] = stream
+        return stream
+
+    @override
+    def _acknowledge_settings(self) -> list[Frame]:
+        self._windows = None
+        return super()._acknowledge_settings()
+
+    @override
+    def _local_settings_acked(self) -> dict[SettingCodes | int, ChangedSetting]:
+        self._windows = None
+        return super()._local_settings_acked()
 
     def _take_plain(self, kind: int, flags: int, identity: int, size: int) -> Event | None:
         """Take the next frame, if there is a short way for it; None leaves it where it is."""
@@ -144,16 +190,19 @@ class PlainConnection(H2Connection, Generic[FramesT]):
     def _end_received(self, stream: H2Stream) -> None:
         """Note that the peer has ended its side of a stream."""
         machine = stream.state_machine
-        if machine.state is StreamState.OPEN:
-            machine.state = StreamState.HALF_CLOSED_REMOTE
+        if machine.state is OPEN:
+            machine.state = HALF_CLOSED_REMOTE
         else:
-            self._close_stream(stream.stream_id, StreamClosedBy.RECV_END_STREAM)
+            self._close_stream(stream.stream_id, RECEIVED_END)
 
     def _close_stream(self, identity: int, by: StreamClosedBy) -> None:
         machine = self.streams.pop(identity).state_machine
-        machine.state = StreamState.CLOSED
+        machine.state = CLOSED
         machine.stream_closed_by = by
-        self._closed_streams[identity] = by
+        closed = cast("OrderedDict[int, StreamClosedBy | None]", self._closed_streams)
+        _remember(closed, identity, by)
+        if len(closed) > self.MAX_CLOSED_STREAMS:
+            closed.popitem(last=False)
 
     def _write_head(self, identity: int, fields: "FieldBlock", *, ends: bool) -> None:
         """Write the frames of a head or trailers; states are the caller's to change."""
@@ -186,7 +235,7 @@ class PlainConnection(H2Connection, Generic[FramesT]):
         state = None if stream is None else stream.state_machine.state
         if (
             stream is None
-            or (state is not StreamState.OPEN and state is not StreamState.HALF_CLOSED_REMOTE)
+            or (state is not OPEN and state is not HALF_CLOSED_REMOTE)
             or not stream.state_machine.headers_sent
             or len(data) > self.max_outbound_frame_size
             or len(data) > self.outbound_flow_control_window
@@ -198,10 +247,10 @@ class PlainConnection(H2Connection, Generic[FramesT]):
         stream.outbound_flow_control_window -= len(data)
         if not ends:
             return
-        if state is StreamState.OPEN:
-            stream.state_machine.state = StreamState.HALF_CLOSED_LOCAL
+        if state is OPEN:
+            stream.state_machine.state = HALF_CLOSED_LOCAL
         else:
-            self._close_stream(identity, StreamClosedBy.SEND_END_STREAM)
+            self._close_stream(identity, SENT_END)
 
     def give_back(self, count: int, identity: int) -> None:
         """Let the peer send so much more; of a stream whose body is whole, on the others."""
@@ -216,7 +265,7 @@ class PlainConnection(H2Connection, Generic[FramesT]):
             self._prepare_for_sending([frame])
 
 
-_RECEIVES: Final = frozenset({StreamState.OPEN, StreamState.HALF_CLOSED_LOCAL})
+_RECEIVES: Final = frozenset({OPEN, HALF_CLOSED_LOCAL})
 
 
 def _frame_head(size: int, kind: int, flags: int, stream: int) -> bytes:
