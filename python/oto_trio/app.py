@@ -44,6 +44,7 @@ from oto_trio.control.store.history import HistoryBounds, Origin, acting
 from oto_trio.control.store.opening import counting_name, node_name, open_store
 from oto_trio.control.supervisor.activation import check_loopback, take_activation
 from oto_trio.control.supervisor.fixed_listeners import bind_admin, bind_fixed
+from oto_trio.control.supervisor.http_listeners import wanted_by_settings
 from oto_trio.control.supervisor.launch import InProcessLauncher, Launcher, ProcessLauncher
 from oto_trio.control.supervisor.listening import Listener, bind_listener, listening
 from oto_trio.control.supervisor.supervision import Supervisor
@@ -360,6 +361,7 @@ class _App:
             limits=limits,
             vaults=vaults_of(settings, store, os.environ),
             as_served=self._admin_route.as_served,
+            given_listeners=wanted_by_settings(settings.http_listeners)[0],
         )
         if self._access_log is not None:
             self._supervisor.extra_metrics.append(self._access_log.metrics)

@@ -79,10 +79,10 @@ def document(upstream: str) -> dict[str, Any]:
 
 @asynccontextmanager
 async def fronted(
-    upstream: Upstream, folder: Path, *, workers: int = 2
+    upstream: Upstream, folder: Path, *, workers: int = 2, **settings: object
 ) -> AsyncGenerator[tuple[GatewayProcess, httpx.AsyncClient]]:
     file = folder / "gateway.json"
-    file.write_text(json.dumps(document(upstream.url)))
+    file.write_text(json.dumps({**document(upstream.url), "settings": settings}))
     options = ("--workers", str(workers), "--https-port", "0", "--config", str(file))
     with trio.fail_after(PATIENCE_S):
         async with (
@@ -387,3 +387,25 @@ async def test_ports_in_use_are_told_and_tried_again_and_new_workers_get_what_th
 
         await eventually(is_bound)
         assert await failed() == 0
+
+
+async def test_listeners_of_the_settings_are_there_when_the_gateway_says_so(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    plain, busy = free_port(), free_port()
+    given = [
+        {"id": "l_b", "port": plain, "host": "127.0.0.1", "tls": False, "exclusive": True},
+        {"id": "l_off", "port": busy, "host": "127.0.0.1", "enabled": False},
+        {"id": "l_busy", "port": busy, "host": "127.0.0.1", "tls": False},
+    ]
+    with socket.create_server(("127.0.0.1", busy)):
+        async with fronted(upstream, tmp_path, http_listeners=given) as (gateway, api):
+            got = [(await ask(plain, host)).status for host in ("bound.test", "open.test")]
+            assert got == [200, 404]
+            # One that cannot be opened keeps the others from nothing.
+            await gateway.wait_for_log("l_busy does not listen")
+            # What entities do changes nothing about them.
+            await put(api, "l_a", free_port(), tls=False)
+            answer = await api.delete(f"{LISTENERS}/l_a", params=APPLIED)
+            assert answer.status_code == 200
+            assert (await ask(plain, "bound.test")).status == 200

@@ -51,6 +51,10 @@ def _with_workers(name: str) -> tuple[str, ...]:
 ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "http_port": ("OTOROSHI_HTTP_PORT", "OTOROSHI_PORT", "HTTP_PORT", "PORT"),
     "https_port": ("OTOROSHI_HTTPS_PORT", "HTTPS_PORT"),
+    "http_listeners": (
+        "OTOROSHI_HTTP_LISTENERS",
+        "OTOROSHI_ADMIN_EXTENSIONS_HTTPLISTENERS_LISTENERS",
+    ),
     "http2": (
         "OTOROSHI_HTTP2_ENABLED",
         "HTTP2_ENABLED",

@@ -1,12 +1,14 @@
 """The part of the static settings that says where a gateway listens, and for which protocols."""
 
 from collections.abc import Callable, Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
+import msgspec
 from msgspec import Meta
 
 from oto_trio.control.addresses import ListenAddress, read_addresses
 from oto_trio.control.admin_settings import AdminSettings
+from oto_trio.control.supervisor.http_listeners import wanted_by_settings
 from oto_trio.control.supervisor.unix_sockets import read_mode, read_owner
 from oto_trio.model.errors import Problem
 
@@ -60,6 +62,13 @@ class ListenSettings(AdminSettings, frozen=True, kw_only=True):
         8081
     )
 
+    http_listeners: Annotated[
+        tuple[dict[str, Any], ...],
+        Meta(
+            description="more listeners, each with the keys of config of an HTTP listener and an id"
+        ),
+    ] = ()
+
     @property
     def plain_addresses(self) -> tuple[ListenAddress, ...]:
         """Where plain HTTP is listened for; raises `ValueError` when `bind` cannot be read."""
@@ -87,6 +96,10 @@ class ListenSettings(AdminSettings, frozen=True, kw_only=True):
 def listen_problems(settings: ListenSettings) -> list[Problem]:
     """Return what is wrong with where a gateway shall listen."""
     problems = list(_doubled_ports(settings))
+    problems += [
+        msgspec.structs.replace(problem, path=f"$.settings.http_listeners{problem.path}")
+        for problem in wanted_by_settings(settings.http_listeners)[1]
+    ]
     readers: dict[str, Callable[[], object]] = {
         "bind": lambda: settings.plain_addresses,
         "https_bind": lambda: settings.secured_addresses,

@@ -107,6 +107,12 @@ OTOROSHI_NAMES = [
         False,
     ),
     ("h2c", ["OTOROSHI_NEXT_EXPERIMENTAL_NETTY_SERVER_HTTP2_H2C"], "false", False),
+    (
+        "http_listeners",
+        ["OTOROSHI_HTTP_LISTENERS", "OTOROSHI_ADMIN_EXTENSIONS_HTTPLISTENERS_LISTENERS"],
+        '[{"id": "l", "port": 81}]',
+        ({"id": "l", "port": 81},),
+    ),
     ("claim_shared_key", ["OTOROSHI_CLAIM_SHAREDKEY", "CLAIM_SHAREDKEY"], "k", "k"),
     ("domain", ["OTOROSHI_DOMAIN", "APP_DOMAIN"], "a.test", "a.test"),
     ("admin_api_exposed", ["OTOROSHI_ADMIN_API_EXPOSED", "ADMIN_API_EXPOSED"], "false", False),

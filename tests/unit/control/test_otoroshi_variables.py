@@ -9,7 +9,7 @@ from oto_trio.control.otoroshi_storage import STORAGE_VARIABLES
 from oto_trio.control.otoroshi_variables import OTOROSHI_VARIABLES
 from oto_trio.control.settings import Settings as All
 
-SAMPLES = ("200", "5000", "true", "Want", "gateway.localhost", '{"type": "env"}')
+SAMPLES = ("200", "5000", "true", "Want", "gateway.localhost", '{"type": "env"}', "[]")
 """One of these fits whatever a variable sets."""
 
 

@@ -49,6 +49,9 @@ def _by_tcp_service(document: bytes) -> WantedListener | None:
     return WantedListener(address.name, address.host, address.port, is_tcp=True)
 
 
+_SETTINGS: Final = "settings"
+"""What stands for a kind with listeners that no entity asks for."""
+
 WANTED_BY: Final[Mapping[str, Callable[[bytes], WantedListener | None]]] = {
     HTTP_LISTENERS: wanted_by_http_listener,
     TCP_SERVICES: _by_tcp_service,
@@ -84,6 +87,7 @@ class ChangingListeners:
         listeners: The sockets.
         hearers: Returns the workers there are.
         on_change: Told whenever `settled` may have changed.
+        given: What the settings ask for, by its id; wanted for as long as the gateway runs.
     """
 
     def __init__(
@@ -92,12 +96,13 @@ class ChangingListeners:
         listeners: ListenerSet,
         hearers: Callable[[], Iterable[Hearer]],
         on_change: Callable[[], None],
+        given: Mapping[str, WantedListener] | None = None,
     ) -> None:
         self._store = store
         self._listeners = listeners
         self._hearers = hearers
         self._on_change = on_change
-        self._wanted: dict[tuple[str, str], WantedListener] = {}
+        self._wanted = {(_SETTINGS, name): wanted for name, wanted in (given or {}).items()}
         self._releasing: trio.Nursery | None = None
         self.settled = -1
         """The newest revision whose listeners are open or were tried, and whose others are closed; -1 before the

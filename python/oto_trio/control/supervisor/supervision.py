@@ -34,7 +34,7 @@ from oto_trio.control.supervisor.changing_listeners import ChangingListeners
 from oto_trio.control.supervisor.counting import RetiredCounts, summed
 from oto_trio.control.supervisor.feeding import AsServed, as_stored
 from oto_trio.control.supervisor.launch import Launcher
-from oto_trio.control.supervisor.listeners import ListenerSet
+from oto_trio.control.supervisor.listeners import ListenerSet, WantedListener
 from oto_trio.control.supervisor.listening import Listener
 from oto_trio.control.supervisor.worker import Worker, WorkerSettings
 from oto_trio.control.vaults import Vaults
@@ -173,6 +173,7 @@ class Supervisor:
         limits: The counters that all workers share; None leaves each alone with its own.
         vaults: Give the secrets that entities refer to; None has none.
         as_served: Makes each document what the workers of this node get.
+        given_listeners: Listeners of the settings that are opened as those of entities are, by their ids.
     """
 
     def __init__(  # noqa: PLR0913 (all but four are keyword-only)
@@ -187,6 +188,7 @@ class Supervisor:
         limits: LimitsTable | None = None,
         vaults: Vaults | None = None,
         as_served: AsServed = as_stored,
+        given_listeners: Mapping[str, WantedListener] | None = None,
     ) -> None:
         self.settings = settings
         self._vaults = Vaults({}) if vaults is None else vaults
@@ -195,7 +197,7 @@ class Supervisor:
         self._launcher = launcher
         self._listeners = ListenerSet(listeners)
         self._changing = ChangingListeners(
-            store, self._listeners, lambda: tuple(self._workers), self.moved
+            store, self._listeners, lambda: tuple(self._workers), self.moved, given_listeners
         )
         self._on_records = on_records
         self._on_problem = on_problem
@@ -230,7 +232,9 @@ class Supervisor:
     # ------------------------------------------------------------------------- the life of all
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Keep the slots filled until `drain` has finished; "started" once every worker is ready.
+        """Keep the slots filled until `drain` has finished; "started" once workers and listeners are there.
+
+        Every worker is ready then, and every listener that was wanted is open or was tried.
 
         Raises:
             WorkersFailedError: The workers of a slot end again and again and none was ever ready.
@@ -244,11 +248,15 @@ class Supervisor:
                 nursery.start_soon(self._changing.run)
                 for slot in self._slots:
                     nursery.start_soon(self._keep, slot)
-            while not self._stopping and not all(
-                slot.worker is not None and slot.worker.ready.is_set() for slot in self._slots
-            ):
+            while not self._stopping and not self._is_started:
                 await self._moved.wait()
             task_status.started()
+
+    @property
+    def _is_started(self) -> bool:
+        """Whether every worker was ready, and every listener that was wanted then is open or was tried."""
+        ready = (slot.worker is not None and slot.worker.ready.is_set() for slot in self._slots)
+        return self._changing.settled >= 0 and all(ready)
 
     async def drain(self, timeout_s: float) -> DrainOutcome:
         """Stop accepting, let every worker finish what is in flight, and end it.
