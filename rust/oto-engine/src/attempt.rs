@@ -10,7 +10,7 @@ use rustls::pki_types::ServerName;
 use crate::connection::{Carrying, Exchange, Up, UpPhase, Wait};
 use crate::engine::{Engine, Event, up_token};
 use crate::io::{Output, Readiness};
-use crate::pool::{Lookup, Place};
+use crate::pool::{Lookup, MOST_ADDRESSES, Place};
 use crate::request_body::TOO_LARGE;
 use crate::socket::Socket;
 use crate::tcp::RELAY_BIT;
@@ -184,6 +184,10 @@ impl Engine {
                 return;
             }
         };
+        let down = self.downs.get_mut(key);
+        if let Some(exchange) = down.and_then(|down| down.exchange.as_mut()) {
+            exchange.to = found.ip();
+        }
         match self.open(&found, Arc::clone(&pool_key), key, secured) {
             Ok(up) => {
                 if let Some(up) = self.ups.get_mut(up).filter(|_| http2) {
@@ -364,14 +368,32 @@ impl Engine {
             .filter(|up| up.carrying.dials)
             .map(|up| Arc::clone(&up.address));
         let waiting = dialled.map(|pool_key| self.take_waiting(&pool_key));
-        self.one_failed(key, failure);
+        let elsewhere = self.is_elsewhere(key, failure);
+        self.one_failed(key, failure, elsewhere);
         for key in waiting.unwrap_or_default() {
-            self.one_failed(key, failure);
+            self.one_failed(key, failure, elsewhere);
         }
     }
 
+    /// Whether the target has other addresses, now that no connection could be made to one of them.
+    fn is_elsewhere(&mut self, key: usize, failure: Failure) -> bool {
+        if !matches!(failure, Failure::Connect | Failure::ConnectTimeout) {
+            return false;
+        }
+        let down = self.downs.get_mut(key);
+        let Some(exchange) = down.and_then(|down| down.exchange.as_mut()) else {
+            return false;
+        };
+        let target = exchange.flow.as_ref().and_then(|flow| flow.target());
+        let (Some(ip), Some(target)) = (exchange.to.take(), target) else {
+            return false;
+        };
+        let host = target.ip_address.as_ref().unwrap_or(&target.hostname);
+        self.addresses.shun(host, ip, self.now_s)
+    }
+
     /// An attempt gave no answer: try again if that is safe and allowed, else tell the client.
-    fn one_failed(&mut self, key: usize, failure: Failure) {
+    fn one_failed(&mut self, key: usize, failure: Failure, elsewhere: bool) {
         let now = self.now_s;
         let moment = self.moment();
         let Some(exchange) = self
@@ -407,6 +429,12 @@ impl Engine {
         let may_repeat = replayable && (unseen || flow.request.method.is_idempotent());
         if stale && may_repeat {
             // The backend had closed the connection before it saw this request: not its failure.
+            self.release_up(key, false);
+            self.attempt(key);
+            return;
+        }
+        if elsewhere && replayable && exchange.addresses < MOST_ADDRESSES {
+            exchange.addresses += 1;
             self.release_up(key, false);
             self.attempt(key);
             return;

@@ -1,5 +1,6 @@
 //! The two kinds of connections, and the exchange that joins them.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use oto_core::access::Peer;
@@ -248,6 +249,10 @@ pub(crate) struct Exchange {
     /// Ask the client whether it is still there.
     pub(crate) probe_s: f64,
     pub(crate) next_delay_s: f64,
+    /// Where the last connection was to be made.
+    pub(crate) to: Option<IpAddr>,
+    /// Addresses tried after others of the same target.
+    pub(crate) addresses: u8,
     /// A rate holds a body back until then.
     pub(crate) held_until_s: f64,
     /// The rest of an answer that repeats itself.

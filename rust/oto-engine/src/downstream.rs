@@ -471,6 +471,8 @@ impl Exchange {
             end_by_s: now_s + UNROUTED_S,
             probe_s: f64::INFINITY,
             next_delay_s: 0.0,
+            to: None,
+            addresses: 0,
             held_until_s: f64::INFINITY,
             repeat: None,
             request_meter: Meter::default(),

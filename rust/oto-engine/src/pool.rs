@@ -60,12 +60,29 @@ pub(crate) struct Addresses {
     known: HashMap<Box<str>, Known, RandomState>,
 }
 
+/// How long other addresses of a host are taken before one where no connection could be made.
+const SHUNNED_S: f64 = 10.0;
+/// Such addresses that are remembered of one host.
+const MOST_SHUNNED: usize = 64;
+/// Further addresses that are tried in one exchange.
+pub(crate) const MOST_ADDRESSES: u8 = 8;
+
+impl Known {
+    fn is_shunned(&self, ip: IpAddr, now_s: f64) -> bool {
+        self.shunned
+            .iter()
+            .any(|(other, until_s)| *other == ip && *until_s > now_s)
+    }
+}
+
 #[derive(Debug, Default)]
 struct Known {
     addresses: Vec<IpAddr>,
     until_s: f64,
     asked_until_s: f64,
     turn: usize,
+    /// Addresses where no connection could be made, and until when others are taken first.
+    shunned: Vec<(IpAddr, f64)>,
     waiting: Vec<(usize, u64)>,
 }
 
@@ -76,6 +93,16 @@ pub(crate) enum Place {
     Ip(SocketAddr),
     /// The path of a Unix socket.
     Unix(Box<str>),
+}
+
+impl Place {
+    /// The host's address.
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Ip(address) => Some(address.ip()),
+            Self::Unix(_) => None,
+        }
+    }
 }
 
 /// What is known of a host.
@@ -125,8 +152,28 @@ impl Addresses {
             };
         }
         known.turn = known.turn.wrapping_add(1);
-        let ip = known.addresses[known.turn % known.addresses.len()];
+        let (begin, count) = (known.turn, known.addresses.len());
+        let in_turn = (0..count).map(|place| known.addresses[begin.wrapping_add(place) % count]);
+        let ip = in_turn
+            .clone()
+            .find(|ip| !known.is_shunned(*ip, now_s))
+            .unwrap_or(known.addresses[begin % count]);
         Lookup::Found(Place::Ip(SocketAddr::new(ip, port)), ask)
+    }
+
+    /// No connection could be made to an address of a host. Tells whether another one is worth an attempt.
+    pub(crate) fn shun(&mut self, host: &str, ip: IpAddr, now_s: f64) -> bool {
+        let Some(known) = self.known.get_mut(host) else {
+            return false;
+        };
+        known
+            .shunned
+            .retain(|(other, until_s)| *other != ip && *until_s > now_s);
+        if known.addresses.len() > 1 && known.shunned.len() < MOST_SHUNNED {
+            known.shunned.push((ip, now_s + SHUNNED_S));
+        }
+        let mut addresses = known.addresses.iter();
+        addresses.any(|other| *other != ip && !known.is_shunned(*other, now_s))
     }
 
     /// Remember that an exchange waits for this host.
@@ -171,6 +218,31 @@ mod tests {
             (pool.take("a:1"), pool.take("a:1"), pool.len()),
             (Some(2), None, 0)
         );
+    }
+
+    #[test]
+    fn an_address_that_does_not_answer_is_passed_over_for_a_while() {
+        let mut addresses = Addresses::default();
+        let (one, two) = (IpAddr::from([1, 1, 1, 1]), IpAddr::from([2, 2, 2, 2]));
+        let place = |ip: IpAddr| Lookup::Found(Place::Ip(SocketAddr::new(ip, 1)), false);
+        addresses.find("a.b", 1, 0.0);
+        addresses.told("a.b", vec![one, two], 0.0, 99.0);
+        assert!(addresses.shun("a.b", one, 1.0), "the other one is left");
+        for _ in 0..4 {
+            assert_eq!(addresses.find("a.b", 1, 2.0), place(two));
+        }
+        assert!(!addresses.shun("a.b", two, 2.0), "none is left");
+        let in_turn = [addresses.find("a.b", 1, 3.0), addresses.find("a.b", 1, 3.0)];
+        assert_ne!(in_turn[0], in_turn[1], "then all are taken in turn");
+        assert_eq!(
+            addresses.find("a.b", 1, 11.5),
+            place(one),
+            "and in time again"
+        );
+        addresses.find("c", 1, 0.0);
+        addresses.told("c", vec![one], 0.0, 99.0);
+        assert!(!addresses.shun("c", one, 1.0), "an only one has no other");
+        assert!(!addresses.shun("nobody", one, 1.0));
     }
 
     #[test]

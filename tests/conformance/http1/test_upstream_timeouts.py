@@ -200,3 +200,32 @@ async def test_a_host_name_is_looked_up_once_for_all_who_wait() -> None:
             assert (await client.read_response()).status == 200
             await client.close()
     await upstream.close()
+
+
+async def test_an_address_that_refuses_is_passed_over_for_the_next_one() -> None:
+    # As a name of both families where the backend listens on one.
+    upstream = await Upstream.open()
+    targets = [{"hostname": "both.test", "port": upstream.port}]
+    post = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"
+    async with running(route(targets=targets, client={"retries": 1})) as gateway:
+        clients = [await gateway.client() for _ in range(4)]
+        await clients[0].send(post)
+        await gateway.caught_up(clients[0])
+        addresses = ["127.0.0.1", "127.0.0.2", "::1"]
+        gateway.note(gateway.engine.resolved("both.test", addresses, gateway.now))
+        for client in clients:
+            if client is not clients[0]:
+                await client.send(post)
+            backend = await upstream.accept()
+            assert (await backend.read_request()).body == b"body"
+            await backend.send(OK)
+            await gateway.caught_up(backend)
+            assert (await client.read_response()).status == 200
+            await backend.close()
+            await client.close()
+        assert gateway.count("upstream_failures") == 0, "no attempt was lost by it"
+        await upstream.close()
+        last = await gateway.client()
+        await last.send(post)
+        assert (await last.read_response()).status == 502
+        await last.close()

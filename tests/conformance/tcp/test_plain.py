@@ -139,6 +139,22 @@ async def test_a_name_is_resolved_and_one_that_is_none_is_passed_over() -> None:
             await client.aclose()
 
 
+async def test_an_address_that_refuses_is_passed_over_for_the_next_one() -> None:
+    async with targets() as some:
+        hosts = [{"host": "both.test", "port": some[0].port}]
+        async with served(service(rules=[{"domain": "*", "targets": hosts}])) as gateway:
+            clients = [await gateway.dial()]
+            await until(lambda: gateway.wanted_hosts == ["both.test"])
+            addresses = ["127.0.0.1", "127.0.0.2", "::1"]
+            gateway.note(gateway.engine.resolved("both.test", addresses, gateway.now))
+            gateway.turn()
+            clients += [await gateway.dial() for _ in range(3)]
+            for client in clients:
+                await client.send_all(b"x")
+                assert await exactly(await some[0].accept(), 1) == b"x"
+                await client.aclose()
+
+
 @pytest.mark.parametrize(
     ("bound", "error"),
     [

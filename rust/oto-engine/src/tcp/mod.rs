@@ -17,7 +17,7 @@ mod passing;
 mod pipes;
 mod reaching;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use mio::Token;
@@ -103,6 +103,10 @@ struct Attempt {
     turn: usize,
     failed: usize,
     target: Option<Arc<TcpTarget>>,
+    /// Where the last connection was to be made.
+    to: Option<IpAddr>,
+    /// Addresses tried after others of the same target.
+    addresses: u8,
     /// The target was told of its client, if it is to be told.
     is_greeted: bool,
 }

@@ -294,6 +294,8 @@ impl Engine {
             pool,
             failed: 0,
             target: None,
+            to: None,
+            addresses: 0,
             is_greeted: false,
         });
         relay.service = Some(service);

@@ -9,7 +9,7 @@ use rustls::pki_types::ServerName;
 use super::{Phase, RELAY_BIT, Side, relay_token, target_token};
 use crate::engine::{Engine, Event};
 use crate::io::{Output, Readiness};
-use crate::pool::{Lookup, Place};
+use crate::pool::{Lookup, MOST_ADDRESSES, Place};
 use crate::socket::{HandshakeError, Socket, is_connected};
 use crate::tls::Session;
 
@@ -53,6 +53,7 @@ impl Engine {
                 }
                 Lookup::Failed => None,
             };
+            attempt.to = found.as_ref().and_then(Place::ip);
             let connected = match found {
                 Some(found) => self.relay_connect(key, &target, &found),
                 None => Err("there is no such host".to_owned()),
@@ -118,8 +119,17 @@ impl Engine {
         let Some(attempt) = relay.attempt.as_mut() else {
             return;
         };
-        attempt.failed += 1;
-        let address = attempt.target.take().map(|target| target.address.clone());
+        let target = attempt.target.take();
+        let (target_of, ip) = (target.as_ref(), attempt.to.take());
+        let elsewhere = target_of.zip(ip).is_some_and(|(target, ip)| {
+            self.addresses.shun(&target.host, ip, self.now_s) && attempt.addresses < MOST_ADDRESSES
+        });
+        if elsewhere {
+            attempt.addresses += 1;
+        } else {
+            attempt.failed += 1;
+        }
+        let address = target.map(|target| target.address.clone());
         if let Some(up) = up {
             self.close_side(up);
         }
