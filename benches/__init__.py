@@ -5,5 +5,6 @@ loopback, pinned to cores, and compares what a request costs them. docs/performa
 it measures and holds the table as last measured.
 
 Where to look: `contest.py` runs a scenario, `scenarios/` has one file a scenario, `peers/` one
-file a proxy, `procfs.py` the clock, `load/` the generators that are more than a closed loop.
+file a proxy, `procfs.py` the clock, `load/` and `h3load/` the generators that are more
+than a closed loop.
 """

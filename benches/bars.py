@@ -61,6 +61,7 @@ BARS: Final = (
     Bar("start", "start to ready, ms", 1500, number="ready_ms"),
     Bar("tls", "CPU to nginx's", 1.2, peer="nginx"),
     Bar("h2", "CPU to Envoy's", 2.5, peer="envoy"),
+    Bar("h3", "CPU to Caddy's", 2.5, peer="caddy"),
     Bar("grpc", "CPU to Envoy's", 1.5, peer="envoy"),
     Bar("websocket", "CPU to nginx's", 1.2, peer="nginx"),
     Bar("tcp", "CPU to HAProxy's", 1.2, peer="haproxy"),

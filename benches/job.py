@@ -57,6 +57,7 @@ class Job:
             before it forwards it has to be told not to.
         tls: Whether clients speak TLS, with the certificate of `benches.credentials`.
         http2: Whether they speak HTTP/2, by ALPN; then `tls` is so, too.
+        http3: Whether they speak HTTP/3, on the UDP port of the same number; then `tls` is so, too.
         grpc: Whether what is asked are gRPC calls, and the upstream speaks HTTP/2 without TLS.
         tcp: Whether the proxy passes on what connections carry, and reads none of it.
         websocket: Whether clients open WebSockets.
@@ -73,6 +74,7 @@ class Job:
     streams: bool = False
     tls: bool = False
     http2: bool = False
+    http3: bool = False
     grpc: bool = False
     tcp: bool = False
     websocket: bool = False

@@ -1,11 +1,12 @@
 """The two ends of the load: the upstream, and the generators.
 
 Closed loops are wrk's; what it cannot do (constant rate, idle connections, one large body) is
-done by `oto-load`, built from benches/load. Both run on the load core together with the
-upstream.
+done by `oto-load`, built from benches/load; HTTP/2 is h2load's, HTTP/3 that of `oto-h3load`, built
+from benches/h3load. All run on the load core together with the upstream.
 """
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -91,9 +92,33 @@ def oto_load() -> str:
     return str(target / "release" / "oto-load")
 
 
+@functools.cache
+def oto_h3load() -> str:
+    """Build benches/h3load if it changed, and return the path of its program.
+
+    Raises:
+        BenchError: Go is missing or the build failed.
+    """
+    if shutil.which("go") is None:
+        message = "go is needed to build benches/h3load, the load generator of HTTP/3: install Go"
+        raise BenchError(message)
+    program = HERE.parent / "target" / "bench-load" / "oto-h3load"
+    build = subprocess.run(
+        ["go", "build", "-trimpath", "-o", str(program), "."],
+        cwd=HERE / "h3load",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if build.returncode != 0:
+        message = f"benches/h3load does not build:\n{build.stderr}"
+        raise BenchError(message)
+    return str(program)
+
+
 @dataclass(frozen=True, slots=True)
-class Http2Loop:
-    """Requests over HTTP/2, each of which follows an answer.
+class StreamsLoop:
+    """Requests over HTTP/2 or HTTP/3, each of which follows an answer.
 
     Attributes:
         connections: Number of client connections.
@@ -206,7 +231,7 @@ class LoadCore:
         )
         return read_refusals(output) if refused else read_wrk(output, body_bytes)
 
-    def http2(self, port: int, job: Job, loop: Http2Loop) -> dict[str, float]:
+    def http2(self, port: int, job: Job, loop: StreamsLoop) -> dict[str, float]:
         """Keep streams of HTTP/2 connections busy with h2load, on the job's first route.
 
         Args:
@@ -244,6 +269,32 @@ class LoadCore:
         )
         times_us = [int(line.split("\t")[2]) for line in log.read_text().splitlines()]
         return read_h2load(output, times_us, loop.answer_bytes, seconds)
+
+    def http3(self, port: int, job: Job, loop: StreamsLoop) -> dict[str, float]:
+        """Do what `http2` does over HTTP/3, with `oto-h3load`; `fields` of the loop are not sent.
+
+        Args:
+            port: Where the proxy listens on 127.0.0.1, on UDP.
+            job: Its first route is asked.
+            loop: What is asked, how often.
+
+        Returns:
+            `requests`, `seconds`, `p50_ms`, `p99_ms`.
+
+        Raises:
+            BenchError: the generator does not build.
+            InvalidRunError: any answer was not a 200, or bodies were short.
+        """
+        route = job.routes[0]
+        argv = [oto_h3load(), "-address", f"127.0.0.1:{port}", "-host", route.domain]
+        argv += ["-target", f"{route.prefix}{loop.target or f'bytes/{loop.answer_bytes}'}"]
+        argv += ["-connections", str(loop.connections), "-streams", str(loop.streams)]
+        argv += ["-seconds", str(loop.duration_s or 0), "-requests", str(loop.requests)]
+        argv += ["-answer", str(loop.answer_bytes), "-body", str(len(loop.body))]
+        log = self.folder / "h3load.log"
+        output = run_to_end(argv, core=self.core, log=log, timeout_s=(loop.duration_s or 90) + 30)
+        numbers: dict[str, float] = json.loads(output)
+        return numbers
 
     def run(self, verb: str, port: int, route: Route, *, path: str, **options: float | str) -> Any:
         """Run one verb of `oto-load` against a port and return the JSON object it prints.

@@ -58,6 +58,8 @@ class Caddy(Proxy):
             },
             "upstreams": [{"dial": f"127.0.0.1:{job.upstream_port}"}],
         }
+        protocols = ["h1", *(["h2"] if job.http2 else []), *(["h3"] if job.http3 else [])]
+        alpn = "h3" if job.http3 else "h2" if job.http2 else "http/1.1"
         not_found = {"handler": "static_response", "status_code": 404}
         routes: list[dict[str, Any]] = []
         for domain, prefixes in job.by_domain().items():
@@ -94,19 +96,11 @@ class Caddy(Proxy):
                     "servers": {
                         "bench": {
                             "listen": [f"127.0.0.1:{port}"],
-                            "protocols": ["h1", "h2"] if job.http2 else ["h1"],
+                            "protocols": protocols,
                             "automatic_https": {"disable": True},
                             "idle_timeout": IDLE,
                             "routes": routes,
-                            **(
-                                {
-                                    "tls_connection_policies": [
-                                        {"alpn": ["h2" if job.http2 else "http/1.1"]}
-                                    ]
-                                }
-                                if job.tls
-                                else {}
-                            ),
+                            **({"tls_connection_policies": [{"alpn": [alpn]}]} if job.tls else {}),
                         }
                     }
                 },

@@ -102,6 +102,9 @@ class Envoy(Proxy):
                 }
             ],
         }
+        listeners = [listener]
+        if job.http3:
+            listeners.append(quic_listener(port, connections))
         plenty = 100_000
         cluster: dict[str, Any] = {
             "name": "origin",
@@ -131,7 +134,7 @@ class Envoy(Proxy):
                     "explicit_http_config": {"http2_protocol_options": {}},
                 }
             }
-        return {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
+        return {"static_resources": {"listeners": listeners, "clusters": [cluster]}}
 
 
 def address(port: int) -> dict[str, Any]:
@@ -184,6 +187,44 @@ def transport(*, http2: bool) -> dict[str, Any]:
                 ],
             },
         },
+    }
+
+
+def quic_listener(port: int, connections: dict[str, Any]) -> dict[str, Any]:
+    """Return a listener for HTTP/3 on a UDP port, whose connections are managed as those of the other."""
+    context = transport(http2=False)["typed_config"]
+    del context["@type"]  # its place says it
+    context["common_tls_context"]["alpn_protocols"] = ["h3"]
+    del context["common_tls_context"]["tls_params"]  # QUIC has one version of TLS
+    return {
+        "name": "quic",
+        "address": {"socket_address": {**address(port)["socket_address"], "protocol": "UDP"}},
+        "udp_listener_config": {
+            "quic_options": {},
+            "downstream_socket_config": {"prefer_gro": True},
+        },
+        "filter_chains": [
+            {
+                "filters": [
+                    {
+                        "name": "http",
+                        "typed_config": {
+                            **connections,
+                            "codec_type": "HTTP3",
+                            "http3_protocol_options": {},
+                        },
+                    }
+                ],
+                "transport_socket": {
+                    "name": "quic",
+                    "typed_config": {
+                        "@type": f"{TYPE}extensions.transport_sockets.quic.v3"
+                        ".QuicDownstreamTransport",
+                        "downstream_tls_context": context,
+                    },
+                },
+            }
+        ],
     }
 
 

@@ -66,6 +66,10 @@ class HAProxy(Proxy):
     install: ClassVar[str] = "apt-get install haproxy"
 
     @override
+    def lacks(self, job: Job) -> str | None:
+        return "whose build in Debian speaks no HTTP/3" if job.http3 else None
+
+    @override
     def configure(self, job: Job, port: int, folder: Path) -> CommandLine:
         config = folder / "haproxy.cfg"
         command = CommandLine((self.executable() or self.name, "-db", "-f", str(config)))

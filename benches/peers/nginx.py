@@ -103,6 +103,8 @@ class Nginx(Proxy):
     def lacks(self, job: Job) -> str | None:
         if job.tcp and not STREAM_MODULE.exists() and not self._has_stream_within():
             return "whose module for TCP is missing: apt-get install libnginx-mod-stream"
+        if job.http3:
+            return "whose version in Debian speaks no HTTP/3"
         return None
 
     def _has_stream_within(self) -> bool:

@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import shlex
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,6 +62,13 @@ class OtoTrio(Proxy):
         return str(program) if program.exists() else None
 
     @override
+    def lacks(self, job: Job) -> str | None:
+        # OTO_BENCH_CMD may name another version.
+        if job.http3 and "--http3-port" not in serve_help(self.executable() or self.name):
+            return "whose version here speaks no HTTP/3"
+        return None
+
+    @override
     def configure(self, job: Job, port: int, folder: Path) -> CommandLine:
         _compile()
         data = folder / "data"
@@ -91,6 +99,8 @@ class OtoTrio(Proxy):
             # The one port is the secure one; the plain one is another that nobody uses.
             argv[argv.index("--http-port") + 1] = str(free_port())
             argv += ["--https-port", str(port)]
+        if job.http3:
+            argv += ["--http3-port", str(port)]
         if job.guard is not None:
             argv += ["--access-log", str(folder / "access.log")]
         client_id, secret = ADMIN_KEY
@@ -110,6 +120,13 @@ class OtoTrio(Proxy):
 def _compile() -> None:
     """Compile the package's modules, as an installation does; a checkout may not have been run yet."""
     compileall.compile_dir(Path(oto_trio.__file__).parent, quiet=2)
+
+
+@functools.cache
+def serve_help(program: str) -> str:
+    """Return what `oto-trio serve` says of its options."""
+    done = subprocess.run([program, "serve", "--help"], capture_output=True, text=True, check=False)
+    return done.stdout
 
 
 def plugin_source(kind: PluginKind) -> str:

@@ -9,6 +9,7 @@ from benches.scenarios.denied import Denied
 from benches.scenarios.grpc import Grpc
 from benches.scenarios.h2 import H2
 from benches.scenarios.h2_large import H2Large
+from benches.scenarios.h3 import H3, H3Large
 from benches.scenarios.handshake import Handshake, Resume
 from benches.scenarios.idle import Idle
 from benches.scenarios.importing import Import
@@ -45,6 +46,8 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         Tls(),
         H2(),
         H2Large(),
+        H3(),
+        H3Large(),
         Grpc(),
         WebSocket(),
         WebSocketIdle(),

@@ -12,7 +12,7 @@ from benches.job import Job
 from benches.measurement import Sample
 from benches.scenarios.h2 import H2
 from benches.scenarios.scenario import Conditions
-from benches.traffic import Http2Loop, LoadCore
+from benches.traffic import LoadCore, StreamsLoop
 
 METHOD = "bench.Echo/Say"
 MESSAGE = b"x" * 100
@@ -42,8 +42,8 @@ class Grpc(H2):
         return super().measure(contestant, load, conditions)
 
     @override
-    def loop(self, duration_s: int) -> Http2Loop:
-        return Http2Loop(
+    def loop(self, duration_s: int) -> StreamsLoop:
+        return StreamsLoop(
             connections=self.connections,
             streams=self.streams,
             duration_s=duration_s,

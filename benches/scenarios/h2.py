@@ -8,7 +8,7 @@ from benches.contestant import Contestant
 from benches.job import Job
 from benches.measurement import Sample
 from benches.scenarios.scenario import Conditions, Scenario, load_facts, memory_facts
-from benches.traffic import Http2Loop, LoadCore
+from benches.traffic import LoadCore, StreamsLoop
 
 
 class H2(Scenario):
@@ -38,7 +38,7 @@ class H2(Scenario):
 
     def _loop(self, contestant: Contestant, load: LoadCore, duration_s: int) -> Sample:
         numbers, window = contestant.watch(
-            lambda: load.http2(contestant.port, contestant.job, self.loop(duration_s))
+            lambda: self.ask(contestant, load, self.loop(duration_s))
         )
         return Sample(
             requests=int(numbers["requests"]),
@@ -51,11 +51,15 @@ class H2(Scenario):
             extras=load_facts(window) | memory_facts(contestant),
         )
 
-    def loop(self, duration_s: int) -> Http2Loop:
+    def loop(self, duration_s: int) -> StreamsLoop:
         """Return what is asked, for so many seconds."""
-        return Http2Loop(
+        return StreamsLoop(
             connections=self.connections,
             streams=self.streams,
             duration_s=duration_s,
             answer_bytes=self.body_bytes,
         )
+
+    def ask(self, contestant: Contestant, load: LoadCore, loop: StreamsLoop) -> dict[str, float]:
+        """Send requests in the protocol that the scenario is about."""
+        return load.http2(contestant.port, contestant.job, loop)

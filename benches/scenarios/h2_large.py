@@ -4,14 +4,13 @@ from typing import ClassVar
 
 from typing_extensions import override
 
-from benches.contestant import Contestant, Window
+from benches.contestant import Contestant
 from benches.job import Job
 from benches.measurement import MB, Sample
 from benches.scenarios.scenario import Conditions, Scenario, load_facts, memory_facts
-from benches.traffic import Http2Loop, LoadCore
+from benches.traffic import LoadCore, StreamsLoop
 
 BODY_BYTES = 1_000_000
-COUNT = 500
 WARM_UP_COUNT = 20
 
 
@@ -25,6 +24,7 @@ class H2Large(Scenario):
     unit: ClassVar[str] = "MB"
     connections: ClassVar[int] = 4
     streams: ClassVar[int] = 4
+    count: ClassVar[int] = 500
 
     @override
     def job(self, upstream_port: int, conditions: Conditions) -> Job:
@@ -41,10 +41,11 @@ class H2Large(Scenario):
     @override
     def measure(self, contestant: Contestant, load: LoadCore, conditions: Conditions) -> Sample:
         """Move all of it, one way after the other."""
-        down, down_window = contestant.watch(lambda: self._down(contestant, load, COUNT))
-        up, up_window = contestant.watch(lambda: self._up(contestant, load, COUNT))
+        down, down_window = contestant.watch(lambda: self._down(contestant, load, self.count))
+        up, up_window = contestant.watch(lambda: self._up(contestant, load, self.count))
+        megabytes = self.count * BODY_BYTES / MB
         return Sample(
-            requests=round((down["requests"] + up["requests"]) * BODY_BYTES / MB),
+            requests=round(2 * megabytes),
             seconds=down["seconds"] + up["seconds"],
             cpu_ns=down_window.cpu_ns + up_window.cpu_ns,
             cpu_source=down_window.cpu_source,
@@ -52,26 +53,26 @@ class H2Large(Scenario):
             p99_ms=down["p99_ms"],
             resident_bytes=sum(contestant.resident().values()),
             extras={
-                "down_cpu_us": per_mb(down_window),
-                "up_cpu_us": per_mb(up_window),
-                "down_mb_s": COUNT * BODY_BYTES / MB / down["seconds"],
-                "up_mb_s": COUNT * BODY_BYTES / MB / up["seconds"],
+                "down_cpu_us": down_window.cpu_ns / 1e3 / megabytes,
+                "up_cpu_us": up_window.cpu_ns / 1e3 / megabytes,
+                "down_mb_s": megabytes / down["seconds"],
+                "up_mb_s": megabytes / up["seconds"],
             }
             | load_facts(down_window)
             | memory_facts(contestant),
         )
 
     def _down(self, contestant: Contestant, load: LoadCore, count: int) -> dict[str, float]:
-        loop = Http2Loop(
+        loop = StreamsLoop(
             connections=self.connections,
             streams=self.streams,
             requests=count,
             answer_bytes=BODY_BYTES,
         )
-        return load.http2(contestant.port, contestant.job, loop)
+        return self.ask(contestant, load, loop)
 
     def _up(self, contestant: Contestant, load: LoadCore, count: int) -> dict[str, float]:
-        loop = Http2Loop(
+        loop = StreamsLoop(
             connections=self.connections,
             streams=self.streams,
             requests=count,
@@ -80,9 +81,8 @@ class H2Large(Scenario):
             # The upstream says how much it got. h2load reads none of it, but counts.
             answer_bytes=len(f'{{"received":{BODY_BYTES}}}\n'),
         )
+        return self.ask(contestant, load, loop)
+
+    def ask(self, contestant: Contestant, load: LoadCore, loop: StreamsLoop) -> dict[str, float]:
+        """Send requests in the protocol that the scenario is about."""
         return load.http2(contestant.port, contestant.job, loop)
-
-
-def per_mb(window: Window) -> float:
-    """Return the microseconds of CPU for each MB of one way."""
-    return window.cpu_ns / 1e3 / (COUNT * BODY_BYTES / MB)

@@ -19,6 +19,7 @@ def test_the_scenarios_are_the_ones_that_were_asked_for() -> None:
         *("tls", "chain", "chain-rs256", "chain-es256", "handshake", "resume", "denied"),
         *("keys100k", "latency-chain", "control-10k", "import", "memory-100k"),
         *("h2", "h2-large", "grpc", "websocket", "websocket-idle", "tcp", "tcp-many"),
+        *("h3", "h3-large"),
     }
 
 
@@ -107,7 +108,7 @@ def test_bars_without_results_are_not_measured(
 ) -> None:
     assert command_line.main(["--bars", "--results", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 33
+    assert len(lines) == 34
     assert all(line.startswith("not measured") for line in lines)
 
 

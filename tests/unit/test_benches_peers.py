@@ -109,6 +109,7 @@ PROTOCOLS = {
     "websocket": Job(9321, websocket=True),
     "grpc": Job(9321, tls=True, http2=True, grpc=True),
     "h2-large": Job(9321, tls=True, http2=True, streams=True),
+    "h3": Job(9321, tls=True, http3=True),
 }
 
 
@@ -149,6 +150,34 @@ def test_envoy_is_told_what_clients_and_backends_speak(tmp_path: Path) -> None:
     sockets = envoy.document(PROTOCOLS["websocket"], 18_080, tmp_path)["static_resources"]
     http = sockets["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     assert http["upgrade_configs"] == [{"upgrade_type": "websocket"}]
+
+
+def test_http3_is_on_the_udp_port_of_the_same_number(tmp_path: Path) -> None:
+    job = PROTOCOLS["h3"]
+    tcp, udp = Envoy().document(job, 18_080, tmp_path)["static_resources"]["listeners"]
+    assert udp["address"]["socket_address"] == {
+        **tcp["address"]["socket_address"],
+        "protocol": "UDP",
+    }
+    (chain,) = udp["filter_chains"]
+    assert chain["filters"][0]["typed_config"]["codec_type"] == "HTTP3"
+    secured = chain["transport_socket"]["typed_config"]["downstream_tls_context"]
+    assert secured["common_tls_context"]["alpn_protocols"] == ["h3"]
+    argv = list(OTO_TRIO.configure(job, 18_080, tmp_path).argv)
+    for option in ("--https-port", "--http3-port"):
+        assert argv[argv.index(option) + 1] == "18080"
+
+
+@pytest.mark.parametrize(("said", "lacks"), [("--http3-port PORT", False), ("--port", True)])
+def test_a_version_without_http3_is_left_out(
+    said: str, lacks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = tmp_path / "gateway"
+    gateway.write_text(f"#!/bin/sh\necho '{said}'\n")
+    gateway.chmod(0o755)
+    monkeypatch.setenv("OTO_BENCH_CMD", f"{gateway} --port {{port}}")
+    assert (OTO_TRIO.lacks(PROTOCOLS["h3"]) is not None) == lacks
+    assert OTO_TRIO.lacks(PROTOCOLS["grpc"]) is None
 
 
 def test_our_tcp_service_is_read_by_our_own_model(tmp_path: Path) -> None:

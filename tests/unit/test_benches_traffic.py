@@ -13,7 +13,7 @@ from typing import ClassVar
 import pytest
 from typing_extensions import override
 
-from benches import launch, procfs
+from benches import launch, procfs, traffic
 from benches.contest import Contest
 from benches.contestant import Contestant
 from benches.errors import BenchError, InvalidRunError
@@ -23,7 +23,7 @@ from benches.measurement import Sample
 from benches.peers import Proxy
 from benches.peers.proxy import CommandLine
 from benches.scenarios import Conditions, Scenario
-from benches.traffic import MARK, LoadCore, read_h2load, read_wrk
+from benches.traffic import MARK, LoadCore, StreamsLoop, read_h2load, read_wrk
 
 CORE = min(os.sched_getaffinity(0))
 GOOD = {
@@ -230,6 +230,24 @@ def test_an_invalid_run_is_told_and_left_out(tmp_path: Path) -> None:
     assert len(document["runs"]["oto-trio"]) == 1
     assert document["invalid"] == outcome.invalid
     assert document["proxies"]["oto-trio"]["rss_mb"] > 1
+
+
+def test_http3_is_asked_with_what_the_loop_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = {"requests": 3, "seconds": 1.5, "p50_ms": 0.5, "p99_ms": 2.0}
+    tool = tmp_path / "h3load"
+    tool.write_text(f"#!/bin/sh\necho \"$@\" > {tmp_path}/asked\necho '{json.dumps(numbers)}'\n")
+    tool.chmod(0o755)
+    monkeypatch.setattr(traffic, "oto_h3load", lambda: str(tool))
+    load = LoadCore(core=CORE, tool="", wrk="", folder=tmp_path)
+    loop = StreamsLoop(connections=4, streams=2, answer_bytes=9, requests=30, body=b"12345")
+    assert load.http3(8443, Job(9), loop) == numbers
+    assert (tmp_path / "asked").read_text().split() == [
+        *("-address", "127.0.0.1:8443", "-host", "bench.test", "-target", "/bytes/9"),
+        *("-connections", "4", "-streams", "2", "-seconds", "0", "-requests", "30"),
+        *("-answer", "9", "-body", "5"),
+    ]
 
 
 class Unable(StandIn):
