@@ -6,6 +6,7 @@ import json
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import httpx
 import pytest
 import trio
 from typing_extensions import override
@@ -70,6 +71,10 @@ CASES = {
 """By plugin; see ``tests/meta/test_plugin_proof.py``."""
 
 
+OTHERS = {"WebsocketMirrorBackend", "api.YesWebsocketBackend"}
+"""Plugins that let everything through, or are the backend: see `mirrors` and `says_yes`."""
+
+
 class Backend:
     """Says each message back, "long" six times as long, and keeps how each connection ended."""
 
@@ -108,6 +113,8 @@ class Stage(NamedTuple):
 
     gateway: GatewayProcess
     backend: Backend
+    mirror: trio.MemoryReceiveChannel[Said]
+    """What the mirror heard."""
 
     @asynccontextmanager
     async def client(self, host: str) -> AsyncGenerator[Socket]:
@@ -170,7 +177,7 @@ class StreamWire(trio.abc.Stream):
         """The connection is closed by whoever opened it."""
 
 
-def routes(port: int) -> list[dict[str, Any]]:
+def routes(port: int, mirror: int) -> list[dict[str, Any]]:
     backend = f"http://127.0.0.1:{port}"
     return [
         {
@@ -183,6 +190,27 @@ def routes(port: int) -> list[dict[str, Any]]:
         }
         for name, case in CASES.items()
         for strategy in ("drop", "close")
+    ] + [
+        {
+            "name": "mirrored",
+            "frontend": "mirrored.test",
+            "backend": backend,
+            "plugins": [
+                {
+                    "plugin": f"{NG}WebsocketMirrorBackend",
+                    "config": {"url": f"ws://127.0.0.1:{mirror}/${{req.headers.x-word}}"},
+                }
+            ],
+        },
+        {
+            "name": "yes",
+            "frontend": "yes.test",
+            "backend": backend,
+            "plugins": [
+                {"plugin": f"{NG}WebsocketSizeValidator", "config": {"client_max_payload": 5}},
+                {"plugin": f"{NG}api.YesWebsocketBackend"},
+            ],
+        },
     ]
 
 
@@ -192,7 +220,17 @@ async def staged(folder: Path) -> AsyncGenerator[Stage]:
         async with AsyncExitStack() as stack:
             backend = Backend()
             port = await stack.enter_async_context(socket_backend(backend.serve))
-            served = routes(port)
+            mirrored, heard = trio.open_memory_channel[Said](10)
+
+            async def note(socket: Socket) -> None:
+                assert socket.request is not None
+                await mirrored.send(socket.request.path)
+                while socket.frames or await socket.hear():
+                    await mirrored.send(await socket.receive())
+                    await socket.send("nobody hears the mirror")
+
+            mirror = await stack.enter_async_context(socket_backend(note))
+            served = routes(port, mirror)
             hosts = [route["frontend"] for route in served]
             document = {
                 "certificates": [{"id": "c", "name": "c", **json.loads(certificate(*hosts))}],
@@ -202,7 +240,7 @@ async def staged(folder: Path) -> AsyncGenerator[Stage]:
             file.write_text(json.dumps(document))
             options = ("--workers", "1", "--https-port", "0", "--config", str(file))
             started = gateway_process(*options, data=folder / "data")
-            yield Stage(await stack.enter_async_context(started), backend)
+            yield Stage(await stack.enter_async_context(started), backend, heard)
 
 
 async def plays(stage: Stage, name: str, *, over_http2: bool) -> None:
@@ -233,6 +271,8 @@ async def test_each_plugin_lets_through_and_refuses_over_both_versions(tmp_path:
         await passes_large_messages(stage)
         await cuts_off_who_breaks_a_rule(stage)
         await ends_when_the_client_is_gone(stage)
+        await mirrors(stage)
+        await says_yes(stage)
 
 
 async def bounds_the_backend(stage: Stage) -> None:
@@ -274,3 +314,35 @@ async def ends_when_the_client_is_gone(stage: Stage) -> None:
             assert await socket.receive() == "{}"
             stage.backend.ends.clear()
         assert await stage.backend.next_end() == 1001
+
+
+async def mirrors(stage: Stage) -> None:
+    """Client messages go to both; those of the mirror go nowhere."""
+    async with stage.client("mirrored.test") as socket:
+        assert await stage.mirror.receive() == "/word"
+        for message in ("one", b"two"):
+            await socket.send(message)
+            assert await socket.receive() == message
+            assert await stage.mirror.receive() == message
+        await socket.ping(b"last")
+        assert (await socket.frame()).data == b"last"
+        assert await socket.close() == (1000, "")
+
+
+async def says_yes(stage: Stage) -> None:
+    """A plugin is the backend, over both versions; other requests, and bad ones, are answered otherwise."""
+    for open_one in (stage.client, stage.client_on_a_stream):
+        async with open_one("yes.test") as socket:
+            assert [await socket.receive(), await socket.receive()] == ["y", "y"]
+            await socket.send("too long")
+            await socket.ping(b"p")
+            frames = [await socket.frame(), await socket.frame()]
+            assert {bytes(frame.data) for frame in frames} == {b"p", b"y"}
+            assert await socket.close(4001, "enough") == (4001, "enough")
+    async with httpx.AsyncClient(base_url=stage.gateway.http) as client:
+        hello = await client.get("/", headers={"Host": "yes.test"})
+        assert hello.status_code == 426  # the backend's own word: no WebSocket was asked for
+    wire = await trio.open_tcp_stream("127.0.0.1", stage.gateway.port)
+    async with websocket(wire, "yes.test", "/?fail=yes") as socket:
+        assert socket.response is not None
+        assert (socket.response.status_code, socket.response.body) == (500, b'{"error":"fail !"}')

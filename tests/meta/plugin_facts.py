@@ -511,6 +511,8 @@ IMPLEMENTED: dict[str, tuple[Any, tuple[str, ...]]] = {
         },
         ("Websocket",),
     ),
+    "WebsocketMirrorBackend": ({"url": None}, ("Websocket",)),
+    "api.YesWebsocketBackend": (None, ("Websocket",)),
     "WebsocketTypeValidator": (
         {"allowed_format": "all", "reject_strategy": "drop"},
         ("Websocket",),

@@ -29,7 +29,7 @@ SINKS = {"NgClientCredentials"}
 """Plugins without a route, which are shown in ``tests/integration/test_request_sinks.py``."""
 
 
-SOCKETS = frozenset(websockets.CASES)
+SOCKETS = websockets.CASES.keys() | websockets.OTHERS
 """Plugins for messages of WebSockets, which have a table of cases of their own."""
 
 

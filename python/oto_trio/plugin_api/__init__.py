@@ -25,7 +25,14 @@ from oto_trio.plugin_api.phases import PHASE_ORDER, Phase
 from oto_trio.plugin_api.plugin import Plugin
 from oto_trio.plugin_api.steps import Native, Step
 from oto_trio.plugin_api.templates import compiled_template, header_templates
-from oto_trio.plugin_api.websockets import Message, Reject, RejectStrategy, WebSocketPlugin
+from oto_trio.plugin_api.websockets import (
+    Message,
+    Reject,
+    RejectStrategy,
+    ServedSocket,
+    WebSocketBackend,
+    WebSocketPlugin,
+)
 
 __all__ = [
     "PHASE_ORDER",
@@ -50,8 +57,10 @@ __all__ = [
     "Request",
     "Response",
     "ResponseHead",
+    "ServedSocket",
     "Step",
     "Template",
+    "WebSocketBackend",
     "WebSocketPlugin",
     "compiled_template",
     "header_templates",

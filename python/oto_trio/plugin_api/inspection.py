@@ -25,6 +25,9 @@ _MESSAGE_HOOKS: Final = {
     "open_socket": ("exchange",),
     "on_request_message": ("message", "opened"),
     "on_response_message": ("message", "opened"),
+    "attend_socket": ("opened",),
+    "refuse_socket": ("exchange",),
+    "serve_socket": ("socket", "opened"),
 }
 """The hooks of plugins that look at messages of WebSockets, and what they are given."""
 _PUBLIC = _HOOKS | {"lower"}

@@ -17,13 +17,16 @@ direction stay in order whatever the hooks do: one that an ``async def`` hook wo
 Routes without such a plugin pass WebSockets on unread.
 """
 
+import base64
+import hashlib
 from collections.abc import Awaitable
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 from msgspec import Meta
 from typing_extensions import TypeVar, override
 
+from oto_trio.plugin_api.answers import Refusal, Response
 from oto_trio.plugin_api.exchange import Exchange
 from oto_trio.plugin_api.plugin import Plugin
 
@@ -33,8 +36,11 @@ __all__ = [
     "MessageAnswer",
     "Reject",
     "RejectStrategy",
+    "ServedSocket",
     "Watch",
+    "WebSocketBackend",
     "WebSocketPlugin",
+    "is_attending",
 ]
 
 ConfigT = TypeVar("ConfigT", bound=msgspec.Struct | None, default=None)
@@ -92,11 +98,13 @@ class Member(NamedTuple):
 class Watch:
     """Who looks at the messages of one connection; the gateway makes use of it once the handshake is done."""
 
-    __slots__ = ("members", "route_id", "route_name", "target", "url")
+    __slots__ = ("backend", "members", "route_id", "route_name", "target", "url")
 
     def __init__(self, exchange: Exchange) -> None:
         self.members: list[Member] = []
         """In the order in which they are asked."""
+        self.backend: Member | None = None
+        """The plugin in the backend's place."""
         self.route_id = exchange.route_id
         """The id of the route."""
         self.route_name = exchange.route_name
@@ -110,7 +118,43 @@ class Watch:
         """What the backend is asked for; empty when a plugin is the backend."""
 
 
+class ServedSocket(Protocol):
+    """A WebSocket as the plugin that serves it has it."""
+
+    async def receive(self) -> Message:
+        """Wait for the client's next message.
+
+        Raises:
+            trio.EndOfChannel: The client closed.
+
+        Cancellation: no message is lost.
+        """
+        ...
+
+    async def send(self, data: str | bytes, /) -> None:
+        """Send a message, and wait until the client may be sent another.
+
+        Raises:
+            trio.BrokenResourceError: The client closed.
+
+        Cancellation: the message was sent.
+        """
+        ...
+
+
 _WATCH = "oto_trio.websocket"
+_ACCEPT = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+"""What a key is accepted with (RFC 6455 section 1.3)."""
+
+
+def _watch_of(exchange: Exchange) -> Watch:
+    """Return who looks at the messages of this connection; it is made with the first."""
+    watch = exchange.attrs.get(_WATCH)
+    if not isinstance(watch, Watch):
+        watch = exchange.attrs[_WATCH] = Watch(exchange)
+        exchange.watch(watch)
+        exchange.request.headers.remove("Sec-WebSocket-Extensions")
+    return watch
 
 
 class WebSocketPlugin(Plugin[ConfigT]):
@@ -126,11 +170,7 @@ class WebSocketPlugin(Plugin[ConfigT]):
     def transform_request(self, exchange: Exchange) -> None:
         if exchange.request.upgrade is None:
             return
-        watch = exchange.attrs.get(_WATCH)
-        if not isinstance(watch, Watch):
-            watch = exchange.attrs[_WATCH] = Watch(exchange)
-            exchange.watch(watch)
-            exchange.request.headers.remove("Sec-WebSocket-Extensions")
+        watch = _watch_of(exchange)
         # The request may be sent again, to another target.
         if all(member.plugin is not self for member in watch.members):
             watch.members.append(Member(self, self.open_socket(exchange)))
@@ -153,3 +193,47 @@ class WebSocketPlugin(Plugin[ConfigT]):
     ) -> MessageAnswer | Awaitable[MessageAnswer]:
         """Decide on a message of the backend; ``opened`` is what `open_socket` returned."""
         return None
+
+    async def attend_socket(self, opened: Any) -> None:
+        """Do something of its own for as long as the connection is open; cancelled with it."""
+
+
+class WebSocketBackend(WebSocketPlugin[ConfigT]):
+    """The base of plugins that serve WebSockets themselves, in the backend's place; other requests go to the target."""
+
+    otoroshi_steps = ("CallBackend",)
+    delegates = True
+
+    @override
+    def call_backend(self, exchange: Exchange) -> Response | Refusal | None:
+        request = exchange.request
+        if request.upgrade is None:
+            return None
+        key = request.headers.get("Sec-WebSocket-Key")
+        if request.upgrade.lower() != "websocket" or not key:
+            return Refusal(400, "This is no request for a WebSocket")
+        if request.headers.get("Sec-WebSocket-Version") != "13":
+            return Response(426, (("Sec-WebSocket-Version", "13"),))
+        refused = self.refuse_socket(exchange)
+        if refused is not None:
+            return refused
+        watch = _watch_of(exchange)
+        watch.backend = next(member for member in watch.members if member.plugin is self)
+        digest = hashlib.sha1(key.encode() + _ACCEPT, usedforsecurity=False).digest()
+        accepted = base64.b64encode(digest).decode()
+        return Response(101, (("Upgrade", "websocket"), ("Sec-WebSocket-Accept", accepted)))
+
+    def refuse_socket(self, exchange: Exchange) -> Response | Refusal | None:
+        """Answer the handshake otherwise than by opening a WebSocket; ``None`` opens it."""
+        return None
+
+    async def serve_socket(self, socket: ServedSocket, opened: Any) -> None:
+        """Serve a client; the connection is closed with 1000 behind it, or with 1011 when it raises.
+
+        Cancelled when the client is gone, or has closed.
+        """
+
+
+def is_attending(plugin: WebSocketPlugin[Any]) -> bool:
+    """Tell whether a plugin does something of its own for each connection."""
+    return type(plugin).attend_socket is not WebSocketPlugin.attend_socket

@@ -117,7 +117,7 @@ class CarriedConnections:
         except BaseException as error:  # noqa: BLE001 (re-raised unless it is a fault)
             self._fail(found, error, now)
 
-    def _upgraded(self, told: tuple[Watch, int, int, float], now: float) -> None:
+    def _upgraded(self, told: tuple[Watch, int, int | None, float], now: float) -> None:
         """Begin to pass frames between two connections."""
         # Loaded with the first: most workers never see one.
         from oto_trio.gateway.websocket.limits import SocketLimits  # noqa: PLC0415
@@ -134,8 +134,9 @@ class CarriedConnections:
             forget=self._forget,
             limits=SocketLimits(idle_s=idle_s),
         )
-        for end in (session.client, session.backend):
-            self._sessions[end.conn] = end
+        self._sessions[client] = self._dirty[client] = session.client
+        if backend is not None:
+            self._sessions[backend] = session.backend
 
     def flush(self, now: float) -> None:
         """Have every session write what came together since the last time. Never raises."""

@@ -18,17 +18,27 @@ Bounds
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, Protocol
 
 import trio
 from wsproto.events import CloseConnection
 from wsproto.frame_protocol import CloseReason
 
+from oto_trio.gateway.faults import split_fault
 from oto_trio.gateway.websocket.lane import Lane, MessageHook, hooks_of
 from oto_trio.gateway.websocket.leg import Frame, Leg, LegEngine
 from oto_trio.gateway.websocket.limits import SocketLimits
 from oto_trio.gateway.websocket.running import Rejection
-from oto_trio.plugin_api.websockets import Message, Reject, Watch
+from oto_trio.gateway.websocket.served import SERVED, Served, ServedEngine
+from oto_trio.plugin_api.websockets import (
+    Member,
+    Message,
+    Reject,
+    Watch,
+    WebSocketBackend,
+    is_attending,
+)
 
 __all__ = ["SocketEnd", "SocketTasks", "WebSocketSession"]
 
@@ -70,7 +80,8 @@ class WebSocketSession:
         engine: Has the connections.
         tasks: Runs async hooks.
         watch: The plugins.
-        conns: The engine's numbers of the client's connection and the backend's.
+        conns: The engine's numbers of the client's connection and the backend's; None when a plugin of the watch is the
+            backend.
         now: The Trio clock, as in every method here.
         forget: Called with the number of each connection that is closed.
         limits: The bounds.
@@ -81,13 +92,19 @@ class WebSocketSession:
         engine: LegEngine,
         tasks: SocketTasks,
         watch: Watch,
-        conns: tuple[int, int],
+        conns: tuple[int, int | None],
         now: float,
         *,
         forget: Callable[[int], None],
         limits: SocketLimits | None = None,
     ) -> None:
         limits = limits or SocketLimits()
+        self._served: Served | None = None
+        client, backend = conns
+        if backend is None:
+            backend = SERVED
+            self._served = Served(limits, self._received, self._follow_up)
+            engine = ServedEngine(engine, self._served)
         self._engine = engine
         self._tasks = tasks
         self._watch = watch
@@ -96,8 +113,8 @@ class WebSocketSession:
         self._heard = now
         self._scopes: set[trio.CancelScope] = set()
         self._is_closing = False
-        self._client = Leg(engine, conns[0], is_client=True, limits=limits)
-        self._backend = Leg(engine, conns[1], is_client=False, limits=limits)
+        self._client = Leg(engine, client, is_client=True, limits=limits)
+        self._backend = Leg(engine, backend, is_client=False, limits=limits)
         members = watch.members
         self._requests = Lane(self, hooks_of(members, "on_request_message"), limits)
         self._responses = Lane(self, hooks_of(members, "on_response_message"), limits)
@@ -105,6 +122,52 @@ class WebSocketSession:
         """The client's connection, as what the engine tells of it is told."""
         self.backend = SocketEnd(self, self._backend)
         """The backend's."""
+        for member in members:
+            if is_attending(member.plugin):
+                self._run(
+                    member, "attend_socket", partial(member.plugin.attend_socket, member.opened)
+                )
+        served, by = self._served, watch.backend
+        if served is not None and by is not None:
+            self._run(by, "serve_socket", partial(_serve, by, served), served)
+
+    def _run(
+        self,
+        member: Member,
+        hook: str,
+        call: Callable[[], Awaitable[None]],
+        served: Served | None = None,
+    ) -> None:
+        """Run a hook for as long as the connection is open."""
+
+        async def run() -> None:
+            code, reason = CloseReason.NORMAL_CLOSURE, ""
+            try:
+                await call()
+            except BaseException as error:  # noqa: BLE001 (re-raised unless it is a fault)
+                passing, fault = split_fault(error)
+                if passing is not None:
+                    raise passing from None
+                self._tasks.failed(member.plugin.id, hook, fault or error)
+                code, reason = CloseReason.INTERNAL_ERROR, "internal_server_error"
+            finally:
+                self._scopes.discard(scope)
+            if served is not None:
+                served.finish(code, reason)
+                self._follow_up()
+
+        scope = self._tasks.start(run)
+        self._scopes.add(scope)
+
+    def _received(self) -> None:
+        """A plugin in the backend's place has room again."""
+        self.writable(self._backend)
+        self._follow_up()
+
+    def _follow_up(self) -> None:
+        """Write what came together outside of a turn."""
+        self.flush(self._tasks.clock())
+        self._tasks.settle()
 
     # ------------------------------------------------------------------------- what the engine tells
 
@@ -142,6 +205,9 @@ class WebSocketSession:
         if self._is_closing or not leg.is_client:
             leg.hang_up(now)
             self._forget(leg.conn)
+            if self._served is not None:
+                # Nobody tells it the time.
+                self._backend.hang_up(now)
         elif now - self._heard >= self._limits.idle_s:
             self._close(CloseReason.GOING_AWAY, "nothing was said for too long")
         else:
@@ -157,11 +223,10 @@ class WebSocketSession:
     def flush(self, now: float) -> None:
         """Write what came together, and stop or go on reading."""
         client, backend = self._client, self._backend
-        for leg in (client, backend):
-            was_over = leg.is_over
-            leg.flush(now)
-            if leg.is_over and not was_over:
-                self._forget(leg.conn)
+        self._flush_both(now)
+        while self._served is not None and (said := self._served.said()):
+            self.receive(backend, said, now)
+            self._flush_both(now)
         client.hold(is_held=backend.is_blocked or self._requests.is_full)
         backend.hold(is_held=client.is_blocked or self._responses.is_full)
         if client.is_over and backend.is_over:
@@ -173,6 +238,14 @@ class WebSocketSession:
             for leg in (client, backend):
                 if not leg.is_over:
                     self._engine.patience(leg.conn, now + self._limits.close_s)
+
+    def _flush_both(self, now: float) -> None:
+        """Write what came together."""
+        for leg in (self._client, self._backend):
+            was_over = leg.is_over
+            leg.flush(now)
+            if leg.is_over and not was_over:
+                self._forget(leg.conn)
 
     # ------------------------------------------------------------------------- what the lanes ask
 
@@ -205,8 +278,7 @@ class WebSocketSession:
                 await lane.work_off(message, at)
             finally:
                 self._scopes.discard(scope)
-                self.flush(self._tasks.clock())
-                self._tasks.settle()
+                self._follow_up()
 
         scope = self._tasks.start(run)
         self._scopes.add(scope)
@@ -219,6 +291,17 @@ class WebSocketSession:
     def failed(self, hook: MessageHook, error: BaseException) -> None:
         """Log the fault of a hook."""
         self._tasks.failed(hook.member.plugin.id, hook.name, error)
+
+
+async def _serve(member: Member, served: Served) -> None:
+    """Have a plugin serve a WebSocket; that the client is gone is no fault of it."""
+    plugin = member.plugin
+    assert isinstance(plugin, WebSocketBackend)
+    try:
+        await plugin.serve_socket(served, member.opened)
+    except (trio.EndOfChannel, trio.BrokenResourceError):
+        if not served.has_ended:
+            raise
 
 
 class SocketEnd:

@@ -11,7 +11,7 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, TextMessage
 
 from oto_trio.gateway.websocket.session import WebSocketSession
-from oto_trio.plugin_api import Message, WebSocketPlugin
+from oto_trio.plugin_api import Message, ServedSocket, WebSocketBackend, WebSocketPlugin
 from oto_trio.plugin_api.websockets import Member, Watch
 from oto_trio.testing.exchange import FakeExchange
 
@@ -59,6 +59,23 @@ class Waiting(Hooked):
         return await self.on_request(message)
 
 
+class Serving(WebSocketBackend):
+    """A plugin in the backend's place."""
+
+    id = "cp:test.Serving"
+    name = "Serving"
+    description = "Serves as the test says."
+    categories = ("Websocket",)
+
+    def __init__(self, serve: Callable[[ServedSocket], Awaitable[None]]) -> None:
+        super().__init__(None)
+        self.serve = serve
+
+    @override
+    async def serve_socket(self, socket: ServedSocket, opened: Any) -> None:
+        await self.serve(socket)
+
+
 class Side:
     """One end of the session, as the other end of its connection sees it."""
 
@@ -91,6 +108,7 @@ class Stage:
         plugins: Who looks at the messages.
         limits: The bounds.
         nursery: Owns the tasks of hooks that wait.
+        serve: What a plugin in the backend's place does; without it there is a backend.
     """
 
     def __init__(
@@ -98,6 +116,7 @@ class Stage:
         plugins: Sequence[WebSocketPlugin[Any]] = (),
         limits: SocketLimits | None = None,
         nursery: trio.Nursery | None = None,
+        serve: Callable[[ServedSocket], Awaitable[None]] | None = None,
     ) -> None:
         self.nursery = nursery
         self.now = 100.0
@@ -111,11 +130,13 @@ class Stage:
         self.forgotten: set[int] = set()
         watch = Watch(FakeExchange())
         watch.members = [Member(plugin, None) for plugin in plugins]
+        if serve is not None:
+            watch.backend = Member(Serving(serve), None)
         self.session = WebSocketSession(
             self,
             self,
             watch,
-            (CLIENT, BACKEND),
+            (CLIENT, BACKEND if serve is None else None),
             self.now,
             forget=self.forgotten.add,
             limits=limits,
