@@ -1161,6 +1161,10 @@ class FieldBlock:
     def status(self) -> int | None:
         """What `:status` says; None unless the block begins with it and it is three digits."""
 
+    @property
+    def size(self) -> int:
+        """Bytes as HTTP/2 counts them: 32 for each field beside its own."""
+
     def get(self, name: bytes) -> bytes | None:
         """Return the value of the first field of a name (in lower case), or None."""
 

@@ -15,6 +15,7 @@ import trio
 __all__ = ["LARGE_BYTES", "Backend", "Http2Backend"]
 
 SMALL: Final = b"s" * 1024
+PIECE: Final = SMALL * 16
 LARGE_BYTES: Final = 4 * 1024 * 1024
 LENGTH: Final = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 KEPT: Final = 100
@@ -29,6 +30,8 @@ class Backend:
         self.asked: Counter[str] = Counter()
         self.received = 0
         """Bytes of requests' bodies, with what frames them."""
+        self.sent = 0
+        """Bytes of answers' bodies that a socket took."""
         self.held = 0
         """Answers that are under way."""
         self.heads: list[bytes] = []
@@ -82,10 +85,11 @@ class Backend:
         if path == "/held":
             await _more(stream)
             return
-        size = LARGE_BYTES if path == "/large" else len(SMALL)
+        size, piece = (LARGE_BYTES, PIECE) if path == "/large" else (len(SMALL), SMALL)
         await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
-        for _ in range(size // len(SMALL)):
-            await stream.send_all(SMALL)
+        for _ in range(size // len(piece)):
+            await stream.send_all(piece)
+            self.sent += len(piece)
 
 
 async def _more(stream: trio.SocketStream) -> bytes:

@@ -56,7 +56,7 @@ async def test_requests_in_heaps_whose_answers_nobody_reads(site: Site) -> None:
     # What the sockets on loopback hold, about 6 MiB of answers, and no more.
     assert cost.reached.total() < 15_000
     assert cost.grown_bytes < 8 * MIB
-    assert cost.longest_wait < 300
+    assert cost.longest_wait < 1000
 
 
 ENDLESS: Final = {
@@ -131,5 +131,5 @@ async def test_many_slow_clients(site: Site, name: str) -> None:
     # A drop costs less than a request.
     assert cost.requests < CLIENTS * 21
     assert cost.grown_bytes < CLIENTS * 64 * 1024
-    assert cost.longest_wait < 300
+    assert cost.longest_wait < 1000
     await site.until_idle()

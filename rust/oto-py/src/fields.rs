@@ -46,6 +46,11 @@ impl FieldBlock {
         self.fields.status()
     }
 
+    #[getter]
+    fn size(&self) -> usize {
+        self.fields.list_size()
+    }
+
     fn get<'py>(&self, py: Python<'py>, name: &[u8]) -> Option<Bound<'py, PyBytes>> {
         self.fields.find(name).map(|value| PyBytes::new(py, value))
     }

@@ -228,6 +228,8 @@ class Http2Calls(BackendCalls):
         if spare > 0:
             self._h2.increment_flow_control_window(spare)
         self._frames = Budget(limits.frames, limits.frames_per_s, now)
+        # Half of what we take of a client, who may be a gateway like this one.
+        self._aborts = Budget(limits.resets / 2, limits.resets_per_s / 2, now)
         self._greeting = b""
         self._blocked = False
         self._handlers: dict[type[Event], Callable[[Any, float], None]] = {
@@ -357,6 +359,10 @@ class Http2Calls(BackendCalls):
         known = self._h2.streams.get(identity)
         if known is not None and not known.closed and not self._ended:
             self._h2.reset_stream(identity, _CODES[why])
+            if not self._leaving and not self._aborts.spend(1, self._now):
+                # The backend may soon take them for an attack, and end what others wait for (CVE-2023-44487).
+                logger.info("many requests were given up on connection %d: it is left", self.conn)
+                self._leave()
 
     @override
     def _transmit(self, now: float) -> bool:

@@ -176,6 +176,40 @@ def test_what_nobody_wants_is_cancelled() -> None:
     assert talk.engine.broken == {}
 
 
+def test_a_connection_on_which_much_is_given_up_is_left_before_the_backend_ends_it() -> None:
+    # Else a few clients that come and go have the backend say GOAWAY to everybody's requests.
+    talk = Conversation()
+    talk.session.call(1, GET, True)
+    talk.exchange()
+    count = 0
+    while talk.engine.room != 0 and count < 1000:
+        engine_id = 1000 + count
+        talk.session.call(engine_id, GET, True)
+        talk.exchange()
+        talk.session.broken(engine_id)
+        talk.exchange()
+        count += 1
+    assert count == 101
+    assert not talk.engine.hung_up, "one request is still under way"
+    talk.answer(1, end=True)
+    talk.exchange()
+    assert talk.engine.ended == {1}
+    assert talk.engine.hung_up
+
+
+def test_requests_that_are_given_up_now_and_then_do_no_harm() -> None:
+    talk = Conversation()
+    for count in range(1000):
+        talk.now += 1
+        for engine_id in (3 * count, 3 * count + 1, 3 * count + 2):
+            talk.session.call(engine_id, GET, True)
+        talk.exchange()
+        for engine_id in (3 * count, 3 * count + 1, 3 * count + 2):
+            talk.session.broken(engine_id)
+        talk.exchange()
+    assert talk.engine.room != 0
+
+
 def test_refused_streams_were_not_seen_and_others_were() -> None:
     talk = Conversation()
     for engine_id in (50, 51):

@@ -174,7 +174,7 @@ class Http2Connection(PlainConnection[Http2Frames]):
         self.decoder = cast(
             "Decoder",
             HpackDecoder(
-                max_header_list_size=limits.header_list_bytes, max_fields=limits.header_fields
+                max_header_list_size=limits.decoded_bytes, max_fields=limits.decoded_fields
             ),
         )
         self.frames = self.incoming_buffer = Http2Frames(limits)

@@ -5,10 +5,26 @@ without need is paid from a budget that fills again with time; who has spent it 
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-__all__ = ["CHEAP_SETTINGS", "CUT_BYTES", "JUDGED_BYTES", "Budget", "Http2Limits", "appetite"]
+if TYPE_CHECKING:
+    from oto_trio._core import FieldBlock
 
+__all__ = [
+    "BATCH",
+    "CHEAP_SETTINGS",
+    "CUT_BYTES",
+    "JUDGED_BYTES",
+    "SLICE",
+    "Budget",
+    "Http2Limits",
+    "appetite",
+]
+
+SLICE: Final = 16 * 1024
+"""Bytes that are read before the budgets are looked at again."""
+BATCH: Final = 128 * 1024
+"""Bytes that are written before the socket is asked whether it takes more."""
 CUT_BYTES: Final = 1024
 """A window that lets less out than this, though there is more, costs more than it moves."""
 CHEAP_SETTINGS: Final = 16
@@ -37,12 +53,16 @@ class Http2Limits:
     """A decoded head or trailer, 32 bytes for each field beside its own."""
     header_fields: int = 128
     """Fields of a head, cookies that a client splits counted one by one."""
+    decoded_bytes: int = 256 * 1024
+    """A head beyond `header_list_bytes` is decoded up to here, since later ones build on it, and answered 431."""
+    decoded_fields: int = 512
+    """The same for a head beyond `header_fields`."""
     header_block_bytes: int = 64 * 1024
     """An encoded head over all its CONTINUATION frames."""
     header_frames: int = 16
     """HEADERS and CONTINUATION frames of one head."""
     resets: float = 200
-    """Streams that end in RST_STREAM by the client's doing, in a burst."""
+    """Streams that end in RST_STREAM by the client's doing, and heads that are too large, in a burst."""
     resets_per_s: float = 200 / 30
     frames: float = 1000
     """Frames that move nothing (PING, SETTINGS, PRIORITY, empty DATA, spare WINDOW_UPDATE...), in a burst."""
@@ -54,6 +74,12 @@ class Http2Limits:
 
     How long the body of a request may take is the engine's to say, as for every protocol.
     """
+
+    def excess(self, fields: "FieldBlock") -> int:
+        """How many times a head or trailers go beyond what is told to clients; 0 for those that do not."""
+        return max(
+            (fields.size - 1) // self.header_list_bytes, (len(fields) - 1) // self.header_fields
+        )
 
 
 class Budget:

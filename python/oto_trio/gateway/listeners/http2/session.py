@@ -40,9 +40,11 @@ from oto_trio._core import FieldBlock
 from oto_trio.gateway.listeners.carried_engine import CarriedEngine
 from oto_trio.gateway.listeners.http2.connection import Http2Connection
 from oto_trio.gateway.listeners.http2.limits import (
+    BATCH,
     CHEAP_SETTINGS,
     CUT_BYTES,
     JUDGED_BYTES,
+    SLICE,
     Budget,
     Http2Limits,
     appetite,
@@ -57,10 +59,6 @@ __all__ = ["Http2Session"]
 
 logger = logging.getLogger(__name__)
 
-SLICE: Final = 16 * 1024
-"""Bytes that are read before the budgets are looked at again."""
-BATCH: Final = 128 * 1024
-"""Bytes that are written before the socket is asked whether it takes more."""
 PRIORITY_UPDATE: Final = 0x10
 COSTS: Final[dict[type[Event], int]] = {StreamEnded: 0, PriorityUpdated: 1}
 """What frames without a handler cost of the budget. PING and SETTINGS have to be answered: 2."""
@@ -126,11 +124,6 @@ class Http2Session:
     def is_over(self) -> bool:
         """Whether the connection was closed, by either side."""
         return self._ended
-
-    @property
-    def open_streams(self) -> int:
-        """How many requests are under way."""
-        return len(self._by_id)
 
     # ------------------------------------------------------------------- from the client
 
@@ -216,6 +209,10 @@ class Http2Session:
         if self._draining or len(self._by_id) >= self._limits.max_streams:
             self._refuse(identity, ErrorCodes.REFUSED_STREAM)
             return
+        # One that is too large is refused by the engine, as over HTTP/1.1; it costs more than others.
+        if (excess := self._limits.excess(fields)) and not self._resets.spend(excess, now):
+            self._close(ErrorCodes.ENHANCE_YOUR_CALM)
+            return
         try:
             announced = announced_length(fields, ends=end)
             engine_id = self._engine.open_stream(self.conn, fields, end, now)
@@ -270,11 +267,11 @@ class Http2Session:
         if stream.engine_id == OVER:
             self._settle(stream)
             return
-        if stream.announced is not None and stream.received != stream.announced:
+        fields = cast("FieldBlock", event.headers)
+        if stream.announced not in {None, stream.received} or self._limits.excess(fields):
             self._refuse(stream.id, ErrorCodes.PROTOCOL_ERROR)
             return
         try:
-            fields = cast("FieldBlock", event.headers)
             self._engine.feed_trailers(stream.engine_id, fields, now)
         except ValueError as error:
             logger.debug("HTTP/2 stream %d.%d is refused: %s", self.conn, stream.id, error)
@@ -320,7 +317,9 @@ class Http2Session:
             return
         status = fields.status
         if status is not None and status < 200:
-            self._h2.send_headers(stream.id, fields)
+            # Who reads nothing misses what need not be said; it would wait here without a bound.
+            if not self._blocked:
+                self._h2.send_headers(stream.id, fields)
         else:
             stream.head = fields
             self._waiting[stream.id] = stream

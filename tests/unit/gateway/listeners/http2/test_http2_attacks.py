@@ -277,8 +277,51 @@ def test_a_head_that_grows_in_decoding_is_calmed() -> None:
 
 def test_too_many_fields_are_calmed() -> None:
     talk = Conversation()
-    talk.raw(frame(HEADERS, 1, b"\x82" * 129, 5))
+    talk.raw(frame(HEADERS, 1, b"\x82" * 513, 5))
     assert talk.is_calmed()
+
+
+def test_heads_beyond_their_bound_are_left_to_the_engine_and_calmed_in_the_end() -> None:
+    # The engine answers 431; a head that was dropped undecoded would spoil those behind it.
+    talk = Conversation()
+    count = 0
+    while not talk.is_closed() and count < 1000:
+        _, stream = talk.ask(more=[(f"x{count}", "y")] * 200)
+        if stream:
+            assert len(talk.engine.streams[stream].fields) == 204
+            talk.session.answer(stream, FieldBlock([(b":status", b"431")]), b"")
+            talk.exchange()
+        count += 1
+    assert talk.is_calmed()
+    assert count == 201, "each costs as much as a stream that is reset"
+
+
+def test_trailers_beyond_their_bound_end_their_stream() -> None:
+    talk = Conversation()
+    identity, stream = talk.ask(POST, end=False)
+    talk.client.send_headers(identity, [("x", "y")] * 200, end_stream=True)
+    talk.exchange()
+    assert talk.engine.streams[stream].cancelled
+    assert not talk.is_closed()
+
+
+def test_interim_answers_do_not_wait_for_a_client_that_reads_nothing() -> None:
+    talk = Conversation()
+    _, stream = talk.ask()
+    early = FieldBlock([(b":status", b"103"), (b"link", b"</x>" * 100)])
+    talk.session.head(stream, early)
+    talk.engine.full = True
+    talk.session.flush(talk.now)
+    before = len(talk.engine.sent)
+    for _ in range(1000):
+        talk.session.head(stream, early)
+        talk.session.flush(talk.now)
+    assert len(talk.engine.sent) == before
+    talk.engine.full = False
+    talk.session.writable(talk.now)
+    talk.session.answer(stream, OK, b"done")
+    talk.exchange()
+    assert talk.body(1) == b"done"
 
 
 def test_a_client_that_opens_no_window_is_not_waited_for() -> None:
