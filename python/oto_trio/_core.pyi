@@ -656,6 +656,9 @@ class Exchange:
 
     @upstream_query.setter
     def upstream_query(self, value: str) -> None: ...
+    def mount(self, app: str) -> None:
+        """Have an application of this process answer in the backend's place: `(22, (connection, app))` hands it over."""
+
     def add_to_response(self, name: str, value: str) -> None:
         """Send a field with whatever answer goes out.
 

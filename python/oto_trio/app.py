@@ -309,6 +309,7 @@ def _worker_settings(
         metrics_access_key=settings.metrics_access_key,
         client_auth=settings.client_auth,
         http2=settings.http2,
+        mounts=settings.mounts,
         h2c=settings.h2c,
         makes_certificates=dev,
         https_port=_exposed_https_port(settings, listeners),

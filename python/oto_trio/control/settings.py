@@ -223,6 +223,12 @@ class Settings(ListenSettings, frozen=True, kw_only=True):
             "itself names are among them"
         ),
     ] = ()
+    mounts: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^[\w.*]+(:[\w.*]+)?$")], ...],
+        Meta(
+            description="applications that routes may call, as package.module:name; * is anything"
+        ),
+    ] = ()
     engine: Annotated[
         dict[str, Any], Meta(description="bounds and timeouts of the engine, by name")
     ] = msgspec.field(default_factory=dict[str, Any])
@@ -295,7 +301,7 @@ NEEDS_NEW_WORKERS: Final = frozenset(
     {
         *("plugins", "health_access_key", "metrics_access_key", "engine", "log_level"),
         *("client_auth", "expression_env", "expression_config", "exposed_https_port"),
-        *("claim_shared_key", "http2", "h2c", "unix_targets"),
+        *("claim_shared_key", "http2", "h2c", "unix_targets", "mounts"),
     }
 )
 """Settings that a reload changes by replacing the workers one by one."""

@@ -33,6 +33,7 @@ kind       value                                 the gateway must
 `CALL`     (connection, stream, fields, ends)     send a request on it
 `UPGRADED` (watch, connection, connection or      pass frames on between the client's and the
            None, seconds)                         backend's; idle after so many seconds
+`MOUNTED`  (connection, application)              call the application with what comes on it
 =========  ====================================  =====================================
 """
 
@@ -58,6 +59,7 @@ __all__ = [
     "LEAKED",
     "LOST",
     "MONITORING_SLOT",
+    "MOUNTED",
     "NOTICE",
     "PANIC",
     "REACHED",
@@ -96,6 +98,7 @@ CONSUMED: Final = 18
 REACHED: Final = 19
 CALL: Final = 20
 UPGRADED: Final = 21
+MOUNTED: Final = 22
 
 MONITORING_SLOT: Final = -1
 """The slot of an exchange for `/.well-known/otoroshi/monitoring/...`, which has no route."""

@@ -38,11 +38,11 @@ from oto_trio.gateway.engine import (
     CERTIFICATE,
     GONE,
     LEAKED,
+    MOUNTED,
     NOTICE,
     PANIC,
     RESOLVE,
     RUN,
-    UPGRADED,
     Clock,
     Engine,
     Event,
@@ -216,7 +216,7 @@ class Pipeline:
                         events += more
                     else:
                         self._backlog.extend(more)
-            elif CARRIED <= kind <= UPGRADED:
+            elif CARRIED <= kind <= MOUNTED:
                 self.carried.note(kind, value, now)
             else:
                 self._note(kind, value)

@@ -75,6 +75,7 @@ from oto_trio.gateway.frames import (
 from oto_trio.gateway.installer import Installer, SnapshotEngine, SnapshotLike
 from oto_trio.gateway.link import Link, LinkClosedError, LinkProtocolError, Outbox, worker_end
 from oto_trio.gateway.monitoring import Monitoring
+from oto_trio.gateway.mounts import Mounts
 from oto_trio.gateway.pipeline import Pipeline
 from oto_trio.gateway.pump import Pump
 from oto_trio.gateway.records import RecordDrain
@@ -276,6 +277,7 @@ class _Worker:
                 services.start_soon(self._report)
                 await self._drain_asked.wait()
                 await self._drain()
+                await self._mounts.close()
                 exchanges.cancel_scope.cancel()
                 services.cancel_scope.cancel()
             self._records.drain()
@@ -388,6 +390,10 @@ class _Worker:
         )
         self._pipeline.ask_certificate = self._ask_certificate
         self._pipeline.revoke_key = self._revoke_key
+        self._mounts = Mounts(
+            self._engine, exchanges, self._clock, self._pump.wake, self._start.mounts
+        )
+        self._pipeline.carried.mounts = self._mounts
 
     def _respond(self, exchange: Exchange, response: Response) -> None:
         assert self._pipeline is not None, "it surfaced the exchange"

@@ -21,6 +21,7 @@ from oto_trio.plugin_api.exchange import (
 )
 from oto_trio.plugin_api.expectation import meets
 from oto_trio.plugin_api.fields import HeaderName, HeaderValue, writable_fields
+from oto_trio.plugin_api.mounted import MountedRequest
 from oto_trio.plugin_api.phases import PHASE_ORDER, Phase
 from oto_trio.plugin_api.plugin import Plugin
 from oto_trio.plugin_api.steps import Native, Step
@@ -46,6 +47,7 @@ __all__ = [
     "HeaderValue",
     "Headers",
     "Message",
+    "MountedRequest",
     "Native",
     "Pattern",
     "Phase",

@@ -508,6 +508,16 @@ class Exchange(Protocol):
     @upstream_query.setter
     def upstream_query(self, query: str, /) -> None: ...
 
+    def mount(self, app: str, /) -> None:
+        """Have an application of this process answer in the backend's place.
+
+        The worker finds it, if the setting ``mounts`` allows it.
+
+        Args:
+            app: Its kind and where it is, as in ``asgi shop.web:app``.
+        """
+        ...
+
     def add_to_response(self, name: str, value: str, /) -> None:
         """Send a field with whatever answer goes out, a refusal included.
 

@@ -199,6 +199,9 @@ class FakeResponseHead:
 class FakeExchange:
     """An exchange in memory; see ``plugin_api.Exchange``. Every attribute may be set by the test."""
 
+    mounted: str | None = None
+    """The application that is to answer in the backend's place."""
+
     may_ask_again = False
     """Whether there is another attempt."""
     asked_again = 0
@@ -325,6 +328,10 @@ class FakeExchange:
         """Return ``decision``."""
         del now
         return self.decision
+
+    def mount(self, app: str, /) -> None:
+        """Keep which application is to answer, as ``mounted``."""
+        self.mounted = app
 
     def add_to_response(self, name: str, value: str, /) -> None:
         """Keep a field for the answer.

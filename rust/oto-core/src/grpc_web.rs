@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::http1::encode::is_private_trailer;
-use crate::http1::{Framing, Request};
+use crate::http1::{Framing, Method, Request};
 
 /// The step that bridges calls of a route, in the table of native steps.
 pub const STEP: &str = "grpc_web";
@@ -68,9 +68,12 @@ pub fn asked(content_type: &[u8]) -> Option<(Form, &[u8])> {
     }
 }
 
-/// The form of a request that is a call.
+/// The form of a request that is a call; a call is a POST.
 #[must_use]
 pub fn form(request: &Request) -> Option<Form> {
+    if request.method != Method::Post {
+        return None;
+    }
     let content_type = request.headers.find(b"content-type")?;
     asked(content_type).map(|(form, _)| form)
 }

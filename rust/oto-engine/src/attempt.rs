@@ -82,6 +82,10 @@ impl Engine {
         let Some(flow) = exchange.flow.as_ref() else {
             return;
         };
+        if let Some(app) = flow.attrs.mount.clone() {
+            self.call_mount(key, &app);
+            return;
+        }
         let Some(target) = flow.target() else {
             self.refuse(
                 key,

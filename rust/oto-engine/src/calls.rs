@@ -19,6 +19,7 @@ use crate::carried::MOST_WAITING;
 use crate::connection::{Carrying, Down, Up, UpPhase, Wait};
 use crate::engine::{Engine, Event, UP_BIT, up_token};
 use crate::io::{Got, Output, Readiness};
+use crate::mounts;
 use crate::pipe::{Pipe, Told};
 use crate::socket::Socket;
 use crate::timer::Deadline;
@@ -109,7 +110,7 @@ impl Engine {
     }
 
     /// Open a stream on a connection, and send the exchange's request on it.
-    fn begin_call(&mut self, key: usize, carrier: usize) {
+    pub(crate) fn begin_call(&mut self, key: usize, carrier: usize) {
         let at = self.ups.vacant_key();
         let id = self.next_exchange_id(at);
         let serial = self.next_serial();
@@ -123,6 +124,7 @@ impl Engine {
         up.carrying.used += 1;
         let carried_by = Some((carrier, up.serial));
         let address = Arc::clone(&up.address);
+        let is_mount = matches!(up.stream, Socket::None);
         let secured = up.terms.is_some();
         let mut path = std::mem::take(&mut self.path_out);
         path.clear();
@@ -145,7 +147,11 @@ impl Engine {
         }
         flow.request.framing = exchange.body_framing;
         flow.upstream_target(&mut path);
-        let fields = streamed::call(&flow.request, &path, flow.upstream_host(), secured);
+        let secured = secured || (is_mount && flow.secured);
+        let mut fields = streamed::call(&flow.request, &path, flow.upstream_host(), secured);
+        if is_mount {
+            mounts::describe(flow, &mut fields);
+        }
         self.path_out = path;
         let mut pipe = Pipe::new(id, at | UP_BIT, Arc::clone(&self.bell), None);
         pipe.say_fields(fields);

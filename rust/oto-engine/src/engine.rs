@@ -77,6 +77,8 @@ pub enum Event {
     /// A connection changed its protocol, and its flow has a watch: the bytes of the client's connection and of the
     /// backend's, if there is one, are carried under these numbers. Without any for so many seconds it is idle.
     Upgraded(Box<dyn Any + Send + Sync>, u64, Option<u64>, f64),
+    /// A connection to the application of this name: requests come on it as calls.
+    Mounted(u64, Arc<str>),
 }
 
 /// What a drain waits for.
@@ -106,6 +108,8 @@ pub struct Engine {
     pub(crate) tcp_ring: TcpRing,
     pub(crate) pool: Pool,
     /// Connections to backends that speak HTTP/2, by target.
+    /// The connections to applications, by name.
+    pub(crate) mounts: HashMap<Arc<str>, usize, RandomState>,
     pub(crate) carriers: HashMap<Arc<str>, Vec<usize>, RandomState>,
     /// Exchanges that wait for one that is being made.
     pub(crate) dials: HashMap<Arc<str>, Vec<(usize, u64)>, RandomState>,
@@ -202,6 +206,7 @@ impl Engine {
             tcp_ring: TcpRing::default(),
             relays_wanted: HashMap::default(),
             pool: Pool::default(),
+            mounts: HashMap::default(),
             carriers: HashMap::default(),
             dials: HashMap::default(),
             dial_again: Vec::new(),
@@ -562,6 +567,7 @@ impl Engine {
         self.downs.clear();
         self.streams = 0;
         self.ups.clear();
+        self.mounts.clear();
         self.carriers.clear();
         self.dials.clear();
         self.relays.clear();

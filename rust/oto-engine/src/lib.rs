@@ -27,6 +27,7 @@ mod heard;
 mod io;
 mod listening;
 mod meter;
+mod mounts;
 mod patience;
 mod pipe;
 mod pool;

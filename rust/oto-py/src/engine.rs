@@ -48,6 +48,7 @@ const CONSUMED: u8 = 18;
 const REACHED: u8 = 19;
 const CALL: u8 = 20;
 const UPGRADED: u8 = 21;
+const MOUNTED: u8 = 22;
 
 /// The longest time `turn` blocks the interpreter's thread.
 const MOST_LINGER_S: f64 = 0.001;
@@ -527,6 +528,7 @@ fn told<'py>(py: Python<'py>, events: Vec<Event>) -> PyResult<Bound<'py, PyList>
                 (ANSWER, (id, FieldBlock::from(fields), data)).into_pyobject(py)?
             }
             Event::Broken(id) => (BROKEN, id).into_pyobject(py)?,
+            Event::Mounted(id, app) => (MOUNTED, (id, &*app)).into_pyobject(py)?,
             Event::Reached(id) => (REACHED, id).into_pyobject(py)?,
             Event::Call(connection, id, fields, ends) => {
                 let fields = FieldBlock::from(fields);

@@ -329,6 +329,12 @@ impl Exchange {
         })
     }
 
+    /// Have an application of this process answer in the backend's place.
+    fn mount(&self, app: &str) -> PyResult<()> {
+        self.hold()?
+            .with(|flow| flow.attrs.mount = Some(app.into()))
+    }
+
     /// Send a header with whatever answer goes out.
     fn add_to_response(&self, name: &str, value: &str) -> PyResult<()> {
         let bytes = checked_field(name, value)?;

@@ -93,6 +93,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
         ticket_secret: What TLS session tickets are locked with; see `Start`.
         expressions: What expressions may read in every route; see `Start`.
         shared_key: The installation's key of the exchange protocol; see `Start`.
+        mounts: Applications that routes may have called; see `Start`.
     """
 
     engine: bytes = b"{}"
@@ -110,6 +111,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     https_port: int | None = None
     ticket_secret: bytes = b""
     expressions: bytes = b"{}"
+    mounts: tuple[str, ...] = ()
     shared_key: str | None = None
 
     def ways(self, listener: Listener) -> ListenerWays:
@@ -509,6 +511,7 @@ class Worker:
             log_level=settings.log_level,
             health_access_key=settings.health_access_key,
             metrics_access_key=settings.metrics_access_key,
+            mounts=settings.mounts,
             makes_certificates=settings.makes_certificates,
             ticket_secret=settings.ticket_secret,
             expressions=settings.expressions,

@@ -21,6 +21,7 @@ from oto_trio.gateway.engine import (
     HEAD,
     IDLE,
     LOST,
+    MOUNTED,
     REACHED,
     TRAILERS,
     UPGRADED,
@@ -28,6 +29,7 @@ from oto_trio.gateway.engine import (
 )
 from oto_trio.gateway.listeners.carried_engine import CallEngine, CarriedEngine
 from oto_trio.gateway.listeners.http2 import Http2Limits, Http2Session
+from oto_trio.gateway.mounts import Mounts, MountSession
 from oto_trio.gateway.upstream.http2 import Http2Calls
 from oto_trio.plugin_api.websockets import Watch
 
@@ -42,8 +44,8 @@ _OF_CONNECTIONS: Final = frozenset({BYTES, WRITABLE, LOST, IDLE, CALL})
 _WITH_MORE: Final = frozenset({BYTES, CALL})
 
 
-Session: TypeAlias = "Http2Session | Http2Calls | SocketEnd"
-"""One connection: of a client, or to a backend."""
+Session: TypeAlias = "Http2Session | Http2Calls | MountSession | SocketEnd"
+"""One connection: of a client, to a backend, or to an application here."""
 
 
 class SessionEngine(CarriedEngine, CallEngine, Protocol):
@@ -73,6 +75,8 @@ class CarriedConnections:
         self._dirty: dict[int, Session] = {}
         self._listeners: dict[int, str] = {}
         self._draining = False
+        self.mounts: Mounts | None = None
+        """Finds applications; without it there are none."""
 
     def __len__(self) -> int:
         """Return how many connections there are."""
@@ -82,7 +86,7 @@ class CarriedConnections:
         """Act on an event of a connection or a stream. Never raises.
 
         Args:
-            kind: What happened, `CARRIED` to `UPGRADED`.
+            kind: What happened, `CARRIED` to `MOUNTED`.
             value: What it is about.
             now: The Trio clock.
 
@@ -103,6 +107,9 @@ class CarriedConnections:
             return
         if kind == UPGRADED:
             self._upgraded(told, now)
+            return
+        if kind == MOUNTED and self.mounts is not None:
+            self._sessions[told[0]] = MountSession(self.mounts, told[0], told[1], self._streams)
             return
         if kind in _OF_CONNECTIONS:
             conn = told[0] if kind in _WITH_MORE else told

@@ -104,6 +104,8 @@ pub struct Attrs {
     pub counted: Counted,
     /// The call came as one of gRPC-Web, and goes on as one of gRPC.
     pub bridged: Option<Bridged>,
+    /// The application of this process that answers in the backend's place, by the name that its caller knows.
+    pub mount: Option<Arc<str>>,
 }
 
 /// What limits have counted of an exchange, each once.
