@@ -91,6 +91,10 @@ def compositions(*domains: str, **more: Any) -> Documents:
     return {"route-compositions": [{"id": "comp", "name": "comp", "routes": inner, **more}]}
 
 
+def listeners(**config: Any) -> Documents:
+    return {"http-listeners": [{"id": "l", "name": "l", "description": "", "config": config}]}
+
+
 def services(**keys: Any) -> Documents:
     return {"service-descriptors": [{"id": "s", "domain": "a.test", "subdomain": "s", **keys}]}
 
@@ -150,6 +154,22 @@ CASES: dict[str, tuple[list[Documents], list[Documents]]] = {
     "route-disabled": (
         [routes(route("a", "a.test", enabled=False))],
         [routes(route("a", "a.test"))],
+    ),
+    "listener-missing": (
+        [
+            routes(route("a", "a.test", bound_listeners=["gone"])),
+            routes(route("a", "a.test", slot("Cors") | {"bound_listeners": ["gone"]})),
+            routes(route("a", "a.test", bound_listeners=["l"]), **listeners(enabled=False)),
+        ],
+        [
+            routes(route("a", "a.test")),
+            routes(route("a", "a.test", bound_listeners=["standard-listener"])),
+            routes(route("a", "a.test", bound_listeners=["gone", "l"]), **listeners(enabled=True)),
+            routes(
+                route("a", "a.test", slot("Cors") | {"bound_listeners": ["l"]}),
+                **listeners(enabled=True),
+            ),
+        ],
     ),
     "route-without-authentication": (
         [
