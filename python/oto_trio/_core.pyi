@@ -352,6 +352,19 @@ class Engine:
     def set_room(self, connection: int, most: int, now: float) -> None:
         """So many streams a backend takes at once on a connection; 100 until told, 0 for no more."""
 
+    def dialled(self, connection: int, room: int, now: float) -> None:
+        """A connection that `DIAL` asked for is made; its backend takes so many streams at once."""
+
+    def dial_failed(self, connection: int, problem: str, is_tls: bool, now: float) -> None:
+        """None could be made; `is_tls` says that the two did not agree in the handshake."""
+
+    def check_backend(self, connection: int, name: str, chain: list[bytes]) -> None:
+        """Check the chain, in DER, that a backend shows while its connection is being made.
+
+        Raises:
+            ValueError: What is wrong with it.
+        """
+
     def taken(self, stream: int, count: int) -> None:
         """The other side took so many bytes of the body: 64 KiB beyond that are told at most."""
 

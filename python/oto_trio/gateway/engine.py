@@ -34,13 +34,14 @@ kind       value                                 the gateway must
 `UPGRADED` (watch, connection, connection or      pass frames on between the client's and the
            None, seconds)                         backend's; idle after so many seconds
 `MOUNTED`  (connection, application)              call the application with what comes on it
+`DIAL`     `upstream.dialling.Wanted`             connect to a backend over QUIC
 =========  ====================================  =====================================
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol, TypeAlias, overload
 
-from oto_trio.gateway.listeners.carried_engine import CallEngine, CarriedEngine
+from oto_trio.gateway.listeners.carried_engine import CarriedEngine, DialEngine
 from oto_trio.plugin_api.exchange import Exchange
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "CERTIFICATE",
     "CONSUMED",
     "DATA",
+    "DIAL",
     "GONE",
     "HEAD",
     "IDLE",
@@ -99,6 +101,7 @@ REACHED: Final = 19
 CALL: Final = 20
 UPGRADED: Final = 21
 MOUNTED: Final = 22
+DIAL: Final = 23
 
 MONITORING_SLOT: Final = -1
 """The slot of an exchange for `/.well-known/otoroshi/monitoring/...`, which has no route."""
@@ -135,7 +138,7 @@ CountedRoute: TypeAlias = tuple[str, int, int, int, float, float, int]
 """A route's id, calls, bytes in and out, seconds, seconds of overhead, and calls that run."""
 
 
-class Engine(CarriedEngine, CallEngine, Protocol):
+class Engine(CarriedEngine, DialEngine, Protocol):
     """The engine as the pump, the pipeline and the worker use it. No method blocks.
 
     Methods that return events may be called from any task of the worker's Trio run; the caller

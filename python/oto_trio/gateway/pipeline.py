@@ -28,7 +28,7 @@ Bounds
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, cast
 
 import trio
 
@@ -36,9 +36,9 @@ from oto_trio.gateway.engine import (
     BODY,
     CARRIED,
     CERTIFICATE,
+    DIAL,
     GONE,
     LEAKED,
-    MOUNTED,
     NOTICE,
     PANIC,
     RESOLVE,
@@ -54,6 +54,9 @@ from oto_trio.gateway.runners import Runner, Runners
 from oto_trio.gateway.websocket.running import SocketRunner
 from oto_trio.plugin_api.answers import Answer, Refusal, Response
 from oto_trio.plugin_api.exchange import BodyTooLarge, Exchange
+
+if TYPE_CHECKING:
+    from oto_trio.gateway.upstream.dialling import Dialler
 
 __all__ = ["DONE_TIMEOUT_S", "MAX_EVENTS", "AsyncCall", "Hooks", "InlineCall", "Pipeline"]
 
@@ -118,7 +121,7 @@ class Pipeline:
         engine: The engine whose events come in.
         hooks: The table of bound hooks. May grow while exchanges run.
         clock: Reads the Trio clock.
-        nursery: Owns the tasks of async hooks.
+        nursery: Owns the tasks of async hooks, and the one that drives connections over QUIC.
         wake_pump: Called when work is left that no socket will announce. Must not block.
         resolve: Called with each host name to look up. Must not block.
         monitor: Answers an exchange for a monitoring page, now or in a task of its own.
@@ -154,6 +157,7 @@ class Pipeline:
         """Runs async hooks for messages of WebSockets."""
         self.carried = CarriedConnections(engine, tasks=self.sockets)
         """Connections whose frames are read here."""
+        self.carried.make_dialler = self._make_dialler
         self._backlog: deque[Event] = deque()
         self.panics = 0
         """Panics that the engine reported since the start."""
@@ -216,7 +220,7 @@ class Pipeline:
                         events += more
                     else:
                         self._backlog.extend(more)
-            elif CARRIED <= kind <= MOUNTED:
+            elif CARRIED <= kind <= DIAL:
                 self.carried.note(kind, value, now)
             else:
                 self._note(kind, value)
@@ -244,6 +248,20 @@ class Pipeline:
 
     def _follow_up(self) -> None:
         """See that the pump does what is left to do."""
+        if self._engine.pending:
+            self._wake_pump()
+
+    def _make_dialler(self) -> "Dialler":
+        # Most gateways have no backend that speaks HTTP/3, and need no library for it.
+        from oto_trio.gateway.upstream.dialling import Dialler  # noqa: PLC0415 (said above)
+
+        dialler = Dialler(self._engine, self._clock, self._settle_sessions)
+        self._nursery.start_soon(dialler.run)
+        return dialler
+
+    def _settle_sessions(self, now: float) -> None:
+        """Have sessions write what came of datagrams, and the engine go on with it."""
+        self.carried.flush(now)
         if self._engine.pending:
             self._wake_pump()
 

@@ -315,6 +315,18 @@ class ScriptedEngine:
         """See `CallEngine.set_room`."""
         self.calls.append(("set_room", conn, most, now))
 
+    def dialled(self, conn: int, room: int, now: float, /) -> None:
+        """See `DialEngine.dialled`."""
+        self.calls.append(("dialled", conn, room, now))
+
+    def dial_failed(self, conn: int, problem: str, is_tls: bool, now: float, /) -> None:
+        """See `DialEngine.dial_failed`."""
+        self.calls.append(("dial_failed", conn, problem, is_tls, now))
+
+    def check_backend(self, conn: int, name: str, chain: list[bytes], /) -> None:
+        """See `DialEngine.check_backend`."""
+        self.calls.append(("check_backend", conn, name, chain))
+
     def close(self) -> None:
         """See `Engine.close`."""
         self.is_closed = True

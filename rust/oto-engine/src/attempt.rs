@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mio::Interest;
-use oto_core::balance::TargetTls;
+use oto_core::balance::{Protocol, TargetTls};
 use oto_core::http1::{Decoder, Framing, encode};
 use rustls::pki_types::ServerName;
 
@@ -35,7 +35,7 @@ pub(crate) enum Failure {
 }
 
 /// How to speak TLS to a target, and the name it should have.
-type Secured = (Arc<TargetTls>, Arc<str>);
+pub(crate) type Secured = (Arc<TargetTls>, Arc<str>);
 
 /// Attempts after which a stream that a backend refuses to see is a failure as any other.
 const MOST_REFUSED: u16 = 5;
@@ -95,7 +95,9 @@ impl Engine {
             );
             return;
         };
-        if target.http10 && exchange.body_framing == Framing::Chunked && exchange.buffered.is_none()
+        if target.protocol == Protocol::Http10
+            && exchange.body_framing == Framing::Chunked
+            && exchange.buffered.is_none()
         {
             self.refuse(
                 key,
@@ -118,8 +120,11 @@ impl Engine {
             .unwrap_or(&target.hostname)
             .clone();
         let safe_to_lose = flow.request.method.is_idempotent();
-        let http2 = target.http2 && flow.request.upgrade().is_none();
-        if http2 && self.call(key, &pool_key) {
+        let protocol = match target.protocol {
+            shared if shared.is_shared() && flow.request.upgrade().is_some() => Protocol::Http11,
+            protocol => protocol,
+        };
+        if protocol.is_shared() && self.call(key, &pool_key) {
             return;
         }
         while let Some(up) = self.pool.take(&pool_key) {
@@ -132,7 +137,7 @@ impl Engine {
             }
             self.drop_up(up);
         }
-        self.connect(key, &host, port, pool_key, (tls, http2));
+        self.connect(key, &host, port, pool_key, (tls, protocol));
     }
 
     /// Look once whether the backend closed an unused connection: a request that may not be sent
@@ -150,7 +155,7 @@ impl Engine {
         host: &str,
         port: u16,
         pool_key: Arc<str>,
-        (tls, http2): (Option<Secured>, bool),
+        (tls, protocol): (Option<Secured>, Protocol),
     ) {
         let lookup = self.addresses.find(host, port, self.now_s);
         let (address_found, ask) = match lookup {
@@ -177,6 +182,14 @@ impl Engine {
             self.addresses.wait(host, key, id);
             return;
         };
+        if let (Protocol::Http3, Some(tls)) = (protocol, &tls) {
+            match found {
+                Place::Ip(to) => self.dial_quic(key, to, tls, pool_key),
+                Place::Unix(_) => self.attempt_failed(key, Failure::Connect),
+            }
+            return;
+        }
+        let http2 = protocol == Protocol::Http2;
         let secured = match tls
             .map(|(tls, name)| self.session(&tls, &name, http2))
             .transpose()
@@ -211,13 +224,23 @@ impl Engine {
         host: &str,
         http2: bool,
     ) -> Result<(Session, Arc<Terms>), String> {
+        let (terms, name) = self.terms(tls, host)?;
+        let session = Session::client(Arc::clone(terms.config(http2)), name);
+        Ok((session.map_err(|error| error.to_string())?, terms))
+    }
+
+    /// The terms of connections to a target, and the name that its certificate should have.
+    pub(crate) fn terms(
+        &mut self,
+        tls: &TargetTls,
+        host: &str,
+    ) -> Result<(Arc<Terms>, ServerName<'static>), String> {
         let unix_s = self.now_s + self.unix_offset_s;
         let terms = self.clients.terms(&self.snapshot, tls, unix_s)?;
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(bare.to_owned())
             .map_err(|_| format!("{host} is no name that a certificate can have"))?;
-        let session = Session::client(Arc::clone(terms.config(http2)), name);
-        Ok((session.map_err(|error| error.to_string())?, terms))
+        Ok((terms, name))
     }
 
     fn open(
@@ -291,7 +314,7 @@ impl Engine {
         if let Some(body) = &exchange.buffered {
             exchange.body_framing = Framing::Length(body.len() as u64);
         }
-        let http10 = target.http10;
+        let http10 = target.protocol == Protocol::Http10;
         let bound = flow.bounds.request;
         if let Framing::Length(announced) = exchange.body_framing {
             exchange.body_framing = Framing::Length(bound.length(announced));

@@ -1,4 +1,4 @@
-//! Requests to backends that speak HTTP/2: streams of connections that are carried elsewhere.
+//! Requests to backends that speak HTTP/2 or HTTP/3: streams of connections that are carried elsewhere.
 //!
 //! Theory of operation. The first request for a target connects and shakes hands as any other; the connection is then
 //! handed up ([`Event::Reached`]), and requests go out on it as streams whose client's side is in whoever
@@ -6,7 +6,8 @@
 //! the exchange such a stream is a backend connection with a [`Pipe`] for a socket. Requests that come while
 //! a connection is being made wait for it, and share it as far as the backend lets them.
 //!
-//! A backend that does not choose HTTP/2 in the handshake is spoken to in HTTP/1.1.
+//! A backend that does not choose HTTP/2 in the handshake is spoken to in HTTP/1.1. Connections for HTTP/3 are made
+//! elsewhere ([`Engine::dial_quic`]), and are no others once they are there.
 
 use std::sync::Arc;
 
@@ -29,7 +30,7 @@ use crate::tls::Session;
 const ROOM: u32 = 100;
 
 impl Engine {
-    /// Send a request over HTTP/2 if a connection is there, or being made; false: connect.
+    /// Send a request over a connection that is shared if one is there, or being made; false: connect.
     pub(crate) fn call(&mut self, key: usize, pool_key: &Arc<str>) -> bool {
         let ready = self.carriers.get(pool_key).and_then(|places| {
             places.iter().copied().find(|at| {
@@ -80,22 +81,10 @@ impl Engine {
             session.is_none_or(|session| session.alpn_protocol() == Some(b"h2".as_slice()));
         up.carrying.dials = false;
         if is_http2 {
-            up.phase = UpPhase::Carried(id);
-            up.carrying.room = ROOM;
             up.ready.readable = true;
             self.raised.push(Event::Reached(id));
-            let places = self.carriers.entry(Arc::clone(&pool_key)).or_default();
-            places.push(at);
-            self.set_up_deadline(at, f64::INFINITY);
             self.again.push_back(up_token(at));
-            let owner = self
-                .downs
-                .get_mut(key)
-                .and_then(|down| down.exchange.as_mut());
-            if let Some(exchange) = owner {
-                exchange.up = None;
-            }
-            self.begin_call(key, at);
+            self.carry_calls(at, key, (id, ROOM));
         } else {
             up.phase = UpPhase::Head(key);
             self.send_request(key, at);
@@ -107,6 +96,27 @@ impl Engine {
         for key in self.take_waiting(&pool_key) {
             self.attempt_again(key);
         }
+    }
+
+    /// Put a connection that was made for an exchange where all may use it, and send that one's request on it.
+    pub(crate) fn carry_calls(&mut self, at: usize, key: usize, (id, room): (u64, u32)) {
+        let Some(up) = self.ups.get_mut(at) else {
+            return;
+        };
+        up.phase = UpPhase::Carried(id);
+        up.carrying.dials = false;
+        up.carrying.room = room;
+        let places = self.carriers.entry(Arc::clone(&up.address)).or_default();
+        places.push(at);
+        self.set_up_deadline(at, f64::INFINITY);
+        let owner = self
+            .downs
+            .get_mut(key)
+            .and_then(|down| down.exchange.as_mut());
+        if let Some(exchange) = owner {
+            exchange.up = None;
+        }
+        self.begin_call(key, at);
     }
 
     /// Open a stream on a connection, and send the exchange's request on it.
@@ -396,8 +406,13 @@ impl Engine {
 
     /// What a connection that goes leaves behind: its place among the carriers, or a stream's on its own.
     pub(crate) fn forget_carried(&mut self, up: &mut Up) {
-        if let UpPhase::Carried(id) = up.phase {
-            self.raised.push(Event::Lost(id));
+        match up.phase {
+            UpPhase::Carried(id) => self.raised.push(Event::Lost(id)),
+            // Nobody wants it any more.
+            UpPhase::Connecting(_) => {
+                self.raised.extend(up.carrying.dialled.map(Event::Lost));
+            }
+            _ => {}
         }
         if up.carrying.by.is_none() {
             // Also one that takes no more: its place is somebody else's soon.
@@ -436,7 +451,7 @@ impl Engine {
     }
 
     /// Attempt what waited without having tried.
-    fn attempt_again(&mut self, key: usize) {
+    pub(crate) fn attempt_again(&mut self, key: usize) {
         if let Some(exchange) = self
             .downs
             .get_mut(key)

@@ -145,15 +145,17 @@ pub(crate) struct Up {
     pub(crate) deadline: Deadline,
 }
 
-/// What HTTP/2 asks of a connection to a backend: of one that streams share, and of such a stream.
+/// What HTTP/2 and HTTP/3 ask of a connection to a backend: of one that streams share, and of such a stream.
 #[derive(Debug, Default)]
 pub(crate) struct Carrying {
-    /// It is being made for HTTP/2, and others wait for it.
+    /// It is being made to be shared, and others wait for it.
     pub(crate) dials: bool,
     /// Streams that the backend takes at once.
     pub(crate) room: u32,
     /// Streams that are open.
     pub(crate) used: u32,
+    /// It is made and spoken elsewhere, under this number: there is no socket here.
+    pub(crate) dialled: Option<u64>,
     /// The connection that a stream is on, as it is known outside.
     pub(crate) connection: u64,
     /// Its place and serial.

@@ -18,6 +18,7 @@ use oto_core::tallies::Tallies;
 use slab::Slab;
 
 use crate::connection::{Down, DownPhase, Up};
+use crate::dialling::Dial;
 use crate::ending::Ended;
 use crate::heard::Heard;
 use crate::listening::Listener;
@@ -79,6 +80,8 @@ pub enum Event {
     Upgraded(Box<dyn Any + Send + Sync>, u64, Option<u64>, f64),
     /// A connection to the application of this name: requests come on it as calls.
     Mounted(u64, Arc<str>),
+    /// Make a connection to a backend over QUIC.
+    Dial(Box<Dial>),
 }
 
 /// What a drain waits for.

@@ -19,6 +19,7 @@ mod calls;
 mod carried;
 mod connection;
 mod counting;
+mod dialling;
 mod downstream;
 mod ending;
 mod engine;
@@ -49,6 +50,7 @@ mod watched;
 mod web;
 
 pub use counting::RouteCount;
+pub use dialling::Dial;
 pub use engine::{Engine, Event, InFlight};
 pub use listening::Ways;
 pub use settings::Settings;

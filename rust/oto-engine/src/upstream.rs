@@ -47,6 +47,10 @@ impl Engine {
             return;
         };
         let phase = up.phase;
+        if up.carrying.dialled.is_some() {
+            // There is no socket to work on.
+            return;
+        }
         match phase {
             UpPhase::Carried(id) => {
                 if up.ready.broken {
@@ -193,7 +197,11 @@ impl Engine {
 
     /// Close unused connections whose terms are over. Those in use end with their exchange.
     pub(crate) fn drop_outdated(&mut self) {
-        let is_outdated = |up: &Up| up.phase == UpPhase::Idle && !up.holds_terms();
+        let is_unused = |up: &Up| match up.phase {
+            UpPhase::Carried(_) => up.carrying.used == 0,
+            phase => phase == UpPhase::Idle,
+        };
+        let is_outdated = |up: &Up| is_unused(up) && !up.holds_terms();
         let found = self.ups.iter().filter(|(_, up)| is_outdated(up));
         for at in found.map(|(at, _)| at).collect::<Vec<_>>() {
             self.drop_up(at);

@@ -14,6 +14,7 @@ use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
 use crate::decision::reply;
+use crate::dial::dialled;
 use crate::exchange::Exchange;
 use crate::fields::FieldBlock;
 use crate::lock;
@@ -49,6 +50,7 @@ const REACHED: u8 = 19;
 const CALL: u8 = 20;
 const UPGRADED: u8 = 21;
 const MOUNTED: u8 = 22;
+const DIAL: u8 = 23;
 
 /// The longest time `turn` blocks the interpreter's thread.
 const MOST_LINGER_S: f64 = 0.001;
@@ -234,6 +236,20 @@ impl Engine {
 
     fn set_room(&self, connection: u64, most: u32, now: f64) {
         lock(&self.inner).set_room(connection, most, now);
+    }
+
+    fn dialled(&self, connection: u64, room: u32, now: f64) {
+        lock(&self.inner).dialled(connection, room, now);
+    }
+
+    fn dial_failed(&self, connection: u64, problem: &str, is_tls: bool, now: f64) {
+        lock(&self.inner).dial_failed(connection, problem, is_tls, now);
+    }
+
+    fn check_backend(&self, connection: u64, name: &str, chain: Vec<Vec<u8>>) -> PyResult<()> {
+        lock(&self.inner)
+            .check_backend(connection, name, chain)
+            .map_err(PyValueError::new_err)
     }
 
     fn taken(&self, stream: u64, count: usize) {
@@ -534,6 +550,7 @@ fn told<'py>(py: Python<'py>, events: Vec<Event>) -> PyResult<Bound<'py, PyList>
                 let fields = FieldBlock::from(fields);
                 (CALL, (connection, id, fields, ends)).into_pyobject(py)?
             }
+            Event::Dial(dial) => (DIAL, dialled(py, &dial)?).into_pyobject(py)?,
             Event::Consumed(id, count) => (CONSUMED, (id, count)).into_pyobject(py)?,
             Event::Upgraded(watch, down, up, idle_s) => {
                 let watch = watch.downcast_ref::<Py<PyAny>>();

@@ -6,6 +6,7 @@
 mod api_key;
 mod client_certificate;
 mod decision;
+mod dial;
 mod engine;
 mod exchange;
 mod fields;

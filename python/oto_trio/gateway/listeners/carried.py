@@ -18,6 +18,7 @@ from oto_trio.gateway.engine import (
     CARRIED,
     CONSUMED,
     DATA,
+    DIAL,
     HEAD,
     IDLE,
     LOST,
@@ -27,13 +28,15 @@ from oto_trio.gateway.engine import (
     UPGRADED,
     WRITABLE,
 )
-from oto_trio.gateway.listeners.carried_engine import CallEngine, CarriedEngine
+from oto_trio.gateway.listeners.carried_engine import CarriedEngine, DialEngine
 from oto_trio.gateway.listeners.http2 import Http2Limits, Http2Session
 from oto_trio.gateway.mounts import Mounts, MountSession
 from oto_trio.gateway.upstream.http2 import Http2Calls
 from oto_trio.plugin_api.websockets import Watch
 
 if TYPE_CHECKING:
+    from oto_trio.gateway.upstream.dialling import Dialler, Wanted
+    from oto_trio.gateway.upstream.http3 import Http3Calls
     from oto_trio.gateway.websocket.session import SocketEnd, SocketTasks
 
 __all__ = ["CarriedConnections"]
@@ -44,11 +47,11 @@ _OF_CONNECTIONS: Final = frozenset({BYTES, WRITABLE, LOST, IDLE, CALL})
 _WITH_MORE: Final = frozenset({BYTES, CALL})
 
 
-Session: TypeAlias = "Http2Session | Http2Calls | MountSession | SocketEnd"
+Session: TypeAlias = "Http2Session | Http2Calls | Http3Calls | MountSession | SocketEnd"
 """One connection: of a client, to a backend, or to an application here."""
 
 
-class SessionEngine(CarriedEngine, CallEngine, Protocol):
+class SessionEngine(CarriedEngine, DialEngine, Protocol):
     """What sessions of all kinds need of the engine."""
 
 
@@ -77,6 +80,9 @@ class CarriedConnections:
         self._draining = False
         self.mounts: Mounts | None = None
         """Finds applications; without it there are none."""
+        self.make_dialler: Callable[[], Dialler] | None = None
+        """Makes what makes connections to backends over QUIC, when the first one is wanted."""
+        self._dialler: Dialler | None = None
 
     def __len__(self) -> int:
         """Return how many connections there are."""
@@ -86,7 +92,7 @@ class CarriedConnections:
         """Act on an event of a connection or a stream. Never raises.
 
         Args:
-            kind: What happened, `CARRIED` to `MOUNTED`.
+            kind: What happened, `CARRIED` to `DIAL`.
             value: What it is about.
             now: The Trio clock.
 
@@ -110,6 +116,9 @@ class CarriedConnections:
             return
         if kind == MOUNTED and self.mounts is not None:
             self._sessions[told[0]] = MountSession(self.mounts, told[0], told[1], self._streams)
+            return
+        if kind == DIAL:
+            self._dial(told, now)
             return
         if kind in _OF_CONNECTIONS:
             conn = told[0] if kind in _WITH_MORE else told
@@ -144,6 +153,20 @@ class CarriedConnections:
         self._sessions[client] = self._dirty[client] = session.client
         if backend is not None:
             self._sessions[backend] = session.backend
+
+    def _dial(self, wanted: "Wanted", now: float) -> None:
+        if self._dialler is None and self.make_dialler is not None:
+            self._dialler = self.make_dialler()
+        if self._dialler is None:
+            problem = "this worker makes no connections over QUIC"
+            self._engine.dial_failed(wanted[0], problem, False, now)  # noqa: FBT003 (positional only)
+            return
+        session = self._dialler.dial(wanted, self._streams, self._mark, now)
+        if session is not None:
+            self._sessions[session.conn] = session
+
+    def _mark(self, session: "Http3Calls") -> None:
+        self._dirty[session.conn] = session
 
     def flush(self, now: float) -> None:
         """Have every session write what came together since the last time. Never raises."""
@@ -194,7 +217,7 @@ _TELL: Final[dict[int, Callable[[Any, Any, float], None]]] = {
     ANSWER: lambda session, told, _: session.answer(*told),
     BROKEN: lambda session, told, _: session.broken(told),
     BYTES: lambda session, told, now: session.receive(told[1], now),
-    CALL: lambda session, told, _: session.call(*told[1:]),
+    CALL: lambda session, told, now: session.call(*told[1:], now),
     CONSUMED: lambda session, told, _: session.consumed(*told),
     DATA: lambda session, told, _: session.data(*told),
     HEAD: lambda session, told, _: session.head(*told),

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from oto_trio._core import FieldBlock
 
-__all__ = ["CallEngine", "CarriedEngine"]
+__all__ = ["CallEngine", "CarriedEngine", "DialEngine"]
 
 
 class CarriedEngine(Protocol):
@@ -88,4 +88,20 @@ class CallEngine(Protocol):
 
     def taken(self, stream: int, count: int, /) -> None:
         """Note that so many bytes of a request's body have been sent."""
+        ...
+
+
+class DialEngine(CallEngine, Protocol):
+    """What connections to backends that are made here need of the engine. No method blocks."""
+
+    def dialled(self, conn: int, room: int, now: float, /) -> None:
+        """Note that a connection is made, whose backend takes so many requests at once."""
+        ...
+
+    def dial_failed(self, conn: int, problem: str, is_tls: bool, now: float, /) -> None:  # noqa: FBT001 (as compiled)
+        """Note that none could be made; `is_tls` when the two did not agree in the handshake."""
+        ...
+
+    def check_backend(self, conn: int, name: str, chain: list[bytes], /) -> None:
+        """Check the certificates that a backend shows; raises ValueError with what is wrong with them."""
         ...

@@ -155,7 +155,7 @@ class MountSession:
         self._streams = streams
         self._calls: dict[int, Call] = {}
 
-    def call(self, stream: int, fields: FieldBlock, ends: bool) -> None:  # noqa: FBT001 (as the event has it)
+    def call(self, stream: int, fields: FieldBlock, ends: bool, _now: float) -> None:  # noqa: FBT001 (as the event has it)
         """Begin a task for a request."""
         mounts = self._mounts
         call = Call(mounts.engine, stream, fields, ends=ends, clock=mounts.clock, wake=mounts.wake)

@@ -205,6 +205,13 @@ class QuicEndpoint:
         """Leave the datagrams of a socket to others; what its connections send goes out on it still."""
         self._readers[path].cancel()
 
+    def drop(self, path: Datagrams) -> None:
+        """Close a socket that no connection needs any more."""
+        scope = self._readers.pop(path, None)
+        if scope is not None:
+            scope.cancel()
+            path.close()
+
     def stop_all_reading(self) -> None:
         """The same for every socket; what other workers forward is still heard."""
         for path in self._readers:

@@ -8,7 +8,7 @@ import errno
 import socket
 import struct
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
@@ -45,6 +45,8 @@ class Datagrams:
         self.is_closed = False
         self.dropped = 0
         """Datagrams that were not sent because too many waited."""
+        self.on_refused: Callable[[], None] | None = None
+        """Called when the other end's machine says that nobody listens there; a connected socket is told."""
         self._most_waiting = most_waiting
         self._waiting: deque[tuple[bytes, Address]] = deque()
         self._space = bytearray(READ_BYTES)
@@ -69,7 +71,8 @@ class Datagrams:
                 size, told, _, address = self.sock.recvmsg_into([self._space], 64)
             except BlockingIOError:
                 return
-            except OSError:
+            except OSError as error:
+                self._note(error)
                 # What an earlier datagram of ours met on its way (ICMP); the next read is a fresh one.
                 continue
             step = size
@@ -107,6 +110,10 @@ class Datagrams:
         self.is_closed = True
         self._waiting.clear()
         self.sock.close()
+
+    def _note(self, error: OSError) -> None:
+        if error.errno == errno.ECONNREFUSED and self.on_refused is not None:
+            self.on_refused()
 
     def _keep(self, datagrams: Sequence[tuple[bytes, Address]]) -> None:
         room = max(self._most_waiting - len(self._waiting), 0)
@@ -148,5 +155,6 @@ class Datagrams:
                     if not self._write([one]):
                         self._keep(run[index:])
                         return True
+            self._note(error)
             # A peer that cannot be reached is one that does not answer: QUIC finds out by itself.
         return True

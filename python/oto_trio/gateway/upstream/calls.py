@@ -129,8 +129,9 @@ class BackendCalls(ABC):
 
     # ------------------------------------------------------------------- from the engine
 
-    def call(self, engine_id: int, fields: FieldBlock, ends: bool) -> None:  # noqa: FBT001 (as the event has it)
+    def call(self, engine_id: int, fields: FieldBlock, ends: bool, now: float) -> None:  # noqa: FBT001 (as the event has it)
         """Send the head of a request; `ends` tells that it has no body."""
+        self._now = now
         if self._leaving or self._ended:
             self._engine.break_stream(engine_id, True, self._now)  # noqa: FBT003 (positional only)
             return

@@ -57,16 +57,46 @@ pub struct Place {
     pub port: u16,
     /// How to speak TLS; none for plain HTTP.
     pub tls: Option<Arc<TargetTls>>,
-    /// Whether to speak HTTP/1.0.
-    pub http10: bool,
-    /// Whether to speak HTTP/2.
-    pub http2: bool,
+    /// What to speak.
+    pub protocol: Protocol,
     /// `host:port` to connect to, or `unix:` and a path.
     pub address: Arc<str>,
     /// What connections must have in common to be used for each other's requests.
     pub pool_key: Arc<str>,
     /// `Host` value when the client sent none (`hostname[:port]`).
     pub authority: Arc<str>,
+}
+
+/// The version of HTTP that a target is spoken to in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1, and what is written in no other way.
+    Http11,
+    /// HTTP/2, or what the backend chooses under TLS.
+    Http2,
+    /// HTTP/3 over QUIC, which is always encrypted.
+    Http3,
+}
+
+impl Protocol {
+    /// Read what an entity says.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        match name {
+            name if name.eq_ignore_ascii_case("HTTP/1.0") => Self::Http10,
+            name if name.eq_ignore_ascii_case("HTTP/2.0") => Self::Http2,
+            name if name.eq_ignore_ascii_case("HTTP/3.0") => Self::Http3,
+            _ => Self::Http11,
+        }
+    }
+
+    /// Whether requests share a connection.
+    #[must_use]
+    pub fn is_shared(self) -> bool {
+        matches!(self, Self::Http2 | Self::Http3)
+    }
 }
 
 /// How one of several equal choices is picked (`load_balancing.type`).

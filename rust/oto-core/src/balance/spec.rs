@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::intern::Interner;
 
 use super::{
-    Backend, Breaker, Choices, Lists, Place, Several, Strategy, Target, TargetTls,
+    Backend, Breaker, Choices, Lists, Place, Protocol, Several, Strategy, Target, TargetTls,
     round_robin::RoundRobin, unix_path, unix_path_problem,
 };
 
@@ -298,7 +298,16 @@ impl TargetSpec {
                 ));
             }
         }
-        let scheme = if self.tls { "https" } else { "http" };
+        let protocol = Protocol::named(&self.protocol);
+        // QUIC has no form without it.
+        let is_secured = self.tls || protocol == Protocol::Http3;
+        let scheme = if is_secured { "https" } else { "http" };
+        if protocol == Protocol::Http3 && self.ip_address.as_deref().and_then(unix_path).is_some() {
+            return Err(fail(
+                "protocol",
+                "HTTP/3.0 goes over UDP: use HTTP/1.1 or HTTP/2.0 with a unix: socket",
+            ));
+        }
         let at_ip = self
             .ip_address
             .as_ref()
@@ -316,7 +325,7 @@ impl TargetSpec {
             Some(ip) => ip,
             None => &self.hostname,
         };
-        let standard = port == if self.tls { 443 } else { 80 };
+        let standard = port == if is_secured { 443 } else { 80 };
         let authority = if standard {
             self.hostname.clone()
         } else {
@@ -326,7 +335,7 @@ impl TargetSpec {
             Some(_) => host.to_owned(),
             None => format!("{host}:{port}"),
         };
-        let (tls, pool_key) = if self.tls {
+        let (tls, pool_key) = if is_secured {
             let tls = self.tls_config.unwrap_or_default().effective();
             let key = tls.key();
             let pool_key = format!("{address}|{}|{key}", self.hostname);
@@ -334,13 +343,17 @@ impl TargetSpec {
         } else {
             (None, None)
         };
-        let http10 = self.protocol.eq_ignore_ascii_case("HTTP/1.0");
-        let http2 = self.protocol.eq_ignore_ascii_case("HTTP/2.0");
-        let pool_key = match pool_key {
-            pool_key if !http2 => pool_key,
-            Some(pool_key) => Some(format!("{pool_key}|h2")),
-            None => Some(format!("{address}|h2")),
+        let shared = match protocol {
+            Protocol::Http2 => "|h2",
+            Protocol::Http3 => "|h3",
+            Protocol::Http10 | Protocol::Http11 => "",
         };
+        let pool_key = match pool_key {
+            pool_key if shared.is_empty() => pool_key,
+            Some(pool_key) => Some(format!("{pool_key}{shared}")),
+            None => Some(format!("{address}{shared}")),
+        };
+        let http10 = protocol == Protocol::Http10;
         let ip = self.ip_address.as_deref().unwrap_or("");
         let pool = pool_key.as_deref().unwrap_or("");
         let written = format!(
@@ -363,8 +376,7 @@ impl TargetSpec {
                 ip_address: self.ip_address.map(Into::into),
                 port,
                 tls,
-                http10,
-                http2,
+                protocol,
                 address,
             }
         });

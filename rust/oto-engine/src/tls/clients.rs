@@ -3,12 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use oto_core::balance::TargetTls;
 use oto_core::plan::Snapshot;
 use oto_core::tls::{Certificate, Certificates};
 use rustls::client::ResolvesClientCert;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
 use rustls::version::{TLS12, TLS13};
@@ -37,6 +40,7 @@ pub(crate) struct Terms {
     config: Arc<ClientConfig>,
     /// The same with HTTP/2 as first choice.
     http2: Arc<ClientConfig>,
+    verifier: Arc<BackendVerifier>,
     basis: Basis,
     are_over: AtomicBool,
 }
@@ -45,6 +49,31 @@ impl Terms {
     /// What a session begins with.
     pub(crate) fn config(&self, http2: bool) -> &Arc<ClientConfig> {
         if http2 { &self.http2 } else { &self.config }
+    }
+
+    /// Check what a backend showed in a handshake that is made elsewhere.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn check(
+        &self,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        unix_s: f64,
+    ) -> Result<(), String> {
+        let Some((own, others)) = chain.split_first() else {
+            return Err("it showed no certificate".to_owned());
+        };
+        let now = Duration::try_from_secs_f64(unix_s).unwrap_or_default();
+        self.verifier
+            .verify_server_cert(own, others, name, &[], UnixTime::since_unix_epoch(now))
+            .map(|_| ())
+            .map_err(|error| error.to_string())
+    }
+
+    /// The certificate to show in such a handshake when the backend asks for one.
+    pub(crate) fn shown(&self) -> Option<&Arc<Certificate>> {
+        self.basis.shown.first()
     }
 
     /// Whether a connection would be made on other terms now, or not at all.
@@ -174,6 +203,7 @@ impl Clients {
         );
         let pinned = basis.pinned.clone();
         let verifier = BackendVerifier::new(store, pinned, target.loose, target.trust_all);
+        let verifier = Arc::new(verifier);
         let mut pairs = Vec::new();
         for certificate in &basis.shown {
             pairs.push(certified(certificate).ok_or_else(|| {
@@ -186,7 +216,7 @@ impl Clients {
             .with_protocol_versions(&[&TLS13, &TLS12])
             .map_err(|error| error.to_string())?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier));
+            .with_custom_certificate_verifier(Arc::clone(&verifier) as _);
         let mut config = if pairs.is_empty() {
             builder.with_no_client_auth()
         } else {
@@ -198,6 +228,7 @@ impl Clients {
         let terms = Arc::new(Terms {
             config: Arc::new(config),
             http2: Arc::new(http2),
+            verifier,
             basis,
             are_over: AtomicBool::new(false),
         });

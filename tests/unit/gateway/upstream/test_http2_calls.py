@@ -117,7 +117,7 @@ class Conversation:
 
 def test_a_request_and_its_answer() -> None:
     talk = Conversation()
-    talk.session.call(50, GET, True)
+    talk.session.call(50, GET, True, 100.0)
     (request,) = [e for e in talk.exchange() if isinstance(e, h2.events.RequestReceived)]
     assert request.headers[:1] == [(b":method", b"GET")]
     assert request.stream_ended
@@ -136,7 +136,7 @@ def test_a_request_and_its_answer() -> None:
 
 def test_bodies_keep_to_both_windows() -> None:
     talk = Conversation(Http2Limits(stream_window=70_000), initial_window_size=20_000)
-    talk.session.call(50, POST, False)
+    talk.session.call(50, POST, False, 100.0)
     talk.session.data(50, b"x" * 50_000, True)
     heard = talk.exchange()
     got = sum(len(e.data) for e in heard if isinstance(e, h2.events.DataReceived))
@@ -157,7 +157,7 @@ def test_bodies_keep_to_both_windows() -> None:
 
 def test_a_request_ends_with_trailers() -> None:
     talk = Conversation()
-    talk.session.call(50, POST, False)
+    talk.session.call(50, POST, False, 100.0)
     talk.session.data(50, b"abc", False)
     talk.session.trailers(50, FieldBlock([("x-t", "1")]))
     kinds = [type(e) for e in talk.exchange()]
@@ -166,7 +166,7 @@ def test_a_request_ends_with_trailers() -> None:
 
 def test_what_nobody_wants_is_cancelled() -> None:
     talk = Conversation()
-    talk.session.call(50, GET, True)
+    talk.session.call(50, GET, True, 100.0)
     talk.exchange()
     talk.session.broken(50)
     (reset,) = [e for e in talk.exchange() if isinstance(e, h2.events.StreamReset)]
@@ -179,12 +179,12 @@ def test_what_nobody_wants_is_cancelled() -> None:
 def test_a_connection_on_which_much_is_given_up_is_left_before_the_backend_ends_it() -> None:
     # Else a few clients that come and go have the backend say GOAWAY to everybody's requests.
     talk = Conversation()
-    talk.session.call(1, GET, True)
+    talk.session.call(1, GET, True, 100.0)
     talk.exchange()
     count = 0
     while talk.engine.room != 0 and count < 1000:
         engine_id = 1000 + count
-        talk.session.call(engine_id, GET, True)
+        talk.session.call(engine_id, GET, True, 100.0)
         talk.exchange()
         talk.session.broken(engine_id)
         talk.exchange()
@@ -202,7 +202,7 @@ def test_requests_that_are_given_up_now_and_then_do_no_harm() -> None:
     for count in range(1000):
         talk.now += 1
         for engine_id in (3 * count, 3 * count + 1, 3 * count + 2):
-            talk.session.call(engine_id, GET, True)
+            talk.session.call(engine_id, GET, True, 100.0)
         talk.exchange()
         for engine_id in (3 * count, 3 * count + 1, 3 * count + 2):
             talk.session.broken(engine_id)
@@ -213,7 +213,7 @@ def test_requests_that_are_given_up_now_and_then_do_no_harm() -> None:
 def test_refused_streams_were_not_seen_and_others_were() -> None:
     talk = Conversation()
     for engine_id in (50, 51):
-        talk.session.call(engine_id, GET, True)
+        talk.session.call(engine_id, GET, True, 100.0)
     talk.exchange()
     talk.server.reset_stream(1, ErrorCodes.REFUSED_STREAM)
     talk.server.reset_stream(3, ErrorCodes.INTERNAL_ERROR)
@@ -223,7 +223,7 @@ def test_refused_streams_were_not_seen_and_others_were() -> None:
 
 def test_an_answer_that_ends_before_the_request_is_whole() -> None:
     talk = Conversation()
-    talk.session.call(50, POST, False)
+    talk.session.call(50, POST, False, 100.0)
     talk.exchange()
     talk.answer(1, end=True)
     talk.server.reset_stream(1, ErrorCodes.NO_ERROR)
@@ -235,7 +235,7 @@ def test_an_answer_that_ends_before_the_request_is_whole() -> None:
 def test_a_goaway_sends_what_was_not_seen_elsewhere() -> None:
     talk = Conversation()
     for engine_id in (50, 51):
-        talk.session.call(engine_id, GET, True)
+        talk.session.call(engine_id, GET, True, 100.0)
     talk.exchange()
     talk.server.close_connection(last_stream_id=1)
     goaway = talk.server.data_to_send()
@@ -243,7 +243,7 @@ def test_a_goaway_sends_what_was_not_seen_elsewhere() -> None:
     assert talk.engine.room == 0
     assert talk.engine.broken == {51: True}
     assert not talk.session.is_over
-    talk.session.call(52, GET, True)
+    talk.session.call(52, GET, True, 100.0)
     assert talk.engine.broken[52]
     talk.session.broken(50)
     talk.session.flush(talk.now)
@@ -254,7 +254,7 @@ def test_no_more_than_the_backend_takes() -> None:
     talk = Conversation(max_concurrent_streams=2)
     assert talk.engine.room == 2
     for engine_id in (50, 51, 52):
-        talk.session.call(engine_id, GET, True)
+        talk.session.call(engine_id, GET, True, 100.0)
     assert talk.engine.broken == {52: True}
     many = Conversation(max_concurrent_streams=100_000)
     assert many.engine.room == CALLS_MOST
@@ -262,7 +262,7 @@ def test_no_more_than_the_backend_takes() -> None:
 
 def test_a_lost_connection_fails_its_requests() -> None:
     talk = Conversation()
-    talk.session.call(50, GET, True)
+    talk.session.call(50, GET, True, 100.0)
     talk.session.lost(talk.now)
     assert talk.engine.broken == {50: False}
     assert talk.session.is_over
@@ -279,7 +279,7 @@ def test_a_lost_connection_fails_its_requests() -> None:
 )
 def test_garbage_ends_the_connection(garbage: bytes) -> None:
     talk = Conversation()
-    talk.session.call(50, GET, True)
+    talk.session.call(50, GET, True, 100.0)
     talk.exchange()
     talk.session.receive(garbage, talk.now)
     talk.session.flush(talk.now)
@@ -291,7 +291,7 @@ def test_garbage_ends_the_connection(garbage: bytes) -> None:
 def test_a_backend_that_speaks_something_else_is_left(first: bytes) -> None:
     engine = FakeEngine()
     session = Http2Calls(engine, CONNECTION, {}, 1.0)
-    session.call(50, GET, True)
+    session.call(50, GET, True, 100.0)
     session.flush(1.0)
     for at in range(len(first)):
         session.receive(first[at : at + 1], 1.0)
@@ -311,7 +311,7 @@ def test_a_backend_cannot_flood() -> None:
 
 def test_bad_trailers_break_their_stream_only() -> None:
     talk = Conversation()
-    talk.session.call(50, GET, True)
+    talk.session.call(50, GET, True, 100.0)
     talk.exchange()
     talk.answer(1)
     talk.server.send_headers(1, [(":status", "200")], end_stream=True)
@@ -323,7 +323,7 @@ def test_bad_trailers_break_their_stream_only() -> None:
 def test_an_unused_connection_is_left() -> None:
     talk = Conversation()
     assert talk.engine.due == 130.0
-    talk.session.call(50, GET, True)
+    talk.session.call(50, GET, True, 100.0)
     talk.exchange()
     talk.now = 131.0
     talk.session.idle(talk.now)
@@ -337,7 +337,7 @@ def test_an_unused_connection_is_left() -> None:
 
 def test_a_full_socket_holds_bodies_back() -> None:
     talk = Conversation()
-    talk.session.call(50, POST, False)
+    talk.session.call(50, POST, False, 100.0)
     talk.exchange()
     talk.engine.full = True
     talk.session.data(50, b"x" * 10_000, False)
@@ -359,8 +359,8 @@ def test_an_answer_of_another_length_than_it_says_breaks_its_stream_only(
     told: str, body: bytes, has_trailers: bool
 ) -> None:
     talk = Conversation()
-    talk.session.call(50, GET, True)
-    talk.session.call(51, GET, True)
+    talk.session.call(50, GET, True, 100.0)
+    talk.session.call(51, GET, True, 100.0)
     talk.exchange()
     talk.server.send_headers(1, [(":status", "200"), ("content-length", told)])
     talk.server.send_data(1, body, end_stream=not has_trailers)
@@ -379,7 +379,7 @@ def test_an_answer_of_another_length_than_it_says_breaks_its_stream_only(
 @pytest.mark.parametrize(("method", "status"), [("HEAD", "200"), ("GET", "304")])
 def test_the_length_of_a_body_that_is_not_sent_is_no_fault(method: str, status: str) -> None:
     talk = Conversation()
-    talk.session.call(50, FieldBlock([(":method", method), *list(GET)[1:]]), True)
+    talk.session.call(50, FieldBlock([(":method", method), *list(GET)[1:]]), True, 100.0)
     talk.exchange()
     talk.server.send_headers(1, [(":status", status), ("content-length", "9")])
     talk.server.send_data(1, b"", end_stream=True)
@@ -391,9 +391,9 @@ def test_the_length_of_a_body_that_is_not_sent_is_no_fault(method: str, status: 
 
 def test_a_connection_whose_numbers_are_used_up_is_left() -> None:
     talk = Conversation()
-    talk.session.call(50, GET, True)
+    talk.session.call(50, GET, True, 100.0)
     talk.session._h2.highest_outbound_stream_id = 2**31 - 1
-    talk.session.call(51, GET, True)
+    talk.session.call(51, GET, True, 100.0)
     assert talk.engine.broken == {51: True}
     assert talk.engine.room == 0
     talk.exchange()
@@ -406,7 +406,7 @@ def test_a_connection_whose_numbers_are_used_up_is_left() -> None:
 def test_little_is_kept_of_requests_that_are_over() -> None:
     talk = Conversation()
     for number in range(1500):
-        talk.session.call(number, GET, True)
+        talk.session.call(number, GET, True, 100.0)
         talk.exchange()
         talk.answer(2 * number + 1, end=True)
         talk.exchange()
@@ -422,7 +422,7 @@ def talked(parts: list[str], *, piece: int) -> tuple[object, ...]:
     """What engine and backend were told of three calls, whose answers come in pieces of so many octets."""
     talk = Conversation()
     for engine_id in (50, 51, 52):
-        talk.session.call(engine_id, POST if engine_id == 51 else GET, engine_id != 51)
+        talk.session.call(engine_id, POST if engine_id == 51 else GET, engine_id != 51, 100.0)
     talk.session.data(51, b"question", True)
     heard = [(event.__class__, vars(event)) for event in talk.exchange()]
     assert len(heard) > 5
@@ -498,7 +498,7 @@ def test_what_a_backend_may_not_send_is_refused_as_the_library_refuses_it(
         if not is_short:
             monkeypatch.setattr(_Connection, "_take_plain", no_short_way)
         talk = Conversation()
-        talk.session.call(50, POST, False)
+        talk.session.call(50, POST, False, 100.0)
         talk.exchange()
         talk.session.receive(octets, talk.now)
         if not talk.session.is_over:
@@ -511,10 +511,10 @@ def test_what_a_backend_may_not_send_is_refused_as_the_library_refuses_it(
 def test_no_more_streams_are_opened_than_the_backend_takes() -> None:
     talk = Conversation(max_concurrent_streams=2)
     for engine_id in (50, 51, 52):
-        talk.session.call(engine_id, GET, True)
+        talk.session.call(engine_id, GET, True, 100.0)
     assert talk.engine.broken == {52: True}
     talk.exchange()
     talk.answer(1, end=True)
     talk.exchange()
-    talk.session.call(53, GET, True)
+    talk.session.call(53, GET, True, 100.0)
     assert 53 not in talk.engine.broken

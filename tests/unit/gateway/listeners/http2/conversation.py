@@ -94,6 +94,15 @@ class FakeEngine:
     def break_stream(self, stream: int, unseen: bool, now: float, /) -> None:
         raise AssertionError("there is no backend here")
 
+    def dialled(self, conn: int, room: int, now: float, /) -> None:
+        raise AssertionError("nothing was dialled")
+
+    def dial_failed(self, conn: int, problem: str, is_tls: bool, now: float, /) -> None:
+        raise AssertionError("nothing was dialled")
+
+    def check_backend(self, conn: int, name: str, chain: list[bytes], /) -> None:
+        raise AssertionError("nothing was dialled")
+
     def set_room(self, conn: int, most: int, now: float, /) -> None:
         raise AssertionError("there is no backend here")
 
