@@ -235,6 +235,18 @@ async def staged(folder: Path) -> AsyncGenerator[Stage]:
             document = {
                 "certificates": [{"id": "c", "name": "c", **json.loads(certificate(*hosts))}],
                 "routes": served,
+                "data-exporters": [
+                    {
+                        "id": "data-exporter_w",
+                        "name": "w",
+                        "type": "file",
+                        "enabled": True,
+                        "groupSize": 1,
+                        "groupDuration": 50,
+                        "filtering": {"include": [{"@type": "WebsocketEvent"}]},
+                        "config": {"path": str(folder / "events.ndjson")},
+                    }
+                ],
             }
             file = folder / "gateway.json"
             file.write_text(json.dumps(document))
@@ -273,6 +285,7 @@ async def test_each_plugin_lets_through_and_refuses_over_both_versions(tmp_path:
         await ends_when_the_client_is_gone(stage)
         await mirrors(stage)
         await says_yes(stage)
+        await tells_what_was_refused(stage, tmp_path / "events.ndjson")
 
 
 async def bounds_the_backend(stage: Stage) -> None:
@@ -346,3 +359,25 @@ async def says_yes(stage: Stage) -> None:
     async with websocket(wire, "yes.test", "/?fail=yes") as socket:
         assert socket.response is not None
         assert (socket.response.status_code, socket.response.body) == (500, b'{"error":"fail !"}')
+
+
+async def tells_what_was_refused(stage: Stage, path: Path) -> None:
+    """Each message that is refused is an event."""
+    found: list[dict[str, Any]] = []
+    async with stage.client("drop.websockettypevalidator.test") as socket:
+        while not found:
+            await socket.send("told in an event")
+            await trio.sleep(0.05)
+            lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+            events = [json.loads(line) for line in lines if line.endswith("\n")]
+            found = [event for event in events if event["frame"] == "told in an event"]
+    event = found[0]
+    port = event["target"]["host"]
+    assert {name: event[name] for name in ("@type", "@service", "to", "target", "frameSize")} == {
+        "@type": "WebsocketEvent",
+        "@service": "drop WebsocketTypeValidator",
+        "to": {"scheme": "ws", "host": "drop.websockettypevalidator.test", "uri": "/chat"},
+        "target": {"scheme": "http", "host": port, "uri": "/chat"},
+        "frameSize": 16,
+    }
+    assert (event["statusCode"], event["reason"]) == (1003, "expected json content")

@@ -26,6 +26,7 @@ from oto_trio.telemetry.events.identity import Instance, Snowflakes
 from oto_trio.telemetry.events.recent import RecentEvents
 from oto_trio.telemetry.events.records import read_records
 from oto_trio.telemetry.events.tcp_event import read_tcp_records, tcp_event
+from oto_trio.telemetry.events.websocket_event import read_websocket_records, websocket_event
 from oto_trio.telemetry.exporters import Pipeline, make_pipeline
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class _Batch(msgspec.Struct, frozen=True):
     records: bytes
     has_events: bool = True
     is_tcp: bool = False
+    is_websocket: bool = False
 
 
 class Capture(Protocol):
@@ -140,6 +142,13 @@ class Exporting:
         except trio.WouldBlock:
             self._batches_dropped += 1
 
+    def take_websocket(self, unix_offset_s: float, batch: bytes) -> None:
+        """Take messages of WebSockets that plugins refused; likewise."""
+        try:
+            self._put.send_nowait(_Batch(unix_offset_s, batch, is_websocket=True))
+        except trio.WouldBlock:
+            self._batches_dropped += 1
+
     def offer(self, event: Event) -> None:
         """Give an event to every exporter, and keep audit events and alerts a while; never blocks."""
         kind = event["@type"]
@@ -203,7 +212,19 @@ class Exporting:
         for record in records:
             self.offer(tcp_event(record, batch.unix_offset_s, self.instance, self._ids))
 
+    def _websocket_events_of(self, batch: _Batch) -> None:
+        try:
+            records = read_websocket_records(batch.records)
+        except msgspec.DecodeError as error:
+            logger.error("a batch of messages of WebSockets cannot be read: %s", error)
+            return
+        for record in records:
+            self.offer(websocket_event(record, batch.unix_offset_s, self.instance, self._ids))
+
     def _events_of(self, batch: _Batch) -> None:
+        if batch.is_websocket:
+            self._websocket_events_of(batch)
+            return
         if batch.is_tcp:
             self._tcp_events_of(batch)
             return

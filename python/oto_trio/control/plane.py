@@ -94,6 +94,7 @@ class ControlPlane:
         supervisor.on_events = self.exporting.take
         supervisor.on_alerts = self.exporting.take_alerts
         supervisor.on_tcp_records = self.exporting.take_tcp
+        supervisor.on_websocket_records = self.exporting.take_websocket
         supervisor.extra_metrics.append(self.exporting.metrics)
         self._store = store
         self._certificates = CertificateStore(store)

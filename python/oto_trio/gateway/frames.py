@@ -6,7 +6,7 @@ every later revision, plus the orders `AdoptSlot`, `ReloadPlugins`, `AskMetrics`
 
 Up (worker to supervisor): `Hello`, `Applied` for every revision that is live, `Ready` once it
 listens, then `ProblemReport`, `Records`, `Metrics`, `Health`, `AskMetricsPage`, `AskCertificate`,
-`LeakedKey`, `TcpRecords`, `Released`, and `Draining`.
+`LeakedKey`, `TcpRecords`, `WebsocketRecords`, `Released`, and `Draining`.
 
 Entities travel as the JSON bytes the store holds, and each worker compiles them itself: the link
 never carries compiled state, so a cluster worker on another machine can be fed the same frames.
@@ -68,6 +68,7 @@ __all__ = [
     "TcpRecords",
     "Unlisten",
     "UpFrame",
+    "WebsocketRecords",
     "batches",
 ]
 
@@ -404,6 +405,13 @@ class TcpRecords(msgspec.Struct, frozen=True, tag="tcp_records"):
     unix_offset_s: float
 
 
+class WebsocketRecords(msgspec.Struct, frozen=True, tag="websocket_records"):
+    """Messages of WebSockets that plugins refused; see `WebsocketRecord` and `Records`."""
+
+    batch: bytes
+    unix_offset_s: float
+
+
 class Metrics(msgspec.Struct, frozen=True, tag="metrics"):
     """The worker's counters since it started.
 
@@ -542,6 +550,7 @@ UpFrame: TypeAlias = (
     | Records
     | Alerts
     | TcpRecords
+    | WebsocketRecords
     | Released
     | Metrics
     | RouteCounts

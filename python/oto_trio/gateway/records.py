@@ -8,11 +8,14 @@ nobody wants records they are discarded here, so that the drop counter keeps mea
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
 import trio
 
 from oto_trio.gateway.engine import Engine
-from oto_trio.gateway.frames import Alerts, Records, TcpRecords, UpFrame
+from oto_trio.gateway.frames import Alerts, Records, TcpRecords, UpFrame, WebsocketRecords
 from oto_trio.gateway.link import Outbox
+from oto_trio.gateway.websocket.running import Rejection
+from oto_trio.telemetry.events.websocket_event import WebsocketRecord
 
 __all__ = ["DRAIN_INTERVAL_S", "NO_RECORDS", "RECORDS_PER_BATCH", "RecordDrain"]
 
@@ -24,6 +27,12 @@ RECORDS_PER_BATCH: Final = 2048
 
 NO_RECORDS: Final = b"\x90"
 """An empty msgpack array: what the engine gives when its ring is empty."""
+
+REJECTIONS: Final = 512
+"""Refused messages of WebSockets that are kept between two drains; further ones are counted as a lost batch."""
+
+SHOWN: Final = 1024
+"""Characters of a refused message that its event shows."""
 
 
 class RecordDrain:
@@ -49,8 +58,33 @@ class RecordDrain:
         self.forward = forward
         """Whether anybody wants the records; may change while it runs."""
         self._unix_offset_s = unix_offset_s
+        self._rejections: list[WebsocketRecord] = []
         self.batches_dropped = 0
         """Batches lost because the supervisor did not take them fast enough; also of alerts."""
+
+    def refused(self, rejection: Rejection) -> None:
+        """Note a message of a WebSocket that a plugin refused. Never blocks."""
+        if not self.forward:
+            return
+        if len(self._rejections) >= REJECTIONS:
+            self.batches_dropped += 1
+            return
+        watch, message, answer = rejection.watch, rejection.message, rejection.answer
+        data = message.data
+        shown = data[:SHOWN] if isinstance(data, str) else data[: SHOWN // 2].hex()
+        self._rejections.append(
+            WebsocketRecord(
+                trio.current_time(),
+                watch.route_id,
+                watch.route_name,
+                watch.url,
+                watch.target,
+                shown,
+                message.size,
+                answer.code,
+                answer.reason,
+            )
+        )
 
     def drain(self) -> None:
         """Empty the ring once; at most what it held at the start of the call."""
@@ -59,6 +93,11 @@ class RecordDrain:
                 self.batches_dropped += 1
         while (batch := self._engine.drain_tcp_records(RECORDS_PER_BATCH)) != NO_RECORDS:
             if self.forward and not self._outbox.offer(TcpRecords(batch, self._unix_offset_s())):
+                self.batches_dropped += 1
+        if self._rejections:
+            batch = msgspec.msgpack.encode(self._rejections)
+            self._rejections.clear()
+            if not self._outbox.offer(WebsocketRecords(batch, self._unix_offset_s())):
                 self.batches_dropped += 1
         alerts = self._engine.drain_alerts()
         if alerts != NO_RECORDS and not self._outbox.offer(Alerts(alerts, self._unix_offset_s())):

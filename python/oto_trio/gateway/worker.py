@@ -379,10 +379,11 @@ class _Worker:
             health_access_key=self._start.health_access_key,
             metrics_access_key=self._start.metrics_access_key,
         )
+        engine, clock = self._engine, self._clock
         self._pipeline = Pipeline(
-            self._engine,
+            engine,
             self._installer.hooks,
-            self._clock,
+            clock,
             exchanges,
             wake_pump=self._pump.wake,
             resolve=self._resolver.ask,
@@ -390,9 +391,8 @@ class _Worker:
         )
         self._pipeline.ask_certificate = self._ask_certificate
         self._pipeline.revoke_key = self._revoke_key
-        self._mounts = Mounts(
-            self._engine, exchanges, self._clock, self._pump.wake, self._start.mounts
-        )
+        self._pipeline.sockets.rejected = self._records.refused
+        self._mounts = Mounts(engine, exchanges, clock, self._pump.wake, self._start.mounts)
         self._pipeline.carried.mounts = self._mounts
 
     def _respond(self, exchange: Exchange, response: Response) -> None:

@@ -3,9 +3,14 @@
 import trio
 import trio.testing
 
-from oto_trio.gateway.frames import Alerts, Records, UpFrame
+from oto_trio.gateway.frames import Alerts, Records, UpFrame, WebsocketRecords
 from oto_trio.gateway.link import LinkClosedError, Outbox, supervisor_end, worker_end
-from oto_trio.gateway.records import DRAIN_INTERVAL_S, RecordDrain
+from oto_trio.gateway.records import DRAIN_INTERVAL_S, REJECTIONS, SHOWN, RecordDrain
+from oto_trio.gateway.websocket.running import Rejection
+from oto_trio.plugin_api import Message, Reject
+from oto_trio.plugin_api.websockets import Watch
+from oto_trio.telemetry.events.websocket_event import read_websocket_records
+from oto_trio.testing.exchange import FakeExchange
 from oto_trio.testing.scripted_engine import ScriptedEngine
 
 
@@ -71,3 +76,34 @@ async def test_alerts_are_sent_although_nobody_wants_records(engine: ScriptedEng
     drain.drain()
     assert drain.batches_dropped == 1
     assert await sent(outbox) == [Alerts(b"\x91\x01", 5.0)]
+
+
+def rejection(text: str | bytes) -> Rejection:
+    return Rejection(Watch(FakeExchange()), Message(text), Reject(1008, "no"))
+
+
+async def test_refused_messages_are_forwarded_shortened_and_bounded(engine: ScriptedEngine) -> None:
+    outbox: Outbox[UpFrame] = Outbox(8)
+    drain = RecordDrain(engine, outbox, forward=True, unix_offset_s=lambda: 5.0)
+    drain.refused(rejection("x" * 2000))
+    drain.refused(rejection(b"\xff" * 2000))
+    drain.drain()
+    drain.drain()
+    (frame,) = await sent(outbox)
+    assert isinstance(frame, WebsocketRecords)
+    first, second = read_websocket_records(frame.batch)
+    assert (first.frame, first.size) == ("x" * SHOWN, 2000)
+    assert (second.frame, second.size) == ("ff" * (SHOWN // 2), 2000)
+    for _ in range(REJECTIONS):
+        drain.refused(rejection("a"))
+    assert drain.batches_dropped == 0
+    drain.refused(rejection("a"))
+    assert drain.batches_dropped == 1
+
+
+async def test_refused_messages_that_nobody_wants_are_not_kept(engine: ScriptedEngine) -> None:
+    outbox: Outbox[UpFrame] = Outbox(8)
+    drain = RecordDrain(engine, outbox, forward=False, unix_offset_s=lambda: 5.0)
+    drain.refused(rejection("a"))
+    drain.drain()
+    assert await sent(outbox) == []

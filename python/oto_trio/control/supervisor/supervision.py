@@ -217,6 +217,8 @@ class Supervisor:
         """Takes records of exchanges that raised alerts while events are not wanted."""
         self.on_tcp_records: Callable[[float, bytes], None] | None = None
         """Takes records of connections of TCP services while events are wanted."""
+        self.on_websocket_records: Callable[[float, bytes], None] | None = None
+        """Likewise messages of WebSockets that plugins refused."""
         self.extra_metrics: list[Callable[[], dict[str, int]]] = []
         """Counters of the control plane, shown with those of the workers."""
         self._nursery: trio.Nursery | None = None
@@ -517,6 +519,11 @@ class Supervisor:
         """See `Reports.tcp_records`."""
         if self.on_tcp_records is not None and self._capture.events:
             self.on_tcp_records(unix_offset_s, batch)
+
+    def websocket_records(self, unix_offset_s: float, batch: bytes) -> None:
+        """See `Reports.websocket_records`."""
+        if self.on_websocket_records is not None and self._capture.events:
+            self.on_websocket_records(unix_offset_s, batch)
 
     def alerts(self, unix_offset_s: float, batch: bytes) -> None:
         """See `Reports.alerts`."""

@@ -55,6 +55,7 @@ from oto_trio.gateway.frames import (
     TcpRecords,
     Unlisten,
     UpFrame,
+    WebsocketRecords,
 )
 from oto_trio.gateway.link import LinkClosedError, LinkProtocolError, Outbox
 
@@ -143,6 +144,10 @@ class Reports(Protocol):
 
     def tcp_records(self, unix_offset_s: float, batch: bytes) -> None:
         """Take records of connections of TCP services."""
+        ...
+
+    def websocket_records(self, unix_offset_s: float, batch: bytes) -> None:
+        """Take messages of WebSockets that plugins refused."""
         ...
 
     def metrics_page_asked(self, worker: "Worker", ask: AskMetricsPage) -> None:
@@ -436,7 +441,7 @@ class Worker:
             case _:
                 self._take_report(frame)
 
-    def _take_records(self, frame: Records | TcpRecords | Alerts) -> None:
+    def _take_records(self, frame: Records | TcpRecords | WebsocketRecords | Alerts) -> None:
         """Pass records on to who wants them."""
         reports = self._reports
         match frame:
@@ -444,13 +449,15 @@ class Worker:
                 reports.records(unix_offset_s, batch)
             case TcpRecords(batch, unix_offset_s):
                 reports.tcp_records(unix_offset_s, batch)
+            case WebsocketRecords(batch, unix_offset_s):
+                reports.websocket_records(unix_offset_s, batch)
             case Alerts(batch, unix_offset_s):
                 reports.alerts(unix_offset_s, batch)
 
     def _take_report(self, frame: UpFrame) -> None:
         """Act on a frame that changes nothing about the worker itself."""
         match frame:
-            case Records() | TcpRecords() | Alerts():
+            case Records() | TcpRecords() | WebsocketRecords() | Alerts():
                 self._take_records(frame)
             case Metrics(token, values):
                 self.metrics = msgspec.json.decode(values, type=dict[str, Any])
