@@ -37,6 +37,7 @@ WARM_UP: Final = 100
 MEASURED: Final = 400
 """Honest requests whose CPU time is taken for the unit."""
 GUARD_S: Final = 60.0
+NG: Final = "cp:otoroshi.next.plugins."
 SERVICES: Final = "/apis/proxy.otoroshi.io/v1/tcp-services"
 APPLIED: Final = {"wait": "applied"}
 
@@ -184,6 +185,15 @@ def _document(backend: int, second: int, honest: int) -> dict[str, Any]:
         "routes": [
             {"name": "a", "frontend": "a.test", "backend": f"http://127.0.0.1:{backend}"},
             {"name": "h", "frontend": "honest.test", "backend": f"http://127.0.0.1:{honest}"},
+            {
+                "name": "ws",
+                "frontend": {"domains": ["ws.test"]},
+                "backend": {"url": f"http://127.0.0.1:{backend}"},
+                "plugins": [
+                    {"plugin": f"{NG}WebsocketSizeValidator", "config": {}},
+                    {"plugin": f"{NG}api.YesWebsocketBackend"},
+                ],
+            },
             {"name": "b", "frontend": {"domains": ["h2.test"]}, "backend": {"targets": [target]}},
         ],
     }

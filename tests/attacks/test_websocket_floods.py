@@ -1,0 +1,103 @@
+"""Floods of a WebSocket whose messages a plugin looks at: fragments, messages without end, and what is compressed."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import pytest
+import trio
+
+if TYPE_CHECKING:
+    from tests.attacks.site import Site
+
+pytestmark = pytest.mark.slow
+
+MIB: Final = 1024 * 1024
+OPENING: Final = (
+    b"GET / HTTP/1.1\r\nHost: ws.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
+)
+CONTINUATION, BINARY, CLOSE = 0, 2, 8
+FIN, COMPRESSED, MASKED = 0x80, 0x40, 0x80
+
+
+def frame(first: int, data: bytes) -> bytes:
+    """A frame of a client; its mask is zero, so that the data stand in it as they are."""
+    size = len(data)
+    if size < 126:
+        told = bytes([MASKED | size])
+    elif size < 65536:
+        told = bytes([MASKED | 126]) + size.to_bytes(2)
+    else:
+        told = bytes([MASKED | 127]) + size.to_bytes(8)
+    return bytes([first]) + told + bytes(4) + data
+
+
+def deflated(size: int) -> bytes:
+    """So many zeros, as permessage-deflate has them."""
+    coder = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return (coder.compress(bytes(size)) + coder.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+@dataclass(frozen=True)
+class Flood:
+    """What is sent again and again behind what it begins with, and the code of the close frame that ends it."""
+
+    begins: bytes
+    goes_on: bytes
+    rounds: int
+    code: int
+
+
+FLOODS: Final = {
+    "fragments": Flood(
+        frame(BINARY, b"x"), b"".join([frame(CONTINUATION, b"x")] * 100), 1000, 1008
+    ),
+    "fragments of nothing": Flood(
+        frame(BINARY, b""), b"".join([frame(CONTINUATION, b"")] * 100), 1000, 1008
+    ),
+    "a message without end": Flood(
+        frame(BINARY, b"x"), frame(CONTINUATION, bytes(16_000)), 10_000, 1009
+    ),
+    # The plugin that answers here agrees to no compression.
+    "a compression bomb that was not agreed to": Flood(
+        frame(FIN | COMPRESSED | BINARY, deflated(256 * MIB)), b"", 0, 1002
+    ),
+}
+
+
+async def flood(stream: trio.SocketStream, octets: bytes, most: int) -> None:
+    """Send the same octets again and again, until the gateway ends the connection."""
+    for _ in range(most):
+        try:
+            await stream.send_all(octets)
+        except trio.BrokenResourceError:
+            return
+
+
+@pytest.mark.parametrize("name", FLOODS)
+async def test_a_flood_ends_with_its_connection(site: Site, name: str) -> None:
+    told = FLOODS[name]
+    async with (
+        site.under_attack(name) as cost,
+        await trio.open_tcp_stream("127.0.0.1", site.port) as stream,
+        trio.open_nursery() as nursery,
+    ):
+        await stream.send_all(OPENING)
+        opened = b""
+        while b"\r\n\r\n" not in opened:
+            opened += await stream.receive_some()
+        assert opened.startswith(b"HTTP/1.1 101 ")
+        await stream.send_all(told.begins)
+        nursery.start_soon(flood, stream, told.goes_on, told.rounds)
+        rest = opened.partition(b"\r\n\r\n")[2]
+        while bytes([FIN | CLOSE]) not in rest and (data := await stream.receive_some()):
+            rest += data
+        nursery.cancel_scope.cancel()
+    at = rest.index(bytes([FIN | CLOSE]))
+    assert int.from_bytes(rest[at + 2 : at + 4]) == told.code
+    assert cost.requests < 3000
+    assert cost.grown_bytes < 16 * MIB
