@@ -257,6 +257,44 @@ class Engine:
             What `release` takes.
         """
 
+    def adopt_datagrams(self, listener: str, exclusive: bool = False) -> int:
+        """Make a listener without a socket, for connections whose datagrams are read outside (HTTP/3).
+
+        Args:
+            listener: the listener's id.
+            exclusive: whether its clients find only the routes that are bound to it.
+
+        Returns:
+            What `carry` and `release` take.
+        """
+
+    def to_show(self, server_name: str | None, now: float) -> tuple[str, list[bytes], bytes] | None:
+        """Choose the certificate for a client that names a server, as handshakes over TCP do.
+
+        Args:
+            server_name: the name, in lower case; None for a client that gives none.
+            now: the Trio clock.
+
+        Raises:
+            LookupError: there is none.
+
+        Returns:
+            Its id, its chain and its private key in DER; None while one is being made, which an event asks for.
+        """
+
+    def carry(self, listener: int, ip: str, server_name: str | None, now: float) -> int:
+        """Take in a connection whose handshake was done outside; `open_stream`, `patience` and `hang_up` take it.
+
+        Args:
+            listener: what `adopt_datagrams` gave.
+            ip: the client's address.
+            server_name: the name it asked for, in lower case.
+            now: the Trio clock.
+
+        Raises:
+            ValueError: there is no room, or the engine drains, or the listener is gone.
+        """
+
     def release(self, handle: int, now: float) -> list[_Event]:
         """Accept what a listening socket has queued, and nothing after it.
 

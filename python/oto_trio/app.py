@@ -91,6 +91,7 @@ class Announcement(msgspec.Struct, frozen=True):
         client_id: Id of the admin API's key.
         client_secret: Its secret, only when it was made just now or is the well-known one.
         credentials_file: Where the secret is kept; None with the well-known one.
+        http3: URL of the data listener for HTTP/3; None without one.
         admin_login: Name of the first administrator, at the start that made it.
         admin_password: Its password, when it was made up just now and is to be shown.
         admin_password_file: Where that was written instead.
@@ -106,6 +107,7 @@ class Announcement(msgspec.Struct, frozen=True):
     client_id: str
     client_secret: str | None
     credentials_file: str | None
+    http3: str | None = None
     admin_login: str | None = None
     admin_password: str | None = None
     admin_password_file: str | None = None
@@ -287,7 +289,12 @@ def _exposed_https_port(settings: Settings, listeners: Sequence[Listener]) -> in
     """Return the port under which clients find HTTPS; None when nobody says."""
     if settings.exposed_https_port is not None:
         return settings.exposed_https_port
-    return next((it.address[1] for it in listeners if it.secured and it.path is None), None)
+    return next((it.address[1] for it in listeners if _is_https(it)), None)
+
+
+def _is_https(listener: Listener) -> bool:
+    """Whether a listener is a port for HTTPS."""
+    return listener.secured and listener.path is None and not listener.is_datagrams
 
 
 def _worker_settings(
@@ -424,12 +431,15 @@ class _App:
     def _announcement(self, admin: str) -> Announcement:
         key = self._key
         first = None if self._plane is None else self._plane.first_admin
-        first_of = {it.secured: it for it in reversed(self._listeners)}
-        others = [it.url for it in self._listeners if it is not first_of[it.secured]]
+        streams = [it for it in self._listeners if not it.is_datagrams]
+        first_of = {it.secured: it for it in reversed(streams)}
+        others = [it.url for it in streams if it is not first_of[it.secured]]
+        datagrams = next((it for it in self._listeners if it.is_datagrams), None)
         return Announcement(
             http=first_of[False].url,
             https=first_of[True].url if True in first_of else None,
             others=others,
+            http3=None if datagrams is None else datagrams.url,
             admin=admin,
             pid=os.getpid(),
             workers=self._supervisor.pids,

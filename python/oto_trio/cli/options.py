@@ -60,6 +60,11 @@ _OPTIONS: Final = (
         help="Port of the gateway for HTTPS; 0 picks one.  [default: no HTTPS]",
     ),
     click.option(
+        "--http3-port",
+        type=_PORT,
+        help="UDP port of the gateway for HTTP/3; 0 picks one.  [default: no HTTP/3]",
+    ),
+    click.option(
         "--admin-bind",
         metavar="ADDRESS",
         help="Address of the admin API; unix:PATH is a Unix socket.  [default: 127.0.0.1]",

@@ -132,6 +132,8 @@ def _announce(announcement: Announcement, *, as_json: bool) -> None:
     click.echo(f"  gateway    {announcement.http}")
     if announcement.https is not None:
         click.echo(f"  HTTPS      {announcement.https}")
+    if announcement.http3 is not None:
+        click.echo(f"  HTTP/3     {announcement.http3}")
     for other in announcement.others:
         click.echo(f"  also       {other}")
     click.echo(f"  admin API  {announcement.admin}")

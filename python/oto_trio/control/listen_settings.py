@@ -55,6 +55,17 @@ class ListenSettings(AdminSettings, frozen=True, kw_only=True):
     h2c: Annotated[
         bool, Meta(description="also without TLS, to those that know and begin with its preface")
     ] = True
+    http3: Annotated[
+        bool | None, Meta(description="let clients speak HTTP/3; null = when http3_port is set")
+    ] = None
+    http3_port: Annotated[
+        Port | None,
+        Meta(description="UDP port for HTTP/3; 0 picks a free one, null = that of https_port"),
+    ] = None
+    exposed_http3_port: Annotated[
+        ExposedPort | None,
+        Meta(description="port clients reach HTTP/3 on; null = that of the listener"),
+    ] = None
     admin_bind: Annotated[
         str, Meta(description="address of the admin API; unix:PATH is a Unix socket")
     ] = "127.0.0.1"
@@ -82,6 +93,15 @@ class ListenSettings(AdminSettings, frozen=True, kw_only=True):
         if self.https_port is None:
             return ()
         return tuple(address for address in self.plain_addresses if not address.path)
+
+    @property
+    def http3_addresses(self) -> tuple[ListenAddress, ...]:
+        """Where HTTP/3 is listened for, none without it; raises `ValueError` as `plain_addresses` does."""
+        is_wanted = self.http3_port is not None if self.http3 is None else self.http3
+        if not is_wanted:
+            return ()
+        secured = self.secured_addresses or self.plain_addresses
+        return tuple(address for address in secured if not address.path)
 
     @property
     def admin_address(self) -> ListenAddress:

@@ -279,6 +279,7 @@ NEEDS_RESTART: Final = frozenset(
             "admin_bind",
             "admin_port",
         ),
+        *("http3", "http3_port"),
         *("admin_api_exposed", "admin_api_subdomain", "admin_api_domains"),
         *("workers", "data", "store", "access_log", "redaction", "log_format"),
         *("throttling_window_s", "limit_counters", "quota_sync_s"),

@@ -9,7 +9,7 @@ import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -23,7 +23,7 @@ from oto_trio.gateway.frames import (
     Start,
 )
 
-__all__ = ["Adopting", "AdoptingEngine"]
+__all__ = ["Adopting", "AdoptingEngine", "DatagramServer"]
 
 
 class AdoptingEngine(Protocol):
@@ -65,6 +65,18 @@ class AdoptingEngine(Protocol):
         ...
 
 
+class DatagramServer(Protocol):
+    """What takes the UDP sockets."""
+
+    def listen(self, sock: socket.socket, name: str, *, exclusive: bool = False) -> Any:
+        """See `Http3Server.listen`."""
+        ...
+
+    def unlisten(self, path: Any) -> None:
+        """See `Http3Server.unlisten`."""
+        ...
+
+
 class Adopting:
     """The listening sockets of a worker, which owns their descriptors.
 
@@ -80,6 +92,9 @@ class Adopting:
         self._listeners = list(start.listeners)
         self._slots: set[int] = set()
         self._handles: dict[int, list[int]] = {}
+        self.datagrams: DatagramServer | None = None
+        """Takes the UDP sockets; set once it is made."""
+        self._paths: dict[int, list[Any]] = {}
         self._handover: socket.socket | None = None
         if start.handover >= 0:
             self._handover = socket.socket(fileno=start.handover)
@@ -115,7 +130,13 @@ class Adopting:
                 os.set_inheritable(descriptor, False)  # noqa: FBT003 (its only parameter)
                 taken.append(
                     InheritedListener(
-                        descriptor, order.name, order.ways, slot, order.is_tcp, order.token
+                        descriptor,
+                        order.name,
+                        order.ways,
+                        slot,
+                        order.is_tcp,
+                        order.token,
+                        order.is_datagrams,
                     )
                 )
         self._listeners += taken
@@ -151,6 +172,9 @@ class Adopting:
         for handle in self._handles.pop(token, []):
             now = self._clock()
             settle(self._engine.release(handle, now), now)
+        for path in self._paths.pop(token, []):
+            assert self.datagrams is not None, "it gave the path"
+            self.datagrams.unlisten(path)
         name = None
         for listener in [it for it in self._listeners if it.token == token]:
             self._listeners.remove(listener)
@@ -168,6 +192,14 @@ class Adopting:
             self._handover.close()
 
     def _accept_on(self, listener: InheritedListener) -> None:
+        if listener.is_datagrams:
+            assert self.datagrams is not None, "sockets are adopted once everything is made"
+            sock = socket.socket(fileno=os.dup(listener.fd))
+            path = self.datagrams.listen(
+                sock, listener.name, exclusive=listener.ways.exclusive
+            )
+            self._paths.setdefault(listener.token, []).append(path)
+            return
         if listener.is_tcp:
             handle = self._engine.adopt_tcp(listener.fd, listener.name)
         else:

@@ -115,6 +115,7 @@ class InheritedListener(msgspec.Struct, frozen=True, array_like=True):
         slot: The worker slot whose connections the kernel queues on this socket.
         is_tcp: Whether it is for TCP services; otherwise it takes HTTP.
         token: Names the listener, for `Unlisten`; 0 for one that is never taken away.
+        is_datagrams: Whether it is a UDP socket, for HTTP/3.
     """
 
     fd: int
@@ -123,6 +124,7 @@ class InheritedListener(msgspec.Struct, frozen=True, array_like=True):
     slot: int
     is_tcp: bool = False
     token: int = 0
+    is_datagrams: bool = False
 
 
 class InheritedLimits(msgspec.Struct, frozen=True, array_like=True):
@@ -322,9 +324,11 @@ class Drain(msgspec.Struct, frozen=True, tag="drain"):
 
     Attributes:
         timeout_s: Seconds after which whatever is left is dropped.
+        is_replaced: Whether another worker has the same sockets by now.
     """
 
     timeout_s: float
+    is_replaced: bool = False
 
 
 class Hello(msgspec.Struct, frozen=True, tag="hello"):

@@ -40,6 +40,7 @@ class Listen(msgspec.Struct, frozen=True, tag="listen"):
         ways: What clients may speak on it.
         is_tcp: Whether it is for TCP services; otherwise it takes HTTP.
         slots: How many sockets there are, in the order of their slots.
+        is_datagrams: Whether they are UDP sockets, for HTTP/3.
     """
 
     token: int
@@ -47,6 +48,7 @@ class Listen(msgspec.Struct, frozen=True, tag="listen"):
     ways: ListenerWays
     is_tcp: bool
     slots: int
+    is_datagrams: bool = False
 
 
 class Retune(msgspec.Struct, frozen=True, tag="retune"):

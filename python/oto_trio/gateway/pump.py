@@ -43,6 +43,9 @@ BURST_S: Final = 0.002
 BURST_TURNS: Final = 256
 """The pump goes back to the loop after so many seconds, or turns on a clock that stands still."""
 
+TURNS_NOW: Final = 4
+"""Turns for one batch of datagrams; what is left then waits for the loop to come round."""
+
 FAULT_PAUSE_S: Final = 0.1
 """Pause after a turn that raised, so that a fault which repeats does not burn the core."""
 
@@ -75,6 +78,25 @@ class Pump:
 
     def wake(self) -> None:
         """Have the follower turn the engine soon, without waiting for a socket."""
+        self._follow.set()
+
+    def turn_now(self, pipeline: Pipeline, now: float) -> None:
+        """Turn the engine for work that came another way than by its sockets, and act on what comes up.
+
+        Never raises for a fault of the engine. What is left after a few turns is the follower's.
+        """
+        for _ in range(TURNS_NOW):
+            if not self._engine.pending:
+                return
+            try:
+                events = self._engine.turn(now)
+            except Exception as error:
+                self.faults += 1
+                logger.error("the engine failed in a turn; the gateway goes on", exc_info=error)
+                break
+            self.turns += 1
+            if events:
+                pipeline.run(events, now)
         self._follow.set()
 
     def _tell_unix_time(self) -> None:

@@ -10,6 +10,7 @@
        ├─ plugin watcher    looks at the plugin folder twice a second
        ├─ record drain      empties the engine's ring of access records
        ├─ reporter          sign of life and counters, once a second
+       ├─ HTTP/3            reads its UDP sockets, a task each, and keeps its connections' time
        └─ exchanges         one task for each exchange whose hook waits; cancelled first
 
 The worker is born knowing nothing but its end of the link. It listens only once the first snapshot is
@@ -22,6 +23,7 @@ everybody and the supervisor is the one to act on it.
 
 import argparse
 import gc
+import hashlib
 import logging
 import os
 import secrets
@@ -74,6 +76,7 @@ from oto_trio.gateway.frames import (
 )
 from oto_trio.gateway.installer import Installer, SnapshotEngine, SnapshotLike
 from oto_trio.gateway.link import Link, LinkClosedError, LinkProtocolError, Outbox, worker_end
+from oto_trio.gateway.listeners.http3.server import Http3Server, ServerEngine
 from oto_trio.gateway.monitoring import Monitoring
 from oto_trio.gateway.mounts import Mounts
 from oto_trio.gateway.pipeline import Pipeline
@@ -125,7 +128,7 @@ ALERTS_PER_DRAIN: Final = 32
 _AWAITED: Final = ("connections", "exchanges", "tunnels")
 
 
-class WorkerEngine(Engine, SnapshotEngine, Protocol):
+class WorkerEngine(Engine, SnapshotEngine, ServerEngine, Protocol):
     """What a worker needs of its engine."""
 
 
@@ -196,6 +199,7 @@ async def run_worker(
     try:
         await worker.run(trio.Event() if drain_asked is None else drain_asked)
     finally:
+        worker.close_http3()
         engine.close()
         worker.close_listeners()
 
@@ -234,6 +238,8 @@ class _Worker:
         )
         self._adopting = Adopting(start, engine, self._clock)
         self._drain_timeout_s: float | None = None
+        self._is_replaced = False
+        self._http3: Http3Server | None = None
         self._drain_asked = trio.Event()
         self._entities, self._entities_in = trio.open_memory_channel[SnapshotFull | Change](
             ENTITY_FRAMES
@@ -275,6 +281,8 @@ class _Worker:
                 services.start_soon(self._watch_plugins)
                 services.start_soon(self._records.run)
                 services.start_soon(self._report)
+                assert self._http3 is not None, "it was just made"
+                services.start_soon(self._http3.run)
                 await self._drain_asked.wait()
                 await self._drain()
                 await self._mounts.close()
@@ -292,6 +300,11 @@ class _Worker:
     def close_listeners(self) -> None:
         """Close the inherited listening sockets. Idempotent."""
         self._adopting.close()
+
+    def close_http3(self) -> None:
+        """Close the sockets of HTTP/3. Idempotent."""
+        if self._http3 is not None:
+            self._http3.close(self._clock())
 
     # ------------------------------------------------------------------------- the link
 
@@ -328,7 +341,8 @@ class _Worker:
         """Act on a frame that brings no entities."""
         assert self._monitoring is not None, "frames are read once everything is made"
         match order:
-            case Drain(timeout_s):
+            case Drain(timeout_s, is_replaced):
+                self._is_replaced = is_replaced
                 self._ask_drain(timeout_s)
             case AdoptSlot(slot):
                 self._adopt(slot)
@@ -389,6 +403,15 @@ class _Worker:
             resolve=self._resolver.ask,
             monitor=self._monitoring.answer,
         )
+        self._http3 = Http3Server(
+            self._engine,
+            self._pipeline.carried,
+            self._clock,
+            settle=partial(self._pump.turn_now, self._pipeline),
+            wake=self._pump.wake,
+            group=_group(self._start.ticket_secret),
+        )
+        self._adopting.datagrams = self._http3
         self._pipeline.ask_certificate = self._ask_certificate
         self._pipeline.revoke_key = self._revoke_key
         self._pipeline.sockets.rejected = self._records.refused
@@ -542,7 +565,9 @@ class _Worker:
         self._pipeline.run(self._engine.turn(now), now)
         waiting = self._awaited()
         self._engine.drain(now)
+        assert self._http3 is not None, "services run once everything is made"
         self._pipeline.carried.drain(now)
+        self._http3.drain(now, replaced=self._is_replaced)
         self.close_listeners()
         self._pump.wake()
         self._outbox.offer(Draining(waiting, finished=False, dropped=False))
@@ -550,12 +575,18 @@ class _Worker:
             if self._clock() >= deadline:
                 break
             await trio.sleep(min(DRAIN_POLL_S, self._drain_timeout_s))
+        self.close_http3()
         await self._tell(Draining(waiting, finished=True, dropped=bool(waiting)))
 
     def _awaited(self) -> dict[str, int]:
         """Return what a drain waits for; empty when nothing is left."""
         in_flight = self._engine.in_flight()
         return {name: in_flight[name] for name in _AWAITED if in_flight[name]}
+
+
+def _group(ticket_secret: bytes) -> str | None:
+    """Return what the workers of this gateway share, for datagrams that reach the wrong one; None when nothing."""
+    return hashlib.sha256(b"quic" + ticket_secret).hexdigest()[:16] if ticket_secret else None
 
 
 def main() -> int:

@@ -134,6 +134,22 @@ class ScriptedEngine:
         fd, listener, _ = self.adopted[handle - 1]
         self.adopted[handle - 1] = (fd, listener, secured)
 
+    def adopt_datagrams(self, listener: str, exclusive: bool = False, /) -> int:  # noqa: FBT002 (as compiled)
+        """See `Engine.adopt_datagrams`."""
+        del exclusive
+        self.adopted.append((-1, listener, True))
+        return len(self.adopted)
+
+    def to_show(
+        self, server_name: str | None, now: float, /
+    ) -> tuple[str, list[bytes], bytes] | None:
+        """See `Engine.to_show`: it has no certificates."""
+        raise LookupError("no certificate is for this name")
+
+    def carry(self, listener: int, ip: str, server_name: str | None, now: float, /) -> int:
+        """See `Engine.carry`: it takes no connections."""
+        raise ValueError("no more connections are taken")
+
     def adopt_tcp(self, fd: int, listener: str, /) -> int:
         """See `Engine.adopt_tcp`."""
         self.adopted.append((fd, listener, False))

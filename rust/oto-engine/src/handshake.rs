@@ -16,7 +16,7 @@ use crate::socket::{HandshakeError, HandshakeFacts, Socket};
 use crate::tls::{Servers, Session, Shown};
 
 /// Names whose certificate is being made, at most, and connections that wait for one.
-const MOST_WANTED: usize = 256;
+pub(crate) const MOST_WANTED: usize = 256;
 const MOST_WAITING: usize = 64;
 
 /// Fatal alerts sent before there is a session (RFC 8446 section 6.2, RFC 6066 section 3).

@@ -19,6 +19,7 @@ mod calls;
 mod carried;
 mod connection;
 mod counting;
+mod datagrams;
 mod dialling;
 mod downstream;
 mod ending;
@@ -50,6 +51,7 @@ mod watched;
 mod web;
 
 pub use counting::RouteCount;
+pub use datagrams::ToShow;
 pub use dialling::Dial;
 pub use engine::{Engine, Event, InFlight};
 pub use listening::Ways;

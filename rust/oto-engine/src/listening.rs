@@ -61,8 +61,10 @@ pub(crate) struct Listener {
     pub(crate) is_tcp: bool,
     /// Whether its connections are to end when they have their answers.
     pub(crate) is_leaving: bool,
+    /// Whether its connections come as datagrams, which are read elsewhere: it never has a socket.
+    pub(crate) is_datagrams: bool,
     /// Names it from outside; 0 when it is gone.
-    handle: u64,
+    pub(crate) handle: u64,
 }
 
 /// A listening socket.
@@ -132,6 +134,7 @@ impl Engine {
             ways,
             is_tcp: false,
             is_leaving: false,
+            is_datagrams: false,
             handle: 0,
         };
         self.adopt_as(socket, listener)
@@ -149,6 +152,7 @@ impl Engine {
             ways: Ways::default(),
             is_tcp: true,
             is_leaving: false,
+            is_datagrams: false,
             handle: 0,
         };
         self.adopt_as(socket, listener)
@@ -207,6 +211,7 @@ impl Engine {
             ways,
             is_tcp: left.is_tcp,
             is_leaving: false,
+            is_datagrams: false,
             handle,
         };
         self.put(socket, listener)
@@ -218,9 +223,11 @@ impl Engine {
     }
 
     /// The place of a listener that was released and that no connection remembers, or the next one.
-    fn free_place(&self) -> usize {
+    pub(crate) fn free_place(&self) -> usize {
         let is_free = |(at, listener): &(usize, &Listener)| {
-            listener.socket.is_none() && !self.downs.iter().any(|(_, down)| down.listener == *at)
+            listener.socket.is_none()
+                && !listener.is_datagrams
+                && !self.downs.iter().any(|(_, down)| down.listener == *at)
         };
         let mut places = self.listeners.iter().enumerate();
         places
@@ -241,6 +248,7 @@ impl Engine {
         self.close_listener(at);
         let Some(id) = self.listeners.get_mut(at).and_then(|listener| {
             listener.handle = 0;
+            listener.is_datagrams = false;
             (!listener.is_tcp).then(|| Arc::clone(&listener.id))
         }) else {
             return;

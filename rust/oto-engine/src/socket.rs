@@ -16,6 +16,8 @@ use crate::tls::{RECORD_BYTES, Session, SessionOver};
 pub(crate) enum Socket {
     /// None, for the moment in which one becomes another.
     None,
+    /// That of a connection whose datagrams are read elsewhere, with what its handshake told.
+    Elsewhere(Option<Arc<HandshakeFacts>>),
     /// Bytes as they are.
     Plain(TcpStream),
     /// Bytes in TLS records.
@@ -95,7 +97,9 @@ impl Socket {
     /// There is none.
     pub(crate) fn tcp(&mut self) -> io::Result<&mut TcpStream> {
         match self {
-            Self::None | Self::Stream(_) => Err(io::ErrorKind::NotConnected.into()),
+            Self::None | Self::Elsewhere(_) | Self::Stream(_) => {
+                Err(io::ErrorKind::NotConnected.into())
+            }
             Self::Plain(tcp) => Ok(tcp),
             Self::Tls(tls) => Ok(&mut tls.tcp),
         }
@@ -105,7 +109,7 @@ impl Socket {
     /// more to read at once.
     pub(crate) fn read(&mut self, space: &mut [u8]) -> io::Result<(usize, bool)> {
         match self {
-            Self::None => Err(io::ErrorKind::NotConnected.into()),
+            Self::None | Self::Elsewhere(_) => Err(io::ErrorKind::NotConnected.into()),
             // A short read emptied the socket: the next bytes make a new edge (epoll(7)).
             Self::Plain(tcp) => tcp.read(space).map(|count| (count, count == space.len())),
             Self::Tls(tls) => tls.read(space),
@@ -121,7 +125,9 @@ impl Socket {
         rest: &mut Vec<u8>,
     ) -> io::Result<()> {
         let tls = match self {
-            Self::None => return Err(io::ErrorKind::NotConnected.into()),
+            Self::None | Self::Elsewhere(_) => {
+                return Err(io::ErrorKind::NotConnected.into());
+            }
             Self::Plain(tcp) => {
                 let written = if rest.is_empty() {
                     write_some(tcp, first, second)?
@@ -281,6 +287,7 @@ impl Socket {
     pub(crate) fn facts(&self) -> Option<&Arc<HandshakeFacts>> {
         match self {
             Self::None | Self::Plain(_) => None,
+            Self::Elsewhere(facts) => facts.as_ref(),
             Self::Tls(tls) => tls.facts.as_ref(),
             Self::Stream(pipe) => pipe.facts(),
         }
@@ -289,7 +296,7 @@ impl Socket {
     /// The session, under TLS.
     pub(crate) fn session(&self) -> Option<&Session> {
         match self {
-            Self::None | Self::Plain(_) | Self::Stream(_) => None,
+            Self::None | Self::Elsewhere(_) | Self::Plain(_) | Self::Stream(_) => None,
             Self::Tls(tls) => Some(&tls.session),
         }
     }

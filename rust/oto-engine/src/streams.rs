@@ -30,13 +30,6 @@ impl Engine {
         now_s: f64,
     ) -> Result<u64, &'static str> {
         self.now_s = now_s;
-        let nonce = u128::from(self.next_random()) << 64 | u128::from(self.next_random());
-        let read = streamed::request(fields, ends, Version::Http2, &self.limits, nonce);
-        let request = match read {
-            Ok(request) => Ok(request),
-            Err(StreamError::Malformed(problem)) => return Err(problem),
-            Err(StreamError::Refused(error)) => Err(error),
-        };
         let from = (carrier & 0xffff_ffff) as usize;
         let parent = self.downs.get(from);
         let parent = parent.filter(|down| down.phase == DownPhase::Carried(carrier));
@@ -44,7 +37,18 @@ impl Engine {
             return Err("its connection is gone");
         };
         let (peer, listener) = (parent.peer, parent.listener);
+        let version = match parent.stream {
+            Socket::Elsewhere(_) => Version::Http3,
+            _ => Version::Http2,
+        };
         let facts = parent.stream.facts().map(Arc::clone);
+        let nonce = u128::from(self.next_random()) << 64 | u128::from(self.next_random());
+        let read = streamed::request(fields, ends, version, &self.limits, nonce);
+        let request = match read {
+            Ok(request) => Ok(request),
+            Err(StreamError::Malformed(problem)) => return Err(problem),
+            Err(StreamError::Refused(error)) => Err(error),
+        };
         let key = self.downs.vacant_key();
         let id = self.next_exchange_id(key);
         let serial = self.next_serial();

@@ -7,8 +7,8 @@ use std::sync::Mutex;
 use oto_core::metrics::LATENCY_BOUNDS_S;
 use oto_core::plan::ResponseBody;
 use oto_core::tls::ClientAuth;
-use oto_engine::{Event, RouteCount, Settings, Ways};
-use pyo3::exceptions::{PyOSError, PyValueError};
+use oto_engine::{Event, RouteCount, Settings, ToShow, Ways};
+use pyo3::exceptions::{PyLookupError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
@@ -59,6 +59,9 @@ type Fields = Vec<(PyBackedStr, PyBackedStr)>;
 
 /// A route's id, calls, bytes in and out, seconds, seconds of overhead, and what runs.
 type Counted = (String, u64, u64, u64, f64, f64, u64);
+
+/// A certificate's id, its chain and its key in DER.
+type ShownToPy<'py> = (String, Vec<Bound<'py, PyBytes>>, Bound<'py, PyBytes>);
 
 #[pymethods]
 impl Engine {
@@ -128,6 +131,41 @@ impl Engine {
         lock(&self.inner)
             .adopt_tcp(owned, listener)
             .map_err(PyOSError::new_err)
+    }
+
+    #[pyo3(signature = (listener, exclusive = false))]
+    fn adopt_datagrams(&self, listener: &str, exclusive: bool) -> u64 {
+        lock(&self.inner).adopt_datagrams(listener, exclusive)
+    }
+
+    fn to_show<'py>(
+        &self,
+        py: Python<'py>,
+        server_name: Option<&str>,
+        now: f64,
+    ) -> PyResult<Option<ShownToPy<'py>>> {
+        match lock(&self.inner).to_show(server_name, now) {
+            ToShow::Certificate(it) => {
+                let key = it.key.as_ref().map_or(&[][..], |key| key.secret_der());
+                let chain = it.chain.iter().map(|it| PyBytes::new(py, it));
+                Ok(Some((
+                    it.id.to_string(),
+                    chain.collect(),
+                    PyBytes::new(py, key),
+                )))
+            }
+            ToShow::Later => Ok(None),
+            ToShow::Nothing => Err(PyLookupError::new_err("no certificate is for this name")),
+        }
+    }
+
+    fn carry(&self, listener: u64, ip: &str, server_name: Option<&str>, now: f64) -> PyResult<u64> {
+        let ip = ip
+            .parse()
+            .map_err(|_| PyValueError::new_err("the client's address must be an IP address"))?;
+        lock(&self.inner)
+            .carry(listener, ip, server_name, now)
+            .map_err(PyValueError::new_err)
     }
 
     fn release<'py>(&self, py: Python<'py>, handle: u64, now: f64) -> PyResult<Bound<'py, PyList>> {

@@ -25,7 +25,7 @@ STANDARD_LISTENER: Final = "standard-listener"
 
 
 def bind_fixed(settings: Settings, slots: int, lent: Activation) -> list[Listener]:
-    """Open the data listeners: those for plain HTTP, then those for HTTPS.
+    """Open the data listeners: those for plain HTTP, then those for HTTPS, then those for HTTP/3.
 
     All are the same listener to routes, as in Otoroshi.
 
@@ -56,6 +56,20 @@ def bind_fixed(settings: Settings, slots: int, lent: Activation) -> list[Listene
                 continue
             for address in addresses:
                 add(_bind(address, port or 0, allowed, secured=secured, slots=slots))
+        secured_port = next((it.address[1] for it in listeners if it.secured and not it.path), 0)
+        port = secured_port if settings.http3_port is None else settings.http3_port
+        for address in settings.http3_addresses:
+            datagrams = bind_listener(
+                STANDARD_LISTENER,
+                address.host,
+                port,
+                secured=True,
+                slots=slots,
+                is_v6_only=address.is_v6_only,
+                datagrams=True,
+            )
+            add(datagrams)
+            port = port or datagrams.address[1]
         opened.pop_all()
     return listeners
 

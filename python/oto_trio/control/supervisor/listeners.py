@@ -33,6 +33,7 @@ class WantedListener(msgspec.Struct, frozen=True):
         port: The port, not 0.
         ways: What clients may speak on it.
         is_tcp: Whether it is for TCP services; otherwise it takes HTTP.
+        is_datagrams: Whether it takes HTTP/3, on UDP; `secured` then.
     """
 
     name: str
@@ -40,6 +41,7 @@ class WantedListener(msgspec.Struct, frozen=True):
     port: int
     ways: ListenerWays = ListenerWays()
     is_tcp: bool = False
+    is_datagrams: bool = False
 
     @property
     def place(self) -> "WantedListener":
@@ -115,8 +117,14 @@ class ListenerSet:
         if self._is_closed:
             return None
         try:
+            more = {"datagrams": True} if wanted.is_datagrams else {}
             bound = self._bind(
-                wanted.name, wanted.host, wanted.port, secured=wanted.ways.secured, slots=self.slots
+                wanted.name,
+                wanted.host,
+                wanted.port,
+                secured=wanted.ways.secured,
+                slots=self.slots,
+                **more,
             )
         except BindError as error:
             told = self._told(error, wanted)

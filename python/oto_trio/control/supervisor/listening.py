@@ -11,6 +11,7 @@ import os
 import socket
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -53,6 +54,7 @@ class Listener(msgspec.Struct, frozen=True):
         file: The file of a Unix socket, which is removed with it; None for ports.
         ways: What clients may speak on it; None leaves that to the settings of the workers.
         is_lent: Whether a service manager owns it, which goes on listening when the gateway ends.
+        is_datagrams: Whether its sockets are UDP's, for HTTP/3.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Listener(msgspec.Struct, frozen=True):
     file: UnixFile | None = None
     ways: ListenerWays | None = None
     is_lent: bool = False
+    is_datagrams: bool = False
 
     @property
     def path(self) -> str | None:
@@ -131,8 +134,15 @@ def shared(sock: socket.socket, slots: int) -> tuple[socket.socket, ...]:
     return (sock, *(sock.dup() for _ in range(slots - 1)))
 
 
-def bind_listener(
-    name: str, host: str, port: int, *, secured: bool, slots: int, is_v6_only: bool = False
+def bind_listener(  # noqa: PLR0913 (the first three say where, the others how)
+    name: str,
+    host: str,
+    port: int,
+    *,
+    secured: bool,
+    slots: int,
+    is_v6_only: bool = False,
+    datagrams: bool = False,
 ) -> Listener:
     """Open the listening sockets of one address.
 
@@ -143,6 +153,7 @@ def bind_listener(
         secured: Whether clients will speak TLS.
         slots: How many sockets to open on the address, at least 1.
         is_v6_only: Whether `::` takes IPv6 clients only.
+        datagrams: Whether they are UDP sockets, for HTTP/3; a port of TCP is another one.
 
     Raises:
         BindError: The address is malformed, not ours, taken or not allowed.
@@ -153,14 +164,15 @@ def bind_listener(
         raise BindError(
             f"{host!r} is no address to listen on; give an IPv4 or IPv6 address such as 0.0.0.0"
         ) from None
+    open_one = partial(_listen, family, host, v6_only=is_v6_only, datagrams=datagrams)
     sockets: list[socket.socket] = []
     try:
         if port:
             # SO_REUSEPORT would let a second gateway of this user share the port unnoticed; a
             # socket without it is refused while anybody listens there.
-            _listen(family, host, port, share=False, v6_only=is_v6_only).close()
+            open_one(port, share=False).close()
         for _ in range(slots):
-            sockets.append(_listen(family, host, port, share=slots > 1, v6_only=is_v6_only))
+            sockets.append(open_one(port, share=slots > 1))
             port = sockets[0].getsockname()[1]
     except OSError as error:
         for sock in sockets:
@@ -168,24 +180,33 @@ def bind_listener(
         raise BindError(
             f"cannot listen on {host} port {port}: {_reason(error)}", host=host, port=port
         ) from error
-    return Listener(name, secured, tuple(sockets))
+    return Listener(name, secured, tuple(sockets), is_datagrams=datagrams)
 
 
-def _listen(
-    family: socket.AddressFamily, host: str, port: int, *, share: bool, v6_only: bool
+def _listen(  # noqa: PLR0913 (as `bind_listener`)
+    family: socket.AddressFamily,
+    host: str,
+    port: int,
+    *,
+    share: bool,
+    v6_only: bool,
+    datagrams: bool,
 ) -> socket.socket:
     """Open one non-blocking listening socket."""
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock = socket.socket(family, socket.SOCK_DGRAM if datagrams else socket.SOCK_STREAM)
     try:
         sock.settimeout(0)  # non-blocking: the engine never waits in a call
         # Without it a restart is refused while connections of the last run are in TIME_WAIT.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # For datagrams it would let anybody share the port.
+        if not datagrams:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if share:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(v6_only or host != "::"))
         sock.bind((host, port))
-        sock.listen(BACKLOG)
+        if not datagrams:
+            sock.listen(BACKLOG)
     except BaseException:
         sock.close()
         raise

@@ -464,7 +464,7 @@ class Supervisor:
         # Looked at only now: the one there was may have died and been followed by another.
         old, slot.worker = slot.worker, new
         if old is not None and not old.ended.is_set():
-            await old.order(Drain(self.settings.drain_timeout_s))
+            await old.order(Drain(self.settings.drain_timeout_s, is_replaced=True))
             with trio.move_on_after(self.settings.drain_timeout_s + KILL_GRACE_S):
                 await old.ended.wait()
             old.kill()

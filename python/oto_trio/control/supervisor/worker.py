@@ -306,6 +306,7 @@ class Worker:
                         listener.ways or ListenerWays(listener.secured),
                         listener.is_tcp,
                         len(listener.sockets),
+                        listener.is_datagrams,
                     )
                 )
 
@@ -502,6 +503,7 @@ class Worker:
                 slot,
                 listener.is_tcp,
                 listener.token,
+                listener.is_datagrams,
             )
             for listener in listeners
             for slot in range(len(listener.sockets))

@@ -30,6 +30,7 @@ from oto_trio.gateway.engine import (
 )
 from oto_trio.gateway.listeners.carried_engine import CarriedEngine, DialEngine
 from oto_trio.gateway.listeners.http2 import Http2Limits, Http2Session
+from oto_trio.gateway.listeners.http3.session import Http3Session
 from oto_trio.gateway.mounts import Mounts, MountSession
 from oto_trio.gateway.upstream.http2 import Http2Calls
 from oto_trio.plugin_api.websockets import Watch
@@ -47,7 +48,7 @@ _OF_CONNECTIONS: Final = frozenset({BYTES, WRITABLE, LOST, IDLE, CALL})
 _WITH_MORE: Final = frozenset({BYTES, CALL})
 
 
-Session: TypeAlias = "Http2Session | Http2Calls | Http3Calls | MountSession | SocketEnd"
+Session: TypeAlias = "Http2Session | Http2Calls | Http3Calls | Http3Session | MountSession | SocketEnd"
 """One connection: of a client, to a backend, or to an application here."""
 
 
@@ -74,7 +75,8 @@ class CarriedConnections:
         self._engine = engine
         self._limits = limits or Http2Limits()
         self._sessions: dict[int, Session] = {}
-        self._streams: dict[int, Session] = {}
+        self.streams: dict[int, Session] = {}
+        """Sessions by the engine's numbers of their streams; they enter them here."""
         self._dirty: dict[int, Session] = {}
         self._listeners: dict[int, str] = {}
         self._draining = False
@@ -103,19 +105,19 @@ class CarriedConnections:
             conn = told[0]
             self._listeners[conn] = told[1]
             session = Http2Session(
-                self._engine, conn, self._streams, now, self._limits, extended_connect=True
+                self._engine, conn, self.streams, now, self._limits, extended_connect=True
             )
             self._sessions[conn] = self._dirty[conn] = session
             return
         if kind == REACHED:
-            calls = Http2Calls(self._engine, told, self._streams, now, self._limits)
+            calls = Http2Calls(self._engine, told, self.streams, now, self._limits)
             self._sessions[told] = self._dirty[told] = calls
             return
         if kind == UPGRADED:
             self._upgraded(told, now)
             return
         if kind == MOUNTED and self.mounts is not None:
-            self._sessions[told[0]] = MountSession(self.mounts, told[0], told[1], self._streams)
+            self._sessions[told[0]] = MountSession(self.mounts, told[0], told[1], self.streams)
             return
         if kind == DIAL:
             self._dial(told, now)
@@ -124,7 +126,7 @@ class CarriedConnections:
             conn = told[0] if kind in _WITH_MORE else told
             found = self._sessions.get(conn)
         else:
-            found = self._streams.get(told if kind == BROKEN else told[0])
+            found = self.streams.get(told if kind == BROKEN else told[0])
         if found is None:
             return  # it ended before it heard of this
         self._dirty[found.conn] = found
@@ -161,12 +163,16 @@ class CarriedConnections:
             problem = "this worker makes no connections over QUIC"
             self._engine.dial_failed(wanted[0], problem, False, now)  # noqa: FBT003 (positional only)
             return
-        session = self._dialler.dial(wanted, self._streams, self._mark, now)
+        session = self._dialler.dial(wanted, self.streams, self._mark, now)
         if session is not None:
             self._sessions[session.conn] = session
 
     def _mark(self, session: "Http3Calls") -> None:
         self._dirty[session.conn] = session
+
+    def enter(self, session: Session) -> None:
+        """Hand a session what the engine tells of its connection, which it asked for itself."""
+        self._sessions[session.conn] = session
 
     def flush(self, now: float) -> None:
         """Have every session write what came together since the last time. Never raises."""
@@ -174,7 +180,7 @@ class CarriedConnections:
             conn, session = self._dirty.popitem()
             try:
                 # Requests that are under way may need a backend yet.
-                if self._draining and isinstance(session, Http2Session):
+                if self._draining and isinstance(session, Http2Session | Http3Session):
                     session.drain(now)
                 session.flush(now)
             except BaseException as error:  # noqa: BLE001 (re-raised unless it is a fault)

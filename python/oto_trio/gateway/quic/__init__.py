@@ -1,8 +1,16 @@
 """QUIC on Trio: aioquic holds the state of each connection, this package its sockets, timers and bounds."""
 
 from oto_trio.gateway.quic.accepting import Acceptor
-from oto_trio.gateway.quic.connection import QuicState
+from oto_trio.gateway.quic.connection import LaterError, QuicState
 from oto_trio.gateway.quic.endpoint import QuicEndpoint, QuicLink, QuicOwner
 from oto_trio.gateway.quic.limits import QuicLimits
 
-__all__ = ["Acceptor", "QuicEndpoint", "QuicLimits", "QuicLink", "QuicOwner", "QuicState"]
+__all__ = [
+    "Acceptor",
+    "LaterError",
+    "QuicEndpoint",
+    "QuicLimits",
+    "QuicLink",
+    "QuicOwner",
+    "QuicState",
+]

@@ -5,7 +5,6 @@ with those that are. One that begins a connection makes one; while many handshak
 show first that the address is its own (a Retry packet), which costs no memory.
 """
 
-import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -28,11 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Acceptor"]
 
-logger = logging.getLogger(__name__)
-
 VERSION_BYTES: Final = slice(1, 5)
-LONG_HEADER_BYTES: Final = 7
-"""What a long header has at least."""
+PENDING: Final = object()
+"""Stands for the certificate until it is chosen."""
 
 
 class Acceptor:
@@ -40,7 +37,7 @@ class Acceptor:
 
     Args:
         protocols: The application protocols that are spoken (ALPN), the best first.
-        choose_certificate: Finds the certificate for a name; for None, the one of clients that ask for no name.
+        choose_certificate: Finds the certificate for a name, or for a client that asks for none.
         make_owner: Makes the owner of a connection, given its link, the socket that it came on and the time.
     """
 
@@ -52,6 +49,8 @@ class Acceptor:
     ) -> None:
         self.is_open = True
         """Whether connections are begun; those that are there go on."""
+        self.retired: set[Datagrams] = set()
+        """Sockets on which none are begun any more."""
         self.retries = 0
         """How often a client was asked to show its address."""
         self._protocols = protocols
@@ -73,7 +72,7 @@ class Acceptor:
         Returns:
             The connection that it begins, which is to be given the datagram; None when there is none.
         """
-        if len(data) < SMALLEST_MAX_DATAGRAM_SIZE or not self.is_open:
+        if len(data) < SMALLEST_MAX_DATAGRAM_SIZE or not self.is_open or path in self.retired:
             return None
         version = int.from_bytes(data[VERSION_BYTES])
         if version == 0:
@@ -127,13 +126,9 @@ class Acceptor:
         elif handshakes >= limits.trusted_handshakes:
             self._retry(endpoint, header, address, path, now)
             return None
-        default = self._choose(None)
-        if default is None:
-            logger.warning("no HTTP/3 without a certificate")
-            return None
         configuration = QuicConfiguration(is_client=False, alpn_protocols=self._protocols)
-        configuration.certificate, configuration.certificate_chain = default[0], default[1]
-        configuration.private_key = default[2]
+        # The library asks for them now; the client has not said yet for which name.
+        configuration.certificate = configuration.private_key = PENDING
         state = QuicState(
             configuration,
             limits,

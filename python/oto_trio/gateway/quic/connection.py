@@ -33,7 +33,7 @@ from typing_extensions import override
 
 from oto_trio.gateway.quic.limits import QuicLimits
 
-__all__ = ["CID_BYTES", "PREFIX_BYTES", "ChooseCertificate", "QuicState"]
+__all__ = ["CID_BYTES", "PREFIX_BYTES", "ChooseCertificate", "LaterError", "QuicState"]
 
 PREFIX_BYTES: Final = 4
 """Of a connection identifier: which worker has the connection."""
@@ -43,7 +43,13 @@ UNIDIRECTIONAL: Final = 2
 """The bit of a stream's number that tells it has one direction."""
 
 ChooseCertificate = Callable[[str | None], "tuple[Any, list[Any], Any] | None"]
-"""Given the name a client asks for: certificate, chain and private key (of `cryptography`); None for the ones at hand."""
+"""Given the name a client asks for, in lower case: certificate, chain and private key (of `cryptography`); None when there is
+none. Raises `LaterError`."""
+
+
+class LaterError(Exception):
+    """The certificate is being made. The connection is forgotten; its client tries again within a second."""
+
 
 # What peers do wrong is no news of the gateway's, and each line would be a datagram's work for them.
 logging.getLogger("quic").setLevel(logging.CRITICAL)
@@ -80,6 +86,8 @@ class QuicState(QuicConnection):
         self._choose_certificate = choose_certificate
         self._held: dict[int, int] = {}
         self._held_bytes = 0
+        self.server_name: str | None = None
+        """Server: the name that the client asked for, in lower case."""
         self.fresh_identifiers: list[bytes] = []
         """Identifiers that were made and nobody took notice of."""
         super().__init__(
@@ -134,6 +142,20 @@ class QuicState(QuicConnection):
         """How many more streams of both directions the peer lets us open."""
         opened = self._local_next_stream_id_bidi // 4
         return max(self._remote_max_streams_bidi - opened, 0)
+
+    @property
+    def owes(self) -> bool:
+        """Whether the peer has not acknowledged all of some stream that ends, or its reset."""
+        return any(
+            not it.sender.is_finished
+            for it in self._streams.values()
+            if not (it.stream_id or 0) & UNIDIRECTIONAL and _is_ended(it)
+        )
+
+    def is_receiving(self, stream_id: int) -> bool:
+        """Whether more may come on a stream."""
+        stream = self._streams.get(stream_id)
+        return stream is not None and not stream.receiver.is_finished
 
     def unsent(self, stream_id: int) -> int:
         """Return the bytes written to a stream that were never sent: what windows and congestion keep back."""
@@ -294,7 +316,15 @@ class QuicState(QuicConnection):
         """Give the handshake the certificate for the name that its first message asks for."""
         assert self._choose_certificate is not None, "set by whoever installed this"
         read = tls.pull_client_hello(Buffer(data=hello.data_slice(0, hello.capacity)))
-        chosen = self._choose_certificate(read.server_name)
-        if chosen is not None:
-            context.certificate, context.certificate_chain, key = chosen
-            context.certificate_private_key = key
+        if read.server_name is not None:
+            self.server_name = read.server_name.lower()
+        chosen = self._choose_certificate(self.server_name)
+        if chosen is None:
+            raise tls.AlertHandshakeFailure("there is no certificate for this name")
+        context.certificate, context.certificate_chain, context.certificate_private_key = chosen
+
+
+def _is_ended(stream: QuicStream) -> bool:
+    """Whether we have written the end of a stream, or reset it."""
+    sender: Any = stream.sender
+    return sender._buffer_fin is not None or sender._reset_error_code is not None  # noqa: SLF001

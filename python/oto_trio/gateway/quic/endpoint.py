@@ -24,7 +24,7 @@ import trio
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import ConnectionIdRetired, QuicEvent
 
-from oto_trio.gateway.quic.connection import CID_BYTES, PREFIX_BYTES, QuicState
+from oto_trio.gateway.quic.connection import CID_BYTES, PREFIX_BYTES, LaterError, QuicState
 from oto_trio.gateway.quic.forwarding import Forwarder
 from oto_trio.gateway.quic.limits import QuicLimits
 from oto_trio.gateway.quic.sockets import Address, Datagrams
@@ -73,6 +73,7 @@ class QuicLink:
         "due",
         "due_handshake",
         "known",
+        "on_sent",
         "owner",
         "path",
         "queued",
@@ -87,6 +88,8 @@ class QuicLink:
         self.state = state
         self.path = path
         self.owner: QuicOwner | None = None
+        self.on_sent: Callable[[float], None] | None = None
+        """Called with the time when packets may have gone out, for whoever waits for that."""
         self.due = math.inf
         self.queued = math.inf
         self.due_handshake = due_handshake
@@ -177,6 +180,7 @@ class QuicEndpoint:
         self._timers: Timers[QuicLink] = Timers()
         self._timer_scope: trio.CancelScope | None = None
         self._readers: dict[Datagrams, trio.CancelScope] = {}
+        self._retired: set[Datagrams] = set()
         self._blocked: dict[Datagrams, trio.Event] = {}
         self._nursery: trio.Nursery | None = None
         self._forwarder: Forwarder | None = None
@@ -190,6 +194,11 @@ class QuicEndpoint:
     def handshakes(self) -> int:
         """How many connections have not ended their handshake."""
         return len(self._opening)
+
+    @property
+    def is_forwarded_to(self) -> bool:
+        """Whether other workers can forward datagrams to this one."""
+        return self._forwarder is not None
 
     # --------------------------------------------------------------------------------- sockets
 
@@ -211,6 +220,22 @@ class QuicEndpoint:
         if scope is not None:
             scope.cancel()
             path.close()
+
+    def retire(self, path: Datagrams) -> None:
+        """Begin no connections on a socket any more, and close it when those on it have ended."""
+        if self._acceptor is not None:
+            self._acceptor.retired.add(path)
+        self._retired.add(path)
+        self._close_unused(path)
+
+    def _close_unused(self, path: Datagrams) -> None:
+        if path not in self._retired or any(it.path is path for it in self.links):
+            return
+        self._retired.discard(path)
+        if self._acceptor is not None:
+            self._acceptor.retired.discard(path)
+        self._readers.pop(path).cancel()
+        path.close()
 
     def stop_all_reading(self) -> None:
         """The same for every socket; what other workers forward is still heard."""
@@ -239,6 +264,7 @@ class QuicEndpoint:
 
     async def _read(self, path: Datagrams) -> None:
         with self._readers[path]:
+            await trio.lowlevel.checkpoint()  # it may have been closed before it began
             while not path.is_closed:
                 await trio.lowlevel.wait_readable(path.sock)
                 now = self._clock()
@@ -318,6 +344,7 @@ class QuicEndpoint:
         link.known.clear()
         link.due = math.inf
         link.tell_lost(now)
+        self._close_unused(link.path)
 
     def receive(self, data: bytes, address: Address, path: Datagrams, now: float) -> None:
         """Give a datagram to its connection; `settle` has to follow."""
@@ -344,6 +371,9 @@ class QuicEndpoint:
         state = link.state
         try:
             state.receive_datagram(data, address, now)
+        except LaterError:
+            self.forget(link, now)
+            return
         except Exception:
             # A defect of the library must not take the worker's other connections with it.
             logger.exception("a QUIC connection failed")
@@ -361,11 +391,21 @@ class QuicEndpoint:
         while self.touched:
             link = self.touched.pop()
             link.transmit(now)
+            if link.on_sent is not None:
+                self._tell_sent(link, now)
             state = link.state
             if state.is_established or state.is_closing:
                 self._opening.discard(link)
             if state.is_over:
                 self.forget(link, now)
+
+    def _tell_sent(self, link: QuicLink, now: float) -> None:
+        assert link.on_sent is not None, "the caller looked"
+        try:
+            link.on_sent(now)
+        except Exception:
+            logger.exception("a QUIC connection failed")
+            link.close(INTERNAL_ERROR, "", now)
 
     def deliver(self, now: float) -> None:
         """Tell the owners of touched connections what happened on them. Never raises."""

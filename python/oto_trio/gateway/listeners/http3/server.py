@@ -1,0 +1,129 @@
+"""HTTP/3 in a worker: its UDP sockets, its certificates, and where its connections meet the engine."""
+
+import socket
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from oto_trio.gateway.engine import Clock, Event
+from oto_trio.gateway.listeners.carried import CarriedConnections
+from oto_trio.gateway.listeners.http3.certificates import Certificates, ShowingEngine
+from oto_trio.gateway.listeners.http3.limits import Http3Limits
+from oto_trio.gateway.listeners.http3.session import Http3Engine, Http3Session
+from oto_trio.gateway.quic import Acceptor, QuicEndpoint, QuicLimits, QuicLink
+from oto_trio.gateway.quic.sockets import Datagrams
+
+__all__ = ["Http3Server", "ServerEngine"]
+
+H3_NO_ERROR: Final = 0x100
+
+
+class ServerEngine(Http3Engine, ShowingEngine, Protocol):
+    """What is needed of an engine."""
+
+    def adopt_datagrams(self, listener: str, exclusive: bool = False, /) -> int:  # noqa: FBT001, FBT002 (as compiled)
+        """Make a listener without a socket; see `Engine.adopt_datagrams`."""
+        ...
+
+    def release(self, handle: int, now: float, /) -> list[Event]:
+        """See `Engine.release`."""
+        ...
+
+
+class Http3Server:
+    """The HTTP/3 connections of a worker.
+
+    Args:
+        engine: Has their streams.
+        carried: Knows which session each stream belongs to.
+        clock: Reads the Trio clock.
+        settle: Turns the engine, given the time, and acts on what comes up.
+        wake: Has the engine turned soon.
+        group: What the workers of this gateway share; None when there is one.
+        limits: The bounds of a connection.
+        quic_limits: Those of QUIC.
+    """
+
+    def __init__(  # noqa: PLR0913 (each of them is another part of the worker)
+        self,
+        engine: ServerEngine,
+        carried: CarriedConnections,
+        clock: Clock,
+        *,
+        settle: Callable[[float], None],
+        wake: Callable[[], None],
+        group: str | None = None,
+        limits: Http3Limits | None = None,
+        quic_limits: QuicLimits | None = None,
+    ) -> None:
+        self._engine = engine
+        self._carried = carried
+        self._clock = clock
+        self._wake = wake
+        self._limits = limits or Http3Limits()
+        self._certificates = Certificates(engine, clock, wake)
+        self._acceptor = Acceptor(["h3"], self._certificates.choose, self._own)
+        self._listeners: dict[Datagrams, int] = {}
+        self.endpoint = QuicEndpoint(
+            clock, quic_limits, acceptor=self._acceptor, settle=settle, group=group
+        )
+
+    def listen(self, sock: socket.socket, name: str, *, exclusive: bool = False) -> Datagrams:
+        """Take connections on a bound UDP socket, which is the server's from here on.
+
+        Args:
+            sock: The socket.
+            name: The listener's name, which is all that routes know of it.
+            exclusive: Whether its clients find only the routes that are bound to it.
+
+        Returns:
+            What `unlisten` takes.
+        """
+        path = self.endpoint.add(sock)
+        self._listeners[path] = self._engine.adopt_datagrams(name, exclusive)
+        return path
+
+    def unlisten(self, path: Datagrams) -> None:
+        """Take no more connections on a socket; those on it say GOAWAY, and it closes behind the last one."""
+        now = self._clock()
+        self._engine.release(self._listeners.pop(path), now)
+        for link in [it for it in self.endpoint.links if it.path is path]:
+            if isinstance(link.owner, Http3Session):
+                link.owner.drain(now)
+        self.endpoint.retire(path)
+        self.endpoint.settle(now)
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        await self.endpoint.run()
+
+    def drain(self, now: float, *, replaced: bool) -> None:
+        """Take no more connections, and close each one behind its last answer.
+
+        Args:
+            now: The Trio clock.
+            replaced: Whether another worker reads the sockets: it forwards what belongs here.
+        """
+        self._acceptor.is_open = False
+        if replaced and self.endpoint.is_forwarded_to:
+            self.endpoint.stop_all_reading()
+        self.endpoint.settle(now)
+
+    def close(self, now: float) -> None:
+        """Say CONNECTION_CLOSE on every connection, and close every socket. Idempotent."""
+        for link in list(self.endpoint.links):
+            link.close(H3_NO_ERROR, "", now)
+            link.transmit(now)
+        self.endpoint.close()
+
+    def _own(self, link: QuicLink, path: Datagrams, now: float) -> Http3Session:
+        """Make the session of a new connection."""
+        return Http3Session(
+            self._engine,
+            link,
+            self._listeners.get(path, 0),
+            self._carried.streams,
+            now,
+            self._limits,
+            wake=self._wake,
+            enter=self._carried.enter,
+        )

@@ -1,0 +1,195 @@
+"""A client of HTTP/3 on aioquic as it comes, driven from Trio: requests one at a time, or many."""
+
+from __future__ import annotations
+
+import math
+import socket
+import ssl
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import trio
+from aioquic.h3.connection import H3Connection, Headers
+from aioquic.h3.events import DataReceived, HeadersReceived
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.connection import QuicConnection
+from aioquic.quic.events import (
+    ConnectionTerminated,
+    HandshakeCompleted,
+    StopSendingReceived,
+    StreamReset,
+)
+
+from tests.integration.http2_client import Heard
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+Fields = list[tuple[bytes, bytes]]
+
+
+class Http3Client:
+    """A connection that speaks HTTP/3."""
+
+    def __init__(self, port: int, name: str, **more: Any) -> None:
+        configuration = QuicConfiguration(is_client=True, alpn_protocols=["h3"], server_name=name)
+        configuration.verify_mode = ssl.CERT_NONE
+        for key, value in more.items():
+            setattr(configuration, key, value)
+        self.server = ("127.0.0.1", port)
+        self.quic = QuicConnection(configuration=configuration)
+        self.h3: H3Connection | None = None
+        self.sock = self._bound()
+        self.heard: dict[int, Heard] = {}
+        self.stopped: dict[int, int] = {}
+        self.certificate: Any = None
+        self.is_reading = True
+        self.ended: ConnectionTerminated | None = None
+        self.goaway = False
+        self.lose: Callable[[bytes], bool] = lambda _: False
+        """Whether a datagram, of either side, is lost."""
+        self._news = trio.Event()
+        self._scope: trio.CancelScope | None = None
+
+    def _bound(self) -> trio.socket.SocketType:
+        sock = trio.socket.from_stdlib_socket(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        sock._sock.bind(("127.0.0.1", 0))  # type: ignore[attr-defined]
+        return sock
+
+    def move(self) -> None:
+        """Go on from another port."""
+        self.sock.close()
+        self.sock = self._bound()
+        self._tell()
+
+    async def run(self) -> None:
+        """Read and keep time, until cancelled."""
+        while True:
+            due = self.quic.get_timer()
+            with trio.CancelScope(deadline=math.inf if due is None else due) as scope:
+                self._scope = scope
+                try:
+                    data, _ = await self.sock.recvfrom(65536)
+                except trio.ClosedResourceError:
+                    continue
+                if not self.lose(data):
+                    self.quic.receive_datagram(data, self.server, trio.current_time())
+            if scope.cancelled_caught and due is not None and due <= trio.current_time():
+                self.quic.handle_timer(trio.current_time())
+            self._act()
+            await self.flush()
+
+    def _act(self) -> None:
+        while (event := self.quic.next_event()) is not None:
+            if isinstance(event, HandshakeCompleted):
+                self.h3 = H3Connection(self.quic)
+                self.certificate = self.quic.tls._peer_certificate
+            elif isinstance(event, ConnectionTerminated):
+                self.ended = event
+            elif isinstance(event, StreamReset):
+                heard = self.heard.get(event.stream_id, Heard())
+                heard.reset, heard.is_over = event.error_code, True
+            elif isinstance(event, StopSendingReceived):
+                self.stopped[event.stream_id] = event.error_code
+            if self.h3 is not None:
+                for told in self.h3.handle_event(event):
+                    self._hear(told)
+        self._tell()
+
+    def _hear(self, told: Any) -> None:
+        heard = self.heard.get(told.stream_id)
+        if heard is None:
+            return
+        if isinstance(told, HeadersReceived):
+            if heard.fields and dict(heard.fields)[b":status"][0] != 0x31:
+                heard.trailers = told.headers
+            else:
+                heard.fields = told.headers
+        elif isinstance(told, DataReceived):
+            heard.body += told.data
+        heard.is_over |= told.stream_ended
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = trio.Event()
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait until something is so."""
+        with trio.fail_after(20):
+            while not condition():
+                await self._news.wait()
+
+    async def flush(self) -> None:
+        """Send what there is to send."""
+        for data, _ in self.quic.datagrams_to_send(trio.current_time()):
+            if not self.lose(data):
+                await self.sock.sendto(data, self.server)
+        due = self.quic.get_timer()
+        if self._scope is not None and due is not None:
+            self._scope.deadline = min(self._scope.deadline, due)
+
+    async def begin(
+        self, method: str, host: str, path: str, *more: tuple[str, str], end: bool = True
+    ) -> int:
+        """Send a request head; returns the stream."""
+        head = [(":method", method), (":scheme", "https"), (":authority", host), (":path", path)]
+        fields: Headers = [(n.encode(), v.encode("latin-1")) for n, v in (*head, *more)]
+        return await self.begin_with(fields, end=end)
+
+    async def begin_with(self, fields: Headers, *, end: bool = True) -> int:
+        """Send fields as the head of a request, whatever they are."""
+        assert self.h3 is not None
+        identity = self.quic.get_next_available_stream_id()
+        self.heard[identity] = Heard()
+        self.h3.send_headers(identity, fields, end_stream=end)
+        await self.flush()
+        return identity
+
+    async def send_body(self, identity: int, data: bytes, *, end: bool = True) -> None:
+        """Write a body; it goes out as the windows allow."""
+        assert self.h3 is not None
+        self.h3.send_data(identity, data, end_stream=end)
+        await self.flush()
+
+    async def cancel(self, identity: int) -> None:
+        """Give a request up."""
+        self.quic.reset_stream(identity, 0x10C)
+        if self.quic._stream_can_receive(identity) and identity in self.quic._streams:
+            self.quic.stop_stream(identity, 0x10C)
+        await self.flush()
+
+    async def answer(self, identity: int) -> Heard:
+        """Wait for the end of a response."""
+        heard = self.heard[identity]
+        await self.until(lambda: heard.is_over or self.ended)
+        return heard
+
+    async def ask(
+        self, method: str, host: str, path: str, *more: tuple[str, str], body: bytes | None = None
+    ) -> Heard:
+        """Send a request and wait for its response."""
+        identity = await self.begin(method, host, path, *more, end=body is None)
+        if body is not None:
+            await self.send_body(identity, body)
+        return await self.answer(identity)
+
+
+@asynccontextmanager
+async def http3_client(
+    port: int, name: str = "a.test", *, waits: bool = True, **more: Any
+) -> AsyncGenerator[Http3Client]:
+    """A client of a port on loopback, with its handshake done."""
+    client = Http3Client(port, name, **more)
+    client.quic.connect(client.server, trio.current_time())
+    async with trio.open_nursery() as nursery:
+        await client.flush()
+        nursery.start_soon(client.run)
+        if waits:
+            await client.until(lambda: client.h3 is not None or client.ended)
+        try:
+            yield client
+        finally:
+            client.quic.close()
+            await client.flush()
+            nursery.cancel_scope.cancel()
+    client.sock.close()

@@ -1,0 +1,387 @@
+"""Sessions over a network in memory, with aioquic's client and an engine that only remembers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aioquic.h3.connection import FrameType, H3Connection, encode_frame
+from aioquic.h3.events import DataReceived, HeadersReceived
+from aioquic.quic.events import (
+    ConnectionTerminated,
+    HandshakeCompleted,
+    QuicEvent,
+    StopSendingReceived,
+    StreamReset,
+)
+
+from oto_trio._core import FieldBlock
+from oto_trio.gateway.listeners.http3 import Http3Limits, Http3Session
+from tests.unit.gateway.quic.network import Net, Owner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from oto_trio.gateway.quic import QuicLink
+
+HEAD = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"a.test"), (b":path", b"/")]
+OK = FieldBlock([(b":status", b"200")])
+
+
+class RememberingEngine:
+    def __init__(self) -> None:
+        self.opened: list[FieldBlock] = []
+        self.fed: dict[int, int] = {}
+        self.ended: set[int] = set()
+        self.trailers: list[FieldBlock] = []
+        self.resets: list[int] = []
+        self.taken_bytes: dict[int, int] = {}
+        self.hung_up = False
+        self.due = 0.0
+
+    def carry(self, listener: int, ip: str, server_name: str | None, now: float) -> int:
+        assert (ip, server_name) == ("198.51.100.7", "api.test")
+        return 7
+
+    def open_stream(self, conn: int, fields: FieldBlock, end: bool, now: float) -> int:
+        if fields.get(b"x-bad") is not None:
+            raise ValueError("malformed")
+        self.opened.append(fields)
+        return len(self.opened)
+
+    def feed(self, stream: int, data: bytes, end: bool, now: float) -> None:
+        self.fed[stream] = self.fed.get(stream, 0) + len(data)
+        if end:
+            self.ended.add(stream)
+
+    def feed_trailers(self, stream: int, fields: FieldBlock, now: float) -> None:
+        self.trailers.append(fields)
+        self.ended.add(stream)
+
+    def reset_stream(self, stream: int, now: float) -> None:
+        self.resets.append(stream)
+
+    def taken(self, stream: int, count: int) -> None:
+        self.taken_bytes[stream] = self.taken_bytes.get(stream, 0) + count
+
+    def hang_up(self, conn: int, now: float) -> None:
+        self.hung_up = True
+
+    def patience(self, conn: int, due: float) -> None:
+        self.due = due
+
+    def send(self, conn: int, data: bytes) -> bool:
+        raise AssertionError("there is no socket")
+
+
+class Client(Owner):
+    """The client's side, with aioquic's own HTTP/3."""
+
+    def __init__(self, link: QuicLink) -> None:
+        super().__init__(link)
+        self.h3: Any = None
+        self.heads: dict[int, list[Any]] = {}
+        self.bodies: dict[int, bytes] = {}
+        self.over: set[int] = set()
+        self.resets: dict[int, int] = {}
+        self.stops: dict[int, int] = {}
+        self.holds = False
+
+    def quic_event(self, event: QuicEvent, now: float) -> None:
+        self.events.append(event)
+        if isinstance(event, HandshakeCompleted):
+            self.h3 = H3Connection(self.link.state)
+        if isinstance(event, StreamReset):
+            self.resets[event.stream_id] = event.error_code
+        if isinstance(event, StopSendingReceived):
+            self.stops[event.stream_id] = event.error_code
+        for told in self.h3.handle_event(event) if self.h3 is not None else ():
+            if isinstance(told, HeadersReceived):
+                self.heads.setdefault(told.stream_id, []).append(dict(told.headers))
+            if isinstance(told, DataReceived):
+                self.bodies[told.stream_id] = self.bodies.get(told.stream_id, b"") + told.data
+                if self.holds:
+                    self.link.state.hold(told.stream_id, len(told.data))
+            if isinstance(told, HeadersReceived | DataReceived) and told.stream_ended:
+                self.over.add(told.stream_id)
+
+    @property
+    def code(self) -> int | None:
+        ends = [it.error_code for it in self.events if isinstance(it, ConnectionTerminated)]
+        return ends[0] if ends else None
+
+
+class World:
+    def __init__(self, limits: Http3Limits | None = None) -> None:
+        self.net = Net()
+        self.engine = RememberingEngine()
+        self.streams: dict[int, Any] = {}
+        self.sessions: list[Http3Session] = []
+        self.limits = limits or Http3Limits()
+        self.net.acceptor._make_owner = self.own
+        owner = self.net.connect()
+        self.client = owner.link.owner = Client(owner.link)
+        assert self.run(lambda: self.client.h3 is not None and self.session.conn == 7)
+
+    @property
+    def session(self) -> Http3Session:
+        return self.sessions[-1]
+
+    def own(self, link: QuicLink, path: object, now: float) -> Any:
+        engine: Any = self.engine
+        made = Http3Session(engine, link, 1, self.streams, now, self.limits)
+        self.sessions.append(made)
+        return made
+
+    def run(self, until: Callable[[], object], most_s: float = 20) -> bool:
+        return self.net.run(lambda: bool(until()), most_s)
+
+    def ask(self, *more: tuple[bytes, bytes], body: bytes | None = None, end: bool = True) -> int:
+        link = self.client.link
+        stream: int = link.state.get_next_available_stream_id()
+        self.client.h3.send_headers(stream, [*HEAD, *more], end_stream=body is None)
+        if body is not None:
+            self.client.h3.send_data(stream, body, end_stream=end)
+        link.transmit(self.net.now)
+        return stream
+
+    def flush(self) -> None:
+        self.session.flush(self.net.now)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_a_request_and_its_whole_answer(world: World) -> None:
+    stream = world.ask()
+    assert world.run(lambda: world.engine.opened)
+    assert world.engine.opened[0] == FieldBlock(HEAD)
+    world.session.answer(1, OK, b"hello")
+    world.flush()
+    assert world.run(lambda: stream in world.client.over)
+    assert world.client.bodies[stream] == b"hello"
+    assert world.session.open_streams == 0
+    assert world.streams == {}
+
+
+def test_a_slow_backend_closes_the_window(world: World) -> None:
+    stream = world.ask(body=bytes(900_000))
+    world.run(lambda: False, 3)
+    window = 256 * 1024
+    assert window - 1200 <= world.engine.fed[1] <= window
+    world.session.consumed(1, 200_000)
+    world.flush()
+    world.run(lambda: False, 3)
+    assert window <= world.engine.fed[1] <= window + 200_000
+    while 1 not in world.engine.ended:
+        world.session.consumed(1, 100_000)
+        world.flush()
+        world.run(lambda: False, 1)
+    assert world.engine.fed[1] == 900_000
+    assert stream == 0
+
+
+def test_a_slow_client_stops_the_engine_and_is_let_go_in_the_end(world: World) -> None:
+    world.client.holds = True
+    stream = world.ask()
+    assert world.run(lambda: world.engine.opened)
+    world.session.head(1, OK)
+    given = 0
+    for _ in range(20):  # as the engine does: never more than 64 KiB beyond what was taken
+        if given - world.engine.taken_bytes.get(1, 0) <= 0:
+            world.session.data(1, bytes(65_536), False)
+            given += 65_536
+        world.flush()
+        world.run(lambda: False, 0.5)
+    window = 256 * 1024
+    assert world.engine.taken_bytes[1] <= window
+    assert given <= window + 65_536
+    while stream not in world.client.resets and world.engine.due < world.net.now + 100:
+        world.run(lambda: False, max(world.engine.due - world.net.now, 0.1))
+        world.session.idle(world.net.now)
+    assert world.client.resets[stream] == 0x107
+    assert world.engine.resets == [1]
+
+
+def test_a_client_that_gives_a_request_up_cancels_its_work(world: World) -> None:
+    reset, stopped, kept = world.ask(), world.ask(body=b"x", end=False), world.ask()
+    assert world.run(lambda: len(world.engine.opened) == 3)
+    state = world.client.link.state
+    state.stop_stream(reset, 0x10C)
+    state.reset_stream(stopped, 0x10C)
+    world.client.link.transmit(world.net.now)
+    assert world.run(lambda: len(world.engine.resets) == 2)
+    assert world.session.open_streams == 1
+    world.session.answer(3, OK, b"kept")
+    world.flush()
+    assert world.run(lambda: kept in world.client.over)
+    assert world.client.code is None
+
+
+def test_a_broken_response_does_not_look_whole(world: World) -> None:
+    stream = world.ask()
+    assert world.run(lambda: world.engine.opened)
+    world.session.head(1, OK)
+    world.session.data(1, b"half", False)
+    world.flush()
+    world.session.broken(1)
+    world.flush()
+    assert world.run(lambda: stream in world.client.resets)
+    assert world.client.resets[stream] == 0x102
+    assert stream not in world.client.over
+
+
+def test_trailers_pass_both_ways(world: World) -> None:
+    stream = world.ask(body=b"body", end=False)
+    world.client.h3.send_headers(stream, [(b"x-sum", b"1")], end_stream=True)
+    world.client.link.transmit(world.net.now)
+    assert world.run(lambda: world.engine.trailers)
+    assert list(world.engine.trailers[0]) == [(b"x-sum", b"1")]
+    world.session.head(1, OK)
+    world.session.data(1, b"answer", False)
+    world.session.trailers(1, FieldBlock([(b"x-done", b"2")]))
+    world.flush()
+    assert world.run(lambda: stream in world.client.over)
+    assert world.client.heads[stream] == [{b":status": b"200"}, {b"x-done": b"2"}]
+
+
+def test_an_answer_before_the_body_ends_the_upload_alone(world: World) -> None:
+    stream = world.ask(body=bytes(600_000))
+    assert world.run(lambda: world.engine.opened)
+    world.session.answer(1, OK, b"no")
+    world.flush()
+    assert world.run(lambda: stream in world.client.over and stream in world.client.stops)
+    assert world.client.stops[stream] == 0x100
+    after = world.ask()
+    assert world.run(lambda: len(world.engine.opened) == 2)
+    world.session.answer(2, OK, b"yes")
+    world.flush()
+    assert world.run(lambda: after in world.client.over)
+    assert world.session._link.state._held_bytes == 0
+
+
+def test_a_drain_answers_what_is_under_way_and_refuses_the_rest(world: World) -> None:
+    first = world.ask()
+    assert world.run(lambda: world.engine.opened)
+    world.session.drain(world.net.now)
+    world.flush()
+    late = world.ask()
+    assert world.run(lambda: late in world.client.resets)
+    assert world.client.resets[late] == 0x10B
+    world.net.loss = 0.3  # the last packets too have to arrive before it closes
+    world.session.answer(1, OK, bytes(30_000))
+    world.flush()
+    assert world.run(lambda: first in world.client.over, 60)
+    world.net.loss = 0
+    assert world.run(lambda: world.client.is_lost, 10)
+    assert world.run(lambda: world.client.code is not None)
+    assert world.client.code == 0x100
+    assert world.engine.hung_up
+    assert world.engine.resets == []
+
+
+def test_a_connection_that_is_lost_leaves_nothing(world: World) -> None:
+    for _ in range(3):
+        world.ask(body=b"x", end=False)
+    assert world.run(lambda: len(world.engine.opened) == 3)
+    world.client.link.close(0x100, "", world.net.now)
+    world.client.link.transmit(world.net.now)
+    assert world.run(lambda: world.engine.hung_up)
+    assert sorted(world.engine.resets) == [1, 2, 3]
+    assert world.streams == {}
+    assert world.run(lambda: not world.net.server.links)
+
+
+def test_a_connection_without_requests_is_closed() -> None:
+    world = World(Http3Limits(idle_s=20))
+    for _ in range(5):
+        world.run(lambda: False, max(world.engine.due - world.net.now, 0.1))
+        if not world.session.is_over:
+            # What the client sends keeps QUIC awake, and asks for nothing.
+            world.session.idle(world.net.now)
+    assert world.session.is_over
+    assert world.run(lambda: world.client.code == 0x100)
+
+
+@pytest.mark.parametrize(
+    ("length", "body"), [(b"3", b"four"), (b"5", b"four"), (b"x", b""), (b"1" * 5000, b"")]
+)
+def test_a_length_that_disagrees_with_the_body(world: World, length: bytes, body: bytes) -> None:
+    stream = world.ask((b"content-length", length), body=body)
+    assert world.run(lambda: stream in world.client.resets)
+    assert world.client.resets[stream] == 0x10E
+    assert 1 not in world.engine.ended
+    fine = world.ask((b"content-length", b"4"), body=b"four")
+    assert world.run(lambda: world.engine.ended)
+    assert fine not in world.client.resets
+
+
+def raw(world: World, data: bytes, *, stream: int = 0, end: bool = False) -> None:
+    world.client.link.state.send_stream_data(stream, data, end)
+    world.client.link.transmit(world.net.now)
+
+
+def test_more_fields_than_are_taken_end_the_stream(world: World) -> None:
+    many = world.ask(*[(b"x-%d" % number, b"y") for number in range(200)])
+    large = world.ask(*[(b"x", b"y" * 700) for _ in range(90)])
+    assert world.run(lambda: {many, large} <= set(world.client.resets), 5)
+    assert set(world.client.resets.values()) == {0x107}
+    assert world.engine.opened == []
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        # A head that is larger than any that is read.
+        (bytes([FrameType.HEADERS]) + (0x8010_0000).to_bytes(4) + bytes(1000), 0x107),
+        # A head that needs a dynamic table, which there is none of: what a QPACK bomb is made of.
+        (encode_frame(FrameType.HEADERS, b"\x02\x00\x80" + b"\x80" * 500), 0x200),
+        (encode_frame(FrameType.DATA, b"before a head"), 0x105),
+        (encode_frame(0x41, b"web transport"), 0x105),
+        (encode_frame(FrameType.SETTINGS, b""), 0x105),
+        (encode_frame(FrameType.HEADERS, b"\x00\x00\xff\xff\xff"), 0x200),
+    ],
+)
+def test_a_client_that_breaks_the_protocol(world: World, data: bytes, code: int) -> None:
+    raw(world, data)
+    assert world.run(lambda: world.client.code is not None, 5)
+    assert world.client.code == code
+    assert world.engine.opened == []
+
+
+def test_a_control_frame_without_end_is_not_kept(world: World) -> None:
+    # The library's own client has opened its control stream; MAX_PUSH_ID of a gigabyte follows on it.
+    raw(world, b"\x0d" + (0xC000_0000_4000_0000).to_bytes(8) + bytes(50_000), stream=2)
+    assert world.run(lambda: world.client.code is not None, 5)
+    assert world.client.code == 0x107
+
+
+def test_resets_without_end_cost_the_connection() -> None:
+    world = World(Http3Limits(resets=10, resets_per_s=0.001))
+    for _ in range(30):
+        stream = world.ask(body=b"x", end=False)
+        world.run(lambda: False, 0.05)
+        if world.client.is_lost:
+            break
+        world.client.link.state.reset_stream(stream, 0x10C)
+        world.client.link.transmit(world.net.now)
+    assert world.run(lambda: world.client.code is not None, 5)
+    assert world.client.code == 0x107
+    assert len(world.engine.opened) <= 12
+
+
+def test_malformed_requests_are_counted_too() -> None:
+    world = World(Http3Limits(resets=10, resets_per_s=0.001))
+    for _ in range(12):
+        world.ask((b"x-bad", b"1"))
+    assert world.run(lambda: world.client.code is not None, 5)
+    assert world.client.code == 0x107
+
+
+def test_streams_of_no_known_kind_and_empty_frames_are_counted() -> None:
+    world = World(Http3Limits(frames=20, frames_per_s=0.001))
+    for number in range(3, 40):
+        raw(world, b"\x21x", stream=2 + 4 * number, end=True)
+    assert world.run(lambda: world.client.code == 0x107, 5)
