@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import trio
-from aioquic.h3.connection import H3Connection, Headers
-from aioquic.h3.events import DataReceived, HeadersReceived
+from aioquic.h3.connection import H3Connection
+from aioquic.h3.events import DataReceived, Headers, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import (

@@ -195,9 +195,7 @@ class Adopting:
         if listener.is_datagrams:
             assert self.datagrams is not None, "sockets are adopted once everything is made"
             sock = socket.socket(fileno=os.dup(listener.fd))
-            path = self.datagrams.listen(
-                sock, listener.name, exclusive=listener.ways.exclusive
-            )
+            path = self.datagrams.listen(sock, listener.name, exclusive=listener.ways.exclusive)
             self._paths.setdefault(listener.token, []).append(path)
             return
         if listener.is_tcp:

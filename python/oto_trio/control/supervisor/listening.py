@@ -134,7 +134,7 @@ def shared(sock: socket.socket, slots: int) -> tuple[socket.socket, ...]:
     return (sock, *(sock.dup() for _ in range(slots - 1)))
 
 
-def bind_listener(  # noqa: PLR0913 (the first three say where, the others how)
+def bind_listener(
     name: str,
     host: str,
     port: int,
@@ -183,7 +183,7 @@ def bind_listener(  # noqa: PLR0913 (the first three say where, the others how)
     return Listener(name, secured, tuple(sockets), is_datagrams=datagrams)
 
 
-def _listen(  # noqa: PLR0913 (as `bind_listener`)
+def _listen(
     family: socket.AddressFamily,
     host: str,
     port: int,

@@ -14,6 +14,7 @@ from aioquic.quic.events import (
     StopSendingReceived,
     StreamReset,
 )
+from typing_extensions import override
 
 from oto_trio._core import FieldBlock
 from oto_trio.gateway.listeners.http3 import Http3Limits, Http3Session
@@ -87,6 +88,7 @@ class Client(Owner):
         self.stops: dict[int, int] = {}
         self.holds = False
 
+    @override
     def quic_event(self, event: QuicEvent, now: float) -> None:
         self.events.append(event)
         if isinstance(event, HandshakeCompleted):
