@@ -125,6 +125,7 @@ impl Engine {
             exchange: None,
             deadline: Deadline::never(),
             appetite: Appetite::default(),
+            is_watched: false,
         });
         self.metrics.accepted += 1;
         self.metrics.handshakes += 1;
