@@ -26,7 +26,6 @@ import gc
 import hashlib
 import logging
 import os
-import secrets
 import signal
 import socket
 import sys
@@ -35,14 +34,12 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 import msgspec
 import trio
 
 from oto_trio.gateway.adopting import Adopting
-from oto_trio.gateway.clocks import machine_clock_offset_s
-from oto_trio.gateway.engine import Engine
 from oto_trio.gateway.frames import (
     PROTOCOL,
     AdoptSlot,
@@ -59,7 +56,6 @@ from oto_trio.gateway.frames import (
     Draining,
     Health,
     Hello,
-    InheritedLimits,
     LeakedKey,
     Listen,
     Metrics,
@@ -74,11 +70,12 @@ from oto_trio.gateway.frames import (
     Unlisten,
     UpFrame,
 )
-from oto_trio.gateway.installer import Installer, SnapshotEngine, SnapshotLike
+from oto_trio.gateway.installer import Installer, SnapshotLike
 from oto_trio.gateway.link import Link, LinkClosedError, LinkProtocolError, Outbox, worker_end
-from oto_trio.gateway.listeners.http3.server import Http3Server, ServerEngine
+from oto_trio.gateway.listeners.http3.server import Http3Server
 from oto_trio.gateway.monitoring import Monitoring
 from oto_trio.gateway.mounts import Mounts
+from oto_trio.gateway.native_engine import WorkerEngine, native_engine
 from oto_trio.gateway.pipeline import Pipeline
 from oto_trio.gateway.pump import Pump
 from oto_trio.gateway.records import RecordDrain
@@ -128,40 +125,8 @@ ALERTS_PER_DRAIN: Final = 32
 _AWAITED: Final = ("connections", "exchanges", "tunnels")
 
 
-class WorkerEngine(Engine, SnapshotEngine, ServerEngine, Protocol):
-    """What a worker needs of its engine."""
-
-
 MakeEngine: TypeAlias = Callable[[bytes], tuple[WorkerEngine, SnapshotLike]]
 """Makes an engine from its settings (JSON), and an empty snapshot that it can install."""
-
-
-def native_engine(
-    settings: bytes, limits: InheritedLimits | None = None
-) -> tuple[WorkerEngine, SnapshotLike]:
-    """Make the Rust engine.
-
-    Args:
-        settings: JSON of its settings.
-        limits: The counters to use; None makes some of its own. Their descriptor is closed.
-
-    Raises:
-        ValueError: A setting is wrong; names it.
-        OSError: The system has no readiness set left.
-    """
-    from oto_trio import _core  # noqa: PLC0415 (tests run workers without it)
-
-    engine = _core.Engine(settings, secrets.randbits(64))
-    counters = None
-    if limits is not None:
-        try:
-            counters = _core.Limits.open(limits.fd, limits.gauge)
-        finally:
-            os.close(limits.fd)
-        if limits.among_processes:
-            # Each Trio run begins its clock where it likes; what is counted together must agree.
-            counters.set_clock_offset(machine_clock_offset_s())
-    return cast("WorkerEngine", engine), cast("SnapshotLike", _core.Snapshot(counters))
 
 
 async def run_worker(

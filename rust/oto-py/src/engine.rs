@@ -6,8 +6,7 @@ use std::sync::Mutex;
 
 use oto_core::metrics::LATENCY_BOUNDS_S;
 use oto_core::plan::ResponseBody;
-use oto_core::tls::ClientAuth;
-use oto_engine::{Event, RouteCount, Settings, ToShow, Ways};
+use oto_engine::{Event, RouteCount, Settings, ToShow};
 use pyo3::exceptions::{PyLookupError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
@@ -19,6 +18,7 @@ use crate::exchange::Exchange;
 use crate::fields::FieldBlock;
 use crate::lock;
 use crate::snapshot::Snapshot;
+use crate::ways::ways;
 
 /// Non-blocking HTTP/1 between clients and backends, turned from a Trio task.
 #[pyclass(frozen, module = "oto_trio._core")]
@@ -599,31 +599,4 @@ fn told<'py>(py: Python<'py>, events: Vec<Event>) -> PyResult<Bound<'py, PyList>
         list.append(tuple)?;
     }
     Ok(list)
-}
-
-fn ways(
-    secured: bool,
-    client_auth: &str,
-    http2: bool,
-    http1: bool,
-    exclusive: bool,
-) -> PyResult<Ways> {
-    let client_auth = match client_auth {
-        "Dynamic" => None,
-        "None" => Some(ClientAuth::None),
-        "Want" => Some(ClientAuth::Want),
-        "Need" => Some(ClientAuth::Need),
-        other => {
-            return Err(PyValueError::new_err(format!(
-                "client_auth: {other:?} is none of None, Want, Need, Dynamic"
-            )));
-        }
-    };
-    Ok(Ways {
-        secured,
-        client_auth,
-        http1,
-        http2,
-        exclusive,
-    })
 }

@@ -21,6 +21,7 @@ mod router;
 mod signature;
 mod snapshot;
 mod template;
+mod ways;
 
 use pyo3::prelude::*;
 

@@ -1,0 +1,33 @@
+//! What clients may speak on a listener, as Python says it.
+
+use oto_core::tls::ClientAuth;
+use oto_engine::Ways;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+pub(crate) fn ways(
+    secured: bool,
+    client_auth: &str,
+    http2: bool,
+    http1: bool,
+    exclusive: bool,
+) -> PyResult<Ways> {
+    let client_auth = match client_auth {
+        "Dynamic" => None,
+        "None" => Some(ClientAuth::None),
+        "Want" => Some(ClientAuth::Want),
+        "Need" => Some(ClientAuth::Need),
+        other => {
+            return Err(PyValueError::new_err(format!(
+                "client_auth: {other:?} is none of None, Want, Need, Dynamic"
+            )));
+        }
+    };
+    Ok(Ways {
+        secured,
+        client_auth,
+        http1,
+        http2,
+        exclusive,
+    })
+}
