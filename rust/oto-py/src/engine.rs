@@ -1,7 +1,7 @@
 //! `Engine`: the pumped engine.
 
 use std::net::IpAddr;
-use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::RawFd;
 use std::sync::Mutex;
 
 use oto_core::metrics::LATENCY_BOUNDS_S;
@@ -18,7 +18,7 @@ use crate::exchange::Exchange;
 use crate::fields::FieldBlock;
 use crate::lock;
 use crate::snapshot::Snapshot;
-use crate::ways::ways;
+use crate::ways::{duplicate, ways};
 
 /// Non-blocking HTTP/1 between clients and backends, turned from a Trio task.
 #[pyclass(frozen, module = "oto_trio._core")]
@@ -536,14 +536,6 @@ fn counted(route: RouteCount) -> Counted {
         tally.overhead_s,
         route.running,
     )
-}
-
-fn duplicate(fd: RawFd) -> std::io::Result<OwnedFd> {
-    // SAFETY: the descriptor is only borrowed for the duplication, while the caller, who has it
-    // open, waits; a wrong number makes the duplication fail with EBADF.
-    #[allow(unsafe_code)]
-    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-    borrowed.try_clone_to_owned()
 }
 
 fn told<'py>(py: Python<'py>, events: Vec<Event>) -> PyResult<Bound<'py, PyList>> {

@@ -1,4 +1,6 @@
-//! What clients may speak on a listener, as Python says it.
+//! Listeners as Python says them: their sockets, and what clients may speak on them.
+
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
 use oto_core::tls::ClientAuth;
 use oto_engine::Ways;
@@ -30,4 +32,12 @@ pub(crate) fn ways(
         http2,
         exclusive,
     })
+}
+
+pub(crate) fn duplicate(fd: RawFd) -> std::io::Result<OwnedFd> {
+    // SAFETY: the descriptor is only borrowed for the duplication, while the caller, who has it
+    // open, waits; a wrong number makes the duplication fail with EBADF.
+    #[allow(unsafe_code)]
+    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    borrowed.try_clone_to_owned()
 }

@@ -48,7 +48,9 @@ _OF_CONNECTIONS: Final = frozenset({BYTES, WRITABLE, LOST, IDLE, CALL})
 _WITH_MORE: Final = frozenset({BYTES, CALL})
 
 
-Session: TypeAlias = "Http2Session | Http2Calls | Http3Calls | Http3Session | MountSession | SocketEnd"
+Session: TypeAlias = (
+    "Http2Session | Http2Calls | Http3Calls | Http3Session | MountSession | SocketEnd"
+)
 """One connection: of a client, to a backend, or to an application here."""
 
 
