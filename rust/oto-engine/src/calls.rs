@@ -134,7 +134,8 @@ impl Engine {
         up.carrying.used += 1;
         let carried_by = Some((carrier, up.serial));
         let address = Arc::clone(&up.address);
-        let is_mount = matches!(up.stream, Socket::None);
+        // A connection over QUIC has no socket here, either.
+        let is_mount = matches!(up.stream, Socket::None) && up.carrying.dialled.is_none();
         let secured = up.terms.is_some();
         let mut path = std::mem::take(&mut self.path_out);
         path.clear();
