@@ -1,0 +1,56 @@
+"""Connections over QUIC, up to where somebody would make them."""
+
+import pytest
+
+from oto_trio._core import FieldBlock, Snapshot
+from tests.conformance.http1.gateway import route
+from tests.conformance.test_calls import CALL, GET, LOST, calling
+
+DIAL = 23
+
+
+async def test_a_connection_is_asked_for_once_and_shared() -> None:
+    async with calling() as caller:
+        target = {**caller.target, "protocol": "HTTP/3.0"}
+        caller.engine.install(Snapshot().apply([route(targets=[target])], []))
+        clients = [await caller.client(GET) for _ in range(3)]
+        conn, to, name, shown = await caller.told(DIAL)
+        assert (to, name, shown) == (("127.0.0.1", target["port"]), "127.0.0.1", None)
+        with pytest.raises(ValueError, match="no certificate"):
+            caller.engine.check_backend(conn, name, [])
+        caller.engine.dialled(conn, 3, caller.now)
+        for _ in clients:
+            called, stream, fields, ends = await caller.told(CALL)
+            assert (called, ends) == (conn, True)
+            assert (b":scheme", b"https") in list(fields)
+            assert not fields.get(b":client")
+            caller.engine.answer_head(stream, FieldBlock([(":status", "204")]), caller.now)
+            caller.engine.feed(stream, b"", True, caller.now)
+        for client in clients:
+            answer = await caller.hears(client, b"\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 204 ")
+        assert not [kind for kind, _ in caller.events if kind == DIAL]
+
+
+async def test_a_connection_that_cannot_be_made_fails_all_that_wait_for_it() -> None:
+    async with calling() as caller:
+        target = {**caller.target, "protocol": "HTTP/3.0"}
+        caller.engine.install(Snapshot().apply([route(targets=[target])], []))
+        client = await caller.client(GET)
+        conn, *_ = await caller.told(DIAL)
+        caller.engine.dial_failed(conn, "nobody is there", False, caller.now)
+        answer = await caller.hears(client, b"}")
+        assert answer.startswith(b"HTTP/1.1 502 ")
+        assert b"refused" in answer
+
+
+async def test_a_connection_that_takes_too_long_is_wanted_no_more() -> None:
+    async with calling() as caller:
+        target = {**caller.target, "protocol": "HTTP/3.0"}
+        caller.engine.install(Snapshot().apply([route(targets=[target])], []))
+        client = await caller.client(GET)
+        conn, *_ = await caller.told(DIAL)
+        caller.now += 60
+        caller.events += caller.engine.expire(caller.now)
+        assert await caller.told(LOST) == conn
+        assert (await caller.hears(client, b"}")).startswith(b"HTTP/1.1 504 ")
