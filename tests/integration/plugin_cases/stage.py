@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import ssl
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import h11
 import trio
@@ -15,8 +16,9 @@ from tests.conformance.http1.messages import RequestSeen, ResponseReader, Respon
 from tests.conformance.http1.upstream import Recorder, Upstream
 from tests.conformance.tls.secure import authority, certificate, client_context
 from tests.integration.clients import admin
-from tests.integration.http2_client import Http2Client
-from tests.integration.plugin_cases.case import BACKEND, NG, OK, Ask, Case, Wanted
+from tests.integration.http2_client import Heard, Http2Client
+from tests.integration.http3_client import http3_client
+from tests.integration.plugin_cases.case import BACKEND, NG, OK, Ask, Case, Show, Wanted
 from tests.integration.plugin_cases.entities import CLIENT, ENTITIES
 
 if TYPE_CHECKING:
@@ -78,8 +80,8 @@ class Stage:
         cases: What is played.
     """
 
-    over_http2 = False
-    """Whether clients speak HTTP/2, but for what is asked in HTTP/1.0."""
+    speaks: Literal["1", "2", "3"] = "1"
+    """The version of HTTP that clients speak, but for what is asked in HTTP/1.0."""
 
     def __init__(
         self, gateway: GatewayProcess, upstream: Upstream, cases: Mapping[str, Case], url: str
@@ -92,17 +94,19 @@ class Stage:
         self._ask: Ask | None = None
         self._seen: list[RequestSeen] = []
 
-    async def faults(self, name: str, *, bare: bool) -> list[list[str]]:
+    async def faults(self, name: str, *, bare: bool, show: Show | None = None) -> list[list[str]]:
         """Ask all that the case of a plugin asks; return what is not as it says, request by request.
 
         Args:
             name: The plugin's.
             bare: Ask the route that lacks it.
+            show: How all clients come, whatever the case says.
         """
         case = self._cases[name]
         self._services = case.services
+        asks = case.asks if show is None else [replace(ask, show=show) for ask in case.asks]
         async with self._configured(case.globally):
-            return [await self._faults_of(host_of(name, bare=bare), ask) for ask in case.asks]
+            return [await self._faults_of(host_of(name, bare=bare), ask) for ask in asks]
 
     @asynccontextmanager
     async def _configured(self, changes: Mapping[str, Any]) -> AsyncGenerator[None]:
@@ -134,8 +138,8 @@ class Stage:
 
     async def _send(self, host: str, ask: Ask) -> ResponseSeen:
         method, _, target = ask.request.partition(" ")
-        if self.over_http2 and ask.version == "1.1":
-            return await self._send_http2(host, ask, method, target)
+        if self.speaks != "1" and ask.version == "1.1":
+            return await self._send_in_streams(host, ask, method, target)
         lines = [f"{method} {target} HTTP/{ask.version}"]
         if not any(line.lower().startswith("host:") for line in ask.sent):
             lines.append(f"Host: {host}")
@@ -153,7 +157,8 @@ class Stage:
                 if not piece:
                     raise h11.RemoteProtocolError("the connection ended before the message")
 
-    async def _send_http2(self, host: str, ask: Ask, method: str, target: str) -> ResponseSeen:
+    async def _send_in_streams(self, host: str, ask: Ask, method: str, target: str) -> ResponseSeen:
+        """Ask over HTTP/2 or HTTP/3."""
         fields: list[tuple[str, str]] = []
         authority = host
         for line in ask.sent:
@@ -164,12 +169,19 @@ class Stage:
                 fields.append((name.lower(), value.strip()))
         if ask.body:
             fields.append(("content-length", str(len(ask.body))))
-        async with await self._connected(host, ask) as stream:
-            client = Http2Client(stream)
-            client.h2.initiate_connection()
-            heard = await client.ask(method, authority, target, *fields, body=ask.body)
-        if heard.reset is not None and not heard.fields:
-            raise h11.RemoteProtocolError(f"the stream was reset with {heard.reset}")
+        heard = Heard()
+        if self.speaks == "3":
+            port = int(self._gateway.announcement["http3"].rpartition(":")[2])
+            async with http3_client(port, host) as quic:
+                body = ask.body or None
+                heard = await quic.ask(method, authority, target, *fields, body=body)
+        else:
+            async with await self._connected(host, ask) as stream:
+                client = Http2Client(stream)
+                client.h2.initiate_connection()
+                heard = await client.ask(method, authority, target, *fields, body=ask.body)
+        if not heard.fields:
+            raise h11.RemoteProtocolError(f"no answer; the stream was reset with {heard.reset}")
         return ResponseSeen(
             status=heard.status, headers=heard.fields, body=heard.body, trailers=heard.trailers
         )
@@ -179,7 +191,7 @@ class Stage:
             return await trio.open_tcp_stream("127.0.0.1", self._gateway.port)
         port = int(self._gateway.announcement["https"].rpartition(":")[2])
         context = client_context(shows=CLIENT if ask.show == "certificate" else None)
-        if self.over_http2:
+        if self.speaks == "2":
             context.set_alpn_protocols(["h2"] if ask.version == "1.1" else ["http/1.1"])
         plain = await trio.open_tcp_stream("127.0.0.1", port)
         secure = trio.SSLStream(plain, context, server_hostname=host, https_compatible=True)
@@ -260,7 +272,8 @@ async def staged(cases: Mapping[str, Case], data: Path) -> AsyncGenerator[Stage]
     url = f"http://127.0.0.1:{upstream.port}"
     file = data / "gateway.json"
     file.write_bytes(_configuration(cases, url))
-    options = ("--workers", "1", "--https-port", "0", "--config", str(file))
+    ports = ("--https-port", "0", "--http3-port", "0")
+    options = ("--workers", "1", *ports, "--config", str(file))
     async with (
         gateway_process(*options, data=data / "data") as gateway,
         trio.open_nursery() as nursery,
