@@ -461,6 +461,7 @@ fn claims_of_the_verified_token_stand_in_for_what_the_context_lacks() {
 fn what_is_counted_by_has_networks_of_ipv6_and_other_texts_have_addresses() {
     let both = Template::parse("${req.method} ${req.ip} ${req.ip_address || req.host}");
     let template = both.expect("a template");
+    // A client of IPv4 on a port of both families has the address it has elsewhere.
     for (prefix, ip, counted) in [
         (64, "192.0.2.7", "192.0.2.7"),
         (64, "::ffff:192.0.2.7", "192.0.2.7"),
@@ -485,6 +486,7 @@ fn what_is_counted_by_has_networks_of_ipv6_and_other_texts_have_addresses() {
             format!("GET {counted} {counted}"),
             "{ip}"
         );
-        assert_eq!(template.text(&flow), format!("GET {ip} {ip}"));
+        let told = ip.strip_prefix("::ffff:").unwrap_or(ip);
+        assert_eq!(template.text(&flow), format!("GET {told} {told}"));
     }
 }
