@@ -177,6 +177,8 @@ class Http3Calls(BackendCalls):
             self._on_message(one, now)
         self._refuse_malformed(h3)
         if isinstance(event, StreamReset):
+            # HTTP/2 ends both ways with one frame. Here the request's is still ours to end.
+            self._state.cancel(identity, event.error_code)
             self._heard_reset(identity, event.error_code == REQUEST_REJECTED, now)
         elif isinstance(event, StopSendingReceived):
             self._on_stopped(identity)
@@ -264,7 +266,13 @@ class Http3Calls(BackendCalls):
         for provisional, (fields, ends) in held.items():
             stream = self._by_id.pop(provisional)
             self._waiting.pop(provisional, None)
-            stream.id = self._open(fields, ends)
+            try:
+                stream.id = self._open(fields, ends)
+            except NoRoomError:
+                # It was heard, and what it said was that it leaves.
+                self._forget(stream)
+                self._engine.break_stream(stream.engine_id, True, self._now)  # noqa: FBT003 (positional only)
+                continue
             self._by_id[stream.id] = self._waiting[stream.id] = stream
 
     def _ping(self, now: float) -> None:

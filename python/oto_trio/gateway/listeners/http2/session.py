@@ -569,6 +569,7 @@ class Http2Session:
             self._close(ErrorCodes.ENHANCE_YOUR_CALM)
             return
         for stream in list(self._by_id.values()):
+            self._settle(stream)
             owes_window = bool(stream.chunks) and not self._blocked
             if owes_window and self._h2.local_flow_control_window(stream.id) > 0:
                 # The window is open: others went first.
