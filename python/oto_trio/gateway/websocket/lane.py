@@ -10,7 +10,7 @@ Theory of operation
 import inspect
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, cast
 
 from wsproto.events import CloseConnection
 from wsproto.frame_protocol import CloseReason
@@ -226,16 +226,33 @@ def _checked(answer: object) -> MessageAnswer:
     """Return a hook's answer.
 
     Raises:
-        TypeError: It is none.
-        ValueError: Its code cannot be sent.
+        TypeError: It is none, or its data are neither text nor bytes.
+        ValueError: Its code or its text cannot be sent.
     """
     if isinstance(answer, Reject):
         code = answer.code
         if not _LOWEST_CODE <= code <= _HIGHEST_CODE or code in _UNSPEAKABLE:
             raise ValueError(f"{code} is no close code that can be sent; use 1000 to 4999")
+        _check_text(answer.reason)
         return answer
-    if answer is None or isinstance(answer, Message):
+    if isinstance(answer, Message):
+        data = cast("object", answer.data)
+        if isinstance(data, str):
+            _check_text(data)
+        elif not isinstance(data, (bytes, bytearray)):
+            raise TypeError(f"the data of a Message are str or bytes, not {type(data).__name__}")
+        return answer
+    if answer is None:
         return answer
     raise TypeError(
         f"the hook returned a {type(answer).__name__}; return a Message, a Reject or None"
     )
+
+
+def _check_text(text: str) -> None:
+    """Raise a ValueError about text that UTF-8 has no octets for, as JSON with half a pair of surrogates makes it."""
+    if text and not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"text that cannot be sent: {error.reason}") from None

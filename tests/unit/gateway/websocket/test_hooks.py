@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 import trio
 import trio.lowlevel
@@ -67,7 +69,13 @@ def failing(_message: Message) -> None:
     raise LookupError("oops")
 
 
-@pytest.mark.parametrize("answer", [None, "nonsense", Reject(1005, ""), Reject(5000, "")])
+UNSENDABLE = (
+    *(Message("half a pair: \ud800"), Message(cast("str", 3)), Reject(1008, "\ud800", closes=True)),
+    *(Reject(1005, ""), Reject(5000, "")),
+)
+
+
+@pytest.mark.parametrize("answer", [None, "nonsense", *UNSENDABLE])
 def test_a_hook_that_fails_closes_with_1011(answer: object) -> None:
     stage = Stage([Hooked(None, failing if answer is None else lambda _: answer)])
     stage.say(BACKEND, TextMessage("a"))
@@ -196,10 +204,13 @@ async def test_a_client_that_leaves_behind_its_close_has_said_all_of_it() -> Non
     assert stage.backend.take() == ["a", "b", (1000, "bye")]
 
 
-async def test_a_hook_that_waits_and_fails_closes_with_1011() -> None:
-    async def wait(_message: Message) -> None:
+@pytest.mark.parametrize("answer", [None, *UNSENDABLE])
+async def test_a_hook_that_waits_and_fails_closes_with_1011(answer: object) -> None:
+    async def wait(_message: Message) -> object:
         await trio.lowlevel.checkpoint()
-        raise LookupError("oops")
+        if answer is None:
+            raise LookupError("oops")
+        return answer
 
     async with trio.open_nursery() as nursery:
         stage = Stage([Waiting(wait)], nursery=nursery)
