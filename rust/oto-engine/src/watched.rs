@@ -61,6 +61,8 @@ impl Engine {
             return;
         };
         up.phase = UpPhase::Carried(up_id);
+        // It is in use for as long as it lasts, and ends with that, whatever its terms become.
+        up.carrying.used = 1;
         up.ready.readable = true;
         if !rest.is_empty() {
             self.raised.push(Event::Bytes(up_id, rest.to_vec()));

@@ -18,6 +18,7 @@ from tests.conformance.http1.gateway import PATIENCE_S, Gateway
 __all__ = [
     "NOW",
     "OK",
+    "UPGRADED",
     "SecureGateway",
     "authority",
     "backend",
@@ -31,6 +32,9 @@ __all__ = [
 
 NOW = 1_800_000_000.0
 """Unix time of the tests' gateways; trustme's certificates are valid then."""
+
+LOST, UPGRADED = 11, 21
+"""Kinds of events."""
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -78,6 +82,8 @@ class SecureGateway(Gateway):
         """Server names for which the engine wants a certificate."""
         self.notices: list[str] = []
         """What the engine told an operator."""
+        self.carried: list[tuple[int, Any]] = []
+        """What it told of connections whose bytes it hands up: those that changed their protocol, those that are gone."""
 
     @override
     def note(self, events: Sequence[tuple[int, Any]]) -> None:
@@ -87,6 +93,8 @@ class SecureGateway(Gateway):
                 self.wanted.append(value)
             elif kind == 6:
                 self.notices.append(value)
+            elif kind in (LOST, UPGRADED):
+                self.carried.append((kind, value))
         super().note(events)
 
     def change(

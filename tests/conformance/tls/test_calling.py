@@ -12,8 +12,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.conformance.http1.gateway import route
+from tests.conformance.http1.gateway import python_step, route
 from tests.conformance.tls.secure import (
+    UPGRADED,
     authority,
     backend,
     ca_certificate,
@@ -57,6 +58,8 @@ async def _ask(
             status, _ = await exchange(stream)
             return status, gateway.notices, names
 
+
+UPGRADE = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
 
 OURS = {"ca": ca_certificate(authority())}
 
@@ -276,3 +279,35 @@ async def test_a_backend_without_http2_that_says_nothing_is_not_asked_for_ever()
             assert bytes(await stream.receive_some()).startswith(b"HTTP/1.1 502 ")
         nursery.cancel_scope.cancel()
     assert asked == 2
+
+
+async def test_a_websocket_that_plugins_look_at_outlives_the_terms_of_its_backend() -> None:
+    context = _server("back.test")
+    opened: list[trio.SSLStream[trio.SocketStream]] = []
+
+    async def switch(tcp: trio.SocketStream) -> None:
+        stream = trio.SSLStream(tcp, context, server_side=True, https_compatible=True)
+        await stream.receive_some()
+        opened.append(stream)
+        await stream.send_all(b"HTTP/1.1 101 Switching Protocols\r\n" + UPGRADE + b"\r\n")
+        await trio.sleep_forever()
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(trio.serve_tcp, switch, 0)
+        target = _target(listeners[0].socket.getsockname()[1])
+        plan = route(targets=[target], steps=[python_step("access")])
+        certificates = {"one": certificate("a.test"), **OURS}
+        async with secured(plan, certificates=certificates) as gateway:
+            client = await connect(gateway.port)
+            await client.send_all(b"GET /x HTTP/1.1\r\nHost: a.test\r\n" + UPGRADE + b"\r\n")
+            held = await gateway.held.receive()
+            held.watch(object())
+            gateway.resume(held)
+            assert bytes(await client.receive_some()).startswith(b"HTTP/1.1 101 ")
+            ((kind, (_, _, up, _)),) = gateway.carried
+            assert kind == UPGRADED
+            gateway.change(ca=None)
+            assert gateway.engine.send(up, b"still here")
+            assert bytes(await opened[0].receive_some()) == b"still here"
+            assert len(gateway.carried) == 1, "neither side is gone"
+        nursery.cancel_scope.cancel()
