@@ -257,12 +257,18 @@ class Engine:
             What `release` takes.
         """
 
-    def adopt_datagrams(self, listener: str, exclusive: bool = False) -> int:
+    def adopt_datagrams(
+        self, listener: str, exclusive: bool = False, client_auth: str = "Dynamic"
+    ) -> int:
         """Make a listener without a socket, for connections whose datagrams are read outside (HTTP/3).
 
         Args:
             listener: the listener's id.
             exclusive: whether its clients find only the routes that are bound to it.
+            client_auth: as of `adopt`; nobody asks for a certificate there, so `Need` lets in nobody.
+
+        Raises:
+            ValueError: `client_auth` is none of the four.
 
         Returns:
             What `carry` and `release` take.
@@ -292,7 +298,8 @@ class Engine:
             now: the Trio clock.
 
         Raises:
-            ValueError: there is no room, or the engine drains, or the listener is gone.
+            ValueError: there is no room, or the engine drains, or the listener is gone, or its clients need a
+                certificate.
         """
 
     def release(self, handle: int, now: float) -> list[_Event]:

@@ -68,7 +68,14 @@ class AdoptingEngine(Protocol):
 class DatagramServer(Protocol):
     """What takes the UDP sockets."""
 
-    def listen(self, sock: socket.socket, name: str, *, exclusive: bool = False) -> Any:
+    def listen(
+        self,
+        sock: socket.socket,
+        name: str,
+        *,
+        exclusive: bool = False,
+        client_auth: str = "Dynamic",
+    ) -> Any:
         """See `Http3Server.listen`."""
         ...
 
@@ -195,7 +202,12 @@ class Adopting:
         if listener.is_datagrams:
             assert self.datagrams is not None, "sockets are adopted once everything is made"
             sock = socket.socket(fileno=os.dup(listener.fd))
-            path = self.datagrams.listen(sock, listener.name, exclusive=listener.ways.exclusive)
+            path = self.datagrams.listen(
+                sock,
+                listener.name,
+                exclusive=listener.ways.exclusive,
+                client_auth=listener.ways.client_auth,
+            )
             self._paths.setdefault(listener.token, []).append(path)
             return
         if listener.is_tcp:

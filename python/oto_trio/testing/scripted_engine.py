@@ -134,9 +134,15 @@ class ScriptedEngine:
         fd, listener, _ = self.adopted[handle - 1]
         self.adopted[handle - 1] = (fd, listener, secured)
 
-    def adopt_datagrams(self, listener: str, exclusive: bool = False, /) -> int:  # noqa: FBT002 (as compiled)
+    def adopt_datagrams(
+        self,
+        listener: str,
+        exclusive: bool = False,  # noqa: FBT002 (as compiled)
+        client_auth: str = "Dynamic",
+        /,
+    ) -> int:
         """See `Engine.adopt_datagrams`."""
-        del exclusive
+        del exclusive, client_auth
         self.adopted.append((-1, listener, True))
         return len(self.adopted)
 

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use oto_core::tls::Certificate;
+use oto_core::tls::{Certificate, ClientAuth};
 
 use crate::connection::{Appetite, Down, DownPhase};
 use crate::engine::Engine;
@@ -29,8 +29,14 @@ pub enum ToShow {
 }
 
 impl Engine {
-    /// Make a listener whose datagrams are read elsewhere; `exclusive` as of [`Ways`]. Gives what [`Engine::carry`] and [`Engine::release`] take.
-    pub fn adopt_datagrams(&mut self, id: &str, exclusive: bool) -> u64 {
+    /// Make a listener whose datagrams are read elsewhere; `exclusive` and `client_auth` as of [`Ways`]. Gives what
+    /// [`Engine::carry`] and [`Engine::release`] take.
+    pub fn adopt_datagrams(
+        &mut self,
+        id: &str,
+        exclusive: bool,
+        client_auth: Option<ClientAuth>,
+    ) -> u64 {
         let at = self.free_place();
         self.adopted += 1;
         let listener = Listener {
@@ -38,6 +44,7 @@ impl Engine {
             id: Arc::from(id),
             ways: Ways {
                 secured: true,
+                client_auth,
                 exclusive,
                 ..Ways::default()
             },
@@ -96,6 +103,10 @@ impl Engine {
         let Some(at) = listeners.position(is_it) else {
             return Err("its listener is gone");
         };
+        // No handshake that is done elsewhere asks for a certificate.
+        if self.client_auth(at) == ClientAuth::Need {
+            return Err("clients need a certificate here, which HTTP/3 does not ask for");
+        }
         let open = self.downs.len().saturating_sub(self.streams) + self.relays.len();
         if self.draining || open >= self.settings.max_connections {
             return Err("no more connections are taken");

@@ -143,7 +143,7 @@ impl Engine {
         std::mem::take(&mut self.raised)
     }
 
-    fn client_auth(&self, listener: usize) -> ClientAuth {
+    pub(crate) fn client_auth(&self, listener: usize) -> ClientAuth {
         self.listeners
             .get(listener)
             .and_then(|listener| listener.ways.client_auth)

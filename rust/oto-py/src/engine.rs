@@ -18,7 +18,7 @@ use crate::exchange::Exchange;
 use crate::fields::FieldBlock;
 use crate::lock;
 use crate::snapshot::Snapshot;
-use crate::ways::{duplicate, ways};
+use crate::ways::{asked, duplicate, ways};
 
 /// Non-blocking HTTP/1 between clients and backends, turned from a Trio task.
 #[pyclass(frozen, module = "oto_trio._core")]
@@ -133,9 +133,10 @@ impl Engine {
             .map_err(PyOSError::new_err)
     }
 
-    #[pyo3(signature = (listener, exclusive = false))]
-    fn adopt_datagrams(&self, listener: &str, exclusive: bool) -> u64 {
-        lock(&self.inner).adopt_datagrams(listener, exclusive)
+    #[pyo3(signature = (listener, exclusive = false, client_auth = "Dynamic"))]
+    fn adopt_datagrams(&self, listener: &str, exclusive: bool, client_auth: &str) -> PyResult<u64> {
+        let client_auth = asked(client_auth)?;
+        Ok(lock(&self.inner).adopt_datagrams(listener, exclusive, client_auth))
     }
 
     fn to_show<'py>(

@@ -14,7 +14,18 @@ pub(crate) fn ways(
     http1: bool,
     exclusive: bool,
 ) -> PyResult<Ways> {
-    let client_auth = match client_auth {
+    Ok(Ways {
+        secured,
+        client_auth: asked(client_auth)?,
+        http1,
+        http2,
+        exclusive,
+    })
+}
+
+/// What is asked of clients that speak TLS; none follows the settings of the snapshot.
+pub(crate) fn asked(client_auth: &str) -> PyResult<Option<ClientAuth>> {
+    Ok(match client_auth {
         "Dynamic" => None,
         "None" => Some(ClientAuth::None),
         "Want" => Some(ClientAuth::Want),
@@ -24,13 +35,6 @@ pub(crate) fn ways(
                 "client_auth: {other:?} is none of None, Want, Need, Dynamic"
             )));
         }
-    };
-    Ok(Ways {
-        secured,
-        client_auth,
-        http1,
-        http2,
-        exclusive,
     })
 }
 

@@ -373,3 +373,20 @@ async def test_a_name_that_is_not_allowed_is_told_nicely() -> None:
         nursery.start_soon(ask)
         await until(lambda: gateway.wanted == ["bad.test"])
         gateway.told("bad.test", certificate("bad.test", common_name="NotAllowedCert"))
+
+
+async def test_where_clients_need_a_certificate_nobody_gets_in_over_datagrams() -> None:
+    async with secured() as gateway:
+
+        def carry(client_auth: str) -> int:
+            listener = gateway.engine.adopt_datagrams("udp", False, client_auth)
+            return gateway.engine.carry(listener, "127.0.0.1", "a.test", gateway.now)
+
+        for client_auth in ("None", "Want", "Dynamic"):
+            assert carry(client_auth)
+        with pytest.raises(ValueError, match="clients need a certificate"):
+            carry("Need")
+        gateway.change(settings={"client_auth": "Need"})
+        with pytest.raises(ValueError, match="clients need a certificate"):
+            carry("Dynamic")
+        assert carry("None"), "what the listener says goes first"

@@ -20,7 +20,13 @@ H3_NO_ERROR: Final = 0x100
 class ServerEngine(Http3Engine, ShowingEngine, Protocol):
     """What is needed of an engine."""
 
-    def adopt_datagrams(self, listener: str, exclusive: bool = False, /) -> int:  # noqa: FBT001, FBT002 (as compiled)
+    def adopt_datagrams(
+        self,
+        listener: str,
+        exclusive: bool = False,  # noqa: FBT001, FBT002 (as compiled)
+        client_auth: str = "Dynamic",
+        /,
+    ) -> int:
         """Make a listener without a socket; see `Engine.adopt_datagrams`."""
         ...
 
@@ -67,19 +73,28 @@ class Http3Server:
             clock, quic_limits, acceptor=self._acceptor, settle=settle, group=group
         )
 
-    def listen(self, sock: socket.socket, name: str, *, exclusive: bool = False) -> Datagrams:
+    def listen(
+        self,
+        sock: socket.socket,
+        name: str,
+        *,
+        exclusive: bool = False,
+        client_auth: str = "Dynamic",
+    ) -> Datagrams:
         """Take connections on a bound UDP socket, which is the server's from here on.
 
         Args:
             sock: The socket.
             name: The listener's name, which is all that routes know of it.
             exclusive: Whether its clients find only the routes that are bound to it.
+            client_auth: Whether they need a certificate, as in `ListenerWays`. Nobody asks for one here, so `Need` lets
+                in nobody.
 
         Returns:
             What `unlisten` takes.
         """
         path = self.endpoint.add(sock)
-        self._listeners[path] = self._engine.adopt_datagrams(name, exclusive)
+        self._listeners[path] = self._engine.adopt_datagrams(name, exclusive, client_auth)
         return path
 
     def unlisten(self, path: Datagrams) -> None:
