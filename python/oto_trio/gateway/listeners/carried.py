@@ -176,6 +176,10 @@ class CarriedConnections:
         """Hand a session what the engine tells of its connection, which it asked for itself."""
         self._sessions[session.conn] = session
 
+    def leave(self, conn: int) -> None:
+        """Forget a connection that entered: it has ended, and the engine says nothing more of it."""
+        self._forget(conn)
+
     def flush(self, now: float) -> None:
         """Have every session write what came together since the last time. Never raises."""
         while self._dirty:

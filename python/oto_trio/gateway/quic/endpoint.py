@@ -181,7 +181,7 @@ class QuicEndpoint:
         self._timer_scope: trio.CancelScope | None = None
         self._readers: dict[Datagrams, trio.CancelScope] = {}
         self._retired: set[Datagrams] = set()
-        self._blocked: dict[Datagrams, trio.Event] = {}
+        self._blocked: dict[Datagrams, trio.CancelScope] = {}
         self._nursery: trio.Nursery | None = None
         self._forwarder: Forwarder | None = None
         if group is not None:
@@ -205,9 +205,9 @@ class QuicEndpoint:
     def add(self, sock: socket.socket) -> Datagrams:
         """Read and write on one more socket, which is the endpoint's from here on."""
         path = Datagrams(sock, self.limits.waiting_datagrams)
-        self._readers[path] = trio.CancelScope()
+        self._readers[path] = scope = trio.CancelScope()
         if self._nursery is not None:
-            self._nursery.start_soon(self._read, path)
+            self._nursery.start_soon(self._read, path, scope)
         return path
 
     def stop_reading(self, path: Datagrams) -> None:
@@ -219,7 +219,7 @@ class QuicEndpoint:
         scope = self._readers.pop(path, None)
         if scope is not None:
             scope.cancel()
-            path.close()
+            self._close(path)
 
     def retire(self, path: Datagrams) -> None:
         """Begin no connections on a socket any more, and close it when those on it have ended."""
@@ -235,6 +235,13 @@ class QuicEndpoint:
         if self._acceptor is not None:
             self._acceptor.retired.discard(path)
         self._readers.pop(path).cancel()
+        self._close(path)
+
+    def _close(self, path: Datagrams) -> None:
+        """Close a socket, for which nobody may go on waiting: its number is soon another's."""
+        blocked = self._blocked.get(path)
+        if blocked is not None:
+            blocked.cancel()
         path.close()
 
     def stop_all_reading(self) -> None:
@@ -244,8 +251,9 @@ class QuicEndpoint:
 
     def close(self) -> None:
         """Close every socket. Idempotent."""
-        for path in self._readers:
-            path.close()
+        for path, scope in self._readers.items():
+            scope.cancel()
+            self._close(path)
         if self._forwarder is not None:
             self._forwarder.close()
 
@@ -259,11 +267,11 @@ class QuicEndpoint:
             nursery.start_soon(self._keep_time)
             if self._forwarder is not None:
                 nursery.start_soon(self._read_forwarded, self._forwarder)
-            for path in self._readers:
-                nursery.start_soon(self._read, path)
+            for path, scope in self._readers.items():
+                nursery.start_soon(self._read, path, scope)
 
-    async def _read(self, path: Datagrams) -> None:
-        with self._readers[path]:
+    async def _read(self, path: Datagrams, scope: trio.CancelScope) -> None:
+        with scope:
             await trio.lowlevel.checkpoint()  # it may have been closed before it began
             while not path.is_closed:
                 await trio.lowlevel.wait_readable(path.sock)
@@ -273,7 +281,7 @@ class QuicEndpoint:
                 self.settle(now)
 
     async def _read_forwarded(self, forwarder: Forwarder) -> None:
-        while True:
+        while not forwarder.is_closed:
             await trio.lowlevel.wait_readable(forwarder.sock)
             now = self._clock()
             for data, address in forwarder.read(self.limits.batch):
@@ -282,11 +290,14 @@ class QuicEndpoint:
                     self._give(link, data, address, now)
             self.settle(now)
 
-    async def _write_waiting(self, path: Datagrams) -> None:
-        while path.waits and not path.is_closed:
-            await trio.lowlevel.wait_writable(path.sock)
-            path.flush()
-        self._blocked.pop(path, None)
+    async def _write_waiting(self, path: Datagrams, scope: trio.CancelScope) -> None:
+        try:
+            with scope:
+                while path.waits and not path.is_closed:
+                    await trio.lowlevel.wait_writable(path.sock)
+                    path.flush()
+        finally:
+            self._blocked.pop(path, None)
 
     async def _keep_time(self) -> None:
         while True:
@@ -358,7 +369,9 @@ class QuicEndpoint:
             link = self._acceptor.hear(self, data, address, path, now)
             if link is None:
                 return
-        link.path = path
+        left, link.path = link.path, path
+        if left is not path:
+            self._close_unused(left)
         self._give(link, data, address, now)
 
     def _is_forwarded(self, cid: bytes, data: bytes, address: Address) -> bool:
@@ -430,8 +443,8 @@ class QuicEndpoint:
     def _check_path(self, path: Datagrams) -> None:
         """Have what a socket did not take go out when it takes more."""
         if path.waits and path not in self._blocked and self._nursery is not None:
-            self._blocked[path] = trio.Event()
-            self._nursery.start_soon(self._write_waiting, path)
+            self._blocked[path] = scope = trio.CancelScope()
+            self._nursery.start_soon(self._write_waiting, path, scope)
 
     # ------------------------------------------------------------------------------- deadlines
 
@@ -448,12 +461,17 @@ class QuicEndpoint:
         """Act on deadlines that passed."""
         self._timers.sweep(self.links, now)
         while (link := self._timers.pop(now)) is not None:
+            self.touched.add(link)
             state = link.state
             if not state.is_established and now >= link.due_handshake and not state.is_closing:
                 state.close(error_code=HANDSHAKE_TIMEOUT, frame_type=0)
-            else:
+                continue
+            try:
                 state.handle_timer(now)
-            self.touched.add(link)
+            except Exception:
+                # As in `_give`; it would only fail again if it were asked once more.
+                logger.exception("a QUIC connection failed")
+                self.forget(link, now)
         self.settle(now)
 
 

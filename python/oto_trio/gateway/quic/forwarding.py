@@ -38,6 +38,7 @@ class Forwarder:
 
     def __init__(self, group: str, prefix: bytes) -> None:
         self._group = group
+        self.is_closed = False
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
             self.sock.settimeout(0)
@@ -77,6 +78,7 @@ class Forwarder:
 
     def close(self) -> None:
         """Close the socket. Idempotent."""
+        self.is_closed = True
         self.sock.close()
 
     def _name(self, prefix: bytes) -> bytes:

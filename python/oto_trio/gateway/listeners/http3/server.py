@@ -141,4 +141,5 @@ class Http3Server:
             self._limits,
             wake=self._wake,
             enter=self._carried.enter,
+            leave=self._carried.leave,
         )

@@ -112,6 +112,7 @@ class Http3Session:
         limits: The bounds.
         wake: Has the engine turned soon, for what it may go on with.
         enter: Told once the connection has its number.
+        leave: Told that number once the connection has ended.
     """
 
     def __init__(  # noqa: PLR0913 (each of them is another part of the worker)
@@ -125,6 +126,7 @@ class Http3Session:
         *,
         wake: Callable[[], None] = lambda: None,
         enter: Callable[["Http3Session"], None] = lambda _: None,
+        leave: Callable[[int], None] = lambda _: None,
     ) -> None:
         self.conn = -1
         """The engine's number of the connection, once its handshake is done."""
@@ -148,6 +150,7 @@ class Http3Session:
         self._due = 0.0
         self._wake = wake
         self._enter = enter
+        self._leave = leave
         link.on_sent = self.quic_sent
 
     @property
@@ -228,6 +231,10 @@ class Http3Session:
             self._refuse(identity, ErrorCode.H3_REQUEST_REJECTED, now)
             return
         self._highest = max(self._highest, identity + 4)
+        if not self._link.state.can_send(identity):
+            # Refused already, or by a client that wants no answer: work for nobody, which nothing would end.
+            self._refuse(identity, ErrorCode.H3_REQUEST_CANCELLED, now)
+            return
         assert self._h3 is not None, "it told of the request"
         if self._h3.is_too_large(fields):
             self._refuse(identity, ErrorCode.H3_EXCESSIVE_LOAD, now)
@@ -464,6 +471,7 @@ class Http3Session:
             self._forget(stream, now)
         if self.conn >= 0:
             self._engine.hang_up(self.conn, now)
+            self._leave(self.conn)
 
     def lost(self, now: float) -> None:
         """The engine let go of the connection."""

@@ -119,6 +119,7 @@ class World:
         self.engine = RememberingEngine()
         self.streams: dict[int, Any] = {}
         self.sessions: list[Http3Session] = []
+        self.left: list[int] = []
         self.limits = limits or Http3Limits()
         self.net.acceptor._make_owner = self.own
         owner = self.net.connect()
@@ -131,7 +132,7 @@ class World:
 
     def own(self, link: QuicLink, path: object, now: float) -> Any:
         engine: Any = self.engine
-        made = Http3Session(engine, link, 1, self.streams, now, self.limits)
+        made = Http3Session(engine, link, 1, self.streams, now, self.limits, leave=self.left.append)
         self.sessions.append(made)
         return made
 
@@ -293,6 +294,7 @@ def test_a_connection_that_is_lost_leaves_nothing(world: World) -> None:
     assert world.run(lambda: world.engine.hung_up)
     assert sorted(world.engine.resets) == [1, 2, 3]
     assert world.streams == {}
+    assert world.left == [7]
     assert world.run(lambda: not world.net.server.links)
 
 
@@ -323,6 +325,37 @@ def test_a_length_that_disagrees_with_the_body(world: World, length: bytes, body
 def raw(world: World, data: bytes, *, stream: int = 0, end: bool = False) -> None:
     world.client.link.state.send_stream_data(stream, data, end)
     world.client.link.transmit(world.net.now)
+
+
+def test_an_answer_that_is_refused_beforehand_has_nothing_asked_for_it(world: World) -> None:
+    state = world.client.link.state
+    stream = state.get_next_available_stream_id()
+    state.send_stream_data(stream, b"")
+    state.stop_stream(stream, 0x10C)
+    world.client.link.transmit(world.net.now)
+    world.run(lambda: False, 1)
+    world.client.h3.send_headers(stream, HEAD, end_stream=True)
+    world.client.link.transmit(world.net.now)
+    after = world.ask()
+    assert world.run(lambda: world.engine.opened)
+    world.run(lambda: False, 1)
+    assert len(world.engine.opened) == 1
+    world.session.answer(1, OK, b"yes")
+    world.flush()
+    assert world.run(lambda: after in world.client.over)
+    assert world.session.open_streams == 0
+
+
+def test_trailers_of_a_refused_request_are_no_request(world: World) -> None:
+    _, head = world.client.h3._encoder.encode(0, HEAD)
+    _, counted = world.client.h3._encoder.encode(0, [*HEAD, (b"content-length", b"1")])
+    frames = [(FrameType.HEADERS, counted), (FrameType.DATA, b"two"), (FrameType.HEADERS, head)]
+    raw(world, b"".join(encode_frame(kind, data) for kind, data in frames), end=True)
+    assert world.run(lambda: 0 in world.client.resets)
+    assert len(world.engine.opened) == 1
+    assert world.engine.resets == [1]
+    assert world.session.open_streams == 0
+    assert world.client.code is None
 
 
 def test_more_fields_than_are_taken_end_the_stream(world: World) -> None:

@@ -1,0 +1,126 @@
+"""Connections to a backend over a network in memory, with aioquic's server and an engine that only remembers."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Any
+
+from aioquic.h3.connection import H3Connection
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.events import HandshakeCompleted, QuicEvent
+from typing_extensions import override
+
+from oto_trio._core import FieldBlock
+from oto_trio.gateway.upstream.backend_state import BackendState
+from oto_trio.gateway.upstream.http3 import DOUBTED_S, Http3Calls
+from tests.unit.gateway.quic.network import SERVER, Net, Owner
+
+if TYPE_CHECKING:
+    from oto_trio.gateway.quic import QuicLink
+
+GET = FieldBlock([(":method", "GET"), (":scheme", "https"), (":authority", "a"), (":path", "/")])
+POST = FieldBlock([(":method", "POST"), (":scheme", "https"), (":authority", "a"), (":path", "/")])
+
+
+class RememberingEngine:
+    def __init__(self) -> None:
+        self.is_made = False
+        self.broken: dict[int, bool] = {}
+        self.hung_up = False
+
+    def dialled(self, conn: int, room: int, now: float) -> None:
+        self.is_made = True
+
+    def break_stream(self, stream: int, unseen: bool, now: float) -> None:
+        self.broken[stream] = unseen
+
+    def hang_up(self, conn: int, now: float) -> None:
+        self.hung_up = True
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_told: None
+
+
+class Backend(Owner):
+    def __init__(self, link: QuicLink) -> None:
+        super().__init__(link)
+        self.h3: H3Connection | None = None
+
+    @override
+    def quic_event(self, event: QuicEvent, now: float) -> None:
+        super().quic_event(event, now)
+        if isinstance(event, HandshakeCompleted):
+            self.h3 = H3Connection(self.link.state)
+        if self.h3 is not None:
+            self.h3.handle_event(event)
+
+
+class World:
+    def __init__(self) -> None:
+        self.net = Net()
+        self.engine = RememberingEngine()
+        self.streams: dict[int, Any] = {}
+        self.backends: list[Backend] = []
+        self.net.acceptor._make_owner = self.own
+        endpoint, wire = self.net.client, self.net.wires["client"]
+        configuration = QuicConfiguration(alpn_protocols=["h3"], server_name="back.test")
+        configuration.verify_mode = ssl.CERT_NONE
+        state = BackendState(configuration, endpoint.limits, endpoint.prefix, lambda _: None)
+        state.heard_at = self.net.now
+        link = endpoint.enter(state, wire, self.net.now)
+        engine: Any = self.engine
+        self.session = Http3Calls(
+            engine, 7, self.streams, self.net.now, link, state, mark=lambda _: None
+        )
+        link.owner = self.session
+        self.state = state
+        state.connect(SERVER, self.net.now)
+        link.transmit(self.net.now)
+        assert self.net.run(lambda: self.engine.is_made)
+
+    def own(self, link: QuicLink, path: object, now: float) -> Any:
+        self.backends.append(Backend(link))
+        return self.backends[-1]
+
+    def call(self, stream: int, fields: FieldBlock, *, ends: bool) -> None:
+        self.session.call(stream, fields, ends, self.net.now)
+        self.session.flush(self.net.now)
+
+
+def test_requests_go_elsewhere_when_a_backend_that_was_asked_says_that_it_leaves() -> None:
+    world = World()
+    world.net.run(most_s=DOUBTED_S * 2)
+    for stream in (1, 2):
+        world.call(stream, GET, ends=True)
+    assert world.session._held
+    backend = world.backends[0].link
+    # The answer to the question and the end of the connection come in one.
+    sent: list[bytes] = []
+    wire = world.net.wires["server"]
+    carry = wire.send
+    wire.send = lambda datagrams: sent.extend(data for data, _ in datagrams)
+    world.net.run(lambda: bool(sent), 1)
+    backend.close(0x100, "", world.net.now)
+    backend.transmit(world.net.now)
+    wire.send = carry
+    for data in sent:
+        world.net.client.receive(data, SERVER, world.net.wires["client"], world.net.now)
+    world.net.client.settle(world.net.now)
+    assert world.engine.broken == {1: True, 2: True}
+    assert world.streams == {}
+    assert world.engine.hung_up
+
+
+def test_a_request_whose_backend_gave_it_up_is_ended_on_our_side_too() -> None:
+    world = World()
+    world.call(1, POST, ends=False)
+    backend = world.backends[0]
+    assert world.net.run(lambda: 0 in backend.received)
+    backend.link.state.reset_stream(0, 0x102)
+    backend.link.transmit(world.net.now)
+    assert world.net.run(lambda: 1 in world.engine.broken)
+    world.session.flush(world.net.now)
+    world.net.run(most_s=2)
+    assert world.engine.broken == {1: False}
+    assert not world.state.is_known(0)
+    assert not backend.link.state.is_known(0)
