@@ -154,6 +154,7 @@ class _Session:
             (b"x-host", request.headers[b":authority"]),
             (b"x-scheme", request.headers[b":scheme"]),
             (b"x-server", self.backend.name),
+            (b"x-heard", request.headers.get(b"x-said", b"")),
             (b"content-length", str(len(body)).encode()),
         ]
         if request.headers[b":method"] == b"HEAD":

@@ -43,7 +43,9 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
         if not message.get("more_body"):
             break
     headers = [(b"x-version", scope["http_version"].encode()), (b"x-path", scope["raw_path"])]
-    headers.append((b"x-host", dict(scope["headers"]).get(b"host", b"")))
+    fields = dict(scope["headers"])
+    headers.append((b"x-host", fields.get(b"host", b"")))
+    headers.append((b"x-heard", fields.get(b"x-said", b"")))
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     for start in range(0, len(body), 50_000):
         piece = body[start : start + 50_000]
