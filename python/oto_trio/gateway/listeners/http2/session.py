@@ -483,7 +483,7 @@ class Http2Session:
 
     def _settle(self, stream: Stream) -> None:
         """Let go of a stream whose response was sent; the rest of its request is not wanted."""
-        if not stream.is_sent:
+        if not stream.is_sent or stream.ends_soon(self._now - self._limits.stall_s):
             return
         if not stream.is_complete and not self._h2.streams[stream.id].closed:
             # RFC 9113 section 8.1. It is no reset by the client's doing.

@@ -98,6 +98,15 @@ class Stream:
         """Whether there is something of the response to send."""
         return bool(self.chunks) or self.head is not None or (self.is_answered and not self.is_sent)
 
+    def ends_soon(self, since: float) -> bool:
+        """Whether only the end of its request is missing, and not for long: clients may take a reset for a failed request.
+
+        Args:
+            since: When the client has to have moved last.
+        """
+        lacks_its_end = not self.is_complete and self.received == self.announced
+        return lacks_its_end and self.moved_at > since
+
     def push(self, data: bytes) -> None:
         """Add body of the response."""
         if data:

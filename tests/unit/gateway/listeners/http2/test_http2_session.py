@@ -253,6 +253,34 @@ def test_a_response_before_the_end_of_its_request_stops_the_upload() -> None:
     assert talk.body(other) == b"next"
 
 
+def test_a_response_before_the_bare_end_of_its_request_resets_nothing() -> None:
+    """Clients such as httpx end a request in a frame of its own, which may come after the response."""
+    talk = Conversation()
+    identity, stream = talk.ask(POST, end=False, more=[("content-length", "3")])
+    talk.client.send_data(identity, b"abc")
+    talk.exchange()
+    talk.session.answer(stream, OK, b"quick")
+    talk.exchange()
+    assert talk.body(identity) == b"quick"
+    talk.client.end_stream(identity)
+    talk.exchange()
+    assert resets(talk) == []
+    assert not talk.session._by_id  # pyright: ignore[reportPrivateUsage]
+
+
+def test_a_request_whose_end_never_comes_does_not_keep_its_stream() -> None:
+    talk = Conversation()
+    identity, stream = talk.ask(POST, end=False, more=[("content-length", "3")])
+    talk.client.send_data(identity, b"abc")
+    talk.exchange()
+    talk.session.answer(stream, OK, b"quick")
+    talk.exchange()
+    talk.session.idle(talk.now + 31)
+    talk.exchange()
+    assert resets(talk) == [(identity, NO_ERROR)]
+    assert not talk.session._by_id  # pyright: ignore[reportPrivateUsage]
+
+
 def test_more_streams_than_agreed_are_refused_one_by_one() -> None:
     talk = Conversation(Http2Limits(max_streams=2))
     talk.client.remote_settings[h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS] = 10
