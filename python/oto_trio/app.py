@@ -292,6 +292,12 @@ def _exposed_https_port(settings: Settings, listeners: Sequence[Listener]) -> in
     return next((it.address[1] for it in listeners if _is_https(it)), None)
 
 
+def _http3_exposed_port(settings: Settings, listeners: Sequence[Listener]) -> int | None:
+    """Return the port under which clients find HTTP/3; None without it."""
+    bound = next((it.address[1] for it in listeners if it.is_datagrams), None)
+    return bound if bound is None else settings.http3_exposed_port or bound
+
+
 def _is_https(listener: Listener) -> bool:
     """Whether a listener is a port for HTTPS."""
     return listener.secured and listener.path is None and not listener.is_datagrams
@@ -320,6 +326,7 @@ def _worker_settings(
         h2c=settings.h2c,
         makes_certificates=dev,
         https_port=_exposed_https_port(settings, listeners),
+        http3_exposed_port=_http3_exposed_port(settings, listeners),
         ticket_secret=ticket_secret,
         expressions=expression_settings(settings, os.environ),
         shared_key=settings.claim_shared_key,

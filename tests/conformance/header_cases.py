@@ -190,6 +190,14 @@ CONFIGS: dict[str, SearchStrategy[dict[str, Any]]] = {
             "use_otoroshi_error_template": st.booleans(),
         }
     ),
+    "Http3Switch": st.fixed_dictionaries(
+        {},
+        optional={
+            "ma": st.sampled_from([0, 60, 2**31 - 1]),
+            "domain": st.sampled_from([None, "", "a.test", "[::1]"]),
+            "protocols": st.lists(st.sampled_from(["h3", "h3-29", "hq~%20"]), max_size=3),
+        },
+    ),
     "RemoveCookiesIn": COOKIE_NAMES,
     "RemoveCookiesOut": COOKIE_NAMES,
     "Robots": st.fixed_dictionaries(
@@ -265,6 +273,11 @@ EXTRAS: dict[str, dict[str, SearchStrategy[Any]]] = {
             ),
             max_size=1,
         ).map(tuple),
+    },
+    # The port that the hook takes for granted.
+    "Http3Switch": {
+        "limits": st.just({"http3_exposed_port": 443}),
+        "response_headers": st.sampled_from([(), (("Alt-Svc", "clear"), ("X-One", "a"))]),
     },
     "MissingCookieIn": _COOKIES_IN,
     "MissingCookieOut": _COOKIES_OUT,

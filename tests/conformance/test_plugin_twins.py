@@ -485,3 +485,16 @@ def test_a_native_plugin_does_what_its_hooks_do(name: str, data: st.DataObject) 
     native = run(BUILTIN, NG + name, config, *sent)
     hooked_ = run(TWINS, NG + name, config, *sent)
     assert native == hooked_
+
+
+def test_http3_is_told_where_it_is_spoken_only() -> None:
+    plugin = NG + "Http3Switch"
+    before = (("Alt-Svc", "clear"),)
+    off, on = (
+        str(run(BUILTIN, plugin, {}, Case(response_headers=before, limits=limits)))
+        for limits in ({}, {"http3_exposed_port": 8443})
+    )
+    assert "clear" in off
+    assert "h3=" not in off
+    assert 'h3=":8443"; ma=3600' in on
+    assert "clear" not in on

@@ -52,7 +52,14 @@ async def fronted(
         "certificates": [
             {"id": "c", "name": "c", **json.loads(certificate("a.test", "slow.test", "localhost"))}
         ],
-        "routes": [{"name": "r", "frontend": "a.test", "backend": upstream.url}],
+        "routes": [
+            {
+                "name": "r",
+                "frontend": "a.test",
+                "backend": upstream.url,
+                "plugins": [{"plugin": "cp:otoroshi.next.plugins.Http3Switch"}],
+            }
+        ],
     }
     file = folder / "gateway.json"
     file.write_text(json.dumps(document))
@@ -73,6 +80,7 @@ async def test_requests_of_every_kind_are_served(upstream: Upstream, tmp_path: P
         assert b"Content-Length: %d" % len(LARGE) in up.body
         down = await client.ask("GET", "a.test", "/large")
         assert (down.status, down.body) == (200, LARGE)
+        assert down.fields.count((b"alt-svc", b'h3=":%d"; ma=3600' % port)) == 1
         crumbs = await client.ask("GET", "a.test", "/", ("cookie", "a=1"), ("cookie", "b=2"))
         assert b"\r\ncookie: a=1; b=2" in crumbs.body
         assert (await client.ask("GET", "nowhere.test", "/")).status == 421

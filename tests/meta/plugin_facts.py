@@ -430,6 +430,7 @@ IMPLEMENTED: dict[str, tuple[Any, tuple[str, ...]]] = {
     "BuildMode": (None, ("AccessControl", "Classic")),
     "EchoBackend": ({"limit": 524288}, ("Other",)),
     "ForceHttpsTraffic": (None, ("TrafficControl", "Classic")),
+    "Http3Switch": ({"ma": 3600}, ("Headers", "TrafficControl")),
     "HeadersValidation": ({"headers": {}}, ("Headers", "Classic")),
     "MaintenanceMode": (None, ("AccessControl", "Classic")),
     "MissingHeadersIn": ({"headers": {}}, ("Headers", "Classic")),

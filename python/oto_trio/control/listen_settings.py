@@ -62,6 +62,10 @@ class ListenSettings(AdminSettings, frozen=True, kw_only=True):
         Port | None,
         Meta(description="UDP port for HTTP/3; 0 picks a free one, null = that of https_port"),
     ] = None
+    http3_exposed_port: Annotated[
+        ExposedPort | None,
+        Meta(description="UDP port clients reach HTTP/3 on; null = that of the listener"),
+    ] = None
     admin_bind: Annotated[
         str, Meta(description="address of the admin API; unix:PATH is a Unix socket")
     ] = "127.0.0.1"

@@ -148,6 +148,7 @@ class Installer:
         makes_certificates: Whether a certificate is asked for each unknown server name, whatever the
             global config says.
         https_port: The port under which clients reach the gateway with TLS; None for 443.
+        http3_exposed_port: The one under which they reach it over HTTP/3; None when they cannot.
     """
 
     def __init__(  # noqa: PLR0913 (all but two are keyword-only facts of the worker)
@@ -161,6 +162,7 @@ class Installer:
         report: Callable[[ProblemReport], None],
         makes_certificates: bool = False,
         https_port: int | None = None,
+        http3_exposed_port: int | None = None,
         expressions: Mapping[str, Any] = MappingProxyType({}),
         shared_key: str | None = None,
     ) -> None:
@@ -174,6 +176,7 @@ class Installer:
         self._report = report
         self._makes_certificates = makes_certificates
         self._https_port = https_port
+        self._http3_exposed_port = http3_exposed_port
         self._expressions = expressions
         self._lock = trio.Lock()
         self._routes = CompactTexts()
@@ -396,6 +399,7 @@ class Installer:
             self._base,
             makes_certificates=self._makes_certificates,
             https_port=self._https_port,
+            http3_exposed_port=self._http3_exposed_port,
             expressions=self._expressions,
         )
         for problem in problems:

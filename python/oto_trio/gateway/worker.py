@@ -220,6 +220,7 @@ class _Worker:
             report=self._report_problem,
             makes_certificates=start.makes_certificates,
             https_port=start.https_port,
+            http3_exposed_port=start.http3_exposed_port,
             expressions=msgspec.json.decode(start.expressions, type=dict[str, Any]),
             shared_key=start.shared_key,
         )

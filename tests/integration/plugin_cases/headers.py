@@ -421,6 +421,21 @@ CASES: Final[dict[str, Case]] = HEADERS | {
         ),
         more={"exclude": ["/left"]},
     ),
+    "Http3Switch": Case(
+        {"ma": 60, "domain": "h3.test", "protocols": ["h3-29", "h3"]},
+        (
+            acts(
+                show="tls",
+                answered=answer("Alt-Svc: clear"),
+                to_client={
+                    "Alt-Svc": ['h3="h3.test:4433"; ma=60, h3-29="h3.test:4433"; ma=60'],
+                },
+            ),
+            acts(to_client={"Alt-Svc": ['h3="h3.test:4433"; ma=60, h3-29="h3.test:4433"; ma=60']}),
+            left("GET /left", to_client={"Alt-Svc": []}),
+        ),
+        more={"exclude": ["/left"]},
+    ),
     "SecurityHeadersPlugin": Case(
         {
             "frame_options": "DENY",

@@ -60,7 +60,7 @@ def _configuration(cases: Mapping[str, Case], url: str) -> bytes:
             {"id": "server", "name": "server", **server},
             {"id": "clients-ca", "name": "clients-ca", **ca},
         ],
-        "settings": {"client_auth": "Want"},
+        "settings": {"client_auth": "Want", "http3_port": 0, "http3_exposed_port": 4433},
         "routes": [
             _route(name, case, url, bare=bare)
             for name, case in cases.items()

@@ -96,6 +96,14 @@ OTOROSHI_NAMES = [
     ("http_port", ["OTOROSHI_HTTP_PORT", "OTOROSHI_PORT", "PORT"], "1", 1),
     ("https_port", ["OTOROSHI_HTTPS_PORT", "HTTPS_PORT"], "2", 2),
     ("exposed_https_port", ["OTOROSHI_EXPOSED_PORTS_HTTPS", "APP_EXPOSED_PORTS_HTTPS"], "3", 3),
+    ("http3", ["OTOROSHI_NEXT_EXPERIMENTAL_NETTY_SERVER_HTTP3_ENABLED"], "true", True),
+    ("http3_port", ["OTOROSHI_NEXT_EXPERIMENTAL_NETTY_SERVER_HTTP3_PORT"], "5", 5),
+    (
+        "http3_exposed_port",
+        ["OTOROSHI_NEXT_EXPERIMENTAL_NETTY_SERVER_HTTP3_EXPOSED_PORT"],
+        "4",
+        4,
+    ),
     (
         "http2",
         [

@@ -91,6 +91,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
         h2c: Whether they may without TLS too.
         makes_certificates: Whether certificates are made for all unknown server names; see `Start`.
         https_port: The port under which clients reach the gateway with TLS; see `Start`.
+        http3_exposed_port: The one under which they reach it over HTTP/3; see `Start`.
         ticket_secret: What TLS session tickets are locked with; see `Start`.
         expressions: What expressions may read in every route; see `Start`.
         shared_key: The installation's key of the exchange protocol; see `Start`.
@@ -110,6 +111,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     h2c: bool = True
     makes_certificates: bool = False
     https_port: int | None = None
+    http3_exposed_port: int | None = None
     ticket_secret: bytes = b""
     expressions: bytes = b"{}"
     mounts: tuple[str, ...] = ()
@@ -526,6 +528,7 @@ class Worker:
             expressions=settings.expressions,
             shared_key=settings.shared_key,
             https_port=settings.https_port,
+            http3_exposed_port=settings.http3_exposed_port,
             limits=None
             if limits is None
             else InheritedLimits(next(descriptors), self._gauge, limits.among_processes),

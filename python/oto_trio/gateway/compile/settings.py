@@ -23,6 +23,7 @@ def snapshot_settings(
     *,
     makes_certificates: bool = False,
     https_port: int | None = None,
+    http3_exposed_port: int | None = None,
     expressions: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Return the settings of a snapshot as the engine reads them, and what is wrong with them.
@@ -32,11 +33,13 @@ def snapshot_settings(
         registry: Where the plugins of incoming-request validators come from.
         makes_certificates: Whether certificates are made whatever it says.
         https_port: The port under which clients reach the gateway with TLS; None for 443.
+        http3_exposed_port: The one under which they reach it over HTTP/3; None when they cannot.
         expressions: What expressions may read besides it.
     """
     if config is None:
         return {
             "https_port": https_port,
+            "http3_exposed_port": http3_exposed_port,
             "expressions": dict(expressions),
             "tls": {
                 "creates_certificates": makes_certificates,
@@ -50,6 +53,7 @@ def snapshot_settings(
         "trust_x_forwarded": config.trust_x_forwarded,
         "maintenance": config.maintenance_mode,
         "https_port": https_port,
+        "http3_exposed_port": http3_exposed_port,
         "expressions": {
             **expressions,
             "global_metadata": config.metadata,

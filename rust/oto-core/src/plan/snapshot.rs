@@ -38,6 +38,8 @@ pub struct Settings {
     pub middle_fingers: bool,
     /// The port under which clients reach the gateway with TLS, where it is not 443.
     pub https_port: Option<u16>,
+    /// The port under which clients reach it over HTTP/3; none where they do not.
+    pub http3_exposed_port: Option<u16>,
     /// Calls of one address in a throttling window (`perIpThrottlingQuota`).
     pub address_quota: u64,
     /// Leading bits that two IPv6 addresses share which are counted as one client.
@@ -69,6 +71,7 @@ impl Default for Settings {
             ip_endless: IpSet::default(),
             middle_fingers: false,
             https_port: None,
+            http3_exposed_port: None,
             address_quota: UNLIMITED,
             ipv6_prefix: 64,
             global_quota: UNLIMITED,

@@ -39,6 +39,7 @@ mod grpc_web;
 mod has_client_cert;
 mod hmac_caller;
 mod hmac_validator;
+mod http3_switch;
 mod ip_lists;
 mod jwe;
 mod jwks_endpoint;
@@ -212,6 +213,7 @@ const KINDS: &[(&str, Build)] = &[
     ("has_client_cert", build::<has_client_cert::Settings>),
     ("hmac_caller", build::<hmac_caller::Settings>),
     ("hmac_validator", build::<hmac_validator::Settings>),
+    ("http3_switch", build::<http3_switch::Settings>),
     ("ip_allowed_list", build::<ip_lists::Allowed>),
     ("ip_block_list", build::<ip_lists::Blocked>),
     ("jwe_extractor", build::<jwe::ExtractorSettings>),
