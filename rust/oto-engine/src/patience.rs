@@ -91,11 +91,11 @@ impl Engine {
             return;
         };
         if exchange.head_sent {
-            if down.output.is_empty() {
+            if down.output.is_empty() && exchange.held_until_s.is_infinite() {
                 self.client_left(key);
                 return;
             }
-            // It is being written to: whoever is gone is noticed so.
+            // It is being written to, or will be when the rate allows: whoever is gone is noticed so.
             exchange.probe_s = self.now_s + self.settings.half_close_quiet_s;
             let idle = self.now_s + self.settings.body_idle_s;
             self.touch_exchange(key, idle);
@@ -149,6 +149,10 @@ impl Engine {
         };
         if exchange.held_until_s <= now {
             exchange.held_until_s = f64::INFINITY;
+            if exchange.head_sent && exchange.probe_s.is_finite() {
+                // Nobody was quiet but the gateway.
+                exchange.probe_s = now + self.settings.half_close_quiet_s;
+            }
             let up = exchange.up;
             let idle = now + self.settings.body_idle_s;
             self.touch_exchange(key, idle);

@@ -323,6 +323,30 @@ async def test_a_response_faster_than_allowed_is_cut_off() -> None:
             assert (len(body_of(reply)) == size) is (size == 1000)
 
 
+async def test_a_half_closed_client_is_not_gone_while_its_answer_is_slowed_down() -> None:
+    steps = [bandwidth(RESPONSE, 10, 10_000, fail=False)]
+    settings = {"half_close_quiet_s": 1.0}
+    async with fronting(steps=steps, client=PATIENT, **settings) as (gateway, upstream):
+        client = await gateway.client()
+        await client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        backend = await upstream.accept()
+        await backend.read_request()
+        await backend.send(b"HTTP/1.1 200 OK\r\nContent-Length: 25\r\n\r\n")
+        await client.read_until(b"\r\n\r\n")
+        await backend.send(b"x" * 25)
+        assert await client.read_exactly(10) == b"x" * 10
+        await client.finish()
+        for rest in (10, 5):
+            for _ in range(8):
+                await gateway.caught_up(client)
+                gateway.pass_time(1.1)
+            assert gateway.busy == {"connections": 1, "exchanges": 1}
+            gateway.pass_time(2.0)
+            assert await client.read_exactly(rest) == b"x" * rest
+        await client.close()
+        await backend.close()
+
+
 async def test_a_client_that_leaves_a_slowed_body_leaves_nothing_behind() -> None:
     steps = [bandwidth(REQUEST, 10, 1000, fail=False)]
     async with fronting(steps=steps, client=PATIENT) as (gateway, upstream):
