@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 
 import trio
 
+from oto_trio.gateway.faults import split_fault
 from oto_trio.gateway.mounts.call import Call, reason_of
 
 __all__ = ["AsgiApp"]
@@ -65,11 +66,14 @@ class AsgiApp:
         scope = {"type": "lifespan", "asgi": VERSIONS, "state": self._state}
         try:
             await self._app(scope, self._receive_life, self._send_life)
-        except Exception as error:
-            if self._knows_lifespan:
-                logger.error("an application failed in its lifespan", exc_info=error)
+        except BaseException as error:
+            passing, fault = split_fault(error)
+            if fault is not None and self._knows_lifespan:
+                logger.error("an application failed in its lifespan", exc_info=fault)
                 if not self._is_started.is_set():
-                    self._problem = reason_of(error)
+                    self._problem = reason_of(fault)
+            if passing is not None:
+                raise passing from None
         finally:
             self._is_started.set()
             self._has_ended.set()
@@ -95,7 +99,6 @@ class AsgiApp:
     async def answer(self, call: Call) -> None:
         """Call the application with a request, and send what it answers."""
         head = call.head
-        host, _, port = head.host.decode("latin-1").partition(":")
         path = unquote_to_bytes(head.raw_path).decode("utf-8", "replace")
         root = head.matched.rstrip("/")
         scope: dict[str, Any] = {
@@ -110,7 +113,7 @@ class AsgiApp:
             "root_path": root,
             "headers": head.headers,
             "client": (head.client, 0),
-            "server": (host, int(port) if port.isdigit() else None),
+            "server": head.server,
             "state": self._state.copy(),
             "extensions": {},
         }

@@ -23,6 +23,8 @@ WINDOW_BYTES: Final = 128 * 1024
 PIECE_BYTES: Final = 64 * 1024
 """The most that goes to the engine at once."""
 
+PORT_DIGITS: Final = 5
+
 BODILESS: Final = frozenset({204, 304})
 
 OF_A_CONNECTION: Final = frozenset(
@@ -62,6 +64,16 @@ class Head:
         self.client = said[b":client"].decode("latin-1")
         self.matched = said[b":matched"].decode("latin-1")
         """What of the client's path led to the route and was taken off."""
+
+    @property
+    def server(self) -> tuple[str, int | None]:
+        """The host that the client asked, an address of IPv6 in brackets, and the port if it named one."""
+        host = self.host.decode("latin-1")
+        name, colon, port = host.rpartition(":")
+        if not colon or host.endswith("]"):
+            return host, None
+        is_port = port.isascii() and port.isdigit() and len(port) <= PORT_DIGITS
+        return name, int(port) if is_port else None
 
 
 class Call:

@@ -18,6 +18,7 @@ from typing import Any, Final
 import trio
 
 from oto_trio._core import FieldBlock
+from oto_trio.gateway.faults import split_fault
 from oto_trio.gateway.listeners.carried_engine import CallEngine
 from oto_trio.gateway.mounts.asgi import AsgiApp
 from oto_trio.gateway.mounts.call import Call, reason_of
@@ -114,7 +115,7 @@ class Mounts:
             found: Any = await trio.to_thread.run_sync(importlib.import_module, module)
             for step in attribute.split("."):
                 found = getattr(found, step)
-        except Exception as error:  # whatever a module does when it is imported
+        except (Exception, SystemExit) as error:  # whatever a module does when it is imported
             raise _CannotLoadError(f"{place}: {reason_of(error)}") from error
         if not callable(found):
             raise _CannotLoadError(f"{place} is no application: it cannot be called")
@@ -177,8 +178,13 @@ class MountSession:
                     if not call.is_begun:
                         raise RuntimeError("it returned without an answer")
                     call.end()
-                except Exception as error:
-                    logger.error("the application %s failed", self._app, exc_info=error)
+                except BaseException as error:
+                    # One that is cancelled may fail besides, in tasks of its own: that is its fault too.
+                    passing, fault = split_fault(error)
+                    if fault is not None:
+                        logger.error("the application %s failed", self._app, exc_info=fault)
+                    if passing is not None:
+                        raise passing from None
                     call.fail(500, "The application failed")
         finally:
             self._calls.pop(call.stream, None)

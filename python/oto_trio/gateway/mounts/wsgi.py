@@ -130,7 +130,7 @@ class _Answer:
 def _environment(call: Call) -> dict[str, Any]:
     """Return what PEP 3333 has an application told of a request."""
     head = call.head
-    host, _, port = head.host.decode("latin-1").partition(":")
+    host, port = head.server
     # Texts are bytes here, each a character.
     environment: dict[str, Any] = {
         "REQUEST_METHOD": head.method,
@@ -138,7 +138,7 @@ def _environment(call: Call) -> dict[str, Any]:
         "PATH_INFO": unquote_to_bytes(head.raw_path).decode("latin-1"),
         "QUERY_STRING": head.query.decode("latin-1"),
         "SERVER_NAME": host,
-        "SERVER_PORT": port or ("443" if head.scheme == "https" else "80"),
+        "SERVER_PORT": str(port or (443 if head.scheme == "https" else 80)),
         "SERVER_PROTOCOL": "HTTP/1.1",
         "REMOTE_ADDR": head.client,
         "wsgi.version": (1, 0),

@@ -1,0 +1,127 @@
+"""What applications do wrong stays their own: the worker's other tasks go on."""
+
+from __future__ import annotations
+
+import sys
+import types
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+import trio.testing
+
+from oto_trio._core import FieldBlock
+from oto_trio.gateway.mounts import Mounts, MountSession
+from oto_trio.gateway.mounts.call import Head
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Ended(BaseException):
+    """As those of other libraries that are no `Exception`."""
+
+
+class RememberingEngine:
+    def __init__(self) -> None:
+        self.statuses: list[int | None] = []
+
+    def answer_head(self, stream: int, fields: FieldBlock, now: float) -> None:
+        self.statuses.append(fields.status)
+
+    def feed(self, stream: int, data: bytes, end: bool, now: float) -> None:
+        pass
+
+
+def head(host: str = "a.test") -> FieldBlock:
+    fields = {
+        ":method": "GET",
+        ":scheme": "http",
+        ":authority": host,
+        ":path": "/",
+        ":client": "192.0.2.1",
+        ":matched": "",
+    }
+    return FieldBlock(list(fields.items()))
+
+
+async def leaves(_request: object) -> None:
+    await trio.lowlevel.checkpoint()
+    sys.exit(3)
+
+
+async def is_cancelled(_request: object) -> None:
+    await trio.lowlevel.checkpoint()
+    raise Ended
+
+
+async def cleans_up_badly(_request: object) -> None:
+    async def child() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise ValueError("while it cleaned up")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(child)
+        await trio.sleep_forever()
+
+
+async def called(place: str, *, is_given_up: bool = False) -> list[int | None]:
+    """Call a function as a request does; returns the statuses that were answered."""
+    engine: Any = RememberingEngine()
+    async with trio.open_nursery() as nursery:
+        mounts = Mounts(engine, nursery, trio.current_time, lambda: None, ["*"])
+        session = MountSession(mounts, 1, f"function {place}", {})
+        session.call(5, head(), True, 0.0)
+        if is_given_up:
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            session.broken(5)
+        # Any task of it that raises ends this nursery, as it would end the worker's.
+    assert not session._calls
+    statuses: list[int | None] = engine.statuses
+    return statuses
+
+
+@pytest.mark.parametrize("function", [leaves, is_cancelled])
+async def test_an_application_that_wants_to_end_all_ends_its_answer(
+    function: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module: Any = types.ModuleType("mounted_faults")
+    module.function = function
+    monkeypatch.setitem(sys.modules, "mounted_faults", module)
+    assert await called("mounted_faults:function") == [500]
+
+
+async def test_an_application_that_fails_while_it_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module: Any = types.ModuleType("mounted_faults")
+    module.function = cleans_up_badly
+    monkeypatch.setitem(sys.modules, "mounted_faults", module)
+    assert await called("mounted_faults:function", is_given_up=True) == []
+
+
+async def test_a_module_that_ends_the_interpreter_is_no_application(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mounted_script.py").write_text("raise SystemExit(3)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert await called("mounted_script:app") == [502]
+
+
+@pytest.mark.parametrize(
+    ("host", "server"),
+    [
+        ("a.test", ("a.test", None)),
+        ("a.test:8080", ("a.test", 8080)),
+        ("[::1]", ("[::1]", None)),
+        ("[::1]:8080", ("[::1]", 8080)),
+        ("a.test:\u00b2", ("a.test", None)),
+        ("a.test:" + "1" * 5000, ("a.test", None)),
+    ],
+)
+def test_the_server_that_a_client_names(host: str, server: tuple[str, int | None]) -> None:
+    fields = [(name, value) for name, value in head() if name != b":authority"]
+    fields.append((b":authority", host.encode("latin-1")))
+    assert Head(FieldBlock(fields)).server == server
