@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from aioquic.quic.configuration import QuicConfiguration
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 from typing_extensions import override
 
@@ -99,7 +100,7 @@ class Dialler:
 
         try:
             configuration = _configuration(name, shown)
-        except ValueError as error:
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             problem = f"the certificate to show cannot be used: {error}"
             engine.dial_failed(conn, problem, True, now)  # noqa: FBT003 (positional only)
             return None
@@ -113,9 +114,16 @@ class Dialler:
         state.heard_at = now
         link = endpoint.enter(state, path, now)
         session = Http3Calls(engine, conn, streams, now, link, state, mark=mark)
+        try:
+            state.connect(path.sock.getpeername(), now)
+        except Exception as error:
+            # A name that TLS cannot ask for, or a defect of the library: it costs this connection alone.
+            logger.exception("a connection over QUIC to %s cannot begin", name)
+            endpoint.forget(link, now)
+            engine.dial_failed(conn, str(error), False, now)  # noqa: FBT003 (positional only)
+            return None
         link.owner = session
         path.on_refused = lambda: session.refused(self._clock())
-        state.connect(path.sock.getpeername(), now)
         link.transmit(now)
         return session
 

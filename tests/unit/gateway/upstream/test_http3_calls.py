@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from oto_trio._core import FieldBlock
 from oto_trio.gateway.upstream.backend_state import BackendState
+from oto_trio.gateway.upstream.dialling import Dialler
 from oto_trio.gateway.upstream.http3 import DOUBTED_S, Http3Calls
 from tests.unit.gateway.quic.network import SERVER, Net, Owner
 
@@ -124,3 +125,16 @@ def test_a_request_whose_backend_gave_it_up_is_ended_on_our_side_too() -> None:
     assert world.engine.broken == {1: False}
     assert not world.state.is_known(0)
     assert not backend.link.state.is_known(0)
+
+
+def test_a_connection_that_cannot_even_begin_leaves_nothing() -> None:
+    failed: list[tuple[Any, ...]] = []
+    engine: Any = RememberingEngine()
+    engine.dial_failed = lambda *told: failed.append(told)
+    dialler = Dialler(engine, lambda: 5.0, lambda _: None)
+    # No name that TLS could ask for.
+    wanted = (7, ("127.0.0.1", 9), "b\u00fccher.test", None)
+    assert dialler.dial(wanted, {}, lambda _: None, 5.0) is None
+    assert [(told[0], told[2]) for told in failed] == [(7, False)]
+    assert len(dialler) == 0
+    assert not dialler._endpoint._readers
