@@ -48,6 +48,15 @@ class _CannotLoadError(Exception):
     """An application cannot be called; says why."""
 
 
+def _names(pattern: str, place: str) -> bool:
+    """Whether a pattern names an application.
+
+    What a star stands for does not reach from a module's name into what that is: `shop.web:*` is not `shop.web:os.system`.
+    """
+    dots, most = (it.partition(":")[2].count(".") for it in (place, pattern))
+    return fnmatchcase(place, pattern) and dots <= most
+
+
 class Mounts:
     """What the sessions of a worker's applications share.
 
@@ -108,7 +117,7 @@ class Mounts:
 
     async def _load(self, name: str) -> App:
         kind, _, place = name.partition(" ")
-        if not any(fnmatchcase(place, pattern) for pattern in self._allowed):
+        if not any(_names(pattern, place) for pattern in self._allowed):
             raise _CannotLoadError(f"the setting mounts does not name {place}")
         module, _, attribute = place.partition(":")
         try:

@@ -67,11 +67,11 @@ async def cleans_up_badly(_request: object) -> None:
         await trio.sleep_forever()
 
 
-async def called(place: str, *, is_given_up: bool = False) -> list[int | None]:
+async def called(place: str, *, is_given_up: bool = False, allowed: str = "*") -> list[int | None]:
     """Call a function as a request does; returns the statuses that were answered."""
     engine: Any = RememberingEngine()
     async with trio.open_nursery() as nursery:
-        mounts = Mounts(engine, nursery, trio.current_time, lambda: None, ["*"])
+        mounts = Mounts(engine, nursery, trio.current_time, lambda: None, [allowed])
         session = MountSession(mounts, 1, f"function {place}", {})
         session.call(5, head(), True, 0.0)
         if is_given_up:
@@ -108,6 +108,29 @@ async def test_a_module_that_ends_the_interpreter_is_no_application(
     (tmp_path / "mounted_script.py").write_text("raise SystemExit(3)\n")
     monkeypatch.syspath_prepend(tmp_path)
     assert await called("mounted_script:app") == [502]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "place", "status"),
+    [
+        ("mounted_names:greet", "mounted_names:greet", 200),
+        ("mounted_names:*", "mounted_names:greet", 200),
+        ("mounted_*", "mounted_names:greet", 200),
+        ("mounted_names:greet", "mounted_names:other", 502),
+        ("mounted_names:shop.*", "mounted_names:shop.greet", 200),
+        ("mounted_names:shop.*", "mounted_names:shop.os.greet", 502),
+        ("mounted_names:*", "mounted_names:shop.greet", 502),
+        ("*", "mounted_names:shop.greet", 502),
+    ],
+)
+async def test_a_star_does_not_reach_into_what_a_name_is(
+    allowed: str, place: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module: Any = types.ModuleType("mounted_names")
+    module.greet = lambda _request: "hello"
+    module.shop = types.SimpleNamespace(greet=module.greet, os=module)
+    monkeypatch.setitem(sys.modules, "mounted_names", module)
+    assert await called(place, allowed=allowed) == [status]
 
 
 @pytest.mark.parametrize(
