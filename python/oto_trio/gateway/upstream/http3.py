@@ -53,9 +53,11 @@ KEEP_ALIVE_S: Final = 10.0
 """A request waits for its answer and nothing moves: so often the backend is told that we are there."""
 DOUBTED_S: Final = 1.0
 """A connection on which nothing was heard for so long is asked before it is used."""
-SILENT_S: Final = 2.0
+SILENT_S: Final = 8.0
+UNHEARD_S: Final = 2.0
 SILENT_PROBES: Final = 3
-"""A backend that left so many probes without an answer, and said nothing for so long, is gone."""
+"""A backend that left so many probes without an answer, and said nothing for so long, is gone. Where all requests still wait to be
+sent, `UNHEARD_S` is enough: none of them is lost."""
 ABORTS: Final = 100
 """Requests that we give up on a connection, in a burst and then in 30 s; it takes no more of them after that."""
 FRAMES: Final = 1000
@@ -353,7 +355,8 @@ class Http3Calls(BackendCalls):
         if self._ended:
             return
         state = self._state
-        if state.unanswered >= SILENT_PROBES and now - state.heard_at >= SILENT_S:
+        silent_s = UNHEARD_S if len(self._held) == len(self._by_id) else SILENT_S
+        if state.unanswered >= SILENT_PROBES and now - state.heard_at >= silent_s:
             logger.info("the backend of connection %d fell silent", self.conn)
             self._end(Why.DONE)
             return
