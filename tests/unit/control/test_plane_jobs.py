@@ -23,6 +23,7 @@ async def test_a_gateway_on_a_shared_store_renews_its_lease(node: str) -> None:
             _settings=Settings(),
             _alert_of_certificate=print,
             exporting=None,
+            has_https=False,
         )
         jobs = ControlPlane._jobs(cast("ControlPlane", plane))  # pyright: ignore[reportPrivateUsage]
         leases = [job for job in jobs if job.name == "admin key lease"]
