@@ -174,7 +174,8 @@ class Http3Session:
         if h3 is None or self._is_lost:
             return
         if isinstance(event, StreamReset | StopSendingReceived):
-            self._on_reset(event, now)
+            if self._on_reset(event, now):
+                return
         elif isinstance(event, StreamDataReceived):
             if event.stream_id in self._abandoned:
                 if event.end_stream:
@@ -293,25 +294,30 @@ class Http3Session:
             logger.debug("HTTP/3 stream %d.%d is refused: %s", self.conn, stream.id, error)
             self._refuse(stream.id, ErrorCode.H3_MESSAGE_ERROR, now)
 
-    def _on_reset(self, event: StreamReset | StopSendingReceived, now: float) -> None:
-        """The client gave a request up, or does not want its answer."""
+    def _on_reset(self, event: StreamReset | StopSendingReceived, now: float) -> bool:
+        """The client gave a request up, or does not want its answer.
+
+        Returns:
+            Whether that was all there is to do. The library, which has forgotten such a stream, would reset its answer.
+        """
         identity = event.stream_id
         if not stream_is_request_response(identity):
-            return
+            return False
         if isinstance(event, StreamReset) and identity in self._abandoned:
             self._abandoned.discard(identity)
-            return
+            return True
         stream = self._by_id.get(identity)
         if stream is None:
             self._spend(1, now)
-            return
+            return False
         if not self._resets.spend(1, now):
             logger.info("HTTP/3 connection %d resets streams without end", self.conn)
             self._link.close(ErrorCode.H3_EXCESSIVE_LOAD, "streams reset without end", now)
-            return
+            return True
         stream.is_complete = stream.is_complete or isinstance(event, StreamReset)
         self._give_up(identity, ErrorCode.H3_REQUEST_CANCELLED)
         self._forget(stream, now)
+        return True
 
     def _refuse(self, identity: int, code: ErrorCode, now: float) -> None:
         """End a stream by the client's fault."""

@@ -265,6 +265,19 @@ def test_an_answer_before_the_body_ends_the_upload_alone(world: World) -> None:
     assert world.session._link.state._held_bytes == 0
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_an_early_answer_arrives_though_packets_are_lost(world: World, seed: int) -> None:
+    """The client's word that it sends no more may come before the answer is through."""
+    world.net.random.seed(seed)
+    stream = world.ask(body=b"most of it", end=False)
+    assert world.run(lambda: world.engine.opened)
+    world.net.loss = 0.25
+    world.session.answer(1, OK, bytes(20_000))
+    world.flush()
+    assert world.run(lambda: stream in world.client.over, 200)
+    assert stream not in world.client.resets
+
+
 def test_a_drain_answers_what_is_under_way_and_refuses_the_rest(world: World) -> None:
     first = world.ask()
     assert world.run(lambda: world.engine.opened)
