@@ -24,12 +24,15 @@ import trio
 from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
 from tests.attacks.backends import Backend, Http2Backend
 from tests.attacks.honest import cpu_s
-from tests.conformance.tls.secure import certificate
+from tests.conformance.tls.secure import authority, certificate
 from tests.integration.clients import Connection, admin
+from tests.integration.http3_backend import http3_backend
 from tests.integration.redis_server import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
+
+    from tests.integration.http3_backend import Http3Backend
 
 __all__ = ["Cost", "Site", "attacked_site"]
 
@@ -98,8 +101,10 @@ class Site:
         gateway: Its processes.
         worker: The process that is measured.
         https: Its port for HTTPS.
+        http3: Its port for HTTP/3.
         backend: Speaks HTTP/1.1; the route of `a.test` leads there.
         second: Speaks HTTP/2 with prior knowledge; the route of `h2.test` leads there.
+        third: Speaks HTTP/3; the route of `h3.test` leads there.
         honest: A client of `honest.test`, with a backend of its own.
         named: The port of a TCP service that reads the name `tcp.test` and passes TLS on.
         unit_s: CPU seconds of one honest request.
@@ -108,8 +113,10 @@ class Site:
     gateway: GatewayProcess
     worker: int
     https: int
+    http3: int
     backend: Backend
     second: Http2Backend
+    third: Http3Backend
     honest: Honest
     named: int
     unit_s: float = 0.0
@@ -118,6 +125,12 @@ class Site:
     def port(self) -> int:
         """Its port for HTTP."""
         return self.gateway.port
+
+    @property
+    def asked(self) -> Counter[str]:
+        """Paths that the backends were asked for, the honest client's left out."""
+        third = Counter(path.decode("latin-1") for path in self.third.paths)
+        return self.backend.asked + self.second.asked + third
 
     def cpu_s(self) -> float:
         """CPU time that the worker took so far, in seconds."""
@@ -149,7 +162,7 @@ class Site:
         """
         with trio.fail_after(GUARD_S):
             cost = Cost()
-            seen = self.backend.asked + self.second.asked
+            seen = self.asked
             Path(f"/proc/{self.worker}/clear_refs").write_text("5")  # the peak counts from here
             rss, before = self.memory(), self.cpu_s()
             self.honest.say("begin\n")
@@ -162,7 +175,7 @@ class Site:
             cost.longest_wait = told["longest_s"] / self.unit_s
             cost.requests = max((self.cpu_s() - before) / self.unit_s - cost.answers, 0.0)
             cost.grown_bytes = max(self.memory("VmHWM") - rss, 0)
-            cost.reached = self.backend.asked + self.second.asked - seen
+            cost.reached = self.asked - seen
             print(  # noqa: T201 (figures for who asks for them with -rP)
                 f"{name}: {cost.requests:.0f} requests, {cost.grown_bytes >> 10} KiB, "
                 f"longest wait {cost.longest_wait:.0f} requests, {cost.answers} answers meanwhile, "
@@ -176,11 +189,15 @@ class Site:
                 await trio.sleep(0.01)
 
 
-def _document(backend: int, second: int, honest: int) -> dict[str, Any]:
+def _document(backend: int, second: int, third: int, honest: int) -> dict[str, Any]:
     target = {"hostname": "127.0.0.1", "port": second, "tls": False, "protocol": "HTTP/2.0"}
+    last = {"hostname": "back.test", "ip_address": "127.0.0.1", "port": third, "tls": True}
+    ours = certificate("a.test", "h2.test", "h3.test", "ws.test", "tcp.test")
+    trusted = {"chain": authority().cert_pem.bytes().decode(), "ca": True, "domain": ""}
     return {
         "certificates": [
-            {"id": "c", "name": "c", **json.loads(certificate("a.test", "h2.test", "tcp.test"))}
+            {"id": "c", "name": "c", **json.loads(ours)},
+            {"id": "ca", "name": "ca", **trusted},
         ],
         "routes": [
             {"name": "a", "frontend": "a.test", "backend": f"http://127.0.0.1:{backend}"},
@@ -195,6 +212,11 @@ def _document(backend: int, second: int, honest: int) -> dict[str, Any]:
                 ],
             },
             {"name": "b", "frontend": {"domains": ["h2.test"]}, "backend": {"targets": [target]}},
+            {
+                "name": "third",
+                "frontend": {"domains": ["h3.test"]},
+                "backend": {"targets": [{**last, "protocol": "HTTP/3.0"}]},
+            },
         ],
     }
 
@@ -217,7 +239,10 @@ async def _run(folder: Path, handed: queue.SimpleQueue[Any]) -> None:
     """Run a site until it is told to stop; hands over the site and how to stop it, or what failed."""
     stop = trio.Event()
     token = trio.lowlevel.current_trio_token()
-    async with trio.open_nursery() as nursery:
+    async with (
+        http3_backend(authority().issue_cert("back.test")) as third,
+        trio.open_nursery() as nursery,
+    ):
         backend, second = Backend(), Http2Backend()
         for one in (backend, second):
             (listener,) = await nursery.start(
@@ -226,11 +251,14 @@ async def _run(folder: Path, handed: queue.SimpleQueue[Any]) -> None:
             one.port = listener.socket.getsockname()[1]
         honest = Honest()
         file = folder / "gateway.json"
-        file.write_text(json.dumps(_document(backend.port, second.port, honest.port)))
-        options = ("--workers", "1", "--https-port", "0", "--config", str(file))
+        file.write_text(json.dumps(_document(backend.port, second.port, third.port, honest.port)))
+        ports = ("--https-port", "0", "--http3-port", "0")
+        options = ("--workers", "1", *ports, "--config", str(file))
         async with gateway_process(*options, data=folder / "data") as gateway:
             (worker,) = gateway.workers()
-            https = int(gateway.announcement["https"].rpartition(":")[2])
+            https, http3 = (
+                int(gateway.announcement[name].rpartition(":")[2]) for name in ("https", "http3")
+            )
             honest.say(f"{gateway.port} {worker}\n")
             named = free_port()
             async with admin(gateway) as api:
@@ -238,7 +266,7 @@ async def _run(folder: Path, handed: queue.SimpleQueue[Any]) -> None:
                     SERVICES, params=APPLIED, json=_service(named, backend.port)
                 )
                 assert answer.status_code == 201, answer.text
-            site = Site(gateway, worker, https, backend, second, honest, named)
+            site = Site(gateway, worker, https, http3, backend, second, third, honest, named)
             await site.measure()
             print(f"an honest request: {site.unit_s * 1e6:.0f} us of CPU")  # noqa: T201 (as above)
             handed.put((site, partial(trio.from_thread.run_sync, stop.set, trio_token=token)))

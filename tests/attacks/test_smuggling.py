@@ -1,6 +1,6 @@
-"""Request smuggling between versions: what HTTP/2 can say and HTTP/1.1 would read differently.
+"""Request smuggling between versions: what HTTP/2 and HTTP/3 can say and HTTP/1.1 would read differently.
 
-Each case is sent over a whole gateway to a backend that speaks HTTP/1.1 and to one that speaks HTTP/2. It is
+Each case is sent over a whole gateway, in HTTP/2 and in HTTP/3, to backends that speak HTTP/1.1, HTTP/2 and HTTP/3. It is
 refused as the table says, no backend sees anything of it, and the connection serves the next request.
 """
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 import trio
 
+from tests.attacks import http3_raw
 from tests.attacks.http2_raw import (
     DATA,
     END_HEADERS,
@@ -24,6 +25,8 @@ from tests.attacks.http2_raw import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from tests.attacks.site import Site
 
 pytestmark = pytest.mark.slow
@@ -31,7 +34,8 @@ pytestmark = pytest.mark.slow
 PATIENCE_S: Final = 5.0
 EVIL: Final = "GET /evil HTTP/1.1\r\nHost: a.test\r\n\r\n"
 MALFORMED: Final = -PROTOCOL_ERROR
-"""How RST_STREAM with PROTOCOL_ERROR stands in the table; a positive number is a status."""
+"""How the end of a stream by the client's fault stands in the table (over HTTP/3 that is H3_MESSAGE_ERROR); a positive
+number is a status."""
 
 Fields = tuple[tuple[str, str], ...]
 
@@ -213,8 +217,8 @@ CASES: Final = {
 }
 
 
-def octets(case: Case, host: str) -> bytes:
-    """The frames of a case on stream 1."""
+def head(case: Case, host: str) -> list[tuple[str, str]]:
+    """The fields of a case, for this host."""
     usual: dict[str, str | None] = {
         "method": "GET",
         "scheme": "http",
@@ -226,8 +230,14 @@ def octets(case: Case, host: str) -> bytes:
         for name, value in (case.pseudo or {}).items()
     }
     fields = [(f":{name}", value) for name, value in told.items() if value is not None]
+    more = [(name, value.replace("a.test", host)) for name, value in case.more]
+    return [*case.first, *fields, *more]
+
+
+def octets(case: Case, host: str) -> bytes:
+    """The frames of a case on stream 1 of HTTP/2."""
     ends = 0 if case.body is not None else END_STREAM
-    sent = frame(HEADERS, 1, block([*case.first, *fields, *case.more]), END_HEADERS | ends)
+    sent = frame(HEADERS, 1, block(head(case, host)), END_HEADERS | ends)
     body = case.body or ()
     for at, piece in enumerate(body):
         is_last = at == len(body) - 1 and not case.trailers
@@ -237,30 +247,76 @@ def octets(case: Case, host: str) -> bytes:
     return sent
 
 
-@pytest.mark.parametrize("host", ["a.test", "h2.test"])
+def octets_of_http3(case: Case, host: str) -> bytes:
+    """All of a case's stream, in HTTP/3."""
+    sent = http3_raw.frame(http3_raw.HEADERS, http3_raw.block(head(case, host)))
+    for piece in case.body or ():
+        sent += http3_raw.frame(http3_raw.DATA, piece.encode())
+    if case.trailers:
+        sent += http3_raw.frame(http3_raw.HEADERS, http3_raw.block(case.trailers))
+    return sent
+
+
+Outcome = tuple[int, int | None, int | None]
+"""What became of a case, the status of the request behind it, and what ended the connection."""
+
+
+async def ask_in_http2(site: Site, case: Case, host: str) -> Outcome:
+    good = [(":method", "GET"), (":scheme", "http"), (":authority", host), (":path", "/good")]
+    async with raw_http2(site.port) as client:
+        await client.send(octets(case, host))
+        await client.until(1)
+        outcome = -client.reset[1] if 1 not in client.answers else client.answers[1]
+        await client.send(frame(HEADERS, 3, block(good), END_HEADERS | END_STREAM))
+        await client.until(3)
+        return outcome, client.answers.get(3), client.goaway
+
+
+async def ask_in_http3(site: Site, case: Case, host: str) -> Outcome:
+    async with http3_raw.raw_http3(site.http3) as client:
+        await client.send(0, octets_of_http3(case, host), end=True)
+        await client.until_over(0)
+        outcome = client.answers.get(0) or -client.reset.get(0, 0)
+        if outcome == -http3_raw.MESSAGE_ERROR:
+            outcome = MALFORMED
+        await client.send(4, http3_raw.head("/good", host=host), end=True)
+        await client.until_over(4)
+        ended = client.ended.error_code if client.ended is not None else None
+        return outcome, client.answers.get(4), ended
+
+
+NOT_QPACK: Final = {"no name"}
+"""Heads that the coding of HTTP/3's heads does not have: their connection ends, with QPACK_DECOMPRESSION_FAILED."""
+
+ASKED: Final = {"HTTP/2": ask_in_http2, "HTTP/3": ask_in_http3}
+
+
+@pytest.mark.parametrize("host", ["a.test", "h2.test", "h3.test"])
+@pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED)
 @pytest.mark.parametrize("name", CASES)
-async def test_what_is_refused_reaches_no_backend(site: Site, name: str, host: str) -> None:
+async def test_what_is_refused_reaches_no_backend(
+    site: Site, name: str, ask: Callable[[Site, Case, str], Awaitable[Outcome]], host: str
+) -> None:
     case = CASES[name]
-    before = site.backend.asked + site.second.asked
+    before = site.asked
     with trio.fail_after(PATIENCE_S):
-        async with raw_http2(site.port) as client:
-            await client.send(octets(case, host))
-            await client.until(1)
-            outcome = -client.reset[1] if 1 not in client.answers else client.answers[1]
-            good = block(
-                [(":method", "GET"), (":scheme", "http"), (":authority", host), (":path", "/good")]
-            )
-            await client.send(frame(HEADERS, 3, good, END_HEADERS | END_STREAM))
-            await client.until(3)
-    reached = site.backend.asked + site.second.asked - before
-    assert outcome == case.outcome
-    assert (client.answers[3], client.goaway) == (200, None)
+        outcome = await ask(site, case, host)
+    reached = site.asked - before
+    if ask is ask_in_http3 and name in NOT_QPACK:
+        assert outcome == (0, None, http3_raw.QPACK_FAILED)
+        assert not reached
+        return
+    assert outcome == (case.outcome, 200, None)
     if case.begins:
         del reached["/smuggled"]
     assert reached == {"/good": 1}
 
 
-async def test_what_is_allowed_reaches_them(site: Site) -> None:
+@pytest.mark.parametrize("host", ["a.test", "h2.test", "h3.test"])
+@pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED)
+async def test_what_is_allowed_reaches_them(
+    site: Site, ask: Callable[[Site, Case, str], Awaitable[Outcome]], host: str
+) -> None:
     # The table would prove nothing if all were refused.
     good = [
         Case(200),
@@ -268,15 +324,12 @@ async def test_what_is_allowed_reaches_them(site: Site) -> None:
         Case(200, (("host", "a.test"),), {"authority": None}),
         Case(200, (("te", "trailers"), ("cookie", "a=b"), ("cookie", "c=d"))),
         Case(200, (("content-length", "5"),), {"method": "POST"}, ("ab", "cde")),
-        Case(200, (("content-length", "5"),) * 1, {"method": "POST"}, ("abcde",), (("x", "y"),)),
+        Case(200, (("content-length", "5"),), {"method": "POST"}, ("abcde",), (("x", "y"),)),
         Case(200, (("content-length", "0"),), {"method": "POST"}),
         Case(200, (), {"method": "POST"}, (EVIL,)),
     ]
-    before = site.backend.asked.copy()
+    before = site.asked
     with trio.fail_after(PATIENCE_S):
         for case in good:
-            async with raw_http2(site.port) as client:
-                await client.send(octets(case, "a.test"))
-                await client.until(1)
-                assert client.answers[1] == case.outcome
-    assert site.backend.asked - before == {"/smuggled": len(good)}
+            assert await ask(site, case, host) == (200, 200, None)
+    assert site.asked - before == {"/smuggled": len(good), "/good": len(good)}

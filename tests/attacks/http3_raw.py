@@ -1,0 +1,315 @@
+"""A client of HTTP/3 that sends whatever it likes: octets on streams, and packets with any frames of QUIC.
+
+The handshake, and what has to be heard and acknowledged for it, are aioquic's. Behind it, `send` writes octets to a stream as
+the windows allow, and `packets` sends packets of frames that nobody counts or keeps.
+"""
+
+from __future__ import annotations
+
+import math
+import socket
+import ssl
+from collections import Counter, defaultdict
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pylsqpack
+import trio
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.connection import QuicConnection
+from aioquic.quic.events import (
+    ConnectionTerminated,
+    HandshakeCompleted,
+    StopSendingReceived,
+    StreamDataReceived,
+    StreamReset,
+)
+from aioquic.tls import Epoch
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Iterable
+
+__all__ = ["RawHttp3", "frame", "raw_http3"]
+
+DATA, HEADERS, CANCEL_PUSH, SETTINGS, PUSH_PROMISE, GOAWAY, MAX_PUSH_ID = 0, 1, 3, 4, 5, 7, 13
+CONTROL, PUSH, QPACK_ENCODER, QPACK_DECODER = range(4)
+"""What a stream of one direction begins with."""
+NO_ERROR, EXCESSIVE_LOAD, SETTINGS_ERROR, MESSAGE_ERROR = 0x100, 0x107, 0x109, 0x10E
+QPACK_FAILED = 0x200
+FIRST_OF_ONE_WAY: Final = 2
+AT_ONCE: Final = 64
+"""Packets that are sent before the gateway has to have read them."""
+PATIENCE_S: Final = 20.0
+PING: Final = b"\1"
+
+
+def number(value: int) -> bytes:
+    """An integer as QUIC writes it, in as few octets as there can be."""
+    for size, mark in ((1, 0), (2, 1), (4, 2)):
+        if value < 1 << 8 * size - 2:
+            return (mark << 8 * size - 2 | value).to_bytes(size)
+    return (3 << 62 | value).to_bytes(8)
+
+
+def frame(kind: int, body: bytes = b"") -> bytes:
+    """The octets of a frame of HTTP/3."""
+    return number(kind) + number(len(body)) + body
+
+
+def _string(text: bytes, prefix: int, first: int) -> bytes:
+    """A string whose length has so many bits of its first octet, which has these bits beside."""
+    most = (1 << prefix) - 1
+    if len(text) < most:
+        return bytes([first | len(text)]) + text
+    coded, rest = bytearray([first | most]), len(text) - most
+    while rest >= 128:
+        coded.append(rest & 127 | 128)
+        rest >>= 7
+    coded.append(rest)
+    return bytes(coded) + text
+
+
+def block(fields: Iterable[tuple[str | bytes, str | bytes]]) -> bytes:
+    """An encoded block of fields, whatever is in them: literals, in no table (RFC 9204 section 4.5.6)."""
+    octets = [
+        tuple(part.encode("latin-1") if isinstance(part, str) else part for part in one)
+        for one in fields
+    ]
+    coded = (_string(name, 3, 0x20) + _string(value, 7, 0) for name, value in octets)
+    return b"\0\0" + b"".join(coded)
+
+
+def head(path: str = "/", *more: tuple[str, str], host: str = "a.test") -> bytes:
+    """The HEADERS frame of a request."""
+    pseudo = [(":method", "GET"), (":scheme", "https"), (":authority", host), (":path", path)]
+    return frame(HEADERS, block([*pseudo, *more]))
+
+
+def stream_frame(stream: int, data: bytes, offset: int = 0, *, end: bool = False) -> bytes:
+    """A STREAM frame of QUIC."""
+    return bytes([0x0E | end]) + number(stream) + number(offset) + number(len(data)) + data
+
+
+def unread(port: int) -> int:
+    """Bytes that wait in the UDP sockets of a port, with what they take of the kernel."""
+    waiting = 0
+    for name in ("udp", "udp6"):
+        for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
+            words = line.split()
+            if int(words[1].rpartition(":")[2], 16) == port:
+                waiting += int(words[4].rpartition(":")[2], 16)
+    return waiting
+
+
+async def until_read(port: int) -> None:
+    """Wait until a UDP port has read what was sent to it; the kernel tells nobody."""
+    while unread(port):  # noqa: ASYNC110 (as said)
+        await trio.sleep(0.001)
+
+
+class RawHttp3:
+    """One connection, and what came of it.
+
+    Attributes:
+        quic: aioquic's state.
+        ended: What the gateway closed the connection with; None while it is open.
+        answers: The status of each answer, by stream.
+        over: Streams whose answers are whole.
+        reset: Codes of streams that the gateway reset.
+        stopped: Codes of streams that the gateway reads no more.
+        received: Bytes of answers' bodies.
+        sent_bytes: Bytes of datagrams that went out.
+        heard_bytes: Bytes of datagrams that came.
+    """
+
+    def __init__(self, port: int, **more: Any) -> None:
+        configuration = QuicConfiguration(
+            is_client=True, alpn_protocols=["h3"], server_name="a.test"
+        )
+        configuration.verify_mode = ssl.CERT_NONE
+        for key, value in more.items():
+            setattr(configuration, key, value)
+        self.port = port
+        self.quic = QuicConnection(configuration=configuration)
+        self.ended: ConnectionTerminated | None = None
+        self.is_ready = False
+        self.is_deaf = False
+        """Whether what comes is left unread."""
+        self.answers: dict[int, int] = {}
+        self.over: set[int] = set()
+        self.reset: dict[int, int] = {}
+        self.stopped: dict[int, int] = {}
+        self.codes: Counter[int] = Counter()
+        self.received = 0
+        self.sent_bytes = 0
+        self.heard_bytes = 0
+        self._held: defaultdict[int, bytearray] = defaultdict(bytearray)
+        self._decoder = pylsqpack.Decoder(0, 0)
+        self._sock = trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._news = trio.Event()
+        self._scope = trio.CancelScope()
+
+    @property
+    def server(self) -> tuple[str, int]:
+        """Where the gateway is."""
+        return "127.0.0.1", self.port
+
+    async def begin(self) -> None:
+        """Send the first message of the handshake."""
+        await self._sock.bind(("127.0.0.1", 0))
+        self.quic.connect(self.server, trio.current_time())
+        await self.flush()
+
+    async def run(self) -> None:
+        """Hear what comes, and keep time, until cancelled."""
+        while True:
+            due = self.quic.get_timer()
+            with trio.CancelScope(deadline=math.inf if due is None else due) as self._scope:
+                data, _ = await self._sock.recvfrom(65536)
+                self.heard_bytes += len(data)
+                if self.is_deaf:
+                    continue
+                self.quic.receive_datagram(data, self.server, trio.current_time())
+            if self._scope.cancelled_caught and due is not None and due <= trio.current_time():
+                self.quic.handle_timer(trio.current_time())
+            self._act()
+            await self.flush()
+
+    def _act(self) -> None:
+        while (event := self.quic.next_event()) is not None:
+            if isinstance(event, HandshakeCompleted):
+                self.is_ready = True
+            elif isinstance(event, ConnectionTerminated):
+                self.ended = event
+            elif isinstance(event, StreamReset):
+                self.reset[event.stream_id] = event.error_code
+                self.codes[event.error_code] += 1
+            elif isinstance(event, StopSendingReceived):
+                self.stopped[event.stream_id] = event.error_code
+            elif isinstance(event, StreamDataReceived) and not event.stream_id & FIRST_OF_ONE_WAY:
+                self._hear(event.stream_id, event.data, ends=event.end_stream)
+        self._news.set()
+        self._news = trio.Event()
+
+    def _hear(self, stream: int, data: bytes, *, ends: bool) -> None:
+        held = self._held[stream]
+        held += data
+        while len(held) >= 2:
+            kind, at = _read_number(held, 0)
+            size, at = _read_number(held, at)
+            if len(held) < at + size:
+                break
+            body = bytes(held[at : at + size])
+            del held[: at + size]
+            if kind == HEADERS:
+                _, fields = self._decoder.feed_header(stream, body)
+                self.answers.setdefault(stream, int(dict(fields).get(b":status", b"0")))
+            elif kind == DATA:
+                self.received += size
+        if ends:
+            self.over.add(stream)
+
+    async def flush(self) -> None:
+        """Send what there is to send."""
+        for data, _ in self.quic.datagrams_to_send(trio.current_time()):
+            await self.put(data)
+        due = self.quic.get_timer()
+        if due is not None:
+            self._scope.deadline = min(self._scope.deadline, due)
+
+    async def put(self, data: bytes) -> None:
+        """Send a datagram, whatever it is."""
+        self.sent_bytes += len(data)
+        await self._sock.sendto(data, self.server)
+
+    async def move(self) -> None:
+        """Go on from another port, without a word."""
+        sock = trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        await sock.bind(("127.0.0.1", 0))
+        left, self._sock = self._sock, sock
+        left.close()
+
+    async def send(self, stream: int, data: bytes, *, end: bool = False) -> None:
+        """Write octets to a stream; they go out as the windows allow."""
+        if self.ended is None:
+            self.quic.send_stream_data(stream, data, end)
+            await self.flush()
+
+    def packet(self, frames: bytes) -> bytes:
+        """A packet of the application's with these frames, which is never sent again."""
+        state: Any = self.quic
+        count = state._packet_number
+        state._packet_number += 1
+        plain = bytes([0x43]) + state._peer_cid.cid + (count & 0xFFFFFFFF).to_bytes(4)
+        padded = frames + bytes(max(4 - len(frames), 0))
+        crypto = state._cryptos[Epoch.ONE_RTT]
+        return bytes(crypto.encrypt_packet(plain, padded, count))
+
+    async def packets(self, payloads: Iterable[bytes]) -> int:
+        """Send packets of these frames, no faster than they are read, until the gateway ends the connection.
+
+        Returns:
+            How many were sent.
+        """
+        count = 0
+        for count, payload in enumerate(payloads, 1):
+            await self.put(self.packet(payload))
+            if count % AT_ONCE == 0:
+                await until_read(self.port)
+                if self.ended is not None:
+                    break
+        return count
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait until something is so, or the connection is over."""
+        with trio.fail_after(PATIENCE_S):
+            while self.ended is None and not condition():
+                await self._news.wait()
+
+    async def until_over(self, stream: int) -> None:
+        """Wait until a stream, or the whole connection, is over."""
+        await self.until(lambda: stream in self.over or stream in self.reset)
+
+    async def until_ended(self) -> int:
+        """Wait until the gateway closed the connection; returns its code."""
+        await self.until(lambda: False)
+        assert self.ended is not None, "waited for"
+        return self.ended.error_code
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._sock.close()
+
+
+def _read_number(data: bytes | bytearray, at: int) -> tuple[int, int]:
+    """Read an integer of QUIC; returns it and the place behind it, which is far away when it is not whole."""
+    if at >= len(data):
+        return 0, 1 << 62
+    size = 1 << (data[at] >> 6)
+    if at + size > len(data):
+        return 0, 1 << 62
+    return int.from_bytes(data[at : at + size]) & (1 << 8 * size - 2) - 1, at + size
+
+
+@asynccontextmanager
+async def raw_http3(
+    port: int, *, speaks: bool = True, waits: bool = True, **more: Any
+) -> AsyncGenerator[RawHttp3]:
+    """Connect, and say SETTINGS unless `speaks` is False; `waits` is False for one that makes no handshake yet."""
+    client = RawHttp3(port, **more)
+    async with trio.open_nursery() as nursery:
+        await client.begin()
+        nursery.start_soon(client.run)
+        if waits:
+            await client.until(lambda: client.is_ready)
+        if waits and speaks:
+            await client.send(FIRST_OF_ONE_WAY, number(CONTROL) + frame(SETTINGS))
+        try:
+            yield client
+        finally:
+            client.quic.close()
+            with trio.CancelScope(shield=True):
+                await client.flush()
+            nursery.cancel_scope.cancel()
+    client.close()
