@@ -5,6 +5,7 @@ nothing to the engine, so the test opens the streams that it likes.
 """
 
 import socket
+import struct
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -20,6 +21,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 RUN, GONE = 0, 1
 CARRIED, BYTES, WRITABLE, LOST, IDLE = 8, 9, 10, 11, 12
 HEAD, DATA, TRAILERS, ANSWER, BROKEN, CONSUMED = 13, 14, 15, 16, 17, 18
+HALVED = 24
 
 AHEAD_BYTES = 64 * 1024
 
@@ -380,30 +382,36 @@ async def test_a_lost_connection_is_told() -> None:
         assert carrier.engine.in_flight()["connections"] == 0
 
 
+async def tunnel(carrier: Carrier) -> tuple[int, trio.SocketStream]:
+    """Open a WebSocket on a stream; returns the stream and the backend's connection, which said `hi`."""
+    block = FieldBlock(
+        [
+            (":method", "CONNECT"),
+            (":protocol", "websocket"),
+            (":scheme", "http"),
+            (":authority", "a.b"),
+            (":path", "/chat"),
+            ("sec-websocket-version", "13"),
+        ]
+    )
+    stream = carrier.engine.open_stream(carrier.connection, block, False, carrier.now)
+    backend = await carrier.backend()
+    head = await carrier.hears(backend, b"\r\n\r\n")
+    assert head.startswith(b"GET /chat HTTP/1.1\r\n")
+    assert b"\r\nUpgrade: websocket\r\n" in head
+    assert b"\r\nsec-websocket-key: " in head
+    await backend.send_all(
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhi"
+    )
+    told, fields = await carrier.turn_until(HEAD)
+    assert (told, fields.status) == (stream, 200)
+    assert await carrier.turn_until(DATA) == (stream, b"hi", False)
+    return stream, backend
+
+
 async def test_a_websocket_over_a_stream_is_a_tunnel() -> None:
     async with carrying() as carrier:
-        block = FieldBlock(
-            [
-                (":method", "CONNECT"),
-                (":protocol", "websocket"),
-                (":scheme", "http"),
-                (":authority", "a.b"),
-                (":path", "/chat"),
-                ("sec-websocket-version", "13"),
-            ]
-        )
-        stream = carrier.engine.open_stream(carrier.connection, block, False, carrier.now)
-        backend = await carrier.backend()
-        head = await carrier.hears(backend, b"\r\n\r\n")
-        assert head.startswith(b"GET /chat HTTP/1.1\r\n")
-        assert b"\r\nUpgrade: websocket\r\n" in head
-        assert b"\r\nsec-websocket-key: " in head
-        await backend.send_all(
-            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhi"
-        )
-        told, fields = await carrier.turn_until(HEAD)
-        assert (told, fields.status) == (stream, 200)
-        assert await carrier.turn_until(DATA) == (stream, b"hi", False)
+        stream, backend = await tunnel(carrier)
         carrier.engine.feed(stream, b"ping", False, carrier.now)
         assert await carrier.hears(backend, b"ping")
         await backend.send_all(b"pong")
@@ -416,6 +424,67 @@ async def test_a_websocket_over_a_stream_is_a_tunnel() -> None:
         await backend.send_all(b"bye")
         await backend.aclose()
         assert await carrier.turn_until(DATA) in [(stream, b"bye", False), (stream, b"bye", True)]
+
+
+async def test_half_a_tunnel_outlives_the_other() -> None:
+    # The backend says all it has to say, and reads on.
+    async with carrying() as carrier:
+        stream, backend = await tunnel(carrier)
+        await backend.send_all(b"bye")
+        await backend.send_eof()
+        assert await carrier.turn_until(DATA) == (stream, b"bye", False)
+        assert await carrier.turn_until(HALVED) == stream
+        size, passed = 1024 * 1024, 0
+        async with trio.open_nursery() as nursery:
+            heard = 0
+
+            async def read() -> None:
+                nonlocal heard
+                while piece := await backend.receive_some(65536):
+                    heard += len(piece)
+
+            nursery.start_soon(read)
+            # As a client sends whose window opens as far as the backend took what came before.
+            for _ in range(size // 65536):
+                carrier.engine.feed(stream, bytes(65536), False, carrier.now)
+                taken = 0
+                while taken < 65536:
+                    told, count = await carrier.turn_until(CONSUMED)
+                    assert told == stream
+                    taken += count
+                passed += taken
+            carrier.engine.feed(stream, b"", True, carrier.now)
+            assert await carrier.turn_until(BROKEN) == stream
+        assert heard == passed == size
+        assert carrier.engine.in_flight()["tunnels"] == 0
+        assert not [kind for kind, _ in carrier.events if kind in {DATA, HALVED, BROKEN}]
+
+
+@pytest.mark.parametrize("leaves", ["backend", "client", "both halves"])
+async def test_half_a_tunnel_ends_with_whoever_leaves(leaves: str) -> None:
+    async with carrying() as carrier:
+        stream, backend = await tunnel(carrier)
+        if leaves == "both halves":
+            carrier.engine.feed(stream, b"", True, carrier.now)
+            await backend.aclose()
+            # Nothing is half over: the stream is.
+            assert (await carrier.turn_until(DATA))[2]
+        else:
+            await backend.send_eof()
+            assert await carrier.turn_until(HALVED) == stream
+            if leaves == "client":
+                carrier.engine.reset_stream(stream, carrier.now)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(carrier.turn_until, -1)
+                    assert await backend.receive_some() == b""
+                    nursery.cancel_scope.cancel()
+            else:
+                linger = struct.pack("ii", 1, 0)
+                backend.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                await backend.aclose()
+                assert await carrier.turn_until(BROKEN) == stream
+        assert carrier.engine.in_flight()["tunnels"] == 0
+        assert not [kind for kind, _ in carrier.events if kind in {HALVED, BROKEN}]
 
 
 async def test_a_turn_reads_no_more_of_a_connection_than_it_may() -> None:

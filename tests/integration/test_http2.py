@@ -15,7 +15,7 @@ import trio
 
 from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
 from tests.conformance.tls.secure import certificate, client_context
-from tests.integration.http2_client import http2_client
+from tests.integration.http2_client import Http2Client, http2_client
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -168,21 +168,53 @@ async def test_http2_can_be_switched_off(upstream: Upstream, tmp_path: Path) -> 
             assert (await stream.receive_some()).startswith(b"HTTP/1.1 505")
 
 
-async def test_a_websocket_runs_on_a_stream(tmp_path: Path) -> None:
-    # RFC 8441: the backend is asked by HTTP/1.1, and bytes go both ways.
-    (backends,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+class SocketBackend:
+    """A backend of WebSockets: `/chat` says what it hears backwards, `/mute` nothing."""
 
-    async def serve(stream: trio.SocketStream) -> None:
+    def __init__(self) -> None:
+        self.taken = 0
+        self.heard_out = trio.Event()
+
+    async def serve(self, stream: trio.SocketStream) -> None:
         head = await stream.receive_some()
-        assert head.startswith(b"GET /chat HTTP/1.1\r\n")
+        path = head.split(b" ")[1]
+        assert head.startswith(b"GET %b HTTP/1.1\r\n" % path)
         await stream.send_all(
             b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
             b"Sec-WebSocket-Accept: x\r\n\r\n"
         )
+        if path == b"/mute":
+            await stream.send_eof()
+            while data := await stream.receive_some(65536):
+                self.taken += len(data)
+            self.heard_out.set()
         while data := await stream.receive_some():
             await stream.send_all(data[::-1])
         await stream.aclose()
 
+
+async def hear_out(client: Http2Client, backend: SocketBackend) -> None:
+    """See that a backend which has no more to say hears the client out."""
+    stream = await client.begin(
+        *("CONNECT", "a.test", "/mute"),
+        *((":protocol", "websocket"), ("sec-websocket-version", "13")),
+        end=False,
+    )
+    heard = client.heard[stream]
+    while not heard.is_over:
+        assert await client.hear()
+    assert (heard.status, heard.reset) == (200, None)
+    await client.send_body(stream, bytes(1024 * 1024))
+    await backend.heard_out.wait()
+    assert backend.taken == 1024 * 1024
+    assert heard.reset is None
+
+
+async def test_a_websocket_runs_on_a_stream(tmp_path: Path) -> None:
+    # RFC 8441: the backend is asked by HTTP/1.1, and bytes go both ways.
+    (backends,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+
+    backend = SocketBackend()
     document = {
         "certificates": [{"id": "c", "name": "c", **json.loads(certificate("a.test"))}],
         "routes": [
@@ -201,7 +233,7 @@ async def test_a_websocket_runs_on_a_stream(tmp_path: Path) -> None:
             gateway_process(*options, data=tmp_path / "data") as gateway,
             trio.open_nursery() as nursery,
         ):
-            nursery.start_soon(trio.serve_listeners, serve, [backends])
+            nursery.start_soon(trio.serve_listeners, backend.serve, [backends])
             port = int(gateway.announcement["https"].rpartition(":")[2])
             async with http2_client(port, context=client_context()) as client:
                 while not client.h2.remote_settings.enable_connect_protocol:
@@ -223,4 +255,5 @@ async def test_a_websocket_runs_on_a_stream(tmp_path: Path) -> None:
                 while not heard.is_over:
                     assert await client.hear()
                 assert heard.body == b"cbaed"
+                await hear_out(client, backend)
             nursery.cancel_scope.cancel()

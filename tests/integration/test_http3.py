@@ -97,6 +97,8 @@ class Backend:
         self.left = trio.Event()
         self.arrived = trio.Event()
         self.gate = trio.Event()
+        self.taken = 0
+        """Bytes of a WebSocket whose backend says nothing."""
         self.port = 0
 
     async def serve(self, stream: trio.SocketStream) -> None:
@@ -124,6 +126,16 @@ class Backend:
                 )
                 while data := await stream.receive_some():
                     await stream.send_all(data[::-1])
+                return
+            if path == b"/mute":
+                await stream.send_all(
+                    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                    b"Sec-WebSocket-Accept: x\r\n\r\nbye"
+                )
+                await stream.send_eof()
+                while data := await stream.receive_some(65536):
+                    self.taken += len(data)
+                self.left.set()
                 return
             if path == b"/hang":
                 while await stream.receive_some():
@@ -174,6 +186,16 @@ async def test_streams_trailers_websockets_and_clients_that_leave(
             await client.until(lambda: heard.body == b"cba")
             await client.send_body(stream, b"de")
             assert (await client.answer(stream)).body == b"cbaed"
+            # A backend that has no more to say hears the client out.
+            stream = await client.begin(
+                *("CONNECT", "a.test", "/mute"),
+                *((":protocol", "websocket"), ("sec-websocket-version", "13")),
+                end=False,
+            )
+            assert (await client.answer(stream)).body == b"bye"
+            await client.send_body(stream, bytes(1024 * 1024))
+            await client.until(backend.left.is_set)
+            assert backend.taken == 1024 * 1024
             # A client that gives a request up takes its backend's work with it, and so does one that goes.
             for path in ("/hang", "/endless"):
                 backend.left, backend.arrived = trio.Event(), trio.Event()

@@ -28,6 +28,8 @@ kind       value                                 the gateway must
 `TRAILERS` (stream, fields)                       send them; the response is over
 `ANSWER`   (stream, fields, body)                 send a whole response
 `BROKEN`   stream                                 reset it
+`HALVED`   stream                                 send the end of a response; what its client
+                                                  says goes on until it is `BROKEN`
 `CONSUMED` (stream, count)                        let the peer send so much more
 `REACHED`  connection                             speak HTTP/2 to the backend on it
 `CALL`     (connection, stream, fields, ends)     send a request on it
@@ -56,6 +58,7 @@ __all__ = [
     "DATA",
     "DIAL",
     "GONE",
+    "HALVED",
     "HEAD",
     "IDLE",
     "LEAKED",
@@ -63,6 +66,7 @@ __all__ = [
     "MONITORING_SLOT",
     "MOUNTED",
     "NOTICE",
+    "OF_SESSIONS",
     "PANIC",
     "REACHED",
     "RESOLVE",
@@ -102,6 +106,16 @@ CALL: Final = 20
 UPGRADED: Final = 21
 MOUNTED: Final = 22
 DIAL: Final = 23
+HALVED: Final = 24
+
+OF_SESSIONS: Final = frozenset(
+    {
+        *(CARRIED, REACHED, UPGRADED, MOUNTED, DIAL),
+        *(BYTES, WRITABLE, LOST, IDLE, CALL),
+        *(HEAD, DATA, TRAILERS, ANSWER, BROKEN, HALVED, CONSUMED),
+    }
+)
+"""The kinds of events that are about connections and streams whose protocol is spoken in Python."""
 
 MONITORING_SLOT: Final = -1
 """The slot of an exchange for `/.well-known/otoroshi/monitoring/...`, which has no route."""

@@ -34,12 +34,11 @@ import trio
 
 from oto_trio.gateway.engine import (
     BODY,
-    CARRIED,
     CERTIFICATE,
-    DIAL,
     GONE,
     LEAKED,
     NOTICE,
+    OF_SESSIONS,
     PANIC,
     RESOLVE,
     RUN,
@@ -220,7 +219,7 @@ class Pipeline:
                         events += more
                     else:
                         self._backlog.extend(more)
-            elif CARRIED <= kind <= DIAL:
+            elif kind in OF_SESSIONS:
                 self.carried.note(kind, value, now)
             else:
                 self._note(kind, value)

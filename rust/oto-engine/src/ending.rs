@@ -385,6 +385,7 @@ impl Engine {
         let Some(mut down) = self.downs.try_remove(key) else {
             return;
         };
+        let is_tunnel = matches!(down.phase, DownPhase::Tunnel(_));
         if let DownPhase::Tunnel(up) = down.phase {
             self.drop_up(up);
         }
@@ -401,6 +402,10 @@ impl Engine {
         }
         if let Some(pipe) = down.stream.pipe() {
             self.streams = self.streams.saturating_sub(1);
+            if is_tunnel && pipe.is_halved() {
+                // The other half ends too, in whatever way.
+                self.raised.push(Event::Broken(pipe.id()));
+            }
             pipe.break_off();
             pipe.shutdown();
             let (id, told) = (pipe.id(), pipe.tell());

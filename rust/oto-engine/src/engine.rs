@@ -69,6 +69,9 @@ pub enum Event {
     Answer(u64, FieldBlock, Vec<u8>),
     /// The rest of a stream's response will never come.
     Broken(u64),
+    /// No more will come of a stream's response, and what its client says goes on: half of a tunnel has ended.
+    /// [`Event::Broken`] will say that the other half has.
+    Halved(u64),
     /// So many bytes of a stream's body went on: of the client's request, or the backend's answer.
     Consumed(u64, usize),
     /// A connection to a backend speaks HTTP/2: its bytes are carried under this number.

@@ -238,7 +238,12 @@ impl Pipe {
         self.tell_all()
     }
 
-    /// The same of a stream to a backend: its request may be over, and its answer not.
+    /// Whether the end was told, and somebody wants to know what becomes of the other direction.
+    pub(crate) fn is_halved(&self) -> bool {
+        self.is_over && !self.is_forsaken
+    }
+
+    /// The same of a stream whose other direction may go on when this one is over: one to a backend, or a tunnel.
     pub(crate) fn tell_request(&mut self) -> Told {
         self.has_rung = false;
         if !self.is_over {

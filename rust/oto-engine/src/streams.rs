@@ -177,9 +177,19 @@ impl Engine {
             let Some(pipe) = down.stream.pipe() else {
                 continue;
             };
-            let (id, told) = (pipe.id(), pipe.tell());
-            // A tunnel's other direction may go on.
-            let is_gone = told.is_over && !is_tunnel;
+            let id = pipe.id();
+            if is_tunnel {
+                let told = pipe.tell_request();
+                let is_broken = told.is_broken;
+                raise_half(&mut self.raised, id, told);
+                // A reset ends both directions.
+                if is_broken {
+                    self.drop_down(key);
+                }
+                continue;
+            }
+            let told = pipe.tell();
+            let is_gone = told.is_over;
             raise(&mut self.raised, id, told);
             if is_gone {
                 self.drop_down(key);
@@ -190,6 +200,16 @@ impl Engine {
         if bell.is_empty() {
             *bell = rung;
         }
+    }
+}
+
+/// The same of a tunnel, of which an end is half.
+fn raise_half(raised: &mut Vec<Event>, id: u64, mut told: Told) {
+    let is_half = told.is_over && !told.is_broken;
+    told.is_over = told.is_broken;
+    raise(raised, id, told);
+    if is_half {
+        raised.push(Event::Halved(id));
     }
 }
 

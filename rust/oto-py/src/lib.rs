@@ -8,6 +8,7 @@ mod client_certificate;
 mod decision;
 mod dial;
 mod engine;
+mod events;
 mod exchange;
 mod fields;
 mod jose;

@@ -19,6 +19,7 @@ from oto_trio.gateway.engine import (
     CONSUMED,
     DATA,
     DIAL,
+    HALVED,
     HEAD,
     IDLE,
     LOST,
@@ -46,6 +47,7 @@ logger = logging.getLogger(__name__)
 
 _OF_CONNECTIONS: Final = frozenset({BYTES, WRITABLE, LOST, IDLE, CALL})
 _WITH_MORE: Final = frozenset({BYTES, CALL})
+_BARE: Final = frozenset({BROKEN, HALVED})
 
 
 Session: TypeAlias = (
@@ -96,7 +98,7 @@ class CarriedConnections:
         """Act on an event of a connection or a stream. Never raises.
 
         Args:
-            kind: What happened, `CARRIED` to `DIAL`.
+            kind: What happened, one of `OF_SESSIONS`.
             value: What it is about.
             now: The Trio clock.
 
@@ -128,7 +130,7 @@ class CarriedConnections:
             conn = told[0] if kind in _WITH_MORE else told
             found = self._sessions.get(conn)
         else:
-            found = self.streams.get(told if kind == BROKEN else told[0])
+            found = self.streams.get(told if kind in _BARE else told[0])
         if found is None:
             return  # it ended before it heard of this
         self._dirty[found.conn] = found
@@ -232,6 +234,7 @@ _TELL: Final[dict[int, Callable[[Any, Any, float], None]]] = {
     CALL: lambda session, told, now: session.call(*told[1:], now),
     CONSUMED: lambda session, told, _: session.consumed(*told),
     DATA: lambda session, told, _: session.data(*told),
+    HALVED: lambda session, told, _: session.halved(told),
     HEAD: lambda session, told, _: session.head(*told),
     IDLE: lambda session, _, now: session.idle(now),
     LOST: lambda session, _, now: session.lost(now),

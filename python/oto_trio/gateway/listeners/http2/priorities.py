@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from typing import Final, Protocol, TypeVar
 
 from h2.errors import ErrorCodes
+from hyperframe.frame import ExtensionFrame, Frame
 
 __all__ = ["DEFAULT_URGENCY", "Prioritised", "choose", "parse_priority", "read_update"]
 
+PRIORITY_UPDATE: Final = 0x10
 DEFAULT_URGENCY: Final = 3
 NUMBER_BYTES: Final = 4
 LARGEST_STREAM: Final = 2**31 - 1
@@ -54,20 +56,25 @@ def parse_priority(value: bytes | None) -> tuple[int, bool] | None:
     return urgency, incremental
 
 
-def read_update(stream: int, body: bytes) -> tuple[int, tuple[int, bool] | None] | ErrorCodes:
+def read_update(frame: Frame) -> tuple[int, tuple[int, bool]] | ErrorCodes | None:
     """Read a PRIORITY_UPDATE frame (RFC 9218 section 7.1).
 
     Returns:
-        The stream that it is about, and what `parse_priority` makes of it; or why the connection ends.
+        The stream that it is about, and what `parse_priority` makes of it; or why the connection ends. None for
+        another frame, and one that says nothing.
     """
-    if stream:
+    if not isinstance(frame, ExtensionFrame) or frame.type != PRIORITY_UPDATE:
+        return None
+    body = frame.body
+    if frame.stream_id:
         return ErrorCodes.PROTOCOL_ERROR
     if len(body) < NUMBER_BYTES:
         return ErrorCodes.FRAME_SIZE_ERROR
     identity = int.from_bytes(body[:NUMBER_BYTES]) & LARGEST_STREAM
     if identity % 2 == 0:
         return ErrorCodes.PROTOCOL_ERROR
-    return identity, parse_priority(body[NUMBER_BYTES:])
+    said = parse_priority(body[NUMBER_BYTES:])
+    return None if said is None else (identity, said)
 
 
 def choose(streams: Mapping[int, T]) -> T:

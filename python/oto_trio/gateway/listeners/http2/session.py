@@ -34,7 +34,6 @@ from h2.events import (
     WindowUpdated,
 )
 from h2.exceptions import ProtocolError
-from hyperframe.frame import ExtensionFrame
 
 from oto_trio._core import FieldBlock
 from oto_trio.gateway.listeners.carried_engine import CarriedEngine
@@ -59,9 +58,9 @@ __all__ = ["Http2Session"]
 
 logger = logging.getLogger(__name__)
 
-PRIORITY_UPDATE: Final = 0x10
-COSTS: Final[dict[type[Event], int]] = {StreamEnded: 0, PriorityUpdated: 1}
-"""What frames without a handler cost of the budget. PING and SETTINGS have to be answered: 2."""
+COSTS: Final[dict[type[Event], int]] = {StreamEnded: 0, PriorityUpdated: 1, WindowUpdated: 1}
+"""What frames without a handler cost of the budget. PING and SETTINGS have to be answered: 2. Each DATA frame that is
+sent earns two windows, or more; see `_send_turn`."""
 
 
 class Http2Session:
@@ -112,7 +111,6 @@ class Http2Session:
         self._handlers: dict[type[Event], Callable[[Any, float], None]] = {
             RequestReceived: self._on_request,
             DataReceived: self._on_data,
-            WindowUpdated: self._on_window,
             TrailersReceived: self._on_trailers,
             StreamReset: self._on_reset,
             UnknownFrameReceived: self._on_unknown,
@@ -180,10 +178,6 @@ class Http2Session:
             handle(event, now)
         else:
             self._spend(COSTS.get(event.__class__, 2), now)
-
-    def _on_window(self, _event: WindowUpdated, now: float) -> None:
-        # Each DATA frame that is sent earns two of them, or more; see `_send_turn`.
-        self._spend(1, now)
 
     def _on_goaway(self, _event: ConnectionTerminated, now: float) -> None:
         self._spend(2, now)
@@ -289,17 +283,14 @@ class Http2Session:
     def _on_unknown(self, event: UnknownFrameReceived, now: float) -> None:
         """A frame of an extension; only PRIORITY_UPDATE means something (RFC 9218 section 7.1)."""
         self._spend(1, now)
-        frame = event.frame
-        if self._ended or not isinstance(frame, ExtensionFrame) or frame.type != PRIORITY_UPDATE:
+        update = read_update(event.frame)
+        if self._ended or update is None:
             return
-        update = read_update(frame.stream_id, frame.body)
         if isinstance(update, ErrorCodes):
             self._close(update)
             return
         identity, said = update
         stream = self._by_id.get(identity)
-        if said is None:
-            return
         if stream is not None:
             stream.urgency, stream.incremental = said
         elif (
@@ -371,9 +362,18 @@ class Http2Session:
     def broken(self, engine_id: int) -> None:
         """The response cannot be completed: what was sent of it must not look whole."""
         stream = self._engine_done(engine_id)
-        if stream is not None:
+        if stream is not None and stream.is_halved:
+            self._settle(stream)
+        elif stream is not None:
             self._h2.reset_stream(stream.id, ErrorCodes.INTERNAL_ERROR)
             self._forget(stream)
+
+    def halved(self, engine_id: int) -> None:
+        """End our half of a tunnel behind what waits of it; the client's half goes on until `broken`."""
+        stream = self._by_engine.get(engine_id)
+        if stream is not None:
+            stream.is_halved = stream.is_answered = True
+            self._waiting[stream.id] = stream
 
     def consumed(self, engine_id: int, count: int) -> None:
         """The backend took so much of the request's body: the client may send as much again."""
@@ -483,7 +483,8 @@ class Http2Session:
 
     def _settle(self, stream: Stream) -> None:
         """Let go of a stream whose response was sent; the rest of its request is not wanted."""
-        if not stream.is_sent or stream.ends_soon(self._now - self._limits.stall_s):
+        is_over = stream.is_sent and stream.engine_id == OVER
+        if not is_over or stream.ends_soon(self._now - self._limits.stall_s):
             return
         if not stream.is_complete and not self._h2.streams[stream.id].closed:
             # RFC 9113 section 8.1. It is no reset by the client's doing.

@@ -54,6 +54,7 @@ class Stream:
         "incremental",
         "is_answered",
         "is_complete",
+        "is_halved",
         "is_sent",
         "moved_at",
         "offset",
@@ -80,6 +81,8 @@ class Stream:
         self.trailers: FieldBlock | None = None
         self.is_answered = False
         """The engine gave the whole response."""
+        self.is_halved = False
+        """It is a tunnel, and the engine gave all of our half; the client's goes on."""
         self.is_sent = False
         """The whole response was sent."""
         self.is_complete = False

@@ -75,6 +75,7 @@ class Http3Stream:
         "id",
         "is_answered",
         "is_complete",
+        "is_halved",
         "moved_at",
         "received",
         "unsent",
@@ -92,6 +93,8 @@ class Http3Stream:
         """The client sent the whole request."""
         self.is_answered = False
         """The engine gave the whole response."""
+        self.is_halved = False
+        """Our half of a tunnel has ended; the client's goes on."""
         self.untaken = 0
         """Bytes of the response's body that the engine does not know to be taken."""
         self.unsent = 0
@@ -378,9 +381,17 @@ class Http3Session:
     def broken(self, engine_id: int) -> None:
         """The response cannot be completed: what was sent of it must not look whole."""
         stream = self._engine_done(engine_id)
-        if stream is not None:
+        if stream is not None and not stream.is_halved:
             self._give_up(stream.id, ErrorCode.H3_INTERNAL_ERROR)
             self._drop(stream)
+
+    def halved(self, engine_id: int) -> None:
+        """End our half of a tunnel; the client's half goes on until `broken`."""
+        stream = self._by_engine.get(engine_id)
+        if stream is not None and self._may_send(stream):
+            stream.is_halved = True
+            self._sending[stream.id] = stream
+            self._speak.send_data(stream.id, b"", end_stream=True)
 
     def consumed(self, engine_id: int, count: int) -> None:
         """The backend took so much of the request's body: the client may send as much again."""

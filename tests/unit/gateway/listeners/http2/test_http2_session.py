@@ -467,3 +467,43 @@ def test_the_reserved_bit_of_a_stream_is_read_over() -> None:
     talk.session.answer(next(iter(talk.engine.streams)), OK, b"fine")
     talk.exchange()
     assert talk.body(1) == b"fine"
+
+
+def test_half_a_tunnel_goes_on() -> None:
+    talk = Conversation()
+    identity, stream = talk.ask(POST, end=False)
+    talk.session.head(stream, OK)
+    talk.session.data(stream, b"bye", False)
+    talk.session.halved(stream)
+    talk.exchange()
+    assert talk.body(identity) == b"bye"
+    assert ended(talk, identity)
+    talk.client.send_data(identity, b"x" * 1000)
+    talk.exchange()
+    talk.session.consumed(stream, 1000)
+    assert talk.engine.streams[stream].body == b"x" * 1000
+    talk.client.end_stream(identity)
+    talk.exchange()
+    assert talk.engine.streams[stream].complete
+    assert talk.registry
+    talk.session.broken(stream)
+    talk.exchange()
+    assert not talk.registry
+    assert not resets(talk)
+    assert not talk.engine.streams[stream].cancelled
+
+
+def test_a_tunnel_whose_backend_goes_after_its_half_says_all_of_it_first() -> None:
+    talk = Conversation(initial_window_size=10)
+    identity, stream = talk.ask(POST, end=False)
+    talk.session.head(stream, OK)
+    talk.session.data(stream, b"x" * 15, False)
+    talk.session.halved(stream)
+    talk.session.broken(stream)
+    talk.exchange()
+    assert not resets(talk)
+    talk.client.increment_flow_control_window(10, identity)
+    talk.exchange()
+    assert talk.body(identity) == b"x" * 15
+    assert ended(talk, identity)
+    assert resets(talk) == [(identity, NO_ERROR)]
