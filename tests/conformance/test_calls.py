@@ -11,8 +11,8 @@ import trio
 from oto_trio._core import Engine, FieldBlock, Snapshot
 from tests.conformance.http1.gateway import PATIENCE_S, python_step, route
 
-RUN, CARRIED, BYTES, WRITABLE, LOST, IDLE = 0, 8, 9, 10, 11, 12
-DATA, TRAILERS, BROKEN, CONSUMED, REACHED, CALL = 14, 15, 17, 18, 19, 20
+RUN, BODY, CARRIED, BYTES, WRITABLE, LOST, IDLE = 0, 3, 8, 9, 10, 11, 12
+HEAD, DATA, TRAILERS, ANSWER, BROKEN, CONSUMED, REACHED, CALL = 13, 14, 15, 16, 17, 18, 19, 20
 
 
 class Caller:
@@ -392,6 +392,84 @@ async def test_trailers_of_a_stream_go_on_to_a_stream() -> None:
         assert await caller.told(DATA) == (stream, b"abc", False)
         told, trailers = await caller.told(TRAILERS)
         assert (told, list(trailers)) == (stream, [(b"x-sum", b"7")])
+
+
+async def asked(caller: Caller, *fields: tuple[str, str], ends: bool = True) -> tuple[int, int]:
+    """Have a client of HTTP/2 ask; returns its stream and the one to the backend."""
+    await caller.client(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+    carried, _, _ = await caller.told(CARRIED)
+    head = [(":method", "POST"), (":scheme", "http"), (":authority", "a.b"), (":path", "/")]
+    stream = caller.engine.open_stream(carried, FieldBlock([*head, *fields]), ends, caller.now)
+    await caller.told(REACHED)
+    return stream, (await caller.told(CALL))[1]
+
+
+THREE = FieldBlock([(":status", "200"), ("content-length", "3")])
+TRAILER = FieldBlock([("grpc-status", "0")])
+
+
+async def test_trailers_come_behind_a_body_of_known_length() -> None:
+    async with calling() as caller:
+        stream, call = await asked(caller)
+        caller.engine.answer_head(call, THREE, caller.now)
+        caller.engine.feed(call, b"abc", False, caller.now)
+        assert (await caller.told(HEAD))[1].get(b"content-length") == b"3"
+        assert await caller.told(DATA) == (stream, b"abc", False)
+        caller.engine.feed_trailers(call, TRAILER, caller.now)
+        told, trailers = await caller.told(TRAILERS)
+        assert (told, list(trailers)) == (stream, [(b"grpc-status", b"0")])
+        assert not [kind for kind, _ in caller.events if kind == BROKEN]
+
+
+async def test_trailers_come_behind_a_body_of_known_length_that_a_hook_read() -> None:
+    async with calling(python_step("transform_response")) as caller:
+        stream, call = await asked(caller)
+        caller.engine.answer_head(call, THREE, caller.now)
+        exchange = await caller.told(RUN)
+        caller.engine.feed(call, b"abc", False, caller.now)
+        _, events = caller.engine.read_response(exchange, 100, caller.now)
+        caller.events += events
+        caller.events += caller.engine.turn(caller.now)
+        caller.engine.feed_trailers(call, TRAILER, caller.now)
+        assert (await caller.told(BODY))[1] == b"abc"
+        caller.events += caller.engine.resume(exchange, caller.now)
+        told, trailers = await caller.told(TRAILERS)
+        assert (told, list(trailers)) == (stream, [(b"grpc-status", b"0")])
+
+
+async def test_a_body_of_known_length_may_end_without_trailers_and_later() -> None:
+    async with calling() as caller:
+        client = await caller.client(GET)
+        await caller.told(REACHED)
+        for _ in range(2):
+            _, call, _, _ = await caller.told(CALL)
+            caller.engine.answer_head(call, THREE, caller.now)
+            caller.engine.feed(call, b"abc", False, caller.now)
+            assert (await caller.hears(client, b"\r\n\r\nabc")).startswith(b"HTTP/1.1 200")
+            caller.engine.feed(call, b"", True, caller.now)
+            # The backend's stream was not broken off, and the client's connection goes on.
+            await client.send_all(GET)
+        assert not [kind for kind, _ in caller.events if kind == BROKEN]
+
+
+async def test_what_an_answer_has_beyond_its_length_is_nobodys() -> None:
+    async with calling() as caller:
+        stream, call = await asked(caller)
+        caller.engine.answer_head(call, THREE, caller.now)
+        caller.engine.feed(call, b"abcde", False, caller.now)
+        told, _, body = await caller.told(ANSWER)
+        assert (told, body) == (stream, b"abc")
+        assert await caller.told(BROKEN) == call
+
+
+async def test_trailers_come_behind_a_request_of_known_length() -> None:
+    async with calling() as caller:
+        stream, call = await asked(caller, ("content-length", "3"), ends=False)
+        caller.engine.feed(stream, b"abc", False, caller.now)
+        assert await caller.told(DATA) == (call, b"abc", False)
+        caller.engine.feed_trailers(stream, FieldBlock([("x-sum", "7")]), caller.now)
+        told, trailers = await caller.told(TRAILERS)
+        assert (told, list(trailers)) == (call, [(b"x-sum", b"7")])
 
 
 async def test_what_must_not_be_sent_twice_is_sent_again_if_it_was_not_seen() -> None:

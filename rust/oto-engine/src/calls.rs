@@ -229,6 +229,8 @@ impl Engine {
         };
         let is_buffered = exchange.buffered.is_some();
         let trailers = match client {
+            // Trailers may come behind a body of any length.
+            Socket::Stream(pipe) if !is_buffered && !pipe.is_fed() => return,
             Socket::Stream(pipe) => pipe.trailers_in(),
             _ => exchange.body.trailers(),
         };

@@ -171,6 +171,30 @@ impl Carrying {
 }
 
 impl Up {
+    /// Whether the answer whose body ends here is over: that of a stream ends with the stream, since there may be
+    /// trailers behind a body of any length. What it sends beyond its length is nobody's.
+    pub(crate) fn is_answer_over(&self, rest: &[u8]) -> bool {
+        match &self.stream {
+            Socket::Stream(pipe) => !rest.is_empty() || pipe.is_drained(),
+            _ => true,
+        }
+    }
+
+    /// The trailers behind the answer.
+    pub(crate) fn trailers(&self) -> &[u8] {
+        match &self.stream {
+            Socket::Stream(pipe) => pipe.trailers_in(),
+            _ => self.body.trailers(),
+        }
+    }
+
+    /// Whether the end of what the backend says is a good end of its answer: under TLS only the backend's word ends
+    /// a body that has no other end (RFC 9112 section 9.8).
+    pub(crate) fn ends_well(&self) -> bool {
+        let is_whole = self.stream.is_stream() && self.body.is_done();
+        is_whole || (self.body.ends_at_close() && !self.stream.is_cut())
+    }
+
     /// Whether it may serve another request as far as TLS goes.
     pub(crate) fn holds_terms(&self) -> bool {
         self.terms.as_ref().is_none_or(|terms| !terms.are_over())

@@ -124,6 +124,11 @@ impl Pipe {
         self.is_ended
     }
 
+    /// Whether all of it was read, too.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.is_ended && self.incoming.is_empty()
+    }
+
     /// Take in the trailers that end the request body.
     pub(crate) fn feed_trailers(&mut self, lines: Vec<u8>) {
         self.trailers_in = lines;

@@ -11,7 +11,6 @@ use crate::connection::{Down, UpPhase, Wait};
 use crate::engine::{Engine, down_token, up_token};
 use crate::io::Got;
 use crate::meter::Admitted;
-use crate::socket::Socket;
 
 /// Body bytes that are copied behind the head to leave in one write; more leave as a second part.
 const COPY_BYTES: usize = 8 * 1024;
@@ -105,9 +104,7 @@ impl Engine {
     /// The backend closed its side.
     fn upstream_ended(&mut self, at: usize, key: usize) {
         let Some(up) = self.ups.get(at) else { return };
-        // Under TLS only the backend's word ends such a body (RFC 9112 section 9.8).
-        let ends_so = up.body.ends_at_close() && !up.stream.is_cut();
-        if matches!(up.phase, UpPhase::Body(_)) && ends_so {
+        if matches!(up.phase, UpPhase::Body(_)) && up.ends_well() {
             let Some(down) = self.downs.get_mut(key) else {
                 return;
             };
@@ -115,15 +112,11 @@ impl Engine {
                 return;
             };
             let mut out = Vec::new();
-            let trailers = match &up.stream {
-                Socket::Stream(pipe) => pipe.trailers_in(),
-                _ => up.body.trailers(),
-            };
             Down::say_end(
                 &mut down.stream,
                 exchange.web.as_deref_mut(),
                 exchange.response_framing,
-                trailers,
+                up.trailers(),
                 &mut out,
             );
             if !out.is_empty() {
@@ -132,7 +125,7 @@ impl Engine {
                     self.client_left(key);
                     return;
                 }
-            } else {
+            } else if exchange.response_framing == Framing::UntilClose {
                 exchange.keep_alive = false;
             }
             self.response_done(at, key);
@@ -454,12 +447,13 @@ impl Engine {
         let (ended, broken) = loop {
             match up.body.next(&mut rest) {
                 Ok(Piece::More) => break (false, false),
+                Ok(Piece::End) if !up.is_answer_over(rest) => break (false, false),
                 Ok(Piece::End) => {
                     Down::say_end(
                         stream,
                         exchange.web.as_deref_mut(),
                         exchange.response_framing,
-                        up.body.trailers(),
+                        up.trailers(),
                         &mut out,
                     );
                     break (true, false);

@@ -12,11 +12,10 @@ use oto_core::http1::body::Piece;
 use oto_core::http1::{Framing, encode};
 use oto_core::plan::BackendBody;
 
-use crate::connection::{Down, UpPhase, Wait};
+use crate::connection::{Down, Up, UpPhase, Wait};
 use crate::engine::{Engine, Event, down_token, up_token};
 use crate::io::Got;
 use crate::meter::Admitted;
-use crate::socket::Socket;
 
 /// Most bytes that are passed on at once: a client that takes all of them keeps nobody else waiting.
 const BLOCK_BYTES: usize = 64 * 1024;
@@ -99,7 +98,7 @@ impl Engine {
         }
         up.phase = UpPhase::Held(key);
         let gathered = exchange.gathered.get_or_insert_default();
-        gathered.is_whole |= up.body.is_done();
+        gathered.is_whole |= up.body.is_done() && up.is_answer_over(&[]);
         if let Some(told) = gathered.told(wanted) {
             self.raised.push(Event::Body(id, told));
             return true;
@@ -157,10 +156,7 @@ impl Engine {
             match up.ready.read(&mut up.stream, scratch) {
                 Ok(Got::Bytes(count)) => rest = &scratch[..count],
                 Ok(Got::Nothing) => return Got::Nothing,
-                // Under TLS only the backend's word ends such a body (RFC 9112 section 9.8).
-                Ok(Got::End) if up.body.ends_at_close() && !up.stream.is_cut() => {
-                    gathered.is_whole = true;
-                }
+                Ok(Got::End) if up.ends_well() => gathered.is_whole = true,
                 Ok(Got::End) | Err(_) => return Got::End,
             }
         }
@@ -168,8 +164,8 @@ impl Engine {
             match up.body.next(&mut rest) {
                 // All that was read is kept, so the bound is passed by one read at most.
                 Ok(Piece::Data(data)) => gathered.bytes.extend_from_slice(data),
-                Ok(Piece::End) => gathered.is_whole = true,
-                Ok(Piece::More) => break,
+                Ok(Piece::End) if up.is_answer_over(rest) => gathered.is_whole = true,
+                Ok(Piece::End | Piece::More) => break,
                 Err(_) => return Got::End,
             }
         }
@@ -264,10 +260,7 @@ impl Engine {
         let is_over = is_passed && gathered.is_whole && !is_too_much;
         let ready_s = (piece.is_empty() && !is_passed).then(|| meter.ready_s(&bound));
         if is_over {
-            let trailers = self.ups.get(at).map(|up| match &up.stream {
-                Socket::Stream(pipe) => pipe.trailers_in(),
-                _ => up.body.trailers(),
-            });
+            let trailers = self.ups.get(at).map(Up::trailers);
             let framing = exchange.response_framing;
             Down::say_end(
                 stream,

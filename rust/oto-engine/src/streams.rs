@@ -52,7 +52,8 @@ impl Engine {
         let key = self.downs.vacant_key();
         let id = self.next_exchange_id(key);
         let serial = self.next_serial();
-        let pipe = Pipe::new(id, key, Arc::clone(&self.bell), facts);
+        let mut pipe = Pipe::new(id, key, Arc::clone(&self.bell), facts);
+        pipe.feed(&[], ends);
         self.downs.insert(Down {
             stream: Socket::Stream(Box::new(pipe)),
             peer,
