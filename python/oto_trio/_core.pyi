@@ -265,7 +265,7 @@ class Engine:
         Args:
             listener: the listener's id.
             exclusive: whether its clients find only the routes that are bound to it.
-            client_auth: as of `adopt`; nobody asks for a certificate there, so `Need` lets in nobody.
+            client_auth: as of `adopt`; `client_auth` tells what holds.
 
         Raises:
             ValueError: `client_auth` is none of the four.
@@ -288,7 +288,35 @@ class Engine:
             Its id, its chain and its private key in DER; None while one is being made, which an event asks for.
         """
 
-    def carry(self, listener: int, ip: str, server_name: str | None, now: float) -> int:
+    def client_auth(self, listener: int) -> str:
+        """Tell whether clients of a listener without a socket are asked for a certificate.
+
+        Returns:
+            `None`, `Want` or `Need`; `None` too when the listener is gone.
+        """
+
+    def check_client(self, listener: int, chain: list[bytes], now: float) -> tuple[int, str] | None:
+        """Judge what a client showed in a handshake that is done outside, as those over TCP are judged.
+
+        That the client has the key of its certificate is not looked at here.
+
+        Args:
+            listener: what `adopt_datagrams` gave.
+            chain: what it showed, in DER, its own certificate first; empty when it showed none.
+            now: the Trio clock.
+
+        Returns:
+            The alert of TLS that refuses it, and what is wrong; None when it is taken.
+        """
+
+    def carry(
+        self,
+        listener: int,
+        ip: str,
+        server_name: str | None,
+        now: float,
+        chain: list[bytes] = ...,
+    ) -> int:
         """Take in a connection whose handshake was done outside; `open_stream`, `patience` and `hang_up` take it.
 
         Args:
@@ -296,10 +324,11 @@ class Engine:
             ip: the client's address.
             server_name: the name it asked for, in lower case.
             now: the Trio clock.
+            chain: the certificates that the client showed and has the key of, in DER, its own first.
 
         Raises:
-            ValueError: there is no room, or the engine drains, or the listener is gone, or its clients need a
-                certificate.
+            ValueError: there is no room, or the engine drains, or the listener is gone, or its clients need
+                another certificate by now.
         """
 
     def release(self, handle: int, now: float) -> list[_Event]:

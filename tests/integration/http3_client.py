@@ -19,12 +19,16 @@ from aioquic.quic.events import (
     StopSendingReceived,
     StreamReset,
 )
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from typing_extensions import override
 
 from tests.integration.http2_client import Heard
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
+
+    import trustme
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -188,6 +192,13 @@ class Http3Client:
         if body is not None:
             await self.send_body(identity, body)
         return await self.answer(identity)
+
+
+def quic_certificate(leaf: trustme.LeafCert) -> dict[str, Any]:
+    """What `http3_client` takes to show a certificate to servers that ask for one."""
+    chain = [x509.load_pem_x509_certificate(it.bytes()) for it in leaf.cert_chain_pems]
+    key = load_pem_private_key(leaf.private_key_pem.bytes(), None)
+    return {"certificate": chain[0], "certificate_chain": chain[1:], "private_key": key}
 
 
 @asynccontextmanager

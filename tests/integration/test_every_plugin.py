@@ -56,27 +56,15 @@ ENCRYPTED: Final = {
 }
 """What is asked without TLS, and is another thing with it: places in a plugin's case."""
 
-CERTIFIED: Final = {
-    "NgCertificateAsApikey": {0},
-    "NgClientCertChainHeader": {0},
-    "NgHasClientCertMatchingApikeyValidator": {0},
-    "NgHasClientCertMatchingHttpValidator": {0},
-    "NgHasClientCertMatchingValidator": {0},
-    "NgHasClientCertValidator": {0},
-    "NgRfc9440ClientCertHeader": {0},
-}
-"""What is asked with a client's certificate: over HTTP/3 none is ever asked for, so nobody shows one."""
-
 
 async def test_each_plugin_decides_the_same_over_http3(tmp_path: Path) -> None:
     wrong: dict[str, object] = {}
-    other = ENCRYPTED | CERTIFIED
     async with staged(CASES, tmp_path) as stage:
         for name, case in CASES.items():
             stage.speaks = "3"
             faults = await stage.faults(name, bare=False)
             others = {place for place, found in enumerate(faults) if found}
-            if others != other.get(name, set()):
+            if others != ENCRYPTED.get(name, set()):
                 wrong[name] = {case.asks[place].request: faults[place] for place in others}
             elif others:
                 # Then it is what clients get who come with TLS, and without a certificate.

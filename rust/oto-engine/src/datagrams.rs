@@ -6,7 +6,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use oto_core::tls::{Certificate, ClientAuth};
+use oto_core::tls::{Certificate, ClientAuth, ClientCertificate};
+use rustls::AlertDescription;
+use rustls::pki_types::CertificateDer;
 
 use crate::connection::{Appetite, Down, DownPhase};
 use crate::engine::Engine;
@@ -26,6 +28,22 @@ pub enum ToShow {
     Later,
     /// Nothing: there is none.
     Nothing,
+}
+
+/// Of alerts: what the client cannot help (RFC 8446 section 6.2).
+const INTERNAL_ERROR: u8 = 80;
+/// Of alerts: a client showed no certificate where it needs one.
+const CERTIFICATE_REQUIRED: u8 = 116;
+/// Of alerts: what no other says of a certificate.
+const BAD_CERTIFICATE: u8 = 42;
+
+/// How a client is told what is wrong with what it showed.
+fn alert_of(error: rustls::Error) -> u8 {
+    match error {
+        rustls::Error::InvalidCertificate(problem) => AlertDescription::from(problem).into(),
+        rustls::Error::NoCertificatesPresented => CERTIFICATE_REQUIRED,
+        _ => BAD_CERTIFICATE,
+    }
 }
 
 impl Engine {
@@ -85,7 +103,74 @@ impl Engine {
         self.raised.push(wanted);
     }
 
-    /// Take in a connection whose handshake is done elsewhere; `server_name` is what the client asked for, in lower case.
+    /// The place of a listener whose datagrams are read elsewhere.
+    fn datagram_listener(&self, handle: u64) -> Option<usize> {
+        let mut listeners = self.listeners.iter();
+        listeners.position(|it| it.is_datagrams && it.handle == handle)
+    }
+
+    /// Whether clients of a listener are asked for a certificate; none when the listener is gone.
+    #[must_use]
+    pub fn client_auth_of(&self, listener: u64) -> Option<ClientAuth> {
+        self.datagram_listener(listener)
+            .map(|at| self.client_auth(at))
+    }
+
+    /// Check the chain that a client showed, its own certificate first; an empty one when it showed none. That it has
+    /// the key of it is for whoever speaks TLS to see.
+    ///
+    /// # Errors
+    /// The alert that refuses it, and what is wrong.
+    pub fn check_client(
+        &mut self,
+        listener: u64,
+        chain: Vec<Vec<u8>>,
+        now_s: f64,
+    ) -> Result<(), (u8, String)> {
+        self.now_s = now_s;
+        let Some(at) = self.datagram_listener(listener) else {
+            return Err((
+                INTERNAL_ERROR,
+                "the listener of the client is gone".to_owned(),
+            ));
+        };
+        let (auth, unix_s) = (self.client_auth(at), now_s + self.unix_offset_s);
+        let chain: Vec<CertificateDer<'_>> = chain.into_iter().map(CertificateDer::from).collect();
+        let checked = self
+            .servers
+            .check_client(&self.snapshot, auth, &chain, unix_s);
+        checked.map_err(|error| {
+            let problem = error.to_string();
+            self.metrics.handshake_failures += 1;
+            self.notice("QUIC handshake with a client", &problem);
+            (alert_of(error), problem)
+        })
+    }
+
+    /// What is known of a client by the chain it showed; none when it showed none, or nobody asks for one any more.
+    ///
+    /// # Errors
+    /// It would be refused if it came now.
+    fn client_of(
+        &mut self,
+        at: usize,
+        chain: Vec<Vec<u8>>,
+        unix_s: f64,
+    ) -> Result<Option<Arc<ClientCertificate>>, &'static str> {
+        let auth = self.client_auth(at);
+        let chain: Vec<CertificateDer<'_>> = chain.into_iter().map(CertificateDer::from).collect();
+        let shown = self
+            .servers
+            .client_cert_at(&self.snapshot, auth, &chain, unix_s);
+        match self.may_go_on(auth, shown.as_deref()) {
+            true => Ok(shown),
+            false if shown.is_none() => Err("clients need a certificate here"),
+            false => Err("the client's certificate is not trusted"),
+        }
+    }
+
+    /// Take in a connection whose handshake is done elsewhere; `server_name` is what the client asked for, in lower case,
+    /// and `chain` the certificates it showed and has the key of, its own first.
     /// Gives its number, for streams and for [`Engine::hang_up`].
     ///
     /// # Errors
@@ -95,28 +180,25 @@ impl Engine {
         listener: u64,
         ip: IpAddr,
         server_name: Option<&str>,
+        chain: Vec<Vec<u8>>,
         now_s: f64,
     ) -> Result<u64, &'static str> {
         self.now_s = now_s;
-        let mut listeners = self.listeners.iter();
-        let is_it = |it: &Listener| it.is_datagrams && it.handle == listener;
-        let Some(at) = listeners.position(is_it) else {
+        let Some(at) = self.datagram_listener(listener) else {
             return Err("its listener is gone");
         };
-        // No handshake that is done elsewhere asks for a certificate.
-        if self.client_auth(at) == ClientAuth::Need {
-            return Err("clients need a certificate here, which HTTP/3 does not ask for");
-        }
+        let unix_s = now_s + self.unix_offset_s;
+        // What was right in the handshake may not be so any more.
+        let client_cert = self.client_of(at, chain, unix_s)?;
         let open = self.downs.len().saturating_sub(self.streams) + self.relays.len();
         if self.draining || open >= self.settings.max_connections {
             return Err("no more connections are taken");
         }
-        let unix_s = now_s + self.unix_offset_s;
         let facts = match Servers::choose(&self.snapshot, server_name, unix_s) {
             Shown::Certificate(certificate) => Some(Arc::new(HandshakeFacts {
                 server_name: server_name.map(Into::into),
                 certificate,
-                client_cert: None,
+                client_cert,
             })),
             Shown::Wanted | Shown::Nothing => None,
         };

@@ -18,7 +18,7 @@ use crate::exchange::Exchange;
 use crate::fields::FieldBlock;
 use crate::lock;
 use crate::snapshot::Snapshot;
-use crate::ways::{asked, duplicate, ways};
+use crate::ways::{asked, auth_name, duplicate, ways};
 
 /// Non-blocking HTTP/1 between clients and backends, turned from a Trio task.
 #[pyclass(frozen, module = "oto_trio._core")]
@@ -135,12 +135,28 @@ impl Engine {
         }
     }
 
-    fn carry(&self, listener: u64, ip: &str, server_name: Option<&str>, now: f64) -> PyResult<u64> {
+    fn client_auth(&self, listener: u64) -> &'static str {
+        auth_name(lock(&self.inner).client_auth_of(listener))
+    }
+
+    fn check_client(&self, listener: u64, chain: Vec<Vec<u8>>, now: f64) -> Option<(u8, String)> {
+        lock(&self.inner).check_client(listener, chain, now).err()
+    }
+
+    #[pyo3(signature = (listener, ip, server_name, now, chain = vec![]))]
+    fn carry(
+        &self,
+        listener: u64,
+        ip: &str,
+        server_name: Option<&str>,
+        now: f64,
+        chain: Vec<Vec<u8>>,
+    ) -> PyResult<u64> {
         let ip = ip
             .parse()
             .map_err(|_| PyValueError::new_err("the client's address must be an IP address"))?;
         lock(&self.inner)
-            .carry(listener, ip, server_name, now)
+            .carry(listener, ip, server_name, chain, now)
             .map_err(PyValueError::new_err)
     }
 

@@ -38,6 +38,15 @@ pub(crate) fn asked(client_auth: &str) -> PyResult<Option<ClientAuth>> {
     })
 }
 
+/// What is asked of clients, by its name; nothing where there are none.
+pub(crate) fn auth_name(auth: Option<ClientAuth>) -> &'static str {
+    match auth {
+        Some(ClientAuth::Want) => "Want",
+        Some(ClientAuth::Need) => "Need",
+        Some(ClientAuth::None) | None => "None",
+    }
+}
+
 pub(crate) fn duplicate(fd: RawFd) -> std::io::Result<OwnedFd> {
     // SAFETY: the descriptor is only borrowed for the duplication, while the caller, who has it
     // open, waits; a wrong number makes the duplication fail with EBADF.

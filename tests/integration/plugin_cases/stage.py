@@ -17,7 +17,7 @@ from tests.conformance.http1.upstream import Recorder, Upstream
 from tests.conformance.tls.secure import authority, certificate, client_context
 from tests.integration.clients import admin
 from tests.integration.http2_client import Heard, Http2Client
-from tests.integration.http3_client import http3_client
+from tests.integration.http3_client import http3_client, quic_certificate
 from tests.integration.plugin_cases.case import BACKEND, NG, OK, Ask, Case, Show, Wanted
 from tests.integration.plugin_cases.entities import CLIENT, ENTITIES
 
@@ -172,7 +172,8 @@ class Stage:
         heard = Heard()
         if self.speaks == "3":
             port = int(self._gateway.announcement["http3"].rpartition(":")[2])
-            async with http3_client(port, host) as quic:
+            shown = quic_certificate(CLIENT) if ask.show == "certificate" else {}
+            async with http3_client(port, host, **shown) as quic:
                 body = ask.body or None
                 heard = await quic.ask(method, authority, target, *fields, body=body)
         else:

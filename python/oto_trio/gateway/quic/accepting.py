@@ -19,7 +19,8 @@ from aioquic.quic.packet import (
 )
 from aioquic.quic.retry import QuicRetryTokenHandler
 
-from oto_trio.gateway.quic.connection import CID_BYTES, ChooseCertificate, QuicState
+from oto_trio.gateway.quic.connection import CID_BYTES, QuicState
+from oto_trio.gateway.quic.handshake import HandshakeTerms
 
 if TYPE_CHECKING:
     from oto_trio.gateway.quic.endpoint import QuicEndpoint, QuicLink, QuicOwner
@@ -37,14 +38,14 @@ class Acceptor:
 
     Args:
         protocols: The application protocols that are spoken (ALPN), the best first.
-        choose_certificate: Finds the certificate for a name, or for a client that asks for none.
+        terms: Given the socket that a client came on, tells what is asked and shown in its handshake.
         make_owner: Makes the owner of a connection, given its link, the socket that it came on and the time.
     """
 
     def __init__(
         self,
         protocols: list[str],
-        choose_certificate: ChooseCertificate,
+        terms: Callable[["Datagrams"], HandshakeTerms],
         make_owner: Callable[["QuicLink", "Datagrams", float], "QuicOwner"],
     ) -> None:
         self.is_open = True
@@ -54,7 +55,7 @@ class Acceptor:
         self.retries = 0
         """How often a client was asked to show its address."""
         self._protocols = protocols
-        self._choose = choose_certificate
+        self._terms = terms
         self._make_owner = make_owner
         self._tokens = QuicRetryTokenHandler()
         self._versions = QuicConfiguration(is_client=False).supported_versions
@@ -133,7 +134,7 @@ class Acceptor:
             configuration,
             limits,
             endpoint.prefix,
-            choose_certificate=self._choose,
+            terms=self._terms(path),
             original_cid=original,
             retry_cid=retried,
         )

@@ -2,17 +2,15 @@
 
 aioquic opens its windows by what *arrived*. Here a window opens by what its owner *let go of* (`hold`, `release`), so
 that a slow reader stops its peer. Beside that: connection identifiers begin with the worker that has the connection,
-a server picks its certificate by the name the client asks for, and what is in flight has a bound.
+and what is in flight has a bound.
 
 The overridden methods are private ones of aioquic; `tests/unit/gateway/quic` fails when a release changes them.
 """
 
 import logging
 import os
-from collections.abc import Callable
 from typing import Any, Final
 
-from aioquic import tls
 from aioquic._buffer import Buffer
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import (
@@ -31,9 +29,10 @@ from aioquic.quic.recovery import QuicPacketSpace
 from aioquic.quic.stream import QuicStream
 from typing_extensions import override
 
+from oto_trio.gateway.quic.handshake import HandshakeTerms, ServerHandshake
 from oto_trio.gateway.quic.limits import QuicLimits
 
-__all__ = ["CID_BYTES", "PREFIX_BYTES", "ChooseCertificate", "LaterError", "QuicState"]
+__all__ = ["CID_BYTES", "PREFIX_BYTES", "QuicState"]
 
 PREFIX_BYTES: Final = 4
 """Of a connection identifier: which worker has the connection."""
@@ -41,14 +40,6 @@ CID_BYTES: Final = PREFIX_BYTES + 8
 """Of a connection identifier that is ours."""
 UNIDIRECTIONAL: Final = 2
 """The bit of a stream's number that tells it has one direction."""
-
-ChooseCertificate = Callable[[str | None], "tuple[Any, list[Any], Any] | None"]
-"""Given the name a client asks for, in lower case: certificate, chain and private key (of `cryptography`); None when there is
-none. Raises `LaterError`."""
-
-
-class LaterError(Exception):
-    """The certificate is being made. The connection is forgotten; its client tries again within a second."""
 
 
 # What peers do wrong is no news of the gateway's, and each line would be a datagram's work for them.
@@ -62,7 +53,7 @@ class QuicState(QuicConnection):
         configuration: aioquic's; its windows, identifier length and idle time are set from `limits` here.
         limits: The bounds.
         prefix: What the connection's identifiers begin with, `PREFIX_BYTES` long.
-        choose_certificate: Server: finds the certificate for a name.
+        terms: Server: what is asked and shown in the handshake.
         original_cid: Server: the identifier that the client chose for it at first.
         retry_cid: Server: the identifier that a Retry packet gave it.
     """
@@ -73,7 +64,7 @@ class QuicState(QuicConnection):
         limits: QuicLimits,
         prefix: bytes,
         *,
-        choose_certificate: ChooseCertificate | None = None,
+        terms: HandshakeTerms | None = None,
         original_cid: bytes | None = None,
         retry_cid: bytes | None = None,
     ) -> None:
@@ -83,11 +74,10 @@ class QuicState(QuicConnection):
         configuration.idle_timeout = limits.idle_s
         self._limits = limits
         self._prefix = prefix
-        self._choose_certificate = choose_certificate
+        self._terms = terms
+        self._handshake: ServerHandshake | None = None
         self._held: dict[int, int] = {}
         self._held_bytes = 0
-        self.server_name: str | None = None
-        """Server: the name that the client asked for, in lower case."""
         self.fresh_identifiers: list[bytes] = []
         """Identifiers that were made and nobody took notice of."""
         super().__init__(
@@ -126,6 +116,16 @@ class QuicState(QuicConnection):
     def is_over(self) -> bool:
         """Whether nothing of it is left."""
         return self._state is QuicConnectionState.TERMINATED
+
+    @property
+    def server_name(self) -> str | None:
+        """Server: the name that the client asked for, in lower case."""
+        return self._handshake.server_name if self._handshake is not None else None
+
+    @property
+    def client_chain(self) -> list[bytes]:
+        """Server: the certificates that the client showed, in DER, its own first; they were checked."""
+        return self._handshake.client_chain if self._handshake is not None else []
 
     @property
     def has_path(self) -> bool:
@@ -298,30 +298,19 @@ class QuicState(QuicConnection):
                 reason_phrase="too much of the handshake at once",
             )
         super()._handle_crypto_frame(context, frame_type, buf)
+        waiting: bytes = self.tls._receive_buffer  # noqa: SLF001 (of a message that is not whole)  # pyright: ignore[reportPrivateUsage]
+        if len(waiting) > self._limits.crypto_bytes:
+            raise QuicConnectionError(
+                error_code=QuicErrorCode.CRYPTO_BUFFER_EXCEEDED,
+                frame_type=frame_type,
+                reason_phrase="a message of the handshake is too large",
+            )
 
     @override
     def _initialize(self, peer_cid: bytes) -> None:
         super()._initialize(peer_cid)
-        if self._choose_certificate is not None:
-            context: Any = self.tls
-            answer_hello = context._server_handle_hello  # noqa: SLF001 (there is no other hook)
-
-            def choose_first(hello: Buffer, initial: Buffer, handshake: Buffer) -> None:
-                self._choose(context, hello)
-                answer_hello(hello, initial, handshake)
-
-            context._server_handle_hello = choose_first  # noqa: SLF001
-
-    def _choose(self, context: tls.Context, hello: Buffer) -> None:
-        """Give the handshake the certificate for the name that its first message asks for."""
-        assert self._choose_certificate is not None, "set by whoever installed this"
-        read = tls.pull_client_hello(Buffer(data=hello.data_slice(0, hello.capacity)))
-        if read.server_name is not None:
-            self.server_name = read.server_name.lower()
-        chosen = self._choose_certificate(self.server_name)
-        if chosen is None:
-            raise tls.AlertHandshakeFailure("there is no certificate for this name")
-        context.certificate, context.certificate_chain, context.certificate_private_key = chosen
+        if self._terms is not None:
+            self._handshake = ServerHandshake(self.tls, self._terms)
 
 
 def _is_ended(stream: QuicStream) -> bool:

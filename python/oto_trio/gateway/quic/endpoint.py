@@ -24,8 +24,9 @@ import trio
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import ConnectionIdRetired, QuicEvent
 
-from oto_trio.gateway.quic.connection import CID_BYTES, PREFIX_BYTES, LaterError, QuicState
+from oto_trio.gateway.quic.connection import CID_BYTES, PREFIX_BYTES, QuicState
 from oto_trio.gateway.quic.forwarding import Forwarder
+from oto_trio.gateway.quic.handshake import LaterError
 from oto_trio.gateway.quic.limits import QuicLimits
 from oto_trio.gateway.quic.sockets import Address, Datagrams
 from oto_trio.gateway.quic.timers import Timers

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use oto_core::plan::Snapshot;
 use oto_core::tls::{Certificate, ClientAuth, ClientCertificate, TlsSettings};
-use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::server::NoServerSessionStorage;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::SingleCertAndKey;
 use rustls::time_provider::TimeProvider;
 use rustls::version::{TLS12, TLS13};
+use rustls::{Error, ServerConfig};
 
 use super::clock::Clock;
 use super::tickets::Tickets;
@@ -167,6 +168,46 @@ impl Servers {
         let chain = vouched.as_deref().unwrap_or(chain);
         let chain = chain.iter().map(|der| der.to_vec()).collect();
         ClientCertificate::read(chain, is_trusted).map(Arc::new)
+    }
+
+    /// Like [`Servers::client_cert`], for a handshake that is done elsewhere.
+    pub(crate) fn client_cert_at(
+        &mut self,
+        snapshot: &Snapshot,
+        auth: ClientAuth,
+        chain: &[CertificateDer<'_>],
+        unix_s: f64,
+    ) -> Option<Arc<ClientCertificate>> {
+        self.clock.set(unix_s);
+        self.client_cert(snapshot, auth, chain)
+    }
+
+    /// Check what a client showed in a handshake that is done elsewhere, as one that is done here does.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn check_client(
+        &mut self,
+        snapshot: &Snapshot,
+        auth: ClientAuth,
+        chain: &[CertificateDer<'_>],
+        unix_s: f64,
+    ) -> Result<(), Error> {
+        self.clock.set(unix_s);
+        let Some(verifier) = self.verifier(snapshot, auth) else {
+            return Ok(());
+        };
+        let Some((own, others)) = chain.split_first() else {
+            return match verifier.client_auth_mandatory() {
+                true => Err(Error::NoCertificatesPresented),
+                false => Ok(()),
+            };
+        };
+        let now = self
+            .clock
+            .current_time()
+            .ok_or(Error::FailedToGetCurrentTime)?;
+        verifier.verify_client_cert(own, others, now).map(|_| ())
     }
 
     fn verifier(&mut self, snapshot: &Snapshot, auth: ClientAuth) -> Option<Arc<ClientVerifier>> {

@@ -54,6 +54,29 @@ class Wire:
             self.net.carry(data, self.address, to)
 
 
+class Terms:
+    """What a server shows, and what it thinks of what clients show."""
+
+    def __init__(self) -> None:
+        self.names: list[str | None] = []
+        self.auth = "None"
+        self.shown: list[list[bytes]] = []
+        self.refuses: tuple[int, str] | None = None
+
+    def choose(self, name: str | None) -> Any:
+        self.names.append(name)
+        return certificate(name or "default.test")
+
+    def asks(self) -> bool:
+        return self.auth != "None"
+
+    def check(self, chain: list[bytes]) -> tuple[int, str] | None:
+        self.shown.append(chain)
+        if not chain and self.auth == "Need":
+            return 116, "no certificate"
+        return self.refuses
+
+
 class Owner:
     """Keeps what happened on a connection; the server's answers what it is told to."""
 
@@ -92,18 +115,14 @@ class Net:
         self.jitter_s = jitter_s
         self.random = random.Random(7)
         self.owners: list[Owner] = []
-        self.names: list[str | None] = []
-        self.acceptor = Acceptor(["h3"], self.choose, self.own)
+        self.terms = Terms()
+        self.acceptor = Acceptor(["h3"], lambda _: self.terms, self.own)
         self.server = QuicEndpoint(lambda: self.now, limits, acceptor=self.acceptor)
         self.client = QuicEndpoint(lambda: self.now, limits)
         self.wires: dict[str, Any] = {"server": Wire(self), "client": Wire(self)}
         self.wires["server"].address = SERVER
         self._under_way: list[tuple[float, int, bytes, Address, Address]] = []
         self._numbers = itertools.count()
-
-    def choose(self, name: str | None) -> Any:
-        self.names.append(name)
-        return certificate(name or "default.test")
 
     def own(self, link: QuicLink, path: object, now: float) -> Owner:
         self.owners.append(Owner(link))

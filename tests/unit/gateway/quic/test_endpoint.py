@@ -31,7 +31,7 @@ def test_a_certificate_is_picked_by_the_name_the_client_asks_for() -> None:
     net = Net()
     client = net.connect("shop.test")
     assert net.run(lambda: client.saw(HandshakeCompleted))
-    assert net.names == ["shop.test"]
+    assert net.terms.names == ["shop.test"]
 
 
 @pytest.mark.parametrize(("loss", "jitter_s"), [(0.0, 0.0), (0.0, 0.05), (0.08, 0.03)])

@@ -16,7 +16,7 @@ from aioquic.quic.events import HandshakeCompleted
 from oto_trio.gateway.quic import Acceptor, QuicEndpoint, QuicLink
 from oto_trio.gateway.quic.forwarding import Forwarder
 from oto_trio.gateway.quic.sockets import Datagrams
-from tests.unit.gateway.quic.network import Owner, authority, certificate
+from tests.unit.gateway.quic.network import Owner, Terms, authority
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -43,7 +43,7 @@ class Served:
         self.workers = [
             QuicEndpoint(
                 trio.current_time,
-                acceptor=Acceptor(["h3"], lambda name: certificate("api.test"), self.own),
+                acceptor=Acceptor(["h3"], lambda _: Terms(), self.own),
                 group=group,
             )
             for _ in range(workers)

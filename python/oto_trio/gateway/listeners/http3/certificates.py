@@ -1,7 +1,8 @@
-"""The certificates of the snapshot, as aioquic wants them.
+"""What handshakes ask and show: the certificates of the snapshot, as aioquic wants them, and those of clients.
 
 The engine chooses by the name a client asks for, as it does over TCP, so what is renewed is shown from the
 next handshake on. What it tells is DER; the objects made of it are kept, by the certificate's bytes.
+What clients show it judges with the code, and by the settings, of its own handshakes.
 """
 
 from typing import Any, Final, Protocol
@@ -12,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key
 from oto_trio.gateway.engine import Clock
 from oto_trio.gateway.quic import LaterError
 
-__all__ = ["Certificates", "ShowingEngine"]
+__all__ = ["Certificates", "ListenerTerms", "ShowingEngine"]
 
 MOST: Final = 512
 """Certificates whose objects are kept; all are let go of when there are more."""
@@ -25,6 +26,16 @@ class ShowingEngine(Protocol):
         self, server_name: str | None, now: float, /
     ) -> tuple[str, list[bytes], bytes] | None:
         """Choose a certificate; see `Engine.to_show`."""
+        ...
+
+    def client_auth(self, listener: int, /) -> str:
+        """Tell whether clients are asked for one; see `Engine.client_auth`."""
+        ...
+
+    def check_client(
+        self, listener: int, chain: list[bytes], now: float, /
+    ) -> tuple[int, str] | None:
+        """Judge what a client shows; see `Engine.check_client`."""
         ...
 
 
@@ -70,3 +81,31 @@ class Certificates:
                 return None  # the engine could read it, and this library cannot
             self._loaded[chain[0]] = loaded
         return loaded
+
+
+class ListenerTerms:
+    """What the handshakes of one listener ask and show.
+
+    Args:
+        engine: Has the settings.
+        certificates: Finds ours.
+        clock: Reads the Trio clock.
+        listener: The engine's number of the listener.
+    """
+
+    def __init__(
+        self, engine: ShowingEngine, certificates: Certificates, clock: Clock, listener: int
+    ) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._listener = listener
+        self.choose = certificates.choose
+        """See `Certificates.choose`."""
+
+    def asks(self) -> bool:
+        """Whether clients are asked for a certificate."""
+        return self._engine.client_auth(self._listener) != "None"
+
+    def check(self, chain: list[bytes], /) -> tuple[int, str] | None:
+        """Return the alert that refuses what a client shows, and what is wrong; None when it is taken."""
+        return self._engine.check_client(self._listener, chain, self._clock())

@@ -6,7 +6,11 @@ from typing import Final, Protocol
 
 from oto_trio.gateway.engine import Clock, Event
 from oto_trio.gateway.listeners.carried import CarriedConnections
-from oto_trio.gateway.listeners.http3.certificates import Certificates, ShowingEngine
+from oto_trio.gateway.listeners.http3.certificates import (
+    Certificates,
+    ListenerTerms,
+    ShowingEngine,
+)
 from oto_trio.gateway.listeners.http3.limits import Http3Limits
 from oto_trio.gateway.listeners.http3.session import Http3Engine, Http3Session
 from oto_trio.gateway.quic import Acceptor, QuicEndpoint, QuicLimits, QuicLink
@@ -67,7 +71,7 @@ class Http3Server:
         self._wake = wake
         self._limits = limits or Http3Limits()
         self._certificates = Certificates(engine, clock, wake)
-        self._acceptor = Acceptor(["h3"], self._certificates.choose, self._own)
+        self._acceptor = Acceptor(["h3"], self._terms, self._own)
         self._listeners: dict[Datagrams, int] = {}
         self.endpoint = QuicEndpoint(
             clock, quic_limits, acceptor=self._acceptor, settle=settle, group=group
@@ -87,8 +91,7 @@ class Http3Server:
             sock: The socket.
             name: The listener's name, which is all that routes know of it.
             exclusive: Whether its clients find only the routes that are bound to it.
-            client_auth: Whether they need a certificate, as in `ListenerWays`. Nobody asks for one here, so `Need` lets
-                in nobody.
+            client_auth: Whether they are asked for a certificate, as in `ListenerWays`.
 
         Returns:
             What `unlisten` takes.
@@ -129,6 +132,11 @@ class Http3Server:
             link.close(H3_NO_ERROR, "", now)
             link.transmit(now)
         self.endpoint.close()
+
+    def _terms(self, path: Datagrams) -> ListenerTerms:
+        """Tell what is asked and shown in the handshakes of a socket."""
+        listener = self._listeners.get(path, 0)
+        return ListenerTerms(self._engine, self._certificates, self._clock, listener)
 
     def _own(self, link: QuicLink, path: Datagrams, now: float) -> Http3Session:
         """Make the session of a new connection."""

@@ -55,7 +55,15 @@ KNOWN_UNIDIRECTIONAL: Final = 3
 class Http3Engine(CarriedEngine, Protocol):
     """What a session needs of the engine."""
 
-    def carry(self, listener: int, ip: str, server_name: str | None, now: float, /) -> int:
+    def carry(
+        self,
+        listener: int,
+        ip: str,
+        server_name: str | None,
+        now: float,
+        chain: list[bytes],
+        /,
+    ) -> int:
         """Take in a connection; see `Engine.carry`."""
         ...
 
@@ -192,8 +200,9 @@ class Http3Session:
         """The handshake is done: take a place in the engine, and begin to speak."""
         try:
             address = str(self._link.peer[0]).partition("%")[0]
+            state = self._link.state
             self.conn = self._engine.carry(
-                self._listener, address, self._link.state.server_name, now
+                self._listener, address, state.server_name, now, state.client_chain
             )
         except ValueError as error:
             logger.debug("an HTTP/3 connection is refused: %s", error)

@@ -40,7 +40,9 @@ class RememberingEngine:
         self.hung_up = False
         self.due = 0.0
 
-    def carry(self, listener: int, ip: str, server_name: str | None, now: float) -> int:
+    def carry(
+        self, listener: int, ip: str, server_name: str | None, now: float, chain: list[bytes]
+    ) -> int:
         assert (ip, server_name) == ("198.51.100.7", "api.test")
         return 7
 

@@ -1,0 +1,122 @@
+"""The server's side of a TLS handshake: what is decided here beside what aioquic does.
+
+aioquic speaks TLS, proves who we are and has a client prove that it has the key of the certificate it shows. Which
+certificate is ours, whether clients are asked for one, and whether what they show is believed, is for others to say
+(`HandshakeTerms`): all of it is asked within the handshake, so no request is read of a client that is refused.
+
+The methods taken over are private ones of aioquic; `tests/unit/gateway/quic` fails when a release changes them.
+"""
+
+from typing import Any, Protocol
+
+from aioquic import tls
+from aioquic._buffer import Buffer
+from cryptography.hazmat.primitives.serialization import Encoding
+
+__all__ = ["HandshakeTerms", "LaterError", "ServerHandshake"]
+
+
+class LaterError(Exception):
+    """The certificate is being made. The connection is forgotten; its client tries again within a second."""
+
+
+class HandshakeTerms(Protocol):
+    """What a server asks, and shows, in its handshakes."""
+
+    def choose(self, name: str | None, /) -> "tuple[Any, list[Any], Any] | None":
+        """Return certificate, chain and private key (of `cryptography`) for the name that a client asks for.
+
+        Args:
+            name: In lower case; None when it asks for none.
+
+        Returns:
+            None when there is none.
+
+        Raises:
+            LaterError: One is being made.
+        """
+        ...
+
+    def asks(self) -> bool:
+        """Whether clients are asked for a certificate."""
+        ...
+
+    def check(self, chain: list[bytes], /) -> tuple[int, str] | None:
+        """Check what a client shows, and has the key of.
+
+        Args:
+            chain: In DER, its own certificate first; empty when it shows none.
+
+        Returns:
+            The alert of TLS that refuses it, and what is wrong; None when it is taken.
+        """
+        ...
+
+
+class _RefusedError(tls.Alert):
+    """The client is refused with an alert that has no class of its own."""
+
+    def __init__(self, alert: int, problem: str) -> None:
+        super().__init__(problem)
+        self.description = alert  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+class ServerHandshake:
+    """Joins the terms of a server to the handshake of one connection.
+
+    Args:
+        context: aioquic's, of a server, before its first message.
+        terms: What is asked and shown.
+    """
+
+    def __init__(self, context: Any, terms: HandshakeTerms) -> None:
+        self.server_name: str | None = None
+        """The name that the client asked for, in lower case."""
+        self.client_chain: list[bytes] = []
+        """What the client showed and has the key of, in DER, its own certificate first. Checked."""
+        self._terms = terms
+        self._context = context
+        self._handle_hello = context._server_handle_hello  # noqa: SLF001 (there is no other hook)
+        self._handle_certificate = context._server_handle_certificate  # noqa: SLF001
+        self._handle_verify = context._server_handle_certificate_verify  # noqa: SLF001
+        context._server_handle_hello = self._on_hello  # noqa: SLF001
+        context._server_handle_certificate = self._on_certificate  # noqa: SLF001
+        context._server_handle_certificate_verify = self._on_verify  # noqa: SLF001
+
+    def _on_hello(self, hello: Buffer, initial: Buffer, handshake: Buffer) -> None:
+        """Show the certificate for the name that the client asks for, and ask for its own."""
+        context = self._context
+        read = tls.pull_client_hello(Buffer(data=hello.data_slice(0, hello.capacity)))
+        if read.server_name is not None:
+            self.server_name = read.server_name.lower()
+        chosen = self._terms.choose(self.server_name)
+        if chosen is None:
+            raise tls.AlertHandshakeFailure("there is no certificate for this name")
+        context.certificate, context.certificate_chain, context.certificate_private_key = chosen
+        context._request_client_certificate = self._terms.asks()  # noqa: SLF001 (as above)
+        self._handle_hello(hello, initial, handshake)
+
+    def _on_certificate(self, message: Buffer) -> None:
+        """Take what the client shows; where it shows nothing, that is all of it."""
+        try:
+            self._handle_certificate(message)
+        except (tls.Alert, ValueError):
+            raise
+        except Exception as error:
+            # The library for certificates has errors of its own for what it cannot read.
+            raise tls.AlertBadCertificate("the certificate cannot be read") from error
+        if self._context._peer_certificate is None:  # noqa: SLF001
+            self._check([])
+
+    def _on_verify(self, message: Buffer) -> None:
+        """Once the client has shown that it has the key: is its certificate believed?"""
+        self._handle_verify(message)
+        own, others = self._context._peer_certificate, self._context._peer_certificate_chain  # noqa: SLF001
+        chain = [it.public_bytes(Encoding.DER) for it in (own, *others)]
+        self._check(chain)
+        self.client_chain = chain
+
+    def _check(self, chain: list[bytes]) -> None:
+        refused = self._terms.check(chain)
+        if refused is not None:
+            raise _RefusedError(*refused)
