@@ -18,8 +18,8 @@ MIB: Final = 1024 * 1024
 OPENING: Final = (
     b"GET / HTTP/1.1\r\nHost: ws.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-    b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
 )
+OFFER: Final = b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
 CONTINUATION, BINARY, CLOSE = 0, 2, 8
 FIN, COMPRESSED, MASKED = 0x80, 0x40, 0x80
 
@@ -39,7 +39,8 @@ def frame(first: int, data: bytes) -> bytes:
 def deflated(size: int) -> bytes:
     """So many zeros, as permessage-deflate has them."""
     coder = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return (coder.compress(bytes(size)) + coder.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    said = b"".join(coder.compress(bytes(min(MIB, size - at))) for at in range(0, size, MIB))
+    return (said + coder.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,10 @@ class Flood:
     goes_on: bytes
     rounds: int
     code: int
+    offer: bytes = b""
 
 
+BOMB: Final = deflated(256 * MIB)
 FLOODS: Final = {
     "fragments": Flood(
         frame(BINARY, b"x"), b"".join([frame(CONTINUATION, b"x")] * 100), 1000, 1008
@@ -62,9 +65,32 @@ FLOODS: Final = {
     "a message without end": Flood(
         frame(BINARY, b"x"), frame(CONTINUATION, bytes(16_000)), 10_000, 1009
     ),
-    # The plugin that answers here agrees to no compression.
     "a compression bomb that was not agreed to": Flood(
-        frame(FIN | COMPRESSED | BINARY, deflated(256 * MIB)), b"", 0, 1002
+        frame(FIN | COMPRESSED | BINARY, BOMB), b"", 0, 1002
+    ),
+    "a compression bomb": Flood(frame(FIN | COMPRESSED | BINARY, BOMB), b"", 0, 1009, OFFER),
+    "a compression bomb in fragments": Flood(
+        frame(COMPRESSED | BINARY, b"")
+        + b"".join(frame(CONTINUATION, BOMB[at : at + 100]) for at in range(0, 20_000, 100)),
+        b"",
+        0,
+        1009,
+        OFFER,
+    ),
+    "compressed nothing without end": Flood(
+        frame(COMPRESSED | BINARY, b""),
+        frame(CONTINUATION, b"\x00\x00\x00\xff\xff" * 3000),
+        1000,
+        1009,
+        OFFER,
+    ),
+    # Each is as long as a message may be, and the plugin drops it; then a frame that ends it all.
+    "compression bombs of the longest message": Flood(
+        frame(FIN | COMPRESSED | BINARY, deflated(MIB)) * 100 + b"\xff\x80" + bytes(4),
+        b"",
+        0,
+        1002,
+        OFFER,
     ),
 }
 
@@ -86,11 +112,12 @@ async def test_a_flood_ends_with_its_connection(site: Site, name: str) -> None:
         await trio.open_tcp_stream("127.0.0.1", site.port) as stream,
         trio.open_nursery() as nursery,
     ):
-        await stream.send_all(OPENING)
+        await stream.send_all(OPENING + told.offer + b"\r\n")
         opened = b""
         while b"\r\n\r\n" not in opened:
             opened += await stream.receive_some()
         assert opened.startswith(b"HTTP/1.1 101 ")
+        assert (b"permessage-deflate" in opened) is bool(told.offer)
         await stream.send_all(told.begins)
         nursery.start_soon(flood, stream, told.goes_on, told.rounds)
         rest = opened.partition(b"\r\n\r\n")[2]
@@ -100,4 +127,5 @@ async def test_a_flood_ends_with_its_connection(site: Site, name: str) -> None:
     at = rest.index(bytes([FIN | CLOSE]))
     assert int.from_bytes(rest[at + 2 : at + 4]) == told.code
     assert cost.requests < 3000
+    assert cost.longest_wait < 1000
     assert cost.grown_bytes < 16 * MIB

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import trio
 from websockets.client import ClientProtocol
+from websockets.datastructures import Headers
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import OPEN, Protocol
@@ -16,7 +18,7 @@ from websockets.uri import parse_uri
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
-    from websockets.extensions import ClientExtensionFactory
+    from websockets.extensions import ClientExtensionFactory, ServerExtensionFactory
 
 Wire = trio.abc.Stream
 
@@ -131,20 +133,32 @@ async def websocket(
         yield socket
 
 
-def opened(wire: Wire) -> Socket:
-    """A client whose handshake somebody else did."""
+def opened(wire: Wire, agreed: str | None) -> Socket:
+    """A client whose handshake somebody else did.
+
+    Args:
+        wire: Carries the bytes.
+        agreed: The extension that the server agreed on.
+    """
     uri = parse_uri("ws://a.test/")
-    return Socket(wire, ClientProtocol(uri, state=OPEN, max_size=None))
+    protocol = ClientProtocol(uri, state=OPEN, max_size=None)
+    if agreed is not None:
+        offers = [ClientPerMessageDeflateFactory()]
+        protocol.available_extensions = offers
+        headers = Headers({"Sec-WebSocket-Extensions": agreed})
+        protocol.extensions = protocol.process_extensions(headers)
+    return Socket(wire, protocol)
 
 
 @asynccontextmanager
 async def socket_backend(
     serve: Callable[[Socket], Awaitable[None]],
+    extensions: list[ServerExtensionFactory] | None = None,
 ) -> AsyncGenerator[int]:
     """A backend of WebSockets; yields its port."""
 
     async def accept(wire: trio.SocketStream) -> None:
-        protocol = ServerProtocol(max_size=None)
+        protocol = ServerProtocol(extensions=extensions, max_size=None)
         socket = Socket(wire, protocol)
         async with wire:
             while socket.request is None:

@@ -24,6 +24,7 @@ PATIENCE_S = 120
 READ, TUNNELLED = "read.test", "tunnelled.test"
 """A route with a plugin that looks at messages and refuses none, and one without."""
 CLOSED = Frame(CLOSE, b"\x0f\xa0enough")
+UNKNOWN = b"Sec-WebSocket-Extensions: x-other, permessage-deflate; x-more\r\n"
 OFFER = b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, x-other\r\n"
 
 
@@ -37,7 +38,7 @@ async def test_cases_hold_over_sockets_and_the_tunnel_reads_none(tmp_path: Path)
                 except Exception as error:
                     error.add_note(f"{case.name}, client speaks: {speaks}")
                     raise
-        await agrees_on_no_extension(port, backends)
+        await agrees_on_none_that_it_does_not_know(port, backends)
         for case in wired:
             if case.fails is not None and len(case.sent[-1].payload) < 1000:
                 await passes_unread(port, backends, case)
@@ -96,9 +97,9 @@ async def speaks(end: End, case: Case) -> None:
         await end.say(CLOSED)
 
 
-async def agrees_on_no_extension(port: int, backends: Backends) -> None:
-    """Sections 12 and 13: an offer is not even shown to the backend, and the answer has none."""
-    async with backends.opened(port, READ, OFFER) as (client, backend):
+async def agrees_on_none_that_it_does_not_know(port: int, backends: Backends) -> None:
+    """Such an offer is not even shown to the backend, and the answer has none."""
+    async with backends.opened(port, READ, UNKNOWN) as (client, backend):
         assert b"sec-websocket-extensions" not in backend.head.lower()
         assert b"sec-websocket-extensions" not in client.head.lower()
         for one, other in ((client, backend), (backend, client)):

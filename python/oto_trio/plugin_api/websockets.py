@@ -27,8 +27,16 @@ from msgspec import Meta
 from typing_extensions import TypeVar, override
 
 from oto_trio.plugin_api.answers import Refusal, Response
-from oto_trio.plugin_api.exchange import Exchange
+from oto_trio.plugin_api.exchange import Exchange, Headers
 from oto_trio.plugin_api.plugin import Plugin
+from oto_trio.plugin_api.websocket_deflate import (
+    CONTEXTS,
+    FIELD,
+    OFFER,
+    Deflate,
+    accept_offer,
+    read_answer,
+)
 
 __all__ = [
     "Member",
@@ -98,7 +106,18 @@ class Member(NamedTuple):
 class Watch:
     """Who looks at the messages of one connection; the gateway makes use of it once the handshake is done."""
 
-    __slots__ = ("backend", "members", "route_id", "route_name", "target", "url")
+    __slots__ = (
+        "answer",
+        "backend",
+        "backend_deflate",
+        "client_deflate",
+        "is_answered",
+        "members",
+        "route_id",
+        "route_name",
+        "target",
+        "url",
+    )
 
     def __init__(self, exchange: Exchange) -> None:
         self.members: list[Member] = []
@@ -116,6 +135,16 @@ class Watch:
         """What the client asked for."""
         self.target = exchange.upstream_url or ""
         """What the backend is asked for; empty when a plugin is the backend."""
+        is_websocket = (request.upgrade or "").lower() == "websocket"
+        offer = accept_offer(request.headers) if is_websocket and CONTEXTS.has_room else None
+        self.client_deflate: Deflate | None = None if offer is None else offer[0]
+        """What the client agreed on about compression; None for none."""
+        self.answer: str | None = None if offer is None else offer[1]
+        """What it is told of that."""
+        self.backend_deflate: Deflate | None = None
+        """What the backend agreed on, once it has answered."""
+        self.is_answered = False
+        """Whether the answer of the handshake says so."""
 
 
 class ServedSocket(Protocol):
@@ -143,6 +172,7 @@ class ServedSocket(Protocol):
 
 
 _WATCH = "oto_trio.websocket"
+_SWITCHING = 101
 _ACCEPT = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 """What a key is accepted with (RFC 6455 section 1.3)."""
 
@@ -153,14 +183,29 @@ def _watch_of(exchange: Exchange) -> Watch:
     if not isinstance(watch, Watch):
         watch = exchange.attrs[_WATCH] = Watch(exchange)
         exchange.watch(watch)
-        exchange.request.headers.remove("Sec-WebSocket-Extensions")
     return watch
+
+
+def _agree(watch: Watch, headers: Headers) -> Refusal | None:
+    """Read what the backend agrees on, and tell the client what it does."""
+    try:
+        if watch.backend is None:
+            watch.backend_deflate = read_answer(headers)
+        if watch.answer is None and watch.backend_deflate is not None:
+            raise ValueError("the backend agrees to an extension that was not offered")
+    except ValueError as error:
+        return Refusal(502, f"The handshake of the WebSocket failed: {error}")
+    if watch.answer is None:
+        headers.remove(FIELD)
+    else:
+        headers.set(FIELD, watch.answer)
+    return None
 
 
 class WebSocketPlugin(Plugin[ConfigT]):
     """The base of plugins that look at messages; override the hooks that are needed.
 
-    Extensions (compression) are not agreed on with either side on a route with such a plugin.
+    Hooks see messages as they are, whether a side sends them compressed or not.
     """
 
     otoroshi_steps: ClassVar[tuple[str, ...]] = ("ValidateAccess",)
@@ -171,9 +216,23 @@ class WebSocketPlugin(Plugin[ConfigT]):
         if exchange.request.upgrade is None:
             return
         watch = _watch_of(exchange)
+        if watch.answer is None:
+            exchange.request.headers.remove(FIELD)
+        else:
+            exchange.request.headers.set(FIELD, OFFER)
         # The request may be sent again, to another target.
         if all(member.plugin is not self for member in watch.members):
             watch.members.append(Member(self, self.open_socket(exchange)))
+
+    @override
+    def transform_response(self, exchange: Exchange) -> Refusal | None:
+        watch, response = exchange.attrs.get(_WATCH), exchange.response
+        if not isinstance(watch, Watch) or response is None or response.status != _SWITCHING:
+            return None
+        if watch.is_answered:
+            return None
+        watch.is_answered = True
+        return _agree(watch, response.headers)
 
     def open_socket(self, exchange: Exchange) -> object:
         """Return what the other hooks are to know of this connection.

@@ -319,10 +319,6 @@ impl Engine {
             // It gets longer.
             exchange.response_framing = client_framing(Framing::Chunked, exchange.version);
         }
-        if status == 101 && flow.watch.is_some() {
-            // None was offered to the backend, and whoever looks at the frames speaks none.
-            flow.response.headers.remove(b"sec-websocket-extensions");
-        }
         flow.bodiless &= matches!(status, 204 | 304);
         if flow.bodiless {
             exchange.response_framing = Framing::None;

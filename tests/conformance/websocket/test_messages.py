@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from typing_extensions import override
 
 from tests.conformance.websocket.cases import CASES, Case
-from tests.conformance.websocket.frames import CLOSE, Frame, take_frame
-from tests.unit.gateway.websocket.sides import BACKEND, CLIENT, Stage
+from tests.conformance.websocket.frames import CLOSE, Frame
+from tests.conformance.websocket.octets import Octets
+from tests.unit.gateway.websocket.sides import BACKEND, CLIENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,35 +25,6 @@ SMALL = [
     case for case in CASES if sum(len(data) for data in case.writes(is_client=True)) < SMALL_BYTES
 ]
 PASSING = [case for case in SMALL if case.fails is None and case.close is None]
-
-
-class Octets(Stage):
-    """A session between two sides that no library reads for.
-
-    Each method acts as one side, by its number.
-    """
-
-    def __init__(self) -> None:
-        self.octets = {CLIENT: bytearray(), BACKEND: bytearray()}
-        super().__init__()
-
-    @override
-    def send(self, conn: int, data: bytes, /) -> bool:
-        assert not self.sides[conn].is_hung_up
-        self.octets[conn] += data
-        return True
-
-    def frames(self, conn: int) -> list[Frame]:
-        """Return what a side was sent since the last time."""
-        found: list[Frame] = []
-        while (frame := take_frame(self.octets[conn], is_masked=conn == BACKEND)) is not None:
-            found.append(frame)
-        assert not self.octets[conn], "half a frame"
-        return found
-
-    def answer(self, conn: int, close: Frame) -> None:
-        """Have a side send a close frame."""
-        self.raw(conn, close.octets(b"mask" if conn == CLIENT else None))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -106,32 +106,46 @@ class Backends:
             await self._send.send(await listener.accept())
 
     @asynccontextmanager
-    async def opened(self, port: int, host: str, more: bytes = b"") -> AsyncGenerator[Ends]:
+    async def opened(
+        self, port: int, host: str, more: bytes = b"", answer: bytes = b""
+    ) -> AsyncGenerator[Ends]:
         """Open a WebSocket through a gateway.
 
         Args:
             port: The gateway's.
             host: Of the route.
             more: Further lines of the request.
+            answer: Further lines of the backend's answer.
         """
-        async with await trio.open_tcp_stream("127.0.0.1", port) as front:
-            client = End(front, is_client=True)
-            await client.send(
-                b"GET /ws HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n%s\r\n"
-                % (host.encode(), _KEY, more)
+        async with (
+            await trio.open_tcp_stream("127.0.0.1", port) as front,
+            self.shaken(front, host, more, answer) as ends,
+        ):
+            head = ends.client.head
+            assert head.startswith(b"HTTP/1.1 101 "), head
+            yield ends
+
+    @asynccontextmanager
+    async def shaken(
+        self, front: trio.SocketStream, host: str, more: bytes, answer: bytes
+    ) -> AsyncGenerator[Ends]:
+        """Have a client ask for a WebSocket and the backend agree, whatever the gateway makes of that."""
+        client = End(front, is_client=True)
+        await client.send(
+            b"GET /ws HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n%s\r\n"
+            % (host.encode(), _KEY, more)
+        )
+        async with await self._accepted.receive() as back:
+            backend = End(back, is_client=False)
+            await backend.read_head()
+            await backend.send(
+                b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
+                b"Upgrade: websocket\r\nSec-WebSocket-Accept: %s\r\n%s\r\n"
+                % (_accept(backend.head), answer)
             )
-            async with await self._accepted.receive() as back:
-                backend = End(back, is_client=False)
-                await backend.read_head()
-                await backend.send(
-                    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
-                    b"Upgrade: websocket\r\nSec-WebSocket-Accept: %s\r\n\r\n"
-                    % _accept(backend.head)
-                )
-                await client.read_head()
-                assert client.head.startswith(b"HTTP/1.1 101 "), client.head
-                yield Ends(client, backend)
+            await client.read_head()
+            yield Ends(client, backend)
 
 
 def _accept(head: bytes) -> bytes:

@@ -56,15 +56,9 @@ def test_plugins_join_in_the_order_of_the_slots_and_once() -> None:
     assert watch.target == "http://backend.internal/"
 
 
-def test_no_extension_is_offered_to_the_backend() -> None:
-    exchange = handshake()
-    Counted(None).transform_request(exchange)
-    assert "Sec-WebSocket-Extensions" not in exchange.request.headers
-
-
 def test_hooks_for_messages_are_hooks() -> None:
     assert check_plugin(Counted) == []
-    assert describe(Counted)["phases"] == ["transform_request"]
+    assert describe(Counted)["phases"] == ["transform_request", "transform_response"]
     assert describe(Counted)["steps"] == ["TransformResponse"]
 
 

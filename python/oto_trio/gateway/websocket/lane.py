@@ -70,6 +70,10 @@ class LaneOwner(Protocol):
         """Run `Lane.work_off` in a task."""
         ...
 
+    def follow_up(self) -> None:
+        """Write what was delivered outside of a turn."""
+        ...
+
     def failed(self, hook: MessageHook, error: BaseException) -> None:
         """Log the fault of a hook."""
         ...
@@ -177,13 +181,19 @@ class Lane:
         try:
             place: int | None = at
             passed: Message | None = message
+            is_news = False
             while True:
                 while place is not None and passed is not None:
+                    if is_news:
+                        # What is through does not wait for those behind it.
+                        self._owner.follow_up()
+                        is_news = False
                     passed = await self._ask(self._hooks[place], passed)
                     if passed is not None:
                         place, passed = self._decide(passed, place + 1)
                 if passed is not None and not self.is_over:
                     self._owner.deliver(self, passed)
+                is_news = True
                 frame = self._next()
                 if frame is None:
                     return

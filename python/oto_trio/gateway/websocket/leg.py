@@ -1,7 +1,7 @@
 """One side of a WebSocket: bytes to whole messages and control frames, and back.
 
 The library wsproto is the state machine: masks, fragments, UTF-8, control frames, close codes. What it leaves open
-is bounded here. No extension is agreed on, so a compressed frame is a protocol error and inflates nothing.
+is bounded here. A compressed frame is a protocol error, and inflates nothing, unless this side agreed on compression.
 """
 
 import io
@@ -12,7 +12,9 @@ from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
 from wsproto.frame_protocol import CloseReason
 
+from oto_trio.gateway.websocket.deflating import Deflating
 from oto_trio.gateway.websocket.limits import SocketLimits
+from oto_trio.plugin_api.websocket_deflate import Deflate
 from oto_trio.plugin_api.websockets import Message
 
 __all__ = ["Frame", "Leg", "LegEngine"]
@@ -52,16 +54,25 @@ class Leg:
         conn: The engine's number of it.
         is_client: Whether this is the client's side, towards which the gateway is the server.
         limits: The bounds.
+        deflate: What was agreed on about compression; None for none.
     """
 
     def __init__(
-        self, engine: LegEngine, conn: int, *, is_client: bool, limits: SocketLimits
+        self,
+        engine: LegEngine,
+        conn: int,
+        *,
+        is_client: bool,
+        limits: SocketLimits,
+        deflate: Deflate | None = None,
     ) -> None:
         self.conn = conn
         self.is_client = is_client
         self._engine = engine
         self._limits = limits
-        self._ws = Connection(ConnectionType.SERVER if is_client else ConnectionType.CLIENT)
+        kind = ConnectionType.SERVER if is_client else ConnectionType.CLIENT
+        self._deflating = None if deflate is None else Deflating(deflate, limits.message_bytes)
+        self._ws = Connection(kind, [self._deflating] if self._deflating is not None else [])
         self._out = bytearray()
         self._text: io.StringIO | None = None
         self._binary: bytearray | None = None
@@ -75,6 +86,8 @@ class Leg:
         """Whether the connection is to be closed once what was written has gone."""
         self.is_over = False
         """Whether the connection is closed."""
+        self.has_more = False
+        """Whether some of what came was not read yet."""
         self.fault: tuple[CloseReason, str] | None = None
         """The code and reason with which the other end was cut off for breaking a rule."""
 
@@ -84,9 +97,26 @@ class Leg:
         Args:
             data: What the other end sent.
         """
-        if self.has_ended or self.is_over:
+        if not self.has_ended:
+            self._ws.receive_data(data)
+        return self.frames()
+
+    def frames(self) -> Iterator[Frame]:
+        """Go on reading what came; while somebody stops in the middle `has_more` is set."""
+        if self.has_ended:
             return
-        self._ws.receive_data(data)
+        self.has_more = True
+        yield from self._frames()
+        self.has_more = False
+        if self.is_over:
+            self.drop()
+
+    @property
+    def is_deflating(self) -> bool:
+        """Whether what comes may be more than it looks."""
+        return self._deflating is not None
+
+    def _frames(self) -> Iterator[Frame]:
         for event in self._ws.events():
             if isinstance(event, CloseConnection):
                 self.has_ended = True
@@ -135,7 +165,9 @@ class Leg:
     def _fail(self, code: CloseReason, reason: str) -> None:
         """Cut the other end off for what it sent."""
         self.has_ended = True
-        if code is CloseReason.INVALID_FRAME_PAYLOAD_DATA:
+        if self._deflating is not None and self._deflating.fault is not None:
+            reason = self._deflating.fault
+        elif code is CloseReason.INVALID_FRAME_PAYLOAD_DATA:
             reason = _TEXT_REASON
         self.fault = (code, reason)
         self._text = self._binary = None
@@ -194,8 +226,22 @@ class Leg:
     def hang_up(self, now: float) -> None:
         """Close the connection."""
         if not self.is_over:
-            self.is_over = self.is_done = True
+            self.end()
+            self.drop()
             self._engine.hang_up(self.conn, now)
+
+    def end(self) -> None:
+        """Note that the connection is closed: nothing is written any more, and nothing read but what has come."""
+        self.is_over = self.is_done = True
+        if not self.has_more:
+            self.drop()
+
+    def drop(self) -> None:
+        """Read nothing more, whatever came."""
+        self.has_ended = True
+        self.has_more = False
+        if self._deflating is not None:
+            self._deflating.close()
 
 
 def _event(data: str | bytes) -> TextMessage | BytesMessage:

@@ -17,7 +17,8 @@ Bounds
     read, at most some reads of 64 KiB, is passed on.
 """
 
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Final, Protocol
 
@@ -41,6 +42,8 @@ from oto_trio.plugin_api.websockets import (
 )
 
 __all__ = ["SocketEnd", "SocketTasks", "WebSocketSession"]
+
+logger = logging.getLogger(__name__)
 
 _OTHER_SIDE: Final = {
     True: (CloseReason.GOING_AWAY, "the client is gone"),
@@ -103,7 +106,7 @@ class WebSocketSession:
         client, backend = conns
         if backend is None:
             backend = SERVED
-            self._served = Served(limits, self._received, self._follow_up)
+            self._served = Served(limits, self._received, self.follow_up)
             engine = ServedEngine(engine, self._served)
         self._engine = engine
         self._tasks = tasks
@@ -112,9 +115,11 @@ class WebSocketSession:
         self._limits = limits
         self._heard = now
         self._scopes: set[trio.CancelScope] = set()
+        self._behind: set[Leg] = set()
         self._is_closing = False
-        self._client = Leg(engine, client, is_client=True, limits=limits)
-        self._backend = Leg(engine, backend, is_client=False, limits=limits)
+        terms = watch.client_deflate, watch.backend_deflate
+        self._client = Leg(engine, client, is_client=True, limits=limits, deflate=terms[0])
+        self._backend = Leg(engine, backend, is_client=False, limits=limits, deflate=terms[1])
         members = watch.members
         self._requests = Lane(self, hooks_of(members, "on_request_message"), limits)
         self._responses = Lane(self, hooks_of(members, "on_response_message"), limits)
@@ -150,21 +155,42 @@ class WebSocketSession:
                     raise passing from None
                 self._tasks.failed(member.plugin.id, hook, fault or error)
                 code, reason = CloseReason.INTERNAL_ERROR, "internal_server_error"
-            finally:
-                self._scopes.discard(scope)
             if served is not None:
                 served.finish(code, reason)
-                self._follow_up()
+                self.follow_up()
 
-        scope = self._tasks.start(run)
+        self._start(run)
+
+    def _start(self, run: Callable[[], Awaitable[None]]) -> None:
+        """Run something in a task; whatever fails there is the end of this connection, and of no other."""
+
+        async def guarded() -> None:
+            try:
+                await run()
+            except BaseException as error:  # noqa: BLE001 (re-raised unless it is a fault)
+                passing, fault = split_fault(error)
+                if fault is not None:
+                    self._broke(fault)
+                if passing is not None:
+                    raise passing from None
+            finally:
+                self._scopes.discard(scope)
+
+        scope = self._tasks.start(guarded)
         self._scopes.add(scope)
+
+    def _broke(self, error: BaseException) -> None:
+        """Close both connections for an error that is the gateway's own."""
+        logger.error("the WebSocket of connection %d failed", self._client.conn, exc_info=error)
+        self.abort(self._tasks.clock())
+        self._tasks.settle()
 
     def _received(self) -> None:
         """A plugin in the backend's place has room again."""
         self.writable(self._backend)
-        self._follow_up()
+        self.follow_up()
 
-    def _follow_up(self) -> None:
+    def follow_up(self) -> None:
         """Write what came together outside of a turn."""
         self.flush(self._tasks.clock())
         self._tasks.settle()
@@ -176,11 +202,42 @@ class WebSocketSession:
         self._heard = now
         if leg.has_ended:
             return
+        if leg.has_more:
+            # It comes behind what waits.
+            leg.receive(data)
+        else:
+            self._read(leg, leg.receive(data))
+
+    def _read(self, leg: Leg, frames: Iterator[Frame]) -> None:
+        """Pass on what came; of what was compressed, which may be a thousand times as much, only so much at once."""
         lane = self._requests if leg.is_client else self._responses
-        for frame in leg.receive(data):
+        size = 0
+        for frame in frames:
             lane.put(frame)
+            if leg.is_deflating and isinstance(frame, Message):
+                size += frame.size
+                if lane.is_full or size > self._limits.waiting_bytes:
+                    return
         if leg.fault is not None:
             lane.put(CloseConnection(*_OTHER_SIDE[leg.is_client]))
+        elif leg.is_over:
+            self._left()
+
+    def _go_on(self, leg: Leg) -> None:
+        """Read on in a while, when others had their turn."""
+        if leg in self._behind:
+            return
+        self._behind.add(leg)
+
+        async def run() -> None:
+            try:
+                await trio.lowlevel.checkpoint()
+            finally:
+                self._behind.discard(leg)
+            self._read(leg, leg.frames())
+            self.follow_up()
+
+        self._start(run)
 
     def writable(self, leg: Leg) -> None:
         """All that one side had to be sent has gone."""
@@ -188,17 +245,23 @@ class WebSocketSession:
 
     def lost(self, leg: Leg) -> None:
         """One side is gone."""
-        leg.is_over = leg.is_done = leg.has_ended = True
+        leg.end()
+        if leg.is_client:
+            leg.drop()
         self._forget(leg.conn)
         if not leg.is_client:
-            # What it said before goes on, and then its client is left as it was left.
-            if not self._responses.has_close and not self._client.has_closed:
-                self._responses.put(CloseConnection(CloseReason.ABNORMAL_CLOSURE))
+            if not leg.has_more:
+                self._left()
         elif not self._requests.has_close:
             self._cancel()
             self._requests.end()
             self._responses.end()
             self._backend.close(*_OTHER_SIDE[True])
+
+    def _left(self) -> None:
+        """Leave the client as the backend left, behind what it said before."""
+        if not self._responses.has_close and not self._client.has_closed:
+            self._responses.put(CloseConnection(CloseReason.ABNORMAL_CLOSURE))
 
     def idle(self, leg: Leg, now: float) -> None:
         """The time that was asked for has come."""
@@ -227,8 +290,14 @@ class WebSocketSession:
         while self._served is not None and (said := self._served.said()):
             self.receive(backend, said, now)
             self._flush_both(now)
-        client.hold(is_held=backend.is_blocked or self._requests.is_full)
-        backend.hold(is_held=client.is_blocked or self._responses.is_full)
+        waits = (
+            backend.is_blocked or self._requests.is_full,
+            client.is_blocked or self._responses.is_full,
+        )
+        for leg, is_held in zip((client, backend), waits, strict=True):
+            leg.hold(is_held=is_held or leg.has_more)
+            if leg.has_more and not is_held:
+                self._go_on(leg)
         if client.is_over and backend.is_over:
             self._cancel()
         elif not self._is_closing and (
@@ -277,11 +346,9 @@ class WebSocketSession:
             try:
                 await lane.work_off(message, at)
             finally:
-                self._scopes.discard(scope)
-                self._follow_up()
+                self.follow_up()
 
-        scope = self._tasks.start(run)
-        self._scopes.add(scope)
+        self._start(run)
 
     def _cancel(self) -> None:
         """Cancel the hooks that run."""

@@ -1,6 +1,6 @@
 """Let through messages whose JSON holds a value at a path.
 
-Phases: transform_request.
+Phases: transform_request, transform_response.
 Otoroshi: ``cp:otoroshi.next.plugins.WebsocketContentValidatorIn``.
 """
 

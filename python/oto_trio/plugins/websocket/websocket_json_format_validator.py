@@ -1,6 +1,6 @@
 """Let through messages that a JSON schema accepts.
 
-Phases: transform_request.
+Phases: transform_request, transform_response.
 Otoroshi: ``cp:otoroshi.next.plugins.WebsocketJsonFormatValidator``.
 """
 

@@ -1,6 +1,6 @@
 """Send what clients say to a second WebSocket, too.
 
-Phases: transform_request.
+Phases: transform_request, transform_response.
 Otoroshi: ``cp:otoroshi.next.plugins.WebsocketMirrorBackend``.
 """
 

@@ -1,6 +1,6 @@
 """Bound the size of messages, in both directions.
 
-Phases: transform_request.
+Phases: transform_request, transform_response.
 Otoroshi: ``cp:otoroshi.next.plugins.WebsocketSizeValidator``.
 """
 

@@ -1,6 +1,6 @@
 """Let through messages of one format only.
 
-Phases: transform_request.
+Phases: transform_request, transform_response.
 Otoroshi: ``cp:otoroshi.next.plugins.WebsocketTypeValidator``.
 """
 

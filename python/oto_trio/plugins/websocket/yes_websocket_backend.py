@@ -1,6 +1,6 @@
 """Say "y" to every WebSocket, again and again.
 
-Phases: transform_request, call_backend.
+Phases: transform_request, call_backend, transform_response.
 Otoroshi: ``cp:otoroshi.next.plugins.api.YesWebsocketBackend``.
 """
 

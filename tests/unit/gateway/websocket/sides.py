@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from oto_trio.gateway.websocket.limits import SocketLimits
     from oto_trio.gateway.websocket.running import Rejection
+    from oto_trio.plugin_api.websocket_deflate import Deflate
 
 CLIENT, BACKEND = 1, 2
 
@@ -109,6 +110,7 @@ class Stage:
         limits: The bounds.
         nursery: Owns the tasks of hooks that wait.
         serve: What a plugin in the backend's place does; without it there is a backend.
+        deflate: What the client and the backend agreed on about compression.
     """
 
     def __init__(
@@ -117,6 +119,7 @@ class Stage:
         limits: SocketLimits | None = None,
         nursery: trio.Nursery | None = None,
         serve: Callable[[ServedSocket], Awaitable[None]] | None = None,
+        deflate: tuple[Deflate | None, Deflate | None] = (None, None),
     ) -> None:
         self.nursery = nursery
         self.now = 100.0
@@ -130,6 +133,7 @@ class Stage:
         self.forgotten: set[int] = set()
         watch = Watch(FakeExchange())
         watch.members = [Member(plugin, None) for plugin in plugins]
+        watch.client_deflate, watch.backend_deflate = deflate
         if serve is not None:
             watch.backend = Member(Serving(serve), None)
         self.session = WebSocketSession(

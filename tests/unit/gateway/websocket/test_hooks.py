@@ -10,6 +10,7 @@ import trio.lowlevel
 import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typing_extensions import override
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessage
 
 from oto_trio.gateway.websocket.limits import SocketLimits
@@ -218,3 +219,44 @@ async def test_a_hook_that_waits_and_fails_closes_with_1011(answer: object) -> N
     assert stage.client.take() == [(1011, "internal_server_error")]
     assert stage.backend.take() == [(1011, "internal_server_error")]
     assert len(stage.faults) == 1
+
+
+async def test_what_a_hook_let_through_does_not_wait_for_those_behind_it() -> None:
+    gates = {"a": trio.Event(), "b": trio.Event()}
+
+    async def wait(message: Message) -> None:
+        await gates[str(message.data)].wait()
+
+    async with trio.open_nursery() as nursery:
+        stage = Stage([Waiting(wait)], SocketLimits(waiting_bytes=50), nursery)
+        stage.say(CLIENT, TextMessage("a"), TextMessage("b"), Ping(b"p"))
+        assert stage.held(CLIENT)
+        gates["a"].set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert stage.backend.take() == ["a"]
+        gates["b"].set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert stage.backend.take() == ["b", Ping(b"p")]
+        assert not stage.held(CLIENT)
+
+
+async def test_an_error_of_the_gateway_in_a_task_ends_this_connection_only(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken(Stage):
+        @override
+        def send(self, conn: int, data: bytes, /) -> bool:
+            raise LookupError("the engine knows no such connection")
+
+    gate = trio.Event()
+
+    async def wait(_message: Message) -> None:
+        await gate.wait()
+
+    async with trio.open_nursery() as nursery:
+        stage = Broken([Waiting(wait)], nursery=nursery)
+        stage.say(CLIENT, TextMessage("a"))
+        gate.set()
+    assert stage.is_over
+    assert "the WebSocket of connection 1 failed" in caplog.text
+    assert "no such connection" in caplog.text
