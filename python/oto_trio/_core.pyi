@@ -237,6 +237,8 @@ class Engine:
     ) -> None:
         """Have the connections that a listener accepts from now on go other ways; those it has keep theirs.
 
+        One of `adopt_datagrams` is secured whatever is said here.
+
         Raises:
             OSError: its socket cannot be watched again; nothing is accepted on it then.
             ValueError: `client_auth` is none of the four.
@@ -271,7 +273,7 @@ class Engine:
             ValueError: `client_auth` is none of the four.
 
         Returns:
-            What `carry` and `release` take.
+            What `carry`, `retune` and `release` take.
         """
 
     def to_show(self, server_name: str | None, now: float) -> tuple[str, list[bytes], bytes] | None:

@@ -276,7 +276,7 @@ EXTRAS: dict[str, dict[str, SearchStrategy[Any]]] = {
     },
     # The port that the hook takes for granted.
     "Http3Switch": {
-        "limits": st.just({"http3_exposed_port": 443}),
+        "limits": st.just({"http3_ports": {"standard-listener": 443}}),
         "response_headers": st.sampled_from([(), (("Alt-Svc", "clear"), ("X-One", "a"))]),
     },
     "MissingCookieIn": _COOKIES_IN,

@@ -62,7 +62,7 @@ class Case(msgspec.Struct, frozen=True):
     body: bytes = b""
     response_body: bytes = b""
     plugins_config: dict[str, Any] = {}
-    limits: dict[str, int] = {}
+    limits: dict[str, Any] = {}
     user: dict[str, Any] | None = None
     apikey: dict[str, Any] | None = None
     client_chain: tuple[bytes, ...] = ()
@@ -492,7 +492,7 @@ def test_http3_is_told_where_it_is_spoken_only() -> None:
     before = (("Alt-Svc", "clear"),)
     off, on = (
         str(run(BUILTIN, plugin, {}, Case(response_headers=before, limits=limits)))
-        for limits in ({}, {"http3_exposed_port": 8443})
+        for limits in ({}, {"http3_ports": {"standard-listener": 8443}})
     )
     assert "clear" in off
     assert "h3=" not in off

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import trio
-from aioquic.h3.connection import H3Connection, H3Stream
+from aioquic.h3.connection import FrameType, H3Connection, H3Stream
 from aioquic.h3.events import DataReceived, Headers, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
@@ -39,6 +39,13 @@ class _Http3(H3Connection):
     def __init__(self, quic: QuicConnection) -> None:
         super().__init__(quic)
         self.without_bodies: set[int] = set()
+        self.goaway = False
+        """Whether the server sent a GOAWAY, which the library reads over."""
+
+    @override
+    def _check_control_frame_type(self, frame_type: int) -> None:
+        self.goaway |= frame_type == FrameType.GOAWAY
+        super()._check_control_frame_type(frame_type)
 
     @override
     def _check_content_length(self, stream: H3Stream) -> None:
@@ -63,11 +70,15 @@ class Http3Client:
         self.certificate: Any = None
         self.is_reading = True
         self.ended: ConnectionTerminated | None = None
-        self.goaway = False
         self.lose: Callable[[bytes], bool] = lambda _: False
         """Whether a datagram, of either side, is lost."""
         self._news = trio.Event()
         self._scope: trio.CancelScope | None = None
+
+    @property
+    def goaway(self) -> bool:
+        """Whether the server said that it takes no more requests."""
+        return self.h3 is not None and self.h3.goaway
 
     def _bound(self) -> trio.socket.SocketType:
         sock = trio.socket.from_stdlib_socket(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))

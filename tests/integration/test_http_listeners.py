@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -17,10 +18,11 @@ from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
 from tests.conformance.tls.secure import authority, ca_certificate, certificate, client_context
 from tests.integration.clients import Connection, LostError, admin, ask, eventually
 from tests.integration.http2_client import Http2Client, http2_client
+from tests.integration.http3_client import Http3Client, http3_client, quic_certificate
 from tests.integration.redis_server import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Awaitable, Callable
     from pathlib import Path
 
     import httpx
@@ -32,6 +34,7 @@ pytestmark = pytest.mark.slow
 LISTENERS = "/apis/http-listeners.proxy.otoroshi.io/v1/http-listeners"
 APPLIED = {"wait": "applied"}
 PATIENCE_S = 60
+H3_NO_ERROR: Final = 0x100
 NAMES = ("open.test", "bound.test", "home.test", "slots.test", "hooked.test")
 
 
@@ -62,7 +65,7 @@ def document(upstream: str) -> dict[str, Any]:
             {"id": "ca", "name": "ca", **json.loads(ca_certificate(authority("clients")))},
         ],
         "routes": [
-            route("open"),
+            route("open", plugins=({"plugin": "cp:otoroshi.next.plugins.Http3Switch"},)),
             route("bound", "l_b"),
             route("home", "standard-listener"),
             route(
@@ -151,6 +154,15 @@ async def asked(upstream: Upstream, count: int) -> None:
         return len(upstream.heads) >= count
 
     await eventually(are_there)
+
+
+async def eventually_is(ask: Callable[[], Awaitable[object]], expected: object) -> None:
+    """Wait until all that comes is as it is meant to be; workers hear of changes one by one."""
+
+    async def is_so() -> bool:
+        return all([await ask() == expected for _ in range(6)])
+
+    await eventually(is_so)
 
 
 PROBES: Final = {
@@ -261,7 +273,7 @@ async def test_client_certificates_are_asked_for_by_each_listener(
     async with fronted(upstream, tmp_path) as (gateway, api):
         ports = {auth: free_port() for auth in ("None", "Want", "Need")}
         for auth, port in ports.items():
-            await put(api, f"l_{auth.lower()}", port, clientAuth=auth)
+            await put(api, f"l_{auth.lower()}", port, clientAuth=auth, http3=True)
         trusted = authority("clients").issue_cert("jo@clients.test")
         unknown = authority("others").issue_cert("eve@others.test")
         for auth, leaf, is_served in (
@@ -280,6 +292,10 @@ async def test_client_certificates_are_asked_for_by_each_listener(
                     served = (await client.ask("GET", "open.test", "/")).status == 200
             except (trio.BrokenResourceError, AssertionError):
                 pass
+            assert served == is_served, (auth, leaf)
+            shown = {} if leaf is None else quic_certificate(leaf)
+            async with http3_client(ports[auth], "open.test", **shown) as quic:
+                served = not quic.ended and (await quic.ask("GET", "open.test", "/")).status == 200
             assert served == is_served, (auth, leaf)
         # The listener of the settings goes on asking nobody.
         https = int(gateway.announcement["https"].rpartition(":")[2])
@@ -344,6 +360,89 @@ async def test_a_change_touches_no_connection_of_another_listener(
             assert body == b"at the end"
             assert await one.is_closed()
             assert (await standard.ask("open.test")).status == 200
+
+
+async def alt_svc(port: int) -> str | None:
+    """Ask over HTTP/2 where HTTP/3 is."""
+    async with http2_client(port, "open.test", client_context()) as client:
+        headers = dict((await client.ask("GET", "open.test", "/")).fields)
+    value = headers.get(b"alt-svc")
+    return None if value is None else value.decode()
+
+
+async def over_http3(client: Http3Client) -> str:
+    """Ask for what is on all listeners, on one of entities and on that of the settings."""
+    hosts = ("open.test", "bound.test", "home.test")
+    return " ".join([str((await client.ask("GET", it, "/")).status) for it in hosts])
+
+
+async def is_found_over_http3(port: int, expected: str) -> bool:
+    """Whether a client of HTTP/3 gets in, and finds what it is to find."""
+    with trio.move_on_after(1):
+        async with http3_client(port, "open.test") as client:
+            return await over_http3(client) == expected
+    return False
+
+
+async def test_http3_comes_and_goes_beside_what_else_a_listener_speaks(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    async with fronted(upstream, tmp_path) as (gateway, api):
+        a, b = free_port(), free_port()
+        await put(api, "l_a", a, tls=True)
+        await put(api, "l_b", b, tls=True, http1=False, http2=False, http3=True, exclusive=True)
+
+        # Only its UDP port is opened where nothing else is spoken; TCP may have the same number.
+        assert not await is_open(b)
+        https = int(gateway.announcement["https"].rpartition(":")[2])
+        async with (
+            http3_client(b, "bound.test") as other,
+            http2_client(a, "open.test", client_context()) as stream,
+            await Connection.open(gateway.port) as standard,
+        ):
+            assert await over_http3(other) == "404 200 404"
+            assert await alt_svc(a) is None
+            await put(api, "l_a", a, http3=True, exposedPort=4443)
+            await eventually_is(partial(alt_svc, a), 'h3=":4443"; ma=3600')
+            assert await alt_svc(https) is None
+            async with http3_client(a, "open.test") as client:
+                assert await over_http3(client) == "200 404 404"
+                # It is exclusive for the connections that come from then on.
+                await put(api, "l_a", a, http3=True, exclusive=True)
+                await eventually(partial(is_found_over_http3, a, "404 404 404"))
+                assert await over_http3(client) == "200 404 404"
+                await put(api, "l_a", a, http3=True)
+                await eventually_is(partial(alt_svc, a), f'h3=":{a}"; ma=3600')
+                # It goes while somebody waits for an answer, and somebody else for nothing.
+                async with http3_client(a, "open.test") as idle:
+                    gate = upstream.gate = trio.Event()
+                    count = len(upstream.heads)
+                    asked_for = await client.begin("GET", "open.test", "/")
+                    await asked(upstream, count + 1)
+                    await put(api, "l_a", a)
+                    await client.until(lambda: client.goaway)
+                    await idle.until(lambda: idle.ended is not None)
+                    gate.set()
+                    upstream.gate = None
+                    assert (await client.answer(asked_for)).status == 200
+                    await client.until(lambda: client.ended is not None)
+                    for ended in (idle.ended, client.ended):
+                        assert ended is not None
+                        assert ended.error_code == H3_NO_ERROR
+            await eventually_is(partial(alt_svc, a), None)
+            # Nobody else noticed: over TCP on the same port, over HTTP/3 on another, over plain HTTP.
+            assert (await stream.ask("GET", "open.test", "/")).status == 200
+            assert await over_http3(other) == "404 200 404"
+            assert (await standard.ask("open.test")).status == 200
+            # The port is free again once its connections have gone, and found by the next try at the latest.
+            await put(api, "l_a", a, http3=True)
+            await eventually(partial(is_found_over_http3, a, "200 404 404"))
+            # Workers that replace others speak it too, and what others have is heard of in them.
+            gateway.signal(signal.SIGUSR2)
+            await gateway.wait_for_log("workers replaced in")
+            assert await alt_svc(a) == f'h3=":{a}"; ma=3600'
+            for _ in range(4):
+                assert await is_found_over_http3(a, "200 404 404")
 
 
 async def test_ports_in_use_are_told_and_tried_again_and_new_workers_get_what_there_is(

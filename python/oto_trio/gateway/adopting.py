@@ -79,6 +79,10 @@ class DatagramServer(Protocol):
         """See `Http3Server.listen`."""
         ...
 
+    def retune(self, path: Any, *, exclusive: bool, client_auth: str) -> None:
+        """See `Http3Server.retune`."""
+        ...
+
     def unlisten(self, path: Any) -> None:
         """See `Http3Server.unlisten`."""
         ...
@@ -111,6 +115,11 @@ class Adopting:
     def slots(self) -> frozenset[int]:
         """The slots whose connections are accepted."""
         return frozenset(self._slots)
+
+    @property
+    def http3(self) -> dict[str, ListenerWays]:
+        """What clients may speak on the listeners that take HTTP/3, by their names."""
+        return {it.name: it.ways for it in self._listeners if it.is_datagrams}
 
     def adopt(self, slot: int) -> None:
         """Accept the connections that the kernel queues for a slot."""
@@ -165,6 +174,10 @@ class Adopting:
                 self._listeners[at] = msgspec.structs.replace(listener, ways=order.ways)
         for handle in self._handles.get(order.token, []):
             self._engine.retune(handle, *_positional(order.ways))
+        for path in self._paths.get(order.token, []):
+            assert self.datagrams is not None, "it gave the path"
+            ways = order.ways
+            self.datagrams.retune(path, exclusive=ways.exclusive, client_auth=ways.client_auth)
 
     def drop(self, token: int, settle: Callable[[list[Event], float], None]) -> str | None:
         """Accept what is queued on a listener, and let go of it.
@@ -174,7 +187,8 @@ class Adopting:
             settle: Acts on what that raised, given the time.
 
         Returns:
-            The name of the listener, when it takes HTTP: its connections are to end when they have their answers.
+            The name of the listener, when it takes HTTP over TCP: its connections are to end when they have their
+            answers. Those of HTTP/3 were told so.
         """
         for handle in self._handles.pop(token, []):
             now = self._clock()
@@ -186,7 +200,7 @@ class Adopting:
         for listener in [it for it in self._listeners if it.token == token]:
             self._listeners.remove(listener)
             os.close(listener.fd)
-            name = None if listener.is_tcp else listener.name
+            name = None if listener.is_tcp or listener.is_datagrams else listener.name
         return name
 
     def close(self) -> None:

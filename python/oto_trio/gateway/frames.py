@@ -166,7 +166,6 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
             None when it has none.
         limits: The counters to use; None lets the worker count by itself.
         https_port: The port under which clients reach the gateway with TLS; None for 443.
-        http3_exposed_port: The one under which they reach it over HTTP/3; None when they cannot.
         mounts: Applications that routes may have called, as `package.module:name` with `*`.
         handover: The descriptor of a socket through which later listening sockets come (`Listen`);
             -1 when none will.
@@ -189,7 +188,6 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
     shared_key: str | None = None
     limits: InheritedLimits | None = None
     https_port: int | None = None
-    http3_exposed_port: int | None = None
     mounts: tuple[str, ...] = ()
     handover: int = -1
 

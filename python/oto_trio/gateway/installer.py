@@ -43,6 +43,7 @@ from oto_trio.gateway.compile.tcp import TCP_PORTS
 from oto_trio.gateway.derived_routes import DerivedRoutes
 from oto_trio.gateway.engine import Clock
 from oto_trio.gateway.frames import Change, Entity, EntityKey, ProblemReport, SnapshotFull
+from oto_trio.gateway.listener_frames import ListenerWays
 from oto_trio.gateway.rotations import Rotations
 from oto_trio.gateway.tcp_ports import TcpPorts
 from oto_trio.model.api_key import ROTATIONS
@@ -148,7 +149,7 @@ class Installer:
         makes_certificates: Whether a certificate is asked for each unknown server name, whatever the
             global config says.
         https_port: The port under which clients reach the gateway with TLS; None for 443.
-        http3_exposed_port: The one under which they reach it over HTTP/3; None when they cannot.
+        http3: The listeners that speak HTTP/3, by their names; see `speak_http3`.
     """
 
     def __init__(  # noqa: PLR0913 (all but two are keyword-only facts of the worker)
@@ -162,7 +163,7 @@ class Installer:
         report: Callable[[ProblemReport], None],
         makes_certificates: bool = False,
         https_port: int | None = None,
-        http3_exposed_port: int | None = None,
+        http3: Mapping[str, ListenerWays] = MappingProxyType({}),
         expressions: Mapping[str, Any] = MappingProxyType({}),
         shared_key: str | None = None,
     ) -> None:
@@ -176,7 +177,8 @@ class Installer:
         self._report = report
         self._makes_certificates = makes_certificates
         self._https_port = https_port
-        self._http3_exposed_port = http3_exposed_port
+        self._http3 = http3
+        self._is_partial = True
         self._expressions = expressions
         self._lock = trio.Lock()
         self._routes = CompactTexts()
@@ -227,9 +229,25 @@ class Installer:
             else:
                 dirty, gone = self._note(entities, frame.removed, derived)
             await self._compile(dirty, gone)
+            self._is_partial = not frame.last
             if frame.last:
                 self._install()
             return frame.last
+
+    async def speak_http3(self, listeners: Mapping[str, ListenerWays]) -> None:
+        """Take over which listeners speak HTTP/3, for what clients are told of it.
+
+        Args:
+            listeners: What clients may speak on each, by its name.
+        """
+        if listeners == self._http3:
+            return
+        self._http3 = listeners
+        async with self._lock:
+            self._new_settings = self._snapshot_settings()
+            if not self._is_partial:
+                await self._compile((), ())
+                self._install()
 
     async def reload_plugins(self) -> bool:
         """Look at the plugin folder again and recompile the routes whose plugins changed.
@@ -399,7 +417,7 @@ class Installer:
             self._base,
             makes_certificates=self._makes_certificates,
             https_port=self._https_port,
-            http3_exposed_port=self._http3_exposed_port,
+            http3=self._http3,
             expressions=self._expressions,
         )
         for problem in problems:

@@ -20,6 +20,7 @@ class ListenerWays(msgspec.Struct, frozen=True, array_like=True):
         http1: Whether they may speak HTTP/1.1.
         http2: Whether they may speak HTTP/2: by ALPN under TLS, by its preface without.
         exclusive: Whether they find only the routes that are bound to the listener.
+        exposed_port: The port under which they reach it; None when that is the one it listens at, or nobody asks.
     """
 
     secured: bool = False
@@ -27,6 +28,7 @@ class ListenerWays(msgspec.Struct, frozen=True, array_like=True):
     http1: bool = True
     http2: bool = False
     exclusive: bool = False
+    exposed_port: int | None = None
 
 
 class Listen(msgspec.Struct, frozen=True, tag="listen"):

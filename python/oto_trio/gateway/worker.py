@@ -220,7 +220,7 @@ class _Worker:
             report=self._report_problem,
             makes_certificates=start.makes_certificates,
             https_port=start.https_port,
-            http3_exposed_port=start.http3_exposed_port,
+            http3=self._adopting.http3,
             expressions=msgspec.json.decode(start.expressions, type=dict[str, Any]),
             shared_key=start.shared_key,
         )
@@ -291,9 +291,7 @@ class _Worker:
                 if isinstance(frame, SnapshotFull | Change):
                     await self._entities.send(frame)
                 elif isinstance(frame, Listen | Retune | Unlisten):
-                    told = self._change_listeners(frame)
-                    if told is not None:
-                        await self._tell(told)
+                    await self._change_listeners(frame)
                 else:
                     await self._obey(frame)
         except LinkClosedError:
@@ -415,15 +413,15 @@ class _Worker:
             self._adopting.adopt(slot)
             self._pump.wake()
 
-    def _change_listeners(self, order: Listen | Retune | Unlisten) -> UpFrame | None:
-        """Take, change or let go of a listener; return what to tell of it."""
+    async def _change_listeners(self, order: Listen | Retune | Unlisten) -> None:
+        """Take, change or let go of a listener."""
         assert self._pipeline is not None, "frames are read once everything is made"
-        told = None
         if isinstance(order, Unlisten):
             name = self._adopting.drop(order.token, self._pipeline.settle)
             if name is not None:
                 self._pipeline.drain_listener(name)
-            told = Released(order.token)
+            self._pump.wake()
+            await self._tell(Released(order.token))
         elif not self._drain_asked.is_set():
             try:
                 if isinstance(order, Listen):
@@ -434,7 +432,7 @@ class _Worker:
                 name = order.name if isinstance(order, Listen) else f"listener {order.token}"
                 self._report_problem(ProblemReport("engine", name, f"no sockets: {error}"))
         self._pump.wake()
-        return told
+        await self._installer.speak_http3(self._adopting.http3)
 
     async def _watch_plugins(self) -> None:
         """Look at the plugin folder again and again."""

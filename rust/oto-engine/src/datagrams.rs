@@ -71,10 +71,7 @@ impl Engine {
             is_datagrams: true,
             handle: self.adopted,
         };
-        match self.listeners.get_mut(at) {
-            Some(place) => *place = listener,
-            None => self.listeners.push(listener),
-        }
+        self.settle_at(at, listener);
         self.adopted
     }
 
@@ -105,8 +102,8 @@ impl Engine {
 
     /// The place of a listener whose datagrams are read elsewhere.
     fn datagram_listener(&self, handle: u64) -> Option<usize> {
-        let mut listeners = self.listeners.iter();
-        listeners.position(|it| it.is_datagrams && it.handle == handle)
+        let place = self.place_of(handle);
+        place.filter(|at| self.listeners.get(*at).is_some_and(|it| it.is_datagrams))
     }
 
     /// Whether clients of a listener are asked for a certificate; none when the listener is gone.

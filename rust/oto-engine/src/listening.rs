@@ -63,7 +63,7 @@ pub(crate) struct Listener {
     pub(crate) is_leaving: bool,
     /// Whether its connections come as datagrams, which are read elsewhere: it never has a socket.
     pub(crate) is_datagrams: bool,
-    /// Names it from outside; 0 when it is gone.
+    /// Names it from outside; 0 when nobody comes this way any more.
     pub(crate) handle: u64,
 }
 
@@ -176,20 +176,28 @@ impl Engine {
         self.poll
             .registry()
             .register(&mut socket, token, Interest::READABLE)?;
-        let listener = Listener {
-            socket: Some(socket),
-            ..listener
-        };
-        match self.listeners.get_mut(at) {
-            Some(place) => *place = listener,
-            None => self.listeners.push(listener),
-        }
+        self.settle_at(
+            at,
+            Listener {
+                socket: Some(socket),
+                ..listener
+            },
+        );
         // Connections may be waiting already; the edge for them is past.
         self.again.push_back(token);
         Ok(())
     }
 
-    /// Have the connections that a listener accepts from now on go other ways. Those it has keep theirs.
+    /// Give a listener its place.
+    pub(crate) fn settle_at(&mut self, at: usize, listener: Listener) {
+        match self.listeners.get_mut(at) {
+            Some(place) => *place = listener,
+            None => self.listeners.push(listener),
+        }
+    }
+
+    /// Have the connections that a listener accepts from now on go other ways. Those it has keep theirs. One whose
+    /// datagrams are read elsewhere is secured whatever `ways` says.
     ///
     /// # Errors
     /// When its socket cannot be watched again; it accepts nothing then.
@@ -197,36 +205,47 @@ impl Engine {
         let Some(at) = self.place_of(handle) else {
             return Ok(());
         };
-        let Some(socket) = self.take_socket(at) else {
-            return Ok(());
-        };
+        let socket = self.take_socket(at);
         let Some(left) = self.listeners.get_mut(at) else {
             return Ok(());
         };
+        if socket.is_none() && !left.is_datagrams {
+            return Ok(());
+        }
         // Whoever came this way finds it for as long as it needs it; nobody comes this way again.
         left.handle = 0;
         let listener = Listener {
             socket: None,
             id: Arc::clone(&left.id),
-            ways,
+            ways: Ways {
+                secured: ways.secured || left.is_datagrams,
+                ..ways
+            },
             is_tcp: left.is_tcp,
             is_leaving: false,
-            is_datagrams: false,
+            is_datagrams: left.is_datagrams,
             handle,
         };
-        self.put(socket, listener)
+        match socket {
+            Some(socket) => self.put(socket, listener),
+            None => {
+                let at = self.free_place();
+                self.settle_at(at, listener);
+                Ok(())
+            }
+        }
     }
 
-    fn place_of(&self, handle: u64) -> Option<usize> {
+    pub(crate) fn place_of(&self, handle: u64) -> Option<usize> {
         let mut listeners = self.listeners.iter();
-        listeners.position(|listener| listener.handle == handle)
+        listeners.position(|listener| handle != 0 && listener.handle == handle)
     }
 
     /// The place of a listener that was released and that no connection remembers, or the next one.
     pub(crate) fn free_place(&self) -> usize {
         let is_free = |(at, listener): &(usize, &Listener)| {
             listener.socket.is_none()
-                && !listener.is_datagrams
+                && listener.handle == 0
                 && !self.downs.iter().any(|(_, down)| down.listener == *at)
         };
         let mut places = self.listeners.iter().enumerate();
@@ -246,16 +265,19 @@ impl Engine {
             self.accept(at);
         }
         self.close_listener(at);
-        let Some(id) = self.listeners.get_mut(at).and_then(|listener| {
+        let Some((id, is_datagrams)) = self.listeners.get_mut(at).and_then(|listener| {
             listener.handle = 0;
-            listener.is_datagrams = false;
-            (!listener.is_tcp).then(|| Arc::clone(&listener.id))
+            (!listener.is_tcp).then(|| (Arc::clone(&listener.id), listener.is_datagrams))
         }) else {
             return;
         };
-        // Also the places of those that came while it went other ways.
+        // Also the places of those that came while it went other ways; not those of the port of the same name
+        // whose connections come in the other form.
         let is_it = |listener: &Listener| {
-            listener.id == id && listener.socket.is_none() && !listener.is_tcp
+            listener.id == id
+                && listener.handle == 0
+                && listener.is_datagrams == is_datagrams
+                && !listener.is_tcp
         };
         for listener in self.listeners.iter_mut().filter(|it| is_it(it)) {
             listener.is_leaving = true;

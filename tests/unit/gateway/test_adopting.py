@@ -111,3 +111,52 @@ def test_a_listener_goes_other_ways_in_every_slot_also_in_those_that_are_served_
         assert adopting.drop(7, lambda *_: None) == "l7"
         assert adopting.drop(7, lambda *_: None) is None
         adopting.close()
+
+
+class Datagrams:
+    """Takes the UDP sockets."""
+
+    def __init__(self) -> None:
+        self.ways: dict[int, tuple[bool, str]] = {}
+        self.left: list[int] = []
+
+    def listen(
+        self, sock: socket.socket, name: str, *, exclusive: bool = False, client_auth: str = ""
+    ) -> int:
+        del name
+        sock.close()
+        path = len(self.ways)
+        self.ways[path] = (exclusive, client_auth)
+        return path
+
+    def retune(self, path: int, *, exclusive: bool, client_auth: str) -> None:
+        self.ways[path] = (exclusive, client_auth)
+
+    def unlisten(self, path: int) -> None:
+        self.left.append(path)
+
+
+def test_the_udp_ports_of_a_listener_come_and_go_without_its_tcp_ports() -> None:
+    engine, datagrams = Engine(), Datagrams()
+    adopting, ours = begun(engine)
+    adopting.datagrams = datagrams
+    with ours:
+        stream, _ = hand(ours, 1, is_tcp=False)
+        for _ in range(2):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                socket.send_fds(ours, [bytes(HANDOVER_BYTES)], [sock.fileno()])
+        ways = ListenerWays(True, "None", exposed_port=443)
+        adopting.take(msgspec.structs.replace(stream, name="l"))
+        assert adopting.http3 == {}
+        adopting.take(Listen(2, "l", ways=ways, is_tcp=False, slots=2, is_datagrams=True))
+        assert adopting.http3 == {"l": ways}
+        after = msgspec.structs.replace(ways, client_auth="Want", exclusive=True)
+        adopting.retune(Retune(2, after))
+        assert adopting.http3 == {"l": after}
+        assert datagrams.ways == {0: (True, "Want"), 1: (True, "Want")}
+        # No connection over TCP ends with it.
+        assert adopting.drop(2, lambda *_: None) is None
+        assert adopting.http3 == {}
+        assert datagrams.left == [0, 1]
+        assert adopting.drop(1, lambda *_: None) == "l"
+        adopting.close()

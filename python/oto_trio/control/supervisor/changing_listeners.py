@@ -10,6 +10,7 @@ To add a kind of entity that asks for listeners: a row in `WANTED_BY`.
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from typing import Final, Protocol
 
 import msgspec
@@ -42,17 +43,17 @@ RELEASE_S: Final = 1.0
 """How long workers may take to let go of a listener before it is closed; they are told all the same."""
 
 
-def _by_tcp_service(document: bytes) -> WantedListener | None:
+def _by_tcp_service(document: bytes) -> tuple[WantedListener, ...]:
     address = tcp_address(read_tcp_service(document))
     if address is None:
-        return None
-    return WantedListener(address.name, address.host, address.port, is_tcp=True)
+        return ()
+    return (WantedListener(address.name, address.host, address.port, is_tcp=True),)
 
 
 _SETTINGS: Final = "settings"
 """What stands for a kind with listeners that no entity asks for."""
 
-WANTED_BY: Final[Mapping[str, Callable[[bytes], WantedListener | None]]] = {
+WANTED_BY: Final[Mapping[str, Callable[[bytes], tuple[WantedListener, ...]]]] = {
     HTTP_LISTENERS: wanted_by_http_listener,
     TCP_SERVICES: _by_tcp_service,
 }
@@ -96,7 +97,7 @@ class ChangingListeners:
         listeners: ListenerSet,
         hearers: Callable[[], Iterable[Hearer]],
         on_change: Callable[[], None],
-        given: Mapping[str, WantedListener] | None = None,
+        given: Mapping[str, tuple[WantedListener, ...]] | None = None,
     ) -> None:
         self._store = store
         self._listeners = listeners
@@ -163,20 +164,21 @@ class ChangingListeners:
 
     def _note(self, kind: str, entity_id: str, document: bytes | None) -> bool:
         """Take one entity over, and tell whether anything else is wanted now."""
-        before = self._wanted.pop((kind, entity_id), None)
-        wanted = None
+        before = self._wanted.pop((kind, entity_id), ())
+        wanted: tuple[WantedListener, ...] = ()
         if document is not None:
             try:
                 wanted = WANTED_BY[kind](document)
             except (EntityError, msgspec.DecodeError) as error:
                 logger.error("%s %s opens no port: %s", kind, entity_id, error)
-        if wanted is not None:
+        if wanted:
             self._wanted[kind, entity_id] = wanted
         return wanted != before
 
     async def _reconcile(self, revision: int) -> None:
         """Open and close what differs."""
-        changes = self._listeners.compare(self._wanted.values())
+        wanted = chain.from_iterable(self._wanted.values())
+        changes = self._listeners.compare(wanted)
         if changes.gone:
             await self._release(changes.gone)
         retuned = [self._listeners.retune(wanted) for wanted in changes.changed]

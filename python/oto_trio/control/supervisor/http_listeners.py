@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET
 
 from oto_trio.control.supervisor.listeners import WantedListener
 from oto_trio.gateway.frames import ListenerWays
@@ -41,28 +42,35 @@ def read_http_listener(document: bytes) -> HttpListener:
 
 
 def listener_ways(config: ListenerSettings) -> ListenerWays:
-    """Return what clients may speak on a listener over TCP.
+    """Return what clients may speak on a listener; on its UDP port they speak HTTP/3 in place of the others.
 
     Raises:
         EntityError: Nothing.
     """
     http2 = config.http2 if config.tls else config.h2c
-    if not config.http1 and not http2:
-        name = "http2" if config.tls else "h2c"
-        what = f"nothing is spoken on the port: http1 and {name} are both false"
-        fix = f"set http1 or {name} to true, or enabled to false"
-        raise EntityError(KIND, [Problem("$.config.http1", what, fix)])
+    if not config.http1 and not http2 and not _speaks_http3(config):
+        names = "http1, http2 and http3" if config.tls else "http1 and h2c"
+        what = f"nothing is spoken on the port: {names} are all false"
+        raise EntityError(
+            KIND, [Problem("$.config.http1", what, "set one of them to true, or enabled to false")]
+        )
     return ListenerWays(
         secured=config.tls,
         client_auth=config.client_auth,
         http1=config.http1,
         http2=http2,
         exclusive=config.exclusive,
+        exposed_port=config.port if config.exposed_port is UNSET else config.exposed_port,
     )
 
 
-def wanted_by_http_listener(document: bytes) -> WantedListener | None:
-    """Return what a listener of the store asks for; None when it is disabled.
+def _speaks_http3(config: ListenerSettings) -> bool:
+    """Whether HTTP/3 is spoken: there is none without TLS."""
+    return config.tls and config.http3
+
+
+def wanted_by_http_listener(document: bytes) -> tuple[WantedListener, ...]:
+    """Return the ports that a listener of the store asks for, of TCP and of UDP; none when it is disabled.
 
     Raises:
         EntityError: What is wrong with it.
@@ -73,7 +81,7 @@ def wanted_by_http_listener(document: bytes) -> WantedListener | None:
 
 def wanted_by_settings(
     rows: Iterable[Mapping[str, Any]],
-) -> tuple[dict[str, WantedListener], list[Problem]]:
+) -> tuple[dict[str, tuple[WantedListener, ...]], list[Problem]]:
     """Return what the listeners of the settings ask for.
 
     Args:
@@ -82,7 +90,7 @@ def wanted_by_settings(
     Returns:
         What is wanted, by the ids of those that are enabled; and what is wrong, with paths below the list.
     """
-    wanted: dict[str, WantedListener] = {}
+    wanted: dict[str, tuple[WantedListener, ...]] = {}
     seen: set[str] = set()
     problems: list[Problem] = []
     for index, row in enumerate(rows):
@@ -102,30 +110,35 @@ def wanted_by_settings(
             # A slip of the pen is a warning in an entity; a file of settings has none.
             if listener is None or found:
                 raise EntityError(KIND, found)
-            one = _wanted_by(listener)
+            ports = _wanted_by(listener)
         except EntityError as error:
             problems += [
                 Problem(f"[{index}]{it.path.removeprefix('$.config')}", it.message, it.fix)
                 for it in error.problems
             ]
             continue
-        if one is not None:
-            wanted[listener_id] = one
+        if ports:
+            wanted[listener_id] = ports
     return wanted, problems
 
 
-def _wanted_by(listener: HttpListener) -> WantedListener | None:
-    """Return what a listener asks for.
+def _wanted_by(listener: HttpListener) -> tuple[WantedListener, ...]:
+    """Return the ports that a listener asks for.
 
     Raises:
         EntityError: What is wrong with it.
     """
     config = listener.config
     if not config.enabled:
-        return None
+        return ()
     ways = listener_ways(config)
-    if config.http3:
-        logger.warning(
-            "%s: HTTP/3 is not opened (config.http3); its port takes TCP only", listener.id
-        )
-    return WantedListener(listener.id, config.host.strip("[]"), config.port, ways)
+    if config.http3 and not config.tls:
+        logger.warning("%s: HTTP/3 is not spoken without TLS; set tls to true", listener.id)
+    ports: list[WantedListener] = []
+    one = WantedListener(listener.id, config.host.strip("[]"), config.port, ways)
+    if ways.http1 or ways.http2:
+        ports.append(one)
+    if _speaks_http3(config):
+        alone = msgspec.structs.replace(ways, http1=False, http2=False)
+        ports.append(msgspec.structs.replace(one, ways=alone, is_datagrams=True))
+    return tuple(ports)

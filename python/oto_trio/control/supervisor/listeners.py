@@ -137,7 +137,7 @@ class ListenerSet:
             bound, token=next(_TOKENS), is_tcp=wanted.is_tcp, ways=wanted.ways
         )
         self._open[wanted.place] = listener
-        logger.info("%s listens at %s", wanted.name, listener.url)
+        logger.info("%s listens at %s", wanted.name, _shown(listener))
         return listener
 
     def retune(self, wanted: WantedListener) -> Listener:
@@ -146,7 +146,7 @@ class ListenerSet:
             self._open[wanted.place], ways=wanted.ways, secured=wanted.ways.secured
         )
         self._open[wanted.place] = listener
-        logger.info("%s listens at %s, with other settings", wanted.name, listener.url)
+        logger.info("%s listens at %s, with other settings", wanted.name, _shown(listener))
         return listener
 
     def _told(self, error: BindError, wanted: WantedListener) -> str:
@@ -155,7 +155,7 @@ class ListenerSet:
             for other in self.current:
                 host, port = other.address
                 meet = host == wanted.host or not _EVERY.isdisjoint({host, wanted.host})
-                if port == wanted.port and meet:
+                if port == wanted.port and meet and other.is_datagrams == wanted.is_datagrams:
                     return f"port {port} is that of {other.name} ({host}); choose another port"
         return str(error)
 
@@ -163,7 +163,7 @@ class ListenerSet:
         """Close a listener; connections that were accepted on it go on."""
         for key in [key for key, known in self._open.items() if known is listener]:
             del self._open[key]
-            logger.info("%s listens no more", key.name)
+            logger.info("%s listens no more at %s", key.name, _shown(listener))
         listener.close()
 
     def close_all(self) -> None:
@@ -172,3 +172,10 @@ class ListenerSet:
         for listener in self.current:
             listener.close()
         self._open.clear()
+
+
+def _shown(listener: Listener) -> str:
+    """Say where a listener is, and where clients find it when that is elsewhere."""
+    shown = f"{listener.url} over HTTP/3" if listener.is_datagrams else listener.url
+    exposed = None if listener.ways is None else listener.ways.exposed_port
+    return shown if exposed in (None, listener.address[1]) else f"{shown}, exposed as {exposed}"

@@ -94,10 +94,13 @@ class Listener(msgspec.Struct, frozen=True):
         return f"{'https' if self.secured else 'http'}://{shown}:{port}"
 
     def close(self) -> None:
-        """Stop listening, also in the workers that share the sockets, and close them. Idempotent."""
+        """Stop listening, also in the workers that share the sockets, and close them. Idempotent.
+
+        On UDP sockets workers have connections, which they drain: each closes its own behind the last one.
+        """
         for sock in self.sockets:
             # Closing alone leaves the socket listening for as long as a worker has a duplicate of it.
-            if not self.is_lent:
+            if not self.is_lent and not self.is_datagrams:
                 with suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)
             sock.close()

@@ -188,7 +188,7 @@ class Supervisor:
         limits: LimitsTable | None = None,
         vaults: Vaults | None = None,
         as_served: AsServed = as_stored,
-        given_listeners: Mapping[str, WantedListener] | None = None,
+        given_listeners: Mapping[str, tuple[WantedListener, ...]] | None = None,
     ) -> None:
         self.settings = settings
         self._vaults = Vaults({}) if vaults is None else vaults

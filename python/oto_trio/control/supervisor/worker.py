@@ -91,7 +91,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
         h2c: Whether they may without TLS too.
         makes_certificates: Whether certificates are made for all unknown server names; see `Start`.
         https_port: The port under which clients reach the gateway with TLS; see `Start`.
-        http3_exposed_port: The one under which they reach it over HTTP/3; see `Start`.
+        http3_exposed_port: The one under which they reach those of the settings over HTTP/3; None without that.
         ticket_secret: What TLS session tickets are locked with; see `Start`.
         expressions: What expressions may read in every route; see `Start`.
         shared_key: The installation's key of the exchange protocol; see `Start`.
@@ -121,6 +121,11 @@ class WorkerSettings(msgspec.Struct, frozen=True):
         """Return what clients may speak on a listener: what it says itself, or what the settings say."""
         if listener.ways is not None:
             return listener.ways
+        if listener.is_datagrams:
+            exposed = self.http3_exposed_port
+            return ListenerWays(
+                secured=True, client_auth=self.client_auth, http1=False, exposed_port=exposed
+            )
         http2 = self.http2 and (listener.secured or self.h2c)
         return ListenerWays(listener.secured, self.client_auth, http2=http2)
 
@@ -528,7 +533,6 @@ class Worker:
             expressions=settings.expressions,
             shared_key=settings.shared_key,
             https_port=settings.https_port,
-            http3_exposed_port=settings.http3_exposed_port,
             limits=None
             if limits is None
             else InheritedLimits(next(descriptors), self._gauge, limits.among_processes),

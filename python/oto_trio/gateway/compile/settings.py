@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from oto_trio.gateway.compile.incoming import INCOMING_KEY, incoming_validators
 from oto_trio.gateway.compile.limits import limit_settings
+from oto_trio.gateway.listener_frames import ListenerWays
 from oto_trio.model.errors import Problem
 from oto_trio.model.global_config import GlobalConfig
 from oto_trio.plugin_api.addresses import address_fault
@@ -23,7 +24,7 @@ def snapshot_settings(
     *,
     makes_certificates: bool = False,
     https_port: int | None = None,
-    http3_exposed_port: int | None = None,
+    http3: Mapping[str, ListenerWays] = MappingProxyType({}),
     expressions: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Return the settings of a snapshot as the engine reads them, and what is wrong with them.
@@ -33,13 +34,13 @@ def snapshot_settings(
         registry: Where the plugins of incoming-request validators come from.
         makes_certificates: Whether certificates are made whatever it says.
         https_port: The port under which clients reach the gateway with TLS; None for 443.
-        http3_exposed_port: The one under which they reach it over HTTP/3; None when they cannot.
+        http3: The listeners that speak HTTP/3, by their names.
         expressions: What expressions may read besides it.
     """
     if config is None:
         return {
             "https_port": https_port,
-            "http3_exposed_port": http3_exposed_port,
+            "http3_ports": _http3_ports(http3),
             "expressions": dict(expressions),
             "tls": {
                 "creates_certificates": makes_certificates,
@@ -53,7 +54,7 @@ def snapshot_settings(
         "trust_x_forwarded": config.trust_x_forwarded,
         "maintenance": config.maintenance_mode,
         "https_port": https_port,
-        "http3_exposed_port": http3_exposed_port,
+        "http3_ports": _http3_ports(http3),
         "expressions": {
             **expressions,
             "global_metadata": config.metadata,
@@ -81,6 +82,13 @@ def snapshot_settings(
         },
     }
     return settings, problems
+
+
+def _http3_ports(listeners: Mapping[str, ListenerWays]) -> dict[str, int]:
+    """Return the ports under which clients reach listeners over HTTP/3."""
+    return {
+        name: ways.exposed_port for name, ways in listeners.items() if ways.exposed_port is not None
+    }
 
 
 def _addresses(name: str, entries: Sequence[str], problems: list[Problem]) -> list[str]:

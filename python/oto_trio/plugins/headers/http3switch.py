@@ -38,10 +38,11 @@ class Http3SwitchConfig(Config, frozen=True):
 class Http3Switch(Plugin[Http3SwitchConfig]):
     """Sets ``alt-svc`` (RFC 7838) in responses, so that clients come over HTTP/3 from then on.
 
-    The port is the setting ``http3_exposed_port``, else that of the listener for HTTP/3. The engine knows it
-    and adds it; the hook below takes 443 for granted. While the gateway does not speak HTTP/3, nothing is
-    added: Otoroshi sends clients to a port where nobody listens then. Responses to plain http have the header
-    too, as in Otoroshi.
+    The port is that of the listener the request came in by: its ``exposedPort``, and for the listener of the
+    settings ``http3_exposed_port``, else where it takes HTTP/3. The engine knows it
+    and adds it; the hook below takes 443 for granted. Where the listener does not speak HTTP/3, nothing is
+    added: Otoroshi tells the port of its settings whatever the listener, also when nobody listens there. Responses to
+    plain http have the header too, as in Otoroshi.
 
     Without ``protocols`` only ``h3`` is told: the drafts that Otoroshi's server names too are not spoken here.
     """

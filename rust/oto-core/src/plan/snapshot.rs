@@ -1,5 +1,6 @@
 //! Everything an engine needs to decide, as one immutable value.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -38,8 +39,8 @@ pub struct Settings {
     pub middle_fingers: bool,
     /// The port under which clients reach the gateway with TLS, where it is not 443.
     pub https_port: Option<u16>,
-    /// The port under which clients reach it over HTTP/3; none where they do not.
-    pub http3_exposed_port: Option<u16>,
+    /// The ports under which clients reach it over HTTP/3, by the listeners that have one.
+    pub http3_ports: HashMap<Box<str>, u16>,
     /// Calls of one address in a throttling window (`perIpThrottlingQuota`).
     pub address_quota: u64,
     /// Leading bits that two IPv6 addresses share which are counted as one client.
@@ -71,7 +72,7 @@ impl Default for Settings {
             ip_endless: IpSet::default(),
             middle_fingers: false,
             https_port: None,
-            http3_exposed_port: None,
+            http3_ports: HashMap::new(),
             address_quota: UNLIMITED,
             ipv6_prefix: 64,
             global_quota: UNLIMITED,

@@ -115,7 +115,9 @@ async def test_what_clients_may_speak_changes_while_the_port_stays_open(
         await store.put(HTTP_LISTENERS, "l", http_listener("l"))
         await trio.testing.wait_all_tasks_blocked()
         (before,) = listeners.current[1:]
-        assert before.ways == ListenerWays(secured=True, client_auth="None", http2=True)
+        assert before.ways == ListenerWays(
+            secured=True, client_auth="None", http2=True, exposed_port=9
+        )
         await store.put(
             HTTP_LISTENERS, "l", http_listener("l", tls=False, h2c=True, exclusive=True)
         )
@@ -123,7 +125,7 @@ async def test_what_clients_may_speak_changes_while_the_port_stays_open(
         (after,) = listeners.current[1:]
         assert after.sockets == before.sockets
         assert not after.secured
-        ways = ListenerWays(client_auth="None", http2=True, exclusive=True)
+        ways = ListenerWays(client_auth="None", http2=True, exclusive=True, exposed_port=9)
         assert worker.retuned == [(before.token, ways)]
         assert (worker.listens, worker.released) == ([before.token], [])
         # Another port is another socket, and the old one is let go of.
@@ -138,8 +140,8 @@ async def test_what_clients_may_speak_changes_while_the_port_stays_open(
 @pytest.mark.parametrize(
     ("config", "told"),
     [
-        ({"tls": True, "http1": False, "http2": False}, "http1 and http2 are both false"),
-        ({"tls": False, "http1": False, "http2": True}, "http1 and h2c are both false"),
+        ({"tls": True, "http1": False, "http2": False}, "http1, http2 and http3 are all false"),
+        ({"tls": False, "http1": False, "http2": True}, "http1 and h2c are all false"),
         ({"clientAuth": "Maybe"}, "clientAuth"),
         ({"port": 0}, "port"),
     ],

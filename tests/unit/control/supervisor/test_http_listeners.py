@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from oto_trio.control.supervisor.http_listeners import wanted_by_http_listener, wanted_by_settings
@@ -27,17 +28,49 @@ CASES: list[tuple[dict[str, Any], ListenerWays]] = [
 
 @pytest.mark.parametrize(("config", "ways"), CASES)
 def test_entities_and_settings_ask_for_the_same(config: dict[str, Any], ways: ListenerWays) -> None:
+    ways = msgspec.structs.replace(ways, exposed_port=81)
     expected = WantedListener("l", "::", 81, ways)
     body = {"host": "[::]", "port": 81, "enabled": True, **config}
     entity = {"id": "l", "name": "l", "description": "", "config": body}
-    assert wanted_by_http_listener(json.dumps(entity).encode()) == expected
+    assert wanted_by_http_listener(json.dumps(entity).encode()) == (expected,)
     row = {"id": "l", "host": "[::]", "port": 81, **config}
-    assert wanted_by_settings([row]) == ({"l": expected}, [])
+    assert wanted_by_settings([row]) == ({"l": (expected,)}, [])
     # It is the place that has a socket, whatever is spoken there.
     assert expected.place == WantedListener("l", "::", 81)
     off = {"id": "l", "name": "l", "description": "", "config": {**body, "enabled": False}}
-    assert wanted_by_http_listener(json.dumps(off).encode()) is None
+    assert wanted_by_http_listener(json.dumps(off).encode()) == ()
     assert wanted_by_settings([{**row, "enabled": False}]) == ({}, [])
+
+
+@pytest.mark.parametrize("has_tcp", [True, False])
+def test_a_listener_with_http3_asks_for_a_port_of_udp_beside_that_of_tcp(has_tcp: bool) -> None:
+    row = {
+        "id": "l",
+        "port": 81,
+        "exposedPort": 443,
+        "http1": False,
+        "http2": has_tcp,
+        "http3": True,
+        "clientAuth": "Want",
+        "exclusive": True,
+    }
+    ways = ListenerWays(True, "Want", http1=False, exclusive=True, exposed_port=443)
+    datagrams = WantedListener("l", "0.0.0.0", 81, ways, is_datagrams=True)
+    stream = msgspec.structs.replace(
+        datagrams, ways=msgspec.structs.replace(ways, http2=True), is_datagrams=False
+    )
+    expected = (stream, datagrams) if has_tcp else (datagrams,)
+    assert wanted_by_settings([row]) == ({"l": expected}, [])
+    assert datagrams.place != stream.place
+
+
+def test_there_is_no_http3_without_tls(caplog: pytest.LogCaptureFixture) -> None:
+    wanted, problems = wanted_by_settings([{"id": "l", "tls": False, "http3": True}])
+    assert [it.is_datagrams for it in wanted["l"]] == [False]
+    assert not problems
+    assert "set tls to true" in caplog.text
+    row = {"id": "l", "tls": False, "http1": False, "http3": True}
+    assert "http1 and h2c are all false" in wanted_by_settings([row])[1][0].message
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,19 @@ class ServerEngine(Http3Engine, ShowingEngine, Protocol):
         """Make a listener without a socket; see `Engine.adopt_datagrams`."""
         ...
 
+    def retune(
+        self,
+        handle: int,
+        secured: bool,  # noqa: FBT001 (as compiled)
+        client_auth: str = "Dynamic",
+        http2: bool = False,  # noqa: FBT001, FBT002 (as compiled)
+        http1: bool = True,  # noqa: FBT001, FBT002 (as compiled)
+        exclusive: bool = False,  # noqa: FBT001, FBT002 (as compiled)
+        /,
+    ) -> None:
+        """See `Engine.retune`."""
+        ...
+
     def release(self, handle: int, now: float, /) -> list[Event]:
         """See `Engine.release`."""
         ...
@@ -94,11 +107,21 @@ class Http3Server:
             client_auth: Whether they are asked for a certificate, as in `ListenerWays`.
 
         Returns:
-            What `unlisten` takes.
+            What `retune` and `unlisten` take.
         """
         path = self.endpoint.add(sock)
         self._listeners[path] = self._engine.adopt_datagrams(name, exclusive, client_auth)
         return path
+
+    def retune(self, path: Datagrams, *, exclusive: bool, client_auth: str) -> None:
+        """Have the connections that come on a socket from now on go other ways; those that are there keep theirs.
+
+        Args:
+            path: What `listen` gave.
+            exclusive: As of `listen`.
+            client_auth: As of `listen`.
+        """
+        self._engine.retune(self._listeners[path], True, client_auth, False, False, exclusive)  # noqa: FBT003 (positional only)
 
     def unlisten(self, path: Datagrams) -> None:
         """Take no more connections on a socket; those on it say GOAWAY, and it closes behind the last one."""

@@ -62,7 +62,8 @@ impl StepSettings for Settings {
 
 impl NativeStep for Http3Switch {
     fn run(&self, at: &mut At<'_>) -> Outcome {
-        let Some(port) = at.flow.snapshot.settings.http3_exposed_port else {
+        let ports = &at.flow.snapshot.settings.http3_ports;
+        let Some(port) = ports.get(&*at.flow.downstream.listener) else {
             return Outcome::Continue;
         };
         let entries = self
