@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import socket
@@ -209,6 +210,29 @@ async def test_streams_trailers_websockets_and_clients_that_leave(
                 await backend.arrived.wait()
             await backend.left.wait()
             assert (await client.ask("GET", "a.test", "/x")).status == 200
+
+
+async def test_clients_of_a_worker_that_crashed_learn_it(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    async with fronted(upstream, tmp_path) as (gateway, port), http3_client(port) as client:
+        assert (await client.ask("GET", "a.test", "/wide")).status == 200
+        heard: list[bytes] = []
+
+        def listen(data: bytes) -> bool:
+            heard.append(data)
+            return False
+
+        client.lose = listen
+        (worker,) = gateway.workers()
+        os.kill(worker, signal.SIGKILL)
+        await gateway.wait_for_workers(1, without=worker)
+        await client.begin("GET", "a.test", "/wide")
+        # The library keeps such a token, and does not look for it.
+        token = client.quic._peer_cid.stateless_reset_token
+        await client.until(lambda: any(it.endswith(token) for it in heard))
+        async with http3_client(port) as other:
+            assert (await other.ask("GET", "a.test", "/wide")).status == 200
 
 
 async def test_loss_a_new_address_and_a_drain_lose_nothing(

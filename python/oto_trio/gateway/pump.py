@@ -50,7 +50,7 @@ FAULT_PAUSE_S: Final = 0.1
 """Pause after a turn that raised, so that a fault which repeats does not burn the core."""
 
 
-def _unix_time() -> float:
+def unix_time() -> float:
     """Return Unix time, in seconds."""
     return datetime.now(UTC).timestamp()
 
@@ -68,7 +68,7 @@ class Pump:
     def __init__(self, engine: Engine, clock: Clock, unix_clock: Clock | None = None) -> None:
         self._engine = engine
         self._clock = clock
-        self._unix_clock = unix_clock or _unix_time
+        self._unix_clock = unix_clock or unix_time
         self._tell_unix_time()
         self._follow = trio.Event()
         self.turns = 0

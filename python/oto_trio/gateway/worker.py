@@ -23,7 +23,6 @@ everybody and the supervisor is the one to act on it.
 
 import argparse
 import gc
-import hashlib
 import logging
 import os
 import signal
@@ -77,7 +76,8 @@ from oto_trio.gateway.monitoring import Monitoring
 from oto_trio.gateway.mounts import Mounts
 from oto_trio.gateway.native_engine import WorkerEngine, native_engine
 from oto_trio.gateway.pipeline import Pipeline
-from oto_trio.gateway.pump import Pump
+from oto_trio.gateway.pump import Pump, unix_time
+from oto_trio.gateway.quic import QuicSecrets
 from oto_trio.gateway.records import RecordDrain
 from oto_trio.gateway.resolver import Resolver
 from oto_trio.gateway.route_counts import all_counts, counts_of
@@ -373,7 +373,7 @@ class _Worker:
             self._clock,
             settle=partial(self._pump.turn_now, self._pipeline),
             wake=self._pump.wake,
-            group=_group(self._start.ticket_secret),
+            secrets=_secrets(self._start.ticket_secret),
         )
         self._adopting.datagrams = self._http3
         self._pipeline.ask_certificate = self._ask_certificate
@@ -548,9 +548,9 @@ class _Worker:
         return {name: in_flight[name] for name in _AWAITED if in_flight[name]}
 
 
-def _group(ticket_secret: bytes) -> str | None:
-    """Return what the workers of this gateway share, for datagrams that reach the wrong one; None when nothing."""
-    return hashlib.sha256(b"quic" + ticket_secret).hexdigest()[:16] if ticket_secret else None
+def _secrets(ticket_secret: bytes) -> QuicSecrets | None:
+    """Return what the workers of this gateway share for HTTP/3; None when nothing."""
+    return QuicSecrets(ticket_secret, unix_time) if ticket_secret else None
 
 
 def main() -> int:

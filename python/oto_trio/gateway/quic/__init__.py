@@ -5,6 +5,7 @@ from oto_trio.gateway.quic.connection import QuicState
 from oto_trio.gateway.quic.endpoint import QuicEndpoint, QuicLink, QuicOwner
 from oto_trio.gateway.quic.handshake import HandshakeTerms, LaterError
 from oto_trio.gateway.quic.limits import QuicLimits
+from oto_trio.gateway.quic.secrets import QuicSecrets
 
 __all__ = [
     "Acceptor",
@@ -14,5 +15,6 @@ __all__ = [
     "QuicLimits",
     "QuicLink",
     "QuicOwner",
+    "QuicSecrets",
     "QuicState",
 ]

@@ -21,6 +21,7 @@ from aioquic.quic.retry import QuicRetryTokenHandler
 
 from oto_trio.gateway.quic.connection import CID_BYTES, QuicState
 from oto_trio.gateway.quic.handshake import HandshakeTerms
+from oto_trio.gateway.quic.secrets import ADDRESS_TOKEN_BYTES
 
 if TYPE_CHECKING:
     from oto_trio.gateway.quic.endpoint import QuicEndpoint, QuicLink, QuicOwner
@@ -112,7 +113,12 @@ class Acceptor:
         if len(endpoint.links) >= limits.connections or handshakes >= limits.handshakes:
             return None
         original, retried = header.destination_cid, None
-        if header.token:
+        if endpoint.secrets is not None and endpoint.secrets.knows_address(
+            str(address[0]), header.version or 0, header.token
+        ):
+            # It need not show its address again; no more is sent there for it than to others.
+            pass
+        elif len(header.token) > ADDRESS_TOKEN_BYTES:
             try:
                 original = self._tokens.validate_token(
                     address=address,
@@ -134,6 +140,7 @@ class Acceptor:
             configuration,
             limits,
             endpoint.prefix,
+            secrets=endpoint.secrets,
             terms=self._terms(path),
             original_cid=original,
             retry_cid=retried,

@@ -31,6 +31,7 @@ from typing_extensions import override
 
 from oto_trio.gateway.quic.handshake import HandshakeTerms, ServerHandshake
 from oto_trio.gateway.quic.limits import QuicLimits
+from oto_trio.gateway.quic.secrets import ADDRESS_TOKEN_BYTES, RESET_TOKEN_BYTES, QuicSecrets
 
 __all__ = ["CID_BYTES", "PREFIX_BYTES", "QuicState"]
 
@@ -38,6 +39,7 @@ PREFIX_BYTES: Final = 4
 """Of a connection identifier: which worker has the connection."""
 CID_BYTES: Final = PREFIX_BYTES + 8
 """Of a connection identifier that is ours."""
+NEW_TOKEN_CAPACITY: Final = 2 + ADDRESS_TOKEN_BYTES
 UNIDIRECTIONAL: Final = 2
 """The bit of a stream's number that tells it has one direction."""
 
@@ -54,6 +56,7 @@ class QuicState(QuicConnection):
         limits: The bounds.
         prefix: What the connection's identifiers begin with, `PREFIX_BYTES` long.
         terms: Server: what is asked and shown in the handshake.
+        secrets: Server: what it has in common with others of its gateway.
         original_cid: Server: the identifier that the client chose for it at first.
         retry_cid: Server: the identifier that a Retry packet gave it.
     """
@@ -65,6 +68,7 @@ class QuicState(QuicConnection):
         prefix: bytes,
         *,
         terms: HandshakeTerms | None = None,
+        secrets: QuicSecrets | None = None,
         original_cid: bytes | None = None,
         retry_cid: bytes | None = None,
     ) -> None:
@@ -75,6 +79,7 @@ class QuicState(QuicConnection):
         self._limits = limits
         self._prefix = prefix
         self._terms = terms
+        self._secrets = secrets
         self._handshake: ServerHandshake | None = None
         self._held: dict[int, int] = {}
         self._held_bytes = 0
@@ -87,6 +92,8 @@ class QuicState(QuicConnection):
         )
         first = self._host_cids[0]
         first.cid = self.host_cid = self._local_initial_source_connection_id = self._new_cid()
+        if secrets is not None:
+            first.stateless_reset_token = secrets.reset_token(first.cid)
         self._local_max_stream_data_uni = limits.control_window
         for limit in (self._local_max_streams_bidi, self._local_max_streams_uni):
             limit.value = limit.sent = limits.streams
@@ -273,14 +280,30 @@ class QuicState(QuicConnection):
     def _replenish_connection_ids(self) -> None:
         """Make identifiers until the peer has as many as it keeps."""
         while len(self._host_cids) < min(8, self._remote_active_connection_id_limit):
+            cid, secrets = self._new_cid(), self._secrets
             made = QuicConnectionId(
-                cid=self._new_cid(),
+                cid=cid,
                 sequence_number=self._host_cid_seq,
-                stateless_reset_token=os.urandom(16),
+                stateless_reset_token=(
+                    os.urandom(RESET_TOKEN_BYTES) if secrets is None else secrets.reset_token(cid)
+                ),
             )
             self._host_cids.append(made)
             self.fresh_identifiers.append(made.cid)
             self._host_cid_seq += 1
+
+    @override
+    def _write_handshake_done_frame(self, builder: QuicPacketBuilder) -> None:
+        """Say that the handshake is done, and give the client what spares it showing its address next time."""
+        super()._write_handshake_done_frame(builder)
+        if self._secrets is None:
+            return
+        # Lost with the packet, it comes again with the other frame.
+        frame = builder.start_frame(QuicFrameType.NEW_TOKEN, capacity=NEW_TOKEN_CAPACITY)
+        host = str(self._network_paths[0].addr[0])
+        token = self._secrets.address_token(host, self._version or 0)
+        frame.push_uint_var(len(token))
+        frame.push_bytes(token)
 
     @override
     def _handle_crypto_frame(

@@ -28,6 +28,8 @@ from oto_trio.gateway.quic.connection import CID_BYTES, PREFIX_BYTES, QuicState
 from oto_trio.gateway.quic.forwarding import Forwarder
 from oto_trio.gateway.quic.handshake import LaterError
 from oto_trio.gateway.quic.limits import QuicLimits
+from oto_trio.gateway.quic.resets import Resets
+from oto_trio.gateway.quic.secrets import QuicSecrets
 from oto_trio.gateway.quic.sockets import Address, Datagrams
 from oto_trio.gateway.quic.timers import Timers
 
@@ -156,8 +158,8 @@ class QuicEndpoint:
         limits: The bounds.
         acceptor: Decides about connections that others begin; None for a client.
         settle: Called with the time after each batch, before anything is sent: lets others act on what came.
-        group: What the workers of a gateway share, to forward datagrams to each other; None when there is
-            one worker.
+        secrets: What the workers of a gateway share, to forward datagrams to each other, and to tell clients of
+            one that crashed; None when there is nothing to share.
     """
 
     def __init__(
@@ -167,7 +169,7 @@ class QuicEndpoint:
         *,
         acceptor: "Acceptor | None" = None,
         settle: Callable[[float], None] | None = None,
-        group: str | None = None,
+        secrets: QuicSecrets | None = None,
     ) -> None:
         self.limits = limits or QuicLimits()
         self.prefix = os.urandom(PREFIX_BYTES)
@@ -184,10 +186,14 @@ class QuicEndpoint:
         self._retired: set[Datagrams] = set()
         self._blocked: dict[Datagrams, trio.CancelScope] = {}
         self._nursery: trio.Nursery | None = None
+        self.secrets = secrets
+        """What the workers of the gateway share."""
         self._forwarder: Forwarder | None = None
-        if group is not None:
+        self._resets: Resets | None = None
+        if secrets is not None:
             try:
-                self._forwarder = Forwarder(group, self.prefix)
+                self._forwarder = Forwarder(secrets.group, self.prefix)
+                self._resets = Resets(secrets, self.limits.resets, self.limits.resets_per_s)
             except OSError as error:
                 logger.warning("QUIC connections stay on their first address: %s", error)
 
@@ -365,7 +371,10 @@ class QuicEndpoint:
         if link is None:
             if not data or self._is_forwarded(cid, data, address):
                 return
-            if self._acceptor is None or not data[0] & LONG_HEADER:
+            if not data[0] & LONG_HEADER:
+                self.stray(cid, data, address, path, now)
+                return
+            if self._acceptor is None:
                 return
             link = self._acceptor.hear(self, data, address, path, now)
             if link is None:
@@ -374,6 +383,16 @@ class QuicEndpoint:
         if left is not path:
             self._close_unused(left)
         self._give(link, data, address, now)
+
+    def stray(self, cid: bytes, data: bytes, address: Address, path: Datagrams, now: float) -> None:
+        """Act on a datagram of a connection that nobody has: its sender is told that it is gone.
+
+        Without a forwarder nothing is said: another worker might have it still.
+        """
+        if self._acceptor is not None and self._resets is not None and len(cid) == CID_BYTES:
+            answer = self._resets.answer(cid, data, now)
+            if answer is not None:
+                path.send([(answer, address)])
 
     def _is_forwarded(self, cid: bytes, data: bytes, address: Address) -> bool:
         """Whether a datagram belongs to another worker, which has it now."""

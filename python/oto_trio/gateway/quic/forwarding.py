@@ -55,10 +55,10 @@ class Forwarder:
         head = HEAD.pack(len(host), address[1], flow, scope)
         try:
             self.sock.sendto(head + host + data, self._name(prefix))
-        except BlockingIOError:
-            return True  # it is there, and has no room
-        except OSError:
+        except ConnectionRefusedError:
             return False
+        except OSError:
+            pass  # it is there, and has no room, or the datagram is too large for it
         return True
 
     def read(self, most: int) -> Iterator[tuple[bytes, Address]]:

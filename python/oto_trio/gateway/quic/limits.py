@@ -17,6 +17,9 @@ class QuicLimits:
     """When so many handshakes are under way, a further client first has to show that its address is its own."""
     handshake_s: float = 10
     """How long a handshake may take."""
+    resets: float = 1000
+    """Datagrams of connections that are gone which are answered, in a burst; further ones are dropped."""
+    resets_per_s: float = 500
     idle_s: float = 60
     """A connection on which no datagram comes for so long is dropped."""
     streams: int = 100

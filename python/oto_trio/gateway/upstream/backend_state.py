@@ -4,6 +4,7 @@ Beside what `QuicState` does: the backend's certificate is checked by whoever kn
 handshake and before anything of ours is shown.
 """
 
+import hmac
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
@@ -12,14 +13,17 @@ from aioquic import tls
 from aioquic._buffer import Buffer
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import NetworkAddress
+from aioquic.quic.events import ConnectionTerminated
 from aioquic.quic.packet import QuicErrorCode
 from cryptography.hazmat.primitives.serialization import Encoding
 from typing_extensions import override
 
 from oto_trio.gateway.quic import QuicLimits, QuicState
+from oto_trio.gateway.quic.secrets import RESET_TOKEN_BYTES
 
 __all__ = ["BackendState", "CheckChain"]
 
+LONG_HEADER: Final = 0x80
 CRYPTO_ERRORS: Final = range(0x100, 0x200)
 """QUIC's codes for alerts of TLS."""
 
@@ -93,7 +97,27 @@ class BackendState(QuicState):
     @override
     def receive_datagram(self, data: bytes, addr: NetworkAddress, now: float) -> None:
         self.heard_at = now
+        if self._is_told_gone(data):
+            self._close_event = ConnectionTerminated(
+                error_code=QuicErrorCode.NO_VIABLE_PATH,
+                frame_type=0,
+                reason_phrase="the backend has forgotten the connection",
+            )
+            self._close_end()
+            return
         super().receive_datagram(data, addr, now)
+
+    def _is_told_gone(self, data: bytes) -> bool:
+        """Whether a datagram is a stateless reset (RFC 9000 section 10.3.1), which the library does not look for."""
+        token = self._peer_cid.stateless_reset_token
+        return (
+            len(token) == RESET_TOKEN_BYTES
+            and len(data) > RESET_TOKEN_BYTES
+            and not data[0] & LONG_HEADER
+            and self.is_established
+            and not self.is_over
+            and hmac.compare_digest(data[-RESET_TOKEN_BYTES:], token)
+        )
 
     @override
     def _initialize(self, peer_cid: bytes) -> None:

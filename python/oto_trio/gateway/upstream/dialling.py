@@ -21,14 +21,14 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key
 from typing_extensions import override
 
 from oto_trio.gateway.listeners.carried_engine import DialEngine
-from oto_trio.gateway.quic import QuicEndpoint, QuicLimits, QuicLink
+from oto_trio.gateway.quic import QuicEndpoint, QuicLimits, QuicLink, QuicState
 from oto_trio.gateway.upstream.backend_state import BackendState
 from oto_trio.gateway.upstream.http3 import ALPN, Http3Calls
 
 if TYPE_CHECKING:
-    from oto_trio.gateway.quic.sockets import Datagrams
+    from oto_trio.gateway.quic.sockets import Address, Datagrams
 
-__all__ = ["BACKEND_LIMITS", "Dialler", "Wanted"]
+__all__ = ["BACKEND_LIMITS", "DialEndpoint", "Dialler", "Wanted"]
 
 logger = logging.getLogger(__name__)
 
@@ -40,13 +40,32 @@ Wanted: TypeAlias = tuple[int, tuple[str, int], str, tuple[list[bytes], bytes] |
 """What `DIAL` brings: number, address and port, name, and the chain and key to show, all in DER."""
 
 
-class _Endpoint(QuicEndpoint):
+class DialEndpoint(QuicEndpoint):
     """Has a socket for each connection."""
+
+    def __init__(self, clock: Callable[[], float], limits: QuicLimits, **more: Any) -> None:
+        super().__init__(clock, limits, **more)
+        self._by_path: dict[Datagrams, QuicLink] = {}
+
+    @override
+    def enter(self, state: QuicState, path: "Datagrams", now: float) -> QuicLink:
+        link = self._by_path[path] = super().enter(state, path, now)
+        return link
 
     @override
     def forget(self, link: QuicLink, now: float) -> None:
         super().forget(link, now)
+        self._by_path.pop(link.path, None)
         self.drop(link.path)
+
+    @override
+    def stray(
+        self, cid: bytes, data: bytes, address: "Address", path: "Datagrams", now: float
+    ) -> None:
+        """A backend that forgot a connection names none when it says so: the socket tells which."""
+        link = self._by_path.get(path)
+        if link is not None:
+            self._give(link, data, address, now)
 
 
 class Dialler:
@@ -69,7 +88,7 @@ class Dialler:
         self._engine = engine
         self._clock = clock
         self._settle_others = settle
-        self._endpoint = _Endpoint(clock, limits, settle=self._settle)
+        self._endpoint = DialEndpoint(clock, limits, settle=self._settle)
 
     def __len__(self) -> int:
         """Return how many connections there are."""

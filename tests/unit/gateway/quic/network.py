@@ -15,7 +15,7 @@ from aioquic.quic.events import QuicEvent, StreamDataReceived
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from oto_trio.gateway.quic import Acceptor, QuicEndpoint, QuicLimits, QuicLink
+from oto_trio.gateway.quic import Acceptor, QuicEndpoint, QuicLimits, QuicLink, QuicSecrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -108,8 +108,15 @@ class Net:
     """A client's endpoint and a server's, and what is between them."""
 
     def __init__(
-        self, *, limits: QuicLimits | None = None, loss: float = 0.0, jitter_s: float = 0.0
+        self,
+        *,
+        limits: QuicLimits | None = None,
+        loss: float = 0.0,
+        jitter_s: float = 0.0,
+        secrets: QuicSecrets | None = None,
     ) -> None:
+        self.limits = limits
+        self.secrets = secrets
         self.now = 100.0
         self.loss = loss
         self.jitter_s = jitter_s
@@ -117,12 +124,22 @@ class Net:
         self.owners: list[Owner] = []
         self.terms = Terms()
         self.acceptor = Acceptor(["h3"], lambda _: self.terms, self.own)
-        self.server = QuicEndpoint(lambda: self.now, limits, acceptor=self.acceptor)
+        self.server = self._served()
         self.client = QuicEndpoint(lambda: self.now, limits)
         self.wires: dict[str, Any] = {"server": Wire(self), "client": Wire(self)}
         self.wires["server"].address = SERVER
         self._under_way: list[tuple[float, int, bytes, Address, Address]] = []
         self._numbers = itertools.count()
+
+    def _served(self) -> QuicEndpoint:
+        return QuicEndpoint(
+            lambda: self.now, self.limits, acceptor=self.acceptor, secrets=self.secrets
+        )
+
+    def crash(self) -> None:
+        """Forget all that the server knows; another one takes its place."""
+        self.server.close()
+        self.server = self._served()
 
     def own(self, link: QuicLink, path: object, now: float) -> Owner:
         self.owners.append(Owner(link))

@@ -11,7 +11,7 @@ import trio
 import trio.testing
 from aioquic.quic.events import HandshakeCompleted
 
-from oto_trio.gateway.quic import QuicEndpoint
+from oto_trio.gateway.quic import QuicEndpoint, QuicSecrets
 from oto_trio.gateway.quic.forwarding import Forwarder
 from tests.unit.gateway.quic.network import Net, Owner
 
@@ -61,9 +61,9 @@ async def test_a_socket_that_takes_nothing_leaves_no_task_when_it_closes() -> No
 
 
 async def test_datagrams_may_be_forwarded_while_the_sockets_close() -> None:
-    group = os.urandom(8).hex()
-    endpoint = QuicEndpoint(trio.current_time, group=group)
-    other = Forwarder(group, os.urandom(4))
+    shared = QuicSecrets(os.urandom(16), trio.current_time)
+    endpoint = QuicEndpoint(trio.current_time, secrets=shared)
+    other = Forwarder(shared.group, os.urandom(4))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(endpoint.run)
         await trio.testing.wait_all_tasks_blocked()

@@ -13,7 +13,7 @@ import trio
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import HandshakeCompleted
 
-from oto_trio.gateway.quic import Acceptor, QuicEndpoint, QuicLink
+from oto_trio.gateway.quic import Acceptor, QuicEndpoint, QuicLink, QuicSecrets
 from oto_trio.gateway.quic.forwarding import Forwarder
 from oto_trio.gateway.quic.sockets import Datagrams
 from tests.unit.gateway.quic.network import Owner, Terms, authority
@@ -39,12 +39,12 @@ class Served:
 
     def __init__(self, workers: int) -> None:
         self.owners: list[Owner] = []
-        group = secrets.token_hex(8)
+        shared = QuicSecrets(secrets.token_bytes(16), trio.current_time)
         self.workers = [
             QuicEndpoint(
                 trio.current_time,
                 acceptor=Acceptor(["h3"], lambda _: Terms(), self.own),
-                group=group,
+                secrets=shared,
             )
             for _ in range(workers)
         ]

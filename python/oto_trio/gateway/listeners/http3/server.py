@@ -14,6 +14,7 @@ from oto_trio.gateway.listeners.http3.certificates import (
 from oto_trio.gateway.listeners.http3.limits import Http3Limits
 from oto_trio.gateway.listeners.http3.session import Http3Engine, Http3Session
 from oto_trio.gateway.quic import Acceptor, QuicEndpoint, QuicLimits, QuicLink
+from oto_trio.gateway.quic.secrets import QuicSecrets
 from oto_trio.gateway.quic.sockets import Datagrams
 
 __all__ = ["Http3Server", "ServerEngine"]
@@ -61,7 +62,7 @@ class Http3Server:
         clock: Reads the Trio clock.
         settle: Turns the engine, given the time, and acts on what comes up.
         wake: Has the engine turned soon.
-        group: What the workers of this gateway share; None when there is one.
+        secrets: What the workers of this gateway share; None when there is nothing to share.
         limits: The bounds of a connection.
         quic_limits: Those of QUIC.
     """
@@ -74,7 +75,7 @@ class Http3Server:
         *,
         settle: Callable[[float], None],
         wake: Callable[[], None],
-        group: str | None = None,
+        secrets: QuicSecrets | None = None,
         limits: Http3Limits | None = None,
         quic_limits: QuicLimits | None = None,
     ) -> None:
@@ -87,7 +88,7 @@ class Http3Server:
         self._acceptor = Acceptor(["h3"], self._terms, self._own)
         self._listeners: dict[Datagrams, int] = {}
         self.endpoint = QuicEndpoint(
-            clock, quic_limits, acceptor=self._acceptor, settle=settle, group=group
+            clock, quic_limits, acceptor=self._acceptor, settle=settle, secrets=secrets
         )
 
     def listen(
