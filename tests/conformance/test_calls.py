@@ -219,18 +219,6 @@ async def test_a_client_that_leaves_breaks_its_stream() -> None:
         assert await caller.told(BROKEN) == stream
 
 
-async def test_a_stream_that_the_backend_did_not_see_is_tried_again() -> None:
-    async with calling(retries=1) as caller:
-        client = await caller.client(GET)
-        await caller.told(REACHED)
-        _, stream, _, _ = await caller.told(CALL)
-        caller.engine.break_stream(stream, True, caller.now)
-        _, again, _, _ = await caller.told(CALL)
-        assert again != stream
-        caller.engine.break_stream(again, False, caller.now)
-        assert b"502 Bad Gateway" in await caller.hears(client, b"}")
-
-
 async def test_a_lost_connection_is_told_and_not_used_again() -> None:
     async with calling(retries=1) as caller:
         client = await caller.client(GET)
@@ -470,27 +458,3 @@ async def test_trailers_come_behind_a_request_of_known_length() -> None:
         caller.engine.feed_trailers(stream, FieldBlock([("x-sum", "7")]), caller.now)
         told, trailers = await caller.told(TRAILERS)
         assert (told, list(trailers)) == (call, [(b"x-sum", b"7")])
-
-
-async def test_what_must_not_be_sent_twice_is_sent_again_if_it_was_not_seen() -> None:
-    async with calling(retries=3, retry_initial_delay=0) as caller:
-        client = await caller.client(POST)
-        await caller.told(REACHED)
-        _, stream, _, _ = await caller.told(CALL)
-        caller.engine.break_stream(stream, True, caller.now)
-        _, again, _, _ = await caller.told(CALL)
-        assert again != stream
-        caller.engine.break_stream(again, False, caller.now)
-        assert b"502 Bad Gateway" in await caller.hears(client, b"}")
-        assert not [value for kind, value in caller.events if kind == CALL]
-
-
-async def test_a_backend_that_sees_nothing_is_not_asked_for_ever() -> None:
-    async with calling() as caller:
-        client = await caller.client(POST)
-        await caller.told(REACHED)
-        for _ in range(5):
-            _, stream, _, _ = await caller.told(CALL)
-            caller.engine.break_stream(stream, True, caller.now)
-        assert b"502 Bad Gateway" in await caller.hears(client, b"}")
-        assert not [value for kind, value in caller.events if kind == CALL]

@@ -8,6 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import grpc
+import h2.config
+import h2.connection
+import h2.events
 import httpx
 import pytest
 import trio
@@ -177,6 +180,68 @@ async def test_all_kinds_of_grpc_calls(tmp_path: Path) -> None:
             assert unknown.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
         await with_channel(gateway, play)
+
+
+class LeavingServer:
+    """Answers calls of gRPC; each of its connections but the last leaves when it has read a call, and did not look at it.
+
+    Args:
+        connections: How many leave.
+    """
+
+    def __init__(self, connections: int) -> None:
+        self.leaving = connections
+        self.left = 0
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        is_leaving, self.leaving = self.leaving > 0, self.leaving - 1
+        config = h2.config.H2Configuration(client_side=False, header_encoding=None)
+        h2c = h2.connection.H2Connection(config)
+        h2c.initiate_connection()
+        body = b""
+        await stream.send_all(h2c.data_to_send())
+        while data := await stream.receive_some():
+            for event in h2c.receive_data(data):
+                if isinstance(event, h2.events.DataReceived):
+                    h2c.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                    body += event.data
+                if not isinstance(event, h2.events.StreamEnded):
+                    continue
+                if is_leaving:
+                    self.left += 1
+                    h2c.close_connection(last_stream_id=0)
+                    await stream.send_all(h2c.data_to_send())
+                    while await stream.receive_some():
+                        pass
+                    return
+                head = [(":status", "200"), ("content-type", "application/grpc")]
+                h2c.send_headers(event.stream_id, head)
+                for start in range(0, len(body), h2c.max_outbound_frame_size):
+                    piece = body[start : start + h2c.max_outbound_frame_size]
+                    h2c.send_data(event.stream_id, piece)
+                h2c.send_headers(event.stream_id, [("grpc-status", "0")], end_stream=True)
+                body = b""
+            await stream.send_all(h2c.data_to_send())
+
+
+async def test_grpc_calls_survive_a_backend_that_leaves(tmp_path: Path) -> None:
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    server = LeavingServer(connections=2)
+    async with (
+        gateway_process("--workers", "1", data=tmp_path) as gateway,
+        trio.open_nursery() as n,
+    ):
+        n.start_soon(trio.serve_listeners, server.serve, [listener])
+        await make(gateway, speaking("two", listener.socket.getsockname()[1]))
+
+        def play(channel: grpc.Channel) -> None:
+            one = channel.unary_unary("/t.Echo/One", same, same)
+            for message in (b"hello", b"x" * 50_000):
+                assert one(message, timeout=30) == message
+
+        await with_channel(gateway, play)
+        assert server.left == 2
+        n.cancel_scope.cancel()
 
 
 async def test_a_grpc_call_that_is_given_up_is_cancelled_at_the_server(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ use oto_core::balance::{Protocol, TargetTls};
 use oto_core::http1::{Decoder, Framing, encode};
 use rustls::pki_types::ServerName;
 
-use crate::connection::{Carrying, Exchange, Up, UpPhase, Wait};
+use crate::connection::{Carrying, Down, Exchange, Up, UpPhase, Wait};
 use crate::engine::{Engine, Event, up_token};
 use crate::io::{Output, Readiness};
 use crate::pool::{Lookup, MOST_ADDRESSES, Place};
@@ -286,10 +286,11 @@ impl Engine {
 
     /// Write the request head, and the body as far as it is here.
     pub(crate) fn send_request(&mut self, key: usize, at: usize) {
-        let Some(exchange) = self
-            .downs
-            .get_mut(key)
-            .and_then(|down| down.exchange.as_mut())
+        let Some(Down {
+            stream,
+            exchange: Some(exchange),
+            ..
+        }) = self.downs.get_mut(key)
         else {
             self.drop_up(at);
             return;
@@ -328,12 +329,22 @@ impl Engine {
         flow.upstream_target(&mut path);
         encode::request_head(&flow.request, &path, flow.upstream_host(), http10, &mut out);
         self.path_out = path;
-        // Only a repeated attempt finds the body over already: its end was for the first one.
-        if exchange.body.is_done()
-            && exchange.body_framing == Framing::Chunked
-            && exchange.buffered.is_none()
-        {
-            encode::last_chunk(exchange.body.trailers(), &mut out);
+        // Only a repeated attempt finds some of the body passed on, or over: that was for the first one.
+        let is_chunked = exchange.body_framing == Framing::Chunked && exchange.buffered.is_none();
+        let kept = exchange.kept.bytes();
+        if is_chunked && !kept.is_empty() {
+            encode::chunk_size(kept.len(), &mut out);
+        }
+        out.extend_from_slice(kept);
+        if is_chunked && !kept.is_empty() {
+            out.extend_from_slice(b"\r\n");
+        }
+        if is_chunked && exchange.body.is_done() {
+            let trailers = match stream {
+                Socket::Stream(pipe) => pipe.trailers_in(),
+                _ => exchange.body.trailers(),
+            };
+            encode::last_chunk(trailers, &mut out);
         }
         exchange.up = Some(at);
         exchange.wait = Wait::Upstream;

@@ -173,6 +173,9 @@ impl Engine {
             // A pipe takes what it has room for, and never fails.
             output.send(&mut stream, body, &[]).unwrap_or(());
         }
+        // What an earlier attempt passed on.
+        let kept = exchange.kept.bytes();
+        output.send(&mut stream, kept, &[]).unwrap_or(());
         exchange.up = Some(at);
         exchange.wait = Wait::Upstream;
         let owes_continue =

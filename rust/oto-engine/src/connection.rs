@@ -9,6 +9,7 @@ use oto_core::http1::{Decoder, Framing, ResponseHead, Version};
 use oto_core::plan::{BodyBound, Flow};
 
 use crate::io::{Output, Readiness};
+use crate::kept::Kept;
 use crate::meter::Meter;
 use crate::repeat::Repeat;
 use crate::response_body::{Gathered, Wanted};
@@ -249,6 +250,8 @@ pub(crate) struct Exchange {
     pub(crate) body_framing: Framing,
     /// The whole body, once a step asked for it.
     pub(crate) buffered: Option<Vec<u8>>,
+    /// What was passed on of the body, to be sent again to a backend that saw nothing of it.
+    pub(crate) kept: Kept,
     /// The body was larger than a step would have it, and its beginning is gone.
     pub(crate) body_lost: bool,
     /// The client waits for `100 Continue`.
@@ -319,6 +322,10 @@ pub(crate) enum Wait {
 impl Exchange {
     /// Whether the request can be sent again from the start.
     pub(crate) fn is_replayable(&self) -> bool {
-        self.bytes_in == 0 || (self.buffered.is_some() && self.body.is_done())
+        match self.buffered {
+            _ if self.bytes_in == 0 => true,
+            Some(_) => self.body.is_done(),
+            None => self.kept.is_all() && !self.body_lost,
+        }
     }
 }

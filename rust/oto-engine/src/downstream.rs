@@ -12,6 +12,7 @@ use crate::connection::{Down, DownPhase, Exchange, Wait};
 use crate::engine::{Engine, Event, down_token, up_token};
 use crate::handshake::is_misdirected;
 use crate::io::Got;
+use crate::kept::Kept;
 use crate::meter::Meter;
 use crate::repeat;
 use crate::settings::READ_BYTES;
@@ -452,6 +453,7 @@ impl Exchange {
             }),
             body_framing: request.framing,
             buffered: None,
+            kept: Kept::default(),
             body_lost: false,
             owes_continue: request.expects_continue,
             response_framing: Framing::None,

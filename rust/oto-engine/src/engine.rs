@@ -21,6 +21,7 @@ use crate::connection::{Down, DownPhase, Up};
 use crate::dialling::Dial;
 use crate::ending::Ended;
 use crate::heard::Heard;
+use crate::kept::Shelf;
 use crate::listening::Listener;
 use crate::pipe::Bell;
 use crate::pool::{Addresses, Pool};
@@ -121,6 +122,8 @@ pub struct Engine {
     pub(crate) dials: HashMap<Arc<str>, Vec<(usize, u64)>, RandomState>,
     /// Those whose connection nobody makes any more.
     pub(crate) dial_again: Vec<(usize, u64)>,
+    /// Where bodies of requests are kept until their answers begin.
+    pub(crate) shelf: Shelf,
     /// How many of `downs` are streams.
     pub(crate) streams: usize,
     /// Rung by streams that have something to tell.
@@ -216,6 +219,7 @@ impl Engine {
             carriers: HashMap::default(),
             dials: HashMap::default(),
             dial_again: Vec::new(),
+            shelf: Shelf::default(),
             streams: 0,
             bell: Bell::default(),
             servers: Servers::new(&seed.to_be_bytes()),

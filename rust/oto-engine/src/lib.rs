@@ -27,6 +27,7 @@ mod engine;
 mod handshake;
 mod heard;
 mod io;
+mod kept;
 mod listening;
 mod meter;
 mod mounts;

@@ -145,7 +145,14 @@ impl Engine {
                             return Pumped::Buffered(None);
                         }
                         buffer.extend_from_slice(data);
-                    } else if let Some(up) = up.as_mut().filter(|up| !up.deaf) {
+                    } else if let Some(up) = up.as_mut() {
+                        let is_stream = up.stream.is_stream();
+                        if !is_stream {
+                            exchange.kept.lose();
+                        }
+                        if up.deaf {
+                            continue;
+                        }
                         let mut data = data;
                         if let Some(web) = &mut exchange.web {
                             match web.request_bytes(data) {
@@ -157,7 +164,10 @@ impl Engine {
                                 }
                             }
                         }
-                        if exchange.body_framing == Framing::Chunked && !up.stream.is_stream() {
+                        if is_stream && !up.answered {
+                            exchange.kept.keep(data, &self.shelf);
+                        }
+                        if exchange.body_framing == Framing::Chunked && !is_stream {
                             encode::chunk_size(data.len(), &mut out);
                             out.extend_from_slice(data);
                             out.extend_from_slice(b"\r\n");

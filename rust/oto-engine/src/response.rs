@@ -260,6 +260,7 @@ impl Engine {
             target.breaker.succeeded();
         }
         exchange.upstream_s = self.now_s - exchange.attempt_s;
+        exchange.kept.lose();
         // A connection that changed its protocol is none of ours any more, whatever the hooks make of it.
         up.keep_alive = flow.response.keep_alive && !upgrades;
         up.body = Decoder::new(flow.response.framing);

@@ -69,7 +69,8 @@ impl Exchange {
         };
         let web = self.web.get_or_insert_default();
         let Some(body) = &mut self.buffered else {
-            web.request = Some(Decoder::default());
+            // What was passed on already is sent again as it was translated.
+            web.request.get_or_insert_default();
             self.body_framing = grpc_web::framing_in(bridged.form, self.body_framing);
             return Ok(());
         };
