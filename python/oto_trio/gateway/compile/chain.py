@@ -1,19 +1,24 @@
 """In which order the slots of a route act in each phase.
 
 Source: Otoroshi. All enabled slots, global ones first. In a phase, the slots that have an index for it
-come first, ascending; the others follow as declared. The two transform phases share one order.
+come first, ascending; the others follow as declared. The two transform phases share one order. Plugins that look at messages of
+WebSockets have an index of their own for the order in which they are asked about each, ``handles_websocket``.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec import UNSET
 
 from oto_trio.gateway.compile.slots import SlotCode
 from oto_trio.model.plugin_slot import PluginSlot
 from oto_trio.plugin_api.phases import INDEX_KEYS, PHASE_ORDER, TRANSFORM_PHASES, Phase
+from oto_trio.plugin_api.websockets import WebSocketPlugin
 
 __all__ = ["ChainSlot", "in_order"]
+
+_MESSAGES: Final = "handles_websocket"
+"""The index that orders plugins which look at messages."""
 
 
 class ChainSlot(NamedTuple):
@@ -38,6 +43,9 @@ def in_order(chain: Sequence[ChainSlot], phase: Phase) -> list[ChainSlot]:
             acting = [entry for entry in _transformers(chain) if phase in entry.code.phases]
         else:
             acting = _by_index(acting, phase)
+    if phase is Phase.TRANSFORM_REQUEST:
+        # It is there that they join a connection, the first to be asked first.
+        acting = _with_messages_in_order(acting)
     if phase is Phase.MATCH_ROUTE:
         return [entry for entry in acting if not entry.is_global]
     if phase is Phase.CALL_BACKEND:
@@ -47,11 +55,33 @@ def in_order(chain: Sequence[ChainSlot], phase: Phase) -> list[ChainSlot]:
     return acting
 
 
+def _with_messages_in_order(acting: list[ChainSlot]) -> list[ChainSlot]:
+    """Have the slots that look at messages change places among themselves, as ``handles_websocket`` says."""
+    looking = [entry for entry in acting if _looks_at_messages(entry)]
+    indexed = [(index, e) for e in looking if (index := _told(e, _MESSAGES)) is not None]
+    if not indexed or len(looking) < 2:
+        return acting
+    indexed.sort(key=lambda pair: pair[0])
+    ordered = [e for _, e in indexed] + [e for e in looking if _told(e, _MESSAGES) is None]
+    turns = iter(ordered)
+    return [next(turns) if _looks_at_messages(entry) else entry for entry in acting]
+
+
+def _looks_at_messages(entry: ChainSlot) -> bool:
+    plugin = entry.code.plugin
+    return plugin is not None and issubclass(plugin, WebSocketPlugin)
+
+
 def _index(entry: ChainSlot, phase: Phase) -> float | None:
     """Return a slot's index for a phase."""
-    indexes = entry.slot.plugin_index
     key = INDEX_KEYS.get(phase)
-    if indexes is UNSET or key is None:
+    return None if key is None else _told(entry, key)
+
+
+def _told(entry: ChainSlot, key: str) -> float | None:
+    """Return an index of a slot; None when it has none."""
+    indexes = entry.slot.plugin_index
+    if indexes is UNSET:
         return None
     index: object = getattr(indexes, key)
     return index if isinstance(index, int | float) else None

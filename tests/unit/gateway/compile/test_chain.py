@@ -6,7 +6,12 @@ from msgspec import UNSET
 from oto_trio.gateway.compile.chain import ChainSlot, in_order
 from oto_trio.gateway.compile.slots import SlotCode
 from oto_trio.model.plugin_slot import PluginIndex, PluginSlot
-from oto_trio.plugin_api import Phase
+from oto_trio.plugin_api import Phase, WebSocketPlugin
+
+
+class Looking(WebSocketPlugin):
+    """Looks at messages."""
+
 
 BOTH = (Phase.TRANSFORM_REQUEST, Phase.TRANSFORM_RESPONSE)
 
@@ -16,11 +21,13 @@ def entry(
     *phases: Phase,
     is_global: bool = False,
     conditional: bool = False,
+    looks: bool = False,
     **index: float,
 ) -> ChainSlot:
     plugin_index = msgspec.convert(index, PluginIndex) if index else UNSET
     slot = PluginSlot(plugin=name, plugin_index=plugin_index)
-    return ChainSlot(slot, SlotCode(phases, is_conditional=conditional), 0, is_global)
+    code = SlotCode(phases, plugin=Looking if looks else None, is_conditional=conditional)
+    return ChainSlot(slot, code, 0, is_global)
 
 
 def names(chain: list[ChainSlot], phase: Phase) -> str:
@@ -85,3 +92,34 @@ def test_only_the_routes_own_matchers_count() -> None:
 def test_equal_slots_are_both_there() -> None:
     chain = [entry("a", *BOTH, transform_request=1), entry("a", *BOTH, transform_request=1)]
     assert names(chain, Phase.TRANSFORM_REQUEST) == "a a"
+
+
+def test_who_looks_at_messages_has_an_index_of_its_own() -> None:
+    chain = [
+        entry("a", *BOTH, looks=True),
+        entry("x", *BOTH, handles_websocket=0),
+        entry("b", *BOTH, looks=True, handles_websocket=2),
+        entry("y", *BOTH),
+        entry("c", *BOTH, looks=True, handles_websocket=1.5),
+        entry("d", *BOTH, looks=True),
+    ]
+    assert names(chain, Phase.TRANSFORM_REQUEST) == "c x b y a d"
+    assert names(chain, Phase.TRANSFORM_RESPONSE) == "a x b y c d"
+
+
+def test_without_that_index_messages_follow_the_request() -> None:
+    chain = [
+        entry("a", *BOTH, looks=True),
+        entry("b", *BOTH, looks=True, transform_request=1),
+        entry("c", *BOTH, looks=True, transform_response=0),
+    ]
+    assert names(chain, Phase.TRANSFORM_REQUEST) == "b c a"
+
+
+def test_both_indexes_order_what_each_is_for() -> None:
+    chain = [
+        entry("a", *BOTH, looks=True, transform_request=1, handles_websocket=2),
+        entry("b", *BOTH, looks=True, transform_request=2, handles_websocket=1),
+        entry("x", *BOTH, transform_request=1.5),
+    ]
+    assert names(chain, Phase.TRANSFORM_REQUEST) == "b x a"
