@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pylsqpack
 import trio
 from aioquic.quic.configuration import QuicConfiguration
-from aioquic.quic.connection import QuicConnection
+from aioquic.quic.connection import QuicConnection, stream_is_client_initiated
 from aioquic.quic.events import (
     ConnectionTerminated,
     HandshakeCompleted,
@@ -26,11 +26,14 @@ from aioquic.quic.events import (
     StreamReset,
 )
 from aioquic.tls import Epoch
+from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
 
-__all__ = ["RawHttp3", "frame", "raw_http3"]
+    from aioquic.quic.stream import QuicStream
+
+__all__ = ["RawHttp3", "frame", "packet_of", "raw_http3"]
 
 DATA, HEADERS, CANCEL_PUSH, SETTINGS, PUSH_PROMISE, GOAWAY, MAX_PUSH_ID = 0, 1, 3, 4, 5, 7, 13
 CONTROL, PUSH, QPACK_ENCODER, QPACK_DECODER = range(4)
@@ -91,6 +94,15 @@ def stream_frame(stream: int, data: bytes, offset: int = 0, *, end: bool = False
     return bytes([0x0E | end]) + number(stream) + number(offset) + number(len(data)) + data
 
 
+def packet_of(state: Any, frames: bytes) -> bytes:
+    """A packet with these frames, of a connection of aioquic's that takes no notice of it."""
+    count = state._packet_number
+    state._packet_number += 1
+    plain = bytes([0x43]) + state._peer_cid.cid + (count & 0xFFFFFFFF).to_bytes(4)
+    padded = frames + bytes(max(4 - len(frames), 0))
+    return bytes(state._cryptos[Epoch.ONE_RTT].encrypt_packet(plain, padded, count))
+
+
 def unread(port: int) -> int:
     """Bytes that wait in the UDP sockets of a port, with what they take of the kernel."""
     waiting = 0
@@ -106,6 +118,20 @@ async def until_read(port: int) -> None:
     """Wait until a UDP port has read what was sent to it; the kernel tells nobody."""
     while unread(port):  # noqa: ASYNC110 (as said)
         await trio.sleep(0.001)
+
+
+class _Careless(QuicConnection):
+    """Hears of streams that were opened behind its back, in packets that are not its own."""
+
+    @override
+    def _stream_is_discarded(self, stream_id: int) -> bool:
+        return False
+
+    @override
+    def _get_or_create_stream(self, frame_type: int, stream_id: int) -> QuicStream:
+        if stream_is_client_initiated(stream_id):
+            return self._get_or_create_stream_for_send(stream_id)
+        return super()._get_or_create_stream(frame_type, stream_id)
 
 
 class RawHttp3:
@@ -131,7 +157,7 @@ class RawHttp3:
         for key, value in more.items():
             setattr(configuration, key, value)
         self.port = port
-        self.quic = QuicConnection(configuration=configuration)
+        self.quic = _Careless(configuration=configuration)
         self.ended: ConnectionTerminated | None = None
         self.is_ready = False
         self.is_deaf = False
@@ -177,11 +203,12 @@ class RawHttp3:
             await self.flush()
 
     def _act(self) -> None:
+        state: Any = self.quic
         while (event := self.quic.next_event()) is not None:
             if isinstance(event, HandshakeCompleted):
                 self.is_ready = True
-            elif isinstance(event, ConnectionTerminated):
-                self.ended = event
+                # It keeps count of what it sends no better than of what it is sent.
+                state._local_active_connection_id_limit = 1 << 30
             elif isinstance(event, StreamReset):
                 self.reset[event.stream_id] = event.error_code
                 self.codes[event.error_code] += 1
@@ -189,6 +216,7 @@ class RawHttp3:
                 self.stopped[event.stream_id] = event.error_code
             elif isinstance(event, StreamDataReceived) and not event.stream_id & FIRST_OF_ONE_WAY:
                 self._hear(event.stream_id, event.data, ends=event.end_stream)
+        self.ended = state._close_event  # that event comes when all is over, which is later
         self._news.set()
         self._news = trio.Event()
 
@@ -238,13 +266,7 @@ class RawHttp3:
 
     def packet(self, frames: bytes) -> bytes:
         """A packet of the application's with these frames, which is never sent again."""
-        state: Any = self.quic
-        count = state._packet_number
-        state._packet_number += 1
-        plain = bytes([0x43]) + state._peer_cid.cid + (count & 0xFFFFFFFF).to_bytes(4)
-        padded = frames + bytes(max(4 - len(frames), 0))
-        crypto = state._cryptos[Epoch.ONE_RTT]
-        return bytes(crypto.encrypt_packet(plain, padded, count))
+        return packet_of(self.quic, frames)
 
     async def packets(self, payloads: Iterable[bytes]) -> int:
         """Send packets of these frames, no faster than they are read, until the gateway ends the connection.
@@ -254,11 +276,11 @@ class RawHttp3:
         """
         count = 0
         for count, payload in enumerate(payloads, 1):
+            if self.ended is not None:
+                break
             await self.put(self.packet(payload))
             if count % AT_ONCE == 0:
                 await until_read(self.port)
-                if self.ended is not None:
-                    break
         return count
 
     async def until(self, condition: Callable[[], object]) -> None:
@@ -270,6 +292,16 @@ class RawHttp3:
     async def until_over(self, stream: int) -> None:
         """Wait until a stream, or the whole connection, is over."""
         await self.until(lambda: stream in self.over or stream in self.reset)
+
+    async def until_heard(self, size: int) -> None:
+        """Wait until so many bytes of datagrams came, or the connection is over."""
+        await self.until(lambda: self.heard_bytes >= size)
+
+    async def until_streams(self, count: int, *, is_one_way: bool) -> None:
+        """Wait until there may have been so many streams, or the connection is over."""
+        state: Any = self.quic
+        kind = "uni" if is_one_way else "bidi"
+        await self.until(lambda: getattr(state, f"_remote_max_streams_{kind}") >= count)
 
     async def until_ended(self) -> int:
         """Wait until the gateway closed the connection; returns its code."""
@@ -298,18 +330,17 @@ async def raw_http3(
 ) -> AsyncGenerator[RawHttp3]:
     """Connect, and say SETTINGS unless `speaks` is False; `waits` is False for one that makes no handshake yet."""
     client = RawHttp3(port, **more)
-    async with trio.open_nursery() as nursery:
-        await client.begin()
-        nursery.start_soon(client.run)
-        if waits:
-            await client.until(lambda: client.is_ready)
-        if waits and speaks:
-            await client.send(FIRST_OF_ONE_WAY, number(CONTROL) + frame(SETTINGS))
-        try:
+    try:
+        async with trio.open_nursery() as nursery:
+            await client.begin()
+            nursery.start_soon(client.run)
+            if waits:
+                await client.until(lambda: client.is_ready)
+            if waits and speaks:
+                await client.send(FIRST_OF_ONE_WAY, number(CONTROL) + frame(SETTINGS))
             yield client
-        finally:
             client.quic.close()
-            with trio.CancelScope(shield=True):
-                await client.flush()
+            await client.flush()
             nursery.cancel_scope.cancel()
-    client.close()
+    finally:
+        client.close()

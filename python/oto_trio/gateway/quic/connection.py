@@ -17,7 +17,6 @@ from aioquic.quic.connection import (
     CONNECTION_LIMIT_FRAME_CAPACITY,
     MAX_STREAM_DATA_FRAME_CAPACITY,
     NetworkAddress,
-    QuicConnection,
     QuicConnectionError,
     QuicConnectionId,
     QuicConnectionState,
@@ -29,6 +28,7 @@ from aioquic.quic.recovery import QuicPacketSpace
 from aioquic.quic.stream import QuicStream
 from typing_extensions import override
 
+from oto_trio.gateway.quic.guarded import GuardedConnection
 from oto_trio.gateway.quic.handshake import HandshakeTerms, ServerHandshake
 from oto_trio.gateway.quic.limits import QuicLimits
 from oto_trio.gateway.quic.secrets import ADDRESS_TOKEN_BYTES, RESET_TOKEN_BYTES, QuicSecrets
@@ -48,7 +48,7 @@ UNIDIRECTIONAL: Final = 2
 logging.getLogger("quic").setLevel(logging.CRITICAL)
 
 
-class QuicState(QuicConnection):
+class QuicState(GuardedConnection):
     """One connection, of either side. Sans I/O: it is given datagrams and the time, and asked for both.
 
     Args:
@@ -76,7 +76,6 @@ class QuicState(QuicConnection):
         configuration.max_data = limits.connection_window
         configuration.max_stream_data = limits.stream_window
         configuration.idle_timeout = limits.idle_s
-        self._limits = limits
         self._prefix = prefix
         self._terms = terms
         self._secrets = secrets
@@ -86,7 +85,8 @@ class QuicState(QuicConnection):
         self.fresh_identifiers: list[bytes] = []
         """Identifiers that were made and nobody took notice of."""
         super().__init__(
-            configuration=configuration,
+            limits,
+            configuration,
             original_destination_connection_id=original_cid,
             retry_source_connection_id=retry_cid,
         )

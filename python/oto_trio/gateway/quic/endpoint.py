@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 LONG_HEADER: Final = 0x80
 SHORTEST_S: Final = 0.0002
 """No deadline is nearer: one that the library sets into the past would have its task turn for nothing."""
+TURN_S: Final = 0.002
+"""When a batch took so long, others have their turn before the rest of it: a datagram may be cheap, or full of frames."""
 INTERNAL_ERROR: Final = 0x1
 HANDSHAKE_TIMEOUT: Final = 0x2
 """CONNECTION_REFUSED: the handshake took too long, or there is no room."""
@@ -116,7 +118,9 @@ class QuicLink:
         try:
             if state.has_path and not state.is_over:
                 while state.fresh_identifiers:
-                    self._endpoint.know(self, state.fresh_identifiers.pop())
+                    made = state.fresh_identifiers.pop()
+                    if made in state.identifiers:  # and not retired already, which was told before
+                        self._endpoint.know(self, made)
                 datagrams = state.datagrams_to_send(now)
                 if datagrams:
                     self.path.send(datagrams)
@@ -285,6 +289,10 @@ class QuicEndpoint:
                 now = self._clock()
                 for data, address in path.read(self.limits.batch):
                     self.receive(data, address, path, now)
+                    if self._clock() - now > TURN_S:
+                        self.settle(now)
+                        await trio.lowlevel.checkpoint()
+                        now = self._clock()
                 self.settle(now)
 
     async def _read_forwarded(self, forwarder: Forwarder) -> None:

@@ -32,6 +32,13 @@ class QuicLimits:
     """What a peer may send on a stream of one direction before some of it was taken."""
     crypto_bytes: int = 64 * 1024
     """Handshake messages that are kept, out of order or not whole."""
+    crypto_pieces: int = 64
+    """Pieces of handshake messages that wait for what is in front of them."""
+    pieces: int = 256
+    """The same for a stream: loss makes as many of a window as it has packets, at most."""
+    idle_frames: int = 2000
+    """Packets and frames that bring nothing, in a burst; what comes of others makes up for them."""
+    idle_frames_per_s: float = 200
     flight: int = 1024 * 1024
     """What was sent and the peer did not acknowledge; the congestion window grows no further."""
     batch: int = 64

@@ -30,11 +30,14 @@ from typing_extensions import override
 
 from oto_trio._core import FieldBlock
 from oto_trio.gateway.listeners.http3.limits import Http3Limits
+from oto_trio.gateway.listeners.http3.lines import count_lines
 
 __all__ = ["ExcessiveLoad", "Http3Connection"]
 
 logging.getLogger("http3").setLevel(logging.CRITICAL)
 
+SMALL_BLOCK: Final = 512
+"""An encoded head of so many bytes is decoded whatever is in it."""
 FIELD_OVERHEAD: Final = 32
 """What each field counts beside its bytes (RFC 9114 section 4.2.2)."""
 
@@ -55,6 +58,8 @@ class Http3Connection(H3Connection):
 
     def __init__(self, quic: QuicConnection, limits: Http3Limits) -> None:
         self._limits = limits
+        self.idle_frames = 0
+        """Frames that are no part of a message, since somebody set this to 0."""
         super().__init__(quic)
         self._decoder = pylsqpack.Decoder(0, 0)
 
@@ -86,6 +91,7 @@ class Http3Connection(H3Connection):
     @override
     def _check_control_frame_type(self, frame_type: int) -> None:
         super()._check_control_frame_type(frame_type)
+        self.idle_frames += 1
         stream = self._stream.get(cast("int", self._peer_control_stream_id))
         is_kept = frame_type in {FrameType.SETTINGS, FrameType.MAX_PUSH_ID}
         size = stream.frame_size if stream is not None else None
@@ -109,6 +115,8 @@ class Http3Connection(H3Connection):
         if frame_type == FrameType.WEBTRANSPORT_STREAM:
             raise FrameUnexpected("there is no WebTransport")
         size = stream.frame_size or 0
+        if frame_type not in {FrameType.DATA, FrameType.HEADERS} or not size:
+            self.idle_frames += 1
         if frame_type == FrameType.HEADERS and size > self._limits.header_block_bytes:
             raise ExcessiveLoad("a head is too large")
 
@@ -134,8 +142,17 @@ class Http3Connection(H3Connection):
             HeadersReceived(headers=headers, stream_id=stream.stream_id, stream_ended=stream_ended)
         ]
 
+    @override
+    def _handle_request_or_push_end(self, stream: H3Stream) -> list[H3Event]:
+        if stream.headers_recv_state == HeadersState.INITIAL:
+            self.idle_frames += 1  # it ended without a head
+        return super()._handle_request_or_push_end(stream)
+
     def _read_fields(self, stream_id: int, data: bytes) -> FieldBlock:
-        """Decode a head; one that passes a bound is cut there, and said to be too large by its length."""
+        """Decode a head; of one with too many fields only so many are told that it is known to be too large."""
+        most = self._limits.header_fields + 1
+        if len(data) > SMALL_BLOCK and count_lines(data, most) == most:
+            return FieldBlock([(b"too-many", b"")] * most)
         try:
             _, pairs = self._decoder.feed_header(stream_id, data)
         except (pylsqpack.DecompressionFailed, pylsqpack.StreamBlocked) as error:

@@ -21,7 +21,7 @@ class Http3Limits:
     """Streams that end before their time by the client's doing, in a burst."""
     resets_per_s: float = 200 / 30
     frames: float = 1000
-    """Frames that move nothing (empty DATA, streams of no known kind), in a burst."""
+    """Frames that move nothing (empty DATA, frames and streams of no known kind, those of the control stream), in a burst."""
     frames_per_s: float = 100
     idle_s: float = 60
     """Without a request for so long, the connection is closed."""

@@ -195,6 +195,9 @@ class Http3Session:
             self._note_stream(event.stream_id, now)
         for told in h3.handle_event(event):
             self._on_h3(told, now)
+        if h3.idle_frames:
+            self._spend(h3.idle_frames, now)
+            h3.idle_frames = 0
 
     def _begin(self, now: float) -> None:
         """The handshake is done: take a place in the engine, and begin to speak."""
@@ -244,6 +247,7 @@ class Http3Session:
             self._refuse(identity, ErrorCode.H3_REQUEST_REJECTED, now)
             return
         self._highest = max(self._highest, identity + 4)
+        self._frames.earn(1)  # clients may say a priority with each
         if not self._link.state.can_send(identity):
             # Refused already, or by a client that wants no answer: work for nobody, which nothing would end.
             self._refuse(identity, ErrorCode.H3_REQUEST_CANCELLED, now)
@@ -274,8 +278,6 @@ class Http3Session:
     def _on_data(self, event: DataReceived, now: float) -> None:
         stream = self._by_id.get(event.stream_id)
         data, end = event.data, event.stream_ended
-        if not data and not end:
-            self._spend(1, now)
         if stream is None or stream.engine_id == OVER:
             if stream is not None and end:
                 stream.is_complete = True
@@ -314,6 +316,7 @@ class Http3Session:
         """
         identity = event.stream_id
         if not stream_is_request_response(identity):
+            self._spend(1, now)
             return False
         if isinstance(event, StreamReset) and identity in self._abandoned:
             self._abandoned.discard(identity)
