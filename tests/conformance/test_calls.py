@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 import trio
 
 from oto_trio._core import Engine, FieldBlock, Snapshot
@@ -364,6 +365,30 @@ async def test_a_backend_that_takes_nothing_is_not_read() -> None:
             nursery.start_soon(take)
             assert await caller.told(BYTES) == (connection, b"more")
             nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("reads", [True, False])
+async def test_what_a_backend_was_not_sent_yet_goes_out_before_the_end(reads: bool) -> None:
+    async with calling() as caller:
+        await caller.client(GET)
+        connection = await caller.told(REACHED)
+        backend = await caller.accept()
+        piece, sent = bytes(64 * 1024), 64 * 1024
+        while caller.engine.send(connection, piece):
+            sent += len(piece)
+        caller.engine.send(connection, b"why")
+        caller.engine.hang_up(connection, caller.now)
+        if not reads:
+            caller.now += 3  # it lingers for two seconds
+            caller.events += caller.engine.expire(caller.now)
+        heard = b""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(caller.told, -1)
+            while more := await backend.receive_some(1 << 20):
+                heard += more
+            nursery.cancel_scope.cancel()
+        assert (heard.endswith(b"why"), len(heard) == sent + 3) == (reads, reads)
+        assert not [kind for kind, _ in caller.events if kind in {LOST, WRITABLE}]
 
 
 async def test_trailers_of_a_stream_go_on_to_a_stream() -> None:

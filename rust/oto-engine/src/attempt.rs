@@ -124,6 +124,10 @@ impl Engine {
             shared if shared.is_shared() && flow.request.upgrade().is_some() => Protocol::Http11,
             protocol => protocol,
         };
+        let protocol = match protocol {
+            Protocol::Http2 if self.chooses_http1(&pool_key) => Protocol::Http11,
+            protocol => protocol,
+        };
         if protocol.is_shared() && self.call(key, &pool_key) {
             return;
         }

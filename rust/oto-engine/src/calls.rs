@@ -28,6 +28,10 @@ use crate::tls::Session;
 
 /// Streams at once on a connection whose backend has not said how many it takes.
 const ROOM: u32 = 100;
+/// How long a backend that chose HTTP/1.1 is believed to choose it again.
+const CHOICE_S: f64 = 60.0;
+/// Targets whose choice is remembered, at most.
+const CHOICES: usize = 4096;
 
 impl Engine {
     /// Send a request over a connection that is shared if one is there, or being made; false: connect.
@@ -87,6 +91,7 @@ impl Engine {
             self.carry_calls(at, key, (id, ROOM));
         } else {
             up.phase = UpPhase::Head(key);
+            self.remember_http1(&pool_key);
             self.send_request(key, at);
             if let Some(up) = self.ups.get_mut(at) {
                 // It is new: whatever befalls it is the backend's failure.
@@ -96,6 +101,24 @@ impl Engine {
         for key in self.take_waiting(&pool_key) {
             self.attempt_again(key);
         }
+    }
+
+    /// Spare those who come next the wait for each other: none of them will get a connection to share.
+    fn remember_http1(&mut self, pool_key: &Arc<str>) {
+        let now = self.now_s;
+        if self.http1_chosen.len() >= CHOICES {
+            self.http1_chosen.retain(|_, until_s| *until_s > now);
+        }
+        if self.http1_chosen.len() < CHOICES {
+            let until_s = now + CHOICE_S;
+            self.http1_chosen.insert(Arc::clone(pool_key), until_s);
+        }
+    }
+
+    /// Whether the backend of a target for HTTP/2 chose HTTP/1.1 a while ago.
+    pub(crate) fn chooses_http1(&self, pool_key: &str) -> bool {
+        let until_s = self.http1_chosen.get(pool_key);
+        until_s.is_some_and(|until_s| *until_s > self.now_s)
     }
 
     /// Put a connection that was made for an exchange where all may use it, and send that one's request on it.

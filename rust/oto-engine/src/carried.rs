@@ -188,10 +188,13 @@ impl Engine {
         if let Some(key) = self.carried(id) {
             self.finish_connection(key);
         } else if let Some(at) = self.carrier(id) {
+            let due = now_s + self.settings.linger_s;
             if let Some(up) = self.ups.get_mut(at) {
-                up.phase = UpPhase::Idle;
+                up.phase = UpPhase::Flushing;
             }
-            self.drop_up(at);
+            // It may be what tells the backend why.
+            self.set_up_deadline(at, due);
+            self.flush_up(at);
         }
     }
 }

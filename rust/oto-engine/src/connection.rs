@@ -221,6 +221,8 @@ pub(crate) enum UpPhase {
     Idle,
     /// Its protocol is spoken elsewhere, under this number; streams are on it.
     Carried(u64),
+    /// Nobody speaks on it any more: what waits is written, and then it is closed.
+    Flushing,
 }
 
 impl UpPhase {
@@ -232,7 +234,7 @@ impl UpPhase {
             | Self::Gathering(key)
             | Self::Body(key)
             | Self::Tunnel(key) => Some(key),
-            Self::Idle | Self::Carried(_) => None,
+            Self::Idle | Self::Carried(_) | Self::Flushing => None,
         }
     }
 }

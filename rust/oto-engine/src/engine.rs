@@ -120,6 +120,8 @@ pub struct Engine {
     pub(crate) carriers: HashMap<Arc<str>, Vec<usize>, RandomState>,
     /// Exchanges that wait for one that is being made.
     pub(crate) dials: HashMap<Arc<str>, Vec<(usize, u64)>, RandomState>,
+    /// Targets for HTTP/2 whose backend chose HTTP/1.1, and until when that is believed.
+    pub(crate) http1_chosen: HashMap<Arc<str>, f64, RandomState>,
     /// Those whose connection nobody makes any more.
     pub(crate) dial_again: Vec<(usize, u64)>,
     /// Where bodies of requests are kept until their answers begin.
@@ -218,6 +220,7 @@ impl Engine {
             mounts: HashMap::default(),
             carriers: HashMap::default(),
             dials: HashMap::default(),
+            http1_chosen: HashMap::default(),
             dial_again: Vec::new(),
             shelf: Shelf::default(),
             streams: 0,

@@ -267,7 +267,7 @@ impl Engine {
     pub(crate) fn up_expired(&mut self, at: usize) {
         let Some(up) = self.ups.get(at) else { return };
         match up.phase {
-            UpPhase::Idle => self.drop_up(at),
+            UpPhase::Idle | UpPhase::Flushing => self.drop_up(at),
             UpPhase::Carried(id) => self.raised.push(Event::Idle(id)),
             UpPhase::Connecting(key) => self.attempt_failed(key, Failure::ConnectTimeout),
             // The backend cannot answer what it has not got: no reason to avoid it.

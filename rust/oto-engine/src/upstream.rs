@@ -52,6 +52,10 @@ impl Engine {
             return;
         }
         match phase {
+            UpPhase::Flushing => {
+                self.flush_up(at);
+                return;
+            }
             UpPhase::Carried(id) => {
                 if up.ready.broken {
                     self.drop_up(at);
@@ -133,8 +137,23 @@ impl Engine {
             UpPhase::Tunnel(key) => self.pump_tunnel(key, at),
             UpPhase::Head(_) | UpPhase::Body(_) => self.pump_response(at, key),
             UpPhase::Gathering(_) => self.gather(at, key),
-            UpPhase::Held(_) | UpPhase::Connecting(_) | UpPhase::Idle | UpPhase::Carried(_) => {}
+            UpPhase::Held(_)
+            | UpPhase::Connecting(_)
+            | UpPhase::Idle
+            | UpPhase::Carried(_)
+            | UpPhase::Flushing => {}
         }
+    }
+
+    /// Write what waits for a backend, and close the connection behind it.
+    pub(crate) fn flush_up(&mut self, at: usize) {
+        let Some(up) = self.ups.get_mut(at) else {
+            return;
+        };
+        if !up.ready.broken && matches!(up.output.flush(&mut up.stream), Ok(false)) {
+            return;
+        }
+        self.drop_up(at);
     }
 
     /// Go on with a TLS handshake; tells whether requests may be sent now.

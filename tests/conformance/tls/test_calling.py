@@ -281,6 +281,76 @@ async def test_a_backend_without_http2_that_says_nothing_is_not_asked_for_ever()
     assert asked == 2
 
 
+class Chooser:
+    """A backend that chooses a protocol, and answers one request on each connection.
+
+    Args:
+        spoken: What it speaks.
+    """
+
+    def __init__(self, *spoken: str) -> None:
+        self.spoken = list(spoken)
+        self.chosen: list[str | None] = []
+        self.arrived = 0
+        self.gate = trio.Event()
+        """Handshakes wait for it."""
+
+    async def serve(self, tcp: trio.SocketStream) -> None:
+        self.arrived += 1
+        await self.gate.wait()
+        context = _server("back.test")
+        context.set_alpn_protocols(self.spoken)
+        stream = trio.SSLStream(tcp, context, server_side=True, https_compatible=True)
+        await stream.do_handshake()
+        self.chosen.append(stream.selected_alpn_protocol())
+        if self.chosen[-1] != "h2":
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                head += await stream.receive_some()
+            await stream.send_all(
+                b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+            )
+        await tcp.aclose()
+
+    async def sees(self, arrived: int) -> None:
+        """Wait for so many connections."""
+        while self.arrived < arrived:
+            await trio.testing.wait_all_tasks_blocked(0.01)
+
+
+async def test_a_backend_that_chose_http1_is_believed_to_choose_it_again() -> None:
+    chooser = Chooser("http/1.1")
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(trio.serve_tcp, chooser.serve, 0)
+        target = _target(listeners[0].socket.getsockname()[1], trust_all=True)
+        plan = route(targets=[{**target, "protocol": "HTTP/2.0"}])
+        async with secured(plan, certificates={"one": certificate("a.test")}) as gateway:
+            clients = [await connect(gateway.port) for _ in range(3)]
+            chooser.gate.set()
+            assert (await exchange(clients[0]))[0] == 200
+            chooser.gate = trio.Event()
+            # It speaks HTTP/2 now, and nobody asks; nor does anybody wait for another's handshake.
+            chooser.spoken = ["h2", "http/1.1"]
+            answers: list[int] = []
+
+            async def ask(client: trio.SSLStream[trio.SocketStream]) -> None:
+                answers.append((await exchange(client))[0])
+
+            async with trio.open_nursery() as asking:
+                for client in clients:
+                    asking.start_soon(ask, client)
+                await chooser.sees(4)
+                chooser.gate.set()
+            assert answers == [200] * 3
+            assert chooser.chosen == ["http/1.1"] * 4
+            gateway.pass_time(61)
+            await (await connect(gateway.port)).send_all(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
+            while len(chooser.chosen) < 5:
+                await trio.testing.wait_all_tasks_blocked(0.01)
+            assert chooser.chosen[-1] == "h2"
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_websocket_that_plugins_look_at_outlives_the_terms_of_its_backend() -> None:
     context = _server("back.test")
     opened: list[trio.SSLStream[trio.SocketStream]] = []
