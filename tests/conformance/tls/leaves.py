@@ -45,7 +45,7 @@ def issued(
     now: dt.datetime,
     ca: trustme.CA | None = None,
     *,
-    days: tuple[int, int] = (-1, 30),
+    days: tuple[float, float] = (-1, 30),
     purpose: x509.ObjectIdentifier = ExtendedKeyUsageOID.CLIENT_AUTH,
 ) -> Leaf:
     """A certificate of a client's.

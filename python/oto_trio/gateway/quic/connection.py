@@ -130,6 +130,11 @@ class QuicState(GuardedConnection):
         return self._handshake.server_name if self._handshake is not None else None
 
     @property
+    def is_resumed(self) -> bool:
+        """Whether the handshake went on with an earlier session."""
+        return self.tls.session_resumed
+
+    @property
     def client_chain(self) -> list[bytes]:
         """Server: the certificates that the client showed, in DER, its own first; they were checked."""
         return self._handshake.client_chain if self._handshake is not None else []
@@ -333,7 +338,10 @@ class QuicState(GuardedConnection):
     def _initialize(self, peer_cid: bytes) -> None:
         super()._initialize(peer_cid)
         if self._terms is not None:
-            self._handshake = ServerHandshake(self.tls, self._terms)
+            sessions = self._secrets.sessions if self._secrets is not None else None
+            self._handshake = ServerHandshake(
+                self.tls, self._terms, sessions, lambda: self._version or 0
+            )
 
 
 def _is_ended(stream: QuicStream) -> bool:

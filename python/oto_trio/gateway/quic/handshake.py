@@ -7,11 +7,15 @@ certificate is ours, whether clients are asked for one, and whether what they sh
 The methods taken over are private ones of aioquic; `tests/unit/gateway/quic` fails when a release changes them.
 """
 
+import os
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from aioquic import tls
 from aioquic._buffer import Buffer
 from cryptography.hazmat.primitives.serialization import Encoding
+
+from oto_trio.gateway.quic.sessions import Session, Sessions
 
 __all__ = ["HandshakeTerms", "LaterError", "ServerHandshake"]
 
@@ -37,8 +41,8 @@ class HandshakeTerms(Protocol):
         """
         ...
 
-    def asks(self) -> bool:
-        """Whether clients are asked for a certificate."""
+    def client_auth(self) -> str:
+        """Tell whether clients are asked for a certificate: `None`, `Want` or `Need`."""
         ...
 
     def check(self, chain: list[bytes], /) -> tuple[int, str] | None:
@@ -67,18 +71,32 @@ class ServerHandshake:
     Args:
         context: aioquic's, of a server, before its first message.
         terms: What is asked and shown.
+        sessions: Seals sessions, and opens those of clients that return; None when all handshakes are full ones.
+        version: Tells which version of QUIC is spoken.
     """
 
-    def __init__(self, context: Any, terms: HandshakeTerms) -> None:
+    def __init__(
+        self,
+        context: Any,
+        terms: HandshakeTerms,
+        sessions: Sessions | None = None,
+        version: Callable[[], int] = lambda: 1,
+    ) -> None:
         self.server_name: str | None = None
         """The name that the client asked for, in lower case."""
         self.client_chain: list[bytes] = []
         """What the client showed and has the key of, in DER, its own certificate first. Checked."""
         self._terms = terms
+        self._auth = "None"
+        self._sessions = sessions
+        self._version = version
+        self._resumed: Session | None = None
         self._context = context
         self._handle_hello = context._server_handle_hello  # noqa: SLF001 (there is no other hook)
         self._handle_certificate = context._server_handle_certificate  # noqa: SLF001
         self._handle_verify = context._server_handle_certificate_verify  # noqa: SLF001
+        self._handle_finished = context._server_handle_finished  # noqa: SLF001
+        context._server_handle_finished = self._on_finished  # noqa: SLF001
         context._server_handle_hello = self._on_hello  # noqa: SLF001
         context._server_handle_certificate = self._on_certificate  # noqa: SLF001
         context._server_handle_certificate_verify = self._on_verify  # noqa: SLF001
@@ -93,8 +111,58 @@ class ServerHandshake:
         if chosen is None:
             raise tls.AlertHandshakeFailure("there is no certificate for this name")
         context.certificate, context.certificate_chain, context.certificate_private_key = chosen
-        context._request_client_certificate = self._terms.asks()  # noqa: SLF001 (as above)
+        self._auth = self._terms.client_auth()
+        context._request_client_certificate = self._auth != "None"  # noqa: SLF001 (as above)
+        # Whoever sends requests before the handshake is over could have them played again: no session goes on so.
+        if self._sessions is not None and not read.early_data:
+            context.get_session_ticket_cb = self._find
         self._handle_hello(hello, initial, handshake)
+        if context.session_resumed and self._resumed is not None:
+            self.client_chain = self._resumed.chain
+            if self._auth != "None":
+                # The library waits for a certificate that it has not asked for.
+                context._server_expect_finished()  # noqa: SLF001
+
+    def _find(self, identity: bytes) -> tls.SessionTicket | None:
+        """Return the session that a client would go on with; None when it has to begin anew."""
+        assert self._sessions is not None, "nobody asks otherwise"
+        session = self._sessions.open(identity)
+        if session is None:
+            return None
+        is_same = (session.server_name, session.auth, session.version) == (
+            self.server_name,
+            self._auth,
+            self._version(),
+        )
+        # What was right when it began may be refused now; a full handshake says so.
+        if not is_same or (self._auth != "None" and self._terms.check(session.chain) is not None):
+            return None
+        self._resumed = session
+        return session.as_ticket(identity)
+
+    def _on_finished(self, message: Buffer, output: Buffer) -> None:
+        """The handshake is over: give the client a ticket for the next one."""
+        self._handle_finished(message, output)
+        context, sessions = self._context, self._sessions
+        if sessions is None or context._psk_key_exchange_mode is None:  # noqa: SLF001
+            return
+        ticket = tls.NewSessionTicket(ticket_age_add=int.from_bytes(os.urandom(4)))
+        made = context._build_session_ticket(ticket, [])  # noqa: SLF001
+        resumed = self._resumed if context.session_resumed else None
+        session = Session(
+            cipher_suite=int(made.cipher_suite),
+            secret=made.resumption_secret,
+            issued=sessions.unix_clock() if resumed is None else resumed.issued,
+            server_name=self.server_name,
+            auth=self._auth,
+            version=self._version(),
+            chain=self.client_chain,
+        )
+        sealed = sessions.seal(session)
+        left_s = sessions.left_s(session)
+        if sealed is not None and left_s > 0:
+            ticket.ticket, ticket.ticket_lifetime = sealed, left_s
+            tls.push_new_session_ticket(output, ticket)
 
     def _on_certificate(self, message: Buffer) -> None:
         """Take what the client shows; where it shows nothing, that is all of it."""

@@ -14,6 +14,8 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from oto_trio.gateway.quic.sessions import Sessions
+
 __all__ = ["ADDRESS_TOKEN_BYTES", "RESET_TOKEN_BYTES", "QuicSecrets"]
 
 RESET_TOKEN_BYTES: Final = 16
@@ -41,6 +43,8 @@ class QuicSecrets:
         self._unix_clock = unix_clock
         self.group = self.derived("group").hex()[:16]
         """Names these workers to each other; tells nothing of the secret."""
+        self.sessions = Sessions(self.derived, unix_clock)
+        """Sessions that any of these workers began."""
         self._resets = self.derived("stateless reset")
         self._addresses = AESGCM(self.derived("address token"))
 

@@ -15,10 +15,19 @@ from aioquic.quic.events import QuicEvent, StreamDataReceived
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from oto_trio.gateway.quic import Acceptor, QuicEndpoint, QuicLimits, QuicLink, QuicSecrets
+from oto_trio.gateway.quic import (
+    Acceptor,
+    QuicEndpoint,
+    QuicLimits,
+    QuicLink,
+    QuicSecrets,
+    QuicState,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from aioquic.tls import SessionTicket
 
     from oto_trio.gateway.quic.sockets import Address
 
@@ -67,8 +76,8 @@ class Terms:
         self.names.append(name)
         return certificate(name or "default.test")
 
-    def asks(self) -> bool:
-        return self.auth != "None"
+    def client_auth(self) -> str:
+        return self.auth
 
     def check(self, chain: list[bytes]) -> tuple[int, str] | None:
         self.shown.append(chain)
@@ -122,6 +131,8 @@ class Net:
         self.jitter_s = jitter_s
         self.random = random.Random(7)
         self.owners: list[Owner] = []
+        self.tickets: list[SessionTicket] = []
+        """What clients got for their next connections."""
         self.terms = Terms()
         self.acceptor = Acceptor(["h3"], lambda _: self.terms, self.own)
         self.server = self._served()
@@ -151,7 +162,11 @@ class Net:
         configuration.verify_mode = ssl.CERT_REQUIRED
         for key, value in more.items():
             setattr(configuration, key, value)
-        link = self.client.connect(configuration, self.wires["client"], SERVER, self.now)
+        state: Any = QuicState(configuration, self.client.limits, self.client.prefix)
+        state._session_ticket_handler = self.tickets.append
+        link = self.client.enter(state, self.wires["client"], self.now)
+        state.connect(SERVER, self.now)
+        link.touch()
         link.owner = Owner(link)
         self.client.settle(self.now)
         return link.owner

@@ -29,8 +29,10 @@ HOST = str(CLIENT[0])
 def shared(**limits: Any) -> Generator[Net]:
     """A network whose server shares a secret with others of its gateway."""
     net = Net(secrets=QuicSecrets(b"of these tests", lambda: NOW), limits=QuicLimits(**limits))
-    yield net
-    net.server.close()
+    try:
+        yield net
+    finally:
+        net.server.close()
 
 
 def opened(net: Net, **more: Any) -> Owner:

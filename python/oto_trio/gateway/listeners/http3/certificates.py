@@ -102,9 +102,9 @@ class ListenerTerms:
         self.choose = certificates.choose
         """See `Certificates.choose`."""
 
-    def asks(self) -> bool:
-        """Whether clients are asked for a certificate."""
-        return self._engine.client_auth(self._listener) != "None"
+    def client_auth(self) -> str:
+        """Tell whether clients are asked for a certificate: `None`, `Want` or `Need`."""
+        return self._engine.client_auth(self._listener)
 
     def check(self, chain: list[bytes], /) -> tuple[int, str] | None:
         """Return the alert that refuses what a client shows, and what is wrong; None when it is taken."""
