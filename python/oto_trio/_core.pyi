@@ -330,7 +330,7 @@ class Engine:
 
         Raises:
             ValueError: there is no room, or the engine drains, or the listener is gone, or its clients need
-                another certificate by now.
+                another certificate by now, or there is none to show for that name any more.
         """
 
     def release(self, handle: int, now: float) -> list[_Event]:

@@ -26,10 +26,10 @@ import trio.testing
 
 __all__ = ["GatewayEndedError", "GatewayProcess", "command_of", "gateway_process", "handed_over"]
 
-READY_S: Final = 30.0
+READY_S: Final = 120.0
 """How long a gateway may take to get ready; a machine that also compiles is slow."""
 
-WAIT_S: Final = 20.0
+WAIT_S: Final = 60.0
 """How long anything else is waited for."""
 
 

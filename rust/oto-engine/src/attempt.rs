@@ -186,6 +186,10 @@ impl Engine {
             self.addresses.wait(host, key, id);
             return;
         };
+        let down = self.downs.get_mut(key);
+        if let Some(exchange) = down.and_then(|down| down.exchange.as_mut()) {
+            exchange.to = found.ip();
+        }
         if let (Protocol::Http3, Some(tls)) = (protocol, &tls) {
             match found {
                 Place::Ip(to) => self.dial_quic(key, to, tls, pool_key),
@@ -205,10 +209,6 @@ impl Engine {
                 return;
             }
         };
-        let down = self.downs.get_mut(key);
-        if let Some(exchange) = down.and_then(|down| down.exchange.as_mut()) {
-            exchange.to = found.ip();
-        }
         match self.open(&found, Arc::clone(&pool_key), key, secured) {
             Ok(up) => {
                 if let Some(up) = self.ups.get_mut(up).filter(|_| http2) {
@@ -481,7 +481,8 @@ impl Engine {
             self.attempt(key);
             return;
         }
-        if let Some(target) = flow.target() {
+        // An application that answers in its place says nothing of the target.
+        if let Some(target) = flow.target().filter(|_| flow.attrs.mount.is_none()) {
             target.breaker.failed(now, &client);
         }
         self.metrics.upstream_failures += 1;

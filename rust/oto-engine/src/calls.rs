@@ -452,6 +452,10 @@ impl Engine {
                     self.carriers.remove(&up.address);
                 }
             }
+            let mounted = self.mounts.get(&up.address);
+            if mounted.is_some_and(|at| !ups.contains(*at)) {
+                self.mounts.remove(&up.address);
+            }
         }
         if up.carrying.dials {
             let waiting = self.dials.remove(&up.address).unwrap_or_default();

@@ -192,12 +192,13 @@ impl Engine {
             return Err("no more connections are taken");
         }
         let facts = match Servers::choose(&self.snapshot, server_name, unix_s) {
-            Shown::Certificate(certificate) => Some(Arc::new(HandshakeFacts {
+            Shown::Certificate(certificate) => Arc::new(HandshakeFacts {
                 server_name: server_name.map(Into::into),
                 certificate,
                 client_cert,
-            })),
-            Shown::Wanted | Shown::Nothing => None,
+            }),
+            // It went since the handshake; nothing would tell which names the connection may ask for.
+            Shown::Wanted | Shown::Nothing => return Err("its certificate is gone"),
         };
         let key = self.downs.vacant_key();
         let id = self.next_exchange_id(key);

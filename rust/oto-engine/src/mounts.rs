@@ -3,7 +3,8 @@
 //! Theory of operation. To an exchange an application is a backend that speaks in streams: what calls of HTTP/2 use
 //! ([`crate::calls`]) carries its requests and answers, with their windows, and nothing is ever written to a
 //! socket. Each application has one connection without an end, made when the first exchange asks for it
-//! ([`Event::Mounted`]) and kept as long as the engine: it costs one place.
+//! ([`Event::Mounted`]) and kept as long as the engine, for it costs one place; unless whoever calls the application
+//! hangs up, after a fault of its own: then the next exchange has another one made.
 
 use std::sync::Arc;
 

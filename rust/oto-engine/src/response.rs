@@ -256,7 +256,7 @@ impl Engine {
             self.attempt_failed(key, Failure::Protocol);
             return false;
         }
-        if let Some(target) = flow.target() {
+        if let Some(target) = flow.target().filter(|_| flow.attrs.mount.is_none()) {
             target.breaker.succeeded();
         }
         exchange.upstream_s = self.now_s - exchange.attempt_s;

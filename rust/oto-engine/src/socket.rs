@@ -17,7 +17,7 @@ pub(crate) enum Socket {
     /// None, for the moment in which one becomes another.
     None,
     /// That of a connection whose datagrams are read elsewhere, with what its handshake told.
-    Elsewhere(Option<Arc<HandshakeFacts>>),
+    Elsewhere(Arc<HandshakeFacts>),
     /// Bytes as they are.
     Plain(TcpStream),
     /// Bytes in TLS records.
@@ -287,7 +287,7 @@ impl Socket {
     pub(crate) fn facts(&self) -> Option<&Arc<HandshakeFacts>> {
         match self {
             Self::None | Self::Plain(_) => None,
-            Self::Elsewhere(facts) => facts.as_ref(),
+            Self::Elsewhere(facts) => Some(facts),
             Self::Tls(tls) => tls.facts.as_ref(),
             Self::Stream(pipe) => pipe.facts(),
         }

@@ -390,3 +390,13 @@ async def test_where_clients_need_a_certificate_nobody_gets_in_over_datagrams() 
         with pytest.raises(ValueError, match="clients need a certificate"):
             carry("Dynamic")
         assert carry("None"), "what the listener says goes first"
+
+
+async def test_a_connection_over_datagrams_whose_certificate_went_does_not_begin() -> None:
+    async with secured() as gateway:
+        engine = gateway.engine
+        listener = engine.adopt_datagrams("udp", False)
+        assert engine.carry(listener, "127.0.0.1", "a.test", gateway.now)
+        gateway.change(one=None)
+        with pytest.raises(ValueError, match="certificate is gone"):
+            engine.carry(listener, "127.0.0.1", "a.test", gateway.now)

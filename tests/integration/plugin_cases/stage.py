@@ -275,12 +275,14 @@ async def staged(cases: Mapping[str, Case], data: Path) -> AsyncGenerator[Stage]
     file.write_bytes(_configuration(cases, url))
     ports = ("--https-port", "0", "--http3-port", "0")
     options = ("--workers", "1", *ports, "--config", str(file))
-    async with (
-        gateway_process(*options, data=data / "data") as gateway,
-        trio.open_nursery() as nursery,
-    ):
-        stage = Stage(gateway, upstream, cases, url)
-        nursery.start_soon(stage.recorder.run)
-        yield stage
-        nursery.cancel_scope.cancel()
-    await upstream.close()
+    try:
+        async with (
+            gateway_process(*options, data=data / "data") as gateway,
+            trio.open_nursery() as nursery,
+        ):
+            stage = Stage(gateway, upstream, cases, url)
+            nursery.start_soon(stage.recorder.run)
+            yield stage
+            nursery.cancel_scope.cancel()
+    finally:
+        await upstream.close()

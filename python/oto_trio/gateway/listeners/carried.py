@@ -48,6 +48,14 @@ logger = logging.getLogger(__name__)
 _OF_CONNECTIONS: Final = frozenset({BYTES, WRITABLE, LOST, IDLE, CALL})
 _WITH_MORE: Final = frozenset({BYTES, CALL})
 _BARE: Final = frozenset({BROKEN, HALVED})
+_CONNECTIONS_OF: Final[dict[int, Callable[[Any], list[int]]]] = {
+    CARRIED: lambda told: [told[0]],
+    DIAL: lambda told: [told[0]],
+    MOUNTED: lambda told: [told[0]],
+    REACHED: lambda told: [told],
+    UPGRADED: lambda told: [conn for conn in told[1:3] if conn is not None],
+}
+"""What begins connections, and which."""
 
 
 Session: TypeAlias = (
@@ -105,26 +113,11 @@ class CarriedConnections:
         Cost: what the session makes of it; `flush` has to follow.
         """
         told = cast("Any", value)
-        if kind == CARRIED:
-            conn = told[0]
-            self._listeners[conn] = told[1]
-            session = Http2Session(
-                self._engine, conn, self.streams, now, self._limits, extended_connect=True
-            )
-            self._sessions[conn] = self._dirty[conn] = session
-            return
-        if kind == REACHED:
-            calls = Http2Calls(self._engine, told, self.streams, now, self._limits)
-            self._sessions[told] = self._dirty[told] = calls
-            return
-        if kind == UPGRADED:
-            self._upgraded(told, now)
-            return
-        if kind == MOUNTED and self.mounts is not None:
-            self._sessions[told[0]] = MountSession(self.mounts, told[0], told[1], self.streams)
-            return
-        if kind == DIAL:
-            self._dial(told, now)
+        if kind in _CONNECTIONS_OF:
+            try:
+                self._begin(kind, told, now)
+            except BaseException as error:  # noqa: BLE001 (re-raised unless it is a fault)
+                self._cannot_begin(kind, told, error, now)
             return
         if kind in _OF_CONNECTIONS:
             conn = told[0] if kind in _WITH_MORE else told
@@ -132,12 +125,51 @@ class CarriedConnections:
         else:
             found = self.streams.get(told if kind in _BARE else told[0])
         if found is None:
-            return  # it ended before it heard of this
+            # It ended before it heard of this. A request that it never saw may go elsewhere.
+            if kind == CALL:
+                self._engine.break_stream(told[1], True, now)  # noqa: FBT003 (positional only)
+            return
         self._dirty[found.conn] = found
         try:
             _TELL[kind](found, told, now)
         except BaseException as error:  # noqa: BLE001 (re-raised unless it is a fault)
             self._fail(found, error, now)
+
+    def _begin(self, kind: int, told: Any, now: float) -> None:
+        """Make the session of a connection that the engine tells of for the first time."""
+        if kind == CARRIED:
+            conn = told[0]
+            session = Http2Session(
+                self._engine, conn, self.streams, now, self._limits, extended_connect=True
+            )
+            self._listeners[conn] = told[1]
+            self._sessions[conn] = self._dirty[conn] = session
+        elif kind == REACHED:
+            calls = Http2Calls(self._engine, told, self.streams, now, self._limits)
+            self._sessions[told] = self._dirty[told] = calls
+        elif kind == UPGRADED:
+            self._upgraded(told, now)
+        elif kind == MOUNTED:
+            assert self.mounts is not None, "whoever binds hooks has applications called"
+            self._sessions[told[0]] = MountSession(self.mounts, told[0], told[1], self.streams)
+        else:
+            self._dial(told, now)
+
+    def _cannot_begin(self, kind: int, told: Any, error: BaseException, now: float) -> None:
+        """Close a connection that gets no session; re-raise what is no fault of it."""
+        if not isinstance(error, Exception):
+            raise error
+        logger.error("a connection cannot be carried", exc_info=error)
+        conns = _CONNECTIONS_OF[kind](told)
+        for conn in conns:
+            self._forget(conn)
+            self._dirty.pop(conn, None)
+        if kind == DIAL:
+            problem = "the gateway failed"
+            self._engine.dial_failed(conns[0], problem, False, now)  # noqa: FBT003 (positional only)
+            return
+        for conn in conns:
+            self._engine.hang_up(conn, now)
 
     def _upgraded(self, told: tuple[Watch, int, int | None, float], now: float) -> None:
         """Begin to pass frames between two connections."""
@@ -224,7 +256,11 @@ class CarriedConnections:
             raise error
         logger.error("the session of connection %d failed", session.conn, exc_info=error)
         self._forget(session.conn)
-        session.fail(now)
+        try:
+            session.fail(now)
+        except Exception:
+            logger.exception("connection %d is closed without a word", session.conn)
+            self._engine.hang_up(session.conn, now)
 
 
 _TELL: Final[dict[int, Callable[[Any, Any, float], None]]] = {

@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 THREADS: Final = 32
 """Requests of a worker that its WSGI applications and functions without `async` work on at once; more wait."""
 
+IMPORT_S: Final = 60.0
+"""How long the import of an application's module may take."""
+
 SHUTDOWN_S: Final = 5.0
 """How long the applications of a worker that ends may take for their shutdown, all together."""
 
@@ -55,6 +58,20 @@ def _names(pattern: str, place: str) -> bool:
     """
     dots, most = (it.partition(":")[2].count(".") for it in (place, pattern))
     return fnmatchcase(place, pattern) and dots <= most
+
+
+async def _imported(name: str) -> Any:
+    """Import a module, in a thread of its own: one that hangs keeps no other waiting.
+
+    Raises:
+        TooSlowError: It takes longer than `IMPORT_S`; the thread goes on.
+
+    Cancellation: likewise.
+    """
+    with trio.fail_after(IMPORT_S):
+        return await trio.to_thread.run_sync(
+            importlib.import_module, name, abandon_on_cancel=True, limiter=trio.CapacityLimiter(1)
+        )
 
 
 class Mounts:
@@ -83,7 +100,7 @@ class Mounts:
         self.threads = trio.CapacityLimiter(THREADS)
         self._allowed = tuple(allowed)
         self._apps: dict[str, App | str] = {}
-        self._loading = trio.Lock()
+        self._loading: dict[str, trio.Event] = {}
 
     async def find(self, name: str) -> App:
         """Return an application, which is imported and started if nobody asked for it yet.
@@ -94,26 +111,28 @@ class Mounts:
         Raises:
             _CannotLoadError: It is not allowed, not there, or did not start; from then on.
         """
-        found: App | str | None = self._apps.get(name)
-        if found is None:
-            async with self._loading:
-                found = self._apps.get(name)
-                if found is None:
-                    # Whoever asked first may leave; the others wait for the same.
-                    with trio.CancelScope(shield=True):
-                        self._apps[name] = found = await self._tried(name)
+        await trio.lowlevel.checkpoint()
+        if name not in self._apps:
+            loading = self._loading.get(name)
+            if loading is None:
+                loading = self._loading[name] = trio.Event()
+                # A task of its own: whoever asked first may leave, and the others wait for the same.
+                self.nursery.start_soon(self._try, name, loading)
+            await loading.wait()
+        found = self._apps[name]
         if isinstance(found, str):
             raise _CannotLoadError(found)
-        assert found is not None, "it was tried"
         return found
 
-    async def _tried(self, name: str) -> App | str:
-        """Return an application, or why there is none."""
+    async def _try(self, name: str, loading: trio.Event) -> None:
+        """Find an application, or why there is none."""
         try:
-            return await self._load(name)
+            self._apps[name] = await self._load(name)
         except _CannotLoadError as error:
             logger.error("the application %s cannot be called: %s", name, error)
-            return str(error)
+            self._apps[name] = str(error)
+        del self._loading[name]
+        loading.set()
 
     async def _load(self, name: str) -> App:
         kind, _, place = name.partition(" ")
@@ -121,11 +140,18 @@ class Mounts:
             raise _CannotLoadError(f"the setting mounts does not name {place}")
         module, _, attribute = place.partition(":")
         try:
-            found: Any = await trio.to_thread.run_sync(importlib.import_module, module)
+            found: Any = await _imported(module)
             for step in attribute.split("."):
                 found = getattr(found, step)
-        except (Exception, SystemExit) as error:  # whatever a module does when it is imported
-            raise _CannotLoadError(f"{place}: {reason_of(error)}") from error
+        except trio.TooSlowError:
+            raise _CannotLoadError(
+                f"{place}: importing {module} took longer than {IMPORT_S:g} s"
+            ) from None
+        except BaseException as error:  # whatever a module does when it is imported
+            passing, fault = split_fault(error)
+            if fault is None or passing is not None:
+                raise
+            raise _CannotLoadError(f"{place}: {reason_of(fault)}") from fault
         if not callable(found):
             raise _CannotLoadError(f"{place} is no application: it cannot be called")
         app = _KINDS[kind](found, self.threads)
@@ -141,7 +167,7 @@ class Mounts:
         Cancellation: the rest is not waited for.
         """
         with trio.move_on_after(SHUTDOWN_S):
-            for app in self._apps.values():
+            for app in list(self._apps.values()):
                 if isinstance(app, AsgiApp):
                     await app.stop()
 
@@ -224,8 +250,13 @@ class MountSession:
             call.scope.cancel()
 
     def fail(self, now: float) -> None:
-        """Cancel all calls after a fault."""
-        self.lost(now)
+        """Answer no more after a fault of the gateway: the engine makes another one for what comes. Idempotent."""
+        mounts = self._mounts
+        for call in list(self._calls.values()):
+            call.scope.cancel()
+            mounts.engine.break_stream(call.stream, False, now)  # noqa: FBT003 (positional only)
+        mounts.engine.hang_up(self.conn, now)
+        mounts.wake()
 
     def flush(self, now: float) -> None:
         """Do nothing: calls write when they have something."""

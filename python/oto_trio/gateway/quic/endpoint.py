@@ -147,11 +147,15 @@ class QuicLink:
         self.tell_lost(now)
 
     def tell_lost(self, now: float) -> None:
-        """Tell the owner, once, that the connection ends."""
+        """Tell the owner, once, that the connection ends. Never raises."""
         if not self._is_lost:
             self._is_lost = True
             if self.owner is not None:
-                self.owner.quic_lost(now)
+                try:
+                    self.owner.quic_lost(now)
+                except Exception:
+                    # The connection is gone all the same, and the others stay.
+                    logger.exception("the end of a QUIC connection failed")
 
 
 class QuicEndpoint:

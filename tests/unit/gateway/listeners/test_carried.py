@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import h2.config
 import h2.connection
+import pytest
 
 from oto_trio._core import FieldBlock
-from oto_trio.gateway.engine import ANSWER, BROKEN, BYTES, CARRIED, CONSUMED, DATA, HEAD, IDLE, LOST
+from oto_trio.gateway.engine import (
+    ANSWER,
+    BROKEN,
+    BYTES,
+    CALL,
+    CARRIED,
+    CONSUMED,
+    DATA,
+    DIAL,
+    HEAD,
+    IDLE,
+    LOST,
+    MOUNTED,
+    REACHED,
+)
 from oto_trio.gateway.listeners.carried import CarriedConnections
 from oto_trio.gateway.listeners.http2 import Http2Session
 from tests.unit.gateway.listeners.http2.conversation import GET, OK, POST, FakeEngine
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Callable
 
 NOW = 10.0
 
@@ -100,3 +115,78 @@ def test_a_session_that_fails_loses_its_connection_and_no_other(
     assert not engine.streams[1001].cancelled
     assert len(registry) == 1
     assert "the session of connection 1 failed" in caplog.text
+
+
+class TellingEngine(FakeEngine):
+    """Keeps what it is told of requests to backends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[tuple[object, ...]] = []
+
+    def break_stream(self, stream: int, unseen: bool, now: float, /) -> None:
+        self.told.append(("broken", stream, unseen))
+
+    def dial_failed(self, conn: int, problem: str, is_tls: bool, now: float, /) -> None:
+        self.told.append(("not dialled", conn, problem))
+
+    def hang_up(self, conn: int, now: float, /) -> None:
+        self.told.append(("hung up", conn))
+
+
+def fails(*_: object, **__: object) -> Any:
+    raise RuntimeError("defect")
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "place", "told"),
+    [
+        (CARRIED, (7, "standard-listener", True), "Http2Session", ("hung up", 7)),
+        (REACHED, 7, "Http2Calls", ("hung up", 7)),
+        (MOUNTED, (7, "asgi a:b"), "MountSession", ("hung up", 7)),
+        (DIAL, (7, "192.0.2.1", 443), None, ("not dialled", 7, "the gateway failed")),
+    ],
+)
+def test_a_connection_that_cannot_begin_is_closed_alone(
+    kind: int,
+    value: object,
+    place: str | None,
+    told: tuple[object, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    engine = TellingEngine()
+    registry = CarriedConnections(engine)
+    registry.mounts = object()  # type: ignore[assignment] # pyright: ignore[reportAttributeAccessIssue] (never called)
+    dialler: Callable[[], Any] = fails
+    registry.make_dialler = dialler
+    if place is not None:
+        monkeypatch.setattr(f"oto_trio.gateway.listeners.carried.{place}", fails)
+    registry.note(kind, value, NOW)
+    registry.flush(NOW)
+    assert engine.told == [told]
+    assert len(registry) == 0
+    assert "a connection cannot be carried" in caplog.text
+
+
+def test_a_request_for_a_connection_that_ended_may_go_elsewhere() -> None:
+    engine = TellingEngine()
+    registry = CarriedConnections(engine)
+    registry.note(CALL, (7, 1000, FieldBlock(), True), NOW)
+    registry.flush(NOW)
+    assert engine.told == [("broken", 1000, True)]
+
+
+def test_a_session_that_fails_even_to_end_is_hung_up_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = TellingEngine()
+    registry = CarriedConnections(engine)
+    registry.note(CARRIED, (1, "standard-listener", True), NOW)
+    registry.flush(NOW)
+    monkeypatch.setattr(Http2Session, "idle", fails)
+    monkeypatch.setattr(Http2Session, "fail", fails)
+    registry.note(IDLE, 1, NOW)
+    registry.flush(NOW)
+    assert engine.told == [("hung up", 1)]
+    assert len(registry) == 0

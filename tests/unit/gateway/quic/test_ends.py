@@ -118,3 +118,26 @@ class Path:
 
 def owner_path(owner: Owner) -> object:
     return owner.link.path
+
+
+class FailingOwner(Owner):
+    def quic_lost(self, now: float) -> None:
+        super().quic_lost(now)
+        raise RuntimeError("defect")
+
+
+def test_an_owner_that_fails_at_the_end_of_its_connection_ends_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    net = Net()
+    first, second = net.connect(), net.connect()
+    assert net.run(lambda: first.saw(HandshakeCompleted) and second.saw(HandshakeCompleted))
+    owner = net.owners[0]
+    failing = owner.link.owner = FailingOwner(owner.link)
+    first.link.close(0x100, "", net.now)
+    net.client.settle(net.now)
+    net.run(lambda: len(net.server.links) == 1, most_s=30)
+    assert failing.is_lost
+    assert "the end of a QUIC connection failed" in caplog.text
+    assert [link.owner for link in net.server.links] == [net.owners[1]]
+    assert not net.owners[1].is_lost

@@ -8,6 +8,7 @@ What clients show it judges with the code, and by the settings, of its own hands
 from typing import Any, Final, Protocol
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from oto_trio.gateway.engine import Clock
@@ -77,7 +78,7 @@ class Certificates:
             try:
                 read = [x509.load_der_x509_certificate(it) for it in chain]
                 loaded = read[0], read[1:], load_der_private_key(key, None)
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
                 return None  # the engine could read it, and this library cannot
             self._loaded[chain[0]] = loaded
         return loaded
