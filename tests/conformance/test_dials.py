@@ -6,7 +6,7 @@ from oto_trio._core import FieldBlock, Snapshot
 from tests.conformance.http1.gateway import route
 from tests.conformance.test_calls import CALL, GET, LOST, calling
 
-DIAL = 23
+RESOLVE, DIAL = 2, 23
 
 
 async def test_a_connection_is_asked_for_once_and_shared() -> None:
@@ -54,3 +54,20 @@ async def test_a_connection_that_takes_too_long_is_wanted_no_more() -> None:
         caller.events += caller.engine.expire(caller.now)
         assert await caller.told(LOST) == conn
         assert (await caller.hears(client, b"}")).startswith(b"HTTP/1.1 504 ")
+
+
+async def test_a_name_is_tried_at_its_other_addresses() -> None:
+    async with calling() as caller:
+        target = {"hostname": "b.test", "port": 443, "protocol": "HTTP/3.0"}
+        caller.engine.install(Snapshot().apply([route(targets=[target])], []))
+        client = await caller.client(GET)
+        assert await caller.told(RESOLVE) == "b.test"
+        addresses = ["192.0.2.1", "192.0.2.2"]
+        caller.events += caller.engine.resolved("b.test", addresses, caller.now)
+        asked: set[str] = set()
+        for _ in addresses:
+            conn, (address, _port), *_ = await caller.told(DIAL)
+            asked.add(address)
+            caller.engine.dial_failed(conn, "nobody is there", False, caller.now)
+        assert asked == set(addresses)
+        assert (await caller.hears(client, b"}")).startswith(b"HTTP/1.1 502 ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from typing import TYPE_CHECKING, Any
@@ -238,7 +239,8 @@ async def test_whoever_fails_too_often_is_banned(tmp_path: Path) -> None:
             banned = await connection.ask("missing.test")
         assert banned.status == 403
         assert b'"error":"temporary_ban"' in banned.body
-        assert b'"retry_in_seconds":3600' in banned.body
+        # Some of the hour may be over on a busy machine.
+        assert 3500 < json.loads(banned.body)["retry_in_seconds"] <= 3600
         # Every worker keeps it out.
         assert await statuses(gateway, "missing.test", 16, clients=16) == [403] * 16
 
@@ -253,7 +255,13 @@ async def test_the_throttling_window_and_the_table_are_settings(tmp_path: Path) 
             assert answer.status_code == 201, answer.text
         shown = METHODS["custom_headers"]("few", "planted-1").headers
         async with await Connection.open(gateway.port) as connection:
-            answers = [await connection.ask("keyed.test", headers=shown) for _ in range(4)]
+            is_within = False
+            while not is_within:  # a busy machine may take longer than a window for them
+                began = trio.current_time()
+                answers = [await connection.ask("keyed.test", headers=shown) for _ in range(4)]
+                is_within = trio.current_time() - began < 2
+                if not is_within:
+                    await trio.sleep(2.1)
             assert [answer.status for answer in answers] == [200, 200, 200, 429]
             left = [answer.headers["ratelimit"].partition(";t=")[0] for answer in answers]
             assert left == [f'"window";r={number}' for number in (2, 1, 0, 0)]
