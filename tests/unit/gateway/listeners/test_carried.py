@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import h2.config
 import h2.connection
 import pytest
+from typing_extensions import override
 
 from oto_trio._core import FieldBlock
 from oto_trio.gateway.engine import (
@@ -124,12 +125,15 @@ class TellingEngine(FakeEngine):
         super().__init__()
         self.told: list[tuple[object, ...]] = []
 
+    @override
     def break_stream(self, stream: int, unseen: bool, now: float, /) -> None:
         self.told.append(("broken", stream, unseen))
 
+    @override
     def dial_failed(self, conn: int, problem: str, is_tls: bool, now: float, /) -> None:
         self.told.append(("not dialled", conn, problem))
 
+    @override
     def hang_up(self, conn: int, now: float, /) -> None:
         self.told.append(("hung up", conn))
 

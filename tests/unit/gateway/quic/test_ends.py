@@ -10,6 +10,7 @@ import pytest
 import trio
 import trio.testing
 from aioquic.quic.events import HandshakeCompleted
+from typing_extensions import override
 
 from oto_trio.gateway.quic import QuicEndpoint, QuicSecrets
 from oto_trio.gateway.quic.forwarding import Forwarder
@@ -121,6 +122,7 @@ def owner_path(owner: Owner) -> object:
 
 
 class FailingOwner(Owner):
+    @override
     def quic_lost(self, now: float) -> None:
         super().quic_lost(now)
         raise RuntimeError("defect")

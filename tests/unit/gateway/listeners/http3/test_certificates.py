@@ -18,6 +18,12 @@ class ShowingEngine:
         certificate = x509.load_pem_x509_certificate(shown)
         return "id", [certificate.public_bytes(Encoding.DER)], STRANGE_KEY
 
+    def client_auth(self, listener: int, /) -> str:
+        return "None"
+
+    def check_client(self, listener: int, chain: list[bytes], now: float, /) -> None:
+        raise AssertionError("no client has a certificate")
+
 
 def test_a_key_that_the_library_does_not_know_is_none() -> None:
     assert Certificates(ShowingEngine(), lambda: 0.0, lambda: None).choose("a.test") is None
