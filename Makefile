@@ -163,6 +163,10 @@ bench: build $(STAMPS)/bench ## compare with other gateways: SCENARIOS, PEERS, R
 $(STAMPS)/tools/bin/h2spec:
 	GOBIN=$(CURDIR)/$(STAMPS)/tools/bin $(GO) install github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible
 
+# A client of HTTP/3, of which the tests make use too.
+$(STAMPS)/tools/bin/oto-h3load: $(wildcard benches/h3load/*)
+	cd benches/h3load && $(GO) build -o $(CURDIR)/$@ .
+
 .PHONY: load
 load: build $(STAMPS)/load ## a short headless load test against a gateway of its own
 	$(BIN)/python -m loadtests $(ARGS)

@@ -33,6 +33,7 @@ type options struct {
 	seconds               float64
 	requests, answer      int64
 	body                  int
+	version               int
 }
 
 type result struct {
@@ -53,8 +54,9 @@ func main() {
 	flag.Int64Var(&o.requests, "requests", 0, "how many there are, without a length")
 	flag.Int64Var(&o.answer, "answer", 0, "least size of each answer's body")
 	flag.IntVar(&o.body, "body", 0, "size of the body that each request brings; with one it is a POST")
+	flag.IntVar(&o.version, "version", 1, "version of QUIC: 1 or 2")
 	flag.Parse()
-	if o.address == "" || o.host == "" || (o.seconds <= 0 && o.requests <= 0) {
+	if o.address == "" || o.host == "" || versions[o.version] == 0 || (o.seconds <= 0 && o.requests <= 0) {
 		flag.Usage()
 		os.Exit(2)
 	}
@@ -104,6 +106,8 @@ func run(o options) (result, error) {
 	return result{len(load.times), elapsed.Seconds(), at(50), at(99)}, nil
 }
 
+var versions = map[int]quic.Version{1: quic.Version1, 2: quic.Version2}
+
 // transport makes what holds one connection, which the first request opens.
 func transport(o options) *http3.Transport {
 	return &http3.Transport{
@@ -111,6 +115,7 @@ func transport(o options) *http3.Transport {
 		TLSClientConfig:    &tls.Config{InsecureSkipVerify: true, ServerName: o.host},
 		QUICConfig: &quic.Config{
 			MaxIdleTimeout: answerTimeout,
+			Versions:       []quic.Version{versions[o.version]},
 			// As wide as h2load's: what is measured is the proxy, not the way to it.
 			InitialStreamReceiveWindow:     8 << 20,
 			MaxStreamReceiveWindow:         8 << 20,

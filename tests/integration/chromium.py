@@ -34,13 +34,16 @@ OPTIONS: Final = (
 PATIENCE_S: Final = 120.0
 
 
-async def page_report(page: str, query: Mapping[str, str], data: Path) -> dict[str, Any]:
+async def page_report(
+    page: str, query: Mapping[str, str], data: Path, *options: str
+) -> dict[str, Any]:
     """Open a page; return the JSON that it sends to ``/report`` of its own origin.
 
     Args:
         page: Its HTML.
         query: What it is told in its address.
         data: A folder for the browser.
+        *options: Further options of the browser.
 
     Raises:
         trio.TooSlowError: It reported nothing.
@@ -50,7 +53,7 @@ async def page_report(page: str, query: Mapping[str, str], data: Path) -> dict[s
     port = listeners[0].socket.getsockname()[1]
     send, receive = trio.open_memory_channel[dict[str, Any]](1)
     url = f"http://127.0.0.1:{port}/?{urlencode(query)}"
-    command = [CHROMIUM, *OPTIONS, f"--user-data-dir={data / 'chromium'}", url]
+    command = [CHROMIUM, *OPTIONS, *options, f"--user-data-dir={data / 'chromium'}", url]
     async with trio.open_nursery() as nursery:
         serve = partial(_serve, page.encode(), send)
         await nursery.start(trio.serve_listeners, serve, listeners)
