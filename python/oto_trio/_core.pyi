@@ -333,11 +333,17 @@ class Engine:
                 another certificate by now, or there is none to show for that name any more.
         """
 
-    def release(self, handle: int, now: float) -> list[_Event]:
+    def release(self, handle: int, now: float, tunnels_s: float = ...) -> list[_Event]:
         """Accept what a listening socket has queued, and nothing after it.
 
         Connections of TCP services go on. Those of HTTP/1 end with the answers to what was asked on them, and
-        idle ones soon; who carries a connection of HTTP/2 ends it.
+        idle ones soon; who carries a connection of HTTP/2 ends it. What changed its protocol ends after `tunnels_s`, or
+        whoever looks at its bytes is told with `LEAVING`.
+
+        Args:
+            handle: what `adopt`, `adopt_tcp` or `adopt_datagrams` gave.
+            now: the Trio clock.
+            tunnels_s: seconds; without end when left out.
         """
 
     def install(self, snapshot: Snapshot) -> None:

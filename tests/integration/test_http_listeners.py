@@ -6,20 +6,22 @@ import json
 import signal
 import socket
 import subprocess
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 import trio
 from hyperframe.frame import DataFrame, Frame, GoAwayFrame
+from websockets.frames import Opcode
 
 from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
 from tests.conformance.tls.secure import authority, ca_certificate, certificate, client_context
-from tests.integration.clients import Connection, LostError, admin, ask, eventually
+from tests.integration.clients import Connection, LostError, admin, ask, eventually, route
 from tests.integration.http2_client import Http2Client, http2_client
 from tests.integration.http3_client import Http3Client, http3_client, quic_certificate
 from tests.integration.redis_server import free_port
+from tests.integration.sockets import Socket, socket_backend, websocket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -31,11 +33,12 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
+ROUTES = "/apis/proxy.otoroshi.io/v1/routes"
 LISTENERS = "/apis/http-listeners.proxy.otoroshi.io/v1/http-listeners"
 APPLIED = {"wait": "applied"}
 PATIENCE_S = 60
 H3_NO_ERROR: Final = 0x100
-NAMES = ("open.test", "bound.test", "home.test", "slots.test", "hooked.test")
+NAMES = ("open.test", "bound.test", "home.test", "slots.test", "chat.test", "watched.test")
 
 
 def adds_header(value: str, *listeners: str) -> dict[str, Any]:
@@ -49,7 +52,7 @@ def adds_header(value: str, *listeners: str) -> dict[str, Any]:
 def document(upstream: str) -> dict[str, Any]:
     """Routes that are bound to listeners, and one with slots that are."""
 
-    def route(name: str, *listeners: str, plugins: tuple[object, ...] = ()) -> dict[str, Any]:
+    def bound(name: str, *listeners: str, plugins: tuple[object, ...] = ()) -> dict[str, Any]:
         return {
             "id": name,
             "name": name,
@@ -65,10 +68,10 @@ def document(upstream: str) -> dict[str, Any]:
             {"id": "ca", "name": "ca", **json.loads(ca_certificate(authority("clients")))},
         ],
         "routes": [
-            route("open", plugins=({"plugin": "cp:otoroshi.next.plugins.Http3Switch"},)),
-            route("bound", "l_b"),
-            route("home", "standard-listener"),
-            route(
+            bound("open", plugins=({"plugin": "cp:otoroshi.next.plugins.Http3Switch"},)),
+            bound("bound", "l_b"),
+            bound("home", "standard-listener"),
+            bound(
                 "slots",
                 plugins=(
                     adds_header("Everywhere"),
@@ -443,6 +446,78 @@ async def test_http3_comes_and_goes_beside_what_else_a_listener_speaks(
             assert await alt_svc(a) == f'h3=":{a}"; ma=3600'
             for _ in range(4):
                 assert await is_found_over_http3(a, "200 404 404")
+
+
+def _has_head(client: Http3Client, stream: int) -> bool:
+    return client.heard[stream].status == 200
+
+
+async def test_websockets_of_a_listener_that_went_end_and_no_others(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    ended, ends = trio.open_memory_channel[int | None](8)
+
+    async def say_back(socket: Socket) -> None:
+        while socket.frames or await socket.hear():
+            while socket.frames:
+                frame = socket.frames.pop(0)
+                if frame.opcode is Opcode.TEXT:
+                    await socket.send(bytes(frame.data).decode())
+        closed = socket.protocol.close_rcvd
+        ended.send_nowait(None if closed is None else int(closed.code))
+
+    async with AsyncExitStack() as stack:
+        port = await stack.enter_async_context(socket_backend(say_back))
+        started = fronted(upstream, tmp_path, drain_timeout_s=1)
+        gateway, api = await stack.enter_async_context(started)
+        looks = [{"plugin": "cp:otoroshi.next.plugins.WebsocketSizeValidator"}]
+        for name, plugins in (("chat", []), ("watched", looks)):
+            made = route(name, f"http://127.0.0.1:{port}") | {"plugins": plugins}
+            answer = await api.post(f"{ROUTES}/{name}", params=APPLIED, json=made)
+            assert answer.status_code in {200, 201}, answer.text
+        a, over_quic = free_port(), free_port()
+        await put(api, "l_a", a, tls=False)
+        await put(api, "l_quic", over_quic, http3=True)
+
+        async def chat(port: int, host: str) -> Socket:
+            wire = await trio.open_tcp_stream("127.0.0.1", port)
+            socket = await stack.enter_async_context(websocket(wire, host, "/chat"))
+            await socket.send("hello")
+            assert await socket.receive() == "hello"
+            return socket
+
+        kept = [await chat(gateway.port, host) for host in ("chat.test", "watched.test")]
+        left, told = [await chat(a, host) for host in ("chat.test", "watched.test")]
+        quic = await stack.enter_async_context(http3_client(over_quic, "chat.test"))
+        streams = [
+            await quic.begin(
+                *("CONNECT", host, "/chat"),
+                *((":protocol", "websocket"), ("sec-websocket-version", "13")),
+                end=False,
+            )
+            for host in ("chat.test", "watched.test")
+        ]
+        for stream in streams:
+            await quic.until(partial(_has_head, quic, stream))
+        for name in ("l_a", "l_quic"):
+            answer = await api.delete(f"{LISTENERS}/{name}", params=APPLIED)
+            assert answer.status_code == 200
+        going = (1001, "the gateway is going away")
+        # Who speaks frames says so to both sides; the others are cut when their time is up.
+        assert await told.closed() == going
+        assert await ends.receive() == 1001
+        assert await left.closed() == (None, None)
+        await quic.until(lambda: b"the gateway is going away" in quic.heard[streams[1]].body)
+        # Nobody answers that close frame here, so the drain of the connection waits for the other one too.
+        await quic.until(lambda: quic.heard[streams[0]].is_over)
+        assert quic.goaway
+        for socket in kept:
+            await socket.send("still here")
+            assert await socket.receive() == "still here"
+        gateway.signal(signal.SIGTERM)
+        assert await kept[1].closed() == going
+        assert await kept[0].closed() == (None, None)
+        assert await gateway.wait() == 0
 
 
 async def test_ports_in_use_are_told_and_tried_again_and_new_workers_get_what_there_is(

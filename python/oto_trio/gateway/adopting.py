@@ -60,7 +60,7 @@ class AdoptingEngine(Protocol):
         """See `Engine.adopt_tcp`."""
         ...
 
-    def release(self, handle: int, now: float, /) -> list[Event]:
+    def release(self, handle: int, now: float, tunnels_s: float, /) -> list[Event]:
         """See `Engine.release`."""
         ...
 
@@ -83,7 +83,7 @@ class DatagramServer(Protocol):
         """See `Http3Server.retune`."""
         ...
 
-    def unlisten(self, path: Any) -> None:
+    def unlisten(self, path: Any, *, tunnels_s: float) -> list[Event]:
         """See `Http3Server.unlisten`."""
         ...
 
@@ -100,6 +100,7 @@ class Adopting:
     def __init__(self, start: Start, engine: AdoptingEngine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
+        self._tunnels_s = start.drain_timeout_s
         self._listeners = list(start.listeners)
         self._slots: set[int] = set()
         self._handles: dict[int, list[int]] = {}
@@ -180,7 +181,7 @@ class Adopting:
             self.datagrams.retune(path, exclusive=ways.exclusive, client_auth=ways.client_auth)
 
     def drop(self, token: int, settle: Callable[[list[Event], float], None]) -> str | None:
-        """Accept what is queued on a listener, and let go of it.
+        """Accept what is queued on a listener, and let go of it; its tunnels end with the drain time-out.
 
         Args:
             token: Names it.
@@ -192,10 +193,11 @@ class Adopting:
         """
         for handle in self._handles.pop(token, []):
             now = self._clock()
-            settle(self._engine.release(handle, now), now)
+            settle(self._engine.release(handle, now, self._tunnels_s), now)
         for path in self._paths.pop(token, []):
             assert self.datagrams is not None, "it gave the path"
-            self.datagrams.unlisten(path)
+            events = self.datagrams.unlisten(path, tunnels_s=self._tunnels_s)
+            settle(events, self._clock())
         name = None
         for listener in [it for it in self._listeners if it.token == token]:
             self._listeners.remove(listener)

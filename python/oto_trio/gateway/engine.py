@@ -35,6 +35,7 @@ kind       value                                 the gateway must
 `CALL`     (connection, stream, fields, ends)     send a request on it
 `UPGRADED` (watch, connection, connection or      pass frames on between the client's and the
            None, seconds)                         backend's; idle after so many seconds
+`LEAVING`  connection                             end it: its listener went, or this is a drain
 `MOUNTED`  (connection, application)              call the application with what comes on it
 `DIAL`     `upstream.dialling.Wanted`             connect to a backend over QUIC
 =========  ====================================  =====================================
@@ -62,6 +63,7 @@ __all__ = [
     "HEAD",
     "IDLE",
     "LEAKED",
+    "LEAVING",
     "LOST",
     "MONITORING_SLOT",
     "MOUNTED",
@@ -107,11 +109,12 @@ UPGRADED: Final = 21
 MOUNTED: Final = 22
 DIAL: Final = 23
 HALVED: Final = 24
+LEAVING: Final = 25
 
 OF_SESSIONS: Final = frozenset(
     {
         *(CARRIED, REACHED, UPGRADED, MOUNTED, DIAL),
-        *(BYTES, WRITABLE, LOST, IDLE, CALL),
+        *(BYTES, WRITABLE, LOST, IDLE, LEAVING, CALL),
         *(HEAD, DATA, TRAILERS, ANSWER, BROKEN, HALVED, CONSUMED),
     }
 )
@@ -202,8 +205,8 @@ class Engine(CarriedEngine, DialEngine, Protocol):
         """Likewise for the TCP services of a port, which the snapshot has under the listener's name."""
         ...
 
-    def release(self, handle: int, now: float, /) -> list[Event]:
-        """Accept what a listener has queued, and nothing after it."""
+    def release(self, handle: int, now: float, tunnels_s: float = ..., /) -> list[Event]:
+        """Accept what a listener has queued, and nothing after it; its tunnels last so many seconds more."""
         ...
 
     @overload

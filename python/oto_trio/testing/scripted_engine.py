@@ -161,9 +161,9 @@ class ScriptedEngine:
         self.adopted.append((fd, listener, False))
         return len(self.adopted)
 
-    def release(self, handle: int, now: float, /) -> list[Event]:
+    def release(self, handle: int, now: float, tunnels_s: float = 0.0, /) -> list[Event]:
         """See `Engine.release`."""
-        del now
+        del now, tunnels_s
         self.released.append(handle)
         return []
 

@@ -50,7 +50,7 @@ impl Engine {
         let Some(listener) = self.listeners.get(down.listener) else {
             return;
         };
-        if listener.is_leaving {
+        if listener.leaves_by_s.is_some() {
             // Those that were carried when it went were told; nothing was asked on this one.
             self.drop_down(key);
             return;

@@ -67,7 +67,7 @@ impl Engine {
                 ..Ways::default()
             },
             is_tcp: false,
-            is_leaving: false,
+            leaves_by_s: None,
             is_datagrams: true,
             handle: self.adopted,
         };

@@ -223,7 +223,7 @@ impl Engine {
             self.refuse_connection(key, 505, message);
             return;
         }
-        let is_leaving = self.draining || listener.is_leaving;
+        let is_leaving = self.draining || listener.leaves_by_s.is_some();
         let facts = down.stream.facts();
         let is_misdirected = facts.is_some_and(|facts| is_misdirected(facts, request.domain()));
         let is_not_allowed = facts.is_some_and(|facts| facts.certificate.is_not_allowed);

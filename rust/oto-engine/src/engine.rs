@@ -82,6 +82,8 @@ pub enum Event {
     /// A connection changed its protocol, and its flow has a watch: the bytes of the client's connection and of the
     /// backend's, if there is one, are carried under these numbers. Without any for so many seconds it is idle.
     Upgraded(Box<dyn Any + Send + Sync>, u64, Option<u64>, f64),
+    /// A client's connection that changed its protocol is to end: its listener has gone, or the engine drains.
+    Leaving(u64),
     /// A connection to the application of this name: requests come on it as calls.
     Mounted(u64, Arc<str>),
     /// Make a connection to a backend over QUIC.
@@ -538,6 +540,7 @@ impl Engine {
         }
         self.hurry_idle(|_, _| true);
         self.hurry_relays(now_s + self.settings.drain_idle_s);
+        self.tell_leaving();
     }
 
     /// What is in flight.

@@ -12,7 +12,7 @@ use oto_core::access::Peer;
 use oto_core::tls::ClientAuth;
 
 use crate::connection::{Appetite, Down, DownPhase};
-use crate::engine::{Engine, down_token, listener_token};
+use crate::engine::{Engine, Event, down_token, listener_token};
 use crate::io::{Output, Readiness};
 use crate::socket::{Socket, as_stream};
 use crate::timer::{Deadline, Owner};
@@ -59,8 +59,8 @@ pub(crate) struct Listener {
     pub(crate) ways: Ways,
     /// Whether it takes connections of TCP services: its id is their port's.
     pub(crate) is_tcp: bool,
-    /// Whether its connections are to end when they have their answers.
-    pub(crate) is_leaving: bool,
+    /// Once its connections are to end when they have their answers: when those that changed their protocol end.
+    pub(crate) leaves_by_s: Option<f64>,
     /// Whether its connections come as datagrams, which are read elsewhere: it never has a socket.
     pub(crate) is_datagrams: bool,
     /// Names it from outside; 0 when nobody comes this way any more.
@@ -133,7 +133,7 @@ impl Engine {
             id: Arc::from(id),
             ways,
             is_tcp: false,
-            is_leaving: false,
+            leaves_by_s: None,
             is_datagrams: false,
             handle: 0,
         };
@@ -151,7 +151,7 @@ impl Engine {
             id: Arc::from(id),
             ways: Ways::default(),
             is_tcp: true,
-            is_leaving: false,
+            leaves_by_s: None,
             is_datagrams: false,
             handle: 0,
         };
@@ -222,7 +222,7 @@ impl Engine {
                 ..ways
             },
             is_tcp: left.is_tcp,
-            is_leaving: false,
+            leaves_by_s: None,
             is_datagrams: left.is_datagrams,
             handle,
         };
@@ -255,8 +255,9 @@ impl Engine {
     }
 
     /// Accept what a listener has queued, and nothing after it. Connections of TCP services go on; those of
-    /// HTTP end like all do when the engine drains: with the answers to what was asked.
-    pub fn release(&mut self, handle: u64, now_s: f64) {
+    /// HTTP end like all do when the engine drains: with the answers to what was asked, and after `tunnels_s` where they
+    /// changed their protocol.
+    pub fn release(&mut self, handle: u64, now_s: f64, tunnels_s: f64) {
         self.now_s = now_s;
         let Some(at) = self.place_of(handle) else {
             return;
@@ -280,22 +281,71 @@ impl Engine {
                 && !listener.is_tcp
         };
         for listener in self.listeners.iter_mut().filter(|it| is_it(it)) {
-            listener.is_leaving = true;
+            listener.leaves_by_s = Some(now_s + tunnels_s);
         }
         let (listeners, downs) = (&self.listeners, &mut self.downs);
         let is_left = |down: &Down| {
             let listener = listeners.get(down.listener);
-            listener.is_some_and(|listener| listener.is_leaving)
+            listener.is_some_and(|listener| listener.leaves_by_s.is_some())
         };
         for (_, down) in downs.iter_mut().filter(|(_, down)| is_left(down)) {
             if let Some(exchange) = down.exchange.as_mut() {
                 exchange.keep_alive = false;
             }
         }
-        self.hurry_idle(|engine, down| {
-            let listener = engine.listeners.get(down.listener);
-            listener.is_some_and(|listener| listener.is_leaving)
-        });
+        self.hurry_idle(|engine, down| engine.leaves_by(down).is_some());
+        self.tell_leaving();
+        let tunnels: Vec<usize> = self
+            .downs
+            .iter()
+            .filter(|(_, down)| matches!(down.phase, DownPhase::Tunnel(_)))
+            .filter(|(_, down)| self.leaves_by(down).is_some())
+            .map(|(key, _)| key)
+            .collect();
+        for key in tunnels {
+            self.keep_tunnel(key);
+        }
+    }
+
+    /// When a client's connection ends at the latest because its listener has gone, if it has.
+    fn leaves_by(&self, down: &Down) -> Option<f64> {
+        self.listeners.get(down.listener)?.leaves_by_s
+    }
+
+    /// Something passed through a tunnel, or the rest of its time is another: give it so long.
+    pub(crate) fn keep_tunnel(&mut self, key: usize) {
+        let Some(down) = self.downs.get(key) else {
+            return;
+        };
+        let idle = self.now_s + self.settings.tunnel_idle_s;
+        let due = self.leaves_by(down).map_or(idle, |end| idle.min(end));
+        self.set_down_deadline(key, due);
+    }
+
+    /// Have connections whose bytes somebody looks at end, where all are to end.
+    pub(crate) fn tell_leaving(&mut self) {
+        let mut leaving = Vec::new();
+        for (_, down) in &self.downs {
+            if let DownPhase::Carried(id) = down.phase
+                && down.is_watched
+                && (self.draining || self.leaves_by(down).is_some())
+            {
+                leaving.push(Event::Leaving(id));
+            }
+        }
+        self.raised.append(&mut leaving);
+    }
+
+    /// The same for one that has just begun.
+    pub(crate) fn tell_if_leaving(&mut self, key: usize) {
+        let Some(down) = self.downs.get(key) else {
+            return;
+        };
+        if let DownPhase::Carried(id) = down.phase
+            && (self.draining || self.leaves_by(down).is_some())
+        {
+            self.raised.push(Event::Leaving(id));
+        }
     }
 
     /// Give connections that ask for nothing `drain_idle_s` to do so.

@@ -15,7 +15,6 @@ impl Engine {
             self.begin_watched(key, Some((at, rest)), head, watch);
             return false;
         }
-        let due = self.now_s + self.settings.tunnel_idle_s;
         let Some(down) = self.downs.get_mut(key) else {
             return false;
         };
@@ -36,7 +35,7 @@ impl Engine {
             exchange.bytes_out += (head.len() + rest.len()) as u64;
             self.account(key, *exchange);
         }
-        self.set_down_deadline(key, due);
+        self.keep_tunnel(key);
         self.set_up_deadline(at, f64::INFINITY);
         self.again.push_back(down_token(key));
         self.again.push_back(up_token(at));
@@ -56,10 +55,7 @@ impl Engine {
                 self.drop_up(at);
                 self.drop_down(key);
             }
-            Some(false) => {
-                let due = self.now_s + self.settings.tunnel_idle_s;
-                self.set_down_deadline(key, due);
-            }
+            Some(false) => self.keep_tunnel(key),
             None => {}
         }
     }

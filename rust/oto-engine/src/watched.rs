@@ -52,6 +52,7 @@ impl Engine {
         self.again.push_back(down_token(key));
         let up_id = up.map(|(_, _, up_id)| up_id);
         self.raised.push(Event::Upgraded(watch, id, up_id, idle_s));
+        self.tell_if_leaving(key);
         if !early.is_empty() {
             self.raised.push(Event::Bytes(id, early));
         }

@@ -160,9 +160,16 @@ impl Engine {
             .map_err(PyValueError::new_err)
     }
 
-    fn release<'py>(&self, py: Python<'py>, handle: u64, now: f64) -> PyResult<Bound<'py, PyList>> {
+    #[pyo3(signature = (handle, now, tunnels_s = f64::INFINITY))]
+    fn release<'py>(
+        &self,
+        py: Python<'py>,
+        handle: u64,
+        now: f64,
+        tunnels_s: f64,
+    ) -> PyResult<Bound<'py, PyList>> {
         let mut engine = lock(&self.inner);
-        engine.release(handle, now);
+        engine.release(handle, now, tunnels_s);
         let events = engine.expire(now);
         drop(engine);
         told(py, events)

@@ -33,6 +33,7 @@ const UPGRADED: u8 = 21;
 const MOUNTED: u8 = 22;
 const DIAL: u8 = 23;
 const HALVED: u8 = 24;
+const LEAVING: u8 = 25;
 
 /// Events as pairs of what happened and what it is about.
 pub(crate) fn told<'py>(py: Python<'py>, events: Vec<Event>) -> PyResult<Bound<'py, PyList>> {
@@ -78,6 +79,7 @@ pub(crate) fn told<'py>(py: Python<'py>, events: Vec<Event>) -> PyResult<Bound<'
                 (CALL, (connection, id, fields, ends)).into_pyobject(py)?
             }
             Event::Dial(dial) => (DIAL, dialled(py, &dial)?).into_pyobject(py)?,
+            Event::Leaving(id) => (LEAVING, id).into_pyobject(py)?,
             Event::Halved(id) => (HALVED, id).into_pyobject(py)?,
             Event::Consumed(id, count) => (CONSUMED, (id, count)).into_pyobject(py)?,
             Event::Upgraded(watch, down, up, idle_s) => {

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from oto_trio.gateway.adopting import Adopting
+from oto_trio.gateway.engine import LEAVING
 from oto_trio.gateway.frames import HANDOVER_BYTES, PROTOCOL, Listen, ListenerWays, Retune, Start
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ class Engine:
             self.adopted.append((listener, port.getsockname()[1]))
         return len(self.adopted)
 
-    def release(self, handle: int, now: float, /) -> list[Event]:
-        del handle, now
+    def release(self, handle: int, now: float, tunnels_s: float, /) -> list[Event]:
+        del handle, now, tunnels_s
         return []
 
 
@@ -132,8 +133,10 @@ class Datagrams:
     def retune(self, path: int, *, exclusive: bool, client_auth: str) -> None:
         self.ways[path] = (exclusive, client_auth)
 
-    def unlisten(self, path: int) -> None:
+    def unlisten(self, path: int, *, tunnels_s: float) -> list[Event]:
+        assert tunnels_s > 0
         self.left.append(path)
+        return [(LEAVING, path)]
 
 
 def test_the_udp_ports_of_a_listener_come_and_go_without_its_tcp_ports() -> None:
@@ -155,7 +158,9 @@ def test_the_udp_ports_of_a_listener_come_and_go_without_its_tcp_ports() -> None
         assert adopting.http3 == {"l": after}
         assert datagrams.ways == {0: (True, "Want"), 1: (True, "Want")}
         # No connection over TCP ends with it.
-        assert adopting.drop(2, lambda *_: None) is None
+        raised: list[Event] = []
+        assert adopting.drop(2, lambda events, _: raised.extend(events)) is None
+        assert raised == [(LEAVING, 0), (LEAVING, 1)]
         assert adopting.http3 == {}
         assert datagrams.left == [0, 1]
         assert adopting.drop(1, lambda *_: None) == "l"

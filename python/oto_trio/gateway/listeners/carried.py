@@ -22,6 +22,7 @@ from oto_trio.gateway.engine import (
     HALVED,
     HEAD,
     IDLE,
+    LEAVING,
     LOST,
     MOUNTED,
     REACHED,
@@ -45,7 +46,7 @@ __all__ = ["CarriedConnections"]
 
 logger = logging.getLogger(__name__)
 
-_OF_CONNECTIONS: Final = frozenset({BYTES, WRITABLE, LOST, IDLE, CALL})
+_OF_CONNECTIONS: Final = frozenset({BYTES, WRITABLE, LOST, IDLE, LEAVING, CALL})
 _WITH_MORE: Final = frozenset({BYTES, CALL})
 _BARE: Final = frozenset({BROKEN, HALVED})
 _CONNECTIONS_OF: Final[dict[int, Callable[[Any], list[int]]]] = {
@@ -273,6 +274,7 @@ _TELL: Final[dict[int, Callable[[Any, Any, float], None]]] = {
     HALVED: lambda session, told, _: session.halved(told),
     HEAD: lambda session, told, _: session.head(*told),
     IDLE: lambda session, _, now: session.idle(now),
+    LEAVING: lambda session, _, now: session.leave(now),
     LOST: lambda session, _, now: session.lost(now),
     TRAILERS: lambda session, told, _: session.trailers(*told),
     WRITABLE: lambda session, _, now: session.writable(now),

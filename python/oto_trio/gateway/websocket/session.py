@@ -10,7 +10,8 @@ Ends
     connections are closed. A side that breaks a rule is closed at once with the code for it; the other is told 1001 when
     that was the client, 1011 when it was the backend. When a client is gone without a close frame, hooks that still run
     for it are cancelled and the backend is told 1001; a backend that goes without one leaves its client without one,
-    as through a tunnel. A side that does not answer a close frame is cut off.
+    as through a tunnel. When the gateway drains, or the client's listener goes, both are told 1001. A side that does not
+    answer a close frame is cut off.
 
 Bounds
     `SocketLimits` on either side. A slow receiver, or a slow hook, stops the reading of the sender; what is then already
@@ -276,6 +277,10 @@ class WebSocketSession:
         else:
             self._engine.patience(leg.conn, self._heard + self._limits.idle_s)
 
+    def leave(self) -> None:
+        """Close both sides, because the gateway or the client's listener goes."""
+        self._close(CloseReason.GOING_AWAY, "the gateway is going away")
+
     def abort(self, now: float) -> None:
         """Close both connections, now."""
         self._cancel()
@@ -405,6 +410,10 @@ class SocketEnd:
     def idle(self, now: float) -> None:
         """The time that was asked for has come."""
         self._session.idle(self._leg, now)
+
+    def leave(self, _now: float) -> None:
+        """The gateway, or the client's listener, goes."""
+        self._session.leave()
 
     def flush(self, now: float) -> None:
         """Write what came together, on both sides."""

@@ -52,6 +52,32 @@ def test_a_close_and_its_answer_go_from_end_to_end(
     assert stage.is_over
 
 
+def test_both_sides_are_told_that_the_gateway_goes() -> None:
+    stage = Stage()
+    stage.say(CLIENT, TextMessage("before"))
+    assert stage.backend.take() == ["before"]
+    for _ in range(2):  # the listener, and then the gateway
+        stage.session.client.leave(stage.now)
+        stage.session.flush(stage.now)
+    going = (1001, "the gateway is going away")
+    assert (stage.client.take(), stage.backend.take()) == ([going], [going])
+    # Both connections are closed behind the answers.
+    for side in (CLIENT, BACKEND):
+        assert not stage.hung_up(side)
+        stage.say(side, CloseConnection(1001))
+    assert stage.is_over
+
+
+def test_a_close_that_is_under_way_when_the_gateway_goes_is_the_only_one() -> None:
+    stage = Stage()
+    stage.say(CLIENT, CloseConnection(1000, "done"))
+    stage.session.client.leave(stage.now)
+    stage.session.flush(stage.now)
+    assert stage.backend.take() == [(1000, "done")]
+    stage.say(BACKEND, CloseConnection(1000, "done"))
+    assert stage.is_over
+
+
 def test_two_closes_that_cross_end_both_sides() -> None:
     stage = Stage()
     stage.session.client.receive(stage.client.ws.send(CloseConnection(1000)), stage.now)

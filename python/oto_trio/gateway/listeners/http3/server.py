@@ -48,7 +48,7 @@ class ServerEngine(Http3Engine, ShowingEngine, Protocol):
         """See `Engine.retune`."""
         ...
 
-    def release(self, handle: int, now: float, /) -> list[Event]:
+    def release(self, handle: int, now: float, tunnels_s: float = ..., /) -> list[Event]:
         """See `Engine.release`."""
         ...
 
@@ -124,15 +124,24 @@ class Http3Server:
         """
         self._engine.retune(self._listeners[path], True, client_auth, False, False, exclusive)  # noqa: FBT003 (positional only)
 
-    def unlisten(self, path: Datagrams) -> None:
-        """Take no more connections on a socket; those on it say GOAWAY, and it closes behind the last one."""
+    def unlisten(self, path: Datagrams, *, tunnels_s: float) -> list[Event]:
+        """Take no more connections on a socket; those on it say GOAWAY, and it closes behind the last one.
+
+        Args:
+            path: What `listen` gave.
+            tunnels_s: How many seconds WebSockets on it last, where nobody looks at their messages.
+
+        Returns:
+            What the engine raised, to be acted on.
+        """
         now = self._clock()
-        self._engine.release(self._listeners.pop(path), now)
+        events = self._engine.release(self._listeners.pop(path), now, tunnels_s)
         for link in [it for it in self.endpoint.links if it.path is path]:
             if isinstance(link.owner, Http3Session):
                 link.owner.drain(now)
         self.endpoint.retire(path)
         self.endpoint.settle(now)
+        return events
 
     async def run(self) -> None:
         """Serve until cancelled."""
