@@ -434,6 +434,9 @@ class Engine:
     def set_room(self, connection: int, most: int, now: float) -> None:
         """So many streams a backend takes at once on a connection; 100 until told, 0 for no more."""
 
+    def set_sockets(self, connection: int, allowed: bool, now: float) -> None:
+        """The settings of a backend have come: whether it takes WebSockets on streams of a connection."""
+
     def dialled(self, connection: int, room: int, now: float) -> None:
         """A connection that `DIAL` asked for is made; its backend takes so many streams at once."""
 

@@ -18,6 +18,7 @@ from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import (
     ConnectionIdIssued,
     HandshakeCompleted,
+    QuicEvent,
     StopSendingReceived,
     StreamReset,
 )
@@ -57,7 +58,7 @@ class _Asking(QuicConnection):
         tls._request_client_certificate = True
 
 
-class _Session:
+class Session:
     """One connection; what it does with a request is in the path."""
 
     def __init__(self, backend: Http3Backend, quic: QuicConnection) -> None:
@@ -84,8 +85,12 @@ class _Session:
             if self.h3 is not None:
                 for told in self.h3.handle_event(event):
                     self.on_message(self.h3, told)
+            self.on_event(event)
         for identity in list(self.owed):
             self.send_some(identity)
+
+    def on_event(self, event: QuicEvent) -> None:
+        """Act on what happened to the connection."""
 
     def on_message(self, h3: H3Connection, event: H3Event) -> None:
         if isinstance(event, HeadersReceived):
@@ -190,6 +195,9 @@ class Http3Backend:
         asks: Ask clients for a certificate.
     """
 
+    session: type[Session] = Session
+    """What acts on a connection."""
+
     def __init__(
         self,
         sock: trio.socket.SocketType,
@@ -201,7 +209,7 @@ class Http3Backend:
     ) -> None:
         self.name = name
         self.port: int = sock.getsockname()[1]
-        self.known: dict[bytes, _Session] = {}
+        self.known: dict[bytes, Session] = {}
         self.paths: list[bytes] = []
         self.shown: list[str] = []
         """The subjects of the certificates that clients showed, a connection each; empty for none."""
@@ -217,7 +225,7 @@ class Http3Backend:
         self._sock = sock
         self._loss = loss
         self._luck = random.Random(3)
-        self._sessions: dict[_Session, Address] = {}
+        self._sessions: dict[Session, Address] = {}
         self._changed = trio.Event()
         self._configuration = QuicConfiguration(
             is_client=False, alpn_protocols=["h3"], max_stream_data=64 * 1024, max_data=256 * 1024
@@ -253,7 +261,7 @@ class Http3Backend:
         """Say CONNECTION_CLOSE on every connection."""
         for session in self._sessions:
             session.quic.close(error_code=ErrorCode.H3_NO_ERROR)
-        self._send_all()
+        self.send_all()
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -272,7 +280,7 @@ class Http3Backend:
                     if timer is not None and timer <= now:
                         session.quic.handle_timer(now)
                         session.work()
-            self._send_all()
+            self.send_all()
 
     def _loses(self) -> bool:
         return self.is_silent or self._luck.random() < self._loss
@@ -289,7 +297,7 @@ class Http3Backend:
                 configuration=self._configuration,
                 original_destination_connection_id=header.destination_cid,
             )
-            session = _Session(self, quic)
+            session = self.session(self, quic)
             self.known[header.destination_cid] = session
             self.known[quic.host_cid] = session
         self._sessions[session] = address
@@ -297,7 +305,8 @@ class Http3Backend:
         session.work()
         self.changed()
 
-    def _send_all(self) -> None:
+    def send_all(self) -> None:
+        """Send what there is to send."""
         now = trio.current_time()
         for session in list(self._sessions):
             for data, address in session.quic.datagrams_to_send(now):

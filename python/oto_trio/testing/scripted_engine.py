@@ -333,6 +333,10 @@ class ScriptedEngine:
         """See `CallEngine.break_stream`."""
         self.calls.append(("break_stream", stream, unseen, now))
 
+    def set_sockets(self, conn: int, allowed: bool, now: float, /) -> None:
+        """See `CallEngine.set_sockets`."""
+        self.calls.append(("set_sockets", conn, allowed, now))
+
     def set_room(self, conn: int, most: int, now: float, /) -> None:
         """See `CallEngine.set_room`."""
         self.calls.append(("set_room", conn, most, now))

@@ -344,5 +344,9 @@ fn push_lower(block: &mut FieldBlock, name: &[u8], value: &[u8]) {
     }
 }
 
+mod sockets;
+
+pub use sockets::{is_websocket, socket_call, socket_head};
+
 #[cfg(test)]
 mod tests;

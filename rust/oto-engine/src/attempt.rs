@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mio::Interest;
 use oto_core::balance::{Protocol, TargetTls};
 use oto_core::http1::{Decoder, Framing, encode};
+use oto_core::streamed;
 use rustls::pki_types::ServerName;
 
 use crate::connection::{Carrying, Down, Exchange, Up, UpPhase, Wait};
@@ -120,18 +121,23 @@ impl Engine {
             .unwrap_or(&target.hostname)
             .clone();
         let safe_to_lose = flow.request.method.is_idempotent();
-        let protocol = match target.protocol {
-            shared if shared.is_shared() && flow.request.upgrade().is_some() => Protocol::Http11,
-            protocol => protocol,
-        };
-        let protocol = match protocol {
-            Protocol::Http2 if self.chooses_http1(&pool_key) => Protocol::Http11,
-            protocol => protocol,
-        };
+        let (mut protocol, is_socket) = (target.protocol, streamed::is_websocket(&flow.request));
+        if protocol.is_shared()
+            && flow.request.upgrade().is_some()
+            && !(is_socket && self.may_take_sockets(&pool_key))
+        {
+            protocol = Protocol::Http11;
+        }
+        if protocol == Protocol::Http2 && self.chooses_http1(&pool_key) {
+            protocol = Protocol::Http11;
+        }
         if protocol.is_shared() && self.call(key, &pool_key) {
             return;
         }
-        while let Some(up) = self.pool.take(&pool_key) {
+        // Of a target of HTTP/3, those are here that WebSockets had over TCP.
+        while protocol != Protocol::Http3
+            && let Some(up) = self.pool.take(&pool_key)
+        {
             let may_serve =
                 (self.ups.get(up)).is_some_and(|up| up.ready.is_quiet() && up.holds_terms());
             if may_serve && (safe_to_lose || self.is_still_open(up)) {
@@ -409,10 +415,18 @@ impl Engine {
             .and_then(|at| self.ups.get(at))
             .filter(|up| up.carrying.dials)
             .map(|up| Arc::clone(&up.address));
-        let waiting = dialled.map(|pool_key| self.take_waiting(&pool_key));
+        let by_quic = at
+            .and_then(|at| self.ups.get(at))
+            .is_some_and(|up| up.carrying.dials && matches!(up.stream, Socket::None));
         let elsewhere = self.is_elsewhere(key, failure);
-        self.one_failed(key, failure, elsewhere);
-        for key in waiting.unwrap_or_default() {
+        let mut failed = vec![key];
+        if let Some(pool_key) = dialled {
+            failed.extend(self.take_waiting(&pool_key));
+            if by_quic {
+                failed.retain(|key| !self.goes_by_tcp(*key, &pool_key));
+            }
+        }
+        for key in failed {
             self.one_failed(key, failure, elsewhere);
         }
     }

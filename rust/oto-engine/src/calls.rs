@@ -46,7 +46,7 @@ impl Engine {
             })
         });
         if let Some(at) = ready {
-            self.begin_call(key, at);
+            self.use_carrier(key, at);
             return true;
         }
         let Some(waiting) = self.dials.get_mut(pool_key) else {
@@ -139,7 +139,7 @@ impl Engine {
         if let Some(exchange) = owner {
             exchange.up = None;
         }
-        self.begin_call(key, at);
+        self.use_carrier(key, at);
     }
 
     /// Open a stream on a connection, and send the exchange's request on it.
@@ -182,7 +182,13 @@ impl Engine {
         flow.request.framing = exchange.body_framing;
         flow.upstream_target(&mut path);
         let secured = secured || (is_mount && flow.secured);
-        let mut fields = streamed::call(&flow.request, &path, flow.upstream_host(), secured);
+        let is_socket = streamed::is_websocket(&flow.request);
+        let say = if is_socket {
+            streamed::socket_call
+        } else {
+            streamed::call
+        };
+        let mut fields = say(&flow.request, &path, flow.upstream_host(), secured);
         if is_mount {
             mounts::describe(flow, &mut fields);
         }
@@ -221,6 +227,7 @@ impl Engine {
             carrying: Carrying {
                 connection,
                 by: carried_by,
+                is_socket,
                 ..Carrying::default()
             },
             deadline: Deadline::never(),
@@ -250,7 +257,8 @@ impl Engine {
         if !exchange.body.is_done() {
             return;
         }
-        let Some(up) = self.ups.get_mut(at).filter(|up| up.output.is_empty()) else {
+        let is_whole = |up: &&mut Up| up.output.is_empty() && !up.carrying.is_socket;
+        let Some(up) = self.ups.get_mut(at).filter(is_whole) else {
             return;
         };
         let is_buffered = exchange.buffered.is_some();
@@ -287,6 +295,7 @@ impl Engine {
 
     fn answer_begun(&mut self, at: usize, key: usize, fields: &FieldBlock) {
         let limits = self.limits;
+        let is_socket = self.ups.get(at).is_some_and(|up| up.carrying.is_socket);
         let Some(down) = self.downs.get_mut(key) else {
             return;
         };
@@ -298,8 +307,14 @@ impl Engine {
             return;
         };
         flow.response.clear();
-        let method = flow.request.method;
-        if streamed::response_head(fields, method, &limits, &mut flow.response).is_err() {
+        let (request, answer) = (&flow.request, &mut flow.response);
+        let read = if is_socket {
+            let key = request.headers.find(b"sec-websocket-key");
+            streamed::socket_head(fields, key, &limits, answer)
+        } else {
+            streamed::response_head(fields, request.method, &limits, answer)
+        };
+        if read.is_err() {
             self.attempt_failed(key, Failure::Protocol);
             return;
         }
@@ -374,6 +389,16 @@ impl Engine {
         let Some(up) = self.ups.get_mut(at) else {
             return;
         };
+        if matches!(up.phase, UpPhase::Tunnel(_) | UpPhase::Carried(_)) {
+            // What came goes on; behind it the WebSocket is cut.
+            if let Some(pipe) = up.stream.pipe() {
+                pipe.cut();
+            }
+            up.ready.readable = true;
+            up.carrying.is_broken = true;
+            self.again.push_back(up_token(at));
+            return;
+        }
         let Some(key) = up.phase.owner() else { return };
         let is_answered = up.stream.pipe().is_some_and(|pipe| pipe.is_fed());
         if is_answered && !matches!(up.phase, UpPhase::Head(_)) {
@@ -461,6 +486,11 @@ impl Engine {
             let waiting = self.dials.remove(&up.address).unwrap_or_default();
             self.dial_again.extend(waiting);
         }
+        if !up.carrying.waiting.is_empty() {
+            // It ended without a word about WebSockets.
+            self.takes_no_sockets(&up.address);
+            self.dial_again.append(&mut up.carrying.waiting);
+        }
         let connection = up.carrying.connection;
         if let Some(pipe) = up.stream.pipe() {
             let (id, told) = (pipe.id(), pipe.last_word());
@@ -477,7 +507,8 @@ impl Engine {
     pub(crate) fn dial_waiting(&mut self) {
         for (key, id) in std::mem::take(&mut self.dial_again) {
             let exchange = self.downs.get(key).and_then(|down| down.exchange.as_ref());
-            if exchange.is_some_and(|it| it.id == id && it.wait == Wait::Connection) {
+            let waits = |wait| matches!(wait, Wait::Connection | Wait::Greeting(_));
+            if exchange.is_some_and(|it| it.id == id && waits(it.wait)) {
                 self.attempt_again(key);
             }
         }

@@ -188,6 +188,9 @@ impl Engine {
         if let Some(key) = self.carried(id) {
             self.finish_connection(key);
         } else if let Some(at) = self.carrier(id) {
+            if self.is_left(at) {
+                return;
+            }
             let due = now_s + self.settings.linger_s;
             if let Some(up) = self.ups.get_mut(at) {
                 up.phase = UpPhase::Flushing;

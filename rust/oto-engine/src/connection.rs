@@ -163,6 +163,12 @@ pub(crate) struct Carrying {
     pub(crate) by: Option<(usize, u32)>,
     /// The backend broke the stream off.
     pub(crate) is_broken: bool,
+    /// The stream is a WebSocket: it has no body, and does not end with its head.
+    pub(crate) is_socket: bool,
+    /// Whether the backend takes WebSockets on streams of this connection; none until its settings have come.
+    pub(crate) takes_sockets: Option<bool>,
+    /// Exchanges that wait to know.
+    pub(crate) waiting: Vec<(usize, u64)>,
 }
 
 impl Carrying {
@@ -223,6 +229,8 @@ pub(crate) enum UpPhase {
     Carried(u64),
     /// Nobody speaks on it any more: what waits is written, and then it is closed.
     Flushing,
+    /// A WebSocket that was closed here: what the backend still says is read over until it ends, too.
+    Leaving,
 }
 
 impl UpPhase {
@@ -234,7 +242,7 @@ impl UpPhase {
             | Self::Gathering(key)
             | Self::Body(key)
             | Self::Tunnel(key) => Some(key),
-            Self::Idle | Self::Carried(_) | Self::Flushing => None,
+            Self::Idle | Self::Carried(_) | Self::Flushing | Self::Leaving => None,
         }
     }
 }
@@ -315,6 +323,8 @@ pub(crate) enum Wait {
     Resolution,
     /// A connection that is being made for another exchange.
     Connection,
+    /// The settings of a backend's connection; not after this time.
+    Greeting(f64),
     /// The next attempt, not before this time.
     Retry(f64),
     /// The backend.

@@ -128,6 +128,8 @@ pub struct Engine {
     pub(crate) dial_again: Vec<(usize, u64)>,
     /// Where bodies of requests are kept until their answers begin.
     pub(crate) shelf: Shelf,
+    /// Targets whose WebSockets go over HTTP/1.1, and until when that is taken for granted.
+    pub(crate) no_sockets: HashMap<Arc<str>, f64, RandomState>,
     /// How many of `downs` are streams.
     pub(crate) streams: usize,
     /// Rung by streams that have something to tell.
@@ -225,6 +227,7 @@ impl Engine {
             http1_chosen: HashMap::default(),
             dial_again: Vec::new(),
             shelf: Shelf::default(),
+            no_sockets: HashMap::default(),
             streams: 0,
             bell: Bell::default(),
             servers: Servers::new(&seed.to_be_bytes()),

@@ -41,6 +41,7 @@ mod response;
 mod response_body;
 mod settings;
 mod socket;
+mod sockets;
 mod streams;
 mod tcp;
 mod timer;

@@ -36,7 +36,7 @@ impl Engine {
         } else {
             exchange.answer_by_s
         };
-        let retry = if let Wait::Retry(at) = exchange.wait {
+        let retry = if let Wait::Retry(at) | Wait::Greeting(at) = exchange.wait {
             at
         } else {
             f64::INFINITY
@@ -165,6 +165,10 @@ impl Engine {
         {
             exchange.wait = Wait::Nothing;
             self.attempt(key);
+        } else if let Wait::Greeting(at) = exchange.wait
+            && at <= now
+        {
+            self.greeting_expired(key);
         } else if exchange.head_sent {
             // Too late to say anything: the client sees a broken message, as it must.
             if writing || exchange.end_by_s <= now {
@@ -267,7 +271,7 @@ impl Engine {
     pub(crate) fn up_expired(&mut self, at: usize) {
         let Some(up) = self.ups.get(at) else { return };
         match up.phase {
-            UpPhase::Idle | UpPhase::Flushing => self.drop_up(at),
+            UpPhase::Idle | UpPhase::Flushing | UpPhase::Leaving => self.drop_up(at),
             UpPhase::Carried(id) => self.raised.push(Event::Idle(id)),
             UpPhase::Connecting(key) => self.attempt_failed(key, Failure::ConnectTimeout),
             // The backend cannot answer what it has not got: no reason to avoid it.

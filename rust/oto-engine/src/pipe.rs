@@ -67,6 +67,8 @@ pub(crate) struct Pipe {
     /// The end was told, or nobody wants to know.
     is_over: bool,
     is_forsaken: bool,
+    /// What was fed ended without the other side's word.
+    is_cut: bool,
 }
 
 impl Pipe {
@@ -90,6 +92,7 @@ impl Pipe {
             is_broken_off: false,
             is_over: false,
             is_forsaken: false,
+            is_cut: false,
         }
     }
 
@@ -172,6 +175,9 @@ impl Pipe {
 
     /// Take as much of a response body as there is room for.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> usize {
+        if self.is_forsaken {
+            return bytes.len();
+        }
         let count = bytes.len().min(self.room());
         if count > 0 {
             self.body.extend_from_slice(&bytes[..count]);
@@ -227,6 +233,18 @@ impl Pipe {
     pub(crate) fn forsake(&mut self) {
         self.is_over = true;
         self.is_forsaken = true;
+    }
+
+    /// The other side broke the stream off: what was fed is all that there will be, and what is written goes nowhere.
+    pub(crate) fn cut(&mut self) {
+        self.is_cut = !self.is_ended;
+        self.is_ended = true;
+        self.forsake();
+    }
+
+    /// Whether what was fed ended without the other side's word.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     /// The client took so many bytes of what was handed out.

@@ -256,9 +256,13 @@ impl Socket {
         }
     }
 
-    /// Whether the other side's sending ended without its word: a TLS connection that somebody cut.
+    /// Whether the other side's sending ended without its word: a TLS connection, or a stream, that somebody cut.
     pub(crate) fn is_cut(&self) -> bool {
-        matches!(self, Self::Tls(tls) if tls.ended && !tls.session.is_closed())
+        match self {
+            Self::Tls(tls) => tls.ended && !tls.session.is_closed(),
+            Self::Stream(pipe) => pipe.is_cut(),
+            _ => false,
+        }
     }
 
     /// Tell the other side of a TLS connection that nothing more will be sent.

@@ -91,7 +91,9 @@ impl Engine {
         };
         let done =
             down.ready.closed && up.ready.closed && down.output.is_empty() && up.output.is_empty();
-        if done || down.ready.broken || up.ready.broken {
+        // A stream that was broken off takes nothing any more, and all that it said was passed on.
+        let is_cut = up.carrying.is_broken && up.ready.closed && down.output.is_empty();
+        if done || is_cut || down.ready.broken || up.ready.broken {
             return Some(true);
         }
         if down.ready.has_more() && up.output.is_empty() {

@@ -73,6 +73,10 @@ impl Engine {
                 self.pump_carrier(at, id);
                 return;
             }
+            UpPhase::Leaving => {
+                self.read_over(at);
+                return;
+            }
             UpPhase::Idle => {
                 // Nothing is expected: bytes or an end both spoil the connection. Under TLS the
                 // bytes may be tickets, which are none of the connection's.
@@ -141,7 +145,8 @@ impl Engine {
             | UpPhase::Connecting(_)
             | UpPhase::Idle
             | UpPhase::Carried(_)
-            | UpPhase::Flushing => {}
+            | UpPhase::Flushing
+            | UpPhase::Leaving => {}
         }
     }
 
@@ -217,7 +222,7 @@ impl Engine {
     /// Close unused connections whose terms are over. Those in use end with their exchange.
     pub(crate) fn drop_outdated(&mut self) {
         let is_unused = |up: &Up| match up.phase {
-            UpPhase::Carried(_) => up.carrying.used == 0,
+            UpPhase::Carried(_) => up.carrying.used == 0 && up.carrying.waiting.is_empty(),
             phase => phase == UpPhase::Idle,
         };
         let is_outdated = |up: &Up| is_unused(up) && !up.holds_terms();

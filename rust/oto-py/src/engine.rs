@@ -275,6 +275,10 @@ impl Engine {
         lock(&self.inner).set_room(connection, most, now);
     }
 
+    fn set_sockets(&self, connection: u64, allowed: bool, now: f64) {
+        lock(&self.inner).set_sockets(connection, allowed, now);
+    }
+
     fn dialled(&self, connection: u64, room: u32, now: f64) {
         lock(&self.inner).dialled(connection, room, now);
     }

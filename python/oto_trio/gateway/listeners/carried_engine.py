@@ -70,6 +70,10 @@ class CallEngine(Protocol):
         """Hand over no more than so many requests at once; 0 for none."""
         ...
 
+    def set_sockets(self, conn: int, allowed: bool, now: float, /) -> None:  # noqa: FBT001 (as compiled)
+        """Note what the backend's settings say of WebSockets on streams, when they came or changed."""
+        ...
+
     def answer_head(self, stream: int, fields: FieldBlock, now: float, /) -> None:
         """Take the head of an answer, or an interim one."""
         ...

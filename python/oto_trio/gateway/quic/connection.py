@@ -82,6 +82,8 @@ class QuicState(GuardedConnection):
         self._handshake: ServerHandshake | None = None
         self._held: dict[int, int] = {}
         self._held_bytes = 0
+        self.apart: set[int] = set()
+        """Streams that close their own window only, not the connection's; what is held of one has to be released before it goes."""
         self.fresh_identifiers: list[bytes] = []
         """Identifiers that were made and nobody took notice of."""
         super().__init__(
@@ -200,13 +202,15 @@ class QuicState(GuardedConnection):
     def hold(self, stream_id: int, count: int) -> None:
         """Note that so many bytes that came on a stream are kept by somebody: the window stays closed by as many."""
         self._held[stream_id] = self._held.get(stream_id, 0) + count
-        self._held_bytes += count
+        if stream_id not in self.apart:
+            self._held_bytes += count
 
     def release(self, stream_id: int, count: int) -> None:
         """Note that so many bytes of those held are kept no longer."""
         held = self._held.get(stream_id, 0)
         count = min(count, held)
-        self._held_bytes -= count
+        if stream_id not in self.apart:
+            self._held_bytes -= count
         if held > count:
             self._held[stream_id] = held - count
         else:

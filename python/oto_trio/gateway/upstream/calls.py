@@ -10,6 +10,10 @@ Back-pressure
     A request body is taken from the engine when the connection lets it out (`taken`); an answer's body
     is acknowledged when the client took it (`consumed`). So a slow side stops the other.
 
+WebSockets
+    A stream that a WebSocket has is one like others that does not end with its head. What its client does not take closes
+    its own window only: it may last for hours, and the others need theirs.
+
 Failures
     A stream that the backend certainly did not look at is given back as such, and the engine sends its request again
     as far as it can. Everything else is one answer that broke off.
@@ -35,6 +39,7 @@ BATCH: Final = 128 * 1024
 MOST_DIGITS: Final = 18
 """Digits of a Content-Length; Python refuses to read thousands of them."""
 NOT_MODIFIED: Final = 304
+SUCCESSFUL: Final = range(200, 300)
 
 
 class Why(Enum):
@@ -116,6 +121,14 @@ class BackendCalls(ABC):
         """Let the backend send so much more on a stream; it may be over."""
 
     @abstractmethod
+    def _give_back_own(self, identity: int, count: int) -> None:
+        """The same of a WebSocket's stream: of its own window alone."""
+
+    @abstractmethod
+    def _give_back_shared(self, count: int) -> None:
+        """Let the backend send so much more on all streams together: a WebSocket's closes its own window only."""
+
+    @abstractmethod
     def _abort(self, identity: int, why: Why) -> None:
         """End a stream, both ways, if it has not ended."""
 
@@ -146,6 +159,7 @@ class BackendCalls(ABC):
             return
         stream = Stream(identity, engine_id, self._now)
         stream.is_sent = ends
+        stream.is_socket = fields.get(b":protocol") is not None
         if fields.get(b":method") == b"HEAD":
             stream.announced = 0  # whatever the answer says
         self._by_id[identity] = self._by_engine[engine_id] = stream
@@ -181,8 +195,14 @@ class BackendCalls(ABC):
             count = min(count, stream.owed)
             stream.owed -= count
             if count and not self._ended:
-                self._give_back(stream.id, count)
+                self._give_back_of(stream, count)
             self._settle(stream)
+
+    def _give_back_of(self, stream: Stream, count: int) -> None:
+        if stream.is_socket:
+            self._give_back_own(stream.id, count)
+        else:
+            self._give_back(stream.id, count)
 
     # ------------------------------------------------------------------ from the backend
 
@@ -193,6 +213,8 @@ class BackendCalls(ABC):
             return
         length = fields.get(b"content-length")
         status = fields.status
+        if stream.is_socket and status in SUCCESSFUL:
+            length = None  # it means nothing there (RFC 9110 section 9.3.6)
         if length is not None and (status is None or status >= 200):
             if not length.isdigit() or len(length) > MOST_DIGITS:
                 logger.info(
@@ -213,6 +235,8 @@ class BackendCalls(ABC):
             return
         stream.owed += len(data)
         stream.received += len(data)
+        if stream.is_socket:
+            self._give_back_shared(len(data))
         if stream.announced is not None and stream.received > stream.announced:
             self._give_up(stream, Why.MALFORMED)
             return
@@ -253,7 +277,7 @@ class BackendCalls(ABC):
             return
         self._forget(stream)
         # A whole answer stands; the backend does not want the rest of the request (RFC 9113 section 8.1).
-        if not stream.is_complete:
+        if not stream.is_complete or stream.is_socket:
             self._engine.break_stream(stream.engine_id, unseen, now)
 
     def _heard_leaving(self, first_unseen: int, now: float) -> None:
@@ -331,7 +355,7 @@ class BackendCalls(ABC):
         self._registry.pop(stream.engine_id, None)
         owed, stream.owed = stream.owed, 0
         if owed and not self._ended:
-            self._give_back(stream.id, owed)
+            self._give_back_of(stream, owed)
 
     def _give_up(self, stream: Stream, why: Why) -> None:
         self._forget(stream)

@@ -231,6 +231,7 @@ class Http2Calls(BackendCalls):
         # Half of what we take of a client, who may be a gateway like this one.
         self._aborts = Budget(limits.resets / 2, limits.resets_per_s / 2, now)
         self._greeting = b""
+        self._takes_sockets: bool | None = None
         self._blocked = False
         self._handlers: dict[type[Event], Callable[[Any, float], None]] = {
             ResponseReceived: self._on_head,
@@ -310,7 +311,12 @@ class Http2Calls(BackendCalls):
     def _on_settings(self, _event: RemoteSettingsChanged, now: float) -> None:
         if not self._frames.spend(2, now):
             self.close(Why.EXCESSIVE, now)
-        elif not self._leaving:
+            return
+        takes_sockets = bool(self._h2.remote_settings.enable_connect_protocol)
+        if takes_sockets is not self._takes_sockets:
+            self._takes_sockets = takes_sockets
+            self._engine.set_sockets(self.conn, takes_sockets, now)
+        if not self._leaving:
             self._h2.most = min(self._h2.remote_settings.max_concurrent_streams, CALLS_MOST)
             self._engine.set_room(self.conn, self._h2.most, now)
 
@@ -353,6 +359,14 @@ class Http2Calls(BackendCalls):
     @override
     def _give_back(self, identity: int, count: int) -> None:
         self._h2.give_back(count, identity)
+
+    @override
+    def _give_back_own(self, identity: int, count: int) -> None:
+        self._h2.give_back_own(count, identity)
+
+    @override
+    def _give_back_shared(self, count: int) -> None:
+        self._h2.give_back_shared(count)
 
     @override
     def _abort(self, identity: int, why: Why) -> None:

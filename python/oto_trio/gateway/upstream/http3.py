@@ -18,6 +18,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
+from aioquic.h3.connection import Setting
 from aioquic.h3.events import DataReceived, H3Event, HeadersReceived
 from aioquic.quic.events import (
     HandshakeCompleted,
@@ -115,6 +116,7 @@ class Http3Calls(BackendCalls):
         self._is_asked = False
         self._pinged_at = now
         self._room_told = -1
+        self._is_greeted = False
         self._due = 0.0
         self._frames = Budget(FRAMES, FRAMES_PER_S, now)
         self._aborts = Budget(ABORTS, ABORTS / 30, now)
@@ -177,6 +179,10 @@ class Http3Calls(BackendCalls):
         told = h3.handle_event(event)
         for one in told:
             self._on_message(one, now)
+        if not self._is_greeted and h3.received_settings is not None:
+            self._is_greeted = True
+            takes_sockets = h3.received_settings.get(Setting.ENABLE_CONNECT_PROTOCOL) == 1
+            self._engine.set_sockets(self.conn, takes_sockets, now)
         self._refuse_malformed(h3)
         if isinstance(event, StreamReset):
             # HTTP/2 ends both ways with one frame. Here the request's is still ours to end.
@@ -259,6 +265,8 @@ class Http3Calls(BackendCalls):
             self._held[self._provisional] = (fields, ends)
             return self._provisional
         identity = self._state.get_next_available_stream_id()
+        if fields.get(b":protocol") is not None:
+            self._state.apart.add(identity)
         h3.send_headers(identity, list(fields), ends)
         return identity
 
@@ -304,6 +312,14 @@ class Http3Calls(BackendCalls):
         self._state.release(identity, count)
 
     @override
+    def _give_back_own(self, identity: int, count: int) -> None:
+        self._state.release(identity, count)
+
+    @override
+    def _give_back_shared(self, count: int) -> None:
+        """The stream is kept apart; there is nothing to give back."""
+
+    @override
     def _abort(self, identity: int, why: Why) -> None:
         if identity < 0:
             return
@@ -318,6 +334,7 @@ class Http3Calls(BackendCalls):
     @override
     def _forget(self, stream: Stream) -> None:
         super()._forget(stream)
+        self._state.apart.discard(stream.id)
         self._headed.discard(stream.id)
         self._held.pop(stream.id, None)
 

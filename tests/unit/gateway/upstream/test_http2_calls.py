@@ -34,6 +34,7 @@ class FakeEngine:
     broken: dict[int, bool] = field(default_factory=dict[int, bool])
     taken_of: dict[int, int] = field(default_factory=dict[int, int])
     room: int | None = None
+    takes_sockets: bool | None = None
     due: float | None = None
     full: bool = False
     hung_up: bool = False
@@ -49,6 +50,9 @@ class FakeEngine:
 
     def hang_up(self, conn: int, now: float, /) -> None:
         self.hung_up = True
+
+    def set_sockets(self, conn: int, allowed: bool, now: float, /) -> None:
+        self.takes_sockets = allowed
 
     def set_room(self, conn: int, most: int, now: float, /) -> None:
         self.room = most
@@ -518,3 +522,69 @@ def test_no_more_streams_are_opened_than_the_backend_takes() -> None:
     talk.exchange()
     talk.session.call(53, GET, True, 100.0)
     assert 53 not in talk.engine.broken
+
+
+# ------------------------------------------------------------------------------------ WebSockets
+
+SOCKET = FieldBlock(
+    [
+        (":method", "CONNECT"),
+        (":protocol", "websocket"),
+        (":scheme", "http"),
+        (":authority", "a"),
+        (":path", "/"),
+    ]
+)
+
+
+def test_the_settings_tell_of_websockets() -> None:
+    assert Conversation().engine.takes_sockets is False
+    assert Conversation(enable_connect_protocol=1).engine.takes_sockets is True
+    talk = Conversation()
+    talk.server.update_settings({h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL: 1})
+    talk.exchange()
+    assert talk.engine.takes_sockets is True
+
+
+def test_a_websocket_closes_its_own_window_and_no_other() -> None:
+    limits = Http2Limits(stream_window=70_000, connection_window=100_000)
+    talk = Conversation(limits, enable_connect_protocol=1)
+    talk.session.call(50, SOCKET, False, 100.0)
+    talk.session.call(51, GET, True, 100.0)
+    asked = {
+        dict(event.headers)[b":method"]: event.stream_id
+        for event in talk.exchange()
+        if isinstance(event, h2.events.RequestReceived)
+    }
+    socket = asked[b"CONNECT"]
+    talk.answer(socket, ("content-length", "3"))
+    sent = 0
+    while room := min(talk.server.local_flow_control_window(socket), 16_384):
+        talk.server.send_data(socket, bytes(room))
+        sent += room
+        talk.exchange()
+    assert sent == len(talk.engine.bodies[50]) == 70_000
+    talk.answer(asked[b"GET"])
+    assert talk.server.local_flow_control_window(asked[b"GET"]) == 70_000
+    # What it takes opens its own, and the connection's not once more.
+    talk.session.consumed(50, 70_000)
+    talk.exchange()
+    assert talk.server.local_flow_control_window(socket) == 70_000
+    assert talk.server.outbound_flow_control_window <= 100_000
+    assert talk.registry.keys() == {50, 51}
+
+
+def test_a_websocket_that_its_backend_ended_may_still_be_broken_off() -> None:
+    talk = Conversation(enable_connect_protocol=1)
+    talk.session.call(50, SOCKET, False, 100.0)
+    talk.exchange()
+    talk.answer(1)
+    talk.server.send_data(1, b"bye", end_stream=True)
+    talk.exchange()
+    assert talk.engine.ended == {50}
+    talk.session.data(50, b"still here", False)
+    talk.exchange()
+    talk.server.reset_stream(1, 8)
+    talk.exchange()
+    assert talk.engine.broken == {50: False}
+    assert talk.registry == {}

@@ -28,6 +28,14 @@ class RememberingEngine:
         self.is_made = False
         self.broken: dict[int, bool] = {}
         self.hung_up = False
+        self.takes_sockets: bool | None = None
+        self.fed = 0
+
+    def set_sockets(self, conn: int, allowed: bool, now: float) -> None:
+        self.takes_sockets = allowed
+
+    def feed(self, stream: int, data: bytes, end: bool, now: float) -> None:
+        self.fed += len(data)
 
     def dialled(self, conn: int, room: int, now: float) -> None:
         self.is_made = True
@@ -138,3 +146,26 @@ def test_a_connection_that_cannot_even_begin_leaves_nothing() -> None:
     assert [(told[0], told[2]) for told in failed] == [(7, False)]
     assert len(dialler) == 0
     assert not dialler._endpoint._readers
+
+
+def test_a_websocket_closes_its_own_window_and_not_the_connections() -> None:
+    world = World()
+    assert world.net.run(lambda: world.engine.takes_sockets is not None)
+    assert world.engine.takes_sockets is True
+    socket = FieldBlock([(":method", "CONNECT"), (":protocol", "websocket"), *list(GET)[1:]])
+    world.call(1, socket, ends=False)
+    backend = world.backends[0]
+    assert world.net.run(lambda: 0 in backend.received)
+    assert backend.h3 is not None
+    backend.h3.send_headers(0, [(b":status", b"200")])
+    window = world.net.client.limits.stream_window
+    backend.h3.send_data(0, bytes(window), end_stream=False)
+    backend.link.transmit(world.net.now)
+    world.net.run(lambda: world.engine.fed > window // 2)
+    held = world.engine.fed
+    assert world.state._held == {0: held}
+    assert world.state._held_bytes == 0
+    world.session.consumed(1, held)
+    assert world.state._held == {}
+    world.session.broken(1)
+    assert (world.state._held_bytes, world.state.apart) == (0, set())

@@ -257,7 +257,17 @@ class PlainConnection(H2Connection, Generic[FramesT]):
         stream = self.streams.get(identity)
         if stream is not None and stream.state_machine.state in _RECEIVES:
             self.acknowledge_received_data(count, identity)
-            return
+        else:
+            self.give_back_shared(count)
+
+    def give_back_own(self, count: int, identity: int) -> None:
+        """Let the peer send so much more on a stream, as far as the connection goes."""
+        stream = self.streams.get(identity)
+        if stream is not None and stream.state_machine.state in _RECEIVES:
+            self._prepare_for_sending(stream.acknowledge_received_data(count))
+
+    def give_back_shared(self, count: int) -> None:
+        """Let the peer send so much more on the connection, as far as its streams go."""
         increment = self._inbound_flow_control_window_manager.process_bytes(count)
         if increment:
             frame = WindowUpdateFrame(0)

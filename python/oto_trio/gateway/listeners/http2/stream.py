@@ -56,6 +56,7 @@ class Stream:
         "is_complete",
         "is_halved",
         "is_sent",
+        "is_socket",
         "moved_at",
         "offset",
         "owed",
@@ -87,6 +88,8 @@ class Stream:
         """The whole response was sent."""
         self.is_complete = False
         """The client sent the whole request."""
+        self.is_socket = False
+        """It is a WebSocket to a backend."""
         self.announced: int | None = None
         """What the request's Content-Length says."""
         self.received = 0
