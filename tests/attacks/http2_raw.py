@@ -21,6 +21,8 @@ WINDOW_UPDATE, CONTINUATION, PRIORITY_UPDATE = 8, 9, 16
 END_STREAM, ACK, END_HEADERS, PADDED = 1, 1, 4, 8
 PROTOCOL_ERROR, REFUSED_STREAM, ENHANCE_YOUR_CALM = 1, 7, 11
 FRAME_HEAD: Final = 9
+TAIL: Final = 64
+"""Octets of a body that are kept."""
 
 
 def frame(kind: int, stream: int = 0, body: bytes = b"", flags: int = 0) -> bytes:
@@ -71,6 +73,7 @@ class RawHttp2:
         answers: The status of each answer, by stream.
         ended: Streams whose answers are whole.
         received: Bytes of answers' bodies.
+        tails: The end of each body.
         frames: How many frames of each kind came.
         closed: Set when the gateway ended the connection.
     """
@@ -83,6 +86,7 @@ class RawHttp2:
         self.answers: dict[int, int] = {}
         self.ended: set[int] = set()
         self.received = 0
+        self.tails: dict[int, bytes] = {}
         self.frames: Counter[int] = Counter()
         self.closed = trio.Event()
         self._decoder = hpack.Decoder()
@@ -136,6 +140,7 @@ class RawHttp2:
             self.answers.setdefault(stream, int(fields.get(b":status", b"0")))
         elif kind == DATA:
             self.received += len(body)
+            self.tails[stream] = (self.tails.get(stream, b"") + body)[-TAIL:]
         elif kind == RST_STREAM:
             self.reset[stream] = code = int.from_bytes(body)
             self.resets[code] += 1

@@ -45,6 +45,8 @@ AT_ONCE: Final = 64
 """Packets that are sent before the gateway has to have read them."""
 PATIENCE_S: Final = 20.0
 PING: Final = b"\1"
+TAIL: Final = 64
+"""Octets of a body that are kept."""
 
 
 def number(value: int) -> bytes:
@@ -145,6 +147,7 @@ class RawHttp3:
         reset: Codes of streams that the gateway reset.
         stopped: Codes of streams that the gateway reads no more.
         received: Bytes of answers' bodies.
+        tails: The end of each body.
         sent_bytes: Bytes of datagrams that went out.
         heard_bytes: Bytes of datagrams that came.
     """
@@ -168,6 +171,7 @@ class RawHttp3:
         self.stopped: dict[int, int] = {}
         self.codes: Counter[int] = Counter()
         self.received = 0
+        self.tails: dict[int, bytes] = {}
         self.sent_bytes = 0
         self.heard_bytes = 0
         self._held: defaultdict[int, bytearray] = defaultdict(bytearray)
@@ -192,7 +196,13 @@ class RawHttp3:
         while True:
             due = self.quic.get_timer()
             with trio.CancelScope(deadline=math.inf if due is None else due) as self._scope:
-                data, _ = await self._sock.recvfrom(65536)
+                try:
+                    data, _ = await self._sock.recvfrom(65536)
+                except OSError:
+                    await trio.lowlevel.checkpoint()  # it moved
+                    continue
+                except trio.ClosedResourceError:
+                    continue
                 self.heard_bytes += len(data)
                 if self.is_deaf:
                     continue
@@ -235,6 +245,7 @@ class RawHttp3:
                 self.answers.setdefault(stream, int(dict(fields).get(b":status", b"0")))
             elif kind == DATA:
                 self.received += size
+                self.tails[stream] = (self.tails.get(stream, b"") + body)[-TAIL:]
         if ends:
             self.over.add(stream)
 

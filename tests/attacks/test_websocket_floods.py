@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 import pytest
 import trio
 
+from tests.attacks import http2_raw, http3_raw
+
 if TYPE_CHECKING:
     from tests.attacks.site import Site
 
@@ -55,7 +57,10 @@ class Flood:
 
 
 BOMB: Final = deflated(256 * MIB)
+PING, PONG = 9, 10
 FLOODS: Final = {
+    "pings": Flood(b"", frame(FIN | PING, b"") * 100, 1000, 1008),
+    "pongs": Flood(b"", frame(FIN | PONG, b"") * 100, 1000, 1008),
     "fragments": Flood(
         frame(BINARY, b"x"), b"".join([frame(CONTINUATION, b"x")] * 100), 1000, 1008
     ),
@@ -128,4 +133,63 @@ async def test_a_flood_ends_with_its_connection(site: Site, name: str) -> None:
     assert int.from_bytes(rest[at + 2 : at + 4]) == told.code
     assert cost.requests < 3000
     assert cost.longest_wait < 1000
+    assert cost.grown_bytes < 16 * MIB
+
+
+OPENED_IN_STREAMS: Final = [
+    (":method", "CONNECT"),
+    (":protocol", "websocket"),
+    (":scheme", "https"),
+    (":authority", "ws.test"),
+    (":path", "/"),
+    ("sec-websocket-version", "13"),
+]
+MUCH: Final = {
+    "pings": (frame(FIN | PING, b"") * 1200, 1008),
+    "fragments": (frame(BINARY, b"x") + frame(CONTINUATION, b"x") * 4200, 1008),
+    "closes": (frame(FIN | CLOSE, (1000).to_bytes(2)) * 4000, 1000),
+}
+"""What fits into the windows that a stream begins with, and the code of the gateway's close frame."""
+
+
+def closed_with(tail: bytes) -> int:
+    """The code of the close frame that a stream ended with."""
+    at = tail.rindex(bytes([FIN | CLOSE]))
+    return int.from_bytes(tail[at + 2 : at + 4])
+
+
+@pytest.mark.parametrize("name", MUCH)
+async def test_a_flood_over_http2_ends_with_its_stream(site: Site, name: str) -> None:
+    octets, code = MUCH[name]
+    async with (
+        site.under_attack(f"{name} over HTTP/2") as cost,
+        http2_raw.raw_http2(site.port) as client,
+    ):
+        opening = http2_raw.block(OPENED_IN_STREAMS)
+        await client.send(http2_raw.frame(http2_raw.HEADERS, 1, opening, http2_raw.END_HEADERS))
+        for at in range(0, len(octets), 16_000):
+            piece = octets[at : at + 16_000]
+            await client.send(http2_raw.frame(http2_raw.DATA, 1, piece))
+        await client.until(1)
+        assert client.answers == {1: 200}
+        assert closed_with(client.tails[1]) == code
+        assert client.goaway is None
+    assert cost.requests < 3000
+    assert cost.grown_bytes < 16 * MIB
+
+
+@pytest.mark.parametrize("name", MUCH)
+async def test_a_flood_over_http3_ends_with_its_stream(site: Site, name: str) -> None:
+    octets, code = MUCH[name]
+    async with (
+        site.under_attack(f"{name} over HTTP/3") as cost,
+        http3_raw.raw_http3(site.http3) as client,
+    ):
+        opening = http3_raw.frame(http3_raw.HEADERS, http3_raw.block(OPENED_IN_STREAMS))
+        await client.send(0, opening + http3_raw.frame(http3_raw.DATA, octets))
+        await client.until_over(0)
+        assert client.answers == {0: 200}
+        assert closed_with(client.tails[0]) == code
+        assert client.ended is None
+    assert cost.requests < 3000
     assert cost.grown_bytes < 16 * MIB

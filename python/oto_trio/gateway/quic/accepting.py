@@ -55,6 +55,7 @@ class Acceptor:
         """Sockets on which none are begun any more."""
         self.retries = 0
         """How often a client was asked to show its address."""
+        self._unread = self._unread_at = 0.0
         self._protocols = protocols
         self._terms = terms
         self._make_owner = make_owner
@@ -128,9 +129,9 @@ class Acceptor:
                 )
                 retried = header.destination_cid
             except ValueError:
-                if handshakes >= limits.trusted_handshakes:
+                if self._doubts(endpoint, now):
                     return None
-        elif handshakes >= limits.trusted_handshakes:
+        elif self._doubts(endpoint, now):
             self._retry(endpoint, header, address, path, now)
             return None
         configuration = QuicConfiguration(is_client=False, alpn_protocols=self._protocols)
@@ -149,6 +150,18 @@ class Acceptor:
         endpoint.know(link, header.destination_cid)
         link.owner = self._make_owner(link, path, now)
         return link
+
+    def note_unread(self, endpoint: "QuicEndpoint", now: float) -> None:
+        """Note that a connection was begun for a datagram that could not be read: much work for nothing."""
+        left = self._unread - (now - self._unread_at) * endpoint.limits.unread_per_s
+        self._unread = max(left, 0.0) + 1
+        self._unread_at = now
+
+    def _doubts(self, endpoint: "QuicEndpoint", now: float) -> bool:
+        """Whether clients have to show first that their address is their own."""
+        limits = endpoint.limits
+        left = self._unread - (now - self._unread_at) * limits.unread_per_s
+        return endpoint.handshakes >= limits.trusted_handshakes or left >= limits.unread
 
     def _retry(
         self,

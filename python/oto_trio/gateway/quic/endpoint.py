@@ -425,6 +425,8 @@ class QuicEndpoint:
             state.close(error_code=INTERNAL_ERROR, frame_type=0)
         if not state.is_begun and not state.configuration.is_client:
             self.forget(link, now)  # nothing of it was understood
+            if self._acceptor is not None:
+                self._acceptor.note_unread(self, now)
         else:
             self.touched.add(link)
 

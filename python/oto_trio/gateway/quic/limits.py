@@ -15,6 +15,9 @@ class QuicLimits:
     """Connections of a worker whose handshake is under way; the first datagram of one more is dropped."""
     trusted_handshakes: int = 64
     """When so many handshakes are under way, a further client first has to show that its address is its own."""
+    unread: float = 100
+    """The same for so many datagrams, in a burst, that seemed to begin connections and could not be read."""
+    unread_per_s: float = 10
     handshake_s: float = 10
     """How long a handshake may take."""
     resets: float = 1000

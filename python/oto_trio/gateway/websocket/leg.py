@@ -77,6 +77,7 @@ class Leg:
         self._text: io.StringIO | None = None
         self._binary: bytearray | None = None
         self._size = self._fragments = 0
+        self._credit, self._credited_at = float(limits.controls), 0.0
         self._is_held = False
         self.is_blocked = False
         """Whether some of what was written waits in the engine."""
@@ -90,6 +91,13 @@ class Leg:
         """Whether some of what came was not read yet."""
         self.fault: tuple[CloseReason, str] | None = None
         """The code and reason with which the other end was cut off for breaking a rule."""
+
+    def note_time(self, now: float) -> None:
+        """Give back what time gives of pings and pongs."""
+        limits = self._limits
+        came_back = (now - self._credited_at) * limits.controls_per_s
+        self._credit = min(limits.controls, self._credit + came_back)
+        self._credited_at = now
 
     def receive(self, data: bytes) -> Iterator[Frame]:
         """Read bytes; what they complete comes out in order, a close last.
@@ -133,6 +141,10 @@ class Leg:
                 if message is not None:
                     yield message
             elif isinstance(event, (Ping, Pong)):
+                self._credit -= 1
+                if self._credit < 0:
+                    self._fail(CloseReason.POLICY_VIOLATION, "pings without end")
+                    return
                 yield event
 
     def _gather(self, event: TextMessage | BytesMessage) -> Message | None:

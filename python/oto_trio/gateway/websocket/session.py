@@ -203,6 +203,7 @@ class WebSocketSession:
         self._heard = now
         if leg.has_ended:
             return
+        leg.note_time(now)
         if leg.has_more:
             # It comes behind what waits.
             leg.receive(data)
