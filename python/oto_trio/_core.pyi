@@ -29,6 +29,7 @@ __all__ = [
     "MessageSigner",
     "MessageVerifier",
     "Pattern",
+    "QuicKeys",
     "Redaction",
     "Request",
     "ResponseHead",
@@ -1302,6 +1303,82 @@ class HpackEncoder:
 
         Raises:
             TypeError: A field is no pair; nothing is written then.
+        """
+
+@final
+class QuicKeys:
+    """The keys of one direction of a QUIC connection whose handshake is done (RFC 9001 section 5).
+
+    Opens and seals many packets with one call. What a peer sends never raises.
+    """
+
+    def __new__(cls, suite: int, key: bytes, iv: bytes, header: bytes, /) -> Self:
+        """Keys as they were derived from a secret of the handshake.
+
+        Args:
+            suite: the number of the cipher suite in TLS: 0x1301, 0x1302 or 0x1303.
+            key: of the payload.
+            iv: 12 bytes.
+            header: the key of the header's protection.
+
+        Raises:
+            ValueError: there is no such suite in QUIC, or a length is not that of the suite.
+        """
+
+    def open_run(
+        self, run: bytes, step: int, cid: bytes, phase: bool, expected: int, lowest: int, /
+    ) -> tuple[int, list[tuple[int, int]], bool, bool, list[tuple[int, bytes, int, int]]]:
+        """Open datagrams that came together, up to the first one that is no plain packet of a transfer.
+
+        A plain packet has a short header with the identifier and the phase of the arguments, a number above those before
+        it, and well-formed frames of these types only: PADDING, PING, ACK, STREAM, MAX_DATA and MAX_STREAM_DATA, as few as an
+        honest transfer has: 32, and no PING, ACK or stream twice, and no STREAM without data or an end. What is not one is told
+        nothing of.
+
+        Args:
+            run: datagrams of one peer, one behind the other.
+            step: length of each but the last, which may be shorter.
+            cid: the connection identifier that they have to name.
+            phase: the key phase of these keys.
+            expected: the number of the packet that is expected next.
+            lowest: the lowest number that is taken.
+
+        Returns:
+            How many bytes of the run were read; the numbers of the packets, as ranges without their ends; whether
+            some of them are to be acknowledged; the spin bit of the last one; and frames, as type, what is behind the type,
+            0 and 0, or for STREAM as type (0x0e or 0x0f), data, stream and offset. Of STREAM frames that go on where
+            another ends, one is made; an ACK that says all that an earlier one says takes its place.
+        """
+
+    def seal_flight(
+        self,
+        cid: bytes,
+        spin: bool,
+        phase: bool,
+        number: int,
+        lead: bytes,
+        pieces: list[tuple[int, int, bytes, bool]],
+        size: int,
+        room: int,
+        most: int,
+        /,
+    ) -> list[tuple[bytes, list[tuple[int, int, int, bool]]]]:
+        """Make datagrams with data of streams, each of the full size but the last.
+
+        Args:
+            cid: the connection identifier of the peer.
+            spin: the spin bit.
+            phase: the key phase of these keys.
+            number: of the first packet.
+            lead: frames that are written already, to go first, whatever room there is.
+            pieces: what is to be sent in this order, as stream, offset, data and whether the stream ends behind it.
+            size: bytes of a datagram, at most.
+            room: bytes of all of them, at most; none is made that is only smaller for want of room.
+            most: datagrams, at most.
+
+        Returns:
+            Each datagram with what it holds of the pieces: position in `pieces`, where in the stream it begins
+            and ends, and whether the stream ends with it.
         """
 
 @final

@@ -18,6 +18,7 @@ pub mod limits;
 pub mod metrics;
 mod one_or_many;
 pub mod plan;
+pub mod quic;
 pub mod record;
 pub mod router;
 pub mod signature;

@@ -16,6 +16,7 @@ mod json;
 mod limits;
 mod message;
 mod pattern;
+mod quic;
 mod record;
 mod redaction;
 mod router;
@@ -42,6 +43,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<fields::FieldBlock>()?;
     module.add_class::<fields::HpackEncoder>()?;
     module.add_class::<fields::HpackDecoder>()?;
+    module.add_class::<quic::QuicKeys>()?;
     module.add_class::<client_certificate::ClientCertificate>()?;
     module.add_class::<message::Request>()?;
     module.add_class::<message::ResponseHead>()?;

@@ -28,10 +28,10 @@ from aioquic.quic.recovery import QuicPacketSpace
 from aioquic.quic.stream import QuicStream
 from typing_extensions import override
 
-from oto_trio.gateway.quic.guarded import GuardedConnection
 from oto_trio.gateway.quic.handshake import HandshakeTerms, ServerHandshake
 from oto_trio.gateway.quic.limits import QuicLimits
 from oto_trio.gateway.quic.secrets import ADDRESS_TOKEN_BYTES, RESET_TOKEN_BYTES, QuicSecrets
+from oto_trio.gateway.quic.transfer import Transfer
 
 __all__ = ["CID_BYTES", "PREFIX_BYTES", "QuicState"]
 
@@ -48,7 +48,7 @@ UNIDIRECTIONAL: Final = 2
 logging.getLogger("quic").setLevel(logging.CRITICAL)
 
 
-class QuicState(GuardedConnection):
+class QuicState(Transfer):
     """One connection, of either side. Sans I/O: it is given datagrams and the time, and asked for both.
 
     Args:

@@ -291,8 +291,8 @@ class QuicEndpoint:
             while not path.is_closed:
                 await trio.lowlevel.wait_readable(path.sock)
                 now = self._clock()
-                for data, address in path.read(self.limits.batch):
-                    self.receive(data, address, path, now)
+                for run, step, address in path.read(self.limits.batch):
+                    self.receive_run(run, step, address, path, now)
                     if self._clock() - now > TURN_S:
                         self.settle(now)
                         await trio.lowlevel.checkpoint()
@@ -375,6 +375,40 @@ class QuicEndpoint:
         link.due = math.inf
         link.tell_lost(now)
         self._close_unused(link.path)
+
+    def receive_run(
+        self, run: bytes, step: int, address: Address, path: Datagrams, now: float
+    ) -> None:
+        """Give datagrams that came together to their connections; `settle` has to follow.
+
+        Args:
+            run: One behind the other, of one peer.
+            step: Length of each but the last.
+            address: The peer's.
+            path: Where they came.
+            now: The Trio clock.
+        """
+        start = 0
+        while start < len(run):
+            link = self._by_cid.get(run[start + 1 : start + 1 + CID_BYTES])
+            used = 0
+            if link is not None and link.path is path and step < len(run):
+                used = self._give_run(link, run[start:] if start else run, step, address, now)
+            if not used:
+                self.receive(run[start : start + step], address, path, now)
+                used = step
+            start += used
+
+    def _give_run(self, link: QuicLink, run: bytes, step: int, address: Address, now: float) -> int:
+        try:
+            used = link.state.receive_run(run, step, address, now)
+        except Exception:
+            # As in `_give`.
+            logger.exception("a QUIC connection failed")
+            link.state.close(error_code=INTERNAL_ERROR, frame_type=0)
+            used = step
+        self.touched.add(link)
+        return used
 
     def receive(self, data: bytes, address: Address, path: Datagrams, now: float) -> None:
         """Give a datagram to its connection; `settle` has to follow."""

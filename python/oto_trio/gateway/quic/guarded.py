@@ -170,15 +170,23 @@ class GuardedConnection(QuicConnection):
     @override
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, NetworkAddress]]:
         """Return what to send now, and where; sometimes a packet's number is left out."""
+        self._leave_out()
+        datagrams = super().datagrams_to_send(now)
+        self._forget_acks()
+        return datagrams
+
+    def _leave_out(self) -> None:
+        """Leave a number out when it is time to."""
         if self._packet_number >= self._skips_at and self._handshake_complete:
             self._skipped = self._packet_number
             self._packet_number += 1
             self._skips_at = self._packet_number + random.choice(SKIPS)  # noqa: S311 (as above)
-        datagrams = super().datagrams_to_send(now)
+
+    def _forget_acks(self) -> None:
+        """Let go of what was sent and nothing is waited for, where there is too much of it."""
         for space in self._loss.spaces:
             if len(space.sent_packets) > KEPT_PACKETS:
                 _forget_acks(space)
-        return datagrams
 
 
 def _count(name: str, cost: int) -> None:

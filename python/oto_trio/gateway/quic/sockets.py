@@ -62,8 +62,12 @@ class Datagrams:
         """Whether datagrams wait until the socket is writable."""
         return bool(self._waiting)
 
-    def read(self, most: int) -> Iterator[tuple[bytes, Address]]:
-        """Yield datagrams that are there, in order, after `most` reads at most."""
+    def read(self, most: int) -> Iterator[tuple[bytes, int, Address]]:
+        """Yield what is there, in order, after `most` reads at most.
+
+        Each is a run of datagrams of one peer, one behind the other, with the length of each but the last, which may be
+        shorter.
+        """
         for _ in range(most):
             if self.is_closed:
                 return
@@ -79,12 +83,7 @@ class Datagrams:
             for level, kind, value in told:
                 if level == SOL_UDP and kind == UDP_GRO and len(value) >= 4:
                     step = struct.unpack_from("=i", value)[0]
-            if step <= 0 or step >= size:
-                yield bytes(self._space[:size]), address
-                continue
-            joined = bytes(self._space[:size])
-            for start in range(0, size, step):
-                yield joined[start : start + step], address
+            yield bytes(memoryview(self._space)[:size]), step if 0 < step < size else size, address
 
     def send(self, datagrams: Sequence[tuple[bytes, Address]]) -> None:
         """Send, in order; what the socket does not take now waits, see `waits`."""
