@@ -527,6 +527,7 @@ class _App:
         self._supervisor.settings = self._worker_settings()
         logging.getLogger().setLevel(self._settings.log_level.upper())
         await self._supervisor.reload_plugins()
+        await self._supervisor.give_listeners(wanted_by_settings(self._settings.http_listeners)[0])
         if self._access_log is not None:
             await self._access_log.reopen()
         logger.info(

@@ -59,6 +59,14 @@ async def test_on_a_desk_every_name_has_a_certificate(tmp_path: Path, upstream: 
     route = f"api.localhost={upstream.url}"
     arguments = ("--dev", "--workers", "1", "--https-port", "0", "--route", route)
     async with gateway_process(*arguments, data=tmp_path) as gateway:
+        # What signs is there as soon as the gateway says that it is ready.
+        port = int(gateway.announcement["https"].rpartition(":")[2])
+        anyone = ssl.create_default_context()
+        anyone.check_hostname, anyone.verify_mode = False, ssl.CERT_NONE
+        wire = await trio.open_tcp_stream("127.0.0.1", port)
+        async with trio.SSLStream(wire, anyone, server_hostname="api.localhost") as first:
+            with trio.fail_after(20):
+                await first.do_handshake()
         context = await trusting(gateway)
         assert await fetch(gateway, context, "api.localhost") == (
             "api.localhost",

@@ -147,7 +147,8 @@ class ControlPlane:
             self._supervisor.on_certificate_asked = self._make_certificates()
             self._supervisor.on_key_leaked = partial(disable_api_key, self._store)
             nursery.start_soon(self.exporting.run)
-            nursery.start_soon(run_jobs, self._jobs())
+            first = self._first_certificates()
+            nursery.start_soon(run_jobs, self._jobs(first))
             async with trio.open_nursery() as listeners:
                 server: AdminServer = await listeners.start(
                     partial(
@@ -160,13 +161,16 @@ class ControlPlane:
                         shutdown=shutdown,
                     )
                 )
+                if self.is_dev and self.has_https:
+                    # Certificates are made for whoever comes, and it signs them.
+                    await first.can_sign.wait()
                 task_status.started(server.url)
             nursery.cancel_scope.cancel()
 
-    def _jobs(self) -> list[Job]:
-        """Return what is done again and again beside the requests."""
+    def _first_certificates(self) -> FirstCertificates:
+        """Return what makes the certificates that a gateway begins with."""
         settings = self._settings
-        first = FirstCertificates(
+        return FirstCertificates(
             self._certificates,
             domain=settings.domain,
             aia_base=_aia_base(settings),
@@ -174,6 +178,9 @@ class ControlPlane:
             has_wildcard=settings.wildcard_certificate,
             is_awaited=self.has_https,
         )
+
+    def _jobs(self, first: FirstCertificates) -> list[Job]:
+        """Return what is done again and again beside the requests."""
         renewal = RenewCertificates(self._certificates, on_alert=self._alert_of_certificate)
         rotation = RotateApiKeys(
             self._store,

@@ -273,7 +273,6 @@ NEEDS_RESTART: Final = frozenset(
             "https_bind",
             "socket_mode",
             "socket_owner",
-            "http_listeners",
             "http_port",
             "https_port",
             "admin_bind",

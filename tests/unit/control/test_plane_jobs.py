@@ -25,7 +25,9 @@ async def test_a_gateway_on_a_shared_store_renews_its_lease(node: str) -> None:
             exporting=None,
             has_https=False,
         )
-        jobs = ControlPlane._jobs(cast("ControlPlane", plane))  # pyright: ignore[reportPrivateUsage]
+        whole = cast("ControlPlane", plane)
+        first = ControlPlane._first_certificates(whole)  # pyright: ignore[reportPrivateUsage]
+        jobs = ControlPlane._jobs(whole, first)  # pyright: ignore[reportPrivateUsage]
         leases = [job for job in jobs if job.name == "admin key lease"]
         assert len(leases) == len(node)
         for job in leases:

@@ -23,6 +23,7 @@ from oto_trio.pki import PkiError, in_pki_thread, issue
 from oto_trio.pki.facts import authority_of
 from oto_trio.pki.first_certificates import (
     FIRST_CERTIFICATES,
+    INTERMEDIATE_CA,
     WILDCARD,
     FirstCertificate,
 )
@@ -93,6 +94,8 @@ class FirstCertificates:
         self._given = tuple(given)
         self._has_wildcard = has_wildcard
         self._is_awaited = is_awaited
+        self.can_sign = trio.Event()
+        """Set once the authority is there that signs what is made for clients, or the first look failed."""
 
     def job(self) -> Job:
         """Return when it is done."""
@@ -106,12 +109,17 @@ class FirstCertificates:
             PkiError: One of those stored under a well-known id cannot sign the next.
             StoreError: The store cannot be read or written.
         """
-        for given in self._given:
-            await self._bring_in(given)
-        for first in FIRST_CERTIFICATES:
-            if first.id == WILDCARD and not await self._wants_wildcard():
-                continue
-            await self._make(first)
+        try:
+            for given in self._given:
+                await self._bring_in(given)
+            for first in FIRST_CERTIFICATES:
+                if first.id == WILDCARD and not await self._wants_wildcard():
+                    continue
+                await self._make(first)
+                if first.id == INTERMEDIATE_CA:
+                    self.can_sign.set()
+        finally:
+            self.can_sign.set()
 
     # ------------------------------------------------------------------- made
 

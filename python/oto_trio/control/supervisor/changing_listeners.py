@@ -88,7 +88,7 @@ class ChangingListeners:
         listeners: The sockets.
         hearers: Returns the workers there are.
         on_change: Told whenever `settled` may have changed.
-        given: What the settings ask for, by its id; wanted for as long as the gateway runs.
+        given: What the settings ask for, by its id; wanted until they ask for something else, see `give`.
     """
 
     def __init__(
@@ -104,6 +104,8 @@ class ChangingListeners:
         self._hearers = hearers
         self._on_change = on_change
         self._wanted = {(_SETTINGS, name): wanted for name, wanted in (given or {}).items()}
+        self._reconciling = trio.Lock()
+        self._waiting = trio.CancelScope()
         self._releasing: trio.Nursery | None = None
         self.settled = -1
         """The newest revision whose listeners are open or were tried, and whose others are closed; -1 before the
@@ -113,36 +115,60 @@ class ChangingListeners:
         """Follow the store until cancelled, or until it is closed."""
         async with trio.open_nursery() as nursery:
             self._releasing = nursery
-            await self._follow()
+            try:
+                await self._follow()
+            finally:
+                self._releasing = None
             nursery.cancel_scope.cancel()
+
+    async def give(self, given: Mapping[str, tuple[WantedListener, ...]]) -> None:
+        """Take over what the settings ask for now; returns once it is open or was tried, and the rest is closed.
+
+        Args:
+            given: What they ask for, by its id, in place of what they asked for before.
+        """
+        async with self._reconciling:
+            for key in [key for key in self._wanted if key[0] == _SETTINGS]:
+                del self._wanted[key]
+            self._wanted.update({(_SETTINGS, name): wanted for name, wanted in given.items()})
+            if self._releasing is None:
+                return  # it has not begun, or the gateway drains
+            await self._reconcile(self.settled)
+            if self._listeners.failures:
+                # Whoever waits for the next change has to wake for the next try.
+                due = trio.current_time() + RETRY_S
+                self._waiting.deadline = min(self._waiting.deadline, due)
 
     async def _follow(self) -> None:
         """Act on each change of the store until it is closed."""
         with self._store.watch() as changes:
             revision = await self._read()
-            await self._reconcile(revision)
+            async with self._reconciling:
+                await self._reconcile(revision)
             self._settle(revision)
             while True:
                 retry_s = RETRY_S if self._listeners.failures else float("inf")
                 batch = None
-                with trio.move_on_after(retry_s):
+                with trio.move_on_after(retry_s) as self._waiting:
                     try:
                         batch = await changes.__anext__()
                     except StopAsyncIteration:
                         return
                 if batch is None:
-                    await self._reconcile(revision)
+                    async with self._reconciling:
+                        await self._reconcile(revision)
                     continue
                 if batch.revision <= revision:
                     continue
                 revision = batch.revision
-                noted = [
-                    self._note(change.kind, change.id, change.document)
-                    for change in batch.changes
-                    if change.kind in WANTED_BY
-                ]
-                if any(noted):
-                    await self._reconcile(revision)
+                async with self._reconciling:
+                    noted = [
+                        self._note(change.kind, change.id, change.document)
+                        for change in batch.changes
+                        if change.kind in WANTED_BY
+                    ]
+                    if any(noted):
+                        await self._reconcile(revision)
                 self._settle(revision)
 
     def _settle(self, revision: int) -> None:

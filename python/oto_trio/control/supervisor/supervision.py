@@ -199,6 +199,7 @@ class Supervisor:
         self._changing = ChangingListeners(
             store, self._listeners, lambda: tuple(self._workers), self.moved, given_listeners
         )
+        self.give_listeners = self._changing.give
         self._on_records = on_records
         self._on_problem = on_problem
         self.limits = limits
