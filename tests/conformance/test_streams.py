@@ -96,7 +96,9 @@ class Carrier:
 
 
 @asynccontextmanager
-async def carrying(*steps: dict[str, Any], preface: bytes = PREFACE) -> AsyncGenerator[Carrier]:
+async def carrying(
+    *steps: dict[str, Any], preface: bytes = PREFACE, times: dict[str, float] | None = None
+) -> AsyncGenerator[Carrier]:
     """Run an engine with a carried connection; everything is closed behind it."""
     engine = Engine()
     with trio.fail_after(PATIENCE_S), socket.socket() as listener:
@@ -107,7 +109,7 @@ async def carrying(*steps: dict[str, Any], preface: bytes = PREFACE) -> AsyncGen
         client = await trio.open_tcp_stream(*listener.getsockname())
         carrier = Carrier(engine, client, backends)
         try:
-            engine.install(Snapshot().apply([route(port, steps=steps)], []))
+            engine.install(Snapshot().apply([route(port, steps=steps, client=times)], []))
             engine.adopt(listener.fileno(), "standard-listener", False, "Dynamic", True)
             await client.send_all(preface)
             carrier.connection, listener_id, secured = await carrier.turn_until(CARRIED)
@@ -369,6 +371,36 @@ async def test_a_grpc_caller_says_how_long_it_waits() -> None:
         carrier.pass_time(0.2)
         told, fields, _ = await carrier.turn_until(ANSWER)
         assert (told, fields.status, fields.get(b"grpc-status")) == (stream, 200, b"4")
+
+
+@pytest.mark.parametrize(
+    ("kind", "answered"),
+    [
+        ("application/grpc", b"application/grpc"),
+        ("application/grpc-web-text", b"application/grpc-web-text+proto"),
+        ("application/json", None),
+    ],
+)
+async def test_grpc_callers_hear_of_errors_in_their_way_while_a_hook_holds_the_call(
+    kind: str, answered: bytes | None
+) -> None:
+    bridge = {"phase": "transform_request", "plugin": "web", "kind": "grpc_web"}
+    times = {"global_timeout": 2000, "call_and_stream_timeout": 2000}
+    async with carrying(python_step("access"), bridge, times=times) as carrier:
+        stream = carrier.open(("content-type", kind), ends=False)
+        exchange = await carrier.turn_until(RUN)
+        carrier.pass_time(2.1)
+        assert await carrier.turn_until(GONE) == exchange.id
+        told, fields, body = await carrier.turn_until(ANSWER)
+        assert told == stream
+        if answered is None:
+            assert (fields.status, fields.get(b"grpc-status")) == (504, None)
+            assert b"took too long" in body
+            return
+        assert (fields.status, body) == (200, b"")
+        assert fields.get(b"content-type") == answered
+        assert fields.get(b"grpc-status") == b"4"
+        assert fields.get(b"grpc-message") == b"The request took too long"
 
 
 async def test_a_lost_connection_is_told() -> None:

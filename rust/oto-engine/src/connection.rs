@@ -8,6 +8,7 @@ use oto_core::http1::encode::{self, ResponseShape};
 use oto_core::http1::{Decoder, Framing, ResponseHead, Version};
 use oto_core::plan::{BodyBound, Flow};
 
+use crate::downstream::Called;
 use crate::io::{Output, Readiness};
 use crate::kept::Kept;
 use crate::meter::Meter;
@@ -301,6 +302,8 @@ pub(crate) struct Exchange {
     pub(crate) held_route: Option<Arc<str>>,
     /// The request's bound while Python holds the flow.
     pub(crate) held_bound: BodyBound,
+    /// How an error would be told while Python holds the flow, when it is a call of gRPC.
+    pub(crate) held_called: Option<Called>,
     pub(crate) response_meter: Meter,
     /// The response body, or its beginning, once a hook asked for it.
     pub(crate) gathered: Option<Box<Gathered>>,

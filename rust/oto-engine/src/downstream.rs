@@ -175,11 +175,18 @@ impl Engine {
     /// Answer a head that is no request, and close.
     pub(crate) fn refuse_head(&mut self, key: usize, error: HeadError) {
         self.metrics.refused_heads += 1;
-        self.refuse_connection(key, error.status(), error.message());
+        self.refuse_connection(key, error.status(), error.message(), None);
     }
 
-    pub(crate) fn refuse_connection(&mut self, key: usize, status: u16, message: &str) {
-        let reply = refusal(status, message, "errors.client.error", None);
+    /// Answer with an error and close, without an exchange; `called` says how a caller of gRPC is told.
+    pub(crate) fn refuse_connection(
+        &mut self,
+        key: usize,
+        status: u16,
+        message: &str,
+        called: Option<Called>,
+    ) {
+        let mut reply = refusal(status, message, "errors.client.error", None);
         let mut head = ResponseHead {
             status,
             ..ResponseHead::default()
@@ -187,8 +194,14 @@ impl Engine {
         for (name, value) in &reply.headers {
             head.headers.add(name, value);
         }
+        let mut framing = Framing::Length(reply.body.len() as u64);
+        if let Some(called) = called {
+            head = grpc::refused(&head, called.content_type, message);
+            framing = called.framing();
+            reply.body.clear();
+        }
         let shape = encode::ResponseShape {
-            framing: Framing::Length(reply.body.len() as u64),
+            framing,
             keep_alive: false,
             version: Version::Http11,
         };
@@ -220,7 +233,7 @@ impl Engine {
             self.recycle(request, response);
             self.metrics.refused_heads += 1;
             let message = "HTTP/1 is not spoken on this listener, only HTTP/2";
-            self.refuse_connection(key, 505, message);
+            self.refuse_connection(key, 505, message, None);
             return;
         }
         let is_leaving = self.draining || listener.leaves_by_s.is_some();
@@ -318,6 +331,7 @@ impl Engine {
                 if let Some(mut flow) = exchange.flow.take() {
                     exchange.held_route = flow.route.as_ref().map(|route| Arc::clone(&route.id));
                     exchange.held_bound = flow.bounds.request;
+                    exchange.held_called = Called::of(&flow);
                     flow.is_replayable = exchange.is_replayable();
                     self.raised.push(Event::Run(flow, step));
                 }
@@ -365,26 +379,19 @@ impl Engine {
         };
         let mut body = flow.take_body().unwrap_or_default();
         let status = flow.response.status;
-        let web = flow.web_form();
-        let content_type = match web {
-            Some(form) => Some(grpc_web::content_type_of_error(form)),
-            None => grpc::is_call(&flow.request).then_some(grpc::CONTENT_TYPE),
-        };
-        let told = content_type.filter(|_| flow.refused).map(|content_type| {
+        let called = Called::of(flow).filter(|_| flow.refused);
+        let told = called.map(|called| {
             body.clear();
             let refusal = flow.attrs.refusal.as_ref();
             let message = refusal.map_or("", |refusal| &*refusal.message);
-            grpc::refused(&flow.response, content_type, message)
+            grpc::refused(&flow.response, called.content_type, message)
         });
         let bodiless = matches!(status, 100..=199 | 204 | 304);
         let is_head = flow.request.method == oto_core::http1::Method::Head;
         let times = flow.repeats;
         let repeats = times > 1 && !bodiless && !body.is_empty();
-        let framing = if told.is_some() && web.is_some() {
-            Framing::Length(0)
-        } else if told.is_some() {
-            // The head is all of it, and announces no length.
-            Framing::UntilClose
+        let framing = if let Some(called) = called {
+            called.framing()
         } else if bodiless {
             Framing::None
         } else if repeats {
@@ -437,6 +444,36 @@ impl Engine {
     }
 }
 
+/// How errors are told to a caller of gRPC: in a head, and nothing behind it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Called {
+    content_type: &'static [u8],
+    is_web: bool,
+}
+
+impl Called {
+    /// None for other requests.
+    fn of(flow: &Flow) -> Option<Self> {
+        let (content_type, is_web) = match flow.web_form() {
+            Some(form) => (grpc_web::content_type_of_error(form), true),
+            None if grpc::is_call(&flow.request) => (grpc::CONTENT_TYPE, false),
+            None => return None,
+        };
+        Some(Self {
+            content_type,
+            is_web,
+        })
+    }
+
+    /// Over HTTP/2 and 3 the head announces no length; a page may speak HTTP/1.1.
+    fn framing(self) -> Framing {
+        match self.is_web {
+            true => Framing::Length(0),
+            false => Framing::UntilClose,
+        }
+    }
+}
+
 impl Exchange {
     fn new(id: u64, request: &Request, now_s: f64, draining: bool) -> Self {
         let is_stream = matches!(request.version, Version::Http2 | Version::Http3);
@@ -480,6 +517,7 @@ impl Exchange {
             request_meter: Meter::default(),
             held_route: None,
             held_bound: BodyBound::default(),
+            held_called: None,
             response_meter: Meter::default(),
             gathered: None,
             web: None,

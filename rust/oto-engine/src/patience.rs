@@ -130,7 +130,9 @@ impl Engine {
                 self.drop_down(key);
             }
             DownPhase::Head if down.input.is_empty() => self.drop_down(key),
-            DownPhase::Head => self.refuse_connection(key, 408, "The request head took too long"),
+            DownPhase::Head => {
+                self.refuse_connection(key, 408, "The request head took too long", None);
+            }
             DownPhase::Carried(id) => self.raised.push(Event::Idle(id)),
             DownPhase::Tunnel(_) => self.client_left(key),
             DownPhase::Exchange => self.exchange_expired(key),
@@ -250,7 +252,7 @@ impl Engine {
         let Some(exchange) = self.downs.get(key).and_then(|down| down.exchange.as_ref()) else {
             return;
         };
-        let id = exchange.id;
+        let (id, called) = (exchange.id, exchange.held_called);
         self.raised.push(Event::Gone(id));
         let spent = self
             .downs
@@ -265,7 +267,7 @@ impl Engine {
             let ended = self.ended_of(key, &exchange);
             self.remember(id, ended);
         }
-        self.refuse_connection(key, status, message);
+        self.refuse_connection(key, status, message, called);
     }
 
     pub(crate) fn up_expired(&mut self, at: usize) {
