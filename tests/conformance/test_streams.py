@@ -385,7 +385,7 @@ async def test_grpc_callers_hear_of_errors_in_their_way_while_a_hook_holds_the_c
     kind: str, answered: bytes | None
 ) -> None:
     bridge = {"phase": "transform_request", "plugin": "web", "kind": "grpc_web"}
-    times = {"global_timeout": 2000, "call_and_stream_timeout": 2000}
+    times = {"global_timeout": 2e3, "call_and_stream_timeout": 2e3}
     async with carrying(python_step("access"), bridge, times=times) as carrier:
         stream = carrier.open(("content-type", kind), ends=False)
         exchange = await carrier.turn_until(RUN)

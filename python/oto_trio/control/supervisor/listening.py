@@ -91,7 +91,8 @@ class Listener(msgspec.Struct, frozen=True):
         if self.path is not None:
             return host
         shown = f"[{host}]" if ":" in host else host
-        return f"{'https' if self.secured else 'http'}://{shown}:{port}"
+        scheme = "tcp" if self.is_tcp else "https" if self.secured else "http"
+        return f"{scheme}://{shown}:{port}"
 
     def close(self) -> None:
         """Stop listening, also in the workers that share the sockets, and close them. Idempotent.

@@ -2,6 +2,7 @@
 
 import socket
 
+import msgspec
 import pytest
 
 from oto_trio.control.supervisor.listening import BindError, bind_listener, listening
@@ -20,6 +21,12 @@ def test_port_zero_picks_one_port_for_every_slot() -> None:
 def test_a_secured_listener_has_an_https_url() -> None:
     with listening(bind_listener("a", "127.0.0.1", 0, secured=True, slots=1)) as (listener,):
         assert listener.url.startswith("https://127.0.0.1:")
+
+
+def test_a_listener_of_tcp_services_is_not_shown_as_one_of_http() -> None:
+    bound = bind_listener("a", "127.0.0.1", 0, secured=False, slots=1)
+    with listening(msgspec.structs.replace(bound, is_tcp=True)) as (listener,):
+        assert listener.url.startswith("tcp://127.0.0.1:")
 
 
 def test_sockets_are_closed_at_the_end_of_the_block() -> None:
