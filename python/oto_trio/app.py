@@ -323,6 +323,7 @@ def _worker_settings(
         client_auth=settings.client_auth,
         http2=settings.http2,
         mounts=settings.mounts,
+        stream_bounds=settings.stream_bounds,
         h2c=settings.h2c,
         makes_certificates=dev,
         https_port=_exposed_https_port(settings, listeners),

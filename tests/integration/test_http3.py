@@ -16,6 +16,7 @@ import trio
 from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
 from tests.conformance.tls.secure import certificate
 from tests.integration.clients import admin, route
+from tests.integration.http2_client import http2_client
 from tests.integration.http3_client import http3_client
 
 if TYPE_CHECKING:
@@ -233,6 +234,26 @@ async def test_clients_of_a_worker_that_crashed_learn_it(
         await client.until(lambda: any(it.endswith(token) for it in heard))
         async with http3_client(port) as other:
             assert (await other.ask("GET", "a.test", "/wide")).status == 200
+
+
+async def test_the_bounds_of_connections_are_those_of_the_settings(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    bounds = {"requests": 12, "body_bytes": 20_000, "bodies_bytes": 70_000, "head_bytes": 10_000}
+    async with fronted(upstream, tmp_path, stream_bounds=bounds) as (gateway, port):
+        async with http3_client(port) as client:
+            assert (await client.ask("GET", "a.test", "/x")).status == 200
+            quic = client.quic
+            assert quic._remote_max_stream_data_bidi_remote == 20_000
+            assert quic._remote_max_streams_bidi >= 12
+            assert quic._remote_max_data >= 70_000
+            assert client.h3 is not None
+            assert (client.h3.received_settings or {})[0x6] == 10_000
+        async with http2_client(gateway.port) as other:
+            assert (await other.ask("GET", "a.test", "/x")).status == 200
+            told = other.h2.remote_settings
+            assert (told.max_concurrent_streams, told.initial_window_size) == (12, 20_000)
+            assert told.max_header_list_size == 10_000
 
 
 async def test_loss_a_new_address_and_a_drain_lose_nothing(

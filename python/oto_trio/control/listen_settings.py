@@ -11,6 +11,7 @@ from oto_trio.control.admin_settings import AdminSettings
 from oto_trio.control.supervisor.http_listeners import wanted_by_settings
 from oto_trio.control.supervisor.unix_sockets import read_mode, read_owner
 from oto_trio.model.errors import Problem
+from oto_trio.model.stream_bounds import StreamBounds
 
 __all__ = ["ListenSettings", "listen_problems"]
 
@@ -66,6 +67,10 @@ class ListenSettings(AdminSettings, frozen=True, kw_only=True):
         ExposedPort | None,
         Meta(description="UDP port clients reach HTTP/3 on; null = that of the listener"),
     ] = None
+    stream_bounds: Annotated[
+        StreamBounds,
+        Meta(description="what a client may ask of a connection of HTTP/2 or HTTP/3, by name"),
+    ] = StreamBounds()
     admin_bind: Annotated[
         str, Meta(description="address of the admin API; unix:PATH is a Unix socket")
     ] = "127.0.0.1"
@@ -116,6 +121,9 @@ class ListenSettings(AdminSettings, frozen=True, kw_only=True):
 def listen_problems(settings: ListenSettings) -> list[Problem]:
     """Return what is wrong with where a gateway shall listen."""
     problems = list(_doubled_ports(settings))
+    if (wrong := settings.stream_bounds.problem) is not None:
+        key, why, fix = wrong
+        problems.append(Problem(f"$.settings.stream_bounds.{key}", why, fix))
     problems += [
         msgspec.structs.replace(problem, path=f"$.settings.http_listeners{problem.path}")
         for problem in wanted_by_settings(settings.http_listeners)[1]

@@ -25,6 +25,7 @@ from oto_trio.gateway.listener_frames import (
     Retune,
     Unlisten,
 )
+from oto_trio.model.stream_bounds import StreamBounds
 
 __all__ = [
     "BATCH_BYTES",
@@ -167,6 +168,7 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
         limits: The counters to use; None lets the worker count by itself.
         https_port: The port under which clients reach the gateway with TLS; None for 443.
         mounts: Applications that routes may have called, as `package.module:name` with `*`.
+        stream_bounds: What clients of HTTP/2 and HTTP/3 may ask of a connection.
         handover: The descriptor of a socket through which later listening sockets come (`Listen`);
             -1 when none will.
     """
@@ -189,6 +191,7 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
     limits: InheritedLimits | None = None
     https_port: int | None = None
     mounts: tuple[str, ...] = ()
+    stream_bounds: StreamBounds = StreamBounds()
     handover: int = -1
 
 

@@ -71,6 +71,7 @@ from oto_trio.gateway.frames import (
 )
 from oto_trio.gateway.installer import Installer, SnapshotLike
 from oto_trio.gateway.link import Link, LinkClosedError, LinkProtocolError, Outbox, worker_end
+from oto_trio.gateway.listeners.bounds import http2_limits, http3_limits, quic_limits
 from oto_trio.gateway.listeners.http3.server import Http3Server
 from oto_trio.gateway.monitoring import Monitoring
 from oto_trio.gateway.mounts import Mounts
@@ -374,7 +375,10 @@ class _Worker:
             settle=partial(self._pump.turn_now, self._pipeline),
             wake=self._pump.wake,
             secrets=_secrets(self._start.ticket_secret),
+            limits=http3_limits(self._start.stream_bounds),
+            quic_limits=quic_limits(self._start.stream_bounds),
         )
+        self._pipeline.carried.limits = http2_limits(self._start.stream_bounds)
         self._adopting.datagrams = self._http3
         self._pipeline.ask_certificate = self._ask_certificate
         self._pipeline.revoke_key = self._revoke_key

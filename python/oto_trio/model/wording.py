@@ -47,6 +47,8 @@ def in_words(hint: Any) -> str:
         return " or ".join(in_words(a) for a in get_args(hint) if a is not UnsetType)
     if hint is type(None):
         return "null"
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return "an object"
     return _WORDS.get(hint, "a value")
 
 

@@ -17,6 +17,7 @@ from oto_trio.control.settings import (
     settings_problems,
     with_overrides,
 )
+from oto_trio.model.stream_bounds import StreamBounds
 
 CONTENT = {
     "settings": {"http_port": 1234, "workers": 2, "engine": {"head_bytes": 4096}},
@@ -171,6 +172,10 @@ def test_a_wrong_flag_is_named_as_a_flag() -> None:
         (Settings(domain="no domain"), "$.settings.domain"),
         (Settings(domain="*.oto.tools"), "$.settings.domain"),
         (Settings(root_ca_cert="PEM"), "$.settings.root_ca_cert"),
+        (
+            Settings(stream_bounds=StreamBounds(body_bytes=200_000, bodies_bytes=100_000)),
+            "$.settings.stream_bounds.bodies_bytes",
+        ),
         (Settings(initial_cert_key="secret"), "$.settings.initial_cert"),
         (
             Settings(initial_certs=(InitialCertificate(), InitialCertificate(cert="x"))),
@@ -180,6 +185,23 @@ def test_a_wrong_flag_is_named_as_a_flag() -> None:
 )
 def test_what_no_single_key_shows_is_found(settings: Settings, path: str) -> None:
     assert [problem.path for problem in settings_problems(settings)] == [path]
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ("{requests: 9}", "expected `int` >= 10 - at `$.requests`"),
+        ("{head_bytes: 1000000}", "expected `int` <= 262144 - at `$.head_bytes`"),
+        ("{stall_s: soon}", "expected `float`, got `str` - at `$.stall_s`"),
+        ("{streams: 5}", "object contains unknown field `streams`"),
+        ("7", "expected an object, found a whole number"),
+    ],
+)
+def test_bounds_of_connections_are_checked(tmp_path: Path, given: str, problem: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(f"settings: {{stream_bounds: {given}}}")
+    (found,) = read_config_file(path).problems
+    assert (found.path, found.message) == ("$.settings.stream_bounds", problem)
 
 
 def test_certificates_and_https_are_settings_too(tmp_path: Path) -> None:

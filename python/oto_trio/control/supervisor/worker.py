@@ -58,6 +58,7 @@ from oto_trio.gateway.frames import (
     WebsocketRecords,
 )
 from oto_trio.gateway.link import LinkClosedError, LinkProtocolError, Outbox
+from oto_trio.model.stream_bounds import StreamBounds
 
 __all__ = ["SILENCE_S", "Reports", "Worker", "WorkerSettings"]
 
@@ -96,6 +97,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
         expressions: What expressions may read in every route; see `Start`.
         shared_key: The installation's key of the exchange protocol; see `Start`.
         mounts: Applications that routes may have called; see `Start`.
+        stream_bounds: What clients of HTTP/2 and HTTP/3 may ask of a connection; see `Start`.
     """
 
     engine: bytes = b"{}"
@@ -115,6 +117,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     ticket_secret: bytes = b""
     expressions: bytes = b"{}"
     mounts: tuple[str, ...] = ()
+    stream_bounds: StreamBounds = StreamBounds()
     shared_key: str | None = None
 
     def ways(self, listener: Listener) -> ListenerWays:
@@ -528,6 +531,7 @@ class Worker:
             health_access_key=settings.health_access_key,
             metrics_access_key=settings.metrics_access_key,
             mounts=settings.mounts,
+            stream_bounds=settings.stream_bounds,
             makes_certificates=settings.makes_certificates,
             ticket_secret=settings.ticket_secret,
             expressions=settings.expressions,

@@ -74,7 +74,7 @@ class CarriedConnections:
 
     Args:
         engine: Raises the events.
-        limits: The bounds of each connection.
+        limits: The bounds of each connection of a client over HTTP/2; those to backends keep the usual ones.
         tasks: Runs hooks for messages of WebSockets; without it there are none.
     """
 
@@ -86,7 +86,8 @@ class CarriedConnections:
     ) -> None:
         self._tasks = tasks
         self._engine = engine
-        self._limits = limits or Http2Limits()
+        self.limits = limits or Http2Limits()
+        """For the connections that come from now on."""
         self._sessions: dict[int, Session] = {}
         self.streams: dict[int, Session] = {}
         """Sessions by the engine's numbers of their streams; they enter them here."""
@@ -141,12 +142,12 @@ class CarriedConnections:
         if kind == CARRIED:
             conn = told[0]
             session = Http2Session(
-                self._engine, conn, self.streams, now, self._limits, extended_connect=True
+                self._engine, conn, self.streams, now, self.limits, extended_connect=True
             )
             self._listeners[conn] = told[1]
             self._sessions[conn] = self._dirty[conn] = session
         elif kind == REACHED:
-            calls = Http2Calls(self._engine, told, self.streams, now, self._limits)
+            calls = Http2Calls(self._engine, told, self.streams, now)
             self._sessions[told] = self._dirty[told] = calls
         elif kind == UPGRADED:
             self._upgraded(told, now)

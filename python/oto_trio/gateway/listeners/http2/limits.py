@@ -7,6 +7,8 @@ without need is paid from a budget that fills again with time; who has spent it 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from oto_trio.gateway.listeners.limits import SharedLimits
+
 if TYPE_CHECKING:
     from oto_trio._core import FieldBlock
 
@@ -40,7 +42,7 @@ MANY_BYTES: Final = 128 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Http2Limits:
+class Http2Limits(SharedLimits):
     """Bounds of a connection. Times are seconds, sizes bytes."""
 
     max_streams: int = 100
@@ -49,31 +51,12 @@ class Http2Limits:
     """What a client may send of one request's body before the backend took some of it."""
     connection_window: int = 1024 * 1024
     """The same for all requests of the connection together."""
-    header_list_bytes: int = 64 * 1024
-    """A decoded head or trailer, 32 bytes for each field beside its own."""
-    header_fields: int = 128
-    """Fields of a head, cookies that a client splits counted one by one."""
     decoded_bytes: int = 256 * 1024
     """A head beyond `header_list_bytes` is decoded up to here, since later ones build on it, and answered 431."""
     decoded_fields: int = 512
     """The same for a head beyond `header_fields`."""
-    header_block_bytes: int = 64 * 1024
-    """An encoded head over all its CONTINUATION frames."""
     header_frames: int = 16
     """HEADERS and CONTINUATION frames of one head."""
-    resets: float = 200
-    """Streams that end in RST_STREAM by the client's doing, and heads that are too large, in a burst."""
-    resets_per_s: float = 200 / 30
-    frames: float = 1000
-    """Frames that move nothing (PING, SETTINGS, PRIORITY, empty DATA, spare WINDOW_UPDATE...), in a burst."""
-    frames_per_s: float = 100
-    idle_s: float = 60
-    """Without a request for so long, the connection is closed."""
-    stall_s: float = 30
-    """A client that opens no window, reads nothing, or does not end a frame, for so long is not waited for.
-
-    How long the body of a request may take is the engine's to say, as for every protocol.
-    """
 
     def excess(self, fields: "FieldBlock") -> int:
         """How many times a head or trailers go beyond what is told to clients; 0 for those that do not."""

@@ -1,0 +1,54 @@
+"""The bounds that the setting `stream_bounds` names, as the listeners of each protocol have them."""
+
+from typing import Any
+
+from oto_trio.gateway.listeners.http2.limits import Http2Limits
+from oto_trio.gateway.listeners.http3.limits import Http3Limits
+from oto_trio.gateway.quic import QuicLimits
+from oto_trio.model.stream_bounds import StreamBounds
+
+__all__ = ["http2_limits", "http3_limits", "quic_limits"]
+
+BEYOND = 4
+"""A head of HTTP/2 is decoded up to so many times its bound: later ones build on it."""
+
+
+def http2_limits(bounds: StreamBounds) -> Http2Limits:
+    """Return the bounds of connections of HTTP/2."""
+    return Http2Limits(
+        **_shared(bounds),
+        max_streams=bounds.requests,
+        stream_window=bounds.body_bytes,
+        connection_window=bounds.bodies_bytes,
+        decoded_bytes=BEYOND * bounds.head_bytes,
+        decoded_fields=BEYOND * bounds.head_fields,
+    )
+
+
+def http3_limits(bounds: StreamBounds) -> Http3Limits:
+    """Return the bounds of connections of HTTP/3."""
+    return Http3Limits(**_shared(bounds))
+
+
+def quic_limits(bounds: StreamBounds) -> QuicLimits:
+    """Return the bounds of the QUIC below them."""
+    return QuicLimits(
+        streams=bounds.requests,
+        stream_window=bounds.body_bytes,
+        connection_window=bounds.bodies_bytes,
+        idle_s=bounds.idle_s,
+    )
+
+
+def _shared(bounds: StreamBounds) -> dict[str, Any]:
+    return {
+        "header_list_bytes": bounds.head_bytes,
+        "header_fields": bounds.head_fields,
+        "header_block_bytes": bounds.head_bytes,
+        "resets": bounds.resets,
+        "resets_per_s": bounds.resets / 30,
+        "frames": bounds.frames,
+        "frames_per_s": bounds.frames / 10,
+        "idle_s": bounds.idle_s,
+        "stall_s": bounds.stall_s,
+    }
