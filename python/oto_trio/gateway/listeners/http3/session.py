@@ -35,6 +35,7 @@ from oto_trio.gateway.listeners.carried_engine import CarriedEngine
 from oto_trio.gateway.listeners.http2.limits import Budget
 from oto_trio.gateway.listeners.http3.connection import Http3Connection
 from oto_trio.gateway.listeners.http3.limits import Http3Limits
+from oto_trio.gateway.listeners.http3.stream import Http3Stream
 
 if TYPE_CHECKING:
     from oto_trio._core import FieldBlock
@@ -48,6 +49,11 @@ OVER: Final = -1
 """In place of the engine's number: the engine has nothing to do with the stream any more."""
 MOST_DIGITS: Final = 18
 """Digits of a Content-Length; Python refuses to read thousands of them."""
+BODILESS: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"DELETE", b"TRACE"})
+"""Methods of requests that mostly have no body."""
+END_WAIT_S: Final = 0.2
+"""How long the head of such a request, which announces no body, waits for the end of its stream: some clients send that in a packet
+of its own. Without it a backend would be told of a body that there is not."""
 KNOWN_UNIDIRECTIONAL: Final = 3
 """Streams of one direction that a client has use for: control, and two of QPACK."""
 
@@ -66,49 +72,6 @@ class Http3Engine(CarriedEngine, Protocol):
     ) -> int:
         """Take in a connection; see `Engine.carry`."""
         ...
-
-
-class Http3Stream:
-    """What a session knows of a request and its response.
-
-    Args:
-        identity: Its number on the connection.
-        engine_id: Its number in the engine.
-        now: The Trio clock.
-    """
-
-    __slots__ = (
-        "announced",
-        "engine_id",
-        "id",
-        "is_answered",
-        "is_complete",
-        "is_halved",
-        "moved_at",
-        "received",
-        "unsent",
-        "untaken",
-    )
-
-    def __init__(self, identity: int, engine_id: int, now: float) -> None:
-        self.id = identity
-        self.engine_id = engine_id
-        self.announced: int | None = None
-        """What the request's Content-Length says."""
-        self.received = 0
-        """Bytes of the request's body."""
-        self.is_complete = False
-        """The client sent the whole request."""
-        self.is_answered = False
-        """The engine gave the whole response."""
-        self.is_halved = False
-        """Our half of a tunnel has ended; the client's goes on."""
-        self.untaken = 0
-        """Bytes of the response's body that the engine does not know to be taken."""
-        self.unsent = 0
-        """Bytes that were written and not sent, as of the last look."""
-        self.moved_at = now
-        """When some of them last went out."""
 
 
 class Http3Session:
@@ -153,6 +116,8 @@ class Http3Session:
         self._resets = Budget(limits.resets, limits.resets_per_s, now)
         self._frames = Budget(limits.frames, limits.frames_per_s, now)
         self._highest = 0
+        self._endless: dict[int, tuple[FieldBlock, float]] = {}
+        """Heads of requests that may have no body, with the time since when they wait to know."""
         self._abandoned: set[int] = set()
         self._strange_streams: set[int] = set()
         self._draining = False
@@ -235,12 +200,36 @@ class Http3Session:
         if isinstance(event, HeadersReceived):
             stream = self._by_id.get(event.stream_id)
             fields = cast("FieldBlock", event.headers)
+            if stream is None and event.stream_id in self._endless:
+                stream = self._begin_endless(event.stream_id, now)
+                if stream is None:
+                    return
             if stream is not None:
                 self._on_trailers(stream, fields, now)
+            elif not event.stream_ended and _may_end(fields):
+                self._endless[event.stream_id] = (fields, now)
+                self._rearm(now)
             else:
                 self._on_request(event.stream_id, fields, event.stream_ended, now)
         elif isinstance(event, DataReceived):
+            if event.stream_id in self._endless:
+                end = event.stream_ended and not event.data
+                self._begin_endless(event.stream_id, now, end=end)
+                if end:
+                    return
             self._on_data(event, now)
+
+    def _begin_endless(self, identity: int, now: float, *, end: bool = False) -> Http3Stream | None:
+        """Begin a request that waited for the end of its stream; None when it is refused."""
+        fields, _ = self._endless.pop(identity)
+        self._on_request(identity, fields, end, now)
+        return self._by_id.get(identity)
+
+    def _begin_all_endless(self, now: float, wait_s: float = 0.0) -> None:
+        """Begin the requests that waited so long."""
+        for identity, (_, since) in list(self._endless.items()):
+            if now - since >= wait_s:
+                self._begin_endless(identity, now)
 
     def _on_request(self, identity: int, fields: "FieldBlock", end: bool, now: float) -> None:  # noqa: FBT001 (as the event has it)
         if self._draining:
@@ -320,6 +309,9 @@ class Http3Session:
             return False
         if isinstance(event, StreamReset) and identity in self._abandoned:
             self._abandoned.discard(identity)
+            return True
+        if self._endless.pop(identity, None) is not None:
+            self._refuse(identity, ErrorCode.H3_REQUEST_CANCELLED, now)
             return True
         stream = self._by_id.get(identity)
         if stream is None:
@@ -496,6 +488,7 @@ class Http3Session:
         if self._is_lost:
             return
         self._is_lost = True
+        self._endless.clear()
         for stream in list(self._by_id.values()):
             self._forget(stream, now)
         if self.conn >= 0:
@@ -510,6 +503,7 @@ class Http3Session:
         """Take no more requests; close when those under way are answered and heard."""
         if self._draining or self._is_lost or self._h3 is None:
             return
+        self._begin_all_endless(now)
         self._draining = True
         self._h3.goaway(self._highest)
         self._end_when_done(now)
@@ -531,6 +525,7 @@ class Http3Session:
         self._due = 0.0
         if self._is_lost:
             return
+        self._begin_all_endless(now, END_WAIT_S)
         self._look_at_sent(now)
         for stream in list(self._sending.values()):
             if stream.unsent and now - stream.moved_at >= self._limits.stall_s:
@@ -549,6 +544,8 @@ class Http3Session:
         wait = self._limits.stall_s / 4
         if not self._by_id:
             wait = max(self._quiet_since + self._limits.idle_s - now, wait)
+        if self._endless:
+            wait = END_WAIT_S
         due = now + wait
         if self._due == 0.0 or due < self._due - wait / 4:
             self._due = due
@@ -564,3 +561,12 @@ class Http3Session:
 
     def call(self, *_told: object) -> None:
         """Never called: a client's connection carries no calls."""
+
+
+def _may_end(fields: "FieldBlock") -> bool:
+    """Whether a head whose stream goes on may be all of its request."""
+    return (
+        fields.get(b":method") in BODILESS
+        and fields.get(b"content-length") is None
+        and fields.get(b"expect") is None
+    )

@@ -32,6 +32,7 @@ OK = FieldBlock([(b":status", b"200")])
 class RememberingEngine:
     def __init__(self) -> None:
         self.opened: list[FieldBlock] = []
+        self.ended_at_once: list[bool] = []
         self.fed: dict[int, int] = {}
         self.ended: set[int] = set()
         self.trailers: list[FieldBlock] = []
@@ -50,6 +51,7 @@ class RememberingEngine:
         if fields.get(b"x-bad") is not None:
             raise ValueError("malformed")
         self.opened.append(fields)
+        self.ended_at_once.append(end)
         return len(self.opened)
 
     def feed(self, stream: int, data: bytes, end: bool, now: float) -> None:
@@ -145,7 +147,7 @@ class World:
         link = self.client.link
         stream: int = link.state.get_next_available_stream_id()
         self.client.h3.send_headers(stream, [*HEAD, *more], end_stream=body is None)
-        if body is not None:
+        if body:
             self.client.h3.send_data(stream, body, end_stream=end)
         link.transmit(self.net.now)
         return stream
@@ -169,6 +171,50 @@ def test_a_request_and_its_whole_answer(world: World) -> None:
     assert world.client.bodies[stream] == b"hello"
     assert world.session.open_streams == 0
     assert world.streams == {}
+
+
+def test_a_request_whose_end_comes_behind_its_head_has_no_body(world: World) -> None:
+    stream = world.ask(body=b"", end=False)
+    world.net.run(most_s=1)
+    assert not world.engine.opened
+    world.client.link.state.send_stream_data(stream, b"", end_stream=True)
+    world.client.link.transmit(world.net.now)
+    assert world.run(lambda: world.engine.opened)
+    assert world.engine.ended_at_once == [True]
+    assert world.session.open_streams == 1
+
+
+@pytest.mark.parametrize("what", ["time", "data", "trailers", "drain"])
+def test_a_request_whose_end_does_not_come_is_begun_all_the_same(world: World, what: str) -> None:
+    stream = world.ask(body=b"", end=False)
+    world.net.run(most_s=1)
+    assert not world.engine.opened
+    assert world.engine.due <= world.net.now
+    if what == "time":
+        world.session.idle(world.net.now)
+    elif what == "drain":
+        world.session.drain(world.net.now)
+    elif what == "data":
+        world.client.h3.send_data(stream, b"body", end_stream=False)
+    else:
+        world.client.h3.send_headers(stream, [(b"x-late", b"1")], end_stream=True)
+    world.client.link.transmit(world.net.now)
+    assert world.run(lambda: world.engine.opened)
+    assert world.engine.ended_at_once == [False]
+    assert world.engine.fed == ({1: 4} if what == "data" else {})
+    assert len(world.engine.trailers) == (what == "trailers")
+
+
+def test_a_request_that_is_given_up_before_its_end_is_not_begun(world: World) -> None:
+    stream = world.ask(body=b"", end=False)
+    world.net.run(most_s=1)
+    world.client.link.state.reset_stream(stream, 0x10C)
+    world.client.link.transmit(world.net.now)
+    net = world.net
+    assert world.run(lambda: stream in world.client.resets)
+    world.session.idle(net.now)
+    assert not world.engine.opened
+    assert not world.session._endless
 
 
 def test_a_slow_backend_closes_the_window(world: World) -> None:
