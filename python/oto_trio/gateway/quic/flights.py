@@ -95,10 +95,9 @@ class FlightPacer(QuicPacketPacer):
 class SentPacket:
     """A packet with data of streams; what recovery asks of a `QuicSentPacket`."""
 
-    __slots__ = ("delivery_handlers", "packet_number", "sent_bytes", "sent_time")
+    __slots__ = ("delivery_handlers", "in_flight", "packet_number", "sent_bytes", "sent_time")
 
     epoch = ONE_RTT
-    in_flight = True
     is_ack_eliciting = True
     is_crypto_packet = False
     packet_type = QuicPacketType.ONE_RTT
@@ -111,6 +110,7 @@ class SentPacket:
         sent_bytes: int,
         handlers: list[tuple[QuicDeliveryHandler, Any]],
     ) -> None:
+        self.in_flight = True
         self.packet_number = number
         self.sent_time = sent_time
         self.sent_bytes = sent_bytes

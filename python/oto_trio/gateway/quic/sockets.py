@@ -20,6 +20,9 @@ Address: TypeAlias = tuple[Any, ...]
 SOL_UDP: Final = 17
 UDP_SEGMENT: Final = 103
 UDP_GRO: Final = 104
+IP_MTU_DISCOVER: Final = 10
+IPV6_MTU_DISCOVER: Final = 23
+PMTUDISC_PROBE: Final = 3
 MOST_SEGMENTS: Final = 64
 """Datagrams that the kernel cuts from one write, at most."""
 MOST_BYTES: Final = 65_000
@@ -56,6 +59,13 @@ class Datagrams:
                 sock.setsockopt(socket.SOL_SOCKET, name, BUFFER_BYTES)
         with suppress(OSError):
             sock.setsockopt(SOL_UDP, UDP_GRO, 1)
+        # No datagram is cut on its way: how large they may be is found by trying.
+        is_ipv6 = sock.family == socket.AF_INET6
+        with suppress(OSError):
+            if is_ipv6:
+                sock.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_PROBE)
+            # Of a socket of both families, too.
+            sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_PROBE)
 
     @property
     def waits(self) -> bool:

@@ -28,6 +28,7 @@ from aioquic.quic.crypto import derive_key_iv_hp
 from aioquic.quic.packet import (
     QuicErrorCode,
     QuicFrameType,
+    pull_quic_transport_parameters,
 )
 from aioquic.quic.packet_builder import (
     QuicDeliveryHandler,
@@ -50,6 +51,7 @@ from oto_trio.gateway.quic.flights import (
 )
 from oto_trio.gateway.quic.guarded import GuardedConnection
 from oto_trio.gateway.quic.limits import QuicLimits
+from oto_trio.gateway.quic.path_mtu import BASE_BYTES, SIZES, PathMtu
 
 __all__ = ["Transfer"]
 
@@ -59,6 +61,9 @@ TAG_BYTES: Final = 16
 QUANTUM: Final = 4
 """Packets that a stream fills before it is another's turn, at least."""
 STREAM: Final = 0x0E
+PING, PADDING = b"\1", b"\0"
+DOUBTED_PROBES: Final = 3
+"""When so many probes of loss had no answer, it may be that the path carries no large datagrams any more."""
 ACK: Final = frozenset({0x02, 0x03})
 MAX_DATA: Final = 0x10
 BLOCKED_BIDI: Final = QuicFrameType.STREAMS_BLOCKED_BIDI
@@ -80,6 +85,9 @@ class Transfer(GuardedConnection):
     ) -> None:
         self._opening = Side()
         self._sealing = Side()
+        self._largest_for_peer = 0
+        self._mtu = PathMtu(0.0)
+        self._mtu_path: QuicNetworkPath | None = None
         super().__init__(limits, configuration, **more)
         self._loss._pacer = FlightPacer(max_datagram_size=self._max_datagram_size)  # noqa: SLF001 (it has no other way)  # pyright: ignore[reportPrivateUsage]
 
@@ -99,6 +107,12 @@ class Transfer(GuardedConnection):
             _, _, side.header = derive_key_iv_hp(
                 cipher_suite=cipher_suite, secret=secret, version=self._version
             )
+
+    @override
+    def _parse_transport_parameters(self, data: bytes, from_session_ticket: bool = False) -> None:
+        super()._parse_transport_parameters(data, from_session_ticket)
+        told = pull_quic_transport_parameters(Buffer(data=data))
+        self._largest_for_peer = told.max_udp_payload_size or SIZES[-1]
 
     @property
     def _next_number(self) -> int:
@@ -233,6 +247,7 @@ class Transfer(GuardedConnection):
         path = self._network_paths[0]
         sent: list[tuple[bytes, NetworkAddress]] = []
         self._pacing_at = None
+        self._fit_path(path, now)
         while True:
             lead = Lead(
                 self._next_number,
@@ -240,7 +255,53 @@ class Transfer(GuardedConnection):
             )
             if not self._send_flight(keys, bool(pair.key_phase), path, lead, sent, now):
                 self._forget_acks()
+                # Who sends little has nothing of larger datagrams.
+                if len(sent) > 1:
+                    self._probe_path(keys, bool(pair.key_phase), path, sent, now)
                 return sent
+
+    def _fit_path(self, path: QuicNetworkPath, now: float) -> None:
+        """Have datagrams no larger than the present path carries."""
+        if path is not self._mtu_path:
+            self._mtu_path, self._mtu = path, PathMtu(now)
+        elif self._mtu.size > BASE_BYTES and self._loss._pto_count >= DOUBTED_PROBES:  # noqa: SLF001 (aioquic tells it nowhere)  # pyright: ignore[reportPrivateUsage]
+            self._mtu.shrink(now)
+        size = self._mtu.size
+        if size != self._max_datagram_size:
+            self._max_datagram_size = size
+            for one in (self._loss._cc, self._loss._pacer):  # noqa: SLF001 (as above)  # pyright: ignore[reportPrivateUsage]
+                one._max_datagram_size = size  # type: ignore[union-attr]  # noqa: SLF001  # pyright: ignore[reportAttributeAccessIssue, reportPrivateUsage]
+
+    def _probe_path(
+        self,
+        keys: QuicKeys,
+        phase: bool,  # noqa: FBT001
+        path: QuicNetworkPath,
+        sent: list[tuple[bytes, NetworkAddress]],
+        now: float,
+    ) -> None:
+        """Try a larger datagram when one is to be tried; it goes last."""
+        size = self._mtu.next_probe(self._largest_for_peer, now)
+        if size is None:
+            return
+        frames = PING.ljust(size - HEADER_BYTES - len(self._peer_cid.cid) - TAG_BYTES, PADDING)
+        cid, spin, number = self._peer_cid.cid, self._spin_bit, self._next_number
+        ((datagram, _),) = keys.seal_flight(cid, spin, phase, number, frames, [], size, size, 1)
+        packet: Any = SentPacket(
+            number, now, size, [(self._on_path_probe_delivery, (self._mtu, size))]
+        )
+        packet.in_flight = False  # its loss is no congestion (RFC 9000 section 14.4)
+        self._loss.on_packet_sent(packet=packet, space=self._spaces[ONE_RTT])
+        self._packet_number = number + 1
+        path.bytes_sent += size
+        sent.append((datagram, path.addr))
+
+    @staticmethod
+    def _on_path_probe_delivery(delivery: QuicDeliveryState, mtu: PathMtu, size: int) -> None:
+        if delivery is QuicDeliveryState.ACKED:
+            mtu.arrived(size)
+        else:
+            mtu.lost(size)
 
     def _send_flight(
         self,

@@ -1,0 +1,77 @@
+"""How large the datagrams of a path may be, found by trying (RFC 8899, RFC 9000 section 14.3).
+
+Every path of QUIC carries 1,200 bytes, and most carry more. A probe is a packet of the next size that holds nothing else; when
+it is acknowledged, datagrams grow to that size. A probe that is lost says nothing of congestion, and costs nothing but
+itself. When nothing that is larger gets through any more, datagrams shrink again: a path may change under a connection.
+"""
+
+from typing import Final
+
+__all__ = ["BASE_BYTES", "PathMtu"]
+
+BASE_BYTES: Final = 1200
+"""What every path carries."""
+LIKELY_BYTES: Final = 1452
+"""What Ethernet carries behind the headers of UDP and IPv6: tried first."""
+SIZES: Final = (1200, 1280, 1350, 1400, 1452, 1472, 4052, 8952)
+"""What is tried: tunnels of all kinds, Ethernet with IPv6 and IPv4, FDDI, jumbo frames; on one machine the last one gets through."""
+TRIES: Final = 3
+"""Probes of a size that have to be lost before it is given up."""
+AGAIN_S: Final = 600.0
+"""After so long, sizes that were given up are tried again."""
+
+
+class PathMtu:
+    """The sizes of one path.
+
+    Args:
+        now: The Trio clock, as in every method here.
+    """
+
+    __slots__ = ("_again_at", "_is_probing", "_least_lost", "_tries", "size")
+
+    def __init__(self, now: float) -> None:
+        self.size = BASE_BYTES
+        """What datagrams may have."""
+        self._least_lost = SIZES[-1] + 1
+        self._tries = 0
+        self._is_probing = False
+        self._again_at = now + AGAIN_S
+
+    def next_probe(self, most: int, now: float) -> int | None:
+        """Return the size of a probe that is to be sent now, once; None when there is none to be sent.
+
+        Args:
+            most: What the peer takes.
+            now: The Trio clock.
+        """
+        if self._is_probing:
+            return None
+        if now >= self._again_at:
+            self._again_at = now + AGAIN_S
+            self._least_lost = SIZES[-1] + 1
+        left = [it for it in SIZES if self.size < it < self._least_lost and it <= most]
+        if not left:
+            return None
+        self._is_probing = True
+        return LIKELY_BYTES if LIKELY_BYTES in left else left[0]
+
+    def arrived(self, size: int) -> None:
+        """Note that a probe was acknowledged."""
+        self._is_probing = False
+        self._tries = 0
+        self.size = max(self.size, size)
+
+    def lost(self, size: int) -> None:
+        """Note that a probe was not acknowledged."""
+        self._is_probing = False
+        self._tries += 1
+        if self._tries >= TRIES:
+            self._tries = 0
+            self._least_lost = min(self._least_lost, size)
+
+    def shrink(self, now: float) -> None:
+        """Go back to what every path carries: nothing gets through."""
+        self._least_lost = min(self._least_lost, self.size)
+        self._again_at = now + AGAIN_S
+        self.size = BASE_BYTES

@@ -1,0 +1,108 @@
+"""Datagrams as large as the path carries, over links that drop larger ones."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from typing_extensions import override
+
+from oto_trio.gateway.quic.path_mtu import AGAIN_S, BASE_BYTES, SIZES, TRIES, PathMtu
+from tests.unit.gateway.quic.network import Net
+from tests.unit.gateway.quic.test_endpoint import open_connection, send
+
+if TYPE_CHECKING:
+    from oto_trio.gateway.quic.sockets import Address
+    from tests.unit.gateway.quic.network import Owner
+
+
+class NarrowNet(Net):
+    """A link that carries datagrams of so many bytes, and drops larger ones without a word."""
+
+    def __init__(self, most: float = math.inf) -> None:
+        super().__init__()
+        self.most = most
+        self.dropped = 0
+
+    @override
+    def carry(self, data: bytes, source: Address, to: Address) -> None:
+        if len(data) > self.most:
+            self.dropped += 1
+        else:
+            super().carry(data, source, to)
+
+
+def download(net: Net, client: Owner, server: Owner, stream: int, size: int = 400_000) -> None:
+    send(net, client, b"x", stream=stream)
+    assert net.run(lambda: stream in server.ended, 60)
+    send(net, server, bytes(size), stream=stream)
+    assert net.run(lambda: stream in client.ended, 120)
+    assert len(client.received[stream]) == size
+
+
+@pytest.mark.parametrize(
+    ("most", "found"), [(math.inf, 8952), (1472, 1472), (1452, 1452), (1420, 1400), (1200, 1200)]
+)
+def test_datagrams_grow_to_what_the_path_carries(most: float, found: int) -> None:
+    net = NarrowNet(most)
+    client, server = open_connection(net)
+    download(net, client, server, 0)
+    download(net, client, server, 4)
+    state: Any = server.link.state
+    assert state._max_datagram_size == found
+    assert max(len(it) for it in net.wires["server"].sent if len(it) <= most) == found
+    assert net.dropped <= TRIES * len(SIZES)
+    assert state._loss._cc.ssthresh is None or not net.dropped, "lost probes are no congestion"
+    # The other side sends little: it tries nothing.
+    assert client.link.state._max_datagram_size == BASE_BYTES
+
+
+def test_a_path_that_carries_less_than_it_did_is_not_lost() -> None:
+    net = NarrowNet()
+    client, server = open_connection(net)
+    download(net, client, server, 0)
+    assert server.link.state._max_datagram_size == 8952
+    net.most = 1300
+    download(net, client, server, 4)
+    assert server.link.state._max_datagram_size in {1200, 1280}
+    assert not server.link.state.is_closing
+
+
+def test_another_path_is_tried_anew() -> None:
+    net = NarrowNet()
+    client, server = open_connection(net)
+    download(net, client, server, 0)
+    assert server.link.state._max_datagram_size == 8952
+    net.most = 1250
+    net.wires["client"].address = ("198.51.100.7", 6000)
+    download(net, client, server, 4)
+    assert server.link.state._max_datagram_size == 1200
+
+
+def test_no_more_is_tried_than_the_peer_takes() -> None:
+    mtu = PathMtu(0.0)
+    tried = []
+    while (size := mtu.next_probe(1452, 1.0)) is not None:
+        tried.append(size)
+        mtu.arrived(size)
+    assert tried == [1452]
+    assert mtu.size == 1452
+    assert PathMtu(0.0).next_probe(1279, 1.0) is None
+
+
+def test_a_size_is_given_up_after_some_tries_and_tried_again_much_later() -> None:
+    mtu = PathMtu(0.0)
+    tried = []
+    while (size := mtu.next_probe(2000, 1.0)) is not None:
+        assert mtu.next_probe(2000, 1.0) is None, "one at a time"
+        tried.append(size)
+        if size > 1300:
+            mtu.lost(size)
+        else:
+            mtu.arrived(size)
+    assert tried == [1452] * TRIES + [1280] + [1350] * TRIES
+    assert mtu.size == 1280
+    assert mtu.next_probe(2000, AGAIN_S) == 1452
+    mtu.shrink(AGAIN_S)
+    assert mtu.size == BASE_BYTES
