@@ -703,6 +703,10 @@ class Exchange:
         """Host name of the chosen target, once chosen."""
 
     @property
+    def target_address(self) -> str | None:
+        """Where the chosen target is, as ``host:port``, or ``unix:`` and a path."""
+
+    @property
     def upstream_url(self) -> str | None:
         """The whole URL that the backend is asked for, as it stands now; None without a target."""
 

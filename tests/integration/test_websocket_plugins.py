@@ -71,8 +71,8 @@ CASES = {
 """By plugin; see ``tests/meta/test_plugin_proof.py``."""
 
 
-OTHERS = {"WebsocketMirrorBackend", "api.YesWebsocketBackend"}
-"""Plugins that let everything through, or are the backend: see `mirrors` and `says_yes`."""
+OTHERS = {"WebsocketMirrorBackend", "api.YesWebsocketBackend", "TcpTunnel", "UdpTunnel"}
+"""Plugins that let everything through, or are the backend: see `mirrors`, `says_yes` and ``test_tunnels.py``."""
 
 
 class Backend:

@@ -514,6 +514,8 @@ IMPLEMENTED: dict[str, tuple[Any, tuple[str, ...]]] = {
     ),
     "WebsocketMirrorBackend": ({"url": None}, ("Websocket",)),
     "api.YesWebsocketBackend": (None, ("Websocket",)),
+    "TcpTunnel": (None, ("Tunnel", "Classic")),
+    "UdpTunnel": (None, ("Tunnel", "Classic")),
     "WebsocketTypeValidator": (
         {"allowed_format": "all", "reject_strategy": "drop"},
         ("Websocket",),

@@ -392,6 +392,11 @@ class Exchange(Protocol):
         ...
 
     @property
+    def target_address(self) -> str | None:
+        """Where the target is: ``host:port``, an IPv6 address in brackets, or ``unix:`` and a path; ``None`` without a target."""
+        ...
+
+    @property
     def upstream_url(self) -> str | None:
         """The whole URL that the backend is asked for, as it stands now; ``None`` without a target."""
         ...

@@ -160,6 +160,14 @@ class ServedSocket(Protocol):
         """
         ...
 
+    def take(self) -> Message | None:
+        """Return a message of the client that came already; ``None`` when none waits, closed or not."""
+        ...
+
+    def close(self, code: int, reason: str) -> None:
+        """Close with a code of 1000 to 4999, unless it is closed; `serve_socket` is to return then."""
+        ...
+
     async def send(self, data: str | bytes, /) -> None:
         """Send a message, and wait until the client may be sent another.
 

@@ -202,6 +202,8 @@ class FakeExchange:
     mounted: str | None = None
     """The application that is to answer in the backend's place."""
 
+    target_address: str | None = "backend.internal:80"
+    """Where the target is."""
     may_ask_again = False
     """Whether there is another attempt."""
     asked_again = 0

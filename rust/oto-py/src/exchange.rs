@@ -282,6 +282,13 @@ impl Exchange {
             .with(|flow| flow.target().map(|target| target.hostname.to_string()))
     }
 
+    /// Where the target is, as `host:port`, or `unix:` and a path.
+    #[getter]
+    fn target_address(&self) -> PyResult<Option<String>> {
+        self.hold()?
+            .with(|flow| flow.target().map(|target| target.address.to_string()))
+    }
+
     /// Scheme, host, path and query of the backend's request, as they stand now.
     #[getter]
     fn upstream_url<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyString>>> {

@@ -60,12 +60,24 @@ class Served(ServedSocket):
             if self.has_ended:
                 raise trio.EndOfChannel
             await self._news.wait()
+        return self._first()
+
+    def _first(self) -> Message:
         was_full = self._is_full()
         message = self._inbox.popleft()
         self._waiting -= message.size
         if was_full and not self._is_full():
             self._writable()
         return message
+
+    @override
+    def take(self) -> Message | None:
+        return self._first() if self._inbox else None
+
+    @override
+    def close(self, code: int, reason: str) -> None:
+        self.finish(code, reason)
+        self._follow_up()
 
     @override
     async def send(self, data: str | bytes) -> None:

@@ -348,7 +348,7 @@ def test_what_is_here_compiles_and_the_engine_takes_it() -> None:
         for key, rows in SLOTS.items()
         if key not in {"privateApp", "authConfigRef", "securityExcludedPatterns"}
         for row in rows
-        if row[1] not in {*OPTIONAL, "NgLegacyAuthModuleCall", "TcpTunnel", "UdpTunnel"}
+        if row[1] not in {*OPTIONAL, "NgLegacyAuthModuleCall"}
     ]
     for keys in here:
         converted = convert(keys, HERE)

@@ -66,6 +66,12 @@ class Heard:
             return self.said.pop()
         raise trio.EndOfChannel
 
+    def take(self) -> Message | None:
+        return self.said.pop() if self.said else None
+
+    def close(self, code: int, reason: str) -> None:
+        raise AssertionError((code, reason))
+
     async def send(self, data: str | bytes, /) -> None:
         await trio.lowlevel.checkpoint()
         assert data == "y"

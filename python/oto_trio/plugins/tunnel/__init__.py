@@ -1,0 +1,1 @@
+"""Plugins that lead raw bytes through WebSockets (Otoroshi's category Tunnel)."""

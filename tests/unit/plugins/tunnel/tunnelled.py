@@ -1,0 +1,91 @@
+"""A client of a tunnel in memory, and requests for one."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import trio
+from wsproto.events import BytesMessage, CloseConnection, TextMessage
+
+from oto_trio.plugin_api.tunnels import Peer, TunnelPlugin
+from oto_trio.testing.exchange import FakeExchange
+from tests.unit.gateway.websocket.sides import CLIENT, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from oto_trio.plugin_api import Refusal, Response
+
+PATH = "/.well-known/otoroshi/tunnel"
+PATIENCE_S = 30
+
+
+def asked(path: str, upgrade: str | None = "websocket", target: str = "h:1") -> FakeExchange:
+    headers = {
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    exchange = FakeExchange.of("GET", f"http://api.localhost{path}", headers)
+    exchange.request.upgrade = upgrade
+    exchange.target_address = target
+    return exchange
+
+
+def answered(kind: type[TunnelPlugin], exchange: FakeExchange) -> Response | Refusal | None:
+    plugin = kind(None)
+    answer = plugin.access(exchange)
+    if answer is not None:
+        return answer
+    plugin.transform_request(exchange)
+    return plugin.call_backend(exchange)
+
+
+def has_ended(heard: list[Any]) -> bool:
+    return bool(heard) and isinstance(heard[-1], tuple)
+
+
+class Client:
+    """A client of a tunnel, whose news are waited for."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.heard: list[Any] = []
+
+    def say(self, *said: bytes | str) -> None:
+        events = [TextMessage(d) if isinstance(d, str) else BytesMessage(d) for d in said]
+        self.stage.say(CLIENT, *events)
+
+    async def until(self, count: int) -> list[Any]:
+        """Wait for so many messages."""
+        while len(self.heard) < count:
+            self.heard += self.stage.client.take()
+            await trio.sleep(0.001)
+        return self.heard
+
+    async def octets(self, count: int) -> bytes:
+        """Wait for so many octets."""
+        while len(b"".join(self.heard)) < count:
+            self.heard += self.stage.client.take()
+            await trio.sleep(0.001)
+        return b"".join(self.heard)
+
+    async def closed(self) -> tuple[int, str]:
+        """Wait for the close, and answer it."""
+        while not has_ended(self.heard):
+            self.heard += self.stage.client.take()
+            await trio.sleep(0.001)
+        self.stage.say(CLIENT, CloseConnection(1000))
+        end: tuple[int, str] = self.heard[-1]
+        return end
+
+
+@asynccontextmanager
+async def tunnelled(kind: type[TunnelPlugin], port: int) -> AsyncGenerator[Client]:
+    with trio.fail_after(PATIENCE_S):
+        async with trio.open_nursery() as nursery:
+            serve = partial(kind(None).serve_socket, opened=Peer("127.0.0.1", port))
+            stage = Stage(nursery=nursery, serve=serve)
+            yield Client(stage)
+    assert stage.faults == []
