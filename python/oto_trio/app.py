@@ -328,6 +328,7 @@ def _worker_settings(
         makes_certificates=dev,
         https_port=_exposed_https_port(settings, listeners),
         http3_exposed_port=_http3_exposed_port(settings, listeners),
+        http3_early_data=settings.http3_early_data,
         ticket_secret=ticket_secret,
         expressions=expression_settings(settings, os.environ),
         shared_key=settings.claim_shared_key,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     import trustme
+    from aioquic.tls import SessionTicket
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -62,12 +63,20 @@ class Http3Client:
         for key, value in more.items():
             setattr(configuration, key, value)
         self.server = ("127.0.0.1", port)
-        self.quic = QuicConnection(configuration=configuration)
+        self.tickets: list[SessionTicket] = []
+        self.tokens: list[bytes] = []
+        self.quic = QuicConnection(
+            configuration=configuration,
+            session_ticket_handler=self.tickets.append,
+            token_handler=self.tokens.append,
+        )
         self.h3: _Http3 | None = None
         self.sock = self._bound()
         self.heard: dict[int, Heard] = {}
         self.stopped: dict[int, int] = {}
         self.certificate: Any = None
+        self.is_resumed: bool | None = None
+        """Whether a session went on; None before the handshake is over."""
         self.is_reading = True
         self.ended: ConnectionTerminated | None = None
         self.lose: Callable[[bytes], bool] = lambda _: False
@@ -111,7 +120,8 @@ class Http3Client:
     def _act(self) -> None:
         while (event := self.quic.next_event()) is not None:
             if isinstance(event, HandshakeCompleted):
-                self.h3 = _Http3(self.quic)
+                self.h3 = self.h3 or _Http3(self.quic)
+                self.is_resumed = event.session_resumed
                 self.certificate = self.quic.tls._peer_certificate
             elif isinstance(event, ConnectionTerminated):
                 self.ended = event
@@ -156,6 +166,29 @@ class Http3Client:
         due = self.quic.get_timer()
         if self._scope is not None and due is not None:
             self._scope.deadline = min(self._scope.deadline, due)
+
+    def begin_early(self, *heads: tuple[str, str, str]) -> list[int]:
+        """Send requests with the first packets, which a session ticket has to allow; returns their streams.
+
+        All of it is sent before anything can be heard.
+        """
+        self.h3 = _Http3(self.quic)
+        self.quic.connect(self.server, trio.current_time())
+        streams: list[int] = []
+        for method, host, path in heads:
+            told = (
+                (":method", method),
+                (":scheme", "https"),
+                (":authority", host),
+                (":path", path),
+            )
+            streams.append(self.quic.get_next_available_stream_id())
+            self.heard[streams[-1]] = Heard()
+            fields = [(name.encode(), value.encode()) for name, value in told]
+            self.h3.send_headers(streams[-1], fields, end_stream=True)
+        for data, _ in self.quic.datagrams_to_send(trio.current_time()):
+            self.sock._sock.sendto(data, self.server)  # type: ignore[attr-defined]
+        return streams
 
     async def begin(
         self, method: str, host: str, path: str, *more: tuple[str, str], end: bool = True
@@ -214,15 +247,17 @@ def quic_certificate(leaf: trustme.LeafCert) -> dict[str, Any]:
 
 @asynccontextmanager
 async def http3_client(
-    port: int, name: str = "a.test", *, waits: bool = True, **more: Any
+    port: int, name: str = "a.test", *, waits: bool = True, begins: bool = True, **more: Any
 ) -> AsyncGenerator[Http3Client]:
-    """A client of a port on loopback, with its handshake done."""
+    """A client of a port on loopback, with its handshake done; without `begins` it has sent nothing."""
     client = Http3Client(port, name, **more)
-    client.quic.connect(client.server, trio.current_time())
+    if begins:
+        client.quic.connect(client.server, trio.current_time())
     async with trio.open_nursery() as nursery:
-        await client.flush()
+        if begins:
+            await client.flush()
         nursery.start_soon(client.run)
-        if waits:
+        if waits and begins:
             await client.until(lambda: client.h3 is not None or client.ended)
         try:
             yield client

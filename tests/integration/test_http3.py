@@ -8,7 +8,7 @@ import random
 import signal
 import socket
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
@@ -254,6 +254,40 @@ async def test_the_bounds_of_connections_are_those_of_the_settings(
             told = other.h2.remote_settings
             assert (told.max_concurrent_streams, told.initial_window_size) == (12, 20_000)
             assert told.max_header_list_size == 10_000
+
+
+async def test_early_requests_are_marked_and_begin_once(upstream: Upstream, tmp_path: Path) -> None:
+    async with fronted(upstream, tmp_path, http3_early_data=True) as (_, port):
+        upstream.answer = lambda head: (425, head) if b"/unwilling" in head else (200, head)
+        async with http3_client(port) as first:
+            await first.until(lambda: first.tickets and first.tokens)
+            # It has no session yet, and nothing to say early.
+            assert b"early-data" not in (await first.ask("GET", "a.test", "/")).body.lower()
+        known: dict[str, Any] = {"session_ticket": first.tickets[0], "token": first.tokens[0]}
+        async with http3_client(port, begins=False, **known) as second:
+            early, unwilling, unsafe = second.begin_early(
+                ("GET", "a.test", "/early"),
+                ("GET", "a.test", "/unwilling"),
+                ("POST", "a.test", "/unsafe"),
+            )
+            heard = await second.answer(early)
+            assert heard.status == 200
+            assert heard.body.lower().endswith(b"\r\nearly-data: 1")
+            assert (await second.answer(unwilling)).status == 425
+            assert (await second.answer(unsafe)).status == 425
+            await second.until(lambda: second.is_resumed)
+            # Once the handshake is done nothing is early any more.
+            late = await second.ask("POST", "a.test", "/late")
+            assert late.status == 200
+            assert b"early-data" not in late.body.lower()
+        async with http3_client(port, begins=False, **known) as third:
+            (stream,) = third.begin_early(("GET", "a.test", "/again"))
+            again = await third.answer(stream)
+            assert again.status == 200
+            assert b"early-data" not in again.body.lower()
+            assert third.is_resumed is False
+    asked = [head.split(b" ")[1] for head in upstream.heads]
+    assert sorted(asked) == [b"/", b"/again", b"/early", b"/late", b"/unwilling"]
 
 
 async def test_loss_a_new_address_and_a_drain_lose_nothing(

@@ -67,6 +67,10 @@ class ListenSettings(AdminSettings, frozen=True, kw_only=True):
         ExposedPort | None,
         Meta(description="UDP port clients reach HTTP/3 on; null = that of the listener"),
     ] = None
+    http3_early_data: Annotated[
+        bool,
+        Meta(description="let clients of HTTP/3 that return send safe requests at once (0-RTT)"),
+    ] = False
     stream_bounds: Annotated[
         StreamBounds,
         Meta(description="what a client may ask of a connection of HTTP/2 or HTTP/3, by name"),

@@ -302,7 +302,7 @@ NEEDS_NEW_WORKERS: Final = frozenset(
         *("plugins", "health_access_key", "metrics_access_key", "engine", "log_level"),
         *("client_auth", "expression_env", "expression_config", "exposed_https_port"),
         *("claim_shared_key", "http2", "h2c", "http3_exposed_port", "unix_targets", "mounts"),
-        "stream_bounds",
+        *("http3_early_data", "stream_bounds"),
     }
 )
 """Settings that a reload changes by replacing the workers one by one."""

@@ -159,6 +159,7 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
         metrics_access_key: Key the metrics page asks for; None leaves it open.
         makes_certificates: Whether to ask for a certificate for every unknown server name, whatever
             the global configuration says of `autoCert`.
+        http3_early_data: Whether clients of HTTP/3 that return may send safe requests with their first packets.
         ticket_secret: What TLS session tickets are locked with, so that every worker can open them;
             empty for a secret of the worker's own.
         expressions: JSON object of what expressions may read in every route: the environment
@@ -185,6 +186,7 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
     health_access_key: str | None = None
     metrics_access_key: str | None = None
     makes_certificates: bool = False
+    http3_early_data: bool = False
     ticket_secret: bytes = b""
     expressions: bytes = b"{}"
     shared_key: str | None = None

@@ -375,6 +375,7 @@ class _Worker:
             settle=partial(self._pump.turn_now, self._pipeline),
             wake=self._pump.wake,
             secrets=_secrets(self._start.ticket_secret),
+            early_data=self._start.http3_early_data,
             limits=http3_limits(self._start.stream_bounds),
             quic_limits=quic_limits(self._start.stream_bounds),
         )

@@ -93,6 +93,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
         makes_certificates: Whether certificates are made for all unknown server names; see `Start`.
         https_port: The port under which clients reach the gateway with TLS; see `Start`.
         http3_exposed_port: The one under which they reach those of the settings over HTTP/3; None without that.
+        http3_early_data: Whether clients may send requests with their first packets; see `Start`.
         ticket_secret: What TLS session tickets are locked with; see `Start`.
         expressions: What expressions may read in every route; see `Start`.
         shared_key: The installation's key of the exchange protocol; see `Start`.
@@ -114,6 +115,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     makes_certificates: bool = False
     https_port: int | None = None
     http3_exposed_port: int | None = None
+    http3_early_data: bool = False
     ticket_secret: bytes = b""
     expressions: bytes = b"{}"
     mounts: tuple[str, ...] = ()
@@ -533,6 +535,7 @@ class Worker:
             mounts=settings.mounts,
             stream_bounds=settings.stream_bounds,
             makes_certificates=settings.makes_certificates,
+            http3_early_data=settings.http3_early_data,
             ticket_secret=settings.ticket_secret,
             expressions=settings.expressions,
             shared_key=settings.shared_key,

@@ -113,12 +113,12 @@ class Acceptor:
         handshakes = endpoint.handshakes
         if len(endpoint.links) >= limits.connections or handshakes >= limits.handshakes:
             return None
-        original, retried = header.destination_cid, None
+        original, retried, is_proven = header.destination_cid, None, False
         if endpoint.secrets is not None and endpoint.secrets.knows_address(
             str(address[0]), header.version or 0, header.token
         ):
             # It need not show its address again; no more is sent there for it than to others.
-            pass
+            is_proven = True
         elif len(header.token) > ADDRESS_TOKEN_BYTES:
             try:
                 original = self._tokens.validate_token(
@@ -127,7 +127,7 @@ class Acceptor:
                     token=header.token,
                     now=now,
                 )
-                retried = header.destination_cid
+                retried, is_proven = header.destination_cid, True
             except ValueError:
                 if self._doubts(endpoint, now):
                     return None
@@ -145,6 +145,8 @@ class Acceptor:
             terms=self._terms(path),
             original_cid=original,
             retry_cid=retried,
+            begun_from=address,
+            is_proven=is_proven,
         )
         link = endpoint.enter(state, path, now)
         endpoint.know(link, header.destination_cid)

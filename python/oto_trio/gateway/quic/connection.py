@@ -31,6 +31,7 @@ from typing_extensions import override
 from oto_trio.gateway.quic.handshake import HandshakeTerms, ServerHandshake
 from oto_trio.gateway.quic.limits import QuicLimits
 from oto_trio.gateway.quic.secrets import ADDRESS_TOKEN_BYTES, RESET_TOKEN_BYTES, QuicSecrets
+from oto_trio.gateway.quic.sockets import Address
 from oto_trio.gateway.quic.transfer import Transfer
 
 __all__ = ["CID_BYTES", "PREFIX_BYTES", "QuicState"]
@@ -59,9 +60,11 @@ class QuicState(Transfer):
         secrets: Server: what it has in common with others of its gateway.
         original_cid: Server: the identifier that the client chose for it at first.
         retry_cid: Server: the identifier that a Retry packet gave it.
+        begun_from: Server: where the client's first datagram came from.
+        is_proven: Server: whether a token shows that the client hears what is sent there.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (a server's connection begins with all of it)
         self,
         configuration: QuicConfiguration,
         limits: QuicLimits,
@@ -71,6 +74,8 @@ class QuicState(Transfer):
         secrets: QuicSecrets | None = None,
         original_cid: bytes | None = None,
         retry_cid: bytes | None = None,
+        begun_from: Address | None = None,
+        is_proven: bool = False,
     ) -> None:
         configuration.connection_id_length = CID_BYTES
         configuration.max_data = limits.connection_window
@@ -78,6 +83,10 @@ class QuicState(Transfer):
         configuration.idle_timeout = limits.idle_s
         self._prefix = prefix
         self._terms = terms
+        self.begun_from = begun_from
+        """Server: where the client was when it began. Whoever ends the handshake has heard what was sent there; later
+        datagrams may say any address, which nobody has shown to be theirs yet."""
+        self._is_proven = is_proven
         self._secrets = secrets
         self._handshake: ServerHandshake | None = None
         self._held: dict[int, int] = {}
@@ -130,6 +139,11 @@ class QuicState(Transfer):
     def server_name(self) -> str | None:
         """Server: the name that the client asked for, in lower case."""
         return self._handshake.server_name if self._handshake is not None else None
+
+    @property
+    def takes_early(self) -> bool:
+        """Server: whether what the client sent before its handshake was over is read."""
+        return self._handshake is not None and self.tls.early_data_accepted
 
     @property
     def is_resumed(self) -> bool:
@@ -344,7 +358,11 @@ class QuicState(Transfer):
         if self._terms is not None:
             sessions = self._secrets.sessions if self._secrets is not None else None
             self._handshake = ServerHandshake(
-                self.tls, self._terms, sessions, lambda: self._version or 0
+                self.tls,
+                self._terms,
+                sessions,
+                lambda: self._version or 0,
+                is_proven=self._is_proven,
             )
 
 

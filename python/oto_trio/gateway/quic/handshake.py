@@ -9,12 +9,15 @@ The methods taken over are private ones of aioquic; `tests/unit/gateway/quic` fa
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from aioquic import tls
 from aioquic._buffer import Buffer
+from aioquic.quic.connection import MAX_EARLY_DATA
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from oto_trio.gateway.quic.early import EarlyTickets
 from oto_trio.gateway.quic.sessions import Session, Sessions
 
 __all__ = ["HandshakeTerms", "LaterError", "ServerHandshake"]
@@ -40,6 +43,9 @@ class HandshakeTerms(Protocol):
             LaterError: One is being made.
         """
         ...
+
+    early: EarlyTickets | None
+    """The tickets with which clients may send requests in their first packets; None when none may."""
 
     def client_auth(self) -> str:
         """Tell whether clients are asked for a certificate: `None`, `Want` or `Need`."""
@@ -73,6 +79,8 @@ class ServerHandshake:
         terms: What is asked and shown.
         sessions: Seals sessions, and opens those of clients that return; None when all handshakes are full ones.
         version: Tells which version of QUIC is spoken.
+        is_proven: Whether the client has shown that its address is its own. Requests before the end of the handshake
+            are taken of no other: they could come from anywhere.
     """
 
     def __init__(
@@ -81,6 +89,8 @@ class ServerHandshake:
         terms: HandshakeTerms,
         sessions: Sessions | None = None,
         version: Callable[[], int] = lambda: 1,
+        *,
+        is_proven: bool = False,
     ) -> None:
         self.server_name: str | None = None
         """The name that the client asked for, in lower case."""
@@ -90,6 +100,7 @@ class ServerHandshake:
         self._auth = "None"
         self._sessions = sessions
         self._version = version
+        self._is_proven = is_proven
         self._resumed: Session | None = None
         self._context = context
         self._handle_hello = context._server_handle_hello  # noqa: SLF001 (there is no other hook)
@@ -113,9 +124,8 @@ class ServerHandshake:
         context.certificate, context.certificate_chain, context.certificate_private_key = chosen
         self._auth = self._terms.client_auth()
         context._request_client_certificate = self._auth != "None"  # noqa: SLF001 (as above)
-        # Whoever sends requests before the handshake is over could have them played again: no session goes on so.
-        if self._sessions is not None and not read.early_data:
-            context.get_session_ticket_cb = self._find
+        if self._sessions is not None:
+            context.get_session_ticket_cb = partial(self._find, read.early_data)
         self._handle_hello(hello, initial, handshake)
         if context.session_resumed and self._resumed is not None:
             self.client_chain = self._resumed.chain
@@ -123,8 +133,13 @@ class ServerHandshake:
                 # The library waits for a certificate that it has not asked for.
                 context._server_expect_finished()  # noqa: SLF001
 
-    def _find(self, identity: bytes) -> tls.SessionTicket | None:
-        """Return the session that a client would go on with; None when it has to begin anew."""
+    def _find(self, is_early: bool, identity: bytes) -> tls.SessionTicket | None:  # noqa: FBT001 (of a partial)
+        """Return the session that a client would go on with; None when it has to begin anew.
+
+        Args:
+            is_early: Whether it sends requests before the handshake is over. The library would take them of any session.
+            identity: Its ticket.
+        """
         assert self._sessions is not None, "nobody asks otherwise"
         session = self._sessions.open(identity)
         if session is None:
@@ -137,6 +152,9 @@ class ServerHandshake:
         # What was right when it began may be refused now; a full handshake says so.
         if not is_same or (self._auth != "None" and self._terms.check(session.chain) is not None):
             return None
+        early = self._terms.early
+        if is_early and not (self._is_proven and early is not None and early.take(session.early)):
+            return None
         self._resumed = session
         return session.as_ticket(identity)
 
@@ -148,6 +166,7 @@ class ServerHandshake:
             return
         ticket = tls.NewSessionTicket(ticket_age_add=int.from_bytes(os.urandom(4)))
         made = context._build_session_ticket(ticket, [])  # noqa: SLF001
+        early = self._terms.early
         resumed = self._resumed if context.session_resumed else None
         session = Session(
             cipher_suite=int(made.cipher_suite),
@@ -157,11 +176,13 @@ class ServerHandshake:
             auth=self._auth,
             version=self._version(),
             chain=self.client_chain,
+            early=b"" if early is None else early.issue(),
         )
         sealed = sessions.seal(session)
         left_s = sessions.left_s(session)
         if sealed is not None and left_s > 0:
             ticket.ticket, ticket.ticket_lifetime = sealed, left_s
+            ticket.max_early_data_size = None if early is None else MAX_EARLY_DATA
             tls.push_new_session_ticket(output, ticket)
 
     def _on_certificate(self, message: Buffer) -> None:

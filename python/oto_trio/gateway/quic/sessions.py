@@ -39,6 +39,7 @@ class Session(msgspec.Struct, frozen=True, array_like=True):
         auth: Whether it was asked for a certificate.
         version: Of QUIC.
         chain: What the client showed, in DER, its own certificate first.
+        early: The name under which it may send requests with its first packets; empty when it may not.
     """
 
     cipher_suite: int
@@ -48,6 +49,7 @@ class Session(msgspec.Struct, frozen=True, array_like=True):
     auth: str
     version: int
     chain: list[bytes]
+    early: bytes = b""
 
     def as_ticket(self, identity: bytes) -> tls.SessionTicket:
         """Return it as aioquic wants it."""

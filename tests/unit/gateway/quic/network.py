@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from aioquic.tls import SessionTicket
 
+    from oto_trio.gateway.quic.early import EarlyTickets
     from oto_trio.gateway.quic.sockets import Address
 
 SERVER: Address = ("192.0.2.1", 443)
@@ -69,6 +70,7 @@ class Terms:
     def __init__(self) -> None:
         self.names: list[str | None] = []
         self.auth = "None"
+        self.early: EarlyTickets | None = None
         self.shown: list[list[bytes]] = []
         self.refuses: tuple[int, str] | None = None
 
@@ -133,6 +135,8 @@ class Net:
         self.owners: list[Owner] = []
         self.tickets: list[SessionTicket] = []
         """What clients got for their next connections."""
+        self.tokens: list[bytes] = []
+        """What tells the server that their address is theirs."""
         self.terms = Terms()
         self.acceptor = Acceptor(["h3"], lambda _: self.terms, self.own)
         self.server = self._served()
@@ -164,6 +168,7 @@ class Net:
             setattr(configuration, key, value)
         state: Any = QuicState(configuration, self.client.limits, self.client.prefix)
         state._session_ticket_handler = self.tickets.append
+        state._token_handler = self.tokens.append
         link = self.client.enter(state, self.wires["client"], self.now)
         state.connect(SERVER, self.now)
         link.touch()

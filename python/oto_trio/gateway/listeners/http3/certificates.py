@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from oto_trio.gateway.engine import Clock
 from oto_trio.gateway.quic import LaterError
+from oto_trio.gateway.quic.early import EarlyTickets
 
 __all__ = ["Certificates", "ListenerTerms", "ShowingEngine"]
 
@@ -92,11 +93,19 @@ class ListenerTerms:
         certificates: Finds ours.
         clock: Reads the Trio clock.
         listener: The engine's number of the listener.
+        early: Tickets with which clients may send requests in their first packets; None when none may.
     """
 
     def __init__(
-        self, engine: ShowingEngine, certificates: Certificates, clock: Clock, listener: int
+        self,
+        engine: ShowingEngine,
+        certificates: Certificates,
+        clock: Clock,
+        listener: int,
+        early: EarlyTickets | None = None,
     ) -> None:
+        self.early = early
+        """See `HandshakeTerms`."""
         self._engine = engine
         self._clock = clock
         self._listener = listener

@@ -14,6 +14,7 @@ from oto_trio.gateway.listeners.http3.certificates import (
 from oto_trio.gateway.listeners.http3.limits import Http3Limits
 from oto_trio.gateway.listeners.http3.session import Http3Engine, Http3Session
 from oto_trio.gateway.quic import Acceptor, QuicEndpoint, QuicLimits, QuicLink
+from oto_trio.gateway.quic.early import EarlyTickets
 from oto_trio.gateway.quic.secrets import QuicSecrets
 from oto_trio.gateway.quic.sockets import Datagrams
 
@@ -63,6 +64,7 @@ class Http3Server:
         settle: Turns the engine, given the time, and acts on what comes up.
         wake: Has the engine turned soon.
         secrets: What the workers of this gateway share; None when there is nothing to share.
+        early_data: Whether clients that return may send requests before their handshake is over.
         limits: The bounds of a connection.
         quic_limits: Those of QUIC.
     """
@@ -76,6 +78,7 @@ class Http3Server:
         settle: Callable[[float], None],
         wake: Callable[[], None],
         secrets: QuicSecrets | None = None,
+        early_data: bool = False,
         limits: Http3Limits | None = None,
         quic_limits: QuicLimits | None = None,
     ) -> None:
@@ -84,6 +87,7 @@ class Http3Server:
         self._clock = clock
         self._wake = wake
         self._limits = limits or Http3Limits()
+        self._early = EarlyTickets() if early_data else None
         self._certificates = Certificates(engine, clock, wake)
         self._acceptor = Acceptor(["h3"], self._terms, self._own)
         self._listeners: dict[Datagrams, int] = {}
@@ -169,7 +173,7 @@ class Http3Server:
     def _terms(self, path: Datagrams) -> ListenerTerms:
         """Tell what is asked and shown in the handshakes of a socket."""
         listener = self._listeners.get(path, 0)
-        return ListenerTerms(self._engine, self._certificates, self._clock, listener)
+        return ListenerTerms(self._engine, self._certificates, self._clock, listener, self._early)
 
     def _own(self, link: QuicLink, path: Datagrams, now: float) -> Http3Session:
         """Make the session of a new connection."""

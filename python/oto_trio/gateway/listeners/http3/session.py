@@ -34,6 +34,7 @@ from aioquic.quic.events import (
 from oto_trio.gateway.listeners.carried_engine import CarriedEngine
 from oto_trio.gateway.listeners.http2.limits import Budget
 from oto_trio.gateway.listeners.http3.connection import Http3Connection
+from oto_trio.gateway.listeners.http3.early import TOO_EARLY, is_harmless, marked
 from oto_trio.gateway.listeners.http3.limits import Http3Limits
 from oto_trio.gateway.listeners.http3.stream import Http3Stream
 
@@ -143,9 +144,9 @@ class Http3Session:
 
     def quic_event(self, event: QuicEvent, now: float) -> None:
         """Act on something that happened on the connection."""
-        if isinstance(event, HandshakeCompleted):
+        is_time = isinstance(event, HandshakeCompleted) or self._link.state.takes_early
+        if is_time and self._h3 is None and not self._is_lost:
             self._begin(now)
-            return
         h3 = self._h3
         if h3 is None or self._is_lost:
             return
@@ -165,10 +166,10 @@ class Http3Session:
             h3.idle_frames = 0
 
     def _begin(self, now: float) -> None:
-        """The handshake is done: take a place in the engine, and begin to speak."""
+        """The handshake is done, or requests come before that: take a place in the engine, and begin to speak."""
         try:
-            address = str(self._link.peer[0]).partition("%")[0]
             state = self._link.state
+            address = str((state.begun_from or self._link.peer)[0]).partition("%")[0]
             self.conn = self._engine.carry(
                 self._listener, address, state.server_name, now, state.client_chain
             )
@@ -245,6 +246,14 @@ class Http3Session:
         if self._h3.is_too_large(fields):
             self._refuse(identity, ErrorCode.H3_EXCESSIVE_LOAD, now)
             return
+        if not self._link.state.is_established:
+            if not is_harmless(fields, end=end):
+                self._speak.send_headers(identity, list(TOO_EARLY), end_stream=True)
+                self._spend(1, now)
+                if not end:
+                    self._abandon(identity, ErrorCode.H3_NO_ERROR)
+                return
+            fields = marked(fields)
         length = fields.get(b"content-length")
         is_count = length is not None and length.isdigit() and len(length) <= MOST_DIGITS
         announced = int(length) if length is not None and is_count else None

@@ -95,7 +95,7 @@ class Client(Owner):
     @override
     def quic_event(self, event: QuicEvent, now: float) -> None:
         self.events.append(event)
-        if isinstance(event, HandshakeCompleted):
+        if isinstance(event, HandshakeCompleted) and self.h3 is None:
             self.h3 = H3Connection(self.link.state)
         if isinstance(event, StreamReset):
             self.resets[event.stream_id] = event.error_code
