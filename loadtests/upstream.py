@@ -3,6 +3,7 @@
 It listens on a free port of the loopback address, tells it in one line of JSON, and ends at SIGTERM.
 
     /bytes/N      N bytes
+    a WebSocket   every message, said back
     anything      with a body: the count of its bytes; without: the path
 """
 
@@ -12,6 +13,17 @@ from typing import Final
 
 import h11
 import trio
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import (
+    AcceptConnection,
+    BytesMessage,
+    CloseConnection,
+    Event,
+    Ping,
+    Request,
+    TextMessage,
+)
+from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 LARGEST_BYTES: Final = 16 * 1024 * 1024
 
@@ -36,6 +48,10 @@ async def serve(stream: trio.SocketStream) -> None:
                 event = connection.next_event()
                 if event is h11.NEED_DATA:
                     connection.receive_data(await stream.receive_some(65536))
+                elif isinstance(event, h11.Request) and is_websocket(event):
+                    early = connection.trailing_data[0]
+                    await echo(stream, event, early)
+                    return
                 elif isinstance(event, h11.Request):
                     target, received = event.target.decode("ascii"), 0
                 elif isinstance(event, h11.Data):
@@ -48,8 +64,48 @@ async def serve(stream: trio.SocketStream) -> None:
                     connection.start_next_cycle()
                 else:
                     return
-        except (trio.BrokenResourceError, h11.RemoteProtocolError):
+        except (
+            trio.BrokenResourceError,
+            h11.RemoteProtocolError,
+            LocalProtocolError,
+            RemoteProtocolError,
+        ):
             return  # the gateway has left, as it may when its client has
+
+
+def is_websocket(request: h11.Request) -> bool:
+    """Whether a request asks for a WebSocket."""
+    return (b"upgrade", b"websocket") in [(name, value.lower()) for name, value in request.headers]
+
+
+async def echo(stream: trio.SocketStream, request: h11.Request, early: bytes) -> None:
+    """Say every message of a WebSocket back, until it is closed."""
+    ws = WSConnection(ConnectionType.SERVER)
+    ws.initiate_upgrade_connection(list(request.headers), request.target.decode("ascii"))
+    data: bytes | None = early
+    while True:
+        if data is None or data:
+            ws.receive_data(data)
+        for event in ws.events():
+            said = reply(event)
+            if said is not None:
+                await stream.send_all(ws.send(said))
+            if isinstance(event, CloseConnection):
+                return
+        data = await stream.receive_some(65536) or None
+
+
+def reply(event: Event) -> Event | None:
+    """Return what is said to an event."""
+    if isinstance(event, Request):
+        return AcceptConnection()
+    if isinstance(event, Ping | CloseConnection):
+        return event.response()
+    if isinstance(event, BytesMessage):
+        return BytesMessage(data=bytes(event.data), message_finished=event.message_finished)
+    if isinstance(event, TextMessage):
+        return TextMessage(data=event.data, message_finished=event.message_finished)
+    return None
 
 
 def written(connection: h11.Connection, status: int, body: bytes) -> bytes:

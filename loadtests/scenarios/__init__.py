@@ -18,6 +18,8 @@ SCENARIOS: Final = {
     "browse": "people who read pages, fetch their pictures and now and then send a form",
     "burst": "everybody comes at the same moment, on new connections and on kept ones",
     "slow-clients": "heads, bodies and readers that trickle, beside clients in a hurry",
+    "streams": "many requests at once on connections of HTTP/2, some of them reset",
+    "sockets": "WebSockets that talk, and that come and go, beside requests",
     "config-churn": "routes made, changed and removed while traffic runs",
 }
 """The scenarios by name, with what each is about."""

@@ -9,17 +9,16 @@ import socket
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 from locust import FastHttpUser, User, between, constant, task
 
 from loadtests.expecting import Expected, ask
 from loadtests.site import Site
+from loadtests.talking import WrongAnswerError, connected, timed
 
 ROUTES = ("patient",)
 WANTED = ("hurried client", "slow head", "slow body", "slow reader")
 HOST = "patient.loadtest.localhost"
-PATIENCE_S = 20.0
 LARGE = 6_000_000
 """Bytes; more than the buffers of all sockets on the way hold, so that the backend has to wait."""
 
@@ -59,33 +58,18 @@ def users(site: Site) -> list[type[Any]]:
 
         def timed(self, name: str, talk: Callable[[socket.socket], tuple[bytes, bytes]]) -> None:
             """Talk on a connection of its own, and count it as failed unless the body is right."""
-            began = time.perf_counter()
-            reason: Exception | None = None
-            answer = b""
-            try:
-                with socket.create_connection(address_of(site), PATIENCE_S) as sock:
+
+            def have() -> int:
+                with connected(site) as sock:
                     expected, answer = talk(sock)
                 head, _, body = answer.partition(b"\r\n\r\n")
                 if not head.startswith(b"HTTP/1.1 200 ") or body != expected:
-                    reason = ValueError(f"not the answer that was expected: {answer[:200]!r}")
-            except OSError as error:
-                reason = error
-            self.environment.events.request.fire(
-                request_type="RAW",
-                name=name,
-                response_time=(time.perf_counter() - began) * 1000,
-                response_length=len(answer),
-                exception=reason,
-                context={},
-            )
+                    raise WrongAnswerError(f"not what was expected: {answer[:200]!r}")
+                return len(answer)
+
+            timed(self.environment, "RAW", name, have)
 
     return [Hurried, Slow]
-
-
-def address_of(site: Site) -> tuple[str, int]:
-    """Return the address of the gateway."""
-    parts = urlsplit(site.gateway)
-    return parts.hostname or "127.0.0.1", parts.port or 80
 
 
 def head_of(method: str, path: str, *more: str) -> bytes:

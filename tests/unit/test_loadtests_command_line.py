@@ -15,7 +15,14 @@ FOLDER = Path(command_line.__file__).parent / "scenarios"
 
 
 def test_the_scenarios_are_the_ones_that_were_asked_for_one_file_each() -> None:
-    assert list(SCENARIOS) == ["browse", "burst", "slow-clients", "config-churn"]
+    assert list(SCENARIOS) == [
+        "browse",
+        "burst",
+        "slow-clients",
+        "streams",
+        "sockets",
+        "config-churn",
+    ]
     files = {path.stem for path in FOLDER.glob("*.py")} - {"__init__"}
     assert files == {name.replace("-", "_") for name in SCENARIOS}
 
