@@ -20,9 +20,14 @@ if TYPE_CHECKING:
     from oto_trio.testing.gateway_process import GatewayProcess
     from tests.integration.http3_client import Http3Client
 
-__all__ = ["Opened", "StreamWire", "socket_of"]
+__all__ = ["Opened", "StreamWire", "reset_at_close", "socket_of"]
 
 CANCEL = 8
+
+
+def reset_at_close(wire: trio.SocketStream) -> None:
+    """Have a connection end with a reset."""
+    wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 class StreamWire(trio.abc.Stream):
@@ -78,7 +83,7 @@ class Opened:
         """Go without a word: by a reset."""
         wire = self.socket.wire
         if isinstance(wire, trio.SocketStream):
-            wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            reset_at_close(wire)
             await wire.aclose()
             return
         assert isinstance(wire, StreamWire)
