@@ -195,6 +195,11 @@ class QuicState(Transfer):
             return 0
         return sender._buffer_stop - sender.highest_offset  # noqa: SLF001 (aioquic tells it nowhere)  # pyright: ignore[reportPrivateUsage]
 
+    def is_shut(self, stream_id: int) -> bool:
+        """Whether the peer takes nothing more on a stream for now."""
+        stream = self._streams.get(stream_id)
+        return stream is None or stream.sender.highest_offset >= stream.max_stream_data_remote
+
     def can_send(self, stream_id: int) -> bool:
         """Whether a stream may still be written to: nobody reset or ended it."""
         stream = self._streams.get(stream_id)

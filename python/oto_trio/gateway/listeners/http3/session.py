@@ -8,7 +8,8 @@ Place in the path
 
 Back-pressure
     A request's body is *held* in QUIC's window until the backend took it (`consumed`), so a slow backend closes the
-    window of the stream and, with others, of the connection. What the engine gives of a response is written at once;
+    window of the stream and, with others, of the connection. What the engine gives of a response is written at once, or
+    when it is its turn (`turns`);
     the engine is told that it was `taken` when it went out in packets, so a slow client has 64 KiB of each response here and
     what is in flight, which has a bound of its own.
 
@@ -36,7 +37,8 @@ from oto_trio.gateway.listeners.http2.limits import Budget
 from oto_trio.gateway.listeners.http3.connection import Http3Connection
 from oto_trio.gateway.listeners.http3.early import TOO_EARLY, is_harmless, marked
 from oto_trio.gateway.listeners.http3.limits import Http3Limits
-from oto_trio.gateway.listeners.http3.stream import Http3Stream
+from oto_trio.gateway.listeners.http3.stream import Http3Stream, WithoutSocket
+from oto_trio.gateway.listeners.http3.turns import Piece, Priorities, Turns
 
 if TYPE_CHECKING:
     from oto_trio._core import FieldBlock
@@ -75,7 +77,7 @@ class Http3Engine(CarriedEngine, Protocol):
         ...
 
 
-class Http3Session:
+class Http3Session(WithoutSocket):
     """The server's side of one connection; the owner of a `QuicLink`.
 
     Args:
@@ -119,6 +121,8 @@ class Http3Session:
         self._highest = 0
         self._endless: dict[int, tuple[FieldBlock, float]] = {}
         """Heads of requests that may have no body, with the time since when they wait to know."""
+        self._turns = Turns(link.state, self._sending, self._write)
+        self._priorities = Priorities(self._turns, self._by_id)
         self._abandoned: set[int] = set()
         self._strange_streams: set[int] = set()
         self._draining = False
@@ -158,7 +162,7 @@ class Http3Session:
                 if event.end_stream:
                     self._abandoned.discard(event.stream_id)
                 return
-            self._note_stream(event.stream_id, now)
+            self._note_stream(event, now)
         for told in h3.handle_event(event):
             self._on_h3(told, now)
         if h3.idle_frames:
@@ -182,9 +186,14 @@ class Http3Session:
         self._enter(self)
         self._rearm(now)
 
-    def _note_stream(self, identity: int, now: float) -> None:
+    def _note_stream(self, event: StreamDataReceived, now: float) -> None:
         """Count streams of one direction: some clients open ones that nobody knows, and few need more."""
-        if identity & 2 and identity not in self._strange_streams:
+        identity = event.stream_id
+        if not identity & 2:
+            return
+        if not self._priorities.note(identity, event.data, self._highest):
+            self._link.close(ErrorCode.H3_ID_ERROR, "a priority of no request", now)
+        if identity not in self._strange_streams:
             self._strange_streams.add(identity)
             if len(self._strange_streams) > KNOWN_UNIDIRECTIONAL:
                 self._strange_streams = {identity}
@@ -270,6 +279,7 @@ class Http3Session:
         stream = Http3Stream(identity, engine_id, now)
         stream.is_complete = end
         stream.announced = announced
+        self._priorities.begin(stream, fields)
         self._by_id[identity] = self._by_engine[engine_id] = stream
         self._registry[engine_id] = self
 
@@ -373,7 +383,7 @@ class Http3Session:
             return
         self._speak.send_headers(stream.id, cast("Any", fields), end_stream=not data)
         if data:
-            self._speak.send_data(stream.id, data, end_stream=True)
+            self._turns.say(stream, (data, True))
 
     def data(self, engine_id: int, data: bytes, end: bool) -> None:  # noqa: FBT001 (as the event has it)
         """Send body of a response; `end` tells that it is the last."""
@@ -383,13 +393,13 @@ class Http3Session:
         if not end:
             stream.untaken += len(data)
         self._sending[stream.id] = stream
-        self._speak.send_data(stream.id, data, end_stream=end)
+        self._turns.say(stream, (data, end))
 
     def trailers(self, engine_id: int, fields: "FieldBlock") -> None:
         """Send trailers behind the body."""
         stream = self._engine_done(engine_id)
         if stream is not None and self._may_send(stream):
-            self._speak.send_headers(stream.id, cast("Any", fields), end_stream=True)
+            self._turns.say(stream, fields)
 
     def broken(self, engine_id: int) -> None:
         """The response cannot be completed: what was sent of it must not look whole."""
@@ -404,7 +414,7 @@ class Http3Session:
         if stream is not None and self._may_send(stream):
             stream.is_halved = True
             self._sending[stream.id] = stream
-            self._speak.send_data(stream.id, b"", end_stream=True)
+            self._turns.say(stream, (b"", True))
 
     def consumed(self, engine_id: int, count: int) -> None:
         """The backend took so much of the request's body: the client may send as much again."""
@@ -439,19 +449,34 @@ class Http3Session:
             return
         self._end_when_done(now)
         self._rearm(now)
+        self._turns.let_go()
         self._link.transmit(now)
         self._look_at_sent(now)
+        while self._turns.let_go():
+            self._link.transmit(now)
+            self._look_at_sent(now)
 
     def quic_sent(self, now: float) -> None:
         """Packets may have gone out: tell the engine what it may go on with, and let go of what is done."""
         if not self._is_lost:
             self._look_at_sent(now)
+            if self._turns.let_go():
+                self._link.touch()
+
+    def _write(self, stream: Http3Stream, piece: Piece) -> None:
+        """Send a piece of a response whose turn it is, if anybody still wants it."""
+        if not self._may_send(stream):
+            self._turns.drop(stream)
+        elif isinstance(piece, tuple):
+            self._speak.send_data(stream.id, piece[0], end_stream=piece[1])
+        else:
+            self._speak.send_headers(stream.id, cast("Any", piece), end_stream=True)
 
     def _look_at_sent(self, now: float) -> None:
         state = self._link.state
         for stream in list(self._sending.values()):
-            unsent = state.unsent(stream.id)
-            if unsent != stream.unsent:
+            unsent = state.unsent(stream.id) + stream.kept
+            if unsent != stream.unsent or stream.pieces:
                 stream.moved_at = now
                 stream.unsent = unsent
             taken = stream.untaken - min(unsent, stream.untaken)
@@ -459,7 +484,7 @@ class Http3Session:
                 stream.untaken -= taken
                 self._engine.taken(stream.engine_id, taken)
                 self._wake()
-            if unsent:
+            if unsent or stream.pieces:
                 continue
             if not stream.is_answered:
                 del self._sending[stream.id]
@@ -477,6 +502,7 @@ class Http3Session:
     def _drop(self, stream: Http3Stream) -> None:
         self._by_id.pop(stream.id, None)
         self._sending.pop(stream.id, None)
+        self._turns.drop(stream)
         self._link.state.release_all(stream.id)
 
     def _forget(self, stream: Http3Stream | None, now: float) -> None:
@@ -559,17 +585,6 @@ class Http3Session:
         if self._due == 0.0 or due < self._due - wait / 4:
             self._due = due
             self._engine.patience(self.conn, due)
-
-    # What a carried connection with a socket is told, and this one never is.
-
-    def receive(self, _data: bytes, _now: float) -> None:
-        """Never called: bytes come through `quic_event`."""
-
-    def writable(self, _now: float) -> None:
-        """Never called: there is no socket to wait for."""
-
-    def call(self, *_told: object) -> None:
-        """Never called: a client's connection carries no calls."""
 
 
 def _may_end(fields: "FieldBlock") -> bool:

@@ -1,6 +1,14 @@
-"""What a session of HTTP/3 knows of a request and its response."""
+"""One request and its response on an HTTP/3 connection."""
 
-__all__ = ["Http3Stream"]
+from collections import deque
+from typing import TYPE_CHECKING
+
+from oto_trio.gateway.listeners.http2.priorities import DEFAULT_URGENCY
+
+if TYPE_CHECKING:
+    from oto_trio.gateway.listeners.http3.turns import Piece
+
+__all__ = ["Http3Stream", "WithoutSocket"]
 
 
 class Http3Stream:
@@ -16,13 +24,18 @@ class Http3Stream:
         "announced",
         "engine_id",
         "id",
+        "incremental",
         "is_answered",
         "is_complete",
         "is_halved",
+        "kept",
         "moved_at",
+        "pieces",
         "received",
+        "turn",
         "unsent",
         "untaken",
+        "urgency",
     )
 
     def __init__(self, identity: int, engine_id: int, now: float) -> None:
@@ -44,3 +57,24 @@ class Http3Stream:
         """Bytes that were written and not sent, as of the last look."""
         self.moved_at = now
         """When some of them last went out."""
+        self.urgency: int = DEFAULT_URGENCY
+        self.incremental = True
+        self.turn = 0
+        """When the stream had its last turn, counted in turns."""
+        self.pieces: deque[Piece] = deque()
+        """Of the response, what waits for others to go first."""
+        self.kept = 0
+        """Its bytes; the engine bounds them, as all that it does not know to be taken."""
+
+
+class WithoutSocket:
+    """What a carried connection with a socket is told, and one of QUIC never is."""
+
+    def receive(self, _data: bytes, _now: float) -> None:
+        """Never called: bytes come through `quic_event`."""
+
+    def writable(self, _now: float) -> None:
+        """Never called: there is no socket to wait for."""
+
+    def call(self, *_told: object) -> None:
+        """Never called: a client's connection carries no calls."""

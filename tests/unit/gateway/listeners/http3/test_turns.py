@@ -1,0 +1,175 @@
+"""Which response goes first over HTTP/3 (RFC 9218), over a network in memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from aioquic.buffer import encode_uint_var
+from aioquic.h3.connection import encode_frame
+
+from oto_trio._core import FieldBlock
+from oto_trio.gateway.listeners.http3.turns import PriorityUpdates
+from oto_trio.gateway.quic import QuicLimits
+from tests.unit.gateway.listeners.http3.test_session import OK, World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SIZE = 400_000
+AHEAD = 65_536
+"""What the engine gives of a response beyond what was taken."""
+PRIORITY_UPDATE = 0xF0700
+
+
+def update(stream: int, priority: bytes) -> bytes:
+    return encode_frame(PRIORITY_UPDATE, encode_uint_var(stream) + priority)
+
+
+class Responses:
+    """Responses of one size to requests with these priorities, which the engine gives as they are taken."""
+
+    def __init__(self, *priorities: bytes) -> None:
+        self.world = World()
+        self.world.session._link.state._limits = replace(QuicLimits(), flight=20_000)
+        self.streams = [self.world.ask(*([(b"priority", it)] if it else [])) for it in priorities]
+        assert self.world.run(lambda: len(self.world.engine.opened) == len(priorities))
+        self.given = dict.fromkeys(range(1, len(priorities) + 1), 0)
+        for engine_id in self.given:
+            self.world.session.head(engine_id, OK)
+
+    def say(self, stream: int, priority: bytes) -> None:
+        """Have the client say a priority anew."""
+        client = self.world.client
+        client.link.state.send_stream_data(
+            client.h3._local_control_stream_id, update(stream, priority)
+        )
+        client.link.transmit(self.world.net.now)
+
+    def until(self, done: Callable[[], object]) -> None:
+        """Give, as the client takes, until something is so."""
+        world = self.world
+        for _ in range(3000):
+            for engine_id, given in self.given.items():
+                ahead = given - world.engine.taken_bytes.get(engine_id, 0)
+                count = min(AHEAD - ahead, SIZE - given)
+                if count > 0:
+                    self.given[engine_id] += count
+                    world.session.data(engine_id, bytes(count), given + count == SIZE)
+            world.flush()
+            if world.run(done, 0.02):
+                return
+        raise AssertionError("it never was so")
+
+    def over(self) -> list[int]:
+        """Return which of the responses are whole, by their place."""
+        return [at for at, stream in enumerate(self.streams) if stream in self.world.client.over]
+
+    def order(self) -> list[int]:
+        """Return in which order they became whole."""
+        order: list[int] = []
+
+        def is_more() -> bool:
+            return len(self.over()) > len(order)
+
+        while len(order) < len(self.streams):
+            self.until(is_more)
+            order += [at for at in self.over() if at not in order]
+        assert all(len(self.world.client.bodies[it]) == SIZE for it in self.streams)
+        assert not self.world.session._turns
+        assert self.world.session.open_streams == 0
+        return order
+
+
+def test_the_most_urgent_go_first() -> None:
+    assert Responses(b"u=6", b"u=1", b"", b"u=0").order() == [3, 1, 2, 0]
+
+
+def test_equals_that_want_the_line_for_themselves_go_one_by_one() -> None:
+    assert Responses(b"u=3", b"u=3", b"u=3").order() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("priority", [b"", b"i", b"u=2, i"])
+def test_equals_that_share_go_together(priority: bytes) -> None:
+    responses = Responses(priority, priority, priority)
+    responses.until(lambda: len(responses.world.client.bodies) == 3)
+    assert responses.over() == []
+    responses.order()
+
+
+def test_a_priority_may_be_said_anew() -> None:
+    responses = Responses(b"u=5", b"u=4", b"u=3")
+    responses.say(responses.streams[0], b"u=0")
+    assert responses.world.run(lambda: responses.world.session._by_id[0].urgency == 0)
+    assert responses.order() == [0, 2, 1]
+
+
+def test_a_priority_may_come_before_its_request() -> None:
+    world = World()
+    client = world.client
+    control = client.h3._local_control_stream_id
+    client.link.state.send_stream_data(control, update(4, b"u=1") + update(8, b"u=7, i"))
+    client.link.transmit(world.net.now)
+    assert world.run(lambda: len(world.session._priorities._early) == 2)
+    for _ in range(3):
+        world.ask((b"priority", b"u=5"))
+    assert world.run(lambda: len(world.engine.opened) == 3)
+    told = {it.id: (it.urgency, it.incremental) for it in world.session._by_id.values()}
+    assert told == {0: (5, False), 4: (1, False), 8: (7, True)}
+    assert world.session._priorities._early == {}
+
+
+@pytest.mark.parametrize("stream", [1, 2, 3])
+def test_a_priority_of_no_request_ends_the_connection(stream: int) -> None:
+    responses = Responses(b"")
+    responses.say(stream, b"u=0")
+    assert responses.world.run(lambda: responses.world.client.code is not None)
+    assert responses.world.client.code == 0x108
+
+
+def test_an_urgent_one_that_its_client_does_not_take_stops_nobody() -> None:
+    responses = Responses(b"u=0", b"u=5")
+    urgent, other = responses.streams
+    responses.world.client.link.state.hold(urgent, 1 << 30)
+    responses.until(lambda: other in responses.world.client.over)
+    assert responses.over() == [1]
+    assert len(responses.world.client.bodies[urgent]) > 200_000
+
+
+def test_what_waits_is_dropped_with_its_stream() -> None:
+    responses = Responses(b"u=0", b"u=5")
+    world = responses.world
+    for engine_id in (1, 2):
+        world.session.data(engine_id, bytes(AHEAD), False)
+    world.session.trailers(2, FieldBlock([(b"x-sum", b"1")]))
+    assert world.session._turns
+    world.client.link.state.stop_stream(responses.streams[1], 0x10C)
+    world.client.link.transmit(world.net.now)
+    world.flush()
+    assert world.run(lambda: world.session.open_streams == 1)
+    assert not world.session._turns
+
+
+def test_frames_are_found_in_any_pieces() -> None:
+    frames = encode_uint_var(0) + b"".join(
+        [
+            encode_frame(0x4, b""),
+            update(0, b"u=1"),
+            encode_frame(0x21, bytes(300)),
+            encode_frame(PRIORITY_UPDATE, b""),
+            encode_frame(PRIORITY_UPDATE, bytes(400)),
+            update(400, b"i"),
+            update(8, b"x" * 257)[:-1] + b"y",
+        ]
+    )
+    wanted = [(0, (1, False)), (-1, (3, False)), (400, (3, True))]
+    for size in (1, 2, 7, 1000):
+        finder = PriorityUpdates()
+        found = []
+        for start in range(0, len(frames), size):
+            found += finder.feed(frames[start : start + size])
+        assert found[:3] == wanted
+        assert found[3:] in ([(8, None)], [])
+        assert len(finder._rest) <= 16 + 256
+    assert PriorityUpdates().feed(encode_uint_var(2) + update(0, b"u=1")) == []
