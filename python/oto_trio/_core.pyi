@@ -522,6 +522,15 @@ class Engine:
     def drain_records(self, max: int) -> bytes:
         """Up to `max` access records as one msgpack array of arrays, oldest first."""
 
+    def log_access(self, listeners: set[str]) -> None:
+        """Make a line of each request that ends from now on and came by one of these listeners, and of no other.
+
+        Lines are as web servers write them, without the query; they wait for `take_access_lines`, 1 MiB at most.
+        """
+
+    def take_access_lines(self) -> tuple[bytes, int]:
+        """Take the lines of `log_access`, and how many were lost since the last time."""
+
     def drain_tcp_records(self, max: int) -> bytes:
         """Up to `max` records of connections of TCP services, likewise."""
 

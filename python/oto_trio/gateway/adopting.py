@@ -56,6 +56,10 @@ class AdoptingEngine(Protocol):
         """See `Engine.retune`."""
         ...
 
+    def log_access(self, listeners: set[str], /) -> None:
+        """See `Engine.log_access`."""
+        ...
+
     def adopt_tcp(self, fd: int, listener: str, /) -> int:
         """See `Engine.adopt_tcp`."""
         ...
@@ -111,6 +115,7 @@ class Adopting:
         if start.handover >= 0:
             self._handover = socket.socket(fileno=start.handover)
             self._handover.settimeout(0)
+        self._log_access()
 
     @property
     def slots(self) -> frozenset[int]:
@@ -157,6 +162,7 @@ class Adopting:
                     )
                 )
         self._listeners += taken
+        self._log_access()
         for listener in taken:
             if listener.slot in self._slots:
                 self._accept_on(listener)
@@ -173,6 +179,7 @@ class Adopting:
         for at, listener in enumerate(self._listeners):
             if listener.token == order.token:
                 self._listeners[at] = msgspec.structs.replace(listener, ways=order.ways)
+        self._log_access()
         for handle in self._handles.get(order.token, []):
             self._engine.retune(handle, *_positional(order.ways))
         for path in self._paths.get(order.token, []):
@@ -213,6 +220,10 @@ class Adopting:
         self._listeners = []
         if self._handover is not None:
             self._handover.close()
+
+    def _log_access(self) -> None:
+        """Have the requests of listeners with an access log told."""
+        self._engine.log_access({it.name for it in self._listeners if it.ways.access_log})
 
     def _accept_on(self, listener: InheritedListener) -> None:
         if listener.is_datagrams:

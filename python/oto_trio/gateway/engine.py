@@ -282,6 +282,14 @@ class Engine(CarriedEngine, DialEngine, Protocol):
         """Take up to `limit` access records, as one msgpack array."""
         ...
 
+    def log_access(self, listeners: set[str], /) -> None:
+        """Make a line of each request of these listeners, and of no others."""
+        ...
+
+    def take_access_lines(self) -> tuple[bytes, int]:
+        """Take the lines, and how many were lost since the last time."""
+        ...
+
     def drain_tcp_records(self, limit: int, /) -> bytes:
         """Take up to `limit` records of connections of TCP services, as one msgpack array."""
         ...

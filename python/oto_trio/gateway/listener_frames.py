@@ -21,6 +21,7 @@ class ListenerWays(msgspec.Struct, frozen=True, array_like=True):
         http2: Whether they may speak HTTP/2: by ALPN under TLS, by its preface without.
         exclusive: Whether they find only the routes that are bound to the listener.
         exposed_port: The port under which they reach it; None when that is the one it listens at, or nobody asks.
+        access_log: Whether each request makes a line in the log.
     """
 
     secured: bool = False
@@ -29,6 +30,7 @@ class ListenerWays(msgspec.Struct, frozen=True, array_like=True):
     http2: bool = False
     exclusive: bool = False
     exposed_port: int | None = None
+    access_log: bool = False
 
 
 class Listen(msgspec.Struct, frozen=True, tag="listen"):

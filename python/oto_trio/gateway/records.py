@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 import trio
 
+from oto_trio.gateway.access_log import write_access_log
 from oto_trio.gateway.engine import Engine
 from oto_trio.gateway.frames import Alerts, Records, TcpRecords, UpFrame, WebsocketRecords
 from oto_trio.gateway.link import Outbox
@@ -104,10 +105,12 @@ class RecordDrain:
             self.batches_dropped += 1
 
     async def run(self) -> None:
-        """Empty the ring again and again until cancelled, and once more then."""
-        try:
-            while True:
-                await trio.sleep(DRAIN_INTERVAL_S)
+        """Empty the ring again and again until cancelled, and once more then; write the access log of listeners."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(write_access_log, self._engine)
+            try:
+                while True:
+                    await trio.sleep(DRAIN_INTERVAL_S)
+                    self.drain()
+            finally:
                 self.drain()
-        finally:
-            self.drain()

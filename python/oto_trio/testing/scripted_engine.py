@@ -249,6 +249,14 @@ class ScriptedEngine:
         """See `Engine.drain_records`."""
         return self.records.popleft() if self.records else b"\x90"
 
+    def log_access(self, listeners: set[str], /) -> None:
+        """See `Engine.log_access`: it makes no lines."""
+        del listeners
+
+    def take_access_lines(self) -> tuple[bytes, int]:
+        """See `Engine.take_access_lines`."""
+        return b"", 0
+
     def drain_tcp_records(self, limit: int, /) -> bytes:
         """See `Engine.drain_tcp_records`."""
         del limit

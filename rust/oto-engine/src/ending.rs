@@ -6,7 +6,7 @@ use oto_core::access::Peer;
 use oto_core::apikeys::ApiKey;
 use oto_core::limits::Usage;
 use oto_core::plan::{Flow, Next};
-use oto_core::record::{Details, Head, Record, blot};
+use oto_core::record::{AccessLine, Details, Head, Record, blot};
 use serde_json::{Value, json};
 
 use crate::connection::{DownPhase, Exchange};
@@ -35,6 +35,8 @@ pub(crate) struct Ended {
     pub(crate) bytes_out: u64,
     pub(crate) head_out: u64,
     pub(crate) local: bool,
+    /// Whether it makes a line in the access log of its listener.
+    pub(crate) is_logged: bool,
 }
 
 /// Copy what an event tells out of a flow that is over.
@@ -202,11 +204,14 @@ impl Engine {
 
     /// What is counted and recorded of an exchange besides its flow; none when its connection is gone.
     pub(crate) fn ended_of(&self, key: usize, exchange: &Exchange) -> Option<Ended> {
+        let down = self.downs.get(key)?;
+        let listener = self.listeners.get(down.listener);
         Some(Ended {
             started_s: exchange.started_s,
             duration_s: self.now_s - exchange.started_s,
             upstream_s: exchange.upstream_s,
-            peer: self.downs.get(key)?.peer,
+            peer: down.peer,
+            is_logged: listener.is_some_and(|listener| self.access_log.is_of(&listener.id)),
             status: exchange.status,
             attempts: exchange.attempts,
             bytes_in: exchange.bytes_in,
@@ -232,7 +237,7 @@ impl Engine {
             && flow.details.is_none()
             && is_alarming(&ended, flow)
             && self.ring.has_room_for_alert();
-        if !alarm && !self.ring.is_on() {
+        if !alarm && !self.ring.is_on() && !ended.is_logged {
             return;
         }
         let mut text = self.ring.text();
@@ -253,6 +258,22 @@ impl Engine {
                     blot(path, secret);
                 }
             }
+        }
+        if ended.is_logged {
+            self.access_log.push(&AccessLine {
+                peer: ended.peer,
+                began_unix_s: ended.started_s + self.unix_offset_s,
+                method: method.as_bytes(),
+                path: text.get(path_at..).unwrap_or_default(),
+                version: flow.request.version,
+                status: ended.status,
+                body_bytes: ended.bytes_out.saturating_sub(ended.head_out),
+                duration_s: ended.duration_s,
+                secured: flow.secured,
+            });
+        }
+        if !alarm && !self.ring.is_on() {
+            return;
         }
         let record = Record {
             started_s: ended.started_s,

@@ -17,6 +17,7 @@ use oto_core::record::{Ring, TcpRing};
 use oto_core::tallies::Tallies;
 use slab::Slab;
 
+use crate::access_log::AccessLog;
 use crate::connection::{Down, DownPhase, Up};
 use crate::dialling::Dial;
 use crate::ending::Ended;
@@ -108,6 +109,7 @@ pub struct Engine {
     pub(crate) poll: Poll,
     events: Option<mio::Events>,
     pub(crate) listeners: Vec<Listener>,
+    pub(crate) access_log: AccessLog,
     pub(crate) downs: Slab<Down>,
     pub(crate) ups: Slab<Up>,
     pub(crate) relays: Slab<Relay>,
@@ -213,6 +215,7 @@ impl Engine {
             poll: Poll::new()?,
             events: Some(mio::Events::with_capacity(EVENTS)),
             listeners: Vec::new(),
+            access_log: AccessLog::default(),
             downs: Slab::new(),
             ups: Slab::new(),
             relays: Slab::new(),

@@ -13,6 +13,7 @@
 //!
 //! Connections of TCP services carry no exchanges; they have a slab and a state machine of their own ([`tcp`]).
 
+mod access_log;
 mod attempt;
 mod bridge;
 mod calls;

@@ -1,5 +1,6 @@
 //! `Engine`: the pumped engine.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::sync::Mutex;
@@ -412,6 +413,15 @@ impl Engine {
             .collect();
         let events = lock(&self.inner).resolved(hostname, addresses, now);
         told(py, events)
+    }
+
+    fn log_access(&self, listeners: HashSet<String>) {
+        lock(&self.inner).log_access(listeners);
+    }
+
+    fn take_access_lines<'py>(&self, py: Python<'py>) -> (Bound<'py, PyBytes>, u64) {
+        let (lines, lost) = lock(&self.inner).take_access_lines();
+        (PyBytes::new(py, &lines), lost)
     }
 
     fn drain_records<'py>(&self, py: Python<'py>, max: usize) -> Bound<'py, PyBytes> {

@@ -25,6 +25,7 @@ class Engine:
         self.adopted: list[tuple[str, int]] = []
         self.refused: set[str] = set()
         self.ways: dict[int, tuple[object, ...]] = {}
+        self.logged: set[str] = set()
 
     def adopt(self, fd: int, listener: str, *ways: object) -> int:
         handle = self.adopt_tcp(fd, listener)
@@ -33,6 +34,9 @@ class Engine:
 
     def retune(self, handle: int, *ways: object) -> None:
         self.ways[handle] = ways
+
+    def log_access(self, listeners: set[str], /) -> None:
+        self.logged = listeners
 
     def adopt_tcp(self, fd: int, listener: str, /) -> int:
         if listener in self.refused:
@@ -105,8 +109,10 @@ def test_a_listener_goes_other_ways_in_every_slot_also_in_those_that_are_served_
         adopting.take(other)
         before = (False, "Dynamic", False, True, False)
         assert set(engine.ways.values()) == {before}
-        ways = ListenerWays(True, "Need", http1=False, http2=True, exclusive=True)
+        ways = ListenerWays(True, "Need", http1=False, http2=True, exclusive=True, access_log=True)
+        assert engine.logged == set()
         adopting.retune(Retune(7, ways))
+        assert engine.logged == {"l7"}
         after = (True, "Need", True, False, True)
         assert [engine.ways[handle] for handle in (1, 2, 3, 4)] == [after, after, before, before]
         assert adopting.drop(7, lambda *_: None) == "l7"

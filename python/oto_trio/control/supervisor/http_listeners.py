@@ -60,6 +60,7 @@ def listener_ways(config: ListenerSettings) -> ListenerWays:
         http1=config.http1,
         http2=http2,
         exclusive=config.exclusive,
+        access_log=config.access_log,
         exposed_port=config.port if config.exposed_port is UNSET else config.exposed_port,
     )
 

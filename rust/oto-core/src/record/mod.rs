@@ -4,6 +4,7 @@
 //! are copied, within bounds; they are looked at, and their secrets taken out, when the ring is emptied, still inside
 //! the worker.
 
+mod access;
 mod details;
 mod lines;
 mod msgpack;
@@ -18,6 +19,7 @@ use smol_str::SmolStr;
 
 use crate::access::Peer;
 
+pub use access::AccessLine;
 pub use details::{Details, HEAD_BYTES, Head, Heads, blot, hex, snowflake};
 pub use lines::access_lines;
 pub use redaction::{Action, MASK, Redaction, RedactionSettings, is_credential};

@@ -23,6 +23,10 @@ CASES: list[tuple[dict[str, Any], ListenerWays]] = [
         {"exclusive": True},
         ListenerWays(secured=True, client_auth="None", http2=True, exclusive=True),
     ),
+    (
+        {"tls": False, "accessLog": True},
+        ListenerWays(client_auth="None", access_log=True),
+    ),
 ]
 
 
