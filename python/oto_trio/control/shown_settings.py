@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from oto_trio import _core
 from oto_trio.control.environment import is_secret, variables_of
-from oto_trio.control.settings import InitialCertificate, Settings
+from oto_trio.control.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,16 +99,16 @@ def _masked(value: object, *, is_secret: bool) -> Any:
         return msgspec.json.decode(_REDACTION.json(msgspec.json.encode(value)))
     if isinstance(value, tuple):
         return [_without_marked(item) for item in cast("tuple[object, ...]", value)]
-    return value
+    return _without_marked(value)
 
 
 def _without_marked(item: object) -> Any:
-    """Return an item of a list of structs without its secrets, or the item itself."""
-    if not isinstance(item, InitialCertificate):
+    """Return the members of a struct without its secrets; what is no struct as it is."""
+    if not isinstance(item, msgspec.Struct):
         return item
     return {
         field.name: _masked(getattr(item, field.name), is_secret=is_secret(field.type))
-        for field in msgspec.structs.fields(InitialCertificate)
+        for field in msgspec.structs.fields(item)
     }
 
 
