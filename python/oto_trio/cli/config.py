@@ -90,7 +90,7 @@ def _print(shown: list[ShownSetting]) -> None:
     """Print the settings as a table."""
     rows = [("setting", "value", "from")]
     for setting in shown:
-        value = json.dumps(setting.value, ensure_ascii=False)
+        value = json.dumps(msgspec.to_builtins(setting.value), ensure_ascii=False)
         if len(value) > LONGEST_VALUE:
             value = value[: LONGEST_VALUE - 1] + "…"
         origin = str(setting.source)
