@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 PATIENCE_S = 60
+MOST = 150_000
+"""The longest message."""
 PATH = "/.well-known/otoroshi/tunnel"
 NG = "cp:otoroshi.next.plugins."
 KEYED = {"plugin": f"{NG}ApikeyCalls"}
@@ -68,7 +70,13 @@ async def test_tunnels_lead_to_the_target(tmp_path: Path) -> None:
                 }
             ]
             file = tmp_path / "gateway.json"
-            file.write_text(json.dumps({"routes": routes, "service-descriptors": services}))
+            bounds = {"websocket_message_bytes": MOST, "websocket_fragments": 2}
+            document = {
+                "settings": {"engine": bounds},
+                "routes": routes,
+                "service-descriptors": services,
+            }
+            file.write_text(json.dumps(document))
             options = ("--workers", "1", "--config", str(file))
             gateway = await stack.enter_async_context(
                 gateway_process(*options, data=tmp_path / "data")
@@ -77,6 +85,7 @@ async def test_tunnels_lead_to_the_target(tmp_path: Path) -> None:
                 await tunnels_tcp(gateway.port, host)
             await tunnels_udp(gateway.port, sock)
             await refuses_others(gateway.port)
+            await keeps_to_the_bounds_that_are_set(gateway.port)
             nursery.cancel_scope.cancel()
 
 
@@ -137,3 +146,18 @@ async def refuses_others(port: int) -> None:
             assert socket.response.status_code == status, host
             if message is not None:
                 assert message.encode() in (socket.response.body or b"")
+
+
+async def keeps_to_the_bounds_that_are_set(port: int) -> None:
+    """Of messages, and of their fragments."""
+    mask = bytes(4)
+    three = b"\x02\x81" + mask + b"a" + b"\x00\x81" + mask + b"b" + b"\x80\x81" + mask + b"c"
+    for said, code in ((bytes(MOST + 1), 1009), (three, 1008)):
+        wire = await trio.open_tcp_stream("127.0.0.1", port)
+        async with websocket(wire, "tcp.test", PATH) as socket:
+            await socket.send(bytes(MOST))
+            heard = 0
+            while heard < MOST:
+                heard += len(await socket.receive())
+            await (socket.send(said) if code == 1009 else socket.raw(said))
+            assert (await socket.closed())[0] == code

@@ -34,7 +34,7 @@ kind       value                                 the gateway must
 `REACHED`  connection                             speak HTTP/2 to the backend on it
 `CALL`     (connection, stream, fields, ends)     send a request on it
 `UPGRADED` (watch, connection, connection or      pass frames on between the client's and the
-           None, seconds)                         backend's; idle after so many seconds
+           None, (seconds, bytes, frames))        backend's; idle after so many seconds, messages so long
 `LEAVING`  connection                             end it: its listener went, or this is a drain
 `MOUNTED`  (connection, application)              call the application with what comes on it
 `DIAL`     `upstream.dialling.Wanted`             connect to a backend over QUIC

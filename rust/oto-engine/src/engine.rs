@@ -30,6 +30,7 @@ use crate::settings::{READ_BYTES, Settings};
 use crate::tcp::{Pipes, RELAY_BIT, Relay};
 use crate::timer::{Deadline, Owner, Timers};
 use crate::tls::{Clients, Servers};
+use crate::watched::Bounds;
 
 /// Something only Python can do.
 #[derive(Debug)]
@@ -80,9 +81,8 @@ pub enum Event {
     Reached(u64),
     /// Send a request on a connection to a backend, as a stream of this number; true: it has no body.
     Call(u64, u64, FieldBlock, bool),
-    /// A connection changed its protocol, and its flow has a watch: the bytes of the client's connection and of the
-    /// backend's, if there is one, are carried under these numbers. Without any for so many seconds it is idle.
-    Upgraded(Box<dyn Any + Send + Sync>, u64, Option<u64>, f64),
+    /// A watched connection changed its protocol: its bytes and any backend's are carried under these numbers.
+    Upgraded(Box<dyn Any + Send + Sync>, u64, Option<u64>, Bounds),
     /// A client's connection that changed its protocol is to end: its listener has gone, or the engine drains.
     Leaving(u64),
     /// A connection to the application of this name: requests come on it as calls.

@@ -31,6 +31,10 @@ pub struct Settings {
     pub half_close_quiet_s: f64,
     /// An upgraded connection without a byte in either direction.
     pub tunnel_idle_s: f64,
+    /// The longest message of a WebSocket where messages are looked at; whoever does keeps to it.
+    pub websocket_message_bytes: usize,
+    /// Frames of one such message.
+    pub websocket_fragments: usize,
     /// Client connections in all; above it the kernel's queue holds them.
     pub max_connections: usize,
     /// Unused connections kept for each target.
@@ -63,6 +67,8 @@ impl Default for Settings {
             half_close_probe_s: 0.1,
             half_close_quiet_s: 1.0,
             tunnel_idle_s: 3600.0,
+            websocket_message_bytes: 1024 * 1024,
+            websocket_fragments: 4096,
             max_connections: 20_000,
             pool_idle_per_target: 256,
             pool_idle_s: 30.0,

@@ -11,6 +11,9 @@ use crate::engine::{Engine, Event, down_token, up_token};
 /// What looks at the bytes of both sides; the engine never looks inside.
 pub(crate) type Watch = Box<dyn Any + Send + Sync>;
 
+/// Seconds without any bytes after which it is idle, bytes of the longest message, frames of one.
+pub(crate) type Bounds = (f64, usize, usize);
+
 impl Engine {
     /// What is to look at the bytes of a client's connection once it changed its protocol.
     pub(crate) fn take_watch(&mut self, key: usize) -> Option<Watch> {
@@ -51,7 +54,13 @@ impl Engine {
         self.set_down_deadline(key, due);
         self.again.push_back(down_token(key));
         let up_id = up.map(|(_, _, up_id)| up_id);
-        self.raised.push(Event::Upgraded(watch, id, up_id, idle_s));
+        let settings = &self.settings;
+        let bounds = (
+            idle_s,
+            settings.websocket_message_bytes,
+            settings.websocket_fragments,
+        );
+        self.raised.push(Event::Upgraded(watch, id, up_id, bounds));
         self.tell_if_leaving(key);
         if !early.is_empty() {
             self.raised.push(Event::Bytes(id, early));

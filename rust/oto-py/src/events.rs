@@ -82,10 +82,10 @@ pub(crate) fn told<'py>(py: Python<'py>, events: Vec<Event>) -> PyResult<Bound<'
             Event::Leaving(id) => (LEAVING, id).into_pyobject(py)?,
             Event::Halved(id) => (HALVED, id).into_pyobject(py)?,
             Event::Consumed(id, count) => (CONSUMED, (id, count)).into_pyobject(py)?,
-            Event::Upgraded(watch, down, up, idle_s) => {
+            Event::Upgraded(watch, down, up, bounds) => {
                 let watch = watch.downcast_ref::<Py<PyAny>>();
                 let watch = watch.map(|watch| watch.clone_ref(py));
-                (UPGRADED, (watch, down, up, idle_s)).into_pyobject(py)?
+                (UPGRADED, (watch, down, up, bounds)).into_pyobject(py)?
             }
         };
         list.append(tuple)?;

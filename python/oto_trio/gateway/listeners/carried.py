@@ -65,6 +65,10 @@ Session: TypeAlias = (
 """One connection: of a client, to a backend, or to an application here."""
 
 
+Upgraded: TypeAlias = tuple[Watch, int, int | None, tuple[float, int, int]]
+"""Who looks at messages, the client's connection, the backend's, and the bounds: seconds, bytes and frames of a message."""
+
+
 class SessionEngine(CarriedEngine, DialEngine, Protocol):
     """What sessions of all kinds need of the engine."""
 
@@ -173,14 +177,14 @@ class CarriedConnections:
         for conn in conns:
             self._engine.hang_up(conn, now)
 
-    def _upgraded(self, told: tuple[Watch, int, int | None, float], now: float) -> None:
+    def _upgraded(self, told: "Upgraded", now: float) -> None:
         """Begin to pass frames between two connections."""
         # Loaded with the first: most workers never see one.
         from oto_trio.gateway.websocket.limits import SocketLimits  # noqa: PLC0415
         from oto_trio.gateway.websocket.session import WebSocketSession  # noqa: PLC0415
 
         assert self._tasks is not None, "whoever binds hooks runs them"
-        watch, client, backend, idle_s = told
+        watch, client, backend, (idle_s, message_bytes, fragments) = told
         session = WebSocketSession(
             self._engine,
             self._tasks,
@@ -188,7 +192,7 @@ class CarriedConnections:
             (client, backend),
             now,
             forget=self._forget,
-            limits=SocketLimits(idle_s=idle_s),
+            limits=SocketLimits(message_bytes, fragments, idle_s=idle_s),
         )
         self._sessions[client] = self._dirty[client] = session.client
         if backend is not None:

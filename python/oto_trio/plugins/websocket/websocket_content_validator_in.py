@@ -4,6 +4,7 @@ Phases: transform_request, transform_response.
 Otoroshi: ``cp:otoroshi.next.plugins.WebsocketContentValidatorIn``.
 """
 
+import re
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
@@ -78,7 +79,8 @@ class WebsocketContentValidatorIn(WebSocketPlugin[WebsocketContentValidatorInCon
     """Refuses the client's messages whose context is not as the validator says with 1008.
 
     The context is that of the handshake (``request``, ``user``, ``apikey``, ``route``…) with the text of the message as
-    ``message``; a binary message is one if it is UTF-8. Expressions have the values of the handshake.
+    ``message``; a binary message is one if it is UTF-8. Expressions have the values of the handshake;
+    where they make no path or no pattern, no message passes.
     """
 
     id = "cp:otoroshi.next.plugins.WebsocketContentValidatorIn"
@@ -110,7 +112,7 @@ class WebsocketContentValidatorIn(WebSocketPlugin[WebsocketContentValidatorInCon
         document = {**opened.context, "message": text}
         try:
             is_fine = value_meets(compile_path(opened.path), document, opened.expected)
-        except (JsonPathError, msgspec.DecodeError):
+        except (JsonPathError, msgspec.DecodeError, re.error):
             is_fine = False
         if is_fine:
             return None

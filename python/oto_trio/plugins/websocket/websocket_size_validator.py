@@ -31,7 +31,7 @@ class WebsocketSizeValidatorConfig(Config, frozen=True):
 class WebsocketSizeValidator(WebSocketPlugin[WebsocketSizeValidatorConfig]):
     """Refuses longer messages with 1009.
 
-    Whatever it says, a message of more than 1 MiB closes the connection.
+    Whatever it says, a message longer than the engine's ``websocket_message_bytes``, 1 MiB, closes the connection.
     """
 
     id = "cp:otoroshi.next.plugins.WebsocketSizeValidator"

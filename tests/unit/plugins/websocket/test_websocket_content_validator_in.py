@@ -16,9 +16,9 @@ from oto_trio.testing.exchange import FakeExchange
 REFUSED = Reject(1008, "failed to validate message")
 
 
-def judged(validator: MessageValidator, data: str | bytes) -> Any:
+def judged(validator: MessageValidator, data: str | bytes, room: str = "red") -> Any:
     plugin = WebsocketContentValidatorIn(WebsocketContentValidatorInConfig(validator=validator))
-    exchange = FakeExchange.of("GET", "http://api.localhost/chat", {"X-Room": "red"})
+    exchange = FakeExchange.of("GET", "http://api.localhost/chat", {"X-Room": room})
     exchange.request.upgrade = "websocket"
     plugin.transform_request(exchange)
     watch = exchange.watched
@@ -43,6 +43,18 @@ def judged(validator: MessageValidator, data: str | bytes) -> Any:
 )
 def test_what_passes(path: str, value: str, data: str | bytes, *, passes: bool) -> None:
     assert judged(MessageValidator(path, value), data) == (None if passes else REFUSED)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("$.message", "Regex(${req.headers.x-room})"),
+        ("$.message", "RegexNot(${req.headers.x-room})"),
+        ("${req.headers.x-room}", "foo"),
+    ],
+)
+def test_where_expressions_make_no_pattern_or_path_nothing_passes(path: str, value: str) -> None:
+    assert judged(MessageValidator(path, value), "foo", "$[(") == REFUSED
 
 
 def test_a_path_that_is_none_is_refused_when_it_is_written() -> None:
