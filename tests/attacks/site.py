@@ -26,13 +26,13 @@ from tests.attacks.backends import Backend, Http2Backend
 from tests.attacks.honest import cpu_s
 from tests.conformance.tls.secure import authority, certificate
 from tests.integration.clients import Connection, admin
-from tests.integration.http3_backend import http3_backend
-from tests.integration.redis_server import free_port
+from tests.integration.protocols.http3_backend import http3_backend
+from tests.integration.stores.redis_server import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
 
-    from tests.integration.http3_backend import Http3Backend
+    from tests.integration.protocols.http3_backend import Http3Backend
 
 __all__ = ["Cost", "Site", "attacked_site"]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from oto_trio.plugin_api.distinguished_names import normalised_name
 from tests.conformance.signature_cases import client_certificate, client_chain
-from tests.integration.api_keys import METHODS, basic, bearer, token
+from tests.integration.plugins.api_keys import METHODS, basic, bearer, token
 
 __all__ = ["AFTER", "ARRIVING", "BEFORE", "CONFIGS", "ENTITIES", "EXTRAS"]
 

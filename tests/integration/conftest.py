@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 import trio
 
-from tests.integration.cassandra_server import CassandraServer
+from tests.integration.stores.cassandra_server import CassandraServer
 
 Answer = tuple[int, bytes]
 

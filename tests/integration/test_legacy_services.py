@@ -12,9 +12,9 @@ import trio
 
 from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
 from tests.conformance.challenge_backend import decoded
-from tests.integration.api_keys import basic, key, token
 from tests.integration.clients import Answer, admin
-from tests.integration.test_access_control import Ask, tell
+from tests.integration.plugins.api_keys import basic, key, token
+from tests.integration.plugins.test_access_control import Ask, tell
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

@@ -1,7 +1,7 @@
 """What must be shown of every plugin: its behaviour over real sockets, and that its native step is its twin.
 
-The end-to-end cases are the table of ``tests/integration/plugin_cases``, which
-``tests/integration/test_every_plugin.py`` plays with and without each plugin. The twins are those of
+The end-to-end cases are the table of ``tests/integration/plugins/cases``, which
+``tests/integration/plugins/test_every_plugin.py`` plays with and without each plugin. The twins are those of
 ``tests/conformance/test_plugin_twins.py``, which draws both the configuration and the requests.
 """
 
@@ -16,9 +16,9 @@ from oto_trio.plugin_api.phases import Phase as Sink
 from oto_trio.plugin_api.registry import builtin_plugins
 from oto_trio.plugin_api.websockets import WebSocketPlugin
 from tests.conformance import test_plugin_twins as twins
-from tests.integration import test_every_plugin as end_to_end
-from tests.integration import test_websocket_plugins as websockets
-from tests.integration.plugin_cases.table import CASES, TABLES
+from tests.integration.plugins import test_every_plugin as end_to_end
+from tests.integration.plugins.cases.table import CASES, TABLES
+from tests.integration.protocols import test_websocket_plugins as websockets
 from tests.meta.plugin_facts import IMPLEMENTED
 
 NATIVE = sorted(
@@ -26,7 +26,7 @@ NATIVE = sorted(
 )
 
 SINKS = {"NgClientCredentials"}
-"""Plugins without a route, which are shown in ``tests/integration/test_request_sinks.py``."""
+"""Plugins without a route, which are shown in ``tests/integration/plugins/test_request_sinks.py``."""
 
 
 SOCKETS = websockets.CASES.keys() | websockets.OTHERS

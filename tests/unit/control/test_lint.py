@@ -237,9 +237,8 @@ CASES: dict[str, tuple[list[Documents], list[Documents]]] = {
         [
             services(clientValidatorRef="v"),
             services(gzip={"enabled": True}),
-            services(tcpUdpTunneling=True),
         ],
-        [services(), services(cors={"enabled": True})],
+        [services(), services(cors={"enabled": True}), services(tcpUdpTunneling=True)],
     ),
     "plugin-disabled": (
         [routes(route("a", "a.test", slot("Cors", enabled=False)))],

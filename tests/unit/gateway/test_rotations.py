@@ -14,7 +14,7 @@ from oto_trio.model.api_key import HOUR_MS, ROTATIONS, read_api_key
 from oto_trio.model.document import encode_document
 from oto_trio.plugin_api.registry import builtin_plugins
 from oto_trio.testing.scripted_engine import ScriptedEngine
-from tests.integration.api_keys import METHODS
+from tests.integration.plugins.api_keys import METHODS
 
 BEGAN_S = 1_700_000_000
 HOURS = 10

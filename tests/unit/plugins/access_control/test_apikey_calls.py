@@ -1,4 +1,4 @@
-"""ApikeyCalls; what it lets in is tested over sockets (tests/integration/test_api_keys.py)."""
+"""ApikeyCalls; what it lets in is tested over sockets (tests/integration/plugins/test_api_keys.py)."""
 
 from typing import Any
 
