@@ -284,7 +284,8 @@ CASES: dict[str, tuple[dict[str, Any], tuple[Seen, ...]]] = {
         {**OPEN, "plugins": {"enabled": True, "refs": ["cp:otoroshi.plugins.x.Y"]}},
         (Seen(Ask(503)),),
     ),
-    "tunnel": ({**OPEN, "tcpUdpTunneling": True}, (Seen(Ask(503)),)),
+    # Only WebSockets on the path of tunnels are led to the target.
+    "tunnel": ({**OPEN, "tcpUdpTunneling": True}, (Seen(Ask(404)),)),
 }
 
 

@@ -74,7 +74,9 @@ async def test_every_plugin_of_the_registry_is_listed_in_otoroshis_words(served:
             plugin["on_response"],
         ), name
     assert [name for name, each in by_name.items() if not each["plugin_multi_inst"]] == [
-        "W3CTracing"
+        "TcpTunnel",
+        "UdpTunnel",
+        "W3CTracing",
     ]
 
 
