@@ -228,16 +228,19 @@ class Transfer(GuardedConnection):
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, NetworkAddress]]:
         """Return what to send now, and where."""
         pair = self._cryptos.get(ONE_RTT)
+        is_asked = (self._is_client and self._remote_preferred_address is not None) or any(
+            it.remote_challenges or not (it.is_validated or it.local_challenge_sent)
+            for it in self._network_paths
+        )
+        if is_asked or self._network_paths[0] is not self._mtu_path:
+            # What asks whether a path is one, and what answers, fills a datagram: one of a size that every path carries.
+            self._use_size(BASE_BYTES)
         if (
             pair is None
             or not self._is_settled()
             or pair._update_key_requested  # noqa: SLF001 (aioquic tells it nowhere)  # pyright: ignore[reportPrivateUsage]
             or self._datagrams_pending
-            or (self._is_client and self._remote_preferred_address is not None)
-            or any(
-                it.remote_challenges or not (it.is_validated or it.local_challenge_sent)
-                for it in self._network_paths
-            )
+            or is_asked
         ):
             return super().datagrams_to_send(now)
         keys = self._sealing.keys_of(pair.send)
@@ -266,7 +269,10 @@ class Transfer(GuardedConnection):
             self._mtu_path, self._mtu = path, PathMtu(now)
         elif self._mtu.size > BASE_BYTES and self._loss._pto_count >= DOUBTED_PROBES:  # noqa: SLF001 (aioquic tells it nowhere)  # pyright: ignore[reportPrivateUsage]
             self._mtu.shrink(now)
-        size = self._mtu.size
+        self._use_size(self._mtu.size)
+
+    def _use_size(self, size: int) -> None:
+        """Have datagrams no larger than this."""
         if size != self._max_datagram_size:
             self._max_datagram_size = size
             for one in (self._loss._cc, self._loss._pacer):  # noqa: SLF001 (as above)  # pyright: ignore[reportPrivateUsage]

@@ -9,7 +9,8 @@ import pytest
 from typing_extensions import override
 
 from oto_trio.gateway.quic.path_mtu import AGAIN_S, BASE_BYTES, SIZES, TRIES, PathMtu
-from tests.unit.gateway.quic.network import Net
+from tests.attacks.http3_raw import packet_of
+from tests.unit.gateway.quic.network import SERVER, Net
 from tests.unit.gateway.quic.test_endpoint import open_connection, send
 
 if TYPE_CHECKING:
@@ -77,6 +78,24 @@ def test_another_path_is_tried_anew() -> None:
     net.most = 1250
     net.wires["client"].address = ("198.51.100.7", 6000)
     download(net, client, server, 4)
+    assert server.link.state._max_datagram_size == 1200
+
+
+def test_a_client_may_move_to_a_path_that_carries_less() -> None:
+    net = NarrowNet()
+    client, server = open_connection(net)
+    download(net, client, server, 0)
+    assert server.link.state._max_datagram_size == 8952
+    net.most, net.dropped = 1250, 0
+    net.wires["client"].address = moved = ("198.51.100.7", 6000)
+    # As clients do that go nowhere before they had an answer from there (RFC 9000 section 8.2.1).
+    asked = packet_of(client.link.state, (b"\x1a" + bytes(8)).ljust(1150, b"\0"))
+    net.carry(asked, moved, SERVER)
+    net.run(most_s=1)
+    assert net.dropped == 0
+    assert [it.is_validated for it in server.link.state._network_paths] == [True, True]
+    download(net, client, server, 4)
+    assert server.link.peer == moved
     assert server.link.state._max_datagram_size == 1200
 
 
