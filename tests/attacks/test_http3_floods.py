@@ -199,6 +199,19 @@ async def test_a_flood_of_frames(site: Site, name: str) -> None:
     await site.until_idle()
 
 
+async def test_data_of_a_stream_that_ended(site: Site) -> None:
+    flood = Flood(lambda _: stream_frame(0, b"\1"))
+    async with site.under_attack("data of the past") as cost, raw_http3(site.http3) as client:
+        await client.send(0, head("/open"), end=True)
+        await client.until_over(0)
+        await client.acknowledge()
+        await until_read(site.http3)
+        await client.packets(flood.payloads(client.quic.host_cid))
+        assert await client.until_ended() == flood.code
+    check(cost, flood.requests, 1)
+    await site.until_idle()
+
+
 @dataclass(frozen=True)
 class Churn:
     """Streams that begin and end without end, as many as the gateway lets there be at once.

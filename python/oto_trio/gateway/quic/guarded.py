@@ -24,6 +24,7 @@ from aioquic.quic.connection import (
 from aioquic.quic.packet import QuicErrorCode, QuicFrameType
 from aioquic.quic.rangeset import RangeSet
 from aioquic.quic.recovery import QuicPacketSpace
+from aioquic.quic.stream import StreamFinishedError
 from typing_extensions import override
 
 from oto_trio.gateway.quic.limits import QuicLimits
@@ -116,7 +117,11 @@ class GuardedConnection(QuicConnection):
         stream_id = buf.pull_uint_var()
         buf.seek(start)
         used = self._local_max_data.used
-        super()._handle_stream_frame(context, frame_type, buf)
+        try:
+            super()._handle_stream_frame(context, frame_type, buf)
+        except StreamFinishedError:
+            self.charge(1, frame_type, context.time)
+            raise
         if self._local_max_data.used > used:
             self._earn(2)
         else:

@@ -51,6 +51,20 @@ def test_frames_that_bring_nothing_are_bounded_and_come_back_with_time() -> None
     assert code(server) == 0xA
 
 
+@pytest.mark.parametrize(("frames", "most"), [(1, 55), (10, 15)])
+def test_data_of_a_stream_that_ended_brings_nothing(frames: int, most: int) -> None:
+    # A packet with one frame is read by the engine, one with many of a stream is not.
+    net = Net(limits=QuicLimits(idle_frames=100, idle_frames_per_s=0.001))
+    client, server = open_connection(net)
+    for sender, receiver in ((client, server), (server, client)):
+        send(net, sender, b"whole")
+        assert net.run(partial(receiver.ended.__contains__, 0))
+    assert net.run(lambda: not server.link.state.is_known(0))
+    server.link.state._credit = 100  # the handshake took of it
+    assert flood(net, client, [stream_frame(0, b"whole", end=True) * frames] * 200) < most
+    assert code(server) == 0xA
+
+
 @pytest.mark.parametrize("loss", [0.0, 0.1])
 def test_transfers_make_up_for_what_they_cost(loss: float) -> None:
     net = Net(limits=QuicLimits(idle_frames=150, idle_frames_per_s=0.001))
