@@ -84,8 +84,9 @@ class QuicState(Transfer):
         self._prefix = prefix
         self._terms = terms
         self.begun_from = begun_from
-        """Server: where the client was when it began. Whoever ends the handshake has heard what was sent there; later
-        datagrams may say any address, which nobody has shown to be theirs yet."""
+        """Server: where the client was when it began. Until the handshake is over nothing is heard from elsewhere, so whoever
+        ends it has heard what was sent there. Later datagrams may say any address, which nobody has shown to be theirs
+        yet."""
         self._is_proven = is_proven
         self._secrets = secrets
         self._handshake: ServerHandshake | None = None
@@ -293,6 +294,20 @@ class QuicState(Transfer):
             stream.max_stream_data_local_sent = stream.max_stream_data_local
 
     # ------------------------------------------------------------------------------ the rest
+
+    @override
+    def receive_datagram(self, data: bytes, addr: NetworkAddress, now: float) -> None:
+        """Act on one datagram, unless it may not come: from elsewhere during the handshake, or behind what was wrong.
+
+        The library would answer wherever the last packet of a handshake says that it came from; no client moves that early
+        (RFC 9000 section 9). And it would go on with the rest of a batch after a fault, in a handshake that is half done.
+        """
+        if self._close_pending:
+            return
+        begun = self.begun_from
+        if begun is not None and addr != begun and not self._handshake_complete:
+            return
+        super().receive_datagram(data, addr, now)
 
     @override
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, NetworkAddress]]:

@@ -101,6 +101,7 @@ class ServerHandshake:
         self._sessions = sessions
         self._version = version
         self._is_proven = is_proven
+        self._is_begun = False
         self._resumed: Session | None = None
         self._context = context
         self._handle_hello = context._server_handle_hello  # noqa: SLF001 (there is no other hook)
@@ -114,6 +115,10 @@ class ServerHandshake:
 
     def _on_hello(self, hello: Buffer, initial: Buffer, handshake: Buffer) -> None:
         """Show the certificate for the name that the client asks for, and ask for its own."""
+        if self._is_begun:
+            # What the first one left behind is not to be joined with what this one asks for.
+            raise tls.AlertUnexpectedMessage("a second hello")
+        self._is_begun = True
         context = self._context
         read = tls.pull_client_hello(Buffer(data=hello.data_slice(0, hello.capacity)))
         if read.server_name is not None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aioquic import tls
 from aioquic.h3.connection import H3Connection
 from aioquic.quic.events import ConnectionTerminated, HandshakeCompleted
 from typing_extensions import override
@@ -17,7 +18,7 @@ from oto_trio.gateway.listeners.http3.early import is_harmless, marked
 from oto_trio.gateway.quic import QuicSecrets
 from oto_trio.gateway.quic.early import EarlyTickets
 from tests.unit.gateway.listeners.http3.test_session import HEAD, OK, Client, RememberingEngine
-from tests.unit.gateway.quic.network import CLIENT, SERVER, Net
+from tests.unit.gateway.quic.network import CLIENT, SERVER, Net, certificate
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -35,8 +36,11 @@ class Anywhere(RememberingEngine):
     """Takes clients from any address."""
 
     @override
-    def carry(self, listener: int, ip: str, *_: object) -> int:
+    def carry(
+        self, listener: int, ip: str, server_name: str | None, now: float, chain: list[bytes]
+    ) -> int:
         self.ip = ip
+        self.chain = chain
         return 7
 
 
@@ -61,11 +65,11 @@ class Played(Net):
         self.crash()
         self.terms.early = EarlyTickets()
 
-    def ticket(self) -> SessionTicket:
+    def ticket(self, **shown: Any) -> SessionTicket:
         """Make a connection for the ticket that comes of it."""
         self.tickets.clear()
         self.tokens.clear()
-        client = self.connect(verify_mode=0)
+        client = self.connect(verify_mode=0, **shown)
         assert self.run(lambda: bool(self.tickets and self.tokens))
         client.link.close(0, "", self.now)
         self.client.settle(self.now)
@@ -281,20 +285,117 @@ def test_a_head_says_once_that_it_came_early() -> None:
 
 @pytest.mark.parametrize("is_early", [False, True])
 def test_a_client_is_who_it_was_when_it_began_whatever_its_packets_say(is_early: bool) -> None:
+    """Once the handshake is over; what said another address before that was not heard."""
     with played() as net:
         carried, spoofed = net.carry, ("192.0.2.66", 66)
         ticket = net.ticket()
-        count = len(net.wires["client"].sent)
+        known = len(net.sessions)
 
         def spoof(data: bytes, source: Any, to: Any) -> None:
-            mine = to == SERVER and len(net.wires["client"].sent) > count + 1
-            carried(data, spoofed if mine else source, to)
+            done = len(net.sessions) > known and net.sessions[-1]._link.state.is_established
+            carried(data, spoofed if to == SERVER and done else source, to)
 
         net.carry = spoof  # type: ignore[method-assign]
-        if is_early:
-            net.ask_early(ticket, HEAD)
-        else:
-            net.connect(verify_mode=0)
-        assert net.run(lambda: net.sessions[-1].conn == 7 and len(net.sessions) == 2)
-        assert net.sessions[-1]._link.peer == spoofed
+        client = net.ask_early(ticket, HEAD) if is_early else net.connect(verify_mode=0)
+        assert net.run(lambda: client.saw(HandshakeCompleted))
+        client.link.state.send_ping(1)
+        client.link.transmit(net.now)
+        assert net.run(lambda: net.sessions[-1]._link.peer == spoofed)
+        assert net.sessions[-1].conn == 7
         assert net.engine.ip == CLIENT[0]
+
+
+@pytest.mark.parametrize("spoofed", [("192.0.2.66", 66), (CLIENT[0], 66)])
+def test_nobody_begins_in_the_name_of_another(spoofed: Any) -> None:
+    """A first packet with a false address, and the rest from where the answers are wanted."""
+    with played() as net:
+        carried = net.carry
+
+        def spoof(data: bytes, source: Any, to: Any) -> None:
+            is_first = to == SERVER and len(net.wires["client"].sent) == 1
+            carried(data, spoofed if is_first else source, to)
+
+        net.carry = spoof  # type: ignore[method-assign]
+        client = net.connect(verify_mode=0)
+        (hello,) = net.wires["client"].sent
+        net.run(most_s=5)
+        assert len(net.wires["client"].sent) > 1, "the hello again"
+        (session,) = net.sessions
+        assert not client.saw(HandshakeCompleted)
+        assert session.conn == -1
+        assert session._link.peer == spoofed
+        assert sum(len(it) for it in net.wires["server"].sent) <= 3 * len(hello)
+
+
+def with_a_share_of(size: int) -> tuple[tls.Group, bytes]:
+    return tls.Group.X25519, bytes(size)
+
+
+def say_hello_again(client: Client, ticket: SessionTicket) -> None:
+    """Send a second hello, which goes on with another session in a suite that is not its own."""
+    state: Any = client.link.state
+    context = state.tls
+    (other,) = {*context._cipher_suites[:2]} - {ticket.cipher_suite}
+    context._cipher_suites = [other]
+    context.session_ticket = replace(ticket, max_early_data_size=None)
+    context.state = tls.State.CLIENT_HANDSHAKE_START
+    context.handle_message(b"", state._crypto_buffers)
+    state._push_crypto_data()
+
+
+def test_a_second_hello_takes_over_nobodys_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one goes on with a session of its sender and fails behind that; the second names a ticket that was seen."""
+    with played() as net:
+        net.terms.auth = "Want"
+        leaf, chain, key = certificate("client.test")
+        seen = net.ticket(certificate=leaf, certificate_chain=chain, private_key=key)
+        assert net.engine.chain
+        own = net.ticket()
+        assert not net.engine.chain
+        known, count = len(net.sessions), len(net.wires["client"].sent)
+        carry, net.carry = net.carry, lambda *_: None  # type: ignore[method-assign]
+        with monkeypatch.context() as broken:
+            broken.setattr(tls, "encode_public_key", lambda _: with_a_share_of(3))
+            client = net.ask_early(own)
+        say_hello_again(client, seen)
+        client.link.transmit(net.now)
+        client.h3.send_headers(0, HEAD, end_stream=True)
+        client.link.transmit(net.now)
+        net.carry = carry  # type: ignore[method-assign]
+        for data in sent_since(net, count):
+            net.server.receive(data, CLIENT, net.wires["server"], net.now)
+        net.server.settle(net.now)
+        assert len(net.sessions) == known + 1
+        state = net.sessions[-1]._link.state
+        assert state.is_resumed, "as the first hello wanted"
+        assert state.is_closing
+        assert state.client_chain == []
+        assert not net.engine.opened
+        assert not net.engine.chain
+
+
+def test_a_handshake_has_one_hello() -> None:
+    with played() as net:
+        client = net.connect(verify_mode=0)
+        assert net.run(lambda: client.saw(HandshakeCompleted))
+        context: Any = net.sessions[-1]._link.state.tls
+        hello = tls.Buffer(data=b"")
+        with pytest.raises(tls.AlertUnexpectedMessage):
+            context._server_handle_hello(hello, hello, hello)
+
+
+def test_nothing_is_read_behind_what_was_wrong() -> None:
+    with played() as net:
+        client = Client(net.connect(verify_mode=0).link)
+        client.link.owner = client
+        assert net.run(lambda: client.h3 is not None)
+        session = net.sessions[-1]
+        assert net.run(lambda: session._link.state.is_established)
+        net.run(most_s=1)
+        session._link.state.close(0x10A)
+        before = len(net.wires["client"].sent)
+        client.h3.send_headers(0, HEAD, end_stream=True)
+        client.link.transmit(net.now)
+        for data in net.wires["client"].sent[before:]:
+            session._link.state.receive_datagram(data, ELSEWHERE, net.now)
+        assert not session._link.state.is_known(0)
