@@ -196,6 +196,11 @@ class QuicState(Transfer):
             return 0
         return sender._buffer_stop - sender.highest_offset  # noqa: SLF001 (aioquic tells it nowhere)  # pyright: ignore[reportPrivateUsage]
 
+    @property
+    def stream_bytes_sent(self) -> int:
+        """How many bytes of all streams were sent so far, each counted once."""
+        return self._remote_max_data_used
+
     def is_shut(self, stream_id: int) -> bool:
         """Whether the peer takes nothing more on a stream for now."""
         stream = self._streams.get(stream_id)

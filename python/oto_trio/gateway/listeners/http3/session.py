@@ -118,7 +118,7 @@ class Http3Session(WithoutSocket):
         self._sending: dict[int, Http3Stream] = {}
         self._resets = Budget(limits.resets, limits.resets_per_s, now)
         self._frames = Budget(limits.frames, limits.frames_per_s, now)
-        self._highest = 0
+        self._highest = self._sent = 0
         self._endless: dict[int, tuple[FieldBlock, float]] = {}
         """Heads of requests that may have no body, with the time since when they wait to know."""
         self._turns = Turns(link.state, self._sending, self._write)
@@ -474,9 +474,12 @@ class Http3Session(WithoutSocket):
 
     def _look_at_sent(self, now: float) -> None:
         state = self._link.state
+        before, self._sent = self._sent, state.stream_bytes_sent
         for stream in list(self._sending.values()):
-            unsent = state.unsent(stream.id) + stream.kept
-            if unsent != stream.unsent or stream.pieces:
+            written = state.unsent(stream.id)
+            unsent = written + stream.kept
+            # What only waits for its turn moves with the others of its connection.
+            if unsent != stream.unsent or (not written and self._sent != before):
                 stream.moved_at = now
                 stream.unsent = unsent
             taken = stream.untaken - min(unsent, stream.untaken)

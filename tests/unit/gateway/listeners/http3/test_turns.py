@@ -137,6 +137,52 @@ def test_an_urgent_one_that_its_client_does_not_take_stops_nobody() -> None:
     assert len(responses.world.client.bodies[urgent]) > 200_000
 
 
+def shut(*priorities: bytes) -> World:
+    """A client that takes nothing more on its connection, and would on each stream, with what it asked for."""
+    responses = Responses(*priorities)
+    world = responses.world
+    state = world.session._link.state
+    world.flush()
+    world.net.run(most_s=1)
+    world.client.link.state.hold(world.client.h3._local_control_stream_id, 1 << 30)
+    state._remote_max_data = state._remote_max_data_used
+    for engine_id in responses.given:
+        for _ in range(4):
+            world.session.data(engine_id, bytes(AHEAD // 4), False)
+    world.flush()
+    assert state.stream_bytes_sent == state._remote_max_data
+    return world
+
+
+def test_what_waits_for_a_connection_that_is_shut_is_let_go_in_the_end() -> None:
+    world = shut(b"u=3", b"u=3", b"u=3")
+    assert world.session._turns
+    assert sum(it.unsent for it in world.session._by_id.values()) >= 3 * AHEAD
+    world.session.drain(world.net.now)
+    end = world.net.now + 1.3 * world.limits.stall_s
+    while world.net.now < end:
+        world.net.run(most_s=max(world.engine.due - world.net.now, 0.1))
+        world.session.idle(world.net.now)
+    assert world.session.open_streams == 0
+    assert world.run(lambda: world.client.code == 0x100), "the drain ended"
+    assert world.client.resets == dict.fromkeys((0, 4, 8), 0x107)
+
+
+def test_what_waits_behind_one_that_moves_is_kept() -> None:
+    world = shut(b"u=1", b"u=5")
+    state = world.session._link.state
+    end = world.net.now + 2 * world.limits.stall_s
+    while world.net.now < end:
+        state._remote_max_data += 500
+        world.flush()
+        world.net.run(most_s=max(world.engine.due - world.net.now, 0.1))
+        world.session.idle(world.net.now)
+    assert world.session.open_streams == 2
+    behind = world.session._by_id[4]
+    assert behind.kept == behind.unsent == AHEAD
+    assert state.unsent(0)
+
+
 def test_what_waits_is_dropped_with_its_stream() -> None:
     responses = Responses(b"u=0", b"u=5")
     world = responses.world
