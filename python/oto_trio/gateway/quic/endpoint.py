@@ -425,8 +425,9 @@ class QuicEndpoint:
             link = self._acceptor.hear(self, data, address, path, now)
             if link is None:
                 return
-        left, link.path = link.path, path
-        if left is not path:
+        # Who moved to a socket that is to close would keep it open; answers leave by the one that it had.
+        if link.path is not path and path not in self._retired:
+            left, link.path = link.path, path
             self._close_unused(left)
         self._give(link, data, address, now)
 

@@ -111,6 +111,27 @@ def test_a_retired_socket_closes_when_its_connection_has_moved_to_another() -> N
     assert sides[0].is_closed
 
 
+def test_nobody_keeps_a_retired_socket_open_by_moving_to_it() -> None:
+    net = Net()
+    first, second = net.connect(), net.connect()
+    assert net.run(lambda: first.saw(HandshakeCompleted) and second.saw(HandshakeCompleted))
+    net.run(most_s=1)
+    old: Any = Path()
+    old.close = lambda: setattr(old, "is_closed", True)
+    endpoint, (staying, moving) = net.server, net.owners
+    endpoint._readers[old] = trio.CancelScope()
+    staying.link.path = old
+    endpoint.retire(old)
+    second.link.state.send_stream_data(0, b"hello")
+    for data, _ in second.link.state.datagrams_to_send(net.now):
+        endpoint.receive(data, ("198.51.100.7", 5000), old, net.now)
+    endpoint.deliver(net.now)
+    assert moving.received[0] == b"hello", "it is heard all the same"
+    assert owner_path(moving) is net.wires["server"]
+    endpoint.forget(staying.link, net.now)
+    assert old.is_closed
+
+
 class Path:
     """Another socket of the same server."""
 
