@@ -1,7 +1,7 @@
 """What handshakes ask and show: the certificates of the snapshot, as aioquic wants them, and those of clients.
 
 The engine chooses by the name a client asks for, as it does over TCP, so what is renewed is shown from the
-next handshake on. What it tells is DER; the objects made of it are kept, by the certificate's bytes.
+next handshake on. What it tells is DER; the objects made of it are kept, by the bytes of the whole chain.
 What clients show it judges with the code, and by the settings, of its own handshakes.
 """
 
@@ -54,7 +54,9 @@ class Certificates:
         self._engine = engine
         self._clock = clock
         self._wake = wake
-        self._loaded: dict[bytes, tuple[x509.Certificate, list[x509.Certificate], Any]] = {}
+        self._loaded: dict[
+            tuple[bytes, ...], tuple[x509.Certificate, list[x509.Certificate], Any]
+        ] = {}
 
     def choose(
         self, name: str | None
@@ -72,7 +74,7 @@ class Certificates:
             self._wake()
             raise LaterError
         _, chain, key = found
-        loaded = self._loaded.get(chain[0])
+        loaded = self._loaded.get(tuple(chain))
         if loaded is None:
             if len(self._loaded) >= MOST:
                 self._loaded.clear()
@@ -81,7 +83,7 @@ class Certificates:
                 loaded = read[0], read[1:], load_der_private_key(key, None)
             except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
                 return None  # the engine could read it, and this library cannot
-            self._loaded[chain[0]] = loaded
+            self._loaded[tuple(chain)] = loaded
         return loaded
 
 
