@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
+import msgspec
 from aioquic import tls
 from aioquic._buffer import Buffer
 from aioquic.quic.connection import MAX_EARLY_DATA
@@ -181,14 +182,20 @@ class ServerHandshake:
             auth=self._auth,
             version=self._version(),
             chain=self.client_chain,
-            early=b"" if early is None else early.issue(),
         )
-        sealed = sessions.seal(session)
         left_s = sessions.left_s(session)
-        if sealed is not None and left_s > 0:
-            ticket.ticket, ticket.ticket_lifetime = sealed, left_s
-            ticket.max_early_data_size = None if early is None else MAX_EARLY_DATA
-            tls.push_new_session_ticket(output, ticket)
+        if left_s <= 0:
+            return
+        if early is not None:
+            session = msgspec.structs.replace(session, early=early.issue())
+        sealed = sessions.seal(session)
+        if sealed is None:
+            if early is not None:
+                early.take(session.early)  # it would stand in the place of one that somebody has
+            return
+        ticket.ticket, ticket.ticket_lifetime = sealed, left_s
+        ticket.max_early_data_size = None if early is None else MAX_EARLY_DATA
+        tls.push_new_session_ticket(output, ticket)
 
     def _on_certificate(self, message: Buffer) -> None:
         """Take what the client shows; where it shows nothing, that is all of it."""

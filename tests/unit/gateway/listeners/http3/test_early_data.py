@@ -17,6 +17,7 @@ from oto_trio.gateway.listeners.http3 import Http3Session
 from oto_trio.gateway.listeners.http3.early import is_harmless, marked
 from oto_trio.gateway.quic import QuicSecrets
 from oto_trio.gateway.quic.early import EarlyTickets
+from oto_trio.gateway.quic.sessions import Sessions
 from tests.unit.gateway.listeners.http3.test_session import HEAD, OK, Client, RememberingEngine
 from tests.unit.gateway.quic.network import CLIENT, SERVER, Net, certificate
 
@@ -273,6 +274,27 @@ def test_unused_tickets_have_a_bound() -> None:
     assert len(tickets) == 3
     assert [tickets.take(name) for name in names] == [False, False, True, True, True]
     assert not any(tickets.take(name) for name in (*names, b""))
+
+
+@pytest.mark.parametrize("why", ["too large", "over"])
+def test_a_ticket_that_is_not_given_takes_the_place_of_none(
+    why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with played() as net:
+        net.terms.auth = "Want"
+        leaf, _, key = certificate("client.test")
+        many = 20 if why == "too large" else 0
+        if why == "over":
+            monkeypatch.setattr(Sessions, "left_s", lambda *_: 0)
+        client = net.connect(
+            verify_mode=0, certificate=leaf, certificate_chain=[leaf] * many, private_key=key
+        )
+        assert net.run(lambda: client.saw(HandshakeCompleted))
+        net.run(most_s=1)
+        assert len(net.sessions[-1]._link.state.client_chain) == 1 + many
+        assert not net.tickets
+        assert net.terms.early is not None
+        assert len(net.terms.early) == 0
 
 
 def test_a_head_says_once_that_it_came_early() -> None:
