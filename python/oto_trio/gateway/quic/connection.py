@@ -199,7 +199,8 @@ class QuicState(Transfer):
     @property
     def stream_bytes_sent(self) -> int:
         """How many bytes of all streams were sent so far, each counted once."""
-        return self._remote_max_data_used
+        sent: int = self._remote_max_data_used
+        return sent
 
     def is_shut(self, stream_id: int) -> bool:
         """Whether the peer takes nothing more on a stream for now."""

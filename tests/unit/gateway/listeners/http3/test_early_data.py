@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aioquic import tls
+from aioquic._buffer import Buffer
 from aioquic.h3.connection import H3Connection
 from aioquic.quic.events import ConnectionTerminated, HandshakeCompleted
 from typing_extensions import override
@@ -401,7 +402,7 @@ def test_a_handshake_has_one_hello() -> None:
         client = net.connect(verify_mode=0)
         assert net.run(lambda: client.saw(HandshakeCompleted))
         context: Any = net.sessions[-1]._link.state.tls
-        hello = tls.Buffer(data=b"")
+        hello = Buffer(data=b"")
         with pytest.raises(tls.AlertUnexpectedMessage):
             context._server_handle_hello(hello, hello, hello)
 
