@@ -2,7 +2,8 @@
 
 Every path of QUIC carries 1,200 bytes, and most carry more. A probe is a packet of the next size that holds nothing else; when
 it is acknowledged, datagrams grow to that size. A probe that is lost says nothing of congestion, and costs nothing but
-itself. When nothing that is larger gets through any more, datagrams shrink again: a path may change under a connection.
+itself. When larger ones get through no more, datagrams shrink again, though small ones may arrive: a path may change under a
+connection.
 """
 
 from typing import Final
@@ -19,6 +20,8 @@ TRIES: Final = 3
 """Probes of a size that have to be lost before it is given up."""
 AGAIN_S: Final = 600.0
 """After so long, sizes that were given up are tried again."""
+DOUBTS: Final = 10
+"""Packets that have to be lost, with none so large acknowledged, before datagrams shrink."""
 
 
 class PathMtu:
@@ -28,7 +31,17 @@ class PathMtu:
         now: The Trio clock, as in every method here.
     """
 
-    __slots__ = ("_again_at", "_is_probing", "_least_lost", "_tries", "size")
+    __slots__ = (
+        "_again_at",
+        "_doubted_bytes",
+        "_doubted_since",
+        "_doubted_until",
+        "_doubts",
+        "_is_probing",
+        "_least_lost",
+        "_tries",
+        "size",
+    )
 
     def __init__(self, now: float) -> None:
         self.size = BASE_BYTES
@@ -37,6 +50,9 @@ class PathMtu:
         self._tries = 0
         self._is_probing = False
         self._again_at = now + AGAIN_S
+        self._doubts = 0
+        self._doubted_bytes = 0
+        self._doubted_since = self._doubted_until = 0.0
 
     def next_probe(self, most: int, now: float) -> int | None:
         """Return the size of a probe that is to be sent now, once; None when there is none to be sent.
@@ -70,8 +86,29 @@ class PathMtu:
             self._tries = 0
             self._least_lost = min(self._least_lost, size)
 
+    def carried(self, size: int) -> None:
+        """Note that a packet of data was acknowledged."""
+        if size >= self._doubted_bytes:
+            self._doubts = 0
+
+    def dropped(self, size: int, sent_at: float) -> None:
+        """Note that a packet of data was lost, and when it had been sent."""
+        if not BASE_BYTES < size <= self.size:
+            return  # every path carries it, or none is sent any more
+        if not self._doubts:
+            self._doubted_bytes = size
+            self._doubted_since = self._doubted_until = sent_at
+        self._doubts += 1
+        self._doubted_bytes = min(self._doubted_bytes, size)
+        self._doubted_until = max(self._doubted_until, sent_at)
+
+    def is_doubted(self, patience_s: float) -> bool:
+        """Whether so many large packets were lost, sent over so long, and none acknowledged, that the path drops them all."""
+        return self._doubts >= DOUBTS and self._doubted_until - self._doubted_since >= patience_s
+
     def shrink(self, now: float) -> None:
-        """Go back to what every path carries: nothing gets through."""
+        """Go back to what every path carries: what is larger does not get through."""
+        self._doubts = 0
         self._least_lost = min(self._least_lost, self.size)
         self._again_at = now + AGAIN_S
         self.size = BASE_BYTES

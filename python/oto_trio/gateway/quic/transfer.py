@@ -63,7 +63,8 @@ QUANTUM: Final = 4
 STREAM: Final = 0x0E
 PING, PADDING = b"\1", b"\0"
 DOUBTED_PROBES: Final = 3
-"""When so many probes of loss had no answer, it may be that the path carries no large datagrams any more."""
+"""When so many probes of loss had no answer, or for as long only small packets had, it may be that the path carries no large
+datagrams any more."""
 ACK: Final = frozenset({0x02, 0x03})
 MAX_DATA: Final = 0x10
 BLOCKED_BIDI: Final = QuicFrameType.STREAMS_BLOCKED_BIDI
@@ -267,7 +268,10 @@ class Transfer(GuardedConnection):
         """Have datagrams no larger than the present path carries."""
         if path is not self._mtu_path:
             self._mtu_path, self._mtu = path, PathMtu(now)
-        elif self._mtu.size > BASE_BYTES and self._loss._pto_count >= DOUBTED_PROBES:  # noqa: SLF001 (aioquic tells it nowhere)  # pyright: ignore[reportPrivateUsage]
+        elif self._mtu.size > BASE_BYTES and (
+            self._loss._pto_count >= DOUBTED_PROBES  # noqa: SLF001 (aioquic tells it nowhere)  # pyright: ignore[reportPrivateUsage]
+            or self._mtu.is_doubted(DOUBTED_PROBES * self._loss.get_probe_timeout())
+        ):
             self._mtu.shrink(now)
         self._use_size(self._mtu.size)
 
@@ -308,6 +312,15 @@ class Transfer(GuardedConnection):
             mtu.arrived(size)
         else:
             mtu.lost(size)
+
+    @staticmethod
+    def _on_large_delivery(
+        delivery: QuicDeliveryState, mtu: PathMtu, size: int, sent_at: float
+    ) -> None:
+        if delivery is QuicDeliveryState.ACKED:
+            mtu.carried(size)
+        else:
+            mtu.dropped(size, sent_at)
 
     def _send_flight(
         self,
@@ -520,6 +533,8 @@ class Transfer(GuardedConnection):
             handlers: list[tuple[QuicDeliveryHandler, Any]] = [
                 (senders[piece], (start, stop, fin)) for piece, start, stop, fin in carried
             ]
+            if carried and len(datagram) > BASE_BYTES:
+                handlers.append((self._on_large_delivery, (self._mtu, len(datagram), now)))
             if lead.packet_is_empty:
                 packet = SentPacket(number, now, len(datagram), handlers)
             else:

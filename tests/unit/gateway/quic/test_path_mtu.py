@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typing_extensions import override
 
-from oto_trio.gateway.quic.path_mtu import AGAIN_S, BASE_BYTES, SIZES, TRIES, PathMtu
+from oto_trio.gateway.quic.path_mtu import AGAIN_S, BASE_BYTES, DOUBTS, SIZES, TRIES, PathMtu
 from tests.attacks.http3_raw import packet_of
 from tests.unit.gateway.quic.network import SERVER, Net
 from tests.unit.gateway.quic.test_endpoint import open_connection, send
@@ -70,6 +70,35 @@ def test_a_path_that_carries_less_than_it_did_is_not_lost() -> None:
     assert not server.link.state.is_closing
 
 
+def test_a_path_that_carries_less_is_noticed_while_small_packets_arrive() -> None:
+    net = NarrowNet()
+    client, server = open_connection(net)
+    download(net, client, server, 0)
+    assert server.link.state._max_datagram_size == 8952
+    net.most = 1300
+    for stream in (4, 8):
+        send(net, client, b"x", stream=stream)
+    assert net.run(lambda: server.ended == {0, 4, 8})
+    send(net, server, bytes(3000), stream=4)
+    for _ in range(200):
+        send(net, server, b"a piece", stream=8, end=False)
+        if net.run(lambda: 4 in client.ended, 0.05):
+            break
+    assert 4 in client.ended
+    assert server.link.state._max_datagram_size in {1200, 1280}
+
+
+def test_large_datagrams_are_kept_while_some_arrive() -> None:
+    net = NarrowNet(1472)
+    client, server = open_connection(net)
+    download(net, client, server, 0)
+    assert server.link.state._max_datagram_size == 1472
+    net.loss = 0.1
+    for stream in range(4, 24, 4):
+        download(net, client, server, stream)
+    assert server.link.state._max_datagram_size == 1472
+
+
 def test_another_path_is_tried_anew() -> None:
     net = NarrowNet()
     client, server = open_connection(net)
@@ -125,3 +154,22 @@ def test_a_size_is_given_up_after_some_tries_and_tried_again_much_later() -> Non
     assert mtu.next_probe(2000, AGAIN_S) == 1452
     mtu.shrink(AGAIN_S)
     assert mtu.size == BASE_BYTES
+
+
+def test_what_is_lost_is_doubted_until_something_as_large_arrives() -> None:
+    mtu = PathMtu(0.0)
+    mtu.arrived(1452)
+    for count in range(DOUBTS):
+        assert not mtu.is_doubted(1.0)
+        mtu.dropped(1452, 0.2 * count)
+        mtu.carried(1400)
+    assert mtu.is_doubted(1.0)
+    assert not mtu.is_doubted(2.0)
+    mtu.carried(1452)
+    assert not mtu.is_doubted(0.0)
+    for count in range(DOUBTS):
+        mtu.dropped(BASE_BYTES, float(count))
+        mtu.dropped(1453, float(count))
+    assert not mtu.is_doubted(0.0), (
+        "small ones are lost to congestion, larger ones are not sent any more"
+    )
