@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
+from oto_trio.gateway.quic.path_mtu import BASE_BYTES
+
 __all__ = ["Address", "Datagrams"]
 
 Address: TypeAlias = tuple[Any, ...]
@@ -30,8 +32,10 @@ MOST_BYTES: Final = 65_000
 READ_BYTES: Final = 65_536
 BUFFER_BYTES: Final = 2 * 1024 * 1024
 """What the kernel is asked to keep for each direction; it gives what it is set to."""
-NO_SEGMENTS: Final = frozenset({errno.EIO, errno.EINVAL, errno.ENOPROTOOPT, errno.EMSGSIZE})
+NEVER_SEGMENTS: Final = frozenset({errno.EIO, errno.ENOPROTOOPT})
 """Why a write that was to be cut fails: this kernel or this device cannot."""
+NO_SEGMENTS: Final = NEVER_SEGMENTS | {errno.EINVAL, errno.EMSGSIZE}
+"""The same, or because the datagrams are larger than this path carries: others may be cut still."""
 
 
 class Datagrams:
@@ -159,7 +163,9 @@ class Datagrams:
             return False
         except OSError as error:
             if len(run) > 1 and error.errno in NO_SEGMENTS:
-                self._cuts = False
+                # What tries whether a path carries more may stand in front of what it does carry.
+                if error.errno in NEVER_SEGMENTS or len(run[0][0]) <= BASE_BYTES:
+                    self._cuts = False
                 for index, one in enumerate(run):
                     if not self._write([one]):
                         self._keep(run[index:])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import socket
 import ssl
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import trio
 from aioquic.quic.configuration import QuicConfiguration
@@ -20,6 +21,8 @@ from tests.unit.gateway.quic.network import Owner, Terms, authority
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
+
+    from oto_trio.gateway.quic.sockets import Address
 
 
 def bound() -> socket.socket:
@@ -151,6 +154,69 @@ def test_datagrams_of_one_write_arrive_one_by_one() -> None:
     ours._cuts = False  # as where the kernel cannot
     ours.send([(bytes(size), to) for size in sizes])
     assert read_sizes(theirs) == sizes
+    ours.close()
+    theirs.close()
+
+
+class NarrowSocket:
+    """A socket whose way out carries datagrams of so many bytes."""
+
+    def __init__(self, sock: socket.socket, most: int) -> None:
+        self._sock = sock
+        self.most = most
+        self.calls = 0
+        self.failed = 0
+
+    def sendto(self, data: bytes, address: Address) -> int:
+        self._check(len(data), errno.EMSGSIZE)
+        return self._sock.sendto(data, address)
+
+    def sendmsg(self, parts: list[bytes], told: list[Any], flags: int, address: Address) -> int:
+        self._check(len(parts[0]), errno.EINVAL)
+        return self._sock.sendmsg(parts, told, flags, address)
+
+    def _check(self, size: int, error: int) -> None:
+        self.calls += 1
+        if size > self.most:
+            self.failed += 1
+            raise OSError(error, "as Linux says it")
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+def narrow(most: int) -> tuple[Datagrams, Any]:
+    path = Datagrams(bound(), 100)
+    sock: Any = NarrowSocket(path.sock, most)
+    path.sock = sock
+    return path, sock
+
+
+def test_a_datagram_that_the_way_out_does_not_carry_takes_no_others_with_it() -> None:
+    (ours, sock), theirs = narrow(1300), Datagrams(bound(), 10)
+    to = theirs.sock.getsockname()
+    # As when a probe waited for the socket, and others behind it.
+    ours.send([(bytes(size), to) for size in (1200, 1200, 1452, 1200)])
+    assert read_sizes(theirs) == [1200, 1200, 1200]
+    assert sock.failed == 2
+    # Many still go with one write.
+    sock.calls = 0
+    ours.send([(bytes(1200), to)] * 10)
+    assert read_sizes(theirs) == [1200] * 10
+    assert sock.calls == 1
+    ours.close()
+    theirs.close()
+
+
+def test_a_device_that_cannot_cut_writes_is_given_datagrams() -> None:
+    (ours, sock), theirs = narrow(0), Datagrams(bound(), 10)
+    to = theirs.sock.getsockname()
+    ours.send([(bytes(1200), to)] * 3)
+    assert sock.calls == 4
+    sock.most, sock.calls = 1500, 0
+    ours.send([(bytes(1200), to)] * 3)
+    assert sock.calls == 3
+    assert read_sizes(theirs) == [1200] * 3
     ours.close()
     theirs.close()
 
