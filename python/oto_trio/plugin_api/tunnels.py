@@ -9,7 +9,7 @@ from oto_trio.plugin_api.answers import Refusal, Response
 from oto_trio.plugin_api.exchange import Exchange
 from oto_trio.plugin_api.websockets import ServedSocket, WebSocketBackend
 
-__all__ = ["PATH", "Peer", "TunnelPlugin", "unreachable"]
+__all__ = ["PATH", "SOCKETS", "Peer", "Sockets", "TunnelPlugin", "unreachable"]
 
 logger = logging.getLogger(__name__)
 
@@ -17,6 +17,46 @@ PATH: Final = "/.well-known/otoroshi/tunnel"
 """Where Otoroshi's clients ask for a tunnel."""
 _NOT_FOUND: Final = Response(404, (("Content-Type", "application/json"),), b'{"error":"not_found"}')
 _ELSEWHERE: Final = Refusal(404, "Resource not found", "errors.resource.not.found")
+
+
+class Sockets:
+    """The UDP sockets of a worker's tunnels, and their bound.
+
+    A client may have many tunnels as streams of one connection, so no bound of connections holds for them.
+
+    Args:
+        most: How many there may be at once.
+    """
+
+    def __init__(self, most: int = 1024) -> None:
+        self.most = most
+        self.held = 0
+        """How many there are."""
+        self._is_told = False
+
+    @property
+    def has_room(self) -> bool:
+        """Whether there may be another."""
+        return self.held < self.most
+
+    def refused(self) -> None:
+        """Warn that a tunnel got none; once, until half of them are closed."""
+        if not self._is_told:
+            self._is_told = True
+            logger.warning("tunnels hold %d UDP sockets: datagrams of others are lost", self.held)
+
+    def open(self) -> None:
+        """Count a socket, before it is made."""
+        self.held += 1
+
+    def closed(self) -> None:
+        """Count it no longer."""
+        self.held -= 1
+        self._is_told &= self.held > self.most // 2
+
+
+SOCKETS: Final = Sockets()
+"""Those of this worker: a worker is a process."""
 
 
 class Peer(NamedTuple):

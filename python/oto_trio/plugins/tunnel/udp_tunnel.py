@@ -16,12 +16,14 @@ from msgspec import Meta
 from typing_extensions import override
 
 from oto_trio.plugin_api import ServedSocket
-from oto_trio.plugin_api.tunnels import Peer, TunnelPlugin, unreachable
+from oto_trio.plugin_api.tunnels import SOCKETS, Peer, TunnelPlugin, unreachable
 
 __all__ = ["UdpTunnel"]
 
 _RESOLVE_S: Final = 10.0
 _PEERS: Final = 64
+_SILENT_S: Final = 120.0
+"""What the translators of addresses on the way keep an entry for at least (RFC 4787 section 4.3)."""
 _DATAGRAM_BYTES: Final = 65535
 _INCONSISTENT: Final = 1007
 
@@ -40,8 +42,10 @@ class UdpTunnel(TunnelPlugin):
     A message is ``{"port": 5353, "address": "127.0.0.1", "data": "base64"}``; port and address are those of the one
     for whom the client speaks. Each of them has a socket of its own towards the target, so what the target answers comes back with
     the right port and address (Otoroshi counts answers instead, and tells them in the order of the questions); of more than 64 the one that was
-    silent longest is forgotten. As with UDP itself a datagram that cannot be sent is lost. A binary message that is none closes with
-    1007, text messages are dropped. Another path, and any other request, is answered 404.
+    silent longest is forgotten, and so is one that nobody used for 120 s. The tunnels of a worker have 1024 sockets between them: while there are
+    so many a tunnel gives up one of its own for another, and one without any loses what its client says. As with UDP itself a
+    datagram that cannot be sent is lost. A binary message that is none closes with 1007, text messages are dropped. Another path,
+    and any other request, is answered 404.
     """
 
     id = "cp:otoroshi.next.plugins.UdpTunnel"
@@ -107,53 +111,80 @@ class _Tunnel:
             if way is None:
                 return True
         self._peers.move_to_end(peer)
-        with suppress(OSError):  # nobody is there, or it is too long: it is lost
+        way.used()
+        # When nobody is there, or it is too long, it is lost.
+        with suppress(OSError, trio.ClosedResourceError):
             await way.socket.send(data)
         return True
 
     async def _open(self, peer: tuple[int, str]) -> "_Way | None":
         """Open a socket for somebody; None when there is no more to be had."""
-        if len(self._peers) >= _PEERS:
+        if self._peers and (len(self._peers) >= _PEERS or not SOCKETS.has_room):
             _, silent = self._peers.popitem(last=False)
-            silent.scope.cancel()
+            silent.close()
+        if not SOCKETS.has_room:
+            SOCKETS.refused()
+            return None
         try:
-            socket = trio.socket.socket(self._family, trio.socket.SOCK_DGRAM)
+            way = _Way(trio.socket.socket(self._family, trio.socket.SOCK_DGRAM))
         except OSError:
             return None
         try:
-            await socket.connect(self._address)
+            await way.socket.connect(self._address)
         except BaseException as error:
-            socket.close()
+            way.close()
             if isinstance(error, OSError):
                 return None
             raise
-        way = self._peers[peer] = _Way(socket)
+        self._peers[peer] = way
         self._nursery.start_soon(self._listen, peer, way)
         return way
 
     async def _listen(self, peer: tuple[int, str], way: "_Way") -> None:
-        """Tell the client what the target answers somebody."""
+        """Tell the client what the target answers somebody, until nobody says anything for long."""
         port, address = peer
-        with way.scope, way.socket:
-            while True:
-                try:
-                    data = await way.socket.recv(_DATAGRAM_BYTES)
-                except OSError:
-                    continue  # the target's host says that nobody is there
-                answer = {
-                    "port": port,
-                    "address": address,
-                    "data": base64.b64encode(data).decode(),
-                }
-                try:
+        try:
+            with way.scope, suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                while True:
+                    try:
+                        data = await way.socket.recv(_DATAGRAM_BYTES)
+                    except OSError:
+                        continue  # the target's host says that nobody is there
+                    way.used()
+                    answer = {
+                        "port": port,
+                        "address": address,
+                        "data": base64.b64encode(data).decode(),
+                    }
                     await self._socket.send(msgspec.json.encode(answer))
-                except trio.BrokenResourceError:
-                    return
+        finally:
+            way.close()
+            if self._peers.get(peer) is way:
+                del self._peers[peer]
 
 
 class _Way:
-    """A socket towards the target, and what ends it."""
+    """A socket towards the target, and what ends it.
+
+    Args:
+        socket: It counts among those of the worker until `close`.
+    """
 
     def __init__(self, socket: trio.socket.SocketType) -> None:
         self.socket = socket
         self.scope = trio.CancelScope()
+        self._is_closed = False
+        SOCKETS.open()
+        self.used()
+
+    def used(self) -> None:
+        """Note that somebody said something."""
+        self.scope.deadline = trio.current_time() + _SILENT_S
+
+    def close(self) -> None:
+        """Close it at once, whoever waits for it."""
+        if not self._is_closed:
+            self._is_closed = True
+            SOCKETS.closed()
+            self.socket.close()
+            self.scope.cancel()

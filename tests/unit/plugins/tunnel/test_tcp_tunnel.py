@@ -118,8 +118,9 @@ async def test_a_target_that_is_not_there_closes_with_1011(
     assert f"the target 127.0.0.1:{port} of a tunnel cannot be reached" in caplog.text
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_a_target_that_takes_nothing_does_not_hold_up_the_end() -> None:
+async def test_a_target_that_takes_nothing_does_not_hold_up_the_end(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     async with (
         target() as listener,
         tunnelled(TcpTunnel, port_of(listener)) as client,

@@ -12,6 +12,7 @@ import trio
 import trio.testing
 from wsproto.events import CloseConnection
 
+from oto_trio.plugin_api.tunnels import SOCKETS
 from oto_trio.plugins.tunnel.udp_tunnel import UdpTunnel
 from tests.unit.gateway.websocket.sides import CLIENT
 from tests.unit.plugins.tunnel.tunnelled import tunnelled
@@ -98,4 +99,60 @@ async def test_the_sockets_of_a_tunnel_are_bounded() -> None:
         assert data == b"0"
         await sock.sendto(b"again", address)
         assert read((await client.until(1))[0])[::2] == (0, b"again")
+        client.stage.say(CLIENT, CloseConnection(1000))
+
+
+async def test_the_sockets_of_all_tunnels_are_bounded(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A tunnel gives up its own, never that of another; one that has none loses what its client says."""
+    monkeypatch.setattr(SOCKETS, "most", 3)
+    async with datagrams() as sock, tunnelled(UdpTunnel, sock.getsockname()[1]) as other:
+        async with tunnelled(UdpTunnel, sock.getsockname()[1]) as client:
+            known: list[Any] = []
+            for port in range(4):
+                client.say(datagram(port, b"one"))
+                known.append((await sock.recvfrom(100))[1])
+                assert SOCKETS.held == min(port + 1, 3)
+            other.say(datagram(1, b"lost"), datagram(2, b"lost"))
+            await trio.testing.wait_all_tasks_blocked()
+            client.say(datagram(1, b"still there"))
+            assert await sock.recvfrom(100) == (b"still there", known[1])
+            client.say(datagram(0, b"again"))
+            data, address = await sock.recvfrom(100)
+            assert (data, SOCKETS.held) == (b"again", 3)
+            await sock.sendto(b"for 0", address)
+            assert [read(message)[::2] for message in await client.until(1)] == [(0, b"for 0")]
+            client.stage.say(CLIENT, CloseConnection(1000))
+        assert SOCKETS.held == 0
+        other.say(datagram(1, b"there is room"))
+        assert (await sock.recvfrom(100))[0] == b"there is room"
+        other.stage.say(CLIENT, CloseConnection(1000))
+    assert SOCKETS.held == 0
+    assert caplog.text.count("tunnels hold 3 UDP sockets") == 1
+
+
+async def test_a_socket_that_nobody_uses_is_closed(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with (
+        datagrams() as sock,
+        tunnelled(UdpTunnel, sock.getsockname()[1], patience_s=1000) as client,
+    ):
+        client.say(datagram(1, b"first"))
+        _, address = await sock.recvfrom(100)
+        await trio.sleep(119)
+        client.say(datagram(1, b"second"))
+        assert await sock.recvfrom(100) == (b"second", address)
+        await trio.sleep(119)
+        await sock.sendto(b"an answer", address)
+        await client.until(1)
+        await trio.sleep(119)
+        assert SOCKETS.held == 1
+        await trio.sleep(2)
+        assert SOCKETS.held == 0
+        client.say(datagram(1, b"third"))
+        data, address = await sock.recvfrom(100)
+        await sock.sendto(b"another", address)
+        assert (data, read((await client.until(2))[1])[::2]) == (b"third", (1, b"another"))
         client.stage.say(CLIENT, CloseConnection(1000))

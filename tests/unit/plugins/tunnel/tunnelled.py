@@ -82,10 +82,12 @@ class Client:
 
 
 @asynccontextmanager
-async def tunnelled(kind: type[TunnelPlugin], port: int) -> AsyncGenerator[Client]:
-    with trio.fail_after(PATIENCE_S):
+async def tunnelled(
+    kind: type[TunnelPlugin], port: int, host: str = "127.0.0.1", patience_s: float = PATIENCE_S
+) -> AsyncGenerator[Client]:
+    with trio.fail_after(patience_s):
         async with trio.open_nursery() as nursery:
-            serve = partial(kind(None).serve_socket, opened=Peer("127.0.0.1", port))
+            serve = partial(kind(None).serve_socket, opened=Peer(host, port))
             stage = Stage(nursery=nursery, serve=serve)
             yield Client(stage)
     assert stage.faults == []
