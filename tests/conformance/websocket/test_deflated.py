@@ -182,3 +182,25 @@ async def test_what_a_client_said_that_left_is_dropped(nursery: trio.Nursery) ->
     assert stage.hung_up(BACKEND)
     assert stage.forgotten == {CLIENT, BACKEND}
     assert CONTEXTS.held_bytes == held
+
+
+@pytest.mark.parametrize("ends", ["it leaves", "it is cut off"])
+async def test_a_client_that_goes_behind_its_backend_leaves_no_contexts(
+    ends: str, nursery: trio.Nursery
+) -> None:
+    """Much of what the backend said before it left was never read, and nobody is left to read it for."""
+    held = CONTEXTS.held_bytes
+    stage = Octets(deflate=(Deflate(), Deflate()), nursery=nursery)
+    stage.is_slow[CLIENT] = True
+    coder = Deflater()
+    stage.send_frames(BACKEND, [squeezed(BINARY, coder(bytes(1 << 20))) for _ in range(8)])
+    stage.lose(BACKEND)
+    await trio.testing.wait_all_tasks_blocked()
+    assert CONTEXTS.held_bytes > held
+    if ends == "it leaves":
+        stage.lose(CLIENT)
+    else:
+        stage.session.abort(stage.now)
+    await trio.testing.wait_all_tasks_blocked()
+    assert CONTEXTS.held_bytes == held
+    assert stage.forgotten == {CLIENT, BACKEND}

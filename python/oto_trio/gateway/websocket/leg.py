@@ -236,10 +236,11 @@ class Leg:
             self.hang_up(now)
 
     def hang_up(self, now: float) -> None:
-        """Close the connection."""
-        if not self.is_over:
-            self.end()
-            self.drop()
+        """Close the connection, and read nothing more of what came over it."""
+        was_over = self.is_over
+        self.end()
+        self.drop()
+        if not was_over:
             self._engine.hang_up(self.conn, now)
 
     def end(self) -> None:

@@ -306,6 +306,8 @@ class WebSocketSession:
                 self._go_on(leg)
         if client.is_over and backend.is_over:
             self._cancel()
+            for leg in (client, backend):
+                leg.drop()  # what waits for somebody who is gone
         elif not self._is_closing and (
             client.has_closed or backend.has_closed or client.is_over or backend.is_over
         ):
