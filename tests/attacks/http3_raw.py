@@ -43,7 +43,8 @@ QPACK_FAILED = 0x200
 FIRST_OF_ONE_WAY: Final = 2
 AT_ONCE: Final = 64
 """Packets that are sent before the gateway has to have read them."""
-PATIENCE_S: Final = 20.0
+PATIENCE_S: Final = 45.0
+"""The longest single wait: what is allowed may take the gateway 30,000 requests of CPU, on a machine that others use."""
 PING: Final = b"\1"
 TAIL: Final = 64
 """Octets of a body that are kept."""

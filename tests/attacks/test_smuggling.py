@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-PATIENCE_S: Final = 5.0
+PATIENCE_S: Final = 30.0
 EVIL: Final = "GET /evil HTTP/1.1\r\nHost: a.test\r\n\r\n"
 MALFORMED: Final = -PROTOCOL_ERROR
 """How the end of a stream by the client's fault stands in the table (over HTTP/3 that is H3_MESSAGE_ERROR); a positive
