@@ -66,7 +66,7 @@ class Http1Client:
                         raise h11.RemoteProtocolError("the connection ended before the response")
         seen = reader.seen
         fields = [(b":status", str(seen.status).encode()), *seen.headers]
-        return Heard(fields, bytes(seen.body), list(seen.trailers), is_over=True)
+        return Heard(fields, bytearray(seen.body), list(seen.trailers), is_over=True)
 
 
 @asynccontextmanager

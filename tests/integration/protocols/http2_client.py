@@ -23,11 +23,17 @@ class Heard:
     """A response."""
 
     fields: Fields = field(default_factory=Fields)
-    body: bytes = b""
+    octets: bytearray = field(default_factory=bytearray)
+    """The body, which grows in place: a large one comes in thousands of pieces."""
     trailers: Fields = field(default_factory=Fields)
     reset: int | None = None
     """The error code of a RST_STREAM."""
     is_over: bool = False
+
+    @property
+    def body(self) -> bytes:
+        """What came of the body so far."""
+        return bytes(self.octets)
 
     @property
     def status(self) -> int:
@@ -95,7 +101,7 @@ class Http2Client:
         elif isinstance(event, h2.events.TrailersReceived):
             heard.trailers = list(known.headers)
         elif isinstance(event, h2.events.DataReceived):
-            heard.body += known.data
+            heard.octets += known.data
             self.h2.acknowledge_received_data(known.flow_controlled_length, known.stream_id)
         elif isinstance(event, h2.events.StreamReset):
             heard.reset, heard.is_over = int(known.error_code), True

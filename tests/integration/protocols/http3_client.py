@@ -6,7 +6,7 @@ import math
 import socket
 import ssl
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 from aioquic.h3.connection import FrameType, H3Connection, H3Stream
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from aioquic.tls import SessionTicket
 
 Fields = list[tuple[bytes, bytes]]
+PATIENCE_S: Final = 60.0
+"""The longest single wait: this client works through a few MiB in seconds, and may have a small part of a machine."""
 
 
 class _Http3(H3Connection):
@@ -145,7 +147,7 @@ class Http3Client:
             else:
                 heard.fields = told.headers
         elif isinstance(told, DataReceived):
-            heard.body += told.data
+            heard.octets += told.data
         heard.is_over |= told.stream_ended
 
     def _tell(self) -> None:
@@ -154,7 +156,7 @@ class Http3Client:
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait until something is so."""
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE_S):
             while not condition():
                 await self._news.wait()
 

@@ -51,13 +51,14 @@ class StreamWire(trio.abc.Stream):
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         heard = self.client.heard[self.stream]
         if isinstance(self.client, Http2Client):
-            while not heard.body and not heard.is_over:
+            while not heard.octets and not heard.is_over:
                 if not await self.client.hear():
                     return b""
         else:
             client = self.client
-            await client.until(lambda: heard.body or heard.is_over or client.ended)
-        data, heard.body = heard.body, b""
+            await client.until(lambda: heard.octets or heard.is_over or client.ended)
+        data = heard.body
+        heard.octets.clear()
         return data
 
     @override

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-PATIENCE_S = 60
+PATIENCE_S = 180
 REFUSED: Final = "refused"
 NG = "cp:otoroshi.next.plugins."
 Outcome = str | tuple[int, list[bytes]]

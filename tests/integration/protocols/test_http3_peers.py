@@ -117,7 +117,7 @@ const spoken = async path => {
   const told = {};
   try {
     told.first = await spoken('/first');
-    for (let n = 0; n < 200 && told.then !== 'h3'; n++) {
+    for (let n = 0; n < 1200 && told.then !== 'h3'; n++) {
       told.then = await spoken('/then?' + n);
       await new Promise(resolve => setTimeout(resolve, 50));
     }

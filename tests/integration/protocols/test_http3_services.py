@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-PATIENCE_S: Final = 90
+PATIENCE_S: Final = 180
 NG: Final = "cp:otoroshi.next.plugins."
 NAMES: Final = ("events", "grpc", "web", "sized", "shows", "hides")
 GRPC: Final = (("content-type", "application/grpc"), ("te", "trailers"))
@@ -72,7 +72,7 @@ class Stage:
 
     async def until(self, heard: Heard, text: bytes) -> None:
         """Wait until a text is in a body."""
-        await self.client.until(lambda: text in heard.body)
+        await self.client.until(lambda: text in heard.octets)
 
 
 def secured(port: int, **tls: Any) -> dict[str, Any]:

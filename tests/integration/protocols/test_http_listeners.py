@@ -21,7 +21,7 @@ from tests.integration.clients import Connection, LostError, admin, ask, eventua
 from tests.integration.protocols.http2_client import Http2Client, http2_client
 from tests.integration.protocols.http3_client import Http3Client, http3_client, quic_certificate
 from tests.integration.sockets import Socket, socket_backend, websocket
-from tests.integration.stores.redis_server import free_port
+from tests.integration.stores.redis_server import free_port, free_ports
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -215,7 +215,7 @@ async def test_routes_and_slots_are_bound_to_listeners(
     upstream: Upstream, tmp_path: Path, workers: int
 ) -> None:
     async with fronted(upstream, tmp_path, workers=workers) as (gateway, api):
-        a, b, only = free_port(), free_port(), free_port()
+        a, b, only = free_ports(3)
         await put(api, "l_a", a, tls=False)
         await put(api, "l_b", b, tls=False, h2c=True)
         await put(api, "l_only", only, tls=False, exclusive=True)
@@ -274,7 +274,7 @@ async def test_client_certificates_are_asked_for_by_each_listener(
     upstream: Upstream, tmp_path: Path
 ) -> None:
     async with fronted(upstream, tmp_path) as (gateway, api):
-        ports = {auth: free_port() for auth in ("None", "Want", "Need")}
+        ports = dict(zip(("None", "Want", "Need"), free_ports(3), strict=True))
         for auth, port in ports.items():
             await put(api, f"l_{auth.lower()}", port, clientAuth=auth, http3=True)
         trusted = authority("clients").issue_cert("jo@clients.test")
@@ -310,7 +310,7 @@ async def test_a_change_touches_no_connection_of_another_listener(
     upstream: Upstream, tmp_path: Path
 ) -> None:
     async with fronted(upstream, tmp_path) as (gateway, api):
-        a, b = free_port(), free_port()
+        a, b, moved = free_ports(3)
         await put(api, "l_a", a, tls=False, h2c=True)
         await put(api, "l_b", b, tls=False)
         gate = upstream.gate = trio.Event()
@@ -328,7 +328,6 @@ async def test_a_change_touches_no_connection_of_another_listener(
             stream = await client.begin("GET", "open.test", "/")
             await asked(upstream, 4)
             await put(api, "l_b", b, tls=True)
-            moved = free_port()
             await put(api, "l_b", moved, tls=False)
             assert not await is_open(b)
             assert await idle.is_closed()
@@ -391,7 +390,7 @@ async def test_http3_comes_and_goes_beside_what_else_a_listener_speaks(
     upstream: Upstream, tmp_path: Path
 ) -> None:
     async with fronted(upstream, tmp_path) as (gateway, api):
-        a, b = free_port(), free_port()
+        a, b = free_ports(2)
         await put(api, "l_a", a, tls=True)
         await put(api, "l_b", b, tls=True, http1=False, http2=False, http3=True, exclusive=True)
 
@@ -475,7 +474,7 @@ async def test_websockets_of_a_listener_that_went_end_and_no_others(
             made = route(name, f"http://127.0.0.1:{port}") | {"plugins": plugins}
             answer = await api.post(f"{ROUTES}/{name}", params=APPLIED, json=made)
             assert answer.status_code in {200, 201}, answer.text
-        a, over_quic = free_port(), free_port()
+        a, over_quic = free_ports(2)
         await put(api, "l_a", a, tls=False)
         await put(api, "l_quic", over_quic, http3=True)
 
@@ -566,7 +565,7 @@ async def test_ports_in_use_are_told_and_tried_again_and_new_workers_get_what_th
 async def test_listeners_of_the_settings_are_there_when_the_gateway_says_so(
     upstream: Upstream, tmp_path: Path
 ) -> None:
-    plain, busy = free_port(), free_port()
+    plain, busy, other = free_ports(3)
     given = [
         {"id": "l_b", "port": plain, "host": "127.0.0.1", "tls": False, "exclusive": True},
         {"id": "l_off", "port": busy, "host": "127.0.0.1", "enabled": False},
@@ -579,7 +578,7 @@ async def test_listeners_of_the_settings_are_there_when_the_gateway_says_so(
             # One that cannot be opened keeps the others from nothing.
             await gateway.wait_for_log("l_busy does not listen")
             # What entities do changes nothing about them.
-            await put(api, "l_a", free_port(), tls=False)
+            await put(api, "l_a", other, tls=False)
             answer = await api.delete(f"{LISTENERS}/l_a", params=APPLIED)
             assert answer.status_code == 200
             assert (await ask(plain, "bound.test")).status == 200

@@ -22,7 +22,7 @@ from tests.integration.protocols.test_tcp_services import (
     service,
 )
 from tests.integration.stores.postgres_server import PostgresServer
-from tests.integration.stores.redis_server import free_port
+from tests.integration.stores.redis_server import free_ports
 from tests.integration.test_events import EXPORTERS, events_in, exporter
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ async def test_an_operator_sees_shuts_out_and_drains_connections(
     ca = trustme.CA()
     trust, path = tmp_path / "ca.pem", tmp_path / "events.log"
     ca.cert_pem.write_to_path(trust)
-    named, plain = free_port(), free_port()
+    named, plain = free_ports(2)
     async with (
         echo(b"e") as target,
         gateway_process("--workers", "2", data=tmp_path / "data") as gateway,

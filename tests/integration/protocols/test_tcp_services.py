@@ -17,7 +17,7 @@ import trustme
 from oto_trio.testing.gateway_process import gateway_process
 from tests.integration.clients import admin
 from tests.integration.stores.postgres_server import PostgresServer
-from tests.integration.stores.redis_server import free_port, redis_server
+from tests.integration.stores.redis_server import free_port, free_ports, redis_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
@@ -123,7 +123,7 @@ async def test_a_service_comes_and_goes_without_a_word_to_the_others(tmp_path: P
         gateway_process("--workers", "2", data=tmp_path) as gateway,
         admin(gateway) as api,
     ):
-        first, second = free_port(), free_port()
+        first, second = free_ports(2)
         assert not await is_open(first)
         await put(api, "tcp_a", service(first, one))
         mark, kept = await said(first)
@@ -198,7 +198,7 @@ async def test_postgresql_and_redis_talk_through_raw_ports_and_by_name(
         gateway_process("--workers", "2", data=tmp_path / "data") as gateway,
         admin(gateway) as api,
     ):
-        raw, named = free_port(), free_port()
+        raw, named = free_ports(2)
         await put(api, "tcp_pg", service(raw, postgres.port))
         answer = await api.post("/api/certificates", json=certificate(ca, "*.data.test"))
         assert answer.status_code in {200, 201}, answer.text

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-PATIENCE_S = 60
+PATIENCE_S = 120
 MOST = 150_000
 """The longest message."""
 PATH = "/.well-known/otoroshi/tunnel"

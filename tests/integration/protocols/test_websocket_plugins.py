@@ -167,10 +167,11 @@ class StreamWire(trio.abc.Stream):
     @override
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         heard = self.client.heard[self.stream]
-        while not heard.body and not heard.is_over:
+        while not heard.octets and not heard.is_over:
             if not await self.client.hear():
                 return b""
-        data, heard.body = heard.body, b""
+        data = heard.body
+        heard.octets.clear()
         return data
 
     @override
