@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,6 +26,7 @@ from tests.conformance.test_calls import (
     Caller,
     calling,
 )
+from tests.conformance.tls.secure import authority, ca_certificate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -428,3 +430,134 @@ async def test_without_a_way_over_quic_it_goes_over_tcp(ending: str) -> None:
         assert (await caller.hears(plain, b"}")).startswith(b"HTTP/1.1 50")
         assert not has(caller, BYTES)
         assert not has(caller, ANSWER)
+
+
+@asynccontextmanager
+async def dialling(**client: float) -> AsyncGenerator[Caller]:
+    """Run an engine in front of a target of HTTP/3."""
+    async with calling(**client) as caller:
+        caller.target = {**caller.target, "protocol": "HTTP/3.0"}
+        caller.engine.install(Snapshot().apply([route(targets=[caller.target], client=client)], []))
+        yield caller
+
+
+async def under_tls(caller: Caller) -> trio.SocketStream:
+    """Accept the next connection, and see that TLS begins on it."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(caller.told, -1)
+        backend = await caller.accept()
+        assert (await backend.receive_some(3))[:2] == b"\x16\x03"
+        nursery.cancel_scope.cancel()
+    return backend
+
+
+async def test_one_failure_to_connect_is_soon_forgotten() -> None:
+    async with dialling() as caller:
+        await caller.client(UPGRADE)
+        conn, *_ = await caller.told(DIAL)
+        caller.engine.dial_failed(conn, "it restarts", False, caller.now)
+        await under_tls(caller)
+        caller.now += 4
+        await caller.client(UPGRADE)
+        await under_tls(caller)
+        assert not has(caller, DIAL)
+        caller.now += 2
+        await caller.client(UPGRADE)
+        await caller.told(DIAL)
+
+
+async def test_where_tcp_is_no_way_the_next_one_asks_over_quic_at_once() -> None:
+    async with dialling() as caller:
+        caller.backends.socket.close()
+        for _ in range(2):
+            client = await caller.client(
+                UPGRADE.replace(b"Host", b"Accept: application/json\r\nHost")
+            )
+            conn, *_ = await caller.told(DIAL)
+            caller.engine.dial_failed(conn, "it restarts", False, caller.now)
+            assert (await caller.hears(client, b"}")).startswith(b"HTTP/1.1 502 ")
+        await caller.client(UPGRADE)
+        conn, *_ = await caller.told(DIAL)
+        caller.engine.dialled(conn, 3, caller.now)
+        caller.engine.set_sockets(conn, True, caller.now)
+        assert (await caller.told(CALL))[0] == conn
+
+
+async def test_a_connection_that_takes_websockets_is_used_whatever_befell_another() -> None:
+    async with dialling() as caller:
+        first = await caller.client(UPGRADE)
+        conn, *_ = await caller.told(DIAL)
+        caller.engine.dialled(conn, 1, caller.now)
+        caller.engine.set_sockets(conn, True, caller.now)
+        assert (await caller.told(CALL))[0] == conn
+        await caller.client(UPGRADE)
+        other, *_ = await caller.told(DIAL)
+        caller.engine.dial_failed(other, "no more of them", False, caller.now)
+        await under_tls(caller)
+        reset_at_close(first)
+        await first.aclose()
+        await caller.told(BROKEN)
+        await caller.client(UPGRADE)
+        assert (await caller.told(CALL))[0] == conn
+
+
+async def test_one_that_waits_for_settings_begins_although_the_certificates_changed() -> None:
+    async with dialling() as caller:
+        await caller.client(UPGRADE)
+        await caller.client(UPGRADE)
+        conn, *_ = await caller.told(DIAL)
+        await until(caller, lambda: caller.engine.metrics()["exchanges"] == 2)
+        caller.engine.dialled(conn, 1, caller.now)
+        trusted = [("certificates", "ca", ca_certificate(authority()))]
+        routes = [route(targets=[caller.target])]
+        caller.engine.install(Snapshot().apply(routes, [], None, trusted))
+        caller.engine.set_sockets(conn, True, caller.now)
+        assert (await caller.told(CALL))[0] == conn
+        # There was room for one.
+        other, *_ = await caller.told(DIAL)
+        caller.engine.dialled(other, 1, caller.now)
+        caller.engine.set_sockets(other, True, caller.now)
+        assert (await caller.told(CALL))[0] == other
+
+
+async def test_a_request_takes_no_connection_that_a_websocket_left() -> None:
+    async with calling() as caller:
+        client = await caller.client(UPGRADE)
+        connection = await caller.told(REACHED)
+        await caller.accept()
+        caller.engine.set_sockets(connection, False, caller.now)
+        backend = await plainly(caller)
+        await backend.send_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
+        await caller.hears(client, b"no")
+        caller.engine.set_room(connection, 0, caller.now)
+        caller.engine.hang_up(connection, caller.now)
+        await client.send_all(GET)
+        again = await caller.told(REACHED)
+        assert (await caller.told(CALL))[0] == again
+
+
+async def test_what_a_backend_said_before_it_broke_off_outlives_a_hook() -> None:
+    async with calling(python_step("transform_response")) as caller:
+        client = await caller.client(UPGRADE)
+        stream = await asked(caller)
+        caller.engine.answer_head(stream, AGREED, caller.now)
+        exchange = await caller.told(RUN)
+        caller.engine.feed(stream, b"goodbye", False, caller.now)
+        caller.engine.break_stream(stream, False, caller.now)
+        caller.events += caller.engine.resume(exchange, caller.now)
+        head = await caller.hears(client, b"goodbye")
+        assert head.startswith(b"HTTP/1.1 101 ")
+        await until(caller, lambda: caller.engine.metrics()["tunnels"] == 0)
+
+
+async def test_a_client_may_end_its_stream_as_it_asks() -> None:
+    async with calling() as caller:
+        await caller.client(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        carried, _, _ = await caller.told(CARRIED)
+        client = caller.engine.open_stream(carried, CONNECT, True, caller.now)
+        stream = await asked(caller)
+        caller.engine.answer_head(stream, AGREED, caller.now)
+        assert (await caller.told(HEAD))[0] == client
+        assert await caller.told(DATA) == (stream, b"", True)
+        caller.engine.feed(stream, b"alone", False, caller.now)
+        assert await caller.told(DATA) == (client, b"alone", False)

@@ -483,3 +483,26 @@ async def test_trailers_come_behind_a_request_of_known_length() -> None:
         caller.engine.feed_trailers(stream, FieldBlock([("x-sum", "7")]), caller.now)
         told, trailers = await caller.told(TRAILERS)
         assert (told, list(trailers)) == (call, [(b"x-sum", b"7")])
+
+
+@pytest.mark.parametrize("length", [0, 3])
+@pytest.mark.parametrize("passes_s", [3, 6])
+async def test_a_client_that_does_not_end_its_request_is_to_blame(
+    length: int, passes_s: int
+) -> None:
+    # The time of a call is over after 3, that of a body after 6.
+    limits = {"call_timeout": 2000} if passes_s == 3 else {}
+    async with calling(**limits, max_errors=1, retries=3) as caller:
+        stream, call = await asked(caller, ("content-length", str(length)), ends=False)
+        caller.engine.feed(stream, b"x" * length, False, caller.now)
+        if length:
+            assert await caller.told(DATA) == (call, b"xxx", False)
+            caller.engine.taken(call, length)
+        caller.now += passes_s
+        caller.events += caller.engine.expire(caller.now)
+        told, fields, _ = await caller.told(ANSWER)
+        assert (told, fields.status) == (stream, 408)
+        assert await caller.told(BROKEN) == call
+        # Its backend can still be used.
+        await caller.client(GET)
+        await caller.told(CALL)

@@ -8,13 +8,12 @@ use oto_core::http1::{Decoder, Framing, encode};
 use oto_core::streamed;
 use rustls::pki_types::ServerName;
 
-use crate::connection::{Carrying, Down, Exchange, Up, UpPhase, Wait};
+use crate::connection::{Carrying, Down, Up, UpPhase, Wait};
 use crate::engine::{Engine, Event, up_token};
 use crate::io::{Output, Readiness};
 use crate::pool::{Lookup, MOST_ADDRESSES, Place};
 use crate::request_body::TOO_LARGE;
 use crate::socket::Socket;
-use crate::tcp::RELAY_BIT;
 use crate::timer::Deadline;
 use crate::tls::{Session, Terms};
 
@@ -134,8 +133,8 @@ impl Engine {
         if protocol.is_shared() && self.call(key, &pool_key) {
             return;
         }
-        // Of a target of HTTP/3, those are here that WebSockets had over TCP.
-        while protocol != Protocol::Http3
+        // Of a target of HTTP/2 or HTTP/3, those are here that speak HTTP/1.1: WebSockets had them.
+        while !protocol.is_shared()
             && let Some(up) = self.pool.take(&pool_key)
         {
             let may_serve =
@@ -418,16 +417,18 @@ impl Engine {
         let by_quic = at
             .and_then(|at| self.ups.get(at))
             .is_some_and(|up| up.carrying.dials && matches!(up.stream, Socket::None));
+        // Before anybody dials anew.
+        let waiting = dialled.as_ref().and_then(|it| self.dials.remove(it));
         let elsewhere = self.is_elsewhere(key, failure);
-        let mut failed = vec![key];
-        if let Some(pool_key) = dialled {
-            failed.extend(self.take_waiting(&pool_key));
-            if by_quic {
-                failed.retain(|key| !self.goes_by_tcp(*key, &pool_key));
-            }
-        }
-        for key in failed {
+        let by_tcp = match &dialled {
+            Some(pool_key) => by_quic && self.goes_by_tcp(key, pool_key),
+            None => false,
+        };
+        if !by_tcp {
             self.one_failed(key, failure, elsewhere);
+        }
+        if let Some((pool_key, waiting)) = dialled.zip(waiting) {
+            self.fail_waiting(&pool_key, waiting, (failure, elsewhere), by_quic);
         }
     }
 
@@ -449,7 +450,7 @@ impl Engine {
     }
 
     /// An attempt gave no answer: try again if that is safe and allowed, else tell the client.
-    fn one_failed(&mut self, key: usize, failure: Failure, elsewhere: bool) {
+    pub(crate) fn one_failed(&mut self, key: usize, failure: Failure, elsewhere: bool) {
         let now = self.now_s;
         let moment = self.moment();
         let Some(exchange) = self
@@ -498,6 +499,11 @@ impl Engine {
         // An application that answers in its place says nothing of the target.
         if let Some(target) = flow.target().filter(|_| flow.attrs.mount.is_none()) {
             target.breaker.failed(now, &client);
+            let is_over_tcp = !is_stream && streamed::is_websocket(&flow.request);
+            if is_over_tcp && failure != Failure::Timeout {
+                // There is no way for WebSockets there either: a stream is as good a try.
+                self.no_sockets.remove(&target.pool_key);
+            }
         }
         self.metrics.upstream_failures += 1;
         if may_repeat && flow.attempt < client.attempts && failure != Failure::Protocol {
@@ -538,62 +544,5 @@ impl Engine {
             ),
         };
         self.refuse(key, status, message, cause);
-    }
-
-    fn attempt_after(&mut self, key: usize, delay_s: f64) {
-        if delay_s <= 0.0 {
-            self.attempt(key);
-            return;
-        }
-        let at = self.now_s + delay_s;
-        if let Some(exchange) = self
-            .downs
-            .get_mut(key)
-            .and_then(|down| down.exchange.as_mut())
-        {
-            exchange.wait = Wait::Retry(at);
-        }
-        self.touch_exchange(key, at);
-    }
-
-    /// Addresses of a host were found (or not): go on with the exchanges that wait for them.
-    pub fn resolved(
-        &mut self,
-        host: &str,
-        addresses: Vec<std::net::IpAddr>,
-        now_s: f64,
-    ) -> Vec<Event> {
-        self.now_s = now_s;
-        for (key, id) in self
-            .addresses
-            .told(host, addresses, now_s, self.settings.resolution_s)
-        {
-            if key & RELAY_BIT != 0 {
-                self.relay_resolved(key & !RELAY_BIT, id);
-                continue;
-            }
-            let exchange: Option<&Exchange> = self
-                .downs
-                .get(key)
-                .and_then(|down| down.exchange.as_deref());
-            if exchange
-                .is_some_and(|exchange| exchange.id == id && exchange.wait == Wait::Resolution)
-            {
-                self.resolution_told(key);
-            }
-        }
-        std::mem::take(&mut self.raised)
-    }
-
-    fn resolution_told(&mut self, key: usize) {
-        let Some(exchange) = self
-            .downs
-            .get_mut(key)
-            .and_then(|down| down.exchange.as_mut())
-        else {
-            return;
-        };
-        exchange.attempts = exchange.attempts.saturating_sub(1);
-        self.attempt(key);
     }
 }

@@ -36,15 +36,9 @@ const CHOICES: usize = 4096;
 impl Engine {
     /// Send a request over a connection that is shared if one is there, or being made; false: connect.
     pub(crate) fn call(&mut self, key: usize, pool_key: &Arc<str>) -> bool {
-        let ready = self.carriers.get(pool_key).and_then(|places| {
-            places.iter().copied().find(|at| {
-                let up = self.ups.get(*at);
-                up.is_some_and(|up| {
-                    let is_carried = matches!(up.phase, UpPhase::Carried(_));
-                    is_carried && up.carrying.has_room() && up.holds_terms()
-                })
-            })
-        });
+        let asks = self.asks_for_socket(key);
+        let ready = asks.then(|| self.socket_carrier(pool_key)).flatten();
+        let ready = ready.or_else(|| self.carrier_for(pool_key, |_| true));
         if let Some(at) = ready {
             self.use_carrier(key, at);
             return true;
@@ -63,14 +57,19 @@ impl Engine {
         true
     }
 
-    /// Requests that wait for the connection that is being made to this target.
-    pub(crate) fn take_waiting(&mut self, pool_key: &str) -> Vec<usize> {
-        let waiting = self.dials.remove(pool_key).unwrap_or_default();
-        let waits = |(key, id): (usize, u64)| {
-            let exchange = self.downs.get(key)?.exchange.as_ref()?;
-            (exchange.id == id && exchange.wait == Wait::Connection).then_some(key)
-        };
-        waiting.into_iter().filter_map(waits).collect()
+    /// A connection that is shared, has room for another stream, and is right for it.
+    pub(crate) fn carrier_for(
+        &self,
+        pool_key: &str,
+        is_right: impl Fn(&Carrying) -> bool,
+    ) -> Option<usize> {
+        self.carriers.get(pool_key)?.iter().copied().find(|at| {
+            self.ups.get(*at).is_some_and(|up| {
+                let is_carried = matches!(up.phase, UpPhase::Carried(_));
+                let has_room = is_carried && up.carrying.has_room();
+                has_room && is_right(&up.carrying) && up.holds_terms()
+            })
+        })
     }
 
     /// A connection for HTTP/2 is made: hand it up, and begin what waits for it.
@@ -98,9 +97,7 @@ impl Engine {
                 up.reused = false;
             }
         }
-        for key in self.take_waiting(&pool_key) {
-            self.attempt_again(key);
-        }
+        self.begin_waiting(&pool_key);
     }
 
     /// Spare those who come next the wait for each other: none of them will get a connection to share.
@@ -236,9 +233,11 @@ impl Engine {
         if owes_continue {
             self.send_continue(key);
         }
-        if pumps {
+        if pumps || self.owes_end(key) {
             let idle = self.now_s + self.settings.body_idle_s;
             self.touch_exchange(key, idle);
+        }
+        if pumps {
             self.pump_request(key);
         }
         self.end_call_body(key, at);
@@ -391,11 +390,7 @@ impl Engine {
         };
         if matches!(up.phase, UpPhase::Tunnel(_) | UpPhase::Carried(_)) {
             // What came goes on; behind it the WebSocket is cut.
-            if let Some(pipe) = up.stream.pipe() {
-                pipe.cut();
-            }
-            up.ready.readable = true;
-            up.carrying.is_broken = true;
+            self.cut_socket(at);
             self.again.push_back(up_token(at));
             return;
         }
@@ -415,6 +410,8 @@ impl Engine {
     fn call_broke(&mut self, at: usize, key: usize) {
         match self.ups.get(at).map(|up| up.phase) {
             Some(UpPhase::Gathering(_)) => self.gather_broke(key),
+            // A hook has the head; what came behind it goes on, should the WebSocket be opened.
+            Some(UpPhase::Held(_)) if self.cut_socket(at) => {}
             // A hook has the head; what it makes of it finds the end.
             Some(UpPhase::Held(_)) => {
                 if let Some(up) = self.ups.get_mut(at) {
@@ -425,6 +422,19 @@ impl Engine {
             }
             _ => self.upstream_broke(at, key),
         }
+    }
+
+    /// What came on a WebSocket is all that there will be; false: it is none.
+    fn cut_socket(&mut self, at: usize) -> bool {
+        let Some(up) = self.ups.get_mut(at).filter(|up| up.carrying.is_socket) else {
+            return false;
+        };
+        if let Some(pipe) = up.stream.pipe() {
+            pipe.cut();
+        }
+        up.ready.readable = true;
+        up.carrying.is_broken = true;
+        true
     }
 
     /// So many streams a backend takes at once on a connection from now on; 0: no more.
@@ -488,7 +498,7 @@ impl Engine {
         }
         if !up.carrying.waiting.is_empty() {
             // It ended without a word about WebSockets.
-            self.takes_no_sockets(&up.address);
+            self.sockets_unanswered(&up.address);
             self.dial_again.append(&mut up.carrying.waiting);
         }
         let connection = up.carrying.connection;
@@ -500,29 +510,6 @@ impl Engine {
             && let Some(carrier) = self.ups.get_mut(at).filter(|up| up.serial == serial)
         {
             carrier.carrying.used = carrier.carrying.used.saturating_sub(1);
-        }
-    }
-
-    /// Attempt what waited for a connection that nobody makes any more.
-    pub(crate) fn dial_waiting(&mut self) {
-        for (key, id) in std::mem::take(&mut self.dial_again) {
-            let exchange = self.downs.get(key).and_then(|down| down.exchange.as_ref());
-            let waits = |wait| matches!(wait, Wait::Connection | Wait::Greeting(_));
-            if exchange.is_some_and(|it| it.id == id && waits(it.wait)) {
-                self.attempt_again(key);
-            }
-        }
-    }
-
-    /// Attempt what waited without having tried.
-    pub(crate) fn attempt_again(&mut self, key: usize) {
-        if let Some(exchange) = self
-            .downs
-            .get_mut(key)
-            .and_then(|down| down.exchange.as_mut())
-        {
-            exchange.attempts = exchange.attempts.saturating_sub(1);
-            self.attempt(key);
         }
     }
 }

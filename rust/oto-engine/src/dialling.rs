@@ -132,9 +132,7 @@ impl Engine {
         let Some(up) = self.ups.get(at) else { return };
         let pool_key = Arc::clone(&up.address);
         self.carry_calls(at, key, made);
-        for key in self.take_waiting(&pool_key) {
-            self.attempt_again(key);
-        }
+        self.begin_waiting(&pool_key);
     }
 
     /// No connection could be made; `is_tls`: the two did not agree in the handshake.

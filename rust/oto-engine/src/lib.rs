@@ -50,6 +50,7 @@ mod tls;
 mod tunnel;
 mod upstream;
 mod waiter;
+mod waiting;
 mod watched;
 mod web;
 

@@ -9,6 +9,7 @@ use oto_core::http1::{Framing, Version, encode};
 use crate::attempt::Failure;
 use crate::connection::{DownPhase, UpPhase, Wait};
 use crate::engine::{Engine, Event, down_token, up_token};
+use crate::socket::Socket;
 
 const BODY_TOO_SLOW: &str = "The request body took too long";
 
@@ -226,8 +227,22 @@ impl Engine {
                 exchange.wait,
                 Wait::Upstream | Wait::Body(_) | Wait::Response(_)
             );
-            !exchange.body.is_done() && asked && taken
+            (!exchange.body.is_done() || self.owes_end(key)) && asked && taken
         })
+    }
+
+    /// Whether a stream to a backend cannot be ended because its client did not end its own, although nothing may come
+    /// but trailers.
+    pub(crate) fn owes_end(&self, key: usize) -> bool {
+        let Some(down) = self.downs.get(key) else {
+            return false;
+        };
+        let (Socket::Stream(pipe), Some(exchange)) = (&down.stream, &down.exchange) else {
+            return false;
+        };
+        let up = exchange.up.and_then(|at| self.ups.get(at));
+        let waits = up.is_some_and(|up| up.stream.is_stream() && !up.carrying.is_socket);
+        waits && exchange.buffered.is_none() && !pipe.is_fed()
     }
 
     /// The request itself is at fault: answer so, and close, also while a hook holds the exchange.

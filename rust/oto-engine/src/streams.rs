@@ -49,6 +49,8 @@ impl Engine {
             Err(StreamError::Malformed(problem)) => return Err(problem),
             Err(StreamError::Refused(error)) => Err(error),
         };
+        // Nothing reads a request without a body, but a tunnel passes the end on.
+        let readable = ends && request.as_ref().is_ok_and(streamed::is_websocket);
         let key = self.downs.vacant_key();
         let id = self.next_exchange_id(key);
         let serial = self.next_serial();
@@ -60,7 +62,10 @@ impl Engine {
             listener,
             serial,
             is_fresh: false,
-            ready: Readiness::default(),
+            ready: Readiness {
+                readable,
+                ..Readiness::default()
+            },
             input: Vec::new(),
             output: Output::default(),
             phase: DownPhase::Head,

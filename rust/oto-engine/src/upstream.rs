@@ -96,6 +96,10 @@ impl Engine {
                     return;
                 }
                 if !up.stream.tcp().is_ok_and(|tcp| is_connected(tcp)) {
+                    // A backend of this machine refuses at once, and the first write, of TLS, was told why.
+                    if up.ready.closing {
+                        self.attempt_failed(key, Failure::Connect);
+                    }
                     return;
                 }
                 if !self.is_connected(at, key) {
