@@ -312,13 +312,14 @@ class Http2Calls(BackendCalls):
         if not self._frames.spend(2, now):
             self.close(Why.EXCESSIVE, now)
             return
-        takes_sockets = bool(self._h2.remote_settings.enable_connect_protocol)
-        if takes_sockets is not self._takes_sockets:
-            self._takes_sockets = takes_sockets
-            self._engine.set_sockets(self.conn, takes_sockets, now)
         if not self._leaving:
             self._h2.most = min(self._h2.remote_settings.max_concurrent_streams, CALLS_MOST)
             self._engine.set_room(self.conn, self._h2.most, now)
+        takes_sockets = bool(self._h2.remote_settings.enable_connect_protocol)
+        if takes_sockets is not self._takes_sockets:
+            self._takes_sockets = takes_sockets
+            # Those that waited for this begin at once: as many as there is room for now.
+            self._engine.set_sockets(self.conn, takes_sockets, now)
 
     def _on_goaway(self, event: ConnectionTerminated, now: float) -> None:
         self._heard_leaving((event.last_stream_id or 0) + 1, now)

@@ -52,6 +52,7 @@ class FakeEngine:
         self.hung_up = True
 
     def set_sockets(self, conn: int, allowed: bool, now: float, /) -> None:
+        assert self.room is not None, "those that wait begin at once, as many as there is room for"
         self.takes_sockets = allowed
 
     def set_room(self, conn: int, most: int, now: float, /) -> None:
