@@ -35,6 +35,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 PATIENCE_S: Final = 120
+PATIENT: Final = {
+    "connection_timeout": PATIENCE_S * 1000,
+    "call_timeout": PATIENCE_S * 1000,
+    "global_timeout": PATIENCE_S * 1000,
+}
+"""Where a busy machine is slow no route gives up before the tests do: it would ask in another way."""
 CLIENTS: Final[tuple[Version, ...]] = ("h1", "h2c", "h3")
 LARGE: Final = b"0123456789abcdef" * 18_000
 """A message of more than the windows of a stream."""
@@ -62,7 +68,7 @@ def _route(name: str, port: int, protocol: str, plugins: list[Any]) -> dict[str,
     return {
         "name": name,
         "frontend": {"domains": [f"{name}.ws.test"]},
-        "backend": {"targets": [target]},
+        "backend": {"targets": [target], "client": PATIENT},
         "plugins": plugins,
     }
 
