@@ -47,15 +47,22 @@ ONE_RTT: Final = tls.Epoch.ONE_RTT
 class Side:
     """The engine's keys of one direction, made again when aioquic updates its own."""
 
-    __slots__ = ("_keys", "_of", "header")
+    __slots__ = ("_keys", "_of", "first", "header")
 
     def __init__(self) -> None:
+        self.first = 0
+        """The number of the packet that was next when the keys were made."""
         self.header: bytes | None = None
         self._keys: QuicKeys | None = None
         self._of: object = None
 
-    def keys_of(self, context: CryptoContext) -> QuicKeys | None:
-        """Return the keys that a direction has at present; None before it has any."""
+    def keys_of(self, context: CryptoContext, number: int = 0) -> QuicKeys | None:
+        """Return the keys that a direction has at present; None before it has any.
+
+        Args:
+            context: aioquic's keys.
+            number: Of the next packet.
+        """
         if context.aead is not self._of:
             suite, secret, version = context.cipher_suite, context.secret, context.version
             if suite is None or secret is None or version is None or self.header is None:
@@ -63,6 +70,7 @@ class Side:
             key, iv, _ = derive_key_iv_hp(cipher_suite=suite, secret=secret, version=version)
             self._keys = QuicKeys(int(suite), key, iv, self.header)
             self._of = context.aead
+            self.first = number
         return self._keys
 
 

@@ -65,6 +65,8 @@ PING, PADDING = b"\1", b"\0"
 DOUBTED_PROBES: Final = 3
 """When so many probes of loss had no answer, or for as long only small packets had, it may be that the path carries no large
 datagrams any more."""
+KEY_PACKETS: Final = 2**22
+"""Packets that are sealed with the same keys; the bound of AES-GCM is twice as many (RFC 9001 section 6.6)."""
 ACK: Final = frozenset({0x02, 0x03})
 MAX_DATA: Final = 0x10
 BLOCKED_BIDI: Final = QuicFrameType.STREAMS_BLOCKED_BIDI
@@ -244,7 +246,10 @@ class Transfer(GuardedConnection):
             or is_asked
         ):
             return super().datagrams_to_send(now)
-        keys = self._sealing.keys_of(pair.send)
+        keys = self._sealing.keys_of(pair.send, self._next_number)
+        if keys is not None and self._are_keys_old():
+            self.request_key_update()  # made with the next packet
+            keys = None
         if keys is None:
             return super().datagrams_to_send(now)
         self._leave_out()
@@ -263,6 +268,14 @@ class Transfer(GuardedConnection):
                 if len(sent) > 1:
                     self._probe_path(keys, bool(pair.key_phase), path, sent, now)
                 return sent
+
+    def _are_keys_old(self) -> bool:
+        """Whether the present keys sealed enough; the peer has to have them before there are others (RFC 9001 section 6)."""
+        first = self._sealing.first
+        return (
+            self._next_number - first >= KEY_PACKETS
+            and self._spaces[ONE_RTT].largest_acked_packet >= first
+        )
 
     def _fit_path(self, path: QuicNetworkPath, now: float) -> None:
         """Have datagrams no larger than the present path carries."""

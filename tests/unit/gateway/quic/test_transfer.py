@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -89,6 +90,38 @@ def test_keys_may_be_updated_in_the_middle() -> None:
         assert phase.recv.key_phase != before
     assert not client.link.state.is_closing
     assert not server.link.state.is_closing
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.05])
+def test_keys_are_updated_before_they_sealed_too_much(
+    monkeypatch: pytest.MonkeyPatch, loss: float
+) -> None:
+    monkeypatch.setattr("oto_trio.gateway.quic.transfer.KEY_PACKETS", 300)
+    net = Net()
+    client, server = open_connection(net)
+    state: Any = server.link.state
+    state._largest_for_peer = 1200
+    updated: list[int] = []
+    update = state.request_key_update
+
+    def note() -> None:
+        updated.append(state._packet_number)
+        update()
+
+    monkeypatch.setattr(state, "request_key_update", note)
+    net.loss = loss
+    send(net, client, b"x")
+    assert net.run(lambda: 0 in server.ended, 10)
+    data = random.Random(5).randbytes(2_000_000)
+    send(net, server, data)
+    assert net.run(lambda: 0 in client.ended, 300)
+    assert client.received[0] == data
+    assert len(updated) >= 3
+    # What one flight holds goes beyond the bound, and what is sent before the first acknowledgement.
+    gaps = [after - before for before, after in itertools.pairwise([0, *updated])]
+    assert min(gaps) >= 300
+    assert max(gaps) < 2000
+    assert not client.link.state.is_closing
 
 
 def test_what_is_wrong_in_a_plain_packet_ends_the_connection() -> None:
