@@ -222,7 +222,7 @@ def _forget_acks(space: QuicPacketSpace) -> None:
     old = [
         number
         for number, packet in list(space.sent_packets.items())[: -KEPT_PACKETS // 2]
-        if not packet.in_flight
+        if not (packet.in_flight or packet.is_ack_eliciting)
     ]
     for number in old:
         del space.sent_packets[number]

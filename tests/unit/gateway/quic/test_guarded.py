@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from oto_trio.gateway.quic import QuicLimits
+from oto_trio.gateway.quic.flights import Lead
 from oto_trio.gateway.quic.guarded import KEPT_PACKETS
 from tests.attacks.http3_raw import number, packet_of, stream_frame
 from tests.unit.gateway.quic.network import CLIENT, Net
@@ -118,6 +119,27 @@ def test_acknowledgements_that_nobody_acknowledges_are_forgotten() -> None:
         net.now += 0.05
         net.server.expire(net.now)
     assert KEPT_PACKETS / 2 <= len(space.sent_packets) <= KEPT_PACKETS
+
+
+def test_probes_of_a_path_are_not_forgotten_with_acknowledgements() -> None:
+    net = Net(limits=QuicLimits(idle_frames=10**6))
+    client, server = open_connection(net)
+    send(net, client, b"x")
+    assert net.run(lambda: 0 in server.ended)
+    state: Any = server.link.state
+    space: Any = state._loss.spaces[2]
+    send(net, server, bytes(10_000))  # and a probe behind it, which the client does not hear of
+    (probe,) = (
+        it for it in space.sent_packets.values() if not it.in_flight and it.is_ack_eliciting
+    )
+    for at in range(KEPT_PACKETS):
+        acknowledgement = Lead(10_000 + at, 100).packet(10_000 + at, net.now, 40, [])
+        state._loss.on_packet_sent(packet=acknowledgement, space=space)
+    state._forget_acks()
+    assert len(space.sent_packets) < KEPT_PACKETS
+    assert space.sent_packets[probe.packet_number] is probe
+    waiting = sum(it.is_ack_eliciting for it in space.sent_packets.values())
+    assert space.ack_eliciting_in_flight == waiting
 
 
 @pytest.mark.parametrize("backwards", [False, True])
