@@ -58,6 +58,8 @@ __all__ = ["Transfer"]
 HEADER_BYTES: Final = 3
 """Of a short header, beside the connection identifier: the first octet and the packet number."""
 TAG_BYTES: Final = 16
+FRAME_BYTES: Final = 20
+"""Beside the data of a frame: its kind, its stream, its place, its length, and the rest of a long packet number."""
 QUANTUM: Final = 4
 """Packets that a stream fills before it is another's turn, at least."""
 STREAM: Final = 0x0E
@@ -179,6 +181,7 @@ class Transfer(GuardedConnection):
         path = self._network_paths[0]
         context = QuicReceiveContext(ONE_RTT, self.host_cid, path, None, now, None)
         packets = sum(stop - start for start, stop in numbers)
+        inside = max(step - HEADER_BYTES - len(self.host_cid) - TAG_BYTES - FRAME_BYTES, 1)
         try:
             # What brings something makes up for it, as with packets that come one by one.
             # Those that hold nothing but PING count twice.
@@ -192,7 +195,8 @@ class Transfer(GuardedConnection):
                 else:
                     taken = self._local_max_data.used
                     self._act(context, kind, body, stream_id, offset)
-                    self._earn(2 * ((self._local_max_data.used - taken) // step))
+                    fresh = min((self._local_max_data.used - taken) // inside, packets)
+                    self._earn(2 * max(fresh - 1, 0))
         except QuicConnectionError as error:
             self.close(error.error_code, error.frame_type, error.reason_phrase)
         if self._close_pending or self._state in END_STATES:

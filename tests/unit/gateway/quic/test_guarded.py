@@ -78,6 +78,34 @@ def test_transfers_make_up_for_what_they_cost(loss: float) -> None:
     assert (code(server), code(client)) == (None, None)
 
 
+def test_small_packets_that_come_together_bring_what_single_ones_do() -> None:
+    net = Net(limits=QuicLimits(idle_frames=100, idle_frames_per_s=0.001))
+    client, server = open_connection(net)
+    send(net, client, bytes(64), end=False)
+    assert net.run(lambda: len(server.received.get(0, b"")) == 64)
+    server.link.state._credit = 100  # the handshake took of it
+    for first in range(64, 4000, 4 * 50):
+        frames = [stream_frame(0, b"data", at) for at in range(first, first + 4 * 50, 4)]
+        packets = [packet_of(client.link.state, it) for it in frames]
+        run = b"".join(packets)
+        net.server.receive_run(run, len(packets[0]), CLIENT, net.wires["server"], net.now)
+        net.server.settle(net.now)
+    assert code(server) is None
+    assert len(server.received[0]) == 64 + 4 * 50 * 20
+
+
+def test_data_that_came_before_brings_nothing_in_packets_that_come_together() -> None:
+    net = Net(limits=QuicLimits(idle_frames=100, idle_frames_per_s=0.001))
+    client, server = open_connection(net)
+    server.link.state._credit = 100
+    for _ in range(5):
+        packets = [packet_of(client.link.state, stream_frame(0, b"data", 64)) for _ in range(50)]
+        run = b"".join(packets)
+        net.server.receive_run(run, len(packets[0]), CLIENT, net.wires["server"], net.now)
+        net.server.settle(net.now)
+    assert code(server) == 0xA
+
+
 def test_identifiers_that_are_retired_before_they_were_sent_leave_nothing() -> None:
     net = Net()
     client, server = open_connection(net)
