@@ -19,7 +19,10 @@ Routes without such a plugin pass WebSockets on unread.
 
 import base64
 import hashlib
-from collections.abc import Awaitable
+import inspect
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from types import FunctionType
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 import msgspec
@@ -203,11 +206,44 @@ def _agree(watch: Watch, headers: Headers) -> Refusal | None:
             raise ValueError("the backend agrees to an extension that was not offered")
     except ValueError as error:
         return Refusal(502, f"The handshake of the WebSocket failed: {error}")
+    if watch.answer is not None and not CONTEXTS.has_room:
+        # Others had the memory while this handshake was under way. With the backend it is agreed.
+        watch.answer = watch.client_deflate = None
     if watch.answer is None:
         headers.remove(FIELD)
     else:
         headers.set(FIELD, watch.answer)
     return None
+
+
+def _shake(exchange: Exchange) -> Refusal | None:
+    """Agree on compression, once for each handshake that the backend accepts."""
+    watch, response = exchange.attrs.get(_WATCH), exchange.response
+    if not isinstance(watch, Watch) or response is None or response.status != _SWITCHING:
+        return None
+    if watch.is_answered:
+        return None
+    watch.is_answered = True
+    return _agree(watch, response.headers)
+
+
+def _shaking(own: Callable[[Any, Exchange], Any]) -> Callable[[Any, Exchange], Any]:
+    """Have a plugin's ``transform_response`` agree, too, behind what it does; not when it answers itself."""
+    if inspect.iscoroutinefunction(own):
+
+        @wraps(own)
+        async def waiting(plugin: Any, exchange: Exchange) -> Any:
+            answer = await own(plugin, exchange)
+            return _shake(exchange) if answer is None else answer
+
+        return waiting
+
+    @wraps(own)
+    def inline(plugin: Any, exchange: Exchange) -> Any:
+        answer = own(plugin, exchange)
+        return _shake(exchange) if answer is None else answer
+
+    return inline
 
 
 class WebSocketPlugin(Plugin[ConfigT]):
@@ -218,6 +254,14 @@ class WebSocketPlugin(Plugin[ConfigT]):
 
     otoroshi_steps: ClassVar[tuple[str, ...]] = ("ValidateAccess",)
     """Otoroshi's names of the steps it lists the plugin under."""
+
+    @override
+    def __init_subclass__(cls) -> None:
+        """See that the client is told of its terms also where ``transform_response`` leaves out ``super()``."""
+        super().__init_subclass__()
+        own = cls.__dict__.get("transform_response")
+        if isinstance(own, FunctionType) and not _is_generator(own):
+            cls.transform_response = _shaking(own)  # type: ignore[assignment]
 
     @override
     def transform_request(self, exchange: Exchange) -> None:
@@ -234,13 +278,7 @@ class WebSocketPlugin(Plugin[ConfigT]):
 
     @override
     def transform_response(self, exchange: Exchange) -> Refusal | None:
-        watch, response = exchange.attrs.get(_WATCH), exchange.response
-        if not isinstance(watch, Watch) or response is None or response.status != _SWITCHING:
-            return None
-        if watch.is_answered:
-            return None
-        watch.is_answered = True
-        return _agree(watch, response.headers)
+        return _shake(exchange)
 
     def open_socket(self, exchange: Exchange) -> object:
         """Return what the other hooks are to know of this connection.
@@ -299,6 +337,10 @@ class WebSocketBackend(WebSocketPlugin[ConfigT]):
 
         Cancelled when the client is gone, or has closed.
         """
+
+
+def _is_generator(function: FunctionType) -> bool:
+    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
 
 
 def is_attending(plugin: WebSocketPlugin[Any]) -> bool:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import pytest
+import trio
+from typing_extensions import override
 
 from oto_trio.plugin_api import WebSocketPlugin
 from oto_trio.plugin_api.answers import Refusal
@@ -17,6 +21,9 @@ from oto_trio.plugin_api.websocket_deflate import (
 from oto_trio.plugin_api.websockets import Watch
 from oto_trio.testing.exchange import FakeExchange, FakeHeaders, FakeResponseHead
 
+if TYPE_CHECKING:
+    from oto_trio.plugin_api.exchange import Exchange
+
 NAME = "permessage-deflate"
 BITS = "server_max_window_bits=12"
 OWN = f"{NAME}; {BITS}"
@@ -27,6 +34,35 @@ class Looking(WebSocketPlugin):
     name = "Looking"
     description = "Looks at messages."
     categories = ("Websocket",)
+
+
+class Marking(Looking):
+    """Has a hook of its own, and leaves out that of the base."""
+
+    @override
+    def transform_response(self, exchange: Exchange) -> Refusal | None:
+        assert exchange.response is not None
+        exchange.response.headers.set("X-Seen", "yes")
+        return None
+
+
+class Waiting(Looking):
+    """Likewise one that waits."""
+
+    @override
+    async def transform_response(self, exchange: Exchange) -> Refusal | None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        await trio.lowlevel.checkpoint()
+        assert exchange.response is not None
+        exchange.response.headers.set("X-Seen", "yes")
+        return None
+
+
+class Refusing(Looking):
+    """Answers itself."""
+
+    @override
+    def transform_response(self, exchange: Exchange) -> Refusal | None:
+        return Refusal(403, "no")
 
 
 def headers(*values: str) -> FakeHeaders:
@@ -213,6 +249,54 @@ def test_while_contexts_hold_too_much_nobody_agrees(monkeypatch: pytest.MonkeyPa
     exchange, _ = shaken(NAME, None)
     assert FIELD not in exchange.request.headers
     assert agreed(exchange) == (None, None)
+
+
+def test_what_is_agreed_while_contexts_come_to_hold_too_much_is_less(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """There was room when the client asked; the backend has agreed."""
+    exchange = FakeExchange.of("GET", "https://api.localhost/chat", {FIELD: NAME})
+    exchange.request.upgrade = "websocket"
+    plugin = Looking(None)
+    plugin.transform_request(exchange)
+    monkeypatch.setattr(CONTEXTS, "held_bytes", CONTEXTS.most_bytes)
+    exchange.response = FakeResponseHead(101, [(FIELD, NAME)])
+    assert plugin.transform_response(exchange) is None
+    assert told(exchange) is None
+    assert agreed(exchange) == (None, Deflate())
+
+
+@pytest.mark.parametrize("kind", [Marking, Waiting])
+async def test_a_plugin_with_a_hook_for_the_response_agrees_all_the_same(
+    kind: type[Looking],
+) -> None:
+    plugin = kind(None)
+    exchange = FakeExchange.of("GET", "https://api.localhost/chat", {FIELD: NAME})
+    exchange.request.upgrade = "websocket"
+    plugin.transform_request(exchange)
+    for answered, status in ((f"{NAME}; server_max_window_bits=9", None), ("x-other", 502)):
+        exchange.response = FakeResponseHead(101, [(FIELD, answered)])
+        answer: Any = plugin.transform_response(exchange)
+        if kind is Waiting:
+            answer = await answer
+        assert (answer and answer.status) == status
+        assert exchange.response.headers.get("X-Seen") == "yes"
+        if status is None:
+            assert told(exchange) == OWN
+            assert agreed(exchange) == (Deflate(), Deflate(9))
+        watch: Any = exchange.watched
+        assert watch.is_answered
+        watch.is_answered = False
+
+
+def test_a_plugin_that_answers_the_response_itself_does_so() -> None:
+    plugin = Refusing(None)
+    exchange = FakeExchange.of("GET", "https://api.localhost/chat", {FIELD: NAME})
+    exchange.request.upgrade = "websocket"
+    plugin.transform_request(exchange)
+    exchange.response = FakeResponseHead(101, [])
+    assert plugin.transform_response(exchange) == Refusal(403, "no")
+    assert told(exchange) is None
 
 
 def test_other_protocols_agree_on_nothing() -> None:
