@@ -204,3 +204,53 @@ async def test_a_client_that_goes_behind_its_backend_leaves_no_contexts(
     await trio.testing.wait_all_tasks_blocked()
     assert CONTEXTS.held_bytes == held
     assert stage.forgotten == {CLIENT, BACKEND}
+
+
+async def test_a_slow_client_has_its_time_for_what_a_backend_said_that_left(
+    nursery: trio.Nursery,
+) -> None:
+    stage = Octets(deflate=(None, Deflate()), nursery=nursery)
+    stage.is_slow[CLIENT] = True
+    coder = Deflater()
+    stage.send_frames(BACKEND, [squeezed(BINARY, coder(bytes(1 << 20))) for _ in range(8)])
+    stage.lose(BACKEND)
+    passed = 0
+    for _ in range(8):
+        await trio.testing.wait_all_tasks_blocked()
+        passed += len(stage.frames(CLIENT))
+        stage.now += 8
+        if stage.client.due is not None and stage.client.due <= stage.now:
+            stage.expire(CLIENT)
+        stage.end(CLIENT).writable(stage.now)
+        stage.end(CLIENT).flush(stage.now)
+    assert passed == 8
+    await trio.testing.wait_all_tasks_blocked()
+    assert stage.hung_up(CLIENT)
+    assert stage.forgotten == {CLIENT, BACKEND}
+
+
+async def test_a_client_that_takes_nothing_of_it_is_cut_off_in_the_end(
+    nursery: trio.Nursery,
+) -> None:
+    held = CONTEXTS.held_bytes
+    stage = Octets(deflate=(None, Deflate()), nursery=nursery)
+    stage.is_slow[CLIENT] = True
+    coder = Deflater()
+    stage.send_frames(BACKEND, [squeezed(BINARY, coder(bytes(1 << 20))) for _ in range(8)])
+    stage.lose(BACKEND)
+    stage.now += 3600
+    stage.end(CLIENT).idle(stage.now)
+    stage.end(CLIENT).flush(stage.now)
+    assert stage.frames(CLIENT)[-1].payload[:2] == (1001).to_bytes(2, "big")
+    stage.expire(CLIENT)
+    assert stage.hung_up(CLIENT)
+    assert CONTEXTS.held_bytes == held
+
+
+def test_a_client_that_was_told_of_no_terms_keeps_to_none() -> None:
+    held = CONTEXTS.held_bytes
+    stage = Octets(deflate=(Deflate(), None), is_answered=False)
+    assert CONTEXTS.held_bytes == held
+    text = Frame(TEXT, b"the same again " * 50)
+    stage.send_frames(BACKEND, [text])
+    assert stage.frames(CLIENT) == [text]

@@ -118,7 +118,8 @@ class WebSocketSession:
         self._scopes: set[trio.CancelScope] = set()
         self._behind: set[Leg] = set()
         self._is_closing = False
-        terms = watch.client_deflate, watch.backend_deflate
+        # A client that was told of no terms keeps to none.
+        terms = watch.client_deflate if watch.is_answered else None, watch.backend_deflate
         self._client = Leg(engine, client, is_client=True, limits=limits, deflate=terms[0])
         self._backend = Leg(engine, backend, is_client=False, limits=limits, deflate=terms[1])
         members = watch.members
@@ -309,7 +310,11 @@ class WebSocketSession:
             for leg in (client, backend):
                 leg.drop()  # what waits for somebody who is gone
         elif not self._is_closing and (
-            client.has_closed or backend.has_closed or client.is_over or backend.is_over
+            client.has_closed
+            or backend.has_closed
+            or client.is_over
+            # A slow client has its time for what a backend said that left.
+            or (backend.is_over and not backend.has_more)
         ):
             self._is_closing = True
             for leg in (client, backend):

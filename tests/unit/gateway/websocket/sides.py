@@ -111,6 +111,7 @@ class Stage:
         nursery: Owns the tasks of hooks that wait.
         serve: What a plugin in the backend's place does; without it there is a backend.
         deflate: What the client and the backend agreed on about compression.
+        is_answered: Whether the client was told of it.
     """
 
     def __init__(
@@ -120,6 +121,7 @@ class Stage:
         nursery: trio.Nursery | None = None,
         serve: Callable[[ServedSocket], Awaitable[None]] | None = None,
         deflate: tuple[Deflate | None, Deflate | None] = (None, None),
+        is_answered: bool = True,
     ) -> None:
         self.nursery = nursery
         self.now = 100.0
@@ -134,6 +136,7 @@ class Stage:
         watch = Watch(FakeExchange())
         watch.members = [Member(plugin, None) for plugin in plugins]
         watch.client_deflate, watch.backend_deflate = deflate
+        watch.is_answered = is_answered
         if serve is not None:
             watch.backend = Member(Serving(serve), None)
         self.session = WebSocketSession(
