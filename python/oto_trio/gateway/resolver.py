@@ -16,6 +16,8 @@ from typing import Final, TypeAlias
 
 import trio
 
+from oto_trio.plugin_api.names import LOOPBACK, is_local
+
 __all__ = ["LOOKUPS", "LOOKUP_TIMEOUT_S", "WAITING", "Lookup", "Resolver", "system_lookup"]
 
 logger = logging.getLogger(__name__)
@@ -46,9 +48,8 @@ async def system_lookup(hostname: str) -> list[str]:
 
     Cancellation: the thread that waits for the resolver is left to end by itself.
     """
-    labels = hostname.rstrip(".").lower()
-    if labels == "localhost" or labels.endswith(".localhost"):
-        return ["127.0.0.1", "::1"]
+    if is_local(hostname):
+        return list(LOOPBACK)
     found = await trio.socket.getaddrinfo(hostname, None, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 

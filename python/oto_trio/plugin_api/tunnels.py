@@ -1,15 +1,21 @@
 """What plugins that tunnel raw bytes through a WebSocket have in common."""
 
 import logging
+import socket as sockets
+from contextlib import suppress
+from functools import partial
+from ipaddress import ip_address
 from typing import Final, NamedTuple
 
+import trio
 from typing_extensions import override
 
 from oto_trio.plugin_api.answers import Refusal, Response
 from oto_trio.plugin_api.exchange import Exchange
+from oto_trio.plugin_api.names import LOOPBACK, is_local
 from oto_trio.plugin_api.websockets import ServedSocket, WebSocketBackend
 
-__all__ = ["PATH", "SOCKETS", "Peer", "Sockets", "TunnelPlugin", "unreachable"]
+__all__ = ["PATH", "SOCKETS", "Peer", "Sockets", "TunnelPlugin", "addresses_of", "unreachable"]
 
 logger = logging.getLogger(__name__)
 
@@ -17,6 +23,10 @@ PATH: Final = "/.well-known/otoroshi/tunnel"
 """Where Otoroshi's clients ask for a tunnel."""
 _NOT_FOUND: Final = Response(404, (("Content-Type", "application/json"),), b'{"error":"not_found"}')
 _ELSEWHERE: Final = Refusal(404, "Resource not found", "errors.resource.not.found")
+
+
+_LOOKUPS: Final = trio.CapacityLimiter(8)
+"""Threads in which the targets of tunnels are looked up; those of Trio serve other work of the worker."""
 
 
 class Sockets:
@@ -99,7 +109,30 @@ def _peer_of(exchange: Exchange) -> Peer | None:
     return Peer(host.removeprefix("[").removesuffix("]"), int(port))
 
 
-def unreachable(socket: ServedSocket, peer: Peer, error: OSError) -> None:
+async def addresses_of(peer: Peer) -> list[str]:
+    """Look up where a tunnel leads, as the gateway does for other targets, but for its own eight lookups at once.
+
+    Returns:
+        At least one address, in the system's order of preference.
+
+    Raises:
+        OSError: The host has no address, or the resolver failed.
+        UnicodeError: It cannot be a host name.
+
+    Cancellation: the thread that waits for the resolver is left to end by itself.
+    """
+    host = peer.host
+    if is_local(host):
+        return list(LOOPBACK)
+    with suppress(ValueError):
+        return [str(ip_address(host))]
+    ask = partial(sockets.getaddrinfo, host, None, type=sockets.SOCK_STREAM)
+    found = await trio.to_thread.run_sync(ask, limiter=_LOOKUPS, abandon_on_cancel=True)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def unreachable(socket: ServedSocket, peer: Peer, error: Exception) -> None:
     """Close a tunnel whose target cannot be reached."""
-    logger.warning("the target %s:%d of a tunnel cannot be reached: %s", *peer, error)
+    reason = "it took too long" if isinstance(error, trio.TooSlowError) else error
+    logger.warning("the target %s:%d of a tunnel cannot be reached: %s", *peer, reason)
     socket.close(1011, "the target cannot be reached")

@@ -16,7 +16,13 @@ from msgspec import Meta
 from typing_extensions import override
 
 from oto_trio.plugin_api import ServedSocket
-from oto_trio.plugin_api.tunnels import SOCKETS, Peer, TunnelPlugin, unreachable
+from oto_trio.plugin_api.tunnels import (
+    SOCKETS,
+    Peer,
+    TunnelPlugin,
+    addresses_of,
+    unreachable,
+)
 
 __all__ = ["UdpTunnel"]
 
@@ -56,9 +62,12 @@ class UdpTunnel(TunnelPlugin):
     async def serve_socket(self, socket: ServedSocket, opened: Peer) -> None:
         try:
             with trio.fail_after(_RESOLVE_S):
-                found = await trio.socket.getaddrinfo(*opened, type=trio.socket.SOCK_DGRAM)
-        except (OSError, trio.TooSlowError) as error:
-            unreachable(socket, opened, error if isinstance(error, OSError) else TimeoutError())
+                host, *_ = await addresses_of(opened)
+                found = await trio.socket.getaddrinfo(
+                    host, opened.port, type=trio.socket.SOCK_DGRAM
+                )
+        except (OSError, UnicodeError, trio.TooSlowError) as error:
+            unreachable(socket, opened, error)
             return
         family, _, _, _, address = found[0]
         async with trio.open_nursery() as nursery:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+import socket
+import threading
+import tracemalloc
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -129,3 +132,107 @@ async def test_a_target_that_takes_nothing_does_not_hold_up_the_end(
         client.say(*[bytes(1_000_000)] * 20)
         client.stage.say(CLIENT, CloseConnection(1000))
         await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_a_large_message_is_not_copied_for_each_part_of_it() -> None:
+    async with (
+        target() as listener,
+        tunnelled(TcpTunnel, port_of(listener)) as client,
+        await listener.accept() as stream,
+    ):
+        client.say(bytes(1 << 20))
+        tracemalloc.start()
+        try:
+            got = 0
+            while got < 1 << 20:
+                got += len(await stream.receive_some(65536))
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert most < 400_000
+
+
+def nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the system's resolver know none of the names below."""
+    real = socket.getaddrinfo
+
+    def ask(host: Any, *args: Any, **more: Any) -> Any:
+        if host in ("db.localhost", b"db.localhost", "nobody.test", b"nobody.test"):
+            raise socket.gaierror(socket.EAI_NONAME, "nobody knows")
+        return real(host, *args, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", ask)
+
+
+async def test_localhost_is_loopback_without_asking(monkeypatch: pytest.MonkeyPatch) -> None:
+    nobody_knows(monkeypatch)
+    async with (
+        target() as listener,
+        tunnelled(TcpTunnel, port_of(listener), "db.localhost") as client,
+        await listener.accept() as stream,
+    ):
+        client.say(b"hello")
+        assert await receive(stream, 5) == b"hello"
+
+
+@BOTH
+@pytest.mark.parametrize("host", ["nobody.test", "a" * 64 + ".test", "a..test"])
+async def test_a_host_that_cannot_be_looked_up_closes_with_1011(
+    kind: type[TunnelPlugin], host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody_knows(monkeypatch)
+    async with tunnelled(kind, 9, host) as client:
+        assert await client.closed() == (1011, "the target cannot be reached")
+
+
+@BOTH
+async def test_slow_lookups_take_no_threads_of_others(
+    kind: type[TunnelPlugin], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    answer = threading.Event()
+    real = socket.getaddrinfo
+
+    def ask(host: Any, *args: Any, **more: Any) -> Any:
+        if host not in ("slow.test", b"slow.test"):
+            return real(host, *args, **more)
+        if (more.get("flags") or (args[4] if len(args) > 4 else 0)) & socket.AI_NUMERICHOST:
+            raise socket.gaierror(socket.EAI_NONAME, "no address")
+        asked.append(host)
+        answer.wait()
+        raise socket.gaierror(socket.EAI_NONAME, "nobody knows")
+
+    monkeypatch.setattr(socket, "getaddrinfo", ask)
+    async with AsyncExitStack() as stack:
+        stack.callback(answer.set)
+        clients = [
+            await stack.enter_async_context(tunnelled(kind, 9, "slow.test")) for _ in range(9)
+        ]
+        while len(asked) < 8:
+            await trio.testing.wait_all_tasks_blocked(0.001)
+        assert len(asked) == 8
+        assert trio.to_thread.current_default_thread_limiter().borrowed_tokens == 0
+        answer.set()
+        for client in clients:
+            assert (await client.closed())[0] == 1011
+
+
+async def test_a_target_of_many_addresses_is_reached_at_the_one_that_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = socket.getaddrinfo
+
+    def ask(host: Any, port: Any, *args: Any, **more: Any) -> Any:
+        if host != "two.test":
+            return real(host, port, *args, **more)
+        tcp = socket.AF_INET, socket.SOCK_STREAM, 6, ""
+        return [(*tcp, ("127.0.0.2", 0)), (*tcp, ("127.0.0.1", 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", ask)
+    async with (
+        target() as listener,
+        tunnelled(TcpTunnel, port_of(listener), "two.test") as client,
+        await listener.accept() as stream,
+    ):
+        client.say(b"hello")
+        assert await receive(stream, 5) == b"hello"
