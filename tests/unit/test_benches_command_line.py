@@ -108,7 +108,7 @@ def test_bars_without_results_are_not_measured(
 ) -> None:
     assert command_line.main(["--bars", "--results", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 34
+    assert len(lines) == 36
     assert all(line.startswith("not measured") for line in lines)
 
 
