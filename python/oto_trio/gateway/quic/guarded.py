@@ -10,7 +10,7 @@ The overridden methods are private ones of aioquic; `tests/attacks` has a flood 
 when a release changes them.
 """
 
-import random
+import secrets
 from typing import Any, Final
 
 from aioquic._buffer import Buffer
@@ -74,7 +74,7 @@ class GuardedConnection(QuicConnection):
         self._charged_at = 0.0
         super().__init__(configuration=configuration, **more)  # type: ignore[arg-type]
         self._skipped: int | None = None
-        self._skips_at = random.choice(SKIPS)  # noqa: S311 (a peer that guesses it gains nothing by it)
+        self._skips_at = secrets.choice(SKIPS)
         self._note_acks = self._loss.on_ack_received
         self._loss.on_ack_received = self._on_acks  # type: ignore[method-assign]
 
@@ -185,7 +185,7 @@ class GuardedConnection(QuicConnection):
         if self._packet_number >= self._skips_at and self._handshake_complete:
             self._skipped = self._packet_number
             self._packet_number += 1
-            self._skips_at = self._packet_number + random.choice(SKIPS)  # noqa: S311 (as above)
+            self._skips_at = self._packet_number + secrets.choice(SKIPS)
 
     def _forget_acks(self) -> None:
         """Let go of what was sent and nothing is waited for, where there is too much of it."""
