@@ -1,4 +1,4 @@
-"""What every test gets: a hypothesis profile, and nothing else.
+"""What every test gets: a hypothesis profile, and the option ``--shuffle-deadlines``.
 
 `HYPOTHESIS_PROFILE` picks how hard property tests try:
 
@@ -11,6 +11,8 @@ import os
 from datetime import timedelta
 
 from hypothesis import HealthCheck, settings
+
+pytest_plugins = ("tests.shuffled_deadlines",)
 
 settings.register_profile("fast", max_examples=50, deadline=None)
 settings.register_profile(

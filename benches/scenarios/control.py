@@ -15,7 +15,7 @@ from benches.errors import InvalidRunError
 from benches.job import Job, route_table
 from benches.launch import Launched, on_core
 from benches.measurement import Sample
-from benches.scenarios.scenario import Conditions, Scenario, load_facts, memory_facts
+from benches.scenarios.scenario import Conditions, Scenario, sample
 from benches.traffic import LoadCore
 
 ENTITIES: Final = 10_000
@@ -87,23 +87,15 @@ class Control10k(Scenario):
             raise InvalidRunError(
                 f"only {len(writes)} writes in {seconds} s; {LEAST_WRITES} are needed"
             )
-        return Sample(
-            requests=int(numbers["requests"]),
-            seconds=numbers["seconds"],
-            cpu_ns=window.cpu_ns,
-            cpu_source=window.cpu_source,
-            p50_ms=numbers["p50_ms"],
-            p99_ms=numbers["p99_ms"],
-            resident_bytes=sum(contestant.resident().values()),
-            extras={
-                "page_p50_ms": percentile(pages, 50) * 1e3,
-                "page_p99_ms": percentile(pages, 99) * 1e3,
-                "write_p50_ms": percentile(writes, 50) * 1e3,
-                "write_p99_ms": percentile(writes, 99) * 1e3,
-                "writes": float(len(writes)),
-            }
-            | load_facts(window)
-            | memory_facts(contestant),
+        return sample(
+            contestant,
+            numbers,
+            window,
+            page_p50_ms=percentile(pages, 50) * 1e3,
+            page_p99_ms=percentile(pages, 99) * 1e3,
+            write_p50_ms=percentile(writes, 50) * 1e3,
+            write_p99_ms=percentile(writes, 99) * 1e3,
+            writes=float(len(writes)),
         )
 
 

@@ -7,7 +7,7 @@ from typing_extensions import override
 from benches.contestant import Contestant
 from benches.job import Job
 from benches.measurement import MB, Sample
-from benches.scenarios.scenario import Conditions, Scenario, load_facts, memory_facts
+from benches.scenarios.scenario import Conditions, Scenario, moved
 from benches.traffic import LoadCore, StreamsLoop
 
 BODY_BYTES = 1_000_000
@@ -41,26 +41,9 @@ class H2Large(Scenario):
     @override
     def measure(self, contestant: Contestant, load: LoadCore, conditions: Conditions) -> Sample:
         """Move all of it, one way after the other."""
-        down, down_window = contestant.watch(lambda: self._down(contestant, load, self.count))
-        up, up_window = contestant.watch(lambda: self._up(contestant, load, self.count))
-        megabytes = self.count * BODY_BYTES / MB
-        return Sample(
-            requests=round(2 * megabytes),
-            seconds=down["seconds"] + up["seconds"],
-            cpu_ns=down_window.cpu_ns + up_window.cpu_ns,
-            cpu_source=down_window.cpu_source,
-            p50_ms=down["p50_ms"],
-            p99_ms=down["p99_ms"],
-            resident_bytes=sum(contestant.resident().values()),
-            extras={
-                "down_cpu_us": down_window.cpu_ns / 1e3 / megabytes,
-                "up_cpu_us": up_window.cpu_ns / 1e3 / megabytes,
-                "down_mb_s": megabytes / down["seconds"],
-                "up_mb_s": megabytes / up["seconds"],
-            }
-            | load_facts(down_window)
-            | memory_facts(contestant),
-        )
+        down = contestant.watch(lambda: self._down(contestant, load, self.count))
+        up = contestant.watch(lambda: self._up(contestant, load, self.count))
+        return moved(contestant, self.count * BODY_BYTES / MB, up, down)
 
     def _down(self, contestant: Contestant, load: LoadCore, count: int) -> dict[str, float]:
         loop = StreamsLoop(

@@ -8,7 +8,7 @@ from benches.contestant import Contestant
 from benches.job import Job
 from benches.measurement import Sample
 from benches.scenarios.chain import Chain
-from benches.scenarios.scenario import Conditions, Scenario, load_facts, memory_facts
+from benches.scenarios.scenario import Conditions, Scenario, sample
 from benches.traffic import LoadCore
 
 RATE = 1_000
@@ -44,23 +44,15 @@ class Latency(Scenario):
         numbers, window = contestant.watch(
             lambda: self._run(contestant.port, contestant, load, seconds, **options)
         )
-        return Sample(
-            requests=int(numbers["requests"]),
-            seconds=numbers["seconds"],
-            cpu_ns=window.cpu_ns,
-            cpu_source=window.cpu_source,
-            p50_ms=numbers["p50_ms"],
-            p99_ms=numbers["p99_ms"],
-            resident_bytes=sum(contestant.resident().values()),
-            extras={
-                "direct_p50_ms": direct["p50_ms"],
-                "direct_p99_ms": direct["p99_ms"],
-                "added_p50_ms": numbers["p50_ms"] - direct["p50_ms"],
-                "added_p95_ms": numbers["p95_ms"] - direct["p95_ms"],
-                "added_p99_ms": numbers["p99_ms"] - direct["p99_ms"],
-            }
-            | load_facts(window)
-            | memory_facts(contestant),
+        return sample(
+            contestant,
+            numbers,
+            window,
+            direct_p50_ms=direct["p50_ms"],
+            direct_p99_ms=direct["p99_ms"],
+            added_p50_ms=numbers["p50_ms"] - direct["p50_ms"],
+            added_p95_ms=numbers["p95_ms"] - direct["p95_ms"],
+            added_p99_ms=numbers["p99_ms"] - direct["p99_ms"],
         )
 
     def _run(

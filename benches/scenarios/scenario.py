@@ -1,8 +1,9 @@
 """What a scenario is: a job for the proxies, and a way to load one of them once."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar, TypeAlias
 
 from typing_extensions import override
 
@@ -25,6 +26,10 @@ class Conditions:
     duration_s: int
     domains: int
     niceness: int = 0
+
+
+Run: TypeAlias = tuple[Mapping[str, float], Window]
+"""What the load counted, and what the proxy used meanwhile."""
 
 
 class Scenario(ABC):
@@ -77,7 +82,29 @@ class Scenario(ABC):
         del contestant, load, conditions
 
 
-class ClosedLoop(Scenario):
+class Timed(Scenario):
+    """A scenario whose load goes on for as long as it is told to."""
+
+    @override
+    def measure(self, contestant: Contestant, load: LoadCore, conditions: Conditions) -> Sample:
+        """Load one proxy once."""
+        numbers, window = contestant.watch(
+            lambda: self.run(contestant, load, conditions.duration_s)
+        )
+        return sample(contestant, numbers, window)
+
+    @override
+    def warm_up(self, contestant: Contestant, load: LoadCore, conditions: Conditions) -> None:
+        """Fill pools and caches for a second."""
+        del conditions
+        self.run(contestant, load, 1)
+
+    @abstractmethod
+    def run(self, contestant: Contestant, load: LoadCore, duration_s: int) -> dict[str, float]:
+        """Load one proxy for so many seconds; return the load's `requests`, `seconds`, `p50_ms`, `p99_ms`."""
+
+
+class ClosedLoop(Timed):
     """A scenario of keep-alive (or not) connections, each of them always busy."""
 
     connections: ClassVar[int] = 64
@@ -85,40 +112,67 @@ class ClosedLoop(Scenario):
     fields: ClassVar[tuple[str, ...]] = ()
 
     @override
-    def measure(self, contestant: Contestant, load: LoadCore, conditions: Conditions) -> Sample:
-        """Load one proxy once."""
-        return self._loop(contestant, load, conditions.duration_s)
-
-    @override
-    def warm_up(self, contestant: Contestant, load: LoadCore, conditions: Conditions) -> None:
-        """Fill pools and caches for a second."""
-        del conditions
-        self._loop(contestant, load, 1)
-
-    def _loop(self, contestant: Contestant, load: LoadCore, duration_s: int) -> Sample:
+    def run(self, contestant: Contestant, load: LoadCore, duration_s: int) -> dict[str, float]:
         guard = contestant.job.guard
-        numbers, window = contestant.watch(
-            lambda: load.closed_loop(
-                contestant.port,
-                contestant.job,
-                connections=self.connections,
-                duration_s=duration_s,
-                body_bytes=self.body_bytes,
-                fields=self.fields,
-                # The same traffic may run beside itself as a baseline that is served.
-                refused=self.refused and guard is not None and guard.rate == 0,
-            )
+        return load.closed_loop(
+            contestant.port,
+            contestant.job,
+            connections=self.connections,
+            duration_s=duration_s,
+            body_bytes=self.body_bytes,
+            fields=self.fields,
+            # The same traffic may run beside itself as a baseline that is served.
+            refused=self.refused and guard is not None and guard.rate == 0,
         )
-        return Sample(
-            requests=int(numbers["requests"]),
-            seconds=numbers["seconds"],
-            cpu_ns=window.cpu_ns,
-            cpu_source=window.cpu_source,
-            p50_ms=numbers["p50_ms"],
-            p99_ms=numbers["p99_ms"],
-            resident_bytes=sum(contestant.resident().values()),
-            extras=load_facts(window) | memory_facts(contestant),
-        )
+
+
+def sample(
+    contestant: Contestant, numbers: Mapping[str, float], window: Window, **extras: float
+) -> Sample:
+    """Return what a run of one proxy gave.
+
+    Args:
+        contestant: The proxy, which still runs.
+        numbers: What the load counted: `requests`, `seconds` and, where it waited for answers, `p50_ms` and `p99_ms`.
+        window: What the proxy used meanwhile.
+        extras: The scenario's own numbers, by name with unit.
+    """
+    return Sample(
+        requests=int(numbers["requests"]),
+        seconds=numbers["seconds"],
+        cpu_ns=window.cpu_ns,
+        cpu_source=window.cpu_source,
+        p50_ms=numbers.get("p50_ms"),
+        p99_ms=numbers.get("p99_ms"),
+        resident_bytes=sum(contestant.resident().values()),
+        extras=extras | load_facts(window) | memory_facts(contestant),
+    )
+
+
+def moved(contestant: Contestant, megabytes: float, up: Run, down: Run) -> Sample:
+    """Return what it took to move so many MB up, and as many down; CPU time is for each MB of either.
+
+    Args:
+        contestant: The proxy, which still runs.
+        megabytes: Moved each way.
+        up: The run up.
+        down: The run down, whose latencies and load count.
+    """
+    numbers = {
+        **down[0],
+        "requests": round(2 * megabytes),
+        "seconds": up[0]["seconds"] + down[0]["seconds"],
+    }
+    window = replace(down[1], cpu_ns=up[1].cpu_ns + down[1].cpu_ns)
+    return sample(
+        contestant,
+        numbers,
+        window,
+        up_cpu_us=up[1].cpu_ns / 1e3 / megabytes,
+        down_cpu_us=down[1].cpu_ns / 1e3 / megabytes,
+        up_mb_s=megabytes / up[0]["seconds"],
+        down_mb_s=megabytes / down[0]["seconds"],
+    )
 
 
 def load_facts(window: Window) -> dict[str, float]:

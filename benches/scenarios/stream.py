@@ -1,5 +1,6 @@
 """stream: one gigabyte up and one down, and the memory it takes meanwhile."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 from typing_extensions import override
@@ -8,7 +9,7 @@ from benches import procfs
 from benches.contestant import Contestant
 from benches.job import Job
 from benches.measurement import MB, Sample
-from benches.scenarios.scenario import Conditions, Scenario, load_facts, memory_facts
+from benches.scenarios.scenario import Conditions, Scenario, sample
 from benches.traffic import LoadCore
 
 SIZE_BYTES = 1 << 30
@@ -50,21 +51,13 @@ class Stream(Scenario):
         )
         # Each process's own peak, though they need not have been at the same time.
         peak = sum(procfs.peak_resident_bytes(pid) for pid in before)
-        return Sample(
-            requests=2,
-            seconds=up["seconds"] + down["seconds"],
-            cpu_ns=up_window.cpu_ns + down_window.cpu_ns,
-            cpu_source=down_window.cpu_source,
-            p50_ms=None,
-            p99_ms=None,
-            resident_bytes=sum(contestant.resident().values()),
-            extras={
-                "growth_mb": (peak - sum(before.values())) / MB,
-                "up_mb_s": SIZE_BYTES / MB / up["seconds"],
-                "down_mb_s": SIZE_BYTES / MB / down["seconds"],
-                "up_cpu_us": up_window.cpu_ns / 1e3,
-                "down_cpu_us": down_window.cpu_ns / 1e3,
-            }
-            | load_facts(down_window)
-            | memory_facts(contestant),
+        return sample(
+            contestant,
+            {"requests": 2, "seconds": up["seconds"] + down["seconds"]},
+            replace(down_window, cpu_ns=up_window.cpu_ns + down_window.cpu_ns),
+            growth_mb=(peak - sum(before.values())) / MB,
+            up_mb_s=SIZE_BYTES / MB / up["seconds"],
+            down_mb_s=SIZE_BYTES / MB / down["seconds"],
+            up_cpu_us=up_window.cpu_ns / 1e3,
+            down_cpu_us=down_window.cpu_ns / 1e3,
         )

@@ -7,7 +7,7 @@ from typing_extensions import override
 from benches.contestant import Contestant
 from benches.job import Job
 from benches.measurement import MB, Sample
-from benches.scenarios.scenario import Conditions, Scenario, load_facts, memory_facts
+from benches.scenarios.scenario import Conditions, Scenario, moved
 from benches.traffic import LoadCore
 
 WARM_UP_BYTES = 64 << 20
@@ -38,26 +38,9 @@ class Tcp(Scenario):
     def measure(self, contestant: Contestant, load: LoadCore, conditions: Conditions) -> Sample:
         """Pass on all of it, one way after the other."""
         each = self.size_bytes // self.connections
-        up, up_window = contestant.watch(lambda: self._move("up", contestant, load, each))
-        down, down_window = contestant.watch(lambda: self._move("down", contestant, load, each))
-        megabytes = each * self.connections / MB
-        return Sample(
-            requests=round(2 * megabytes),
-            seconds=up["seconds"] + down["seconds"],
-            cpu_ns=up_window.cpu_ns + down_window.cpu_ns,
-            cpu_source=down_window.cpu_source,
-            p50_ms=None,
-            p99_ms=None,
-            resident_bytes=sum(contestant.resident().values()),
-            extras={
-                "up_mb_s": megabytes / up["seconds"],
-                "down_mb_s": megabytes / down["seconds"],
-                "up_cpu_us": up_window.cpu_ns / 1e3 / megabytes,
-                "down_cpu_us": down_window.cpu_ns / 1e3 / megabytes,
-            }
-            | load_facts(down_window)
-            | memory_facts(contestant),
-        )
+        up = contestant.watch(lambda: self._move("up", contestant, load, each))
+        down = contestant.watch(lambda: self._move("down", contestant, load, each))
+        return moved(contestant, each * self.connections / MB, up, down)
 
     def _move(
         self, verb: str, contestant: Contestant, load: LoadCore, size_bytes: int

@@ -6,15 +6,14 @@ from typing_extensions import override
 
 from benches.contestant import Contestant
 from benches.job import Job
-from benches.measurement import Sample
 from benches.scenarios.idle import Idle
-from benches.scenarios.scenario import Conditions, Scenario, load_facts, memory_facts
+from benches.scenarios.scenario import Conditions, Timed
 from benches.traffic import LoadCore
 
 MESSAGE_BYTES = 64
 
 
-class WebSocket(Scenario):
+class WebSocket(Timed):
     """64 WebSockets, each of which sends its next message when the one before came back."""
 
     name: ClassVar[str] = "websocket"
@@ -28,29 +27,8 @@ class WebSocket(Scenario):
         return Job(upstream_port, websocket=True)
 
     @override
-    def warm_up(self, contestant: Contestant, load: LoadCore, conditions: Conditions) -> None:
-        """Exchange messages for a second."""
-        del conditions
-        self._loop(contestant, load, 1)
-
-    @override
-    def measure(self, contestant: Contestant, load: LoadCore, conditions: Conditions) -> Sample:
-        """Load one proxy once; the opening of the WebSockets is a part of it."""
-        numbers, window = contestant.watch(
-            lambda: self._loop(contestant, load, conditions.duration_s)
-        )
-        return Sample(
-            requests=int(numbers["requests"]),
-            seconds=numbers["seconds"],
-            cpu_ns=window.cpu_ns,
-            cpu_source=window.cpu_source,
-            p50_ms=numbers["p50_ms"],
-            p99_ms=numbers["p99_ms"],
-            resident_bytes=sum(contestant.resident().values()),
-            extras=load_facts(window) | memory_facts(contestant),
-        )
-
-    def _loop(self, contestant: Contestant, load: LoadCore, seconds: int) -> dict[str, float]:
+    def run(self, contestant: Contestant, load: LoadCore, duration_s: int) -> dict[str, float]:
+        """Exchange messages; the opening of the WebSockets is a part of it."""
         numbers: dict[str, float] = load.run(
             "echo",
             contestant.port,
@@ -58,7 +36,7 @@ class WebSocket(Scenario):
             path="echo",
             connections=self.connections,
             bytes=MESSAGE_BYTES,
-            seconds=seconds,
+            seconds=duration_s,
         )
         return numbers
 

@@ -17,6 +17,8 @@ __all__ = [
     "ExchangeGone",
     "ExchangeLimits",
     "FieldBlock",
+    "FrameReader",
+    "FrameWriter",
     "HeadRefused",
     "Headers",
     "HmacVerifier",
@@ -319,6 +321,7 @@ class Engine:
         server_name: str | None,
         now: float,
         chain: list[bytes] = ...,
+        is_resumed: bool = ...,
     ) -> int:
         """Take in a connection whose handshake was done outside; `open_stream`, `patience` and `hang_up` take it.
 
@@ -328,6 +331,7 @@ class Engine:
             server_name: the name it asked for, in lower case.
             now: the Trio clock.
             chain: the certificates that the client showed and has the key of, in DER, its own first.
+            is_resumed: whether the handshake went on with an earlier session; it is counted.
 
         Raises:
             ValueError: there is no room, or the engine drains, or the listener is gone, or its clients need
@@ -1317,6 +1321,51 @@ class HpackEncoder:
         Raises:
             TypeError: A field is no pair; nothing is written then.
         """
+
+@final
+class FrameReader:
+    """What a peer of HTTP/2 sends, from which whole frames are taken (RFC 9113 section 4.1)."""
+
+    def __new__(cls) -> Self: ...
+    def __len__(self) -> int:
+        """Return how many bytes were added and not taken."""
+
+    def add(self, data: bytes, /) -> None:
+        """Add what the peer sent."""
+
+    def take(self, largest: int, /) -> tuple[int, int, int, bytes] | None:
+        """Take the next frame: its kind, flags, stream and what is in it; None while it is not there whole.
+
+        Args:
+            largest: Bytes that may be in it.
+
+        Raises:
+            h2.exceptions.FrameTooLargeError: It is larger; its first nine bytes tell.
+        """
+
+@final
+class FrameWriter:
+    """Frames for a peer of HTTP/2, one behind the other; `h2` adds its own as to a `bytearray`.
+
+    Args:
+        encoder: Writes the heads.
+    """
+
+    def __new__(cls, encoder: HpackEncoder, /) -> Self: ...
+    def __len__(self) -> int:
+        """Return how many bytes were written and not taken."""
+
+    def __iadd__(self, frames: bytes | bytearray, /) -> Self:
+        """Add frames as they are."""
+
+    def head(self, fields: FieldBlock, stream: int, ends: bool, largest: int, /) -> None:
+        """Write HEADERS, and CONTINUATION for what is beyond `largest` bytes; `ends` ends the stream."""
+
+    def data(self, data: bytes, stream: int, ends: bool, /) -> None:
+        """Write a DATA frame; `ends` ends the stream."""
+
+    def take(self) -> bytes:
+        """Take all that was written."""
 
 @final
 class QuicKeys:

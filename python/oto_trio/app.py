@@ -35,7 +35,6 @@ from oto_trio.control.credentials import (
     load_or_create_credentials,
 )
 from oto_trio.control.declared import reconcile
-from oto_trio.control.free_memory import give_back
 from oto_trio.control.limits import LimitsKeeper, LimitsSharer, LimitsTable, load_seed
 from oto_trio.control.notify import Notifier
 from oto_trio.control.settings import Settings, expression_settings
@@ -51,9 +50,11 @@ from oto_trio.control.supervisor.supervision import Supervisor
 from oto_trio.control.supervisor.worker import WorkerSettings
 from oto_trio.control.vaults import vaults_of
 from oto_trio.gateway.frames import ProblemReport
+from oto_trio.gateway.free_memory import give_back
 from oto_trio.model.errors import GatewayError
 from oto_trio.plugin_api.folder import FolderPlugins
 from oto_trio.telemetry.access_log import AccessLog
+from oto_trio.telemetry.logs import lost_lines
 
 if TYPE_CHECKING:
     from oto_trio.control.plane import ControlPlane
@@ -324,6 +325,7 @@ def _worker_settings(
         http2=settings.http2,
         mounts=settings.mounts,
         stream_bounds=settings.stream_bounds,
+        jq=settings.jq,
         h2c=settings.h2c,
         makes_certificates=dev,
         https_port=_exposed_https_port(settings, listeners),
@@ -382,6 +384,8 @@ class _App:
         )
         if self._access_log is not None:
             self._supervisor.extra_metrics.append(self._access_log.metrics)
+        if settings.workers != 0:  # a worker inside this process counts what its log loses
+            self._supervisor.extra_metrics.append(lambda: {"log_lines_dropped": lost_lines()})
         self._problems: set[ProblemReport] = set()
         self._changing = trio.Lock()
         self._is_draining = False

@@ -28,6 +28,8 @@ class Backend:
     def __init__(self) -> None:
         self.port = 0
         self.asked: Counter[str] = Counter()
+        self.heard = 0
+        """Bytes of heads, and of what never becomes one."""
         self.received = 0
         """Bytes of requests' bodies, with what frames them."""
         self.sent = 0
@@ -47,9 +49,11 @@ class Backend:
                         data = await stream.receive_some(65536)
                         if not data:
                             return
+                        self.heard += len(data)
                         buffered += data
                     head, _, buffered = buffered.partition(b"\r\n\r\n")
-                    path = head.split(b" ")[1].decode("latin-1")
+                    # Whatever came: what got past the gateway is to be counted.
+                    path = head.partition(b" ")[2].partition(b" ")[0].decode("latin-1")
                     self.asked[path] += 1
                     self.heads = [*self.heads[-KEPT:], head]
                     self.held += 1

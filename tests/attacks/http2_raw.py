@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 import hpack
 import trio
 
+from tests.attacks.streams import Outcomes, Text, literal, octets_of
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncGenerator, Iterable
@@ -21,8 +23,6 @@ WINDOW_UPDATE, CONTINUATION, PRIORITY_UPDATE = 8, 9, 16
 END_STREAM, ACK, END_HEADERS, PADDED = 1, 1, 4, 8
 PROTOCOL_ERROR, REFUSED_STREAM, ENHANCE_YOUR_CALM = 1, 7, 11
 FRAME_HEAD: Final = 9
-TAIL: Final = 64
-"""Octets of a body that are kept."""
 
 
 def frame(kind: int, stream: int = 0, body: bytes = b"", flags: int = 0) -> bytes:
@@ -30,30 +30,9 @@ def frame(kind: int, stream: int = 0, body: bytes = b"", flags: int = 0) -> byte
     return len(body).to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4) + body
 
 
-def literal(name: bytes, value: bytes) -> bytes:
-    """A field as HPACK has it, in no table and not coded (RFC 7541 section 6.2.2)."""
-    return b"\0" + _string(name) + _string(value)
-
-
-def _string(text: bytes) -> bytes:
-    size = len(text)
-    if size < 127:
-        return bytes([size]) + text
-    coded, rest = bytearray([127]), size - 127
-    while rest >= 128:
-        coded.append(rest & 127 | 128)
-        rest >>= 7
-    coded.append(rest)
-    return bytes(coded) + text
-
-
-def block(fields: Iterable[tuple[str | bytes, str | bytes]]) -> bytes:
-    """An encoded block of fields, whatever is in them."""
-    octets = [
-        tuple(part.encode("latin-1") if isinstance(part, str) else part for part in one)
-        for one in fields
-    ]
-    return b"".join(literal(name, value) for name, value in octets)
+def block(fields: Iterable[tuple[Text, Text]]) -> bytes:
+    """An encoded block of fields, whatever is in them: literals, in no table (RFC 7541 section 6.2.2)."""
+    return b"".join(b"\0" + literal(name) + literal(value) for name, value in octets_of(fields))
 
 
 def head(
@@ -64,29 +43,19 @@ def head(
     return block([*pseudo, *more])
 
 
-class RawHttp2:
+class RawHttp2(Outcomes):
     """One connection, and what came of it.
 
     Attributes:
         goaway: The error code of a GOAWAY that closes; None without one.
-        resets: How many streams ended with which error code.
-        answers: The status of each answer, by stream.
-        ended: Streams whose answers are whole.
-        received: Bytes of answers' bodies.
-        tails: The end of each body.
         frames: How many frames of each kind came.
         closed: Set when the gateway ended the connection.
     """
 
     def __init__(self, stream: trio.abc.Stream) -> None:
+        super().__init__()
         self.stream = stream
         self.goaway: int | None = None
-        self.resets: Counter[int] = Counter()
-        self.reset: dict[int, int] = {}
-        self.answers: dict[int, int] = {}
-        self.ended: set[int] = set()
-        self.received = 0
-        self.tails: dict[int, bytes] = {}
         self.frames: Counter[int] = Counter()
         self.closed = trio.Event()
         self._decoder = hpack.Decoder()
@@ -136,18 +105,15 @@ class RawHttp2:
     def _note(self, kind: int, flags: int, stream: int, body: bytes) -> None:
         self.frames[kind] += 1
         if kind == HEADERS:
-            fields = dict(self._decoder.decode(body, raw=True))
-            self.answers.setdefault(stream, int(fields.get(b":status", b"0")))
+            self.note_head(stream, dict(self._decoder.decode(body, raw=True)))
         elif kind == DATA:
-            self.received += len(body)
-            self.tails[stream] = (self.tails.get(stream, b"") + body)[-TAIL:]
+            self.note_body(stream, body)
         elif kind == RST_STREAM:
-            self.reset[stream] = code = int.from_bytes(body)
-            self.resets[code] += 1
+            self.note_reset(stream, int.from_bytes(body))
         elif kind == GOAWAY:
             self.goaway = int.from_bytes(body[4:8])
         if kind in {DATA, HEADERS} and flags & END_STREAM:
-            self.ended.add(stream)
+            self.over.add(stream)
 
     def _tell(self) -> None:
         self._news.set()
@@ -155,7 +121,7 @@ class RawHttp2:
 
     async def until(self, stream: int) -> None:
         """Wait until a stream, or the whole connection, is over."""
-        while not (self.closed.is_set() or stream in self.ended or stream in self.reset):
+        while not (self.closed.is_set() or self.has_ended(stream)):
             await self._news.wait()
 
     async def until_received(self, size: int) -> None:

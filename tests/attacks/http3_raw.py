@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import socket
 import ssl
-from collections import Counter, defaultdict
+from collections import defaultdict
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +27,8 @@ from aioquic.quic.events import (
 )
 from aioquic.tls import Epoch
 from typing_extensions import override
+
+from tests.attacks.streams import Outcomes, Text, literal, octets_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
@@ -46,8 +48,6 @@ AT_ONCE: Final = 64
 PATIENCE_S: Final = 45.0
 """The longest single wait: what is allowed may take the gateway 30,000 requests of CPU, on a machine that others use."""
 PING: Final = b"\1"
-TAIL: Final = 64
-"""Octets of a body that are kept."""
 
 
 def number(value: int) -> bytes:
@@ -63,26 +63,9 @@ def frame(kind: int, body: bytes = b"") -> bytes:
     return number(kind) + number(len(body)) + body
 
 
-def _string(text: bytes, prefix: int, first: int) -> bytes:
-    """A string whose length has so many bits of its first octet, which has these bits beside."""
-    most = (1 << prefix) - 1
-    if len(text) < most:
-        return bytes([first | len(text)]) + text
-    coded, rest = bytearray([first | most]), len(text) - most
-    while rest >= 128:
-        coded.append(rest & 127 | 128)
-        rest >>= 7
-    coded.append(rest)
-    return bytes(coded) + text
-
-
-def block(fields: Iterable[tuple[str | bytes, str | bytes]]) -> bytes:
+def block(fields: Iterable[tuple[Text, Text]]) -> bytes:
     """An encoded block of fields, whatever is in them: literals, in no table (RFC 9204 section 4.5.6)."""
-    octets = [
-        tuple(part.encode("latin-1") if isinstance(part, str) else part for part in one)
-        for one in fields
-    ]
-    coded = (_string(name, 3, 0x20) + _string(value, 7, 0) for name, value in octets)
+    coded = (literal(name, 3, 0x20) + literal(value) for name, value in octets_of(fields))
     return b"\0\0" + b"".join(coded)
 
 
@@ -137,23 +120,19 @@ class _Careless(QuicConnection):
         return super()._get_or_create_stream(frame_type, stream_id)
 
 
-class RawHttp3:
+class RawHttp3(Outcomes):
     """One connection, and what came of it.
 
     Attributes:
         quic: aioquic's state.
         ended: What the gateway closed the connection with; None while it is open.
-        answers: The status of each answer, by stream.
-        over: Streams whose answers are whole.
-        reset: Codes of streams that the gateway reset.
         stopped: Codes of streams that the gateway reads no more.
-        received: Bytes of answers' bodies.
-        tails: The end of each body.
         sent_bytes: Bytes of datagrams that went out.
         heard_bytes: Bytes of datagrams that came.
     """
 
     def __init__(self, port: int, **more: Any) -> None:
+        super().__init__()
         configuration = QuicConfiguration(
             is_client=True, alpn_protocols=["h3"], server_name="a.test"
         )
@@ -166,13 +145,7 @@ class RawHttp3:
         self.is_ready = False
         self.is_deaf = False
         """Whether what comes is left unread."""
-        self.answers: dict[int, int] = {}
-        self.over: set[int] = set()
-        self.reset: dict[int, int] = {}
         self.stopped: dict[int, int] = {}
-        self.codes: Counter[int] = Counter()
-        self.received = 0
-        self.tails: dict[int, bytes] = {}
         self.sent_bytes = 0
         self.heard_bytes = 0
         self._held: defaultdict[int, bytearray] = defaultdict(bytearray)
@@ -221,8 +194,7 @@ class RawHttp3:
                 # It keeps count of what it sends no better than of what it is sent.
                 state._local_active_connection_id_limit = 1 << 30
             elif isinstance(event, StreamReset):
-                self.reset[event.stream_id] = event.error_code
-                self.codes[event.error_code] += 1
+                self.note_reset(event.stream_id, event.error_code)
             elif isinstance(event, StopSendingReceived):
                 self.stopped[event.stream_id] = event.error_code
             elif isinstance(event, StreamDataReceived) and not event.stream_id & FIRST_OF_ONE_WAY:
@@ -243,10 +215,9 @@ class RawHttp3:
             del held[: at + size]
             if kind == HEADERS:
                 _, fields = self._decoder.feed_header(stream, body)
-                self.answers.setdefault(stream, int(dict(fields).get(b":status", b"0")))
+                self.note_head(stream, dict(fields))
             elif kind == DATA:
-                self.received += size
-                self.tails[stream] = (self.tails.get(stream, b"") + body)[-TAIL:]
+                self.note_body(stream, body)
         if ends:
             self.over.add(stream)
 
@@ -309,7 +280,7 @@ class RawHttp3:
 
     async def until_over(self, stream: int) -> None:
         """Wait until a stream, or the whole connection, is over."""
-        await self.until(lambda: stream in self.over or stream in self.reset)
+        await self.until(lambda: self.has_ended(stream))
 
     async def until_heard(self, size: int) -> None:
         """Wait until so many bytes of datagrams came, or the connection is over."""
@@ -357,8 +328,10 @@ async def raw_http3(
             if waits and speaks:
                 await client.send(FIRST_OF_ONE_WAY, number(CONTROL) + frame(SETTINGS))
             yield client
-            client.quic.close()
-            await client.flush()
             nursery.cancel_scope.cancel()
     finally:
+        # Said whatever happened here, or the gateway would wait for it while others are tested.
+        with trio.CancelScope(shield=True):
+            client.quic.close()
+            await client.flush()
         client.close()

@@ -21,17 +21,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
 from tests.attacks.backends import Backend, Http2Backend
 from tests.attacks.honest import cpu_s
-from tests.conformance.tls.secure import authority, certificate
+from tests.conformance.tls.secure import authority
+from tests.integration.backends import serving
 from tests.integration.clients import Connection, admin
+from tests.integration.gateways import HTTP3, HTTPS, declared_gateway, shown, trusted
+from tests.integration.ports import free_port
 from tests.integration.protocols.http3_backend import http3_backend
-from tests.integration.stores.redis_server import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
 
+    from oto_trio.testing.gateway_process import GatewayProcess
     from tests.integration.protocols.http3_backend import Http3Backend
 
 __all__ = ["Cost", "Site", "attacked_site"]
@@ -44,6 +46,8 @@ MEASURED_AGAIN: Final = 25
 DEARER: Final = 3
 """How much dearer an honest request may get in the course of the tests before that is the gateway's own doing."""
 GUARD_S: Final = 60.0
+START_S: Final = 120.0
+"""How long the gateway and all beside it may take to start."""
 NG: Final = "cp:otoroshi.next.plugins."
 SERVICES: Final = "/apis/proxy.otoroshi.io/v1/tcp-services"
 APPLIED: Final = {"wait": "applied"}
@@ -104,8 +108,6 @@ class Site:
     Attributes:
         gateway: Its processes.
         worker: The process that is measured.
-        https: Its port for HTTPS.
-        http3: Its port for HTTP/3.
         backend: Speaks HTTP/1.1; the route of `a.test` leads there.
         second: Speaks HTTP/2 with prior knowledge; the route of `h2.test` leads there.
         third: Speaks HTTP/3; the route of `h3.test` leads there.
@@ -116,8 +118,6 @@ class Site:
 
     gateway: GatewayProcess
     worker: int
-    https: int
-    http3: int
     backend: Backend
     second: Http2Backend
     third: Http3Backend
@@ -129,6 +129,16 @@ class Site:
     def port(self) -> int:
         """Its port for HTTP."""
         return self.gateway.port
+
+    @property
+    def https(self) -> int:
+        """Its port for HTTPS."""
+        return self.gateway.https_port
+
+    @property
+    def http3(self) -> int:
+        """Its port for HTTP/3."""
+        return self.gateway.http3_port
 
     @property
     def asked(self) -> Counter[str]:
@@ -190,7 +200,9 @@ class Site:
             try:
                 yield cost
             finally:
-                told: dict[str, Any] = json.loads(await self.honest.ask("end\n"))
+                # An attack that failed leaves no answer for the next one to read.
+                with trio.CancelScope(shield=True):
+                    told: dict[str, Any] = json.loads(await self.honest.ask("end\n"))
             assert "failure" not in told, told
             spent_s = self.cpu_s() - before
             cost.answers = told["answers"]
@@ -215,13 +227,9 @@ class Site:
 def _document(backend: int, second: int, third: int, honest: int) -> dict[str, Any]:
     target = {"hostname": "127.0.0.1", "port": second, "tls": False, "protocol": "HTTP/2.0"}
     last = {"hostname": "back.test", "ip_address": "127.0.0.1", "port": third, "tls": True}
-    ours = certificate("a.test", "h2.test", "h3.test", "ws.test", "tcp.test")
-    trusted = {"chain": authority().cert_pem.bytes().decode(), "ca": True, "domain": ""}
+    names = ("a.test", "h2.test", "h3.test", "ws.test", "tcp.test")
     return {
-        "certificates": [
-            {"id": "c", "name": "c", **json.loads(ours)},
-            {"id": "ca", "name": "ca", **trusted},
-        ],
+        "certificates": [shown(*names), trusted()],
         "routes": [
             {"name": "a", "frontend": "a.test", "backend": f"http://127.0.0.1:{backend}"},
             {"name": "h", "frontend": "honest.test", "backend": f"http://127.0.0.1:{honest}"},
@@ -261,27 +269,17 @@ def _service(port: int, target: int) -> dict[str, Any]:
 async def _run(folder: Path, handed: queue.SimpleQueue[Any]) -> None:
     """Run a site until it is told to stop; hands over the site and how to stop it, or what failed."""
     stop = trio.Event()
+    backend, second = Backend(), Http2Backend()
     token = trio.lowlevel.current_trio_token()
     async with (
         http3_backend(authority().issue_cert("back.test")) as third,
-        trio.open_nursery() as nursery,
+        serving(backend.serve) as backend.port,
+        serving(second.serve) as second.port,
     ):
-        backend, second = Backend(), Http2Backend()
-        for one in (backend, second):
-            (listener,) = await nursery.start(
-                partial(trio.serve_tcp, one.serve, 0, host="127.0.0.1")
-            )
-            one.port = listener.socket.getsockname()[1]
         honest = Honest()
-        file = folder / "gateway.json"
-        file.write_text(json.dumps(_document(backend.port, second.port, third.port, honest.port)))
-        ports = ("--https-port", "0", "--http3-port", "0")
-        options = ("--workers", "1", *ports, "--config", str(file))
-        async with gateway_process(*options, data=folder / "data") as gateway:
+        document = _document(backend.port, second.port, third.port, honest.port)
+        async with declared_gateway(document, folder, *HTTPS, *HTTP3) as gateway:
             (worker,) = gateway.workers()
-            https, http3 = (
-                int(gateway.announcement[name].rpartition(":")[2]) for name in ("https", "http3")
-            )
             honest.say(f"{gateway.port} {worker}\n")
             named = free_port()
             async with admin(gateway) as api:
@@ -289,13 +287,12 @@ async def _run(folder: Path, handed: queue.SimpleQueue[Any]) -> None:
                     SERVICES, params=APPLIED, json=_service(named, backend.port)
                 )
                 assert answer.status_code == 201, answer.text
-            site = Site(gateway, worker, https, http3, backend, second, third, honest, named)
+            site = Site(gateway, worker, backend, second, third, honest, named)
             site.unit_s = (await site.measure(WARM_UP, MEASURED))[-1]
             print(f"an honest request: {site.unit_s * 1e6:.0f} us of CPU")  # noqa: T201 (as above)
             handed.put((site, partial(trio.from_thread.run_sync, stop.set, trio_token=token)))
             await stop.wait()
         honest.close()
-        nursery.cancel_scope.cancel()
 
 
 @contextmanager
@@ -309,9 +306,10 @@ def attacked_site(folder: Path) -> Generator[Site]:
         except BaseException as error:  # noqa: BLE001 (handed over)
             handed.put(error)
 
-    thread = threading.Thread(target=run, name="attacked site")
+    # Of a site that never starts nothing is waited for at the end.
+    thread = threading.Thread(target=run, name="attacked site", daemon=True)
     thread.start()
-    told = handed.get(timeout=GUARD_S)
+    told = handed.get(timeout=START_S)
     if isinstance(told, BaseException):
         thread.join()
         raise told

@@ -7,6 +7,7 @@ has to send is worked through, and its connection is never closed.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +27,7 @@ from tests.attacks.http2_raw import (
     PING,
     PRIORITY,
     PRIORITY_UPDATE,
+    PROTOCOL_ERROR,
     RST_STREAM,
     SETTINGS,
     WINDOW_UPDATE,
@@ -61,6 +63,7 @@ class Flood:
         requests: The most CPU time, in honest requests.
         begins: What is sent once before.
         reached: The most requests that reach a backend.
+        code: What the gateway ends the connection with.
     """
 
     octets: Callable[[int], bytes]
@@ -68,6 +71,7 @@ class Flood:
     requests: int = 600
     begins: bytes = b""
     reached: int = 0
+    code: int = ENHANCE_YOUR_CALM
 
 
 ENDLESS: Final = asked(1, "/open", END_HEADERS)
@@ -86,10 +90,11 @@ FLOODS: Final = {
         lambda n: asked(n, "/held") + frame(DATA, n, b"x"), reached=210, requests=2000
     ),
     "made to reset: no window": Flood(
-        lambda n: asked(n, "/held") + frame(WINDOW_UPDATE, n, bytes(4)), reached=210
+        lambda n: asked(n, "/held") + frame(WINDOW_UPDATE, n, bytes(4)), code=PROTOCOL_ERROR
     ),
     "made to reset: a priority of itself": Flood(
-        lambda n: asked(n, "/held") + frame(PRIORITY, n, n.to_bytes(4) + b"\1"), reached=210
+        lambda n: asked(n, "/held") + frame(PRIORITY, n, n.to_bytes(4) + b"\1"),
+        code=PROTOCOL_ERROR,
     ),
     "made to reset: a malformed head": Flood(
         lambda n: frame(HEADERS, n, head("/", ("connection", "x")), WHOLE)
@@ -130,11 +135,57 @@ async def test_a_flood_ends_with_its_connection(site: Site, name: str) -> None:
             if not await client.send(b"".join(map(flood.octets, numbers))):
                 break
         await client.closed.wait()
-    assert client.goaway in {ENHANCE_YOUR_CALM, 1}
+    assert client.goaway == flood.code
     assert cost.requests < flood.requests
     assert cost.grown_bytes < 8 * MIB
     assert cost.reached.total() <= flood.reached
     assert cost.longest_wait < flood.requests
+    await site.until_idle()
+
+
+AT_ONCE: Final = 200
+"""Streams that a client may break off, or have broken off, at once (`Http2Limits.resets`)."""
+TOGETHER: Final = 10
+TURNS: Final = 20
+"""How often others are served while such bodies are read, and more: 8 KiB of them at a time."""
+REFILLED_PER_S: Final = 7
+"""Such streams a second in the long run: on a slow machine there are more of them."""
+
+
+def refilled(begun: float) -> int:
+    """How many more than at once there may have been since a time of Trio's clock."""
+    return math.ceil(REFILLED_PER_S * (trio.current_time() - begun))
+
+
+ENDS: Final[dict[str, Callable[[int], bytes]]] = {
+    "rapid reset": lambda n: frame(RST_STREAM, n, SHORT),
+    "made to reset: a window beyond all": lambda n: frame(WINDOW_UPDATE, n, b"\x7f\xff\xff\xff"),
+    "made to reset: data behind the end": lambda n: frame(DATA, n, b"x"),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+async def test_requests_that_are_broken_off_at_their_backend(site: Site, name: str) -> None:
+    # Those of a flood are gone before a backend sees them; all of these are seen.
+    count, begun = 0, trio.current_time()
+    backend = site.backend
+    before = backend.asked["/held"]
+    async with (
+        site.under_attack(f"{name}, behind the gateway") as cost,
+        raw_http2(site.port) as client,
+    ):
+        while not client.closed.is_set() and count < 5000:
+            streams = range(2 * count + 1, 2 * (count + TOGETHER), 2)
+            count += TOGETHER
+            await client.send(b"".join(asked(n, "/held") for n in streams))
+            while backend.asked["/held"] < before + count and not client.closed.is_set():  # noqa: ASYNC110 (it lives in another thread)
+                await trio.sleep(0.001)
+            await client.send(b"".join(map(ENDS[name], streams)))
+        await client.closed.wait()
+    assert client.goaway == ENHANCE_YOUR_CALM
+    assert AT_ONCE <= cost.reached.total() <= AT_ONCE + TOGETHER + refilled(begun)
+    assert cost.requests < 4000
+    assert cost.grown_bytes < 8 * MIB
     await site.until_idle()
 
 
@@ -157,6 +208,7 @@ HEADS: Final = {
     "an HPACK bomb": Head(STORED + b"\xbe" * 8000, False),
     "an HPACK bomb of 240 KiB": Head(STORED + b"\xbe" * 80, True),
     "a head of 40 KiB": Head(block([("a", "b" * 4000)] * 10), True),
+    "a head of 100 KiB": Head(block([("a", "b" * 4000)] * 25), False),
     "a head of 400 KiB": Head(block([("a", "b" * 4000)] * 100), False),
     "a head of 300 fields": Head(block([("a", "b")] * 300), True),
     "a head of 3000 fields": Head(block([("a", "b")] * 3000), False),
@@ -262,4 +314,5 @@ async def test_bodies_octet_by_octet(site: Site) -> None:
     assert (client.answers, client.goaway) == ({1: 200}, None)
     assert site.backend.received - before >= octets
     assert cost.longest_wait < cost.requests / 4
+    assert cost.answers > TURNS
     assert cost.grown_bytes < 8 * MIB

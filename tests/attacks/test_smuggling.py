@@ -52,6 +52,7 @@ class Case:
         trailers: Fields behind the body.
         first: Fields in front of the pseudo-fields.
         begins: Whether the head is good, so that a backend may see its path.
+        ends: Whether the request ends; what is refused while it goes on is not passed on until then.
     """
 
     outcome: int
@@ -61,6 +62,7 @@ class Case:
     trailers: Fields = ()
     first: Fields = ()
     begins: bool = False
+    ends: bool = True
 
 
 def field(name: str, value: str) -> Case:
@@ -96,7 +98,10 @@ CASES: Final = {
     "colon behind a name": field("x:", "a"),
     "space in a name": field("x y", "a"),
     "space behind a name": field("content-length ", "5"),
-    "upper case in a name": field("Content-Length", "5"),
+    "upper case in a name": field("X-Y", "a"),
+    "upper case in the name of a length": Case(
+        MALFORMED, (("Content-Length", "5"),), {"method": "POST"}, ("abcde",)
+    ),
     "no name": field("", "a"),
     "an octet beyond ASCII in a name": field("x\xff", "a"),
     "a separator in a name": field("x(y)", "a"),
@@ -174,6 +179,14 @@ CASES: Final = {
     "less than the length, in pieces": length("5", "a", "bc", "", begins=True),
     "more than the length": length("5", f"abcde{EVIL}", begins=True),
     "more than the length, in pieces": length("5", "abcde", EVIL, begins=True),
+    "more than the length, and no end": Case(
+        MALFORMED,
+        (("content-length", "5"),),
+        {"method": "POST"},
+        ("abcde", EVIL),
+        begins=True,
+        ends=False,
+    ),
     "more than no length": length("0", EVIL, begins=True),
     "two lengths": Case(
         400, (("content-length", "5"), ("content-length", "3")), {"method": "POST"}, ("abcde",)
@@ -240,7 +253,7 @@ def octets(case: Case, host: str) -> bytes:
     sent = frame(HEADERS, 1, block(head(case, host)), END_HEADERS | ends)
     body = case.body or ()
     for at, piece in enumerate(body):
-        is_last = at == len(body) - 1 and not case.trailers
+        is_last = at == len(body) - 1 and not case.trailers and case.ends
         sent += frame(DATA, 1, piece.encode(), END_STREAM * is_last)
     if case.trailers:
         sent += frame(HEADERS, 1, block(case.trailers), END_HEADERS | END_STREAM)
@@ -274,7 +287,7 @@ async def ask_in_http2(site: Site, case: Case, host: str) -> Outcome:
 
 async def ask_in_http3(site: Site, case: Case, host: str) -> Outcome:
     async with http3_raw.raw_http3(site.http3) as client:
-        await client.send(0, octets_of_http3(case, host), end=True)
+        await client.send(0, octets_of_http3(case, host), end=case.ends)
         await client.until_over(0)
         outcome = client.answers.get(0) or -client.reset.get(0, 0)
         if outcome == -http3_raw.MESSAGE_ERROR:

@@ -26,6 +26,7 @@ __all__ = [
     "ask",
     "bulk",
     "eventually",
+    "eventually_is",
     "on_every_worker",
     "route",
 ]
@@ -288,6 +289,15 @@ async def eventually(question: Callable[[], Awaitable[bool]]) -> None:
     with trio.fail_after(GUARD_S):
         while not await question():  # noqa: ASYNC110
             await trio.sleep(0.01)
+
+
+async def eventually_is(ask: Callable[[], Awaitable[object]], expected: object) -> None:
+    """Wait until all that comes is as it is meant to be; workers hear of changes one by one."""
+
+    async def is_so() -> bool:
+        return all([await ask() == expected for _ in range(6)])
+
+    await eventually(is_so)
 
 
 def admin(gateway: GatewayProcess, auth: tuple[str, str] | None = None) -> httpx.AsyncClient:

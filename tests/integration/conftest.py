@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 
 import pytest
 import trio
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
 
+from tests.integration.backends import serving
 from tests.integration.stores.cassandra_server import CassandraServer
+from tests.integration.stores.postgres_server import PostgresServer
 
 Answer = tuple[int, bytes]
 
@@ -56,6 +59,15 @@ class Upstream:
                 return
 
 
+@pytest.fixture(scope="session", autouse=True)
+def patient_clients() -> Generator[None]:
+    """Have clients that were given no timeout wait longer than httpx's 5 s, which a busy machine may take."""
+    with pytest.MonkeyPatch.context() as patched:
+        for step in ("connect", "read", "write", "pool"):
+            patched.setattr(DEFAULT_TIMEOUT_CONFIG, step, 60.0)
+        yield
+
+
 @pytest.fixture(scope="session")
 def cassandra() -> Generator[CassandraServer]:
     """A Cassandra server of all tests, which takes seconds to start: the first that needs it does."""
@@ -64,13 +76,20 @@ def cassandra() -> Generator[CassandraServer]:
     server.remove()
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Generator[PostgresServer]:
+    """A PostgreSQL server of all tests; one that ends it starts it again."""
+    server = PostgresServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
 @pytest.fixture
 async def upstream() -> AsyncGenerator[Upstream]:
     """A backend on loopback."""
     backend = Upstream()
-    async with trio.open_nursery() as nursery:
-        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        backend.port = listener.socket.getsockname()[1]
-        nursery.start_soon(trio.serve_listeners, backend.serve, [listener])
+    async with serving(backend.serve) as backend.port:
         yield backend
-        nursery.cancel_scope.cancel()

@@ -15,6 +15,8 @@ from websockets.protocol import OPEN, Protocol
 from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
+from tests.integration.backends import serving
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
@@ -168,8 +170,5 @@ async def socket_backend(
             await socket.flush()
             await serve(socket)
 
-    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(trio.serve_listeners, accept, [listener])
-        yield listener.socket.getsockname()[1]
-        nursery.cancel_scope.cancel()
+    async with serving(accept) as port:
+        yield port

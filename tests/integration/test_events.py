@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -12,6 +12,7 @@ import trio
 
 from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
 from tests.integration.clients import GUARD_S, admin, eventually, route
+from tests.integration.events import EXPORTERS, events_in, exporter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-EXPORTERS = "/apis/events.otoroshi.io/v1/data-exporters"
 APPLIED = {"wait": "applied"}
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJwbGFudGVkIn0.cGxhbnRlZHNpZ25hdHVyZQ"
 PLANTED = [
@@ -60,28 +60,6 @@ class Sleeper(Plugin):
         logging.getLogger(__name__).warning("asleep")
         await trio.sleep_forever()
 '''
-
-
-def exporter(name: str, **changes: Any) -> dict[str, Any]:
-    """Return the document of a file exporter."""
-    return {
-        "id": name,
-        "name": name,
-        "type": "file",
-        "enabled": True,
-        "groupSize": 1,
-        "groupDuration": 50,
-        **changes,
-    }
-
-
-def events_in(path: Path) -> list[dict[str, Any]]:
-    """Read the events of a file; a line that is being written is none yet."""
-    if not path.exists():
-        return []
-    return [
-        json.loads(line) for line in path.read_text().splitlines(keepends=True) if line[-1] == "\n"
-    ]
 
 
 async def send_secrets(gateway: GatewayProcess) -> None:
@@ -131,7 +109,13 @@ async def test_every_exchange_has_an_event_and_no_secret_is_told_anywhere(
                 "/apis/proxy.otoroshi.io/v1/routes", json=document, params=APPLIED
             )
             assert made.status_code == 201, made.text
-            made = await api.post(EXPORTERS, json=exporter("e", config={"path": str(path)}))
+            wanted = exporter("e", config={"path": str(path)})
+            odd = wanted | {"projection": {"x": {"$jq": ".a |"}}}
+            made = await api.post(EXPORTERS, json=odd)
+            assert made.status_code == 400, made.text
+            assert "$.projection.x.$jq: not a jq filter: syntax error" in made.text
+            wanted["projection"] = {"$spread": True, "x": {"$jq": "[.method, (env | length)]"}}
+            made = await api.post(EXPORTERS, json=wanted)
             assert made.status_code == 201, made.text
             await eventually(lambda: _sends(gateway, path))
             await send_secrets(gateway)
@@ -145,6 +129,7 @@ async def test_every_exchange_has_an_event_and_no_secret_is_told_anywhere(
     if served["err"]:
         served, refused = refused, served
     assert served["@serviceId"] == "api"
+    assert served["x"] == ["POST", 0]
     assert served["callAttempts"] == 1
     assert served["data"]["dataIn"] > 0
     assert served["to"]["uri"] == "/a/***?plain=1&access_token=***"

@@ -41,7 +41,7 @@ async def trusting(gateway: GatewayProcess) -> ssl.SSLContext:
 
 async def fetch(gateway: GatewayProcess, context: ssl.SSLContext, name: str) -> tuple[str, str]:
     """Makes one handshake and one request; gives the subject's common name and the status line."""
-    port = int(gateway.announcement["https"].rpartition(":")[2])
+    port = gateway.https_port
     stream = await trio.open_tcp_stream("127.0.0.1", port)
     async with trio.SSLStream(stream, context, server_hostname=name, https_compatible=True) as tls:
         with trio.fail_after(20):
@@ -60,7 +60,7 @@ async def test_on_a_desk_every_name_has_a_certificate(tmp_path: Path, upstream: 
     arguments = ("--dev", "--workers", "1", "--https-port", "0", "--route", route)
     async with gateway_process(*arguments, data=tmp_path) as gateway:
         # What signs is there as soon as the gateway says that it is ready.
-        port = int(gateway.announcement["https"].rpartition(":")[2])
+        port = gateway.https_port
         anyone = ssl.create_default_context()
         anyone.check_hostname, anyone.verify_mode = False, ssl.CERT_NONE
         wire = await trio.open_tcp_stream("127.0.0.1", port)

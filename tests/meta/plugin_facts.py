@@ -513,6 +513,10 @@ IMPLEMENTED: dict[str, tuple[Any, tuple[str, ...]]] = {
         ("Websocket",),
     ),
     "WebsocketMirrorBackend": ({"url": None}, ("Websocket",)),
+    "JqWebsocketMessageTransformer": (
+        {"request_filter": ".", "response_filter": "."},
+        ("Websocket",),
+    ),
     "api.YesWebsocketBackend": (None, ("Websocket",)),
     "TcpTunnel": (None, ("Tunnel", "Classic")),
     "UdpTunnel": (None, ("Tunnel", "Classic")),

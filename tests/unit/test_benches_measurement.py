@@ -3,15 +3,18 @@
 import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from benches import bars, report, results
+from benches.contestant import Window
 from benches.errors import BenchError
 from benches.measurement import Sample, medians, ratios
 from benches.plot import bars as plot
 from benches.scenarios.control import percentile
+from benches.scenarios.scenario import moved
 
 
 def sample(**changes: Any) -> Sample:
@@ -47,6 +50,32 @@ def test_cpu_is_divided_by_the_requests_of_the_window() -> None:
         "rss_mb": 30.0,
         "growth_mb": 1.5,
     }
+
+
+def test_octets_are_counted_both_ways_and_latencies_on_the_way_down() -> None:
+    proxy = SimpleNamespace(memory_parts=lambda _leader, _resident: {"worker": 2_000_000})
+    contestant: Any = SimpleNamespace(resident=lambda: {1: 5, 2: 7}, proxy=proxy, leader=1)
+    up = {"requests": 1, "seconds": 2.0}, Window(2.0, 30_000, "stat", 0.5, 0.1, 0.3)
+    down = (
+        {"requests": 1, "seconds": 3.0, "p50_ms": 0.5, "p99_ms": 2.5},
+        Window(3.0, 60_000, "schedstat", 0.9, 0.2, 0.4),
+    )
+    assert moved(contestant, 6.0, up, down) == sample(
+        requests=12,
+        seconds=5.0,
+        cpu_ns=90_000,
+        resident_bytes=12,
+        extras={
+            "up_cpu_us": 5.0,
+            "down_cpu_us": 10.0,
+            "up_mb_s": 3.0,
+            "down_mb_s": 2.0,
+            "proxy_share": 0.9,
+            "load_core_share": 0.4,
+            "foreign_share": 0.2,
+            "rss_worker_mb": 2.0,
+        },
+    )
 
 
 @pytest.mark.parametrize("changes", [{"requests": 0}, {"seconds": 0.0}])

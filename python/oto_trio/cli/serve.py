@@ -5,11 +5,12 @@ import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import click
 import msgspec
 import trio
+from typing_extensions import override
 
 from oto_trio.app import Announcement, serve
 from oto_trio.cli.options import dev_flags, given_flags, setting_options
@@ -18,7 +19,7 @@ from oto_trio.control.configuration import Source
 from oto_trio.control.declared import quick_route
 from oto_trio.control.settings import Settings
 from oto_trio.model.errors import GatewayError, Problem, SettingsError
-from oto_trio.telemetry.logs import configure_logging
+from oto_trio.telemetry.logs import configure_logging, say_last
 
 __all__ = ["command"]
 
@@ -68,7 +69,17 @@ def command(
             partial(serve, source, announce=told.announce, on_settings=told.on_settings, dev=dev)
         )
     except* (GatewayError, OSError) as group:
-        raise click.ClickException("\n".join(_messages(group))) from None
+        raise _EndedError("\n".join(_messages(group))) from None
+
+
+class _EndedError(click.ClickException):
+    """Why the gateway ended."""
+
+    @override
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Tell it behind the log, and wait no longer for who reads that than the log does."""
+        if not say_last(f"Error: {self.format_message()}"):
+            super().show(file)
 
 
 def _check_loopback(*addresses: ListenAddress) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from oto_trio import _core
+from oto_trio import _core, jq
 from oto_trio.gateway.compile import (
     Hooks,
     RouteCompiler,
@@ -55,6 +55,13 @@ def check_entity(
     Returns:
         The problems, warnings included; paths start at the entity.
     """
+    with jq.one_document():
+        return _check_entity(entity, registry, backends)
+
+
+def _check_entity(
+    entity: Document, registry: Registry, backends: Mapping[str, Backend]
+) -> list[Problem]:
     if isinstance(entity, GlobalConfig):
         _, unfit = incoming_validators(entity, registry)
         return [*check_global_slots(entity, registry), *unfit, *_check_addresses(entity)]

@@ -11,12 +11,14 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 import trio
 
 from oto_trio import _core
+from oto_trio.jq import Filters
 from oto_trio.model.data_exporter import DATA_EXPORTERS, DataExporter, read_data_exporter
 from oto_trio.model.errors import EntityError, StoreError
 from oto_trio.telemetry.events.alert_log import AlertLog
@@ -31,6 +33,7 @@ from oto_trio.telemetry.exporters import Pipeline, make_pipeline
 
 if TYPE_CHECKING:
     from oto_trio.control.store.base import Snapshot, Store
+    from oto_trio.jq import JqBounds
     from oto_trio.telemetry.events.identity import Event
 
 __all__ = ["FLUSH_S", "WAITING_BATCHES", "Exporting"]
@@ -77,6 +80,7 @@ class Exporting:
         capture: Told whether events are wanted, and what of exchanges they may tell.
         redaction: What is done with headers, query parameters and JSON members, by name; see `docs/events.md`.
         instance: Where this gateway stands.
+        jq: What the filters of projections may use.
 
     Raises:
         ValueError: A rule of `redaction` is wrong.
@@ -89,9 +93,11 @@ class Exporting:
         *,
         redaction: dict[str, Any] | None = None,
         instance: Instance | None = None,
+        jq: JqBounds | None = None,
     ) -> None:
         self.instance = Instance() if instance is None else instance
         """Where this gateway stands."""
+        self._filters = Filters(jq)
         self._store = store
         self._capture = capture
         # Without a key of its own, hashes must not be the same everywhere: names would be guessed.
@@ -172,13 +178,14 @@ class Exporting:
             "events_sent": self._ended["events_sent"] + sum(p.sent for p in pipelines),
             "events_waiting": sum(p.waiting for p in pipelines),
             "exporters": len(self._pipelines),
+            **self._filters.metrics(),
         }
 
     # ------------------------------------------------------------------------- tasks
 
     async def run(self) -> None:
         """Follow the store and export until cancelled; then send what there is within `FLUSH_S`."""
-        async with trio.open_nursery() as pipelines:
+        async with aclosing(self._filters), trio.open_nursery() as pipelines:
             try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._make_events)
@@ -282,7 +289,7 @@ class Exporting:
         if entity is None or not entity.enabled:
             return
         try:
-            pipeline = make_pipeline(entity, self.instance)
+            pipeline = make_pipeline(entity, self.instance, self._filters)
         except EntityError as error:
             logger.error("exporter %s does not run: %s", exporter_id, error)
             return

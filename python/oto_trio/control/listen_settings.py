@@ -104,10 +104,14 @@ class ListenSettings(AdminSettings, frozen=True, kw_only=True):
         return tuple(address for address in self.plain_addresses if not address.path)
 
     @property
+    def wants_http3(self) -> bool:
+        """Whether clients shall be let speak HTTP/3."""
+        return self.http3_port is not None if self.http3 is None else self.http3
+
+    @property
     def http3_addresses(self) -> tuple[ListenAddress, ...]:
         """Where HTTP/3 is listened for, none without it; raises `ValueError` as `plain_addresses` does."""
-        is_wanted = self.http3_port is not None if self.http3 is None else self.http3
-        if not is_wanted:
+        if not self.wants_http3:
             return ()
         secured = self.secured_addresses or self.plain_addresses
         return tuple(address for address in secured if not address.path)
@@ -151,18 +155,31 @@ def listen_problems(settings: ListenSettings) -> list[Problem]:
 
 
 def _doubled_ports(settings: ListenSettings) -> Iterator[Problem]:
-    """Find ports that are given twice."""
+    """Find ports that are given twice, among those that some address goes with."""
     used: dict[int, str] = {}
-    for name in ("http_port", "https_port", "admin_port"):
+    for name, read in (
+        ("http_port", lambda: settings.plain_addresses),
+        ("https_port", lambda: settings.secured_addresses),
+        ("admin_port", lambda: (settings.admin_address,)),
+    ):
         port: int | None = getattr(settings, name)
-        if port and port in used:
+        if not port or not _needs_port(read):
+            continue
+        if port in used:
             yield Problem(
                 f"$.settings.{name}",
                 f"port {port} is that of {used[port]} already",
                 "choose another port, or 0 to get a free one",
             )
-        if port is not None:
-            used[port] = name
+        used[port] = name
+
+
+def _needs_port(read: Callable[[], tuple[ListenAddress, ...]]) -> bool:
+    """Whether some of these addresses is no Unix socket; what cannot be read is told elsewhere."""
+    try:
+        return any(not address.path for address in read())
+    except ValueError:
+        return True
 
 
 def _unfit(settings: ListenSettings) -> Iterator[Problem]:
@@ -177,6 +194,12 @@ def _unfit(settings: ListenSettings) -> Iterator[Problem]:
     if settings.https_port is None and any(not address.path for address in secured):
         yield Problem(
             "$.settings.https_bind", "it names an address without a port", "set https_port"
+        )
+    if settings.wants_http3 and not settings.http3_addresses:
+        yield Problem(
+            "$.settings.http3" if settings.http3 else "$.settings.http3_port",
+            "HTTP/3 is UDP, and the addresses of HTTPS are Unix sockets only",
+            "give https_bind, or bind without it, an IP address; or leave HTTP/3 out",
         )
     paths = [
         address.path

@@ -89,7 +89,9 @@ class ControlPlane:
         """The listener of the admin API, when it is open already; it stays its owner's; set before `run`."""
         self.first_admin: ShownAdmin | None = None
         """The first administrator, at the start that made it; set once `run` has started."""
-        self.exporting = Exporting(store, supervisor.capture, redaction=settings.redaction)
+        self.exporting = Exporting(
+            store, supervisor.capture, redaction=settings.redaction, jq=settings.jq
+        )
         """Makes events and exports them."""
         supervisor.on_events = self.exporting.take
         supervisor.on_alerts = self.exporting.take_alerts

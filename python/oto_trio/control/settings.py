@@ -34,6 +34,7 @@ from oto_trio.control.admin_settings import SECRET
 from oto_trio.control.config_shape import shape_problem
 from oto_trio.control.listen_settings import ListenSettings, listen_problems
 from oto_trio.control.store.opening import store_url_problem
+from oto_trio.jq import JqBounds
 from oto_trio.model.errors import Problem
 from oto_trio.model.wording import describe_type, json_kind
 
@@ -106,6 +107,7 @@ class Settings(ListenSettings, frozen=True, kw_only=True):
         int, Meta(ge=1, le=1_048_576, description="MiB that remembered changes may take")
     ] = 256
     plugins: Annotated[str | None, Meta(description="folder of user plugins")] = None
+    jq: Annotated[JqBounds, Meta(description="what jq filters may use, by name")] = JqBounds()
     drain_timeout_s: Annotated[
         float, Meta(ge=0, le=86400, description="how long exchanges in flight may take at the end")
     ] = 10.0
@@ -302,11 +304,10 @@ NEEDS_NEW_WORKERS: Final = frozenset(
         *("plugins", "health_access_key", "metrics_access_key", "engine", "log_level"),
         *("client_auth", "expression_env", "expression_config", "exposed_https_port"),
         *("claim_shared_key", "http2", "h2c", "http3_exposed_port", "unix_targets", "mounts"),
-        *("http3_early_data", "stream_bounds"),
+        *("http3_early_data", "stream_bounds", "jq"),
     }
 )
 """Settings that a reload changes by replacing the workers one by one."""
-
 
 DECLARABLE: Final = (
     *("backends", "certificates", "jwt-verifiers", "apikeys", "data-exporters", "routes"),

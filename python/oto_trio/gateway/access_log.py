@@ -1,8 +1,7 @@
 """Writes the access log of the HTTP listeners that have one into the worker's own log.
 
-The engine makes the lines. They are written in a thread, in batches, so that no request waits while they are; lines that come
-faster than that are lost, and the log says how many. But it is the one log of the process: while whoever reads it does not
-take what is written, whatever else the worker logs waits as well, with all that the worker does, and so does its drain.
+The engine makes the lines. They are made ready in a thread, in batches, so that no request waits while they are; lines that come
+faster than that are lost, and the log says how many. So are those that the log has no room for (`telemetry.log_queue`).
 """
 
 import logging

@@ -108,8 +108,9 @@ class Adopting:
         self._listeners = list(start.listeners)
         self._slots: set[int] = set()
         self._handles: dict[int, list[int]] = {}
-        self.datagrams: DatagramServer | None = None
-        """Takes the UDP sockets; set once it is made."""
+        self.make_datagrams: Callable[[], DatagramServer] | None = None
+        """Makes what takes the UDP sockets, with the first of them: most workers never see one."""
+        self._datagrams: DatagramServer | None = None
         self._paths: dict[int, list[Any]] = {}
         self._handover: socket.socket | None = None
         if start.handover >= 0:
@@ -183,9 +184,9 @@ class Adopting:
         for handle in self._handles.get(order.token, []):
             self._engine.retune(handle, *_positional(order.ways))
         for path in self._paths.get(order.token, []):
-            assert self.datagrams is not None, "it gave the path"
+            assert self._datagrams is not None, "it gave the path"
             ways = order.ways
-            self.datagrams.retune(path, exclusive=ways.exclusive, client_auth=ways.client_auth)
+            self._datagrams.retune(path, exclusive=ways.exclusive, client_auth=ways.client_auth)
 
     def drop(self, token: int, settle: Callable[[list[Event], float], None]) -> str | None:
         """Accept what is queued on a listener, and let go of it; its tunnels end with the drain time-out.
@@ -202,8 +203,8 @@ class Adopting:
             now = self._clock()
             settle(self._engine.release(handle, now, self._tunnels_s), now)
         for path in self._paths.pop(token, []):
-            assert self.datagrams is not None, "it gave the path"
-            events = self.datagrams.unlisten(path, tunnels_s=self._tunnels_s)
+            assert self._datagrams is not None, "it gave the path"
+            events = self._datagrams.unlisten(path, tunnels_s=self._tunnels_s)
             settle(events, self._clock())
         name = None
         for listener in [it for it in self._listeners if it.token == token]:
@@ -227,9 +228,13 @@ class Adopting:
 
     def _accept_on(self, listener: InheritedListener) -> None:
         if listener.is_datagrams:
-            assert self.datagrams is not None, "sockets are adopted once everything is made"
+            if self._datagrams is None:
+                assert self.make_datagrams is not None, (
+                    "sockets are adopted once everything is made"
+                )
+                self._datagrams = self.make_datagrams()
             sock = socket.socket(fileno=os.dup(listener.fd))
-            path = self.datagrams.listen(
+            path = self._datagrams.listen(
                 sock,
                 listener.name,
                 exclusive=listener.ways.exclusive,

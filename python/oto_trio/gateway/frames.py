@@ -25,6 +25,7 @@ from oto_trio.gateway.listener_frames import (
     Retune,
     Unlisten,
 )
+from oto_trio.jq.bounds import JqBounds
 from oto_trio.model.stream_bounds import StreamBounds
 
 __all__ = [
@@ -170,6 +171,7 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
         https_port: The port under which clients reach the gateway with TLS; None for 443.
         mounts: Applications that routes may have called, as `package.module:name` with `*`.
         stream_bounds: What clients of HTTP/2 and HTTP/3 may ask of a connection.
+        jq: What filters may use.
         handover: The descriptor of a socket through which later listening sockets come (`Listen`);
             -1 when none will.
     """
@@ -194,6 +196,7 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
     https_port: int | None = None
     mounts: tuple[str, ...] = ()
     stream_bounds: StreamBounds = StreamBounds()
+    jq: JqBounds = JqBounds()
     handover: int = -1
 
 

@@ -65,6 +65,13 @@ _NAMES: Final[Mapping[str, tuple[str, MetricKind, str]]] = {
     "hook_failures": ("otoroshi.plugins.failures", "counter", "Plugin hooks that failed"),
     "resolve_failures": ("otoroshi.resolver.failures", "counter", "Host names not resolved"),
     "hook_tasks": ("otoroshi.plugins.tasks", "gauge", "Exchanges whose async hook is running"),
+    "filter_runs": ("otoroshi.jq.runs", "counter", "Runs of jq filters"),
+    "filter_failures": ("otoroshi.jq.failures", "counter", "Runs of jq filters that failed"),
+    "filters_stopped": (
+        "otoroshi.jq.stopped",
+        "counter",
+        "Of those, the ones that were over a bound or found too many others",
+    ),
     "turn_failures": ("otoroshi.pump.failures", "counter", "Turns of the engine that failed"),
     "record_batches_dropped": (
         "otoroshi.records.batches.dropped",
@@ -75,6 +82,11 @@ _NAMES: Final[Mapping[str, tuple[str, MetricKind, str]]] = {
         "otoroshi.access.log.batches.dropped",
         "counter",
         "Batches of lines that the access log lost: they came too fast, or could not be written",
+    ),
+    "log_lines_dropped": (
+        "otoroshi.log.lines.dropped",
+        "counter",
+        "Lines of the log lost, as standard error was not read",
     ),
     "alerts_dropped": (
         "otoroshi.alerts.dropped",

@@ -8,7 +8,7 @@ from oto_trio.gateway.clocks import machine_clock_offset_s
 from oto_trio.gateway.engine import Engine
 from oto_trio.gateway.frames import InheritedLimits
 from oto_trio.gateway.installer import SnapshotEngine, SnapshotLike
-from oto_trio.gateway.listeners.http3.server import ServerEngine
+from oto_trio.gateway.listeners.carried_engine import ServerEngine
 
 __all__ = ["WorkerEngine", "native_engine"]
 

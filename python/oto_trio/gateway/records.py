@@ -17,6 +17,7 @@ from oto_trio.gateway.frames import Alerts, Records, TcpRecords, UpFrame, Websoc
 from oto_trio.gateway.link import Outbox
 from oto_trio.gateway.websocket.running import Rejection
 from oto_trio.telemetry.events.websocket_event import WebsocketRecord
+from oto_trio.telemetry.logs import lost_lines
 
 __all__ = ["DRAIN_INTERVAL_S", "NO_RECORDS", "RECORDS_PER_BATCH", "RecordDrain"]
 
@@ -62,6 +63,13 @@ class RecordDrain:
         self._rejections: list[WebsocketRecord] = []
         self.batches_dropped = 0
         """Batches lost because the supervisor did not take them fast enough; also of alerts."""
+
+    def metrics(self) -> dict[str, int]:
+        """Return what was lost on the way out of this process, its log included."""
+        return {
+            "record_batches_dropped": self.batches_dropped,
+            "log_lines_dropped": lost_lines(),
+        }
 
     def refused(self, rejection: Rejection) -> None:
         """Note a message of a WebSocket that a plugin refused. Never blocks."""

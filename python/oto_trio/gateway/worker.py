@@ -16,9 +16,8 @@
 The worker is born knowing nothing but its end of the link. It listens only once the first snapshot is
 live, so no request ever meets a gateway without routes, and it says `Ready` then.
 
-Run as a program (`python -m oto_trio.gateway.worker --link FD`) it is a process of its own. SIGTERM then
-drains it as an order of the supervisor would; SIGINT is ignored, because a terminal sends it to
-everybody and the supervisor is the one to act on it.
+Run as a program (`python -m oto_trio.gateway.worker --link FD`) it is a process of its own. SIGTERM then drains it as an
+order of the supervisor would; SIGINT is ignored: a terminal sends it to everybody, and the supervisor is to act on it.
 """
 
 import argparse
@@ -33,11 +32,12 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import msgspec
 import trio
 
+from oto_trio import jq
 from oto_trio.gateway.adopting import Adopting
 from oto_trio.gateway.frames import (
     PROTOCOL,
@@ -69,16 +69,15 @@ from oto_trio.gateway.frames import (
     Unlisten,
     UpFrame,
 )
+from oto_trio.gateway.free_memory import give_back
 from oto_trio.gateway.installer import Installer, SnapshotLike
 from oto_trio.gateway.link import Link, LinkClosedError, LinkProtocolError, Outbox, worker_end
-from oto_trio.gateway.listeners.bounds import http2_limits, http3_limits, quic_limits
-from oto_trio.gateway.listeners.http3.server import Http3Server
+from oto_trio.gateway.listeners.bounds import http2_limits
 from oto_trio.gateway.monitoring import Monitoring
 from oto_trio.gateway.mounts import Mounts
 from oto_trio.gateway.native_engine import WorkerEngine, native_engine
 from oto_trio.gateway.pipeline import Pipeline
-from oto_trio.gateway.pump import Pump, unix_time
-from oto_trio.gateway.quic import QuicSecrets
+from oto_trio.gateway.pump import Pump
 from oto_trio.gateway.records import RecordDrain
 from oto_trio.gateway.resolver import Resolver
 from oto_trio.gateway.route_counts import all_counts, counts_of
@@ -87,6 +86,9 @@ from oto_trio.plugin_api.exchange import Exchange
 from oto_trio.plugin_api.folder import FolderPlugins
 from oto_trio.plugin_api.registry import discover
 from oto_trio.telemetry.logs import LogFormat, configure_logging
+
+if TYPE_CHECKING:
+    from oto_trio.gateway.listeners.http3.server import Http3Server
 
 __all__ = ["MakeEngine", "WorkerEngine", "main", "native_engine", "run_worker"]
 
@@ -124,7 +126,6 @@ ALERTS_PER_DRAIN: Final = 32
 """Exchanges whose alerts the engine keeps between two drains while no events are wanted."""
 
 _AWAITED: Final = ("connections", "exchanges", "tunnels")
-
 
 MakeEngine: TypeAlias = Callable[[bytes], tuple[WorkerEngine, SnapshotLike]]
 """Makes an engine from its settings (JSON), and an empty snapshot that it can install."""
@@ -203,6 +204,7 @@ class _Worker:
             unix_offset_s=lambda: datetime.now(UTC).timestamp() - trio.current_time(),
         )
         self._adopting = Adopting(start, engine, self._clock)
+        self._filters = jq.Filters(start.jq)
         self._drain_timeout_s: float | None = None
         self._is_replaced = False
         self._http3: Http3Server | None = None
@@ -238,8 +240,12 @@ class _Worker:
             plumbing.start_soon(self._write)
             plumbing.start_soon(self._drain_when, drain_asked)
             await self._tell(Hello(PROTOCOL, os.getpid()))
-            async with trio.open_nursery() as services, trio.open_nursery() as exchanges:
-                self._make_pipeline(exchanges)
+            async with (
+                jq.serving(self._filters),
+                trio.open_nursery() as services,
+                trio.open_nursery() as exchanges,
+            ):
+                self._make_pipeline(services, exchanges)
                 assert self._pipeline is not None, "it was just made"
                 plumbing.start_soon(self._read)
                 services.start_soon(self._pump.run, self._pipeline)
@@ -248,8 +254,6 @@ class _Worker:
                 services.start_soon(self._watch_plugins)
                 services.start_soon(self._records.run)
                 services.start_soon(self._report)
-                assert self._http3 is not None, "it was just made"
-                services.start_soon(self._http3.run)
                 await self._drain_asked.wait()
                 await self._drain()
                 await self._mounts.close()
@@ -350,7 +354,15 @@ class _Worker:
 
     # ------------------------------------------------------------------------- services
 
-    def _make_pipeline(self, exchanges: trio.Nursery) -> None:
+    def _make_http3(self, services: trio.Nursery, pipeline: Pipeline) -> "Http3Server":
+        """Make what HTTP/3 needs. Loaded with its first socket: it takes a third of a worker's memory."""
+        from oto_trio.gateway.listeners.http3.server import Http3Server  # noqa: PLC0415
+
+        self._http3 = Http3Server.of(self._start, self._engine, self._clock, self._pump, pipeline)
+        services.start_soon(self._http3.run)
+        return self._http3
+
+    def _make_pipeline(self, services: trio.Nursery, exchanges: trio.Nursery) -> None:
         self._monitoring = Monitoring(
             self._outbox,
             self._respond,
@@ -368,19 +380,8 @@ class _Worker:
             resolve=self._resolver.ask,
             monitor=self._monitoring.answer,
         )
-        self._http3 = Http3Server(
-            self._engine,
-            self._pipeline.carried,
-            self._clock,
-            settle=partial(self._pump.turn_now, self._pipeline),
-            wake=self._pump.wake,
-            secrets=_secrets(self._start.ticket_secret),
-            early_data=self._start.http3_early_data,
-            limits=http3_limits(self._start.stream_bounds),
-            quic_limits=quic_limits(self._start.stream_bounds),
-        )
         self._pipeline.carried.limits = http2_limits(self._start.stream_bounds)
-        self._adopting.datagrams = self._http3
+        self._adopting.make_datagrams = partial(self._make_http3, services, self._pipeline)
         self._pipeline.ask_certificate = self._ask_certificate
         self._pipeline.revoke_key = self._revoke_key
         self._pipeline.sockets.rejected = self._records.refused
@@ -410,6 +411,7 @@ class _Worker:
         gc.enable()
         gc.collect()
         gc.freeze()
+        give_back()
         self._adopt(self._start.slot)
 
     def _adopt(self, slot: int) -> None:
@@ -470,7 +472,8 @@ class _Worker:
         counters["hook_failures"] = self._pipeline.hook_failures
         counters["hook_tasks"] = self._pipeline.tasks
         counters["resolve_failures"] = self._resolver.failures
-        counters["record_batches_dropped"] = self._records.batches_dropped
+        counters.update(self._records.metrics())
+        counters.update(self._filters.metrics())
         counters["routes"] = self._installer.routes
         return Metrics(token, msgspec.json.encode(counters))
 
@@ -534,9 +537,9 @@ class _Worker:
         self._pipeline.run(self._engine.turn(now), now)
         waiting = self._awaited()
         self._engine.drain(now)
-        assert self._http3 is not None, "services run once everything is made"
         self._pipeline.carried.drain(now)
-        self._http3.drain(now, replaced=self._is_replaced)
+        if self._http3 is not None:
+            self._http3.drain(now, replaced=self._is_replaced)
         self.close_listeners()
         self._pump.wake()
         self._outbox.offer(Draining(waiting, finished=False, dropped=False))
@@ -551,11 +554,6 @@ class _Worker:
         """Return what a drain waits for; empty when nothing is left."""
         in_flight = self._engine.in_flight()
         return {name: in_flight[name] for name in _AWAITED if in_flight[name]}
-
-
-def _secrets(ticket_secret: bytes) -> QuicSecrets | None:
-    """Return what the workers of this gateway share for HTTP/3; None when nothing."""
-    return QuicSecrets(ticket_secret, unix_time) if ticket_secret else None
 
 
 def main() -> int:

@@ -11,8 +11,8 @@ A blueprint is an object, carried out key by key:
 A blueprint that is one operator itself gives that operator's value. Everything is a pure function and none
 raises for what a document holds; `blueprint_faults` tells what a blueprint has that cannot work.
 
-``$jq`` and ``$jqIf`` are refused: the one library that runs such filters cannot be interrupted, so that one that
-loops would stop the control plane, and gives them the process's environment, secrets included.
+The filters of ``$jq`` and ``$jqIf`` run elsewhere (`oto_trio.jq.projected`): here they are handed to whoever projects. What they
+give is never the document of another operator, so they can all be known before one of them is run.
 
 Source: Otoroshi's projection language.
 """
@@ -38,10 +38,25 @@ from oto_trio.model.matching import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["OPERATORS", "Expand", "blueprint_faults", "project", "value_at_pointer"]
+__all__ = [
+    "OPERATORS",
+    "CheckFilter",
+    "Expand",
+    "RunFilter",
+    "blueprint_faults",
+    "has_filters",
+    "project",
+    "value_at_pointer",
+]
 
 Expand: TypeAlias = "Callable[[str], str]"
 """Puts values into the ``${…}`` of a text."""
+
+RunFilter: TypeAlias = "Callable[[str, Json], Json]"
+"""Gives what a jq filter makes of a document."""
+
+CheckFilter: TypeAlias = "Callable[[str], str | None]"
+"""Tells what is wrong with a jq filter; None when nothing is."""
 
 _MAX_DEPTH: Final = 32
 """Blueprints nested deeper than this give null, and `blueprint_faults` says so."""
@@ -53,20 +68,41 @@ def _unchanged(text: str) -> str:
     return text
 
 
-def project(source: Json, blueprint: Json, expand: Expand = _unchanged) -> Json:
+def _null(filter_text: str, source: Json) -> None:
+    del filter_text, source
+
+
+def project(
+    source: Json, blueprint: Json, expand: Expand = _unchanged, run_filter: RunFilter = _null
+) -> Json:
     """Project a document.
 
     Args:
         source: The document; it is not changed, and parts of it are shared with the result.
         blueprint: What of it goes on. An empty one, or one that is no object, gives the document as it is.
         expand: Puts values into ``${…}`` of the texts of ``$compose``.
+        run_filter: Gives the value of a jq filter, in the order of the blueprint; without it that is null.
 
     Returns:
         The projected document.
     """
     if not is_object(blueprint) or not blueprint:
         return source
-    return _Projection(expand).run(source, blueprint, _MAX_DEPTH)
+    return _Projection(expand, run_filter).run(source, blueprint, _MAX_DEPTH)
+
+
+def has_filters(blueprint: Json) -> bool:
+    """Tell whether a blueprint may have jq filters to run."""
+    waiting = [blueprint]
+    while waiting:
+        here = waiting.pop()
+        if is_object(here):
+            if "$jq" in here or "$jqIf" in here:
+                return True
+            waiting += here.values()
+        elif is_array(here):
+            waiting += here
+    return False
 
 
 def value_at_pointer(document: Json, pointer: str) -> Json:
@@ -123,8 +159,9 @@ def _or_null(value: Json) -> Json:
 class _Projection:
     """One projection under way."""
 
-    def __init__(self, expand: Expand) -> None:
+    def __init__(self, expand: Expand, run_filter: RunFilter) -> None:
         self._expand = expand
+        self._run_filter = run_filter
 
     def run(self, source: Json, blueprint: dict[str, Json], depth: int) -> Json:
         if depth == 0:
@@ -175,8 +212,18 @@ class _Projection:
             return argument
         if name == "$compose":
             return self._compose(source, argument, depth)
+        if name in _FILTERS:
+            return self._filter(source, name, argument)
         operate = _OPERATORS.get(name)
         return MISSING if operate is None else operate(source, argument)
+
+    def _filter(self, source: Json, name: str, argument: Json) -> Json:
+        """Run a jq filter; with ``$jqIf``, if another thing has a value, else there is no field."""
+        if name == "$jqIf":
+            if not is_object(argument) or not _holds(value_at, "path", source, argument):
+                return MISSING
+            argument = argument.get("filter")
+        return self._run_filter(argument, source) if isinstance(argument, str) else None
 
     def _compose(self, source: Json, template: Json, depth: int) -> Json:
         """Fill a template: texts are expanded, operators carried out, the rest copied."""
@@ -220,17 +267,22 @@ def _look_if(find: Callable[[Json, str], Json], key: str) -> Callable[[Json, Jso
     look = _look(find)
 
     def operate(source: Json, argument: Json) -> Json:
-        if not is_object(argument):
-            return MISSING
-        predicate = argument.get("predicate")
-        if not is_object(predicate):
-            return MISSING
-        where = predicate.get(key)
-        found = find(source, where) if isinstance(where, str) else MISSING
-        holds = is_same(_or_null(found), predicate.get("value"))
-        return look(source, argument) if holds else MISSING
+        is_given = is_object(argument) and _holds(find, key, source, argument)
+        return look(source, argument) if is_given else MISSING
 
     return operate
+
+
+def _holds(
+    find: Callable[[Json, str], Json], key: str, source: Json, argument: dict[str, Json]
+) -> bool:
+    """Tell whether what an operator's predicate names has its value."""
+    predicate = argument.get("predicate")
+    if not is_object(predicate):
+        return False
+    where = predicate.get(key)
+    found = find(source, where) if isinstance(where, str) else MISSING
+    return is_same(_or_null(found), predicate.get("value"))
 
 
 def _header(source: Json, argument: Json) -> Json:
@@ -300,7 +352,9 @@ _OPERATORS: Final[dict[str, Callable[[Json, Json], Json]]] = {
     "$date_from_unix_fmt": _date,
 }
 
-OPERATORS: Final = frozenset({*_OPERATORS, "$value", "$compose", "$remove"})
+_FILTERS: Final = frozenset({"$jq", "$jqIf"})
+
+OPERATORS: Final = frozenset({*_OPERATORS, *_FILTERS, "$value", "$compose", "$remove"})
 """The names of the operators that make one value."""
 
 
@@ -308,9 +362,15 @@ OPERATORS: Final = frozenset({*_OPERATORS, "$value", "$compose", "$remove"})
 
 
 def blueprint_faults(
-    blueprint: Json, path: str = "$", depth: int = _MAX_DEPTH
+    blueprint: Json, check_filter: CheckFilter, path: str = "$", depth: int = _MAX_DEPTH
 ) -> Iterator[tuple[str, str]]:
     """Walk what a blueprint has that cannot work, for whoever writes one.
+
+    Args:
+        blueprint: The blueprint.
+        check_filter: Tells what is wrong with a jq filter.
+        path: Where it is.
+        depth: How deep it may be nested.
 
     Returns:
         Pairs of a path and what is wrong there.
@@ -323,7 +383,7 @@ def blueprint_faults(
         return
     whole = _operator(blueprint)
     if whole is not None:
-        yield from _operator_faults(*whole, f"{path}.{whole[0]}")
+        yield from _operator_faults(*whole, f"{path}.{whole[0]}", check_filter, depth - 1)
         return
     for key, instruction in blueprint.items():
         here = f"{path}.{key}"
@@ -332,14 +392,18 @@ def blueprint_faults(
         if key in _KEY_FILTERS:
             yield here, "needs a list of keys, StartsWith(…), Regex(…) or Wildcard(…)"
         elif is_object(instruction):
-            yield from blueprint_faults(instruction, here, depth - 1)
+            yield from blueprint_faults(instruction, check_filter, here, depth - 1)
         elif not isinstance(instruction, bool | str):
             yield here, "needs true, false, a new name, an operator or an object"
 
 
-def _operator_faults(name: str, argument: Json, path: str) -> Iterator[tuple[str, str]]:
-    if name in ("$jq", "$jqIf"):
-        yield path, "jq filters cannot be run here; use $at, $path, $compose or a nested object"
+def _operator_faults(
+    name: str, argument: Json, path: str, check_filter: CheckFilter, depth: int
+) -> Iterator[tuple[str, str]]:
+    if name in _FILTERS:
+        yield from _filter_faults(name, argument, path, check_filter)
+    elif name == "$compose":
+        yield from _template_faults(argument, path, check_filter, depth)
     elif name not in OPERATORS:
         yield path, f"no such operator; there are {', '.join(sorted(OPERATORS))}"
     elif name in ("$path", "$pathIf"):
@@ -349,6 +413,44 @@ def _operator_faults(name: str, argument: Json, path: str) -> Iterator[tuple[str
             format_date(0, str(argument.get("pattern", DEFAULT_PATTERN)))
         except DatePatternError as error:
             yield f"{path}.pattern", str(error)
+
+
+def _template_faults(
+    template: Json, path: str, check_filter: CheckFilter, depth: int
+) -> Iterator[tuple[str, str]]:
+    """Walk the jq filters in a template; everything else gives null or is copied when it cannot work."""
+    if depth <= 0:
+        yield path, f"is nested deeper than {_MAX_DEPTH} levels"
+    elif is_array(template):
+        for at, item in enumerate(template):
+            yield from _template_faults(item, f"{path}[{at}]", check_filter, depth - 1)
+    elif is_object(template):
+        operator = _operator(template)
+        if operator is not None and operator[0] in _FILTERS:
+            yield from _filter_faults(*operator, f"{path}.{operator[0]}", check_filter)
+            return
+        for key, item in template.items():
+            yield from _template_faults(item, f"{path}.{key}", check_filter, depth - 1)
+
+
+def _filter_faults(
+    name: str, argument: Json, path: str, check_filter: CheckFilter
+) -> Iterator[tuple[str, str]]:
+    text = argument
+    if name == "$jqIf":
+        if not is_object(argument):
+            yield path, "needs an object with filter and predicate"
+            return
+        predicate = argument.get("predicate")
+        if not is_object(predicate) or not isinstance(predicate.get("path"), str):
+            yield f"{path}.predicate", "needs an object with path, as text, and value"
+        path, text = f"{path}.filter", argument.get("filter")
+    if not isinstance(text, str):
+        yield path, "needs a jq filter as text"
+        return
+    fault = check_filter(text)
+    if fault is not None:
+        yield path, f"not a jq filter: {fault}"
 
 
 def _path_faults(argument: Json, path: str) -> Iterator[tuple[str, str]]:

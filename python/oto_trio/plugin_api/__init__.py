@@ -28,6 +28,7 @@ from oto_trio.plugin_api.steps import Native, Step
 from oto_trio.plugin_api.templates import compiled_template, header_templates
 from oto_trio.plugin_api.websockets import (
     Message,
+    MessageAnswer,
     Reject,
     RejectStrategy,
     ServedSocket,
@@ -47,6 +48,7 @@ __all__ = [
     "HeaderValue",
     "Headers",
     "Message",
+    "MessageAnswer",
     "MountedRequest",
     "Native",
     "Pattern",

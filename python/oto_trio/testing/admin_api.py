@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 import msgspec
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from oto_trio.model.rights import Validators
 
 __all__ = ["ServedAdminApi", "route_document", "serving_admin_api"]
+
+PATIENCE_S: Final = 60.0
+"""How long an answer may take; a machine that also compiles is slow."""
 
 
 class ServedAdminApi:
@@ -98,7 +101,7 @@ async def serving_admin_api(
 
         server: AdminServer = await nursery.start(run)
         key = (DEV_CREDENTIALS.client_id, DEV_CREDENTIALS.client_secret)
-        async with httpx.AsyncClient(base_url=server.url, auth=key) as client:
+        async with httpx.AsyncClient(base_url=server.url, auth=key, timeout=PATIENCE_S) as client:
             yield ServedAdminApi(store, gateway, server, client)
         shutdown.set()
 

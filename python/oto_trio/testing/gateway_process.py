@@ -79,6 +79,16 @@ class GatewayProcess:
         return int(self.http.rpartition(":")[2])
 
     @property
+    def https_port(self) -> int:
+        """Its port for HTTPS, of a gateway that was given one."""
+        return self._port_of("https")
+
+    @property
+    def http3_port(self) -> int:
+        """Its port for HTTP/3, of a gateway that was given one."""
+        return self._port_of("http3")
+
+    @property
     def admin(self) -> str:
         """The URL of the admin API."""
         url: str = self.announcement["admin"]
@@ -88,6 +98,10 @@ class GatewayProcess:
     def auth(self) -> tuple[str, str]:
         """The admin API's key, as (id, secret)."""
         return self.announcement["client_id"], self.announcement["client_secret"]
+
+    def _port_of(self, name: str) -> int:
+        url: str = self.announcement[name]
+        return int(url.rpartition(":")[2])
 
     def workers(self) -> list[int]:
         """Return the worker processes that live now, oldest first."""
@@ -160,6 +174,7 @@ async def gateway_process(
     environ: Mapping[str, str] | None = None,
     prefix: Sequence[str] = (),
     pass_fds: Sequence[int] = (),
+    log: int = subprocess.PIPE,
 ) -> AsyncGenerator[GatewayProcess]:
     """Run `oto-trio serve` on free ports for the length of a block.
 
@@ -169,6 +184,7 @@ async def gateway_process(
         environ: More environment variables.
         prefix: A program, with arguments, that runs the command behind it in its own process.
         pass_fds: Descriptors that this program gets; see `handed_over`.
+        log: The descriptor that is its standard error, which the caller reads; nothing is in the gateway's `log` then.
 
     Raises:
         GatewayEndedError: It ended before it was ready.
@@ -185,7 +201,7 @@ async def gateway_process(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=log,
         env={**os.environ, **(environ or {})},
         pass_fds=pass_fds,
         # Its own group, so that a Ctrl-C for the tests is theirs alone.
@@ -193,7 +209,8 @@ async def gateway_process(
     )
     gateway = GatewayProcess(process)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(gateway.read_log)
+        if log == subprocess.PIPE:
+            nursery.start_soon(gateway.read_log)
         try:
             await gateway.read_announcement()
             yield gateway

@@ -11,6 +11,7 @@ pub mod grpc;
 pub mod grpc_web;
 pub mod hpack;
 pub mod http1;
+pub mod http2;
 pub mod intern;
 pub mod jose;
 pub mod jwt;

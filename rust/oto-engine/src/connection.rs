@@ -9,6 +9,7 @@ use oto_core::http1::{Decoder, Framing, ResponseHead, Version};
 use oto_core::plan::{BodyBound, Flow};
 
 use crate::downstream::Called;
+use crate::frames::Frames;
 use crate::io::{Output, Readiness};
 use crate::kept::Kept;
 use crate::meter::Meter;
@@ -34,6 +35,8 @@ pub(crate) struct Down {
     pub(crate) phase: DownPhase,
     /// It changed its protocol, and whoever carries it looks at what passes.
     pub(crate) is_watched: bool,
+    /// Where the backend is within its frames, when this is a WebSocket that nobody looks at.
+    pub(crate) frames: Option<Box<Frames>>,
     pub(crate) exchange: Option<Box<Exchange>>,
     pub(crate) deadline: Deadline,
     /// What may be read of a carried connection.

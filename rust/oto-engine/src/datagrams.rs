@@ -167,7 +167,8 @@ impl Engine {
     }
 
     /// Take in a connection whose handshake is done elsewhere; `server_name` is what the client asked for, in lower case,
-    /// and `chain` the certificates it showed and has the key of, its own first.
+    /// and `chain` the certificates it showed and has the key of, its own first; `is_resumed` says that the handshake went on
+    /// with an earlier session.
     /// Gives its number, for streams and for [`Engine::hang_up`].
     ///
     /// # Errors
@@ -178,6 +179,7 @@ impl Engine {
         ip: IpAddr,
         server_name: Option<&str>,
         chain: Vec<Vec<u8>>,
+        is_resumed: bool,
         now_s: f64,
     ) -> Result<u64, &'static str> {
         self.now_s = now_s;
@@ -217,9 +219,11 @@ impl Engine {
             deadline: Deadline::never(),
             appetite: Appetite::default(),
             is_watched: false,
+            frames: None,
         });
         self.metrics.accepted += 1;
         self.metrics.handshakes += 1;
+        self.metrics.resumed += u64::from(is_resumed);
         Ok(id)
     }
 }

@@ -322,29 +322,26 @@ impl Engine {
         self.set_down_deadline(key, due);
     }
 
-    /// Have connections whose bytes somebody looks at end, where all are to end.
+    /// Have WebSockets end, where all connections are to end: who looks at their bytes is told, or the client.
     pub(crate) fn tell_leaving(&mut self) {
-        let mut leaving = Vec::new();
-        for (_, down) in &self.downs {
-            if let DownPhase::Carried(id) = down.phase
-                && down.is_watched
-                && (self.draining || self.leaves_by(down).is_some())
-            {
-                leaving.push(Event::Leaving(id));
-            }
+        let all: Vec<usize> = self.downs.iter().map(|(key, _)| key).collect();
+        for key in all {
+            self.tell_if_leaving(key);
         }
-        self.raised.append(&mut leaving);
     }
 
-    /// The same for one that has just begun.
+    /// The same for one that may have just begun.
     pub(crate) fn tell_if_leaving(&mut self, key: usize) {
         let Some(down) = self.downs.get(key) else {
             return;
         };
-        if let DownPhase::Carried(id) = down.phase
-            && (self.draining || self.leaves_by(down).is_some())
-        {
-            self.raised.push(Event::Leaving(id));
+        if !self.draining && self.leaves_by(down).is_none() {
+            return;
+        }
+        match down.phase {
+            DownPhase::Carried(id) if down.is_watched => self.raised.push(Event::Leaving(id)),
+            DownPhase::Tunnel(at) => self.close_tunnel(key, at),
+            _ => {}
         }
     }
 
@@ -447,6 +444,7 @@ impl Engine {
                 listener: at,
                 serial: self.serial,
                 is_watched: false,
+                frames: None,
                 is_fresh: true,
                 ready: Readiness::default(),
                 input: Vec::new(),

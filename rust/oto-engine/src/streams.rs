@@ -70,6 +70,7 @@ impl Engine {
             output: Output::default(),
             phase: DownPhase::Head,
             is_watched: false,
+            frames: None,
             exchange: None,
             deadline: Deadline::never(),
             appetite: Appetite::default(),

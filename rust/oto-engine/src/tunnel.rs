@@ -1,7 +1,10 @@
-//! Upgraded connections: bytes both ways, unread.
+//! Upgraded connections: bytes both ways, unread but for where the backend's frames begin when it is a WebSocket.
+
+use oto_core::streamed;
 
 use crate::connection::{DownPhase, UpPhase};
 use crate::engine::{Engine, down_token, up_token};
+use crate::frames::{Frames, GOING_AWAY};
 use crate::io::{Got, Output, Readiness};
 use crate::socket::Socket;
 
@@ -21,6 +24,13 @@ impl Engine {
         let Some(up) = self.ups.get_mut(at) else {
             return false;
         };
+        let flow = down.exchange.as_ref().and_then(|it| it.flow.as_ref());
+        let is_socket = flow.is_some_and(|flow| streamed::is_websocket(&flow.request));
+        down.frames = is_socket.then(Box::default);
+        if let Some(frames) = &mut down.frames {
+            // Nobody has asked for an end yet: all of it goes on.
+            frames.pass(rest);
+        }
         let sent = down.output.send(&mut down.stream, head, rest);
         let early = std::mem::take(&mut down.input);
         let passed = up.output.send(&mut up.stream, &early, &[]);
@@ -39,7 +49,25 @@ impl Engine {
         self.set_up_deadline(at, f64::INFINITY);
         self.again.push_back(down_token(key));
         self.again.push_back(up_token(at));
+        self.tell_if_leaving(key);
         false
+    }
+
+    /// Have the client of a WebSocket told that this is the end, before the backend's next frame. It answers that to the
+    /// backend, which takes it for the client's own word, and ends the connection. A client that was told the backend's
+    /// end is told nothing behind it, and may go on as long as the drain waits.
+    pub(crate) fn close_tunnel(&mut self, key: usize, at: usize) {
+        let (Some(down), Some(up)) = (self.downs.get_mut(key), self.ups.get(at)) else {
+            return;
+        };
+        if up.ready.closed {
+            return;
+        }
+        if down.frames.as_mut().is_some_and(|frames| frames.leave()) {
+            let sent = down.output.send(&mut down.stream, GOING_AWAY, &[]);
+            down.ready.broken |= sent.is_err();
+            self.again.push_back(down_token(key));
+        }
     }
 
     /// Pass bytes both ways until neither side has more.
@@ -78,6 +106,7 @@ impl Engine {
             &mut up.output,
             &mut up.stream,
             scratch,
+            None,
         );
         let back = pass(
             &mut up.ready,
@@ -85,6 +114,7 @@ impl Engine {
             &mut down.output,
             &mut down.stream,
             scratch,
+            down.frames.as_deref_mut(),
         );
         let (Ok(forth), Ok(back)) = (forth, back) else {
             return Some(true);
@@ -105,13 +135,14 @@ impl Engine {
     }
 }
 
-/// Move bytes one way; an end is passed on once everything before it is written.
+/// Move bytes one way, with a close frame of our own where `frames` says so; an end is passed on once everything before it is written.
 fn pass(
     from: &mut Readiness,
     source: &mut Socket,
     output: &mut Output,
     sink: &mut Socket,
     scratch: &mut [u8],
+    mut frames: Option<&mut Frames>,
 ) -> std::io::Result<bool> {
     let mut moved = false;
     for _ in 0..READS {
@@ -120,7 +151,14 @@ fn pass(
         }
         match from.read(source, scratch)? {
             Got::Bytes(count) => {
-                output.send(sink, &scratch[..count], &[])?;
+                let (passed, closes) = match &mut frames {
+                    Some(frames) => frames.pass(&scratch[..count]),
+                    None => (count, false),
+                };
+                let last = if closes { GOING_AWAY } else { &[] };
+                if passed > 0 || closes {
+                    output.send(sink, &scratch[..passed], last)?;
+                }
                 moved = true;
             }
             Got::Nothing => break,

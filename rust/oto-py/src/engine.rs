@@ -144,7 +144,7 @@ impl Engine {
         lock(&self.inner).check_client(listener, chain, now).err()
     }
 
-    #[pyo3(signature = (listener, ip, server_name, now, chain = vec![]))]
+    #[pyo3(signature = (listener, ip, server_name, now, chain = vec![], is_resumed = false))]
     fn carry(
         &self,
         listener: u64,
@@ -152,12 +152,13 @@ impl Engine {
         server_name: Option<&str>,
         now: f64,
         chain: Vec<Vec<u8>>,
+        is_resumed: bool,
     ) -> PyResult<u64> {
         let ip = ip
             .parse()
             .map_err(|_| PyValueError::new_err("the client's address must be an IP address"))?;
         lock(&self.inner)
-            .carry(listener, ip, server_name, chain, now)
+            .carry(listener, ip, server_name, chain, is_resumed, now)
             .map_err(PyValueError::new_err)
     }
 

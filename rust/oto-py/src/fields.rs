@@ -157,6 +157,13 @@ pub(crate) struct HpackEncoder {
     encoder: Mutex<(Encoder, Vec<u8>)>,
 }
 
+impl HpackEncoder {
+    /// Write a block where the caller wants it.
+    pub(crate) fn with(&self, write: impl FnOnce(&mut Encoder)) {
+        write(&mut lock(&self.encoder).0);
+    }
+}
+
 #[pymethods]
 impl HpackEncoder {
     #[new]

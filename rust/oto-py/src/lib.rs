@@ -11,6 +11,7 @@ mod engine;
 mod events;
 mod exchange;
 mod fields;
+mod frames;
 mod jose;
 mod json;
 mod limits;
@@ -30,6 +31,13 @@ use pyo3::prelude::*;
 /// The Rust engine of oto-trio.
 #[pymodule(gil_used = false)]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        // A standard error that nobody reads must not stop the thread that panicked.
+        if oto_engine::has_room(std::io::stderr()) {
+            usual(panic);
+        }
+    }));
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<engine::Engine>()?;
     module.add_class::<snapshot::Snapshot>()?;
@@ -43,6 +51,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<fields::FieldBlock>()?;
     module.add_class::<fields::HpackEncoder>()?;
     module.add_class::<fields::HpackDecoder>()?;
+    module.add_class::<frames::FrameReader>()?;
+    module.add_class::<frames::FrameWriter>()?;
     module.add_class::<quic::QuicKeys>()?;
     module.add_class::<client_certificate::ClientCertificate>()?;
     module.add_class::<message::Request>()?;

@@ -21,14 +21,13 @@ from typing import Any
 import trio
 
 from oto_trio._core import Engine, Exchange, Snapshot
+from oto_trio.gateway.engine import BODY, GONE, PANIC, RESOLVE, RUN
 from tests.conformance.http1.wire import Wire, connect
 
 __all__ = ["PATIENCE_S", "Gateway", "python_step", "route", "running", "until"]
 
 PATIENCE_S = 20.0
 """A wait longer than this is a failure; no test comes near it."""
-
-RUN, GONE, RESOLVE, BODY, PANIC = range(5)
 
 
 class Gateway:
@@ -155,6 +154,29 @@ class Gateway:
         return number
 
 
+def listening() -> socket.socket:
+    """A socket where clients on this machine can connect."""
+    return socket.create_server(("127.0.0.1", 0), backlog=1000)
+
+
+@asynccontextmanager
+async def pumped(gateway: Gateway) -> AsyncIterator[None]:
+    """Turn a gateway for the length of a block; its engine is closed behind it, and must not have panicked."""
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(gateway.pump)
+            yield
+            nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        # One failure is shown as itself: the nursery is no part of what failed.
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from None
+        raise
+    finally:
+        gateway.engine.close()
+    assert gateway.panics == []
+
+
 @asynccontextmanager
 async def running(*routes: bytes, **settings: float) -> AsyncIterator[Gateway]:
     """Run a gateway with these routes; everything is closed behind it.
@@ -165,24 +187,11 @@ async def running(*routes: bytes, **settings: float) -> AsyncIterator[Gateway]:
     """
     engine = Engine(json.dumps(settings).encode())
     engine.install(Snapshot().apply(list(routes), []))
-    with trio.fail_after(PATIENCE_S), socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(1000)
+    with trio.fail_after(PATIENCE_S), listening() as listener:
         engine.adopt(listener.fileno(), "standard-listener", False)
         gateway = Gateway(engine, listener.getsockname()[1])
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(gateway.pump)
-                yield gateway
-                nursery.cancel_scope.cancel()
-        except BaseExceptionGroup as group:
-            # One failure is shown as itself: the nursery is no part of what failed.
-            if len(group.exceptions) == 1:
-                raise group.exceptions[0] from None
-            raise
-        finally:
-            engine.close()
-    assert gateway.panics == []
+        async with pumped(gateway):
+            yield gateway
 
 
 async def until(is_so: Callable[[], bool]) -> None:

@@ -8,6 +8,7 @@ from tests.conformance.http1.upstream import OK, Upstream
 from tests.conformance.http1.wire import Wire
 
 UPGRADE = b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+GOING_AWAY = b"\x88\x1b\x03\xe9the gateway is going away"
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 
 
@@ -63,6 +64,33 @@ async def test_last_words_of_a_client_reach_a_backend_that_ended_first(size: int
         assert await client.read_to_end() == b""
         sent = client.send_and_close_at_once(b"x" * size)
         assert len(await backend.read_to_end()) == sent > 0
+        await backend.close()
+        await gateway.settled()
+
+
+@pytest.mark.parametrize("said", [b"", b"\x81\x02hi", b"\x81\x05hi"])
+@pytest.mark.parametrize("drains", ["before", "behind"])
+async def test_a_drain_takes_no_client_from_a_backend_that_ended_first(
+    said: bytes, drains: str
+) -> None:
+    is_told = drains == "before" and said != b"\x81\x05hi"  # the last is no whole frame
+    async with fronting() as (gateway, upstream):
+        client, backend = await tunnel(gateway, upstream)
+        await backend.send(said)
+        assert await client.read_exactly(len(said)) == said
+        if drains == "before":
+            gateway.engine.drain(gateway.now)
+            assert await client.read_exactly(len(GOING_AWAY) * is_told) == GOING_AWAY * is_told
+        await backend.finish()
+        assert await client.read_to_end() == b""
+        if drains == "behind":
+            gateway.engine.drain(gateway.now)
+        for word in (b"it", b"goes", b"on"):
+            await client.send(word)
+            assert await backend.read_exactly(len(word)) == word
+        assert gateway.busy == {"connections": 1, "tunnels": 1}
+        await client.close()
+        assert await backend.read_to_end() == b""
         await backend.close()
         await gateway.settled()
 

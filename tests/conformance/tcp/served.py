@@ -1,7 +1,6 @@
 """A port of TCP services inside the test, and targets that a test plays."""
 
 import json
-import socket
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,9 +11,10 @@ from typing_extensions import override
 
 from oto_trio._core import Engine, Snapshot
 from oto_trio.gateway.compile.tcp import TCP_PORTS, compile_tcp_ports
+from oto_trio.gateway.engine import NOTICE
 from oto_trio.model.document import read_document
 from oto_trio.model.tcp_service import TcpService
-from tests.conformance.http1.gateway import PATIENCE_S, Gateway
+from tests.conformance.http1.gateway import PATIENCE_S, Gateway, listening, pumped
 from tests.conformance.tls.secure import NOW
 
 __all__ = ["Target", "Targets", "TcpGateway", "read_all", "served", "service", "targets"]
@@ -38,7 +38,7 @@ class TcpGateway(Gateway):
     @override
     def note(self, events: Sequence[tuple[int, Any]]) -> None:
         for kind, value in events:
-            if kind == 6:
+            if kind == NOTICE:
                 self.notices.append(value)
         super().note(events)
 
@@ -92,27 +92,16 @@ async def served(
     entities = [("certificates", key, body) for key, body in (certificates or {}).items()]
     settings_json = json.dumps({"tls": dict(tls or {})}).encode()
     engine.install(Snapshot().apply([], [], settings_json, [(TCP_PORTS, name, row), *entities]))
-    with trio.fail_after(PATIENCE_S), socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(1000)
+    with trio.fail_after(PATIENCE_S), listening() as listener:
         engine.adopt_tcp(listener.fileno(), name)
         gateway = TcpGateway(engine, listener.getsockname()[1])
         engine.set_unix_offset(NOW - gateway.now)
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(gateway.pump)
+            async with pumped(gateway):
                 yield gateway
-                nursery.cancel_scope.cancel()
-        except BaseExceptionGroup as group:
-            # One failure is shown as itself: the nursery is no part of what failed.
-            if len(group.exceptions) == 1:
-                raise group.exceptions[0] from None
-            raise
         finally:
-            engine.close()
             for stream in gateway.dialled:
                 stream.socket.close()
-    assert gateway.panics == []
 
 
 class Target:

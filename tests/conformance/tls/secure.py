@@ -1,7 +1,6 @@
 """A gateway that speaks TLS inside the test, and authorities that exist for one test run."""
 
 import json
-import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -13,12 +12,12 @@ import trustme
 from typing_extensions import override
 
 from oto_trio._core import Engine, Snapshot
-from tests.conformance.http1.gateway import PATIENCE_S, Gateway
+from oto_trio.gateway.engine import CERTIFICATE, LOST, NOTICE, UPGRADED
+from tests.conformance.http1.gateway import PATIENCE_S, Gateway, listening, pumped
 
 __all__ = [
     "NOW",
     "OK",
-    "UPGRADED",
     "SecureGateway",
     "authority",
     "backend",
@@ -32,9 +31,6 @@ __all__ = [
 
 NOW = 1_800_000_000.0
 """Unix time of the tests' gateways; trustme's certificates are valid then."""
-
-LOST, UPGRADED = 11, 21
-"""Kinds of events."""
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -89,9 +85,9 @@ class SecureGateway(Gateway):
     def note(self, events: Sequence[tuple[int, Any]]) -> None:
         """Remember what the engine wants."""
         for kind, value in events:
-            if kind == 5:
+            if kind == CERTIFICATE:
                 self.wanted.append(value)
-            elif kind == 6:
+            elif kind == NOTICE:
                 self.notices.append(value)
             elif kind in (LOST, UPGRADED):
                 self.carried.append((kind, value))
@@ -145,27 +141,16 @@ async def secured(
         [*entities, *(("certificates", name, body) for name, body in certificates.items())],
     )
     engine.install(snapshot)
-    with trio.fail_after(PATIENCE_S), socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(1000)
+    with trio.fail_after(PATIENCE_S), listening() as listener:
         engine.adopt(listener.fileno(), "https-listener", True)
         gateway = SecureGateway(engine, listener.getsockname()[1], snapshot)
         engine.set_unix_offset(NOW - gateway.now)
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(gateway.pump)
+            async with pumped(gateway):
                 yield gateway
-                nursery.cancel_scope.cancel()
-        except BaseExceptionGroup as group:
-            # One failure is shown as itself: the nursery is no part of what failed.
-            if len(group.exceptions) == 1:
-                raise group.exceptions[0] from None
-            raise
         finally:
-            engine.close()
             while _opened:
                 _opened.pop().socket.close()
-    assert gateway.panics == []
 
 
 def client_context(

@@ -12,9 +12,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from oto_trio.gateway.engine import UPGRADED
 from tests.conformance.http1.gateway import python_step, route
 from tests.conformance.tls.secure import (
-    UPGRADED,
     authority,
     backend,
     ca_certificate,

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING
 
 import httpx
-import pytest
 
 from oto_trio.control.admin_api.gateway_control import GatewayHealth
 from oto_trio.control.credentials import DEV_CREDENTIALS
 from oto_trio.testing.admin_api import ServedAdminApi as Served
 from oto_trio.testing.admin_api import serving_admin_api
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
 ROUTES = "/apis/proxy.otoroshi.io/v1/routes"
-
-
-@pytest.fixture
-async def served() -> AsyncIterator[Served]:
-    async with serving_admin_api() as api:
-        yield api
 
 
 async def test_everything_but_probes_needs_the_key(served: Served) -> None:

@@ -11,11 +11,10 @@ from oto_trio import _core
 from oto_trio.model.auth_module import AuthModule, auth_module_template
 from oto_trio.model.document import encode_document, read_document, write_document
 from oto_trio.telemetry.events.admin_writes import shown_document
-from oto_trio.testing.admin_api import ServedAdminApi as Served
-from oto_trio.testing.admin_api import serving_admin_api
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from oto_trio.testing.admin_api import ServedAdminApi as Served
+
 
 APIS = "/apis/apis.otoroshi.io/v1/apis"
 SUBSCRIPTIONS = "/apis/apis.otoroshi.io/v1/apisubscriptions"
@@ -39,12 +38,6 @@ SUBSCRIPTION: dict[str, Any] = {
     "api_ref": "a1",
     "subscription_kind": "apikey",
 }
-
-
-@pytest.fixture
-async def served() -> AsyncIterator[Served]:
-    async with serving_admin_api() as api:
-        yield api
 
 
 async def keep_api(served: Served, **keys: Any) -> None:

@@ -9,23 +9,14 @@ import trio
 
 from oto_trio.testing.admin_api import ServedAdminApi as Served
 from oto_trio.testing.admin_api import route_document as route
-from oto_trio.testing.admin_api import serving_admin_api
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     import httpx
 
 ROUTES = "/apis/proxy.otoroshi.io/v1/routes"
 BACKENDS = "/apis/proxy.otoroshi.io/v1/backends"
 R1 = f"{ROUTES}/r1"
 PAGES = dict.fromkeys(("template40x", "template50x", "templateBuild", "templateMaintenance"), "x")
-
-
-@pytest.fixture
-async def served() -> AsyncIterator[Served]:
-    async with serving_admin_api() as api:
-        yield api
 
 
 async def call(served: Served, verb: str, path: str, body: Any = None, **headers: str) -> Any:

@@ -6,28 +6,18 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-import pytest
 import yaml
 
 from oto_trio.testing.admin_api import ServedAdminApi as Served
 from oto_trio.testing.admin_api import route_document as route
-from oto_trio.testing.admin_api import serving_admin_api
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     import httpx
 
 ROUTES = "/apis/proxy.otoroshi.io/v1/routes"
 BACKENDS = "/apis/proxy.otoroshi.io/v1/backends"
 GLOBAL = "/apis/config.otoroshi.io/v1/global-configs"
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
-
-
-@pytest.fixture
-async def served() -> AsyncIterator[Served]:
-    async with serving_admin_api() as api:
-        yield api
 
 
 async def test_a_route_lives_its_life(served: Served) -> None:

@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
-import pytest
 
 from oto_trio.model.api_key import api_key_bearer
 from oto_trio.testing.admin_api import ServedAdminApi as Served
 from oto_trio.testing.admin_api import route_document as route
-from oto_trio.testing.admin_api import serving_admin_api
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 KEYS = "/apis/apim.otoroshi.io/v1/apikeys"
 PAST_MS = 1_000_000
 FUTURE_MS = 32_503_680_000_000
-
-
-@pytest.fixture
-async def served() -> AsyncIterator[Served]:
-    async with serving_admin_api() as api:
-        yield api
 
 
 def key(client_id: str = "c1", **more: Any) -> dict[str, Any]:

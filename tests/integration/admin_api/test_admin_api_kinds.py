@@ -10,11 +10,10 @@ import msgspec
 import pytest
 
 from oto_trio.control.admin_api.resources import LEGACY_RESOURCES, RESOURCES, Resource
-from oto_trio.testing.admin_api import ServedAdminApi as Served
-from oto_trio.testing.admin_api import serving_admin_api
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from oto_trio.testing.admin_api import ServedAdminApi as Served
+
 
 # A certificate's template cannot be stored: it has no chain. test_admin_api_pki.py has that kind.
 STORABLE = [r for r in LEGACY_RESOURCES if r.template is not None and r.enriched is None]
@@ -28,12 +27,6 @@ ADMINS = "/apis/security.otoroshi.io/v1/admins"
 DRAFTS = "/apis/proxy.otoroshi.io/v1/drafts"
 HASH = bcrypt.hashpw(b"s3cret", bcrypt.gensalt(4)).decode()
 FORBIDDEN = {"error": "unauthorized", "error_description": "you cannot do that"}
-
-
-@pytest.fixture
-async def served() -> AsyncIterator[Served]:
-    async with serving_admin_api() as api:
-        yield api
 
 
 def path_of(resource: Resource) -> str:

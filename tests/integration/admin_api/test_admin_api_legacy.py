@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
-import pytest
 
 from oto_trio.testing.admin_api import ServedAdminApi as Served
 from oto_trio.testing.admin_api import route_document as route
-from oto_trio.testing.admin_api import serving_admin_api
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 ROUTES = "/apis/proxy.otoroshi.io/v1/routes"
-
-
-@pytest.fixture
-async def served() -> AsyncIterator[Served]:
-    async with serving_admin_api() as api:
-        yield api
 
 
 async def test_the_legacy_dialect(served: Served) -> None:

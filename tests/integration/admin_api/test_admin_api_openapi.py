@@ -9,17 +9,8 @@ import httpx
 import pytest
 import yaml
 
-from oto_trio.testing.admin_api import ServedAdminApi as Served
-from oto_trio.testing.admin_api import serving_admin_api
-
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-
-@pytest.fixture
-async def served() -> AsyncIterator[Served]:
-    async with serving_admin_api() as api:
-        yield api
+    from oto_trio.testing.admin_api import ServedAdminApi as Served
 
 
 async def test_the_document_has_otoroshis_names_and_needs_no_key(served: Served) -> None:

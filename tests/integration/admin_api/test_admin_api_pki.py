@@ -11,23 +11,16 @@ import pytest
 from oto_trio.pki.keys import read_private_key
 from oto_trio.pki.pem import read_certificates
 from oto_trio.pki.pkcs12 import write_pkcs12
-from oto_trio.testing.admin_api import ServedAdminApi as Served
-from oto_trio.testing.admin_api import serving_admin_api
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
     import httpx
 
+    from oto_trio.testing.admin_api import ServedAdminApi as Served
+
 GENERIC = "/apis/pki.otoroshi.io/v1/certificates"
 ECDSA = {"algo": "ecdsa", "size": 256}
-
-
-@pytest.fixture
-async def served() -> AsyncIterator[Served]:
-    async with serving_admin_api() as api:
-        yield api
 
 
 async def make(served: Served, path: str, **query: Any) -> dict[str, Any]:

@@ -9,11 +9,10 @@ import pytest
 import yaml
 
 from oto_trio.plugin_api.registry import discover
-from oto_trio.testing.admin_api import ServedAdminApi as Served
-from oto_trio.testing.admin_api import serving_admin_api
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from oto_trio.testing.admin_api import ServedAdminApi as Served
+
 
 KEYS = (
     *("id", "name", "description", "default_config", "config_schema", "config_flow", "no_js_form"),
@@ -36,12 +35,6 @@ FACTS: dict[str, tuple[list[str], bool, bool, bool, bool]] = {
     "Redirection": (["PreRoute"], True, False, True, False),
     "StaticResponse": (["CallBackend"], True, False, False, True),
 }
-
-
-@pytest.fixture
-async def served() -> AsyncIterator[Served]:
-    async with serving_admin_api() as api:
-        yield api
 
 
 async def test_every_plugin_of_the_registry_is_listed_in_otoroshis_words(served: Served) -> None:

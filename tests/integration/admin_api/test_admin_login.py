@@ -13,7 +13,7 @@ from oto_trio.control.admin_api.admins import passwords
 from oto_trio.control.admin_api.admins import sessions as sessions_module
 from oto_trio.control.store import Put
 from oto_trio.testing.admin_api import ServedAdminApi as Served
-from oto_trio.testing.admin_api import route_document, serving_admin_api
+from oto_trio.testing.admin_api import route_document
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,12 +31,6 @@ GATE = {"error": "You're not authorized here !"}
 @pytest.fixture(autouse=True)
 def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction]
     monkeypatch.setattr(passwords, "COST", 4)
-
-
-@pytest.fixture
-async def served() -> AsyncIterator[Served]:
-    async with serving_admin_api() as api:
-        yield api
 
 
 @pytest.fixture

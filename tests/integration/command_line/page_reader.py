@@ -8,9 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from click.testing import CliRunner
-
-from oto_trio.cli import program
+from tests.integration.command_line.program import invoked
 
 if TYPE_CHECKING:
     from oto_trio.testing.gateway_process import GatewayProcess
@@ -61,7 +59,7 @@ class Reader:
         if words[0] == "git":
             return self._shell(shlex.join(words))
         assert words[0] == "oto-trio"
-        result = CliRunner().invoke(program, words[1:], prog_name="oto-trio")
+        result = invoked(*words[1:])
         assert result.exit_code == code, f"{command}\n{result.output}"
         return result.output
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from click.testing import CliRunner
 
-from oto_trio.cli import COMMANDS, program
+from oto_trio.cli import COMMANDS
 from oto_trio.control.checking import check_engine_settings
 from oto_trio.control.settings import NEEDS_NEW_WORKERS, NEEDS_RESTART, Settings
 from oto_trio.testing.gateway_process import GatewayEndedError, gateway_process
+from tests.integration.command_line.program import invoked, oto
 
 HEADERS = "cp:otoroshi.next.plugins.AdditionalHeadersIn"
 CONFIG = f"""
@@ -37,18 +37,6 @@ routes:
 backends:
   - {{id: stored, name: stored, backend: 'https://192.0.2.9'}}
 """
-
-
-def oto(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "oto_trio", *arguments],
-        capture_output=True,
-        check=False,
-        text=True,
-        timeout=60,
-        env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **environ},
-        stdin=subprocess.DEVNULL,
-    )
 
 
 @pytest.fixture
@@ -313,7 +301,7 @@ def test_a_listener_and_what_it_serves_are_told_to_explain(tmp_path: Path) -> No
         found: list[str | None] = []
         for name in ("all", "mine"):
             arguments = ["explain", "GET", f"http://{name}.test/", "--json", *options]
-            result = CliRunner().invoke(program, [*arguments, "--config", str(path)])
+            result = invoked(*arguments, "--config", str(path))
             winner = json.loads(result.stdout)["routing"]["winner"]
             found.append(None if winner is None else winner["id"])
         return found
@@ -358,7 +346,7 @@ def test_what_services_and_compositions_mean_is_explained_too(tmp_path: Path) ->
 
     def explained(host: str) -> tuple[dict[str, Any], str]:
         arguments = ["explain", "GET", f"http://{host}/", "--json", "--config", str(path)]
-        result = CliRunner().invoke(program, arguments)
+        result = invoked(*arguments)
         return json.loads(result.stdout), result.stderr
 
     # The id of the service is a route's already: that one keeps it, here as in a worker.

@@ -10,32 +10,17 @@ from pathlib import Path
 
 import pytest
 import trio
-from click.testing import CliRunner, Result
 
 from oto_trio.app import STORE_FILE
-from oto_trio.cli import program
 from oto_trio.control.certificates import CertificateStore, certificate_of
 from oto_trio.control.store import SqliteStore
 from oto_trio.pki import Authority, CsrQuery, KeyQuery, issue
 from oto_trio.testing.gateway_process import gateway_process
+from tests.integration.command_line import program
 
-
-def oto(*arguments: str) -> Result:
-    """Runs the command in this process: starting Python fifty times takes half a minute."""
-    return CliRunner().invoke(program, ["certs", *arguments], prog_name="oto-trio")
-
-
-def said(*arguments: str) -> str:
-    done = oto(*arguments)
-    assert done.exit_code == 0, done.stderr
-    return done.stdout
-
-
-def refused(*arguments: str) -> str:
-    done = oto(*arguments)
-    assert done.exit_code == 1, done.stdout
-    assert done.stdout == ""
-    return done.stderr
+oto = functools.partial(program.invoked, "certs")
+said = functools.partial(program.said, "certs")
+refused = functools.partial(program.refused, "certs")
 
 
 async def filled(folder: Path) -> None:

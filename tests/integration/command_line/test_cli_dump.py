@@ -1,14 +1,13 @@
 """`oto-trio dump` and `oto-trio diff`, with a gateway that runs, its store and its folder."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import trio
 
 from oto_trio.testing.gateway_process import gateway_process
+from tests.integration.command_line.program import oto
 
 CONFIG = """
 settings: {http_port: 0}
@@ -17,17 +16,6 @@ routes:
 apikeys:
   - {clientId: billing, clientName: billing, clientSecret: n7Zk2tGq9VbXw4LrYp8sDf3h}
 """
-
-
-def oto(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "oto_trio", *arguments],
-        capture_output=True,
-        check=False,
-        text=True,
-        timeout=60,
-        stdin=subprocess.DEVNULL,
-    )
 
 
 @pytest.fixture

@@ -7,11 +7,10 @@ from pathlib import Path
 import httpx
 import pytest
 import trio
-from click.testing import CliRunner
 
-from oto_trio.cli import program
 from oto_trio.testing.gateway_process import gateway_process
 from tests.integration.clients import admin, route
+from tests.integration.command_line.program import invoked
 
 ROUTES = "/apis/proxy.otoroshi.io/v1/routes"
 
@@ -20,8 +19,8 @@ pytestmark = pytest.mark.slow
 
 async def run(*arguments: str) -> tuple[int, str]:
     """Run the command line in this process: starting another one each time would take most of the test."""
-    invoke = partial(CliRunner().invoke, program, arguments)
-    result = await trio.to_thread.run_sync(invoke)
+    run_it = partial(invoked, *arguments)
+    result = await trio.to_thread.run_sync(run_it)
     return result.exit_code, result.output
 
 

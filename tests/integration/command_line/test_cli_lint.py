@@ -1,14 +1,13 @@
 """`oto-trio lint` as people and pipelines run it."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import trio
 
 from oto_trio.testing.gateway_process import gateway_process
+from tests.integration.command_line.program import oto
 
 CONFIG = """
 settings: {http_port: 0}
@@ -21,17 +20,6 @@ routes:
     backend: http://127.0.0.1:9001
     plugins: [cp:otoroshi.next.plugins.ApikeyCalls]
 """
-
-
-def oto(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "oto_trio", *arguments],
-        capture_output=True,
-        check=False,
-        text=True,
-        timeout=60,
-        stdin=subprocess.DEVNULL,
-    )
 
 
 @pytest.fixture

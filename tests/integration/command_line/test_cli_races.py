@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
-from click.testing import CliRunner
 
 from oto_trio.app import STORE_FILE
-from oto_trio.cli import program
 from oto_trio.cli.changes import Shown
 from oto_trio.cli.store_client import StoreClient
 from oto_trio.control.store import SqliteStore
 from oto_trio.testing.admin_api import route_document
+from tests.integration.command_line.program import invoked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +52,7 @@ def meddling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def run(*arguments: str, answer: str | None = None) -> tuple[int, list[str]]:
-    result = CliRunner().invoke(program, arguments, input=answer)
+    result = invoked(*arguments, answer=answer)
     return result.exit_code, result.output.splitlines()
 
 

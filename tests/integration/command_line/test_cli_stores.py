@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
-from click.testing import CliRunner, Result
 
 from oto_trio.app import STORE_FILE
-from oto_trio.cli import program
 from oto_trio.control.store import SqliteStore
 from tests.integration.clients import STAMP, route
-from tests.integration.stores.postgres_server import PostgresServer
+from tests.integration.command_line.program import invoked, said
 from tests.integration.stores.redis_server import redis_server
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.integration.stores.postgres_server import PostgresServer
 
 PLANTED = "planted-secret"
 
@@ -26,16 +26,6 @@ CONF = """
 routes:
   - {id: by-file, name: by-file, frontend: by-file.test, backend: 'http://127.0.0.1:9000'}
 """
-
-
-def oto(*arguments: str, environ: dict[str, str] | None = None) -> Result:
-    return CliRunner().invoke(program, arguments, prog_name="oto-trio", env=environ or {})
-
-
-def said(*arguments: str) -> str:
-    done = oto(*arguments)
-    assert done.exit_code == 0, done.output
-    return done.stdout
 
 
 def walk_through(url: str, folder: Path) -> None:
@@ -53,7 +43,7 @@ def walk_through(url: str, folder: Path) -> None:
     assert said("certs", "issue", "a.test", "--ca", "ours", "--id", "a", *data) == "a\n"
     assert "BEGIN CERTIFICATE" in said("certs", "export", "a", *data)
     assert {line.split()[-1] for line in said("certs", "list", *data).splitlines()} >= {"a.test"}
-    taken = oto("certs", "create-ca", "CN=Ours", "--id", "ours", *data)
+    taken = invoked("certs", "create-ca", "CN=Ours", "--id", "ours", *data)
     assert (taken.exit_code, "already" in taken.stderr) == (1, True)
 
     found = json.loads(said("lint", url, "--format", "json", "--fail-on", "never"))
@@ -62,13 +52,13 @@ def walk_through(url: str, folder: Path) -> None:
     conf = folder / "conf.yaml"
     conf.write_text(CONF)
     said("apply", str(conf), url, "--yes", "--message", "more")
-    assert json.loads(oto("diff", url, str(conf), "--format", "json").stdout)
+    assert json.loads(invoked("diff", url, str(conf), "--format", "json").stdout)
     said("dump", url, "--out", str(folder / "dumped"))
     assert {path.name for path in (folder / "dumped" / "routes").iterdir()} == {
         "users.yaml",
         "by-file.yaml",
     }
-    assert oto("diff", url, str(folder / "dumped")).exit_code == 0
+    assert invoked("diff", url, str(folder / "dumped")).exit_code == 0
 
     told = json.loads(said("history", url, "--json"))
     assert told[0]["message"] == "more"
@@ -78,7 +68,9 @@ def walk_through(url: str, folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["file", "redis", "postgresql"])
-async def test_every_command_takes_the_url_of_a_store(kind: str, tmp_path: Path) -> None:
+async def test_every_command_takes_the_url_of_a_store(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     if kind == "file":
         url = f"file://{tmp_path}/state.ndjson"
         await trio.to_thread.run_sync(partial(walk_through, url, tmp_path))
@@ -88,17 +80,13 @@ async def test_every_command_takes_the_url_of_a_store(kind: str, tmp_path: Path)
         async with redis_server(tmp_path / "redis") as running:
             await trio.to_thread.run_sync(partial(walk_through, running.url, tmp_path))
         return
-    server = PostgresServer()
-    try:
-        await trio.to_thread.run_sync(server.start)
-        await trio.to_thread.run_sync(partial(walk_through, server.new_database(), tmp_path))
-    finally:
-        await trio.to_thread.run_sync(server.remove)
+    postgres: PostgresServer = request.getfixturevalue("postgres")
+    await trio.to_thread.run_sync(partial(walk_through, postgres.new_database(), tmp_path))
 
 
 def test_a_variable_names_a_store_and_its_password_is_never_shown(tmp_path: Path) -> None:
     kept = {"HERE": f"file://{tmp_path}/state.ndjson", "GONE": f"redis://:{PLANTED}@127.0.0.1:9/0"}
-    assert json.loads(oto("export", "--data", "env:HERE", environ=kept).stdout)["routes"] == []
+    assert json.loads(invoked("export", "--data", "env:HERE", **kept).stdout)["routes"] == []
     for arguments, code in (
         (("certs", "list", "--data", "env:GONE"), 1),
         (("export", "--data", "env:GONE"), 1),
@@ -108,7 +96,7 @@ def test_a_variable_names_a_store_and_its_password_is_never_shown(tmp_path: Path
         (("history", "env:GONE"), 1),
     ):
         (tmp_path / "x.json").write_text("{}")
-        gone = oto(*arguments, environ=kept)
+        gone = invoked(*arguments, **kept)
         assert gone.exit_code == code, gone.output
         assert "127.0.0.1:9" in gone.stderr
         assert PLANTED not in gone.output
@@ -130,7 +118,7 @@ def test_what_is_no_store_is_a_wrong_command_line(place: str, words: str) -> Non
         ("lint", place),
         ("history", place),
     ):
-        done = oto(*arguments)
+        done = invoked(*arguments)
         assert done.exit_code == 2, done.output
         assert words in done.stderr
         assert PLANTED not in done.output
@@ -148,13 +136,13 @@ async def test_the_file_of_an_embedded_store_and_its_plugins(tmp_path: Path) -> 
 
     def look() -> None:
         for place in (file, url):
-            refused = oto("import", str(export), "--data", place)
+            refused = invoked("import", str(export), "--data", place)
             assert (refused.exit_code, "there is no plugin cp:test" in refused.stderr) == (1, True)
         plugins = tmp_path / "plugins"
         plugins.mkdir()
         (plugins / "stamp.py").write_text(STAMP)
         said("import", str(export), "--data", file)
-        assert "there is no plugin cp:test" in oto("import", str(export), "--data", url).stderr
+        assert "there is no plugin cp:test" in invoked("import", str(export), "--data", url).stderr
         said("import", str(export), "--data", url, "--plugins", str(plugins))
         assert "users" in said("export", "--data", url)
 

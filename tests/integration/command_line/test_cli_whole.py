@@ -10,33 +10,16 @@ from pathlib import Path
 
 import pytest
 import trio
-from click.testing import CliRunner, Result
 
 from oto_trio.app import STORE_FILE
-from oto_trio.cli import program
 from oto_trio.control.admin_api.export_kinds import EXPORT_KINDS, resource_of
 from oto_trio.control.first_start import bootstrap
 from oto_trio.control.store import SqliteStore
 from oto_trio.testing.admin_api import route_document as route
 from oto_trio.testing.gateway_process import gateway_process
+from tests.integration.command_line.program import invoked, refused, said
 
 OF_THE_EXPORT = {"label", "date", "dateRaw", "stats"}
-
-
-def oto(*arguments: str) -> Result:
-    return CliRunner().invoke(program, arguments, prog_name="oto-trio")
-
-
-def said(*arguments: str) -> str:
-    done = oto(*arguments)
-    assert done.exit_code == 0, done.stderr
-    return done.stdout
-
-
-def refused(*arguments: str) -> str:
-    done = oto(*arguments)
-    assert done.exit_code == 1, done.stdout
-    return done.stderr
 
 
 async def fill(path: Path) -> None:
@@ -138,5 +121,5 @@ def test_what_cannot_be_used_is_told(data: str, tmp_path: Path) -> None:
     assert "this is no JSON" in refused("import", str(garbage), "--data", data)
     assert "there is no store at" in refused("export", "--data", str(tmp_path / "nowhere"))
     assert "cannot be asked" in refused("export", "--admin", "http://127.0.0.1:9")
-    assert oto("export", "--admin", "x", "--data", data).exit_code == 2
-    assert oto("export", "--admin", "ftp://x").exit_code == 2
+    assert invoked("export", "--admin", "x", "--data", data).exit_code == 2
+    assert invoked("export", "--admin", "ftp://x").exit_code == 2

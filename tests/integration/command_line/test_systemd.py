@@ -17,7 +17,7 @@ import trio
 
 from oto_trio.testing.gateway_process import gateway_process, handed_over
 from tests.integration.command_line.test_supervisor_signals import Load, ask, routed
-from tests.integration.stores.redis_server import free_port
+from tests.integration.ports import free_port
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Upstream

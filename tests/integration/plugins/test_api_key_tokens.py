@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from tests.integration.clients import GUARD_S, eventually
+from tests.integration.events import EXPORTERS, events_in, exporter
 from tests.integration.plugins.api_keys import METHODS, Shown, basic, bearer, key, protected
 from tests.integration.plugins.test_api_keys import (
     APPLIED,
@@ -31,7 +32,6 @@ from tests.integration.plugins.test_api_keys import (
     WRONG,
     running,
 )
-from tests.integration.test_events import EXPORTERS, events_in, exporter
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,8 +16,8 @@ import trio
 
 from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
 from tests.integration.clients import GUARD_S, admin, eventually, route
+from tests.integration.events import EXPORTERS, events_in, exporter
 from tests.integration.plugins.api_keys import METHODS, Shown, basic, bearer, key, protected, token
-from tests.integration.test_events import EXPORTERS, events_in, exporter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable

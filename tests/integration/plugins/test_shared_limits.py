@@ -14,7 +14,6 @@ from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
 from tests.integration.clients import Connection, admin, eventually
 from tests.integration.plugins.api_keys import METHODS, key
 from tests.integration.plugins.test_limits import KEYS, limited, put
-from tests.integration.stores.postgres_server import PostgresServer
 from tests.integration.stores.store_homes import SHARED, ServerHome, home_of
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     import httpx
 
     from tests.integration.stores.cassandra_server import CassandraServer
+    from tests.integration.stores.postgres_server import PostgresServer
 
 pytestmark = pytest.mark.slow
 
@@ -34,14 +34,13 @@ SHOWN = METHODS["custom_headers"]("few", "planted-1").headers
 
 @pytest.fixture(params=SHARED)
 async def server(
-    request: pytest.FixtureRequest, tmp_path: Path, cassandra: CassandraServer
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    postgres: PostgresServer,
+    cassandra: CassandraServer,
 ) -> AsyncGenerator[ServerHome]:
-    postgres = PostgresServer()
-    try:
-        async with home_of(request.param, tmp_path, postgres, cassandra) as home:
-            yield cast("ServerHome", home)
-    finally:
-        await trio.to_thread.run_sync(postgres.remove)
+    async with home_of(request.param, tmp_path, postgres, cassandra) as home:
+        yield cast("ServerHome", home)
 
 
 async def call(gateway: GatewayProcess, calls: int) -> int:

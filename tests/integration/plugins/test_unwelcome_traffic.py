@@ -159,7 +159,7 @@ async def test_redirects_to_https_name_the_port_that_clients_see(
         admin(gateway) as api,
     ):
         await put(api, "tls", upstream.url, ForceHttpsTraffic={})
-        own = gateway.announcement["https"].rpartition(":")[2]
+        own = gateway.https_port
         port = {None: f":{own}", 443: "", 8443: ":8443"}[exposed]
         with trio.fail_after(GUARD_S):
             async with await Connection.open(gateway.port) as connection:

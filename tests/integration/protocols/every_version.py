@@ -80,17 +80,13 @@ async def client_of(
         version: What the client speaks.
         name: The host whose certificate it asks for.
     """
-
-    def port(of: str) -> int:
-        return int(gateway.announcement[of].rpartition(":")[2])
-
     async with AsyncExitStack() as stack:
         if version == "h1":
             yield Http1Client(gateway.port)
         elif version == "h2":
-            connected = http2_client(port("https"), name, client_context())
+            connected = http2_client(gateway.https_port, name, client_context())
             yield await stack.enter_async_context(connected)
         elif version == "h2c":
             yield await stack.enter_async_context(http2_client(gateway.port, name))
         else:
-            yield await stack.enter_async_context(http3_client(port("http3"), name))
+            yield await stack.enter_async_context(http3_client(gateway.http3_port, name))

@@ -10,10 +10,11 @@ import h2.config
 import h2.connection
 import h2.events
 import trio
+from h2.connection import ConnectionInputs, ConnectionState
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -49,6 +50,10 @@ class Http2Client:
             client_side=True, validate_outbound_headers=False, normalize_outbound_headers=False
         )
         self.h2 = h2.connection.H2Connection(config)
+        # To the library a GOAWAY is the end of everything; streams that are open go on (RFC 9113 section 6.8).
+        machine: Any = self.h2.state_machine
+        going = (ConnectionState.CLIENT_OPEN, ConnectionInputs.RECV_GOAWAY)
+        machine._transitions = machine._transitions | {going: (None, ConnectionState.CLIENT_OPEN)}
         self.heard: dict[int, Heard] = {}
         self.goaway: int | None = None
 
@@ -110,11 +115,15 @@ class Http2Client:
         elif isinstance(event, h2.events.ConnectionTerminated):
             self.goaway = int(known.error_code)
 
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Take what comes until something is so."""
+        while not condition():
+            assert await self.hear(), "the connection ended before that"
+
     async def answer(self, identity: int) -> Heard:
         """Wait for a whole response."""
         heard = self.heard[identity]
-        while not heard.is_over:
-            assert await self.hear(), "the connection ended before the response"
+        await self.until(lambda: heard.is_over)
         return heard
 
     async def ask(

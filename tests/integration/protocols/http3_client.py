@@ -255,16 +255,18 @@ async def http3_client(
     client = Http3Client(port, name, **more)
     if begins:
         client.quic.connect(client.server, trio.current_time())
-    async with trio.open_nursery() as nursery:
-        if begins:
-            await client.flush()
-        nursery.start_soon(client.run)
-        if waits and begins:
-            await client.until(lambda: client.h3 is not None or client.ended)
-        try:
-            yield client
-        finally:
-            client.quic.close()
-            await client.flush()
-            nursery.cancel_scope.cancel()
-    client.sock.close()
+    try:
+        async with trio.open_nursery() as nursery:
+            if begins:
+                await client.flush()
+            nursery.start_soon(client.run)
+            if waits and begins:
+                await client.until(lambda: client.h3 is not None or client.ended)
+            try:
+                yield client
+            finally:
+                client.quic.close()
+                await client.flush()
+                nursery.cancel_scope.cancel()
+    finally:
+        client.sock.close()

@@ -6,7 +6,6 @@ import math
 import socket
 from abc import abstractmethod
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import h2.config
@@ -19,6 +18,7 @@ from aioquic.h3.events import DataReceived, H3Event, HeadersReceived
 from aioquic.quic.events import QuicEvent, StopSendingReceived, StreamReset
 from typing_extensions import override
 
+from tests.integration.backends import serving
 from tests.integration.protocols.http3_backend import Http3Backend, Session
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class StreamBackend:
         port: Where it is.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.port = port
         self.connections = 0
         self._tell, self._told = trio.open_memory_channel[Asked](math.inf)
@@ -246,17 +246,14 @@ class _Http2Stream(Asked):
 @asynccontextmanager
 async def http2_streams(*, sockets: bool = True) -> AsyncGenerator[StreamBackend]:
     """Run a backend over HTTP/2 without TLS; `sockets`: it takes WebSockets on streams."""
-    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    backend = StreamBackend(listener.socket.getsockname()[1])
+    backend = StreamBackend()
 
     async def serve(wire: trio.SocketStream) -> None:
         async with wire:
             await _Http2Connection(backend, wire, sockets=sockets).run()
 
-    async with trio.open_nursery() as nursery:
-        await nursery.start(partial(trio.serve_listeners, serve, [listener]))
+    async with serving(serve) as backend.port:
         yield backend
-        nursery.cancel_scope.cancel()
 
 
 # ---------------------------------------------------------------------------------------- HTTP/3

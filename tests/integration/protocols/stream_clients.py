@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from oto_trio.testing.gateway_process import GatewayProcess
     from tests.integration.protocols.http3_client import Http3Client
 
-__all__ = ["Opened", "StreamWire", "reset_at_close", "socket_of"]
+__all__ = ["Opened", "StreamWire", "ask_for_socket", "reset_at_close", "socket_of"]
 
 CANCEL = 8
 
@@ -95,6 +95,21 @@ class Opened:
             await wire.client.cancel(wire.stream)
 
 
+async def ask_for_socket(
+    client: Http2Client | Http3Client, host: str, path: str, *more: tuple[str, str]
+) -> int:
+    """Ask for a WebSocket on a stream (RFC 8441, RFC 9220), and wait for the head of the answer; returns the stream."""
+    if isinstance(client, Http2Client):
+        await client.until(lambda: client.h2.remote_settings.enable_connect_protocol)
+    stream = await client.begin(
+        *("CONNECT", host, path),
+        *((":protocol", "websocket"), ("sec-websocket-version", "13"), *more),
+        end=False,
+    )
+    await client.until(lambda: client.heard[stream].fields)
+    return stream
+
+
 @asynccontextmanager
 async def socket_of(
     gateway: GatewayProcess, version: Version, host: str, *more: tuple[str, str]
@@ -109,19 +124,7 @@ async def socket_of(
                 fields = {name.lower(): it for name, it in socket.response.headers.raw_items()}
                 yield Opened(200 if status == 101 else status, fields, socket)
             return
-        if isinstance(client, Http2Client):
-            while not client.h2.remote_settings.enable_connect_protocol:
-                await client.hear()
-        stream = await client.begin(
-            *("CONNECT", host, "/chat"),
-            *((":protocol", "websocket"), ("sec-websocket-version", "13"), *more),
-            end=False,
-        )
+        stream = await ask_for_socket(client, host, "/chat", *more)
         heard = client.heard[stream]
-        if isinstance(client, Http2Client):
-            while not heard.fields:
-                assert await client.hear()
-        else:
-            await client.until(lambda: heard.fields)
         told = {name.decode(): value.decode() for name, value in heard.fields}
         yield Opened(heard.status, told, opened(StreamWire(client, stream), None))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
@@ -10,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import pytest
 import trio
 
-from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
-from tests.conformance.tls.secure import certificate
+from tests.integration.backends import serving
 from tests.integration.clients import admin, eventually
+from tests.integration.gateways import HTTP3, HTTPS, declared_gateway, shown
 from tests.integration.protocols.every_version import VERSIONS, Http1Client, client_of
 from tests.integration.protocols.http2_client import Http2Client
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
+    from oto_trio.testing.gateway_process import GatewayProcess
     from tests.integration.protocols.every_version import Version
 
 pytestmark = pytest.mark.slow
@@ -161,61 +161,51 @@ async def _leave(
     await backend.left.wait()
 
 
+def routed(port: int) -> dict[str, Any]:
+    route = {"name": "r", "frontend": "a.test", "backend": f"http://127.0.0.1:{port}"}
+    return {"certificates": [shown("a.test")], "routes": [route]}
+
+
 async def test_clients_that_leave_take_their_work_with_them(tmp_path: Path) -> None:
-    document: dict[str, Any] = {
-        "certificates": [{"id": "c", "name": "c", **json.loads(certificate("a.test"))}],
-    }
     backend = Backend()
-    file = tmp_path / "gateway.json"
-    ports = ("--https-port", "0", "--http3-port", "0")
     with trio.fail_after(PATIENCE_S):
-        async with trio.open_nursery() as nursery:
-            (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-            backend.port = listener.socket.getsockname()[1]
-            nursery.start_soon(trio.serve_listeners, backend.serve, [listener])
-            url = f"http://127.0.0.1:{backend.port}"
-            document["routes"] = [{"name": "r", "frontend": "a.test", "backend": url}]
-            file.write_text(json.dumps(document))
-            options = ("--workers", "1", *ports, "--config", str(file))
-            async with (
-                gateway_process(*options, data=tmp_path / "data") as gateway,
-                admin(gateway) as api,
-            ):
-                cases = 0
-                for version in VERSIONS:
-                    ways: tuple[Way, ...] = (
-                        ("closes",) if version == "h1" else ("closes", "cancels")
-                    )
-                    for path in PATHS:
-                        for way in ways:
-                            with trio.move_on_after(20) as scope:
-                                await _leave(gateway, backend, version, path, way)
-                            assert not scope.cancelled_caught, (version, path, way)
-                            cases += 1
-
-                told: dict[str, float] = {}
-
-                async def gauges() -> list[float]:
-                    page = await api.get("/metrics", params={"format": "prometheus"})
-                    lines = [line.split(" ") for line in page.text.splitlines() if line[0] != "#"]
-                    told.update({line[0]: float(line[1]) for line in lines})
-                    return [told[name] for name in GAUGES]
-
-                async def all_are_there() -> bool:
-                    return await gauges() == [len(VERSIONS), len(VERSIONS), 0, 0]
-
-                async def nothing_is_left() -> bool:
-                    return not any(await gauges()) and told["otoroshi_requests_total"] >= cases
-
-                async with AsyncExitStack() as stack:
-                    for version in VERSIONS:
-                        begun = _begun(gateway, backend, version, "/quiet")
-                        await stack.enter_async_context(begun)
+        async with (
+            serving(backend.serve) as port,
+            declared_gateway(routed(port), tmp_path, *HTTPS, *HTTP3) as gateway,
+            admin(gateway) as api,
+        ):
+            cases = 0
+            for version in VERSIONS:
+                ways: tuple[Way, ...] = ("closes",) if version == "h1" else ("closes", "cancels")
+                for path in PATHS:
+                    for way in ways:
+                        with trio.move_on_after(20) as scope:
+                            await _leave(gateway, backend, version, path, way)
+                        assert not scope.cancelled_caught, (version, path, way)
                         cases += 1
-                    await eventually(all_are_there)
-                await eventually(nothing_is_left)
-                assert told["otoroshi_requests_client_left"] == cases, told
-                assert told["otoroshi_requests_total"] == cases, told
-                assert told["otoroshi_panics"] == 0
-            nursery.cancel_scope.cancel()
+
+            told: dict[str, float] = {}
+
+            async def gauges() -> list[float]:
+                page = await api.get("/metrics", params={"format": "prometheus"})
+                lines = [line.split(" ") for line in page.text.splitlines() if line[0] != "#"]
+                told.update({line[0]: float(line[1]) for line in lines})
+                return [told[name] for name in GAUGES]
+
+            async def all_are_there() -> bool:
+                return await gauges() == [len(VERSIONS), len(VERSIONS), 0, 0]
+
+            async def nothing_is_left() -> bool:
+                return not any(await gauges()) and told["otoroshi_requests_total"] >= cases
+
+            async with AsyncExitStack() as stack:
+                for version in VERSIONS:
+                    begun = _begun(gateway, backend, version, "/quiet")
+                    await stack.enter_async_context(begun)
+                    cases += 1
+                await eventually(all_are_there)
+            await eventually(nothing_is_left)
+            assert told["otoroshi_requests_client_left"] == cases, told
+            assert told["otoroshi_requests_total"] == cases, told
+            assert told["otoroshi_panics"] == 0
     assert not backend.is_whole, "nobody ended an upload"

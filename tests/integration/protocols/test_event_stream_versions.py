@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -10,8 +9,9 @@ import pytest
 import trio
 
 from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
-from tests.conformance.tls.secure import authority, certificate
+from tests.conformance.tls.secure import authority
 from tests.integration.clients import admin
+from tests.integration.gateways import shown, trusted
 from tests.integration.protocols.every_version import Http1Client, Version, client_of
 from tests.integration.protocols.http2_client import Http2Client
 from tests.integration.protocols.stream_backends import StreamBackend, http2_streams, http3_streams
@@ -77,11 +77,7 @@ async def staged(folder: Path) -> AsyncGenerator[Stage]:
                 for name, backend in backends.items()
                 for kind, idle_ms in idle.items()
             ]
-            ca = {"chain": authority().cert_pem.bytes().decode(), "domain": "", "ca": True}
-            certificates = [
-                {"id": "s", "name": "s", **json.loads(certificate("*.events.test"))},
-                {"id": "ca", "name": "ca", **ca},
-            ]
+            certificates = [shown("*.events.test"), trusted()]
             options = ("--workers", "1", "--https-port", "0", "--http3-port", "0")
             started = gateway_process(*options, data=folder)
             gateway = await stack.enter_async_context(started)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import signal
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 import trio
 
 from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
+from tests.integration.backends import serving
 from tests.integration.clients import admin, eventually, route
 from tests.integration.protocols.http2_client import http2_client
 
@@ -79,12 +79,8 @@ async def backend() -> AsyncGenerator[Backend]:
         tell.send_nowait(Source(stream))
         await trio.sleep_forever()
 
-    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    port: int = listeners[0].socket.getsockname()[1]
-    async with trio.open_nursery() as nursery:
-        await nursery.start(partial(trio.serve_listeners, serve, listeners))
+    async with serving(serve) as port:
         yield Backend(port, began)
-        nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from tests.integration.protocols.test_http2 import fronted
+from tests.integration.gateways import HTTPS
+from tests.integration.protocols.fronted import fronted
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Upstream
@@ -48,8 +49,8 @@ async def verdict(*options: str) -> tuple[dict[str, int], str]:
 
 
 async def test_every_case_passes(upstream: Upstream, tmp_path: Path) -> None:
-    async with fronted(upstream, tmp_path) as (gateway, https):
-        counts, told = await verdict("-t", "-k", "-p", str(https))
+    async with fronted(upstream, tmp_path, *HTTPS) as gateway:
+        counts, told = await verdict("-t", "-k", "-p", str(gateway.https_port))
         assert counts == {"all": CASES, "passed": CASES, "skipped": 0, "failed": 0}, told
         # Without TLS the port speaks HTTP/1.1 too: what begins as neither is answered as that, with 400,
         # where h2spec waits for an end without an answer. All other cases are the same.

@@ -2,62 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 import subprocess
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 import trio
 
-from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
-from tests.conformance.tls.secure import certificate, client_context
+from tests.conformance.tls.secure import client_context
+from tests.integration.backends import serving
+from tests.integration.gateways import HTTPS
+from tests.integration.protocols.fronted import (
+    LARGE,
+    WIDE,
+    fronted,
+    serves_requests_of_every_kind,
+)
 from tests.integration.protocols.http2_client import Http2Client, http2_client
+from tests.integration.protocols.stream_clients import ask_for_socket
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
     from pathlib import Path
 
     from tests.integration.conftest import Upstream
 
 pytestmark = pytest.mark.slow
-
-PATIENCE_S = 30
-LARGE = b"large" * 400_000
-WIDE = b"w" * 1024
-
-
-def answer(head: bytes) -> tuple[int, bytes]:
-    path = head.split(b" ")[1]
-    if path == b"/large":
-        return 200, LARGE
-    if path == b"/wide":
-        return 200, WIDE
-    return 200, head
-
-
-@asynccontextmanager
-async def fronted(
-    upstream: Upstream, folder: Path, **settings: object
-) -> AsyncGenerator[tuple[GatewayProcess, int]]:
-    """A gateway with a route for a.test; yields it and its port for HTTPS."""
-    upstream.answer = answer
-    document = {
-        "settings": settings,
-        "certificates": [
-            {"id": "c", "name": "c", **json.loads(certificate("a.test", "localhost"))}
-        ],
-        "routes": [{"name": "r", "frontend": "a.test", "backend": upstream.url}],
-    }
-    file = folder / "gateway.json"
-    file.write_text(json.dumps(document))
-    options = ("--workers", "1", "--https-port", "0", "--config", str(file))
-    with trio.fail_after(PATIENCE_S):
-        async with gateway_process(*options, data=folder / "data") as gateway:
-            yield gateway, int(gateway.announcement["https"].rpartition(":")[2])
 
 
 async def run(*command: str) -> str:
@@ -70,31 +41,11 @@ async def run(*command: str) -> str:
 
 
 async def test_clients_of_every_kind_are_served(upstream: Upstream, tmp_path: Path) -> None:
-    async with fronted(upstream, tmp_path) as (gateway, https):
-        # By ALPN, with the library's client: many requests at once, small, large, up and down.
+    async with fronted(upstream, tmp_path, *HTTPS) as gateway:
+        https = gateway.https_port
+        # By ALPN, with the library's client.
         async with http2_client(https, context=client_context()) as client:
-            streams = [await client.begin("GET", "a.test", "/wide") for _ in range(50)]
-            for stream in streams:
-                assert (await client.answer(stream)).body == WIDE
-            up = await client.ask(
-                "POST", "a.test", "/up", ("content-length", str(len(LARGE))), body=LARGE
-            )
-            assert b"Content-Length: %d" % len(LARGE) in up.body
-            down = await client.ask("GET", "a.test", "/large")
-            assert (down.status, down.body) == (200, LARGE)
-            head = await client.ask("HEAD", "a.test", "/wide")
-            assert (head.body, dict(head.fields)[b"content-length"]) == (b"", b"1024")
-            crumbs = await client.ask("GET", "a.test", "/", ("cookie", "a=1"), ("cookie", "b=2"))
-            assert b"\r\ncookie: a=1; b=2" in crumbs.body
-            assert (await client.ask("GET", "nowhere.test", "/")).status == 421
-            # What one stream gets wrong is its own affair.
-            for bad in (("connection", "close"), ("x-a", "b\r\nc: d"), ("Upper", "x"), ("te", "x")):
-                assert (await client.ask("GET", "a.test", "/", bad)).reset == 1
-            twice = await client.ask(
-                "POST", "a.test", "/", *[("content-length", n) for n in "12"], body=b"x"
-            )
-            assert twice.status == 400
-            assert (await client.ask("GET", "a.test", "/wide")).status == 200
+            await serves_requests_of_every_kind(client, streams=50, malformed=1)
         # Without TLS, by who knows.
         async with http2_client(gateway.port) as client:
             assert (await client.ask("GET", "a.test", "/wide")).body == WIDE
@@ -129,7 +80,8 @@ async def test_a_client_that_leaves_cancels_its_work_and_a_drain_loses_nothing(
     upstream: Upstream, tmp_path: Path
 ) -> None:
     upstream.gate = trio.Event()
-    async with fronted(upstream, tmp_path, metrics_access_key="m") as (gateway, https):
+    async with fronted(upstream, tmp_path, *HTTPS, metrics_access_key="m") as gateway:
+        https = gateway.https_port
         async with http2_client(https, context=client_context()) as client:
             await client.begin("GET", "a.test", "/one")
             await upstream.arrived.wait()
@@ -145,8 +97,7 @@ async def test_a_client_that_leaves_cancels_its_work_and_a_drain_loses_nothing(
             late = await client.begin("GET", "a.test", "/three")
             await upstream.arrived.wait()
             gateway.signal(signal.SIGTERM)
-            while client.goaway is None:
-                assert await client.hear()
+            await client.until(lambda: client.goaway is not None)
             assert client.goaway == 0
             upstream.gate.set()
             heard = client.heard[late]
@@ -160,8 +111,8 @@ async def test_a_client_that_leaves_cancels_its_work_and_a_drain_loses_nothing(
 
 
 async def test_http2_can_be_switched_off(upstream: Upstream, tmp_path: Path) -> None:
-    async with fronted(upstream, tmp_path, h2c=False) as (gateway, https):
-        async with http2_client(https, context=client_context()) as client:
+    async with fronted(upstream, tmp_path, *HTTPS, h2c=False) as gateway:
+        async with http2_client(gateway.https_port, context=client_context()) as client:
             assert (await client.ask("GET", "a.test", "/wide")).status == 200
         async with await trio.open_tcp_stream("127.0.0.1", gateway.port) as stream:
             await stream.send_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
@@ -195,14 +146,8 @@ class SocketBackend:
 
 async def hear_out(client: Http2Client, backend: SocketBackend) -> None:
     """See that a backend which has no more to say hears the client out."""
-    stream = await client.begin(
-        *("CONNECT", "a.test", "/mute"),
-        *((":protocol", "websocket"), ("sec-websocket-version", "13")),
-        end=False,
-    )
-    heard = client.heard[stream]
-    while not heard.is_over:
-        assert await client.hear()
+    stream = await ask_for_socket(client, "a.test", "/mute")
+    heard = await client.answer(stream)
     assert (heard.status, heard.reset) == (200, None)
     await client.send_body(stream, bytes(1024 * 1024))
     await backend.heard_out.wait()
@@ -210,50 +155,20 @@ async def hear_out(client: Http2Client, backend: SocketBackend) -> None:
     assert heard.reset is None
 
 
-async def test_a_websocket_runs_on_a_stream(tmp_path: Path) -> None:
+async def test_a_websocket_runs_on_a_stream(upstream: Upstream, tmp_path: Path) -> None:
     # RFC 8441: the backend is asked by HTTP/1.1, and bytes go both ways.
-    (backends,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-
     backend = SocketBackend()
-    document = {
-        "certificates": [{"id": "c", "name": "c", **json.loads(certificate("a.test"))}],
-        "routes": [
-            {
-                "name": "r",
-                "frontend": "a.test",
-                "backend": f"http://127.0.0.1:{backends.socket.getsockname()[1]}",
-            }
-        ],
-    }
-    file = tmp_path / "gateway.json"
-    file.write_text(json.dumps(document))
-    options = ("--workers", "1", "--https-port", "0", "--config", str(file))
-    with trio.fail_after(PATIENCE_S):
-        async with (
-            gateway_process(*options, data=tmp_path / "data") as gateway,
-            trio.open_nursery() as nursery,
-        ):
-            nursery.start_soon(trio.serve_listeners, backend.serve, [backends])
-            port = int(gateway.announcement["https"].rpartition(":")[2])
-            async with http2_client(port, context=client_context()) as client:
-                while not client.h2.remote_settings.enable_connect_protocol:
-                    await client.hear()
-                stream = await client.begin(
-                    *("CONNECT", "a.test", "/chat"),
-                    *((":protocol", "websocket"), ("sec-websocket-version", "13")),
-                    end=False,
-                )
-                heard = client.heard[stream]
-                while not heard.fields:
-                    assert await client.hear()
-                assert heard.status == 200
-                assert b"sec-websocket-accept" not in dict(heard.fields)
-                await client.send_body(stream, b"abc", end=False)
-                while heard.body != b"cba":
-                    assert await client.hear()
-                await client.send_body(stream, b"de")
-                while not heard.is_over:
-                    assert await client.hear()
-                assert heard.body == b"cbaed"
-                await hear_out(client, backend)
-            nursery.cancel_scope.cancel()
+    async with (
+        serving(backend.serve) as upstream.port,
+        fronted(upstream, tmp_path, *HTTPS) as gateway,
+        http2_client(gateway.https_port, context=client_context()) as client,
+    ):
+        stream = await ask_for_socket(client, "a.test", "/chat")
+        heard = client.heard[stream]
+        assert heard.status == 200
+        assert b"sec-websocket-accept" not in dict(heard.fields)
+        await client.send_body(stream, b"abc", end=False)
+        await client.until(lambda: heard.body == b"cba")
+        await client.send_body(stream, b"de")
+        assert (await client.answer(stream)).body == b"cbaed"
+        await hear_out(client, backend)

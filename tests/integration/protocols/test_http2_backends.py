@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import threading
-from contextlib import asynccontextmanager
-from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import h2.config
@@ -14,15 +12,14 @@ import h2.events
 import httpx
 import pytest
 import trio
-from hypercorn.config import Config
-from hypercorn.trio import serve  # pyright: ignore[reportUnknownVariableType]
 
 from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
+from tests.integration.backends import hypercorn, serving
 from tests.integration.clients import admin, route
 from tests.integration.protocols.grpc_echo import grpc_server, same
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.slow
@@ -32,11 +29,6 @@ LARGE = b"0123456789abcdef" * 20_000
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
     """Tell how it was called, and give back the body."""
-    if scope["type"] == "lifespan":
-        for moment in ("startup", "shutdown"):
-            await receive()
-            await send({"type": f"lifespan.{moment}.complete"})
-        return
     body = b""
     while True:
         message = await receive()
@@ -56,20 +48,6 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-@asynccontextmanager
-async def http2_backend() -> AsyncGenerator[int]:
-    """Run hypercorn, which speaks HTTP/1.1 and HTTP/2 on one port; yields the port."""
-    config = Config()
-    config.bind = ["127.0.0.1:0"]
-    config.accesslog = config.errorlog = None
-    stop = trio.Event()
-    async with trio.open_nursery() as nursery:
-        start = partial(serve, cast("Any", application), config, shutdown_trigger=stop.wait)
-        bound: list[str] = await nursery.start(start)
-        yield int(bound[0].rpartition(":")[2])
-        stop.set()
-
-
 def speaking(entity_id: str, port: int, protocol: str = "HTTP/2.0") -> dict[str, Any]:
     """A route to a backend that speaks this protocol."""
     document = route(entity_id, f"http://127.0.0.1:{port}")
@@ -86,7 +64,10 @@ async def make(gateway: GatewayProcess, *documents: dict[str, Any]) -> None:
 
 
 async def test_every_client_reaches_an_http2_backend(tmp_path: Path) -> None:
-    async with http2_backend() as port, gateway_process("--workers", "1", data=tmp_path) as gateway:
+    async with (
+        hypercorn(application) as port,
+        gateway_process("--workers", "1", data=tmp_path) as gateway,
+    ):
         await make(gateway, speaking("two", port), speaking("one", port, "HTTP/1.1"))
         for http1, http2 in ((True, False), (False, True)):
             async with httpx.AsyncClient(http1=http1, http2=http2, base_url=gateway.http) as client:
@@ -105,7 +86,10 @@ async def test_every_client_reaches_an_http2_backend(tmp_path: Path) -> None:
 
 
 async def test_many_requests_at_once_share_connections(tmp_path: Path) -> None:
-    async with http2_backend() as port, gateway_process("--workers", "1", data=tmp_path) as gateway:
+    async with (
+        hypercorn(application) as port,
+        gateway_process("--workers", "1", data=tmp_path) as gateway,
+    ):
         await make(gateway, speaking("two", port))
         bodies: dict[int, bytes] = {}
         async with httpx.AsyncClient(http1=False, http2=True, base_url=gateway.http) as client:
@@ -225,14 +209,12 @@ class LeavingServer:
 
 
 async def test_grpc_calls_survive_a_backend_that_leaves(tmp_path: Path) -> None:
-    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     server = LeavingServer(connections=2)
     async with (
+        serving(server.serve) as port,
         gateway_process("--workers", "1", data=tmp_path) as gateway,
-        trio.open_nursery() as n,
     ):
-        n.start_soon(trio.serve_listeners, server.serve, [listener])
-        await make(gateway, speaking("two", listener.socket.getsockname()[1]))
+        await make(gateway, speaking("two", port))
 
         def play(channel: grpc.Channel) -> None:
             one = channel.unary_unary("/t.Echo/One", same, same)
@@ -241,7 +223,6 @@ async def test_grpc_calls_survive_a_backend_that_leaves(tmp_path: Path) -> None:
 
         await with_channel(gateway, play)
         assert server.left == 2
-        n.cancel_scope.cancel()
 
 
 async def test_a_grpc_call_that_is_given_up_is_cancelled_at_the_server(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import ssl
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,17 +13,17 @@ import trustme
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
 from tests.conformance.http1.messages import ResponseReader
 from tests.conformance.tls.leaves import Leaf, issued
-from tests.conformance.tls.secure import authority, ca_certificate, certificate
 from tests.integration.clients import admin
+from tests.integration.gateways import HTTP3, HTTPS, declared_gateway, shown, trusted
 from tests.integration.protocols.http2_client import Heard
 from tests.integration.protocols.http3_client import http3_client
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from oto_trio.testing.gateway_process import GatewayProcess
     from tests.integration.conftest import Upstream
 
 pytestmark = pytest.mark.slow
@@ -93,12 +92,8 @@ async def over_http3(gateway: GatewayProcess, leaf: Leaf | None) -> Outcome:
 
 async def test_clients_are_judged_as_over_https(upstream: Upstream, tmp_path: Path) -> None:
     upstream.answer = lambda head: (200, head)
-    authorities = {"id": "ca", "name": "ca", **json.loads(ca_certificate(authority()))}
     document = {
-        "certificates": [
-            {"id": "c", "name": "c", **json.loads(certificate("a.test"))},
-            authorities,
-        ],
+        "certificates": [shown("a.test"), trusted()],
         "routes": [
             {
                 "name": "r",
@@ -108,27 +103,24 @@ async def test_clients_are_judged_as_over_https(upstream: Upstream, tmp_path: Pa
             }
         ],
     }
-    file = tmp_path / "gateway.json"
-    file.write_text(json.dumps(document))
-    options = ("--workers", "1", "--https-port", "0", "--http3-port", "0", "--config", str(file))
-    shown = leaves()
+    every = leaves()
     with trio.fail_after(PATIENCE_S):
-        async with gateway_process(*options, data=tmp_path / "data") as gateway:
+        async with declared_gateway(document, tmp_path, *HTTPS, *HTTP3) as gateway:
             seen: dict[tuple[str, str], Outcome] = {}
             for auth, strict in (("None", True), ("Want", True), ("Need", True), ("Need", False)):
                 await _configure(gateway, auth, strict=strict)
-                for name, leaf in shown.items():
+                for name, leaf in every.items():
                     https = await over_https(gateway, leaf, tmp_path)
                     http3 = await over_http3(gateway, leaf)
                     assert http3 == https, (auth, strict, name)
                     seen[f"{auth} {strict}", name] = http3
-            good = shown["good"]
+            good = every["good"]
             assert good is not None
             thief = Leaf(good.certificate, ec.generate_private_key(ec.SECP256R1()))
             assert await over_http3(gateway, thief) == REFUSED
             # The worker goes on.
             assert await over_http3(gateway, good) == seen["Need True", "good"]
-    refused = {"Want True": set(shown) - {"none", "good"}, "Need True": set(shown) - {"good"}}
+    refused = {"Want True": set(every) - {"none", "good"}, "Need True": set(every) - {"good"}}
     for (auth, name), outcome in seen.items():
         lets_in = name not in refused.get(auth, {"none"} if auth.startswith("Need") else set())
         assert (outcome != REFUSED) is lets_in, (auth, name, outcome)

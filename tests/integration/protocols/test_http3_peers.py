@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import subprocess
-from functools import partial
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,14 +17,16 @@ import trio
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from oto_trio.testing.gateway_process import gateway_process
 from tests.attacks.backends import LARGE_BYTES, Backend
-from tests.conformance.tls.secure import certificate
+from tests.integration.backends import serving
+from tests.integration.gateways import HTTP3, HTTPS, declared_gateway, shown
 from tests.integration.protocols.chromium import CHROMIUM, page_report
 from tests.integration.protocols.lossy_link import lossy_link
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+
+    from oto_trio.testing.gateway_process import GatewayProcess
 
 pytestmark = pytest.mark.slow
 
@@ -40,18 +42,16 @@ NG: Final = "cp:otoroshi.next.plugins."
 @pytest.fixture
 async def backend() -> AsyncGenerator[Backend]:
     """A backend that reads bodies of every kind: clients may end a request in a packet of its own."""
-    async with trio.open_nursery() as nursery:
-        one = Backend()
-        serve = partial(trio.serve_tcp, one.serve, 0, host="127.0.0.1")
-        (listener,) = await nursery.start(serve)
-        one.port = listener.socket.getsockname()[1]
+    one = Backend()
+    async with serving(one.serve) as one.port:
         yield one
-        nursery.cancel_scope.cancel()
 
 
-def configured(backend: Backend, folder: Path) -> tuple[tuple[str, ...], str]:
-    """Options of a gateway with a route for the host, and its certificate."""
-    shown = json.loads(certificate(HOST))
+@asynccontextmanager
+async def fronted(
+    backend: Backend, folder: Path, certificate: dict[str, Any]
+) -> AsyncGenerator[GatewayProcess]:
+    """A gateway with a route for the host, and two workers."""
     open_to_pages = {"access-control-allow-origin": "*", "timing-allow-origin": "*"}
     slots = [
         {"plugin": f"{NG}Http3Switch"},
@@ -63,11 +63,10 @@ def configured(backend: Backend, folder: Path) -> tuple[tuple[str, ...], str]:
         "backend": f"http://127.0.0.1:{backend.port}",
         "plugins": slots,
     }
-    document = {"certificates": [{"id": "c", "name": "c", **shown}], "routes": [route]}
-    file = folder / "gateway.json"
-    file.write_text(json.dumps(document))
-    ports = ("--https-port", "0", "--http3-port", "0")
-    return ("--workers", "2", *ports, "--config", str(file)), shown["chain"]
+    document = {"certificates": [certificate], "routes": [route]}
+    with trio.fail_after(PATIENCE_S):
+        async with declared_gateway(document, folder, *HTTPS, *HTTP3, "--workers", "2") as gateway:
+            yield gateway
 
 
 async def load(port: int, *options: str) -> dict[str, Any]:
@@ -84,26 +83,24 @@ async def load(port: int, *options: str) -> dict[str, Any]:
 
 @pytest.mark.skipif(QUIC_GO is None, reason="oto-h3load is not built")
 async def test_quic_go_is_served(backend: Backend, tmp_path: Path) -> None:
-    options, _ = configured(backend, tmp_path)
-    with trio.fail_after(PATIENCE_S):
-        async with gateway_process(*options, data=tmp_path / "data") as gateway:
-            port = int(gateway.announcement["http3"].rpartition(":")[2])
-            # What is not of the run: a request that opens each connection.
-            many = ("-connections", "2", "-streams", "100", "-requests", "600", "-answer", "1024")
-            assert (await load(port, *many))["requests"] == 600
-            assert backend.asked == {"/": 602}
-            few = ("-connections", "1", "-streams", "4", "-requests", "4")
-            await load(port, *few, "-target", "/large", "-answer", str(LARGE_BYTES))
-            await load(port, *few, "-target", "/up", "-body", str(UP_BYTES))
-            assert backend.received == 5 * UP_BYTES
-            sent = b"\r\ncontent-length: %d" % UP_BYTES
-            assert sum(sent in head.lower() for head in backend.heads) == 5
-            assert (await load(port, *few, "-version", "2"))["requests"] == 4
-            async with lossy_link(port) as link:
-                few = ("-connections", "4", "-streams", "5", "-requests", "40")
-                await load(link.port, *few, "-answer", "1024")
-                await load(link.port, "-connections", "1", "-requests", "2", "-body", "300000")
-                assert min(link.lost, link.overtaken) > 10
+    async with fronted(backend, tmp_path, shown(HOST)) as gateway:
+        port = gateway.http3_port
+        # What is not of the run: a request that opens each connection.
+        many = ("-connections", "2", "-streams", "100", "-requests", "600", "-answer", "1024")
+        assert (await load(port, *many))["requests"] == 600
+        assert backend.asked == {"/": 602}
+        few = ("-connections", "1", "-streams", "4", "-requests", "4")
+        await load(port, *few, "-target", "/large", "-answer", str(LARGE_BYTES))
+        await load(port, *few, "-target", "/up", "-body", str(UP_BYTES))
+        assert backend.received == 5 * UP_BYTES
+        sent = b"\r\ncontent-length: %d" % UP_BYTES
+        assert sum(sent in head.lower() for head in backend.heads) == 5
+        assert (await load(port, *few, "-version", "2"))["requests"] == 4
+        async with lossy_link(port) as link:
+            few = ("-connections", "4", "-streams", "5", "-requests", "40")
+            await load(link.port, *few, "-answer", "1024")
+            await load(link.port, "-connections", "1", "-requests", "2", "-body", "300000")
+            assert min(link.lost, link.overtaken) > 10
 
 
 PAGE: Final = """<!doctype html><script>
@@ -136,25 +133,21 @@ const spoken = async path => {
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 async def test_a_browser_finds_http3_and_goes_over_to_it(backend: Backend, tmp_path: Path) -> None:
-    options, chain = configured(backend, tmp_path)
-    key = x509.load_pem_x509_certificate(chain.encode()).public_key()
+    certificate = shown(HOST)
+    key = x509.load_pem_x509_certificate(certificate["chain"].encode()).public_key()
     info = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     pin = base64.b64encode(hashlib.sha256(info).digest()).decode()
-    with trio.fail_after(PATIENCE_S):
-        async with gateway_process(*options, data=tmp_path / "data") as gateway:
-            https, http3 = (
-                gateway.announcement[name].rpartition(":")[2] for name in ("https", "http3")
-            )
-            report = await page_report(
-                PAGE,
-                {"api": f"https://{HOST}:{https}"},
-                tmp_path,
-                f"--host-resolver-rules=MAP {HOST} 127.0.0.1",
-                f"--ignore-certificate-errors-spki-list={pin}",
-                # Of authorities that the browser does not know it takes HTTP/3 only where it is told to, which is
-                # at another port than the page asks.
-                f"--origin-to-force-quic-on={HOST}:{http3}",
-            )
+    async with fronted(backend, tmp_path, certificate) as gateway:
+        report = await page_report(
+            PAGE,
+            {"api": f"https://{HOST}:{gateway.https_port}"},
+            tmp_path,
+            f"--host-resolver-rules=MAP {HOST} 127.0.0.1",
+            f"--ignore-certificate-errors-spki-list={pin}",
+            # Of authorities that the browser does not know it takes HTTP/3 only where it is told to, which is
+            # at another port than the page asks.
+            f"--origin-to-force-quic-on={HOST}:{gateway.http3_port}",
+        )
     assert report == {
         "first": "h2",
         "then": "h3",

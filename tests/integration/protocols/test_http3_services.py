@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import ssl
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 import trio
 
-from oto_trio.testing.gateway_process import gateway_process
 from tests.attacks.backends import Http2Backend
-from tests.attacks.test_websocket_floods import BINARY, CLOSE, FIN, PING, PONG
-from tests.attacks.test_websocket_floods import frame as socket_frame
-from tests.conformance.tls.secure import authority, certificate
+from tests.conformance.tls.secure import authority
+from tests.conformance.websocket.frames import BINARY, CLOSE, PING, PONG, Frame
+from tests.integration.backends import serving
+from tests.integration.gateways import HTTP3, declared_gateway, shown, trusted
 from tests.integration.protocols.grpc_echo import Echo, grpc_server
 from tests.integration.protocols.http3_client import Http3Client, http3_client
+from tests.integration.protocols.stream_clients import ask_for_socket
 from tests.integration.protocols.test_event_streams import PLUGINS, Backend, backend
 from tests.integration.protocols.test_grpc_web import CORS, WEB, frame, frames
 
@@ -99,12 +98,11 @@ def document(events: int, echo: int, guarded: int) -> dict[str, Any]:
         "shows": (secured(guarded, certs=["mine"], mtls=True), []),
         "hides": (secured(guarded), []),
     }
-    ca = {"chain": authority().cert_pem.bytes().decode(), "domain": "", "ca": True}
     return {
         "certificates": [
-            {"id": "c", "name": "c", **json.loads(certificate(*(f"{it}.test" for it in NAMES)))},
-            {"id": "mine", "name": "mine", **json.loads(certificate("gateway.test"))},
-            {"id": "ca", "name": "ca", **ca},
+            shown(*(f"{it}.test" for it in NAMES)),
+            shown("gateway.test", entity_id="mine"),
+            trusted(),
         ],
         "routes": [
             {
@@ -125,19 +123,11 @@ async def staged(folder: Path) -> AsyncGenerator[Stage]:
         async with (
             backend() as events,
             grpc_server() as (echo, port),
-            trio.open_nursery() as nursery,
+            serving(guarded.serve) as behind,
+            declared_gateway(document(events.port, port, behind), folder, *HTTP3) as gateway,
+            http3_client(gateway.http3_port, "events.test") as client,
         ):
-            serve = partial(trio.serve_tcp, guarded.serve, 0, host="127.0.0.1")
-            (listener,) = await nursery.start(serve)
-            behind = listener.socket.getsockname()[1]
-            file = folder / "gateway.json"
-            file.write_text(json.dumps(document(events.port, port, behind)))
-            options = ("--workers", "1", "--http3-port", "0", "--config", str(file))
-            async with gateway_process(*options, data=folder / "data") as gateway:
-                http3 = int(gateway.announcement["http3"].rpartition(":")[2])
-                async with http3_client(http3, "events.test") as client:
-                    yield Stage(client, events, echo, guarded)
-            nursery.cancel_scope.cancel()
+            yield Stage(client, events, echo, guarded)
 
 
 async def test_services_over_http3(tmp_path: Path) -> None:
@@ -223,28 +213,20 @@ async def _calls_of_pages(stage: Stage) -> None:
 
 async def _messages_are_looked_at(stage: Stage) -> None:
     client = stage.client
-    stream = await client.begin_with(
-        [
-            (b":method", b"CONNECT"),
-            (b":protocol", b"websocket"),
-            (b":scheme", b"https"),
-            (b":authority", b"sized.test"),
-            (b":path", b"/"),
-            (b"sec-websocket-version", b"13"),
-        ],
-        end=False,
-    )
+    stream = await ask_for_socket(client, "sized.test", "/")
     heard = client.heard[stream]
-    await client.until(lambda: heard.fields)
     assert heard.status == 200
-    await client.send_body(stream, socket_frame(FIN | PING, b"there?"), end=False)
-    await stage.until(heard, bytes([FIN | PONG, 6]) + b"there?")
-    await client.send_body(stream, socket_frame(FIN | BINARY, b"x" * 11), end=False)
-    close = bytes([FIN | CLOSE])
-    await stage.until(heard, close)
-    at = heard.body.rindex(close)
-    assert int.from_bytes(heard.body[at + 2 : at + 4]) == 1009
-    await client.send_body(stream, socket_frame(FIN | CLOSE, (1009).to_bytes(2)), end=True)
+
+    async def say(frame: Frame) -> None:
+        is_last = frame.opcode == CLOSE
+        await client.send_body(stream, frame.octets(b"mask"), end=is_last)
+
+    await say(Frame(PING, b"there?"))
+    await stage.until(heard, Frame(PONG, b"there?").octets(None))
+    await say(Frame(BINARY, b"x" * 11))
+    code = (1009).to_bytes(2)
+    await stage.until(heard, Frame(CLOSE, code + b"limit exceeded").octets(None))
+    await say(Frame(CLOSE, code))
     assert (await client.answer(stream)).reset is None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import socket
 import subprocess
@@ -15,20 +14,29 @@ import trio
 from hyperframe.frame import DataFrame, Frame, GoAwayFrame
 from websockets.frames import Opcode
 
-from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
-from tests.conformance.tls.secure import authority, ca_certificate, certificate, client_context
-from tests.integration.clients import Connection, LostError, admin, ask, eventually, route
+from tests.conformance.tls.secure import authority, client_context
+from tests.integration.clients import (
+    Connection,
+    LostError,
+    admin,
+    ask,
+    eventually,
+    eventually_is,
+    route,
+)
+from tests.integration.gateways import HTTPS, declared_gateway, shown, trusted
+from tests.integration.ports import free_port, free_ports, is_open
 from tests.integration.protocols.http2_client import Http2Client, http2_client
 from tests.integration.protocols.http3_client import Http3Client, http3_client, quic_certificate
 from tests.integration.sockets import Socket, socket_backend, websocket
-from tests.integration.stores.redis_server import free_port, free_ports
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator
     from pathlib import Path
 
     import httpx
 
+    from oto_trio.testing.gateway_process import GatewayProcess
     from tests.integration.conftest import Upstream
 
 pytestmark = pytest.mark.slow
@@ -64,8 +72,8 @@ def document(upstream: str) -> dict[str, Any]:
 
     return {
         "certificates": [
-            {"id": "c", "name": "c", **json.loads(certificate(*NAMES))},
-            {"id": "ca", "name": "ca", **json.loads(ca_certificate(authority("clients")))},
+            shown(*NAMES),
+            trusted(authority("clients")),
         ],
         "routes": [
             bound("open", plugins=({"plugin": "cp:otoroshi.next.plugins.Http3Switch"},)),
@@ -87,14 +95,10 @@ def document(upstream: str) -> dict[str, Any]:
 async def fronted(
     upstream: Upstream, folder: Path, *, workers: int = 2, **settings: object
 ) -> AsyncGenerator[tuple[GatewayProcess, httpx.AsyncClient]]:
-    file = folder / "gateway.json"
-    file.write_text(json.dumps({**document(upstream.url), "settings": settings}))
-    options = ("--workers", str(workers), "--https-port", "0", "--config", str(file))
+    declared = {**document(upstream.url), "settings": settings}
+    options = ("--workers", str(workers), *HTTPS)
     with trio.fail_after(PATIENCE_S):
-        async with (
-            gateway_process(*options, data=folder / "data") as gateway,
-            admin(gateway) as api,
-        ):
+        async with declared_gateway(declared, folder, *options) as gateway, admin(gateway) as api:
             yield gateway, api
 
 
@@ -119,15 +123,6 @@ async def rest_of(client: Http2Client) -> list[Frame]:
         frames.append(frame)
         data = data[9 + length :]
     return frames
-
-
-async def is_open(port: int) -> bool:
-    try:
-        stream = await trio.open_tcp_stream("127.0.0.1", port)
-    except OSError:
-        return False
-    await stream.aclose()
-    return True
 
 
 async def curl(port: int, scheme: str, *options: str) -> str:
@@ -157,15 +152,6 @@ async def asked(upstream: Upstream, count: int) -> None:
         return len(upstream.heads) >= count
 
     await eventually(are_there)
-
-
-async def eventually_is(ask: Callable[[], Awaitable[object]], expected: object) -> None:
-    """Wait until all that comes is as it is meant to be; workers hear of changes one by one."""
-
-    async def is_so() -> bool:
-        return all([await ask() == expected for _ in range(6)])
-
-    await eventually(is_so)
 
 
 PROBES: Final = {
@@ -301,7 +287,7 @@ async def test_client_certificates_are_asked_for_by_each_listener(
                 served = not quic.ended and (await quic.ask("GET", "open.test", "/")).status == 200
             assert served == is_served, (auth, leaf)
         # The listener of the settings goes on asking nobody.
-        https = int(gateway.announcement["https"].rpartition(":")[2])
+        https = gateway.https_port
         async with http2_client(https, "open.test", client_context()) as client:
             assert (await client.ask("GET", "open.test", "/")).status == 200
 
@@ -396,7 +382,7 @@ async def test_http3_comes_and_goes_beside_what_else_a_listener_speaks(
 
         # Only its UDP port is opened where nothing else is spoken; TCP may have the same number.
         assert not await is_open(b)
-        https = int(gateway.announcement["https"].rpartition(":")[2])
+        https = gateway.https_port
         async with (
             http3_client(b, "bound.test") as other,
             http2_client(a, "open.test", client_context()) as stream,
@@ -451,22 +437,28 @@ def _has_head(client: Http3Client, stream: int) -> bool:
     return client.heard[stream].status == 200
 
 
+def _was_told(client: Http3Client, stream: int, words: bytes) -> bool:
+    return words in client.heard[stream].body
+
+
+async def _say_back(ended: trio.MemorySendChannel[int | None], socket: Socket) -> None:
+    """Say each message back, and in the end with which code it was closed."""
+    while socket.frames or await socket.hear():
+        while socket.frames:
+            frame = socket.frames.pop(0)
+            if frame.opcode is Opcode.TEXT:
+                await socket.send(bytes(frame.data).decode())
+    closed = socket.protocol.close_rcvd
+    ended.send_nowait(None if closed is None else int(closed.code))
+
+
 async def test_websockets_of_a_listener_that_went_end_and_no_others(
     upstream: Upstream, tmp_path: Path
 ) -> None:
     ended, ends = trio.open_memory_channel[int | None](8)
 
-    async def say_back(socket: Socket) -> None:
-        while socket.frames or await socket.hear():
-            while socket.frames:
-                frame = socket.frames.pop(0)
-                if frame.opcode is Opcode.TEXT:
-                    await socket.send(bytes(frame.data).decode())
-        closed = socket.protocol.close_rcvd
-        ended.send_nowait(None if closed is None else int(closed.code))
-
     async with AsyncExitStack() as stack:
-        port = await stack.enter_async_context(socket_backend(say_back))
+        port = await stack.enter_async_context(socket_backend(partial(_say_back, ended)))
         started = fronted(upstream, tmp_path, drain_timeout_s=1)
         gateway, api = await stack.enter_async_context(started)
         looks = [{"plugin": "cp:otoroshi.next.plugins.WebsocketSizeValidator"}]
@@ -502,20 +494,21 @@ async def test_websockets_of_a_listener_that_went_end_and_no_others(
             answer = await api.delete(f"{LISTENERS}/{name}", params=APPLIED)
             assert answer.status_code == 200
         going = (1001, "the gateway is going away")
-        # Who speaks frames says so to both sides; the others are cut when their time is up.
-        assert await told.closed() == going
-        assert await ends.receive() == 1001
-        assert await left.closed() == (None, None)
-        await quic.until(lambda: b"the gateway is going away" in quic.heard[streams[1]].body)
-        # Nobody answers that close frame here, so the drain of the connection waits for the other one too.
+        # Who speaks frames says so to both sides; of the others the client is told, and its answer is the backend's close frame.
+        for socket in (told, left):
+            assert await socket.closed() == going
+            assert await ends.receive() == 1001
+        # Nobody answers these close frames: both are cut when their time is up.
+        for stream in streams:
+            await quic.until(partial(_was_told, quic, stream, going[1].encode()))
         await quic.until(lambda: quic.heard[streams[0]].is_over)
         assert quic.goaway
         for socket in kept:
             await socket.send("still here")
             assert await socket.receive() == "still here"
         gateway.signal(signal.SIGTERM)
-        assert await kept[1].closed() == going
-        assert await kept[0].closed() == (None, None)
+        for socket in kept:
+            assert await socket.closed() == going
         assert await gateway.wait() == 0
 
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conformance.tls.secure import client_context
-from tests.integration.clients import Connection, LostError, ask, eventually
+from tests.integration.clients import Connection, LostError, ask, eventually, eventually_is
+from tests.integration.ports import free_ports, is_open
 from tests.integration.protocols.http2_client import http2_client
 from tests.integration.protocols.http3_client import http3_client
-from tests.integration.protocols.test_http_listeners import eventually_is, fronted, is_open, put
-from tests.integration.stores.redis_server import free_ports
+from tests.integration.protocols.test_http_listeners import fronted, put
 
 if TYPE_CHECKING:
     from pathlib import Path

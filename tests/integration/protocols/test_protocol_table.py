@@ -14,12 +14,13 @@ import jwt
 import pytest
 import trio
 
-from oto_trio.testing.gateway_process import gateway_process
-from tests.conformance.tls.secure import authority, certificate
+from tests.conformance.tls.secure import authority
+from tests.integration.backends import hypercorn
 from tests.integration.clients import eventually
+from tests.integration.gateways import HTTP3, HTTPS, declared_gateway, shown, trusted
 from tests.integration.protocols.every_version import VERSIONS, client_of
 from tests.integration.protocols.http3_backend import http3_backend
-from tests.integration.protocols.test_http2_backends import http2_backend
+from tests.integration.protocols.test_http2_backends import application
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,7 +91,7 @@ def _cell(client: Version, protocol: str) -> str:
     return f"{client}-{SPOKEN[protocol]}"
 
 
-def _configuration(ports: Mapping[str, int]) -> bytes:
+def _configuration(ports: Mapping[str, int]) -> dict[str, Any]:
     """Declare the route once for each version of its backend, which is all that differs."""
     slots = [
         ("JwtVerification", {"verifiers": ["v"]}),
@@ -119,7 +120,6 @@ def _configuration(ports: Mapping[str, int]) -> bytes:
         }
         for protocol, port in ports.items()
     ]
-    ca = {"chain": authority().cert_pem.bytes().decode(), "domain": "", "ca": True}
     verifier: dict[str, Any] = {
         "id": "v",
         "name": "v",
@@ -134,18 +134,12 @@ def _configuration(ports: Mapping[str, int]) -> bytes:
         for client in VERSIONS
         for protocol in ports
     ]
-    server = json.loads(certificate("*.table.test"))
-    return json.dumps(
-        {
-            "certificates": [
-                {"id": "server", "name": "server", **server},
-                {"id": "ca", "name": "ca", **ca},
-            ],
-            "apikeys": [_key("good"), _key("off", enabled=False), *few],
-            "jwt-verifiers": [verifier],
-            "routes": routes,
-        }
-    ).encode()
+    return {
+        "certificates": [shown("*.table.test"), trusted()],
+        "apikeys": [_key("good"), _key("off", enabled=False), *few],
+        "jwt-verifiers": [verifier],
+        "routes": routes,
+    }
 
 
 def _told(heard: Heard) -> dict[str, str]:
@@ -226,7 +220,7 @@ async def _play(client: Client, version: Version, protocol: str) -> list[object]
 
 
 async def test_one_route_decides_the_same_in_every_version_on_both_legs(tmp_path: Path) -> None:
-    file, log = tmp_path / "gateway.json", tmp_path / "access.log"
+    log = tmp_path / "access.log"
     wrong: dict[str, list[object]] = {}
     wanted: list[dict[str, object]] = []
     records: list[dict[str, object]] = []
@@ -239,12 +233,10 @@ async def test_one_route_decides_the_same_in_every_version_on_both_legs(tmp_path
         return len(records) >= len(wanted)
 
     with trio.fail_after(PATIENCE_S):
-        async with http2_backend() as tcp, http3_backend(leaf) as quic:
+        async with hypercorn(application) as tcp, http3_backend(leaf) as quic:
             ports = {"HTTP/1.1": tcp, "HTTP/2.0": tcp, "HTTP/3.0": quic.port}
-            file.write_bytes(_configuration(ports))
-            options = ("--workers", "1", "--https-port", "0", "--http3-port", "0")
-            more = ("--access-log", str(log), "--config", str(file))
-            async with gateway_process(*options, *more, data=tmp_path / "data") as gateway:
+            options = (*HTTPS, *HTTP3, "--access-log", str(log))
+            async with declared_gateway(_configuration(ports), tmp_path, *options) as gateway:
                 for version in VERSIONS:
                     async with client_of(gateway, version, "to-1.table.test") as client:
                         for protocol in ports:

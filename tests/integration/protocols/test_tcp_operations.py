@@ -12,7 +12,9 @@ import trio
 import trustme
 
 from oto_trio.testing.gateway_process import gateway_process
-from tests.integration.clients import admin, eventually
+from tests.integration.clients import admin, eventually, eventually_is
+from tests.integration.events import EXPORTERS, events_in, exporter
+from tests.integration.ports import free_ports, is_open
 from tests.integration.protocols.test_tcp_services import (
     certificate,
     echo,
@@ -21,27 +23,17 @@ from tests.integration.protocols.test_tcp_services import (
     said,
     service,
 )
-from tests.integration.stores.postgres_server import PostgresServer
-from tests.integration.stores.redis_server import free_ports
-from tests.integration.test_events import EXPORTERS, events_in, exporter
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
     from pathlib import Path
 
     import httpx
 
+    from tests.integration.stores.postgres_server import PostgresServer
+
 pytestmark = pytest.mark.slow
 
 NAME = "pg.data.test"
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Generator[PostgresServer]:
-    server = PostgresServer()
-    server.start()
-    yield server
-    server.remove()
 
 
 def tcp_events(path: Path, port: int) -> list[dict[str, Any]]:
@@ -65,15 +57,6 @@ async def check_events(path: Path, named: int, target: int) -> None:
     assert served["data"]["dataOut"] > 0
     assert (refused["service"], refused["target"]) == (None, "")
     assert refused["gwError"] == "no TLS"
-
-
-async def is_closed(port: int) -> bool:
-    try:
-        stream = await trio.open_tcp_stream("127.0.0.1", port)
-    except OSError:
-        return True
-    await stream.aclose()
-    return False
 
 
 async def shut_out(api: httpx.AsyncClient, *addresses: str) -> None:
@@ -146,7 +129,7 @@ async def test_an_operator_sees_shuts_out_and_drains_connections(
         gateway.signal(signal.SIGTERM)
         await gateway.wait_for_log("draining for up to")
 
-        await eventually(partial(is_closed, plain))
+        await eventually_is(partial(is_open, plain), False)
         for stream in (kept, tunnel):
             assert await hears(stream, b"in the drain")
             await stream.aclose()

@@ -6,7 +6,6 @@ import signal
 import socket
 import ssl
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -15,28 +14,23 @@ import trio
 import trustme
 
 from oto_trio.testing.gateway_process import gateway_process
+from tests.integration.backends import serving
 from tests.integration.clients import admin
-from tests.integration.stores.postgres_server import PostgresServer
-from tests.integration.stores.redis_server import free_port, free_ports, redis_server
+from tests.integration.ports import free_port, free_ports, is_open
+from tests.integration.stores.redis_server import redis_server
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator
+    from collections.abc import AsyncGenerator
     from pathlib import Path
 
     import httpx
+
+    from tests.integration.stores.postgres_server import PostgresServer
 
 pytestmark = pytest.mark.slow
 
 SERVICES = "/apis/proxy.otoroshi.io/v1/tcp-services"
 APPLIED = {"wait": "applied"}
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Generator[PostgresServer]:
-    server = PostgresServer()
-    server.start()
-    yield server
-    server.remove()
 
 
 def service(port: int, *targets: int, **more: Any) -> dict[str, Any]:
@@ -62,15 +56,6 @@ async def put(api: httpx.AsyncClient, name: str, document: dict[str, Any]) -> No
     assert answer.headers["Oto-Trio-Applied"] == "true"
 
 
-async def is_open(port: int) -> bool:
-    try:
-        stream = await trio.open_tcp_stream("127.0.0.1", port)
-    except OSError:
-        return False
-    await stream.aclose()
-    return True
-
-
 @asynccontextmanager
 async def echo(mark: bytes) -> AsyncGenerator[int]:
     """A server that says who it is, and then what it hears."""
@@ -80,10 +65,8 @@ async def echo(mark: bytes) -> AsyncGenerator[int]:
         async for data in stream:
             await stream.send_all(bytes(data))
 
-    async with trio.open_nursery() as nursery:
-        (listener,) = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
-        yield listener.socket.getsockname()[1]
-        nursery.cancel_scope.cancel()
+    async with serving(serve) as port:
+        yield port
 
 
 async def hears(stream: trio.SocketStream, text: bytes) -> bool:

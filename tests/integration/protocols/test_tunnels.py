@@ -12,7 +12,8 @@ import pytest
 import trio
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
-from oto_trio.testing.gateway_process import gateway_process
+from tests.integration.backends import serving
+from tests.integration.gateways import declared_gateway
 from tests.integration.sockets import websocket
 
 if TYPE_CHECKING:
@@ -42,14 +43,11 @@ async def shout(stream: trio.SocketStream) -> None:
 async def test_tunnels_lead_to_the_target(tmp_path: Path) -> None:
     with trio.fail_after(PATIENCE_S):
         async with AsyncExitStack() as stack:
-            nursery = await stack.enter_async_context(trio.open_nursery())
-            listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-            nursery.start_soon(trio.serve_listeners, shout, listeners)
+            tcp = await stack.enter_async_context(serving(shout))
             sock = stack.enter_context(
                 trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM)
             )
             await sock.bind(("127.0.0.1", 0))
-            tcp = listeners[0].socket.getsockname()[1]
             routes = [
                 route("tcp", tcp, {"plugin": f"{NG}TcpTunnel"}),
                 route("udp", sock.getsockname()[1], {"plugin": f"{NG}UdpTunnel"}),
@@ -69,24 +67,18 @@ async def test_tunnels_lead_to_the_target(tmp_path: Path) -> None:
                     "targets": [{"host": f"127.0.0.1:{tcp}", "scheme": "tcp"}],
                 }
             ]
-            file = tmp_path / "gateway.json"
             bounds = {"websocket_message_bytes": MOST, "websocket_fragments": 2}
             document = {
                 "settings": {"engine": bounds},
                 "routes": routes,
                 "service-descriptors": services,
             }
-            file.write_text(json.dumps(document))
-            options = ("--workers", "1", "--config", str(file))
-            gateway = await stack.enter_async_context(
-                gateway_process(*options, data=tmp_path / "data")
-            )
+            gateway = await stack.enter_async_context(declared_gateway(document, tmp_path))
             for host in ("tcp.test", "legacy.test"):
                 await tunnels_tcp(gateway.port, host)
             await tunnels_udp(gateway.port, sock)
             await refuses_others(gateway.port)
             await keeps_to_the_bounds_that_are_set(gateway.port)
-            nursery.cancel_scope.cancel()
 
 
 def route(name: str, port: int, *plugins: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from oto_trio.testing.gateway_process import GatewayEndedError, gateway_process
-from tests.integration.stores.redis_server import free_port
+from tests.integration.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import signal
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
 import trio
-from hypercorn.config import Config
-from hypercorn.trio import serve  # pyright: ignore[reportUnknownVariableType]
 from websockets.frames import Opcode
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
-from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
-from tests.conformance.tls.secure import authority, certificate
+from tests.conformance.tls.secure import authority
+from tests.integration.backends import hypercorn
 from tests.integration.clients import admin, eventually
+from tests.integration.gateways import HTTP3, HTTPS, declared_gateway, shown, trusted
 from tests.integration.protocols.every_version import Http1Client, Version, client_of
 from tests.integration.protocols.stream_backends import (
     Asked,
@@ -31,6 +29,8 @@ from tests.integration.sockets import Socket, socket_backend
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
+
+    from oto_trio.testing.gateway_process import GatewayProcess
 
 pytestmark = pytest.mark.slow
 
@@ -86,31 +86,12 @@ async def say_back(socket: Socket) -> None:
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
     """Accept a WebSocket, tell what it came over, and say each message back."""
-    if scope["type"] == "lifespan":
-        for moment in ("startup", "shutdown"):
-            await receive()
-            await send({"type": f"lifespan.{moment}.complete"})
-        return
     assert scope["type"] == "websocket"
     assert (await receive())["type"] == "websocket.connect"
     await send({"type": "websocket.accept"})
     await send({"type": "websocket.send", "text": scope["http_version"]})
     while (message := await receive())["type"] == "websocket.receive":
         await send({"type": "websocket.send", "text": message.get("text")})
-
-
-@asynccontextmanager
-async def hypercorn() -> AsyncGenerator[int]:
-    """Run it, over HTTP/2 and HTTP/1.1 on one port; yields the port."""
-    config = Config()
-    config.bind = ["127.0.0.1:0"]
-    config.accesslog = config.errorlog = None
-    stop = trio.Event()
-    async with trio.open_nursery() as nursery:
-        start = partial(serve, cast("Any", application), config, shutdown_trigger=stop.wait)
-        bound: list[str] = await nursery.start(start)
-        yield int(bound[0].rpartition(":")[2])
-        stop.set()
 
 
 @asynccontextmanager
@@ -128,25 +109,18 @@ async def staged(folder: Path) -> AsyncGenerator[Stage]:
                 "two": (backends["two"].port, "HTTP/2.0"),
                 "three": (backends["three"].port, "HTTP/3.0"),
                 "old": (old, "HTTP/2.0"),
-                "hyper": (await stack.enter_async_context(hypercorn()), "HTTP/2.0"),
+                "hyper": (await stack.enter_async_context(hypercorn(application)), "HTTP/2.0"),
             }
-            ca = {"chain": authority().cert_pem.bytes().decode(), "domain": "", "ca": True}
             document = {
-                "certificates": [
-                    {"id": "s", "name": "s", **json.loads(certificate("*.ws.test"))},
-                    {"id": "ca", "name": "ca", **ca},
-                ],
+                "settings": {"drain_timeout_s": PATIENCE_S},
+                "certificates": [shown("*.ws.test"), trusted()],
                 "routes": [
                     _route(name + kind, *way, [READING] if kind else [])
                     for name, way in ports.items()
                     for kind in (TUNNELLED, READ)
                 ],
             }
-            file = folder / "gateway.json"
-            file.write_text(json.dumps(document))
-            options = ("--workers", "1", "--config", str(file))
-            ways = ("--https-port", "0", "--http3-port", "0")
-            started = gateway_process(*options, *ways, data=folder / "data")
+            started = declared_gateway(document, folder, *HTTPS, *HTTP3)
             yield Stage(await stack.enter_async_context(started), backends)
 
 
@@ -189,6 +163,7 @@ async def test_websockets_reach_backends_of_each_version(tmp_path: Path) -> None
                 await slow_clients_stop_nobody_else(stage, name)
             assert stage.backends["two"].connections == 1, "all of them shared it"
         await nothing_is_left(stage)
+        await all_are_told_of_the_drain(stage)
 
 
 @asynccontextmanager
@@ -303,6 +278,7 @@ async def others_serve_it_too(stage: Stage, version: Version) -> None:
 async def slow_clients_stop_nobody_else(stage: Stage, name: str) -> None:
     """Many sockets whose clients take nothing hold up their own backends, and no other stream of the connection."""
     backend = stage.backends[name]
+    before = backend.connections
     async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
         is_full = [trio.Event() for _ in range(6)]
 
@@ -328,6 +304,8 @@ async def slow_clients_stop_nobody_else(stage: Stage, name: str) -> None:
         async with client_of(stage.gateway, "h1", "") as client:
             assert isinstance(client, Http1Client)
             assert (await client.ask("GET", f"{name}.ws.test", "/")).body == LARGE
+    # One with TLS is made anew when certificates change, which they may do once while a gateway starts slowly.
+    assert backend.connections <= before + 1, "they did not share one"
 
 
 async def nothing_is_left(stage: Stage) -> None:
@@ -341,3 +319,49 @@ async def nothing_is_left(stage: Stage) -> None:
             return not any(float(told.get(name, 1)) for name in wanted)
 
         await eventually(is_so)
+
+
+async def all_are_told_of_the_drain(stage: Stage) -> None:
+    """Clients of WebSockets that nobody looks at get a close frame, in the middle of no other one, and so do backends."""
+    going = (1001, "the gateway is going away")
+    ends = [trio.Event() for _ in range(2 * len(CLIENTS))]
+    may_go_on = trio.Event()
+
+    async def attend(name: str, ended: trio.Event) -> None:
+        asked = await stage.backends[name].next()
+        socket = await agree(asked)
+        # A message in fragments, cut off within the second one, which is large.
+        await asked.send_all(b"\x01\x05first" + b"\x80\x7e\x10\x00" + b"2" * 1000)
+        await may_go_on.wait()
+        await asked.send_all(b"2" * 3096 + b"\x81\x04late")
+        while socket.protocol.close_rcvd is None:
+            assert await socket.hear()
+        assert (socket.protocol.close_rcvd.code, socket.protocol.close_rcvd.reason) == going
+        await end(asked)
+        ended.set()
+
+    async with trio.open_nursery() as nursery, AsyncExitStack() as stack:
+        sockets: list[Socket] = []
+        names = [(version, name) for version in CLIENTS for name in stage.backends]
+        for (version, name), ended in zip(names, ends, strict=True):
+            nursery.start_soon(attend, name, ended)
+            opening = socket_of(stage.gateway, version, f"{name}.ws.test")
+            sockets.append((await stack.enter_async_context(opening)).socket)
+            assert (await sockets[-1].frame()).data == b"first"
+        old = socket_of(stage.gateway, "h1", "old.ws.test")
+        idle = (await stack.enter_async_context(old)).socket
+        await idle.send("hello")
+        assert await idle.receive() == "hello"
+        stage.gateway.signal(signal.SIGTERM)
+        # This one is between two frames: it is told at once, and the others wait for theirs.
+        assert await idle.closed() == going
+        may_go_on.set()
+        for socket, ended in zip(sockets, ends, strict=True):
+            assert (await socket.frame()).data == b"2" * 4096
+            assert await socket.closed() == going
+            assert [it.opcode for it in socket.frames] == [Opcode.CLOSE]
+            await ended.wait()
+    assert await stage.gateway.wait() == 0
+    # It was not the end of the drain's patience.
+    assert not [it for it in stage.gateway.log if "drain deadline over" in it["message"]]
+    await stage.gateway.wait_for_log("drained in")

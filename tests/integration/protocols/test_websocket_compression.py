@@ -14,14 +14,15 @@ from websockets.extensions.permessage_deflate import (
     ServerPerMessageDeflateFactory,
 )
 
-from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
-from tests.conformance.tls.secure import certificate, client_context
+from tests.conformance.tls.secure import client_context
 from tests.conformance.websocket.deflated import CASES, Case
 from tests.conformance.websocket.frames import CLOSE, PING, TEXT, Frame
 from tests.conformance.websocket.wire import Backends, Ends
+from tests.integration.gateways import HTTPS, declared_gateway, shown
 from tests.integration.protocols.chromium import CHROMIUM, page_report
 from tests.integration.protocols.http2_client import http2_client
-from tests.integration.protocols.test_websocket_plugins import StreamWire, say_back
+from tests.integration.protocols.stream_clients import StreamWire, ask_for_socket
+from tests.integration.protocols.test_websocket_plugins import say_back
 from tests.integration.sockets import Socket, opened, socket_backend, websocket
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from websockets.extensions import ClientExtensionFactory, ServerExtensionFactory
+
+    from oto_trio.testing.gateway_process import GatewayProcess
 
 pytestmark = pytest.mark.slow
 
@@ -122,13 +125,9 @@ async def staged(folder: Path) -> AsyncGenerator[Stage]:
                 {"name": "raw", "frontend": "raw.test", "backend": raw, "plugins": [reading]}
             )
             hosts = [route["frontend"] for route in routes if route["frontend"] != "127.0.0.1"]
-            secure = [{"id": "c", "name": "c", **json.loads(certificate(*hosts))}]
-            file = folder / "gateway.json"
-            file.write_text(json.dumps({"certificates": secure, "routes": routes}))
-            options = ("--workers", "1", "--https-port", "0", "--config", str(file))
-            gateway = await stack.enter_async_context(
-                gateway_process(*options, data=folder / "data")
-            )
+            document = {"certificates": [shown(*hosts)], "routes": routes}
+            started = declared_gateway(document, folder, *HTTPS)
+            gateway = await stack.enter_async_context(started)
             yield Stage(gateway, shaken, backends)
 
 
@@ -180,18 +179,9 @@ async def says_and_hears(
 async def over_http2(stage: Stage) -> None:
     """The same on a stream (RFC 8441)."""
     host = "deflating.test"
-    port = int(stage.gateway.announcement["https"].rpartition(":")[2])
-    async with http2_client(port, host, client_context()) as client:
-        while not client.h2.remote_settings.enable_connect_protocol:
-            await client.hear()
-        stream = await client.begin(
-            *("CONNECT", host, "/"),
-            *((":protocol", "websocket"), ("sec-websocket-version", "13")),
-            ("sec-websocket-extensions", "permessage-deflate; client_max_window_bits"),
-            end=False,
-        )
-        while not client.heard[stream].fields:
-            assert await client.hear()
+    async with http2_client(stage.gateway.https_port, host, client_context()) as client:
+        offer = ("sec-websocket-extensions", "permessage-deflate; client_max_window_bits")
+        stream = await ask_for_socket(client, host, "/", offer)
         fields = dict(client.heard[stream].fields)
         agreed = fields[b"sec-websocket-extensions"].decode()
         socket = opened(StreamWire(client, stream), agreed)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 
-from oto_trio.testing.gateway_process import gateway_process
 from tests.conformance.websocket.cases import CASES, Case
 from tests.conformance.websocket.frames import CLOSE, TEXT, Frame
 from tests.conformance.websocket.wire import Backends, End
+from tests.integration.gateways import declared_gateway
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -56,12 +55,8 @@ async def staged(folder: Path) -> AsyncGenerator[tuple[int, Backends]]:
                 {"name": "read", "frontend": READ, "backend": backend, "plugins": [reading]},
                 {"name": "tunnelled", "frontend": TUNNELLED, "backend": backend},
             ]
-            file = folder / "gateway.json"
-            file.write_text(json.dumps({"routes": routes}))
-            options = ("--workers", "1", "--config", str(file))
-            gateway = await stack.enter_async_context(
-                gateway_process(*options, data=folder / "data")
-            )
+            started = declared_gateway({"routes": routes}, folder)
+            gateway = await stack.enter_async_context(started)
             yield gateway.port, backends
 
 

@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import httpx
 import pytest
 import trio
-from typing_extensions import override
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.frames import Opcode
 
-from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
-from tests.conformance.tls.secure import certificate, client_context
-from tests.integration.protocols.http2_client import Http2Client, http2_client
+from tests.conformance.tls.secure import client_context
+from tests.integration.clients import admin
+from tests.integration.gateways import HTTPS, declared_gateway, shown
+from tests.integration.protocols.http2_client import http2_client
+from tests.integration.protocols.stream_clients import StreamWire, ask_for_socket
 from tests.integration.sockets import Socket, opened, socket_backend, websocket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
+
+    from oto_trio.testing.gateway_process import GatewayProcess
 
 pytestmark = pytest.mark.slow
 
@@ -71,8 +74,12 @@ CASES = {
 """By plugin; see ``tests/meta/test_plugin_proof.py``."""
 
 
-OTHERS = {"WebsocketMirrorBackend", "api.YesWebsocketBackend", "TcpTunnel", "UdpTunnel"}
-"""Plugins that let everything through, or are the backend: see `mirrors`, `says_yes` and ``test_tunnels.py``."""
+OTHERS = {
+    *("JqWebsocketMessageTransformer", "WebsocketMirrorBackend", "api.YesWebsocketBackend"),
+    *("TcpTunnel", "UdpTunnel"),
+}
+"""Plugins that let other messages through, or are the backend: see `filters`, `mirrors`, `says_yes` and
+``test_tunnels.py``."""
 
 
 class Backend:
@@ -130,53 +137,12 @@ class Stage(NamedTuple):
     @asynccontextmanager
     async def client_on_a_stream(self, host: str) -> AsyncGenerator[Socket]:
         """Open one over HTTP/2 (RFC 8441)."""
-        port = int(self.gateway.announcement["https"].rpartition(":")[2])
-        async with http2_client(port, host, client_context()) as client:
-            while not client.h2.remote_settings.enable_connect_protocol:
-                await client.hear()
-            stream = await client.begin(
-                *("CONNECT", host, "/chat"),
-                *((":protocol", "websocket"), ("sec-websocket-version", "13"), ("x-word", "word")),
-                ("sec-websocket-extensions", "permessage-deflate"),
-                end=False,
-            )
-            while not client.heard[stream].fields:
-                assert await client.hear()
+        async with http2_client(self.gateway.https_port, host, client_context()) as client:
+            asked = (("x-word", "word"), ("sec-websocket-extensions", "permessage-deflate"))
+            stream = await ask_for_socket(client, host, "/chat", *asked)
             assert client.heard[stream].status == 200
             agreed = dict(client.heard[stream].fields)[b"sec-websocket-extensions"]
             yield opened(StreamWire(client, stream), agreed.decode())
-
-
-class StreamWire(trio.abc.Stream):
-    """The bytes of one stream of HTTP/2."""
-
-    def __init__(self, client: Http2Client, stream: int) -> None:
-        self.client = client
-        self.stream = stream
-
-    @override
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        if self.client.heard[self.stream].is_over:
-            raise trio.BrokenResourceError
-        await self.client.send_body(self.stream, bytes(data), end=False)
-
-    @override
-    async def wait_send_all_might_not_block(self) -> None:
-        raise NotImplementedError
-
-    @override
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        heard = self.client.heard[self.stream]
-        while not heard.octets and not heard.is_over:
-            if not await self.client.hear():
-                return b""
-        data = heard.body
-        heard.octets.clear()
-        return data
-
-    @override
-    async def aclose(self) -> None:
-        """The connection is closed by whoever opened it."""
 
 
 def routes(port: int, mirror: int) -> list[dict[str, Any]]:
@@ -201,6 +167,20 @@ def routes(port: int, mirror: int) -> list[dict[str, Any]]:
                 {
                     "plugin": f"{NG}WebsocketMirrorBackend",
                     "config": {"url": f"ws://127.0.0.1:{mirror}/${{req.headers.x-word}}"},
+                }
+            ],
+        },
+        {
+            "name": "filtered",
+            "frontend": "filtered.test",
+            "backend": backend,
+            "plugins": [
+                {
+                    "plugin": f"{NG}JqWebsocketMessageTransformer",
+                    "config": {
+                        "request_filter": 'if .large then "a" * .large else {said, env: env} end',
+                        "response_filter": 'if type == "object" then .host = $context.request.host end',
+                    },
                 }
             ],
         },
@@ -235,7 +215,8 @@ async def staged(folder: Path) -> AsyncGenerator[Stage]:
             served = routes(port, mirror)
             hosts = [route["frontend"] for route in served]
             document = {
-                "certificates": [{"id": "c", "name": "c", **json.loads(certificate(*hosts))}],
+                "settings": {"jq": {"timeout_s": 30, "document_bytes": 2048}},
+                "certificates": [shown(*hosts)],
                 "routes": served,
                 "data-exporters": [
                     {
@@ -250,10 +231,7 @@ async def staged(folder: Path) -> AsyncGenerator[Stage]:
                     }
                 ],
             }
-            file = folder / "gateway.json"
-            file.write_text(json.dumps(document))
-            options = ("--workers", "1", "--https-port", "0", "--config", str(file))
-            started = gateway_process(*options, data=folder / "data")
+            started = declared_gateway(document, folder, *HTTPS)
             yield Stage(await stack.enter_async_context(started), backend, heard)
 
 
@@ -285,6 +263,7 @@ async def test_each_plugin_lets_through_and_refuses_over_both_versions(tmp_path:
         await passes_large_messages(stage)
         await cuts_off_who_breaks_a_rule(stage)
         await ends_when_the_client_is_gone(stage)
+        await filters(stage)
         await mirrors(stage)
         await says_yes(stage)
         await tells_what_was_refused(stage, tmp_path / "events.ndjson")
@@ -329,6 +308,32 @@ async def ends_when_the_client_is_gone(stage: Stage) -> None:
             assert await socket.receive() == "{}"
             stage.backend.ends.clear()
         assert await stage.backend.next_end() == 1001
+
+
+async def filters(stage: Stage) -> None:
+    """Messages go through filters both ways; what has no place in one goes nowhere."""
+    said = '{"said":"€","env":{},"host":"filtered.test"}'
+    for open_one in (stage.client, stage.client_on_a_stream):
+        async with open_one("filtered.test") as socket:
+            for message in ('{"said": "€"}', b"{}", "no json", '{"said": "€", "more": 1}'):
+                await socket.send(message)
+            for _ in range(2):
+                assert await socket.receive() == said
+            for message, fault in {
+                '{"large": 1000000000}': "the filter needs more memory than it may have",
+                json.dumps("x" * 2048): "the document is longer than the 2048 bytes it may have",
+                "1": 'Cannot index number with string ("large")',
+            }.items():
+                await socket.send(message)
+                assert json.loads(await socket.receive()) == [fault]
+            await socket.send('{"said": "€"}')
+            assert await socket.receive() == said
+            assert await socket.close() == (1000, "")
+    wanted = {"otoroshi_jq_runs 24", "otoroshi_jq_failures 6", "otoroshi_jq_stopped 4"}
+    async with admin(stage.gateway) as api:
+        page = ""
+        while not wanted <= set(page.splitlines()):
+            page = (await api.get("/metrics", params={"format": "prometheus"})).text
 
 
 async def mirrors(stage: Stage) -> None:

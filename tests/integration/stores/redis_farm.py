@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from tests.integration.stores.redis_server import RedisServer, free_port
+from tests.integration.ports import free_port
+from tests.integration.stores.redis_server import RedisServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import pytest
 import trio
+
+from tests.integration.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -95,18 +96,3 @@ async def redis_server(folder: Path, *options: str) -> AsyncGenerator[RedisServe
         yield server
     finally:
         await server.stop(signal.SIGKILL)
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on at present."""
-    (port,) = free_ports(1)
-    return port
-
-
-def free_ports(count: int) -> list[int]:
-    """Return so many ports that nobody listens on at present, no two of them the same."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]

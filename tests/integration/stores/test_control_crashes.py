@@ -7,29 +7,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.stores.control_crashes import STORES, kill_again_and_again
-from tests.integration.stores.postgres_server import PostgresServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.integration.conftest import Upstream
     from tests.integration.stores.cassandra_server import CassandraServer
+    from tests.integration.stores.postgres_server import PostgresServer
 
 pytestmark = pytest.mark.slow
 
 KILLS = dict.fromkeys(STORES, 5) | {"cassandra": 2}
 """How often; a gateway and its client of Cassandra take longer to start."""
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Generator[PostgresServer]:
-    server = PostgresServer()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.remove()
 
 
 @pytest.mark.parametrize("kind", STORES)

@@ -26,29 +26,19 @@ from oto_trio.control.store.whole import CopiedStore, CopyError, Whole, copy_sto
 from oto_trio.model.errors import StoreError
 from oto_trio.testing.gateway_process import gateway_process
 from tests.integration.clients import ask, eventually, route
-from tests.integration.stores.postgres_server import PostgresServer
 from tests.integration.stores.redis_server import RedisServer, redis_server
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator
+    from collections.abc import AsyncGenerator
 
     from tests.integration.conftest import Upstream
     from tests.integration.stores.cassandra_server import CassandraServer
+    from tests.integration.stores.postgres_server import PostgresServer
 
 pytestmark = pytest.mark.slow
 
 KINDS = ("sqlite", "redis", "postgresql", "file", "cassandra")
 FAR = 4e9
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Generator[PostgresServer]:
-    server = PostgresServer()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.remove()
 
 
 @pytest.fixture

@@ -19,11 +19,12 @@ from oto_trio.control.store.redis import RedisStore
 from oto_trio.control.store.sqlite import SqliteStore
 from oto_trio.control.store.tallies import Tally
 from oto_trio.model.errors import StoreError
-from tests.integration.stores.postgres_server import PostgresServer
 from tests.integration.stores.redis_server import redis_server
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.integration.stores.postgres_server import PostgresServer
 
 pytestmark = pytest.mark.slow
 
@@ -122,23 +123,18 @@ async def test_a_migration_that_fails_leaves_the_file_as_it_was(
         await check(store)
 
 
-async def test_an_older_postgresql_database_is_migrated() -> None:
-    server = PostgresServer()
-    try:
-        server.start()
-        url = server.new_database()
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(POSTGRES_1)
-        async with await PostgresStore.open(url) as store:
-            await check(store)
-        with psycopg.connect(url) as connection:
-            row = connection.execute(
-                "SELECT value FROM oto_trio.facts WHERE name = 'schema'"
-            ).fetchone()
-        assert row == (POSTGRES_SCHEMA,)
-        assert POSTGRES_SCHEMA > 1
-    finally:
-        server.remove()
+async def test_an_older_postgresql_database_is_migrated(postgres: PostgresServer) -> None:
+    url = postgres.new_database()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(POSTGRES_1)
+    async with await PostgresStore.open(url) as store:
+        await check(store)
+    with psycopg.connect(url) as connection:
+        row = connection.execute(
+            "SELECT value FROM oto_trio.facts WHERE name = 'schema'"
+        ).fetchone()
+    assert row == (POSTGRES_SCHEMA,)
+    assert POSTGRES_SCHEMA > 1
 
 
 async def test_an_older_redis_database_is_migrated(tmp_path: Path) -> None:

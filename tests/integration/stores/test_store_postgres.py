@@ -26,13 +26,13 @@ from oto_trio.model.errors import (
 )
 from oto_trio.testing.gateway_process import GatewayEndedError, gateway_process
 from tests.integration.clients import admin
-from tests.integration.stores.postgres_server import PostgresServer
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
     from oto_trio.control.store import Feed
+    from tests.integration.stores.postgres_server import PostgresServer
 
 pytestmark = pytest.mark.slow
 
@@ -40,22 +40,12 @@ GUARD_S = 30.0
 ROUTES = "/apis/proxy.otoroshi.io/v1/routes"
 
 
-@pytest.fixture(scope="module")
-def server() -> Generator[PostgresServer]:
-    server = PostgresServer()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.remove()
-
-
 @pytest.fixture
-def running(server: PostgresServer) -> Generator[PostgresServer]:
+def running(postgres: PostgresServer) -> Generator[PostgresServer]:
     """The server, for a test that ends it; it runs again afterwards."""
-    yield server
-    server.stop()
-    server.start()
+    yield postgres
+    postgres.stop()
+    postgres.start()
 
 
 async def told(feed: Feed, count: int) -> dict[str, bytes | None]:
@@ -69,8 +59,8 @@ async def told(feed: Feed, count: int) -> dict[str, bytes | None]:
     return state
 
 
-async def test_writers_at_once_share_a_commit(server: PostgresServer) -> None:
-    async with await PostgresStore.open(server.new_database()) as store:
+async def test_writers_at_once_share_a_commit(postgres: PostgresServer) -> None:
+    async with await PostgresStore.open(postgres.new_database()) as store:
         async with trio.open_nursery() as nursery:
             for number in range(200):
                 nursery.start_soon(store.put, "routes", f"r{number}", b"{}")
@@ -79,10 +69,10 @@ async def test_writers_at_once_share_a_commit(server: PostgresServer) -> None:
 
 
 async def test_who_missed_more_removals_than_are_marked_compares_all(
-    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("oto_trio.control.store.postgres_writes.MOST_MARKS", 3)
-    url = server.new_database()
+    url = postgres.new_database()
     async with await PostgresStore.open(url) as one:
         await one.transact([Put("routes", f"r{number}", b"{}") for number in range(10)])
         two = await PostgresStore.open(url)  # not in its block: it does not follow yet
@@ -137,9 +127,9 @@ async def test_a_restart_between_two_actions_is_not_noticed(running: PostgresSer
 
 @pytest.mark.parametrize("kept", [True, False])
 async def test_the_outcome_of_a_commit_is_asked_for_when_the_connection_breaks_at_it(
-    server: PostgresServer, monkeypatch: pytest.MonkeyPatch, kept: bool
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, kept: bool
 ) -> None:
-    async with await PostgresStore.open(server.new_database()) as store:
+    async with await PostgresStore.open(postgres.new_database()) as store:
         await store.put("routes", "a", b"1")
         connection = store._writer.connect()
         execute = connection.execute
@@ -227,8 +217,8 @@ async def test_closing_does_not_wait_for_a_frozen_server(
     assert len(refused) == 1
 
 
-async def test_a_store_that_went_back_is_refused(server: PostgresServer) -> None:
-    url = server.new_database()
+async def test_a_store_that_went_back_is_refused(postgres: PostgresServer) -> None:
+    url = postgres.new_database()
     async with await PostgresStore.open(url) as store:
         await store.put("routes", "a", b"1")
         await store.put("routes", "a", b"2")
@@ -238,8 +228,8 @@ async def test_a_store_that_went_back_is_refused(server: PostgresServer) -> None
             await store.put("routes", "a", b"3")
 
 
-async def test_many_documents_in_one_transaction(server: PostgresServer) -> None:
-    url = server.new_database()
+async def test_many_documents_in_one_transaction(postgres: PostgresServer) -> None:
+    url = postgres.new_database()
     async with await PostgresStore.open(url) as one, await PostgresStore.open(url) as two:
         with two.watch() as feed:
             await one.transact([Put("routes", f"r{n}", b"x" * 500) for n in range(5_000)])
@@ -253,8 +243,8 @@ async def test_many_documents_in_one_transaction(server: PostgresServer) -> None
         assert await two.count("routes") == 0
 
 
-async def test_what_postgresql_cannot_hold_is_not_there(server: PostgresServer) -> None:
-    async with await PostgresStore.open(server.new_database()) as store:
+async def test_what_postgresql_cannot_hold_is_not_there(postgres: PostgresServer) -> None:
+    async with await PostgresStore.open(postgres.new_database()) as store:
         await store.transact([Put("routes", i, b"{}") for i in ("a", "ab", "b")])
         assert await store.get("routes", "a\0b") is None
         assert await store.get("routes", "\ud800") is None
@@ -263,8 +253,8 @@ async def test_what_postgresql_cannot_hold_is_not_there(server: PostgresServer) 
         assert await store.count("\0") == 0
 
 
-async def test_blobs_of_two_gateways(server: PostgresServer) -> None:
-    url = server.new_database()
+async def test_blobs_of_two_gateways(postgres: PostgresServer) -> None:
+    url = postgres.new_database()
     async with await PostgresStore.open(url) as one, await PostgresStore.open(url) as two:
         names = [f"n{number}" for number in range(50)]
         with trio.fail_after(GUARD_S):
@@ -276,10 +266,10 @@ async def test_blobs_of_two_gateways(server: PostgresServer) -> None:
 
 
 async def test_parts_of_counters_that_ended_are_removed_a_bounded_number_at_a_time(
-    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("oto_trio.control.store.postgres_tallies.SWEPT", 3)
-    url, now = server.new_database(), 3e9
+    url, now = postgres.new_database(), 3e9
     with psycopg.connect(url, autocommit=True) as connection:
 
         def rows() -> int:
@@ -304,9 +294,9 @@ async def test_parts_of_counters_that_ended_are_removed_a_bounded_number_at_a_ti
 
 
 async def test_gateways_that_start_at_once_on_an_empty_database(
-    server: PostgresServer, tmp_path: Path
+    postgres: PostgresServer, tmp_path: Path
 ) -> None:
-    environ = {"OTO_TRIO_STORE": server.new_database()}
+    environ = {"OTO_TRIO_STORE": postgres.new_database()}
     authorities: list[list[str]] = []
     both_asked = trio.Event()
 
@@ -344,30 +334,30 @@ async def test_a_gateway_does_not_start_without_its_store(tmp_path: Path) -> Non
 # -------------------------------------------------------------------------- what is not right
 
 
-async def test_nobody_listens_is_named(server: PostgresServer) -> None:
+async def test_nobody_listens_is_named(postgres: PostgresServer) -> None:
     with pytest.raises(StoreError, match="check that the server runs") as caught:
         await PostgresStore.open("postgresql://oto:hidden@127.0.0.1:1/x")
     assert "postgresql://oto@127.0.0.1:1/x" in str(caught.value)
     assert "hidden" not in str(caught.value)
 
 
-async def test_a_wrong_password_is_named_and_not_shown(server: PostgresServer) -> None:
+async def test_a_wrong_password_is_named_and_not_shown(postgres: PostgresServer) -> None:
     with pytest.raises(StoreError, match="password authentication failed") as caught:
-        await PostgresStore.open(server.url(password="hidden"))
+        await PostgresStore.open(postgres.url(password="hidden"))
     assert "hidden" not in str(caught.value)
     assert "hidden" not in repr(caught.value.__cause__)
 
 
-async def test_a_missing_database_is_named(server: PostgresServer) -> None:
+async def test_a_missing_database_is_named(postgres: PostgresServer) -> None:
     with pytest.raises(StoreError, match='database "nowhere" does not exist'):
-        await PostgresStore.open(server.url("nowhere"))
+        await PostgresStore.open(postgres.url("nowhere"))
 
 
 async def test_a_server_without_tls_is_refused_when_the_url_asks_for_it(
-    server: PostgresServer,
+    postgres: PostgresServer,
 ) -> None:
     with pytest.raises(StoreError, match="does not support SSL"):
-        await PostgresStore.open(server.url(query="?sslmode=require"))
+        await PostgresStore.open(postgres.url(query="?sslmode=require"))
 
 
 @pytest.mark.parametrize(
@@ -380,14 +370,14 @@ async def test_a_url_that_cannot_be_read_is_not_repeated(url: str) -> None:
     assert caught.value.__cause__ is None
 
 
-async def test_a_database_of_another_encoding_is_named(server: PostgresServer) -> None:
-    url = server.new_database(encoding="SQL_ASCII")
+async def test_a_database_of_another_encoding_is_named(postgres: PostgresServer) -> None:
+    url = postgres.new_database(encoding="SQL_ASCII")
     with pytest.raises(StoreFileError, match=r"encoding .* is SQL_ASCII"):
         await PostgresStore.open(url)
 
 
-async def test_a_store_of_a_newer_version_is_named_and_left_alone(server: PostgresServer) -> None:
-    url = server.new_database()
+async def test_a_store_of_a_newer_version_is_named_and_left_alone(postgres: PostgresServer) -> None:
+    url = postgres.new_database()
     async with await PostgresStore.open(url) as store:
         await store.put("routes", "a", b"{}")
     with psycopg.connect(url) as connection:
@@ -397,8 +387,8 @@ async def test_a_store_of_a_newer_version_is_named_and_left_alone(server: Postgr
     assert SCHEMA_VERSION < 7
 
 
-async def test_gateways_that_start_at_once_make_the_tables_once(server: PostgresServer) -> None:
-    url = server.new_database()
+async def test_gateways_that_start_at_once_make_the_tables_once(postgres: PostgresServer) -> None:
+    url = postgres.new_database()
     stores: list[PostgresStore] = []
 
     async def open_store() -> None:
@@ -412,17 +402,17 @@ async def test_gateways_that_start_at_once_make_the_tables_once(server: Postgres
             assert await store.count("routes") == 0
 
 
-async def test_a_user_who_may_not_make_the_tables_is_told_so(server: PostgresServer) -> None:
-    url = server.new_database("guarded")
+async def test_a_user_who_may_not_make_the_tables_is_told_so(postgres: PostgresServer) -> None:
+    url = postgres.new_database("guarded")
     with psycopg.connect(url) as connection:
         connection.execute("CREATE ROLE guest LOGIN PASSWORD 'guest'")
-    guest = f"postgresql://guest:guest@127.0.0.1:{server.port}/guarded"
+    guest = f"postgresql://guest:guest@127.0.0.1:{postgres.port}/guarded"
     with pytest.raises(StoreError, match="GRANT CREATE ON DATABASE"):
         await PostgresStore.open(guest)
 
 
-async def test_a_server_that_acknowledges_early_is_told_not_to(server: PostgresServer) -> None:
-    url = server.new_database("hasty")
+async def test_a_server_that_acknowledges_early_is_told_not_to(postgres: PostgresServer) -> None:
+    url = postgres.new_database("hasty")
     with psycopg.connect(url) as connection:
         connection.execute("ALTER DATABASE hasty SET synchronous_commit = off")
     async with await PostgresStore.open(url) as store:
@@ -430,9 +420,9 @@ async def test_a_server_that_acknowledges_early_is_told_not_to(server: PostgresS
         assert row == ("on",)
 
 
-async def test_what_was_written_without_history_begins_a_new_one(server: PostgresServer) -> None:
+async def test_what_was_written_without_history_begins_a_new_one(postgres: PostgresServer) -> None:
     """As when an older version was put back for a while: what it wrote is not remembered."""
-    async with await PostgresStore.open(server.new_database()) as store:
+    async with await PostgresStore.open(postgres.new_database()) as store:
         await store.put("routes", "a", b"1")
         await store.put("routes", "a", b"2")
         with psycopg.connect(store._target.conninfo) as connection:

@@ -25,16 +25,16 @@ from oto_trio.testing.check_store import check_store
 from oto_trio.testing.fake_gateway import FakeGatewayControl
 from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
 from tests.integration.clients import admin, ask, eventually, route
-from tests.integration.stores.postgres_server import PostgresServer
 from tests.integration.stores.store_homes import EMBEDDED, SHARED, Home, ServerHome, home_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator
+    from collections.abc import AsyncGenerator
     from pathlib import Path
 
     from oto_trio.control.store import Feed, Store
     from tests.integration.conftest import Upstream
     from tests.integration.stores.cassandra_server import CassandraServer
+    from tests.integration.stores.postgres_server import PostgresServer
 
 pytestmark = pytest.mark.slow
 
@@ -46,16 +46,6 @@ ROUTES_ROW = _row
 
 every_store = pytest.mark.parametrize("kind", [*EMBEDDED, *SHARED])
 every_shared_store = pytest.mark.parametrize("kind", SHARED)
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Generator[PostgresServer]:
-    server = PostgresServer()
-    try:
-        server.start()
-        yield server
-    finally:
-        server.remove()
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import trio
 
 from oto_trio.testing.gateway_process import gateway_process
 from tests.integration.clients import GUARD_S, admin, eventually, route
+from tests.integration.events import EXPORTERS, exporter
 from tests.integration.plugins.api_keys import key, protected
-from tests.integration.test_events import EXPORTERS, exporter
 from tests.unit.control.vaults.vault_server import vault_server
 
 if TYPE_CHECKING:

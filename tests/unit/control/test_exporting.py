@@ -11,6 +11,7 @@ import trio
 from benches.exporting import BATCH, measure, packed_batch
 from oto_trio.control.exporting import WAITING_BATCHES, Exporting
 from oto_trio.control.store import MemoryStore
+from oto_trio.jq import JqBounds
 from oto_trio.model.data_exporter import DATA_EXPORTERS
 from oto_trio.telemetry.events.recent import RecentEvents
 from oto_trio.telemetry.events.records import Details
@@ -86,6 +87,34 @@ async def test_events_beyond_an_exporters_queue_are_dropped_and_counted(tmp_path
                 nursery.cancel_scope.cancel()
         assert exporting.metrics()["events_sent"] == 50, "what was held is sent at the end"
         assert len(path.read_text().splitlines()) == 50
+
+
+async def test_filters_of_projections_run_to_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "events"
+    document = {
+        "id": "e",
+        "name": "e",
+        "type": "file",
+        "enabled": True,
+        "groupSize": 10,
+        "config": {"path": str(path)},
+        "projection": {"x": {"$jq": ".n + 1"}, "large": {"$jq": '"a" * 1025'}},
+    }
+    async with MemoryStore() as store:
+        await store.put(DATA_EXPORTERS, "e", json.dumps(document).encode())
+        exporting = Exporting(store, capture, jq=JqBounds(output_bytes=1024))
+        with trio.fail_after(30):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(exporting.run)
+                while not exporting.metrics()["exporters"]:
+                    await trio.lowlevel.checkpoint()
+                exporting.offer({"@type": "AuditEvent", "n": 1})
+                # The batch is not full yet: it is prepared and sent once all is over.
+                nursery.cancel_scope.cancel()
+    assert json.loads(path.read_text()) == {"x": 2, "large": None}
+    assert exporting.metrics()["events_sent"] == 1
+    assert exporting.metrics()["filter_runs"] == 2
+    assert exporting.metrics()["filters_stopped"] == 1
 
 
 async def test_the_measurement_loses_nothing(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from oto_trio.control.settings import (
     settings_problems,
     with_overrides,
 )
+from oto_trio.jq import JqBounds
 from oto_trio.model.stream_bounds import StreamBounds
 
 CONTENT = {
@@ -166,6 +167,15 @@ def test_a_wrong_flag_is_named_as_a_flag() -> None:
     [
         (Settings(http_port=80, admin_port=80), "$.settings.admin_port"),
         (Settings(http_port=80, https_port=80), "$.settings.https_port"),
+        (
+            Settings(http_port=80, https_port=80, https_bind="unix:/a,127.0.0.1"),
+            "$.settings.https_port",
+        ),
+        (Settings(bind="unix:/a", http3_port=443), "$.settings.http3_port"),
+        (
+            Settings(https_port=1, https_bind="unix:/a", http3=True),
+            "$.settings.http3",
+        ),
         (Settings(workers=-1), "$.settings.workers"),
         (Settings(workers=5000), "$.settings.workers"),
         (Settings(plugins="there/is/none"), "$.settings.plugins"),
@@ -188,6 +198,21 @@ def test_what_no_single_key_shows_is_found(settings: Settings, path: str) -> Non
 
 
 @pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(http_port=80, admin_port=80, admin_bind="unix:/admin"),
+        Settings(http_port=80, https_port=80, https_bind="unix:/secured"),
+        Settings(http_port=80, admin_port=80, bind="unix:/plain"),
+        Settings(http_port=443, https_port=8443, http3_port=443),
+        Settings(http_port=0, https_port=0, admin_port=0),
+        Settings(bind="unix:/plain", https_bind="127.0.0.1", https_port=443, http3=True),
+    ],
+)
+def test_what_goes_together_is_no_problem(settings: Settings) -> None:
+    assert settings_problems(settings) == []
+
+
+@pytest.mark.parametrize(
     ("given", "problem"),
     [
         ("{requests: 9}", "expected `int` >= 10 - at `$.requests`"),
@@ -202,6 +227,16 @@ def test_bounds_of_connections_are_checked(tmp_path: Path, given: str, problem: 
     path.write_text(f"settings: {{stream_bounds: {given}}}")
     (found,) = read_config_file(path).problems
     assert (found.path, found.message) == ("$.settings.stream_bounds", problem)
+
+
+def test_bounds_of_filters_are_checked(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("settings: {jq: {timeout_s: 0}}")
+    (found,) = read_config_file(path).problems
+    wanted = "expected `float` >= 0.01 - at `$.timeout_s`"
+    assert (found.path, found.message) == ("$.settings.jq", wanted)
+    path.write_text("settings: {jq: {timeout_s: 0.5, processes: 3}}")
+    assert read_config_file(path).settings["jq"] == JqBounds(timeout_s=0.5, processes=3)
 
 
 def test_certificates_and_https_are_settings_too(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ class Datagrams:
 def test_the_udp_ports_of_a_listener_come_and_go_without_its_tcp_ports() -> None:
     engine, datagrams = Engine(), Datagrams()
     adopting, ours = begun(engine)
-    adopting.datagrams = datagrams
+    adopting.make_datagrams = lambda: datagrams
     with ours:
         stream, _ = hand(ours, 1, is_tcp=False)
         for _ in range(2):

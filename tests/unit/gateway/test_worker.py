@@ -3,6 +3,8 @@
 import json
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -219,6 +221,7 @@ async def test_counters_are_those_of_the_engine_and_of_the_worker(
         assert values["requests"] == 7
         assert values["routes"] == 0
         assert values["hook_failures"] == 0
+        assert values["filter_runs"] == 0
 
 
 async def test_what_routes_count_is_told_when_asked_and_at_the_end(
@@ -436,3 +439,10 @@ async def test_a_cancelled_worker_leaves_nothing_open(
     assert engine.is_closed
     assert not any(map(is_open, descriptors))
     assert trio.lowlevel.current_statistics().tasks_living == before
+
+
+def test_a_worker_loads_what_quic_is_made_of_with_its_first_socket() -> None:
+    heavy = ("aioquic", "cryptography", "jq", "jsonschema", "wsproto")
+    script = f"import sys, oto_trio.gateway.worker; print(*sys.modules.keys() & {set(heavy)!r})"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert loaded.stdout.split() == []

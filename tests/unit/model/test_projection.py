@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 
 from oto_trio.model.java_date import DatePatternError, format_date
 from oto_trio.model.json_path import JsonPathError, compile_path
-from oto_trio.model.projection import OPERATORS, blueprint_faults, project, value_at_pointer
+from oto_trio.model.projection import (
+    OPERATORS,
+    blueprint_faults,
+    has_filters,
+    project,
+    value_at_pointer,
+)
 
 EVENT: dict[str, Any] = {
     "@type": "GatewayEvent",
@@ -117,11 +123,29 @@ TABLE: list[tuple[Any, Any]] = [
         },
         {},
     ),
-    ({"x": {"$jq": ".status"}}, {}),
-    ({"$jq": ".status"}, None),
+    ({"x": {"$jq": ".status"}}, {"x": ["filtered", ".status", 200]}),
+    ({"$jq": ".status"}, ["filtered", ".status", 200]),
+    ({"x": {"$jq": 3}}, {"x": None}),
+    ({"identity": {"x": {"$jq": "."}}}, {"identity": {"x": ["filtered", ".", None]}}),
+    ({"x": {"$compose": [{"$jq": "."}]}}, {"x": [["filtered", ".", 200]]}),
+    (
+        {"x": {"$jqIf": {"filter": ".", "predicate": {"path": "status", "value": 200}}}},
+        {"x": ["filtered", ".", 200]},
+    ),
+    ({"x": {"$jqIf": {"filter": ".", "predicate": {"path": "status", "value": 201}}}}, {}),
+    ({"x": {"$jqIf": {"filter": "."}}}, {}),
+    ({"x": {"$jqIf": "."}}, {}),
     ({"x": {"$unknown": 1}}, {}),
     ({"x": 3}, {}),
 ]
+
+
+def _filtered(text: str, source: Any) -> Any:
+    return ["filtered", text, source.get("status")]
+
+
+def _fault(text: str) -> str | None:
+    return f"{text} is odd" if text == "odd" else None
 
 
 def _shown(text: str) -> str:
@@ -131,7 +155,7 @@ def _shown(text: str) -> str:
 @pytest.mark.parametrize(("blueprint", "expected"), TABLE, ids=lambda value: str(value)[:60])
 def test_the_table(blueprint: Any, expected: Any) -> None:
     before = copy.deepcopy(EVENT)
-    assert project(EVENT, blueprint, _shown) == expected
+    assert project(EVENT, blueprint, _shown, _filtered) == expected
     assert before == EVENT
 
 
@@ -142,7 +166,12 @@ def test_every_operator_is_in_the_table() -> None:
 
 def test_faults_name_their_place() -> None:
     blueprint = {
-        "a": {"$jq": "."},
+        "a": {"$jq": "odd"},
+        "a1": {"$jq": "."},
+        "a2": {"$jq": 3},
+        "a3": {"$jqIf": {"filter": "odd", "predicate": {"path": 3}}},
+        "a4": {"$jqIf": "."},
+        "a5": {"$compose": [{"x": {"$jq": "odd"}}, {"$path": {"at": "$["}}]},
         "b": {"$nope": 1},
         "c": {"d": {"$path": "$["}},
         "e": 3,
@@ -150,9 +179,14 @@ def test_faults_name_their_place() -> None:
         "$includeAllKeysMatching": "x",
         "g": {"$pathIf": {"path": "$.a", "predicate": {"path": "$["}}},
     }
-    found = dict(blueprint_faults(blueprint))
+    found = dict(blueprint_faults(blueprint, _fault))
     assert set(found) == {
         "$.a.$jq",
+        "$.a2.$jq",
+        "$.a3.$jqIf.filter",
+        "$.a3.$jqIf.predicate",
+        "$.a4.$jqIf",
+        "$.a5.$compose[0].x.$jq",
         "$.b.$nope",
         "$.c.d.$path",
         "$.e",
@@ -160,15 +194,32 @@ def test_faults_name_their_place() -> None:
         "$.$includeAllKeysMatching",
         "$.g.$pathIf.predicate.path",
     }
-    assert "jq filters cannot be run" in found["$.a.$jq"]
+    assert found["$.a.$jq"] == "not a jq filter: odd is odd"
+
+
+def test_without_whoever_runs_them_filters_give_null() -> None:
+    assert project({"a": 1}, {"a": True, "b": {"$jq": "."}}) == {"a": 1, "b": None}
+
+
+WITH_FILTERS: list[tuple[Any, bool]] = [
+    ({}, False),
+    ({"a": {"$at": "$jq"}}, False),
+    ({"a": {"b": [{"$jqIf": {}}]}}, True),
+    ({"$jq": "."}, True),
+]
+
+
+@pytest.mark.parametrize(("blueprint", "has"), WITH_FILTERS)
+def test_blueprints_with_filters_are_known(blueprint: Any, *, has: bool) -> None:
+    assert has_filters(blueprint) is has
 
 
 def test_blueprints_that_work_have_no_faults() -> None:
-    odd = ("$jq", "$unknown", "$[", ": 3}", "$atIf': 3")
+    odd = ("$unknown", "$[", ": 3}", "$atIf': 3", "$jqIf': {'filter': '.'}", "$jqIf': '.'")
     for blueprint, _ in TABLE:
         text = str(blueprint)
         if text.startswith("{") and not any(part in text for part in odd):
-            assert not list(blueprint_faults(blueprint)), text
+            assert not list(blueprint_faults(blueprint, _fault)), text
 
 
 json_values = st.recursive(
@@ -186,7 +237,8 @@ json_values = st.recursive(
 @given(json_values, json_values)
 def test_nothing_raises(value: Any, blueprint: Any) -> None:
     project(value, blueprint)
-    list(blueprint_faults(blueprint))
+    list(blueprint_faults(blueprint, _fault))
+    has_filters(blueprint)
 
 
 def test_a_path_in_a_filter_takes_no_time_and_deep_documents_break_nothing() -> None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import msgspec
 import trio
-import yaml
 from starlette.responses import Response, StreamingResponse
+
+from oto_trio.control.admin_api.bodies import encode_yaml
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -58,12 +59,6 @@ def _encode_json(value: object, *, pretty: bool, indent: bytes = b"") -> bytes:
     return text
 
 
-def _encode_yaml(value: object) -> bytes:
-    """Write YAML text, keys in their order."""
-    dumped: str = yaml.dump(value, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True)
-    return dumped.encode()
-
-
 def _in_kubernetes_envelope(document: JsonObject, kind: str) -> JsonObject:
     """Wrap an entity as a Kubernetes resource."""
     spec = {k: v for k, v in document.items() if k != "kind"}
@@ -102,12 +97,12 @@ def _list_form(form: str, kind: str | None, *, pretty: bool) -> _ListForm:
 
 def _encode_yaml_item(document: JsonObject) -> bytes:
     """Write an entity as one item of a YAML list."""
-    return _encode_yaml([document])
+    return encode_yaml([document])
 
 
 def _encode_kubernetes(document: JsonObject, kind: str) -> bytes:
     """Write an entity as one Kubernetes resource in YAML."""
-    return _encode_yaml(_in_kubernetes_envelope(document, kind))
+    return encode_yaml(_in_kubernetes_envelope(document, kind))
 
 
 class _WrittenList:
@@ -174,7 +169,7 @@ async def list_answer(
         text = (
             _encode_json({"data": enveloped}, pretty=pretty)
             if form in (JSON, NDJSON)
-            else _encode_yaml({"data": enveloped})
+            else encode_yaml({"data": enveloped})
         )
         return Response(text, 200, headers, media_type=JSON if form in (JSON, NDJSON) else YAML)
     written = _WrittenList(documents, _list_form(form, kind, pretty=pretty), kind)
@@ -207,7 +202,7 @@ def answer(
         shown = _in_kubernetes_envelope(shown, kind or "")
     whole = {"data": shown} if enveloped else shown
     if form in (YAML, YAML_K8S):
-        return Response(_encode_yaml(whole), status, headers, media_type=form)
+        return Response(encode_yaml(whole), status, headers, media_type=form)
     if form == NDJSON:
         return Response(msgspec.json.encode(whole) + b"\n", status, headers, media_type=form)
     text = _encode_json(whole, pretty=_is_pretty(request, default=pretty_by_default))

@@ -11,7 +11,6 @@ from urllib.parse import parse_qsl
 
 import msgspec
 import trio
-import yaml
 from starlette.requests import ClientDisconnect
 
 from oto_trio.control.admin_api.json_patch import JsonPatchError, apply_oto_patch
@@ -19,8 +18,6 @@ from oto_trio.control.admin_api.refusals import ApiError, bad_request
 from oto_trio.model.wording import json_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from starlette.requests import Request
 
     from oto_trio.model.document import JsonObject
@@ -33,6 +30,7 @@ __all__ = [
     "decode_json",
     "decode_yaml",
     "decode_yaml_documents",
+    "encode_yaml",
     "is_patch_form",
     "media_type",
     "read_body",
@@ -120,7 +118,7 @@ def _is_too_deep(text: bytes, value: object) -> bool:
     return any(isinstance(item, dict | list) for item in level)
 
 
-_TOO_DEEP: Final = f"the document is nested deeper than {MAX_DEPTH} levels; make it flatter"
+TOO_DEEP: Final = f"the document is nested deeper than {MAX_DEPTH} levels; make it flatter"
 
 
 def decode_json(text: bytes) -> Any:
@@ -132,11 +130,11 @@ def decode_json(text: bytes) -> Any:
     try:
         value = msgspec.json.decode(text)
     except RecursionError:
-        raise bad_request(_TOO_DEEP) from None
+        raise bad_request(TOO_DEEP) from None
     except (msgspec.DecodeError, ValueError) as error:
         raise bad_request(f"this is no JSON: {_with_place(str(error), text)}") from None
     if _is_too_deep(text, value):
-        raise bad_request(_TOO_DEEP)
+        raise bad_request(TOO_DEEP)
     return value
 
 
@@ -153,49 +151,15 @@ def _with_place(message: str, text: bytes) -> str:
     return f"{reason} at line {line}, column {column}"
 
 
-# What PyYAML lets out of its constructors for scalars that are not what their tag says.
-_YAML_FAULTS: Final = (
-    yaml.YAMLError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    OverflowError,
-    RecursionError,
-)
-
-
-class _Loader(yaml.CSafeLoader):
-    """Reads YAML as JSON values: no dates, no sets, no anchors."""
-
-
-_Loader.yaml_implicit_resolvers = {  # pyright: ignore[reportUnknownMemberType]
-    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
-    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-}
-
-
-def _check_yaml_events(text: bytes) -> None:
-    """Refuse what would cost more than its length, before anything is built from it."""
-    depth = 0
-    for event in cast("Any", yaml).parse(text, Loader=yaml.CSafeLoader):
-        if isinstance(event, yaml.AliasEvent):
-            raise bad_request("anchors and aliases are not accepted here; write the value out")
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise bad_request(_TOO_DEEP)
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-
-
 def decode_yaml(text: bytes) -> Any:
     """Decode YAML text with one document to JSON values.
 
     Raises:
         ApiError: It is none (the message says where), nested too deep, or has what JSON has not.
     """
-    return _decoded(lambda: yaml.load(text, Loader=_Loader), text)  # noqa: S506 - a safe loader
+    from oto_trio.control.admin_api import yaml_texts  # noqa: PLC0415 (loaded with the first YAML)
+
+    return yaml_texts.read(text)
 
 
 def decode_yaml_documents(text: bytes) -> list[Any]:
@@ -204,22 +168,16 @@ def decode_yaml_documents(text: bytes) -> list[Any]:
     Raises:
         ApiError: It is none (the message says where), nested too deep, or has what JSON has not.
     """
-    values = _decoded(lambda: list(yaml.load_all(text, Loader=_Loader)), text)
-    return [value for value in values if value is not None]
+    from oto_trio.control.admin_api import yaml_texts  # noqa: PLC0415 (loaded with the first YAML)
+
+    return yaml_texts.read_all(text)
 
 
-def _decoded(load: Callable[[], Any], text: bytes) -> Any:
-    """Load YAML, and say in our words what is wrong with it."""
-    try:
-        _check_yaml_events(text)
-        return msgspec.json.decode(msgspec.json.encode(load()))
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise bad_request(f"error while parsing yaml: {error.problem}{place}") from None
-    except _YAML_FAULTS as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise bad_request(f"error while parsing yaml: {reason}") from None
+def encode_yaml(value: object) -> bytes:
+    """Write YAML text, keys in their order; nothing in it may be there twice, or YAML names it."""
+    from oto_trio.control.admin_api import yaml_texts  # noqa: PLC0415 (loaded with the first YAML)
+
+    return yaml_texts.write(value)
 
 
 def is_patch_form(kind: str) -> bool:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import trio
-import yaml
 from starlette.responses import Response
 from starlette.routing import Route as Path
 
 from oto_trio.control.admin_api.answers import answer
+from oto_trio.control.admin_api.bodies import encode_yaml
 from oto_trio.model.backend import BackendSettings
 from oto_trio.model.route import Route
 from oto_trio.model.route_composition import RouteComposition
@@ -157,9 +157,7 @@ def _write(registry: Registry) -> bytes:
 
 def _to_yaml(text: bytes) -> bytes:
     """Write JSON as YAML."""
-    document: object = msgspec.json.decode(text)
-    dumped: str = yaml.dump(document, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True)
-    return dumped.encode()
+    return encode_yaml(msgspec.json.decode(text))
 
 
 async def _steps(_request: Request) -> Response:

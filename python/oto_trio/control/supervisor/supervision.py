@@ -363,7 +363,7 @@ class Supervisor:
         merged["worker_restarts"] = self.restarts
         merged["listeners_failed"] = len(self._listeners.failures)
         for counters in self.extra_metrics:
-            merged.update(counters())
+            _add(merged, counters())
         return merged
 
     async def route_counts(self, entity: EntityKey) -> dict[str, Any]:

@@ -58,6 +58,7 @@ from oto_trio.gateway.frames import (
     WebsocketRecords,
 )
 from oto_trio.gateway.link import LinkClosedError, LinkProtocolError, Outbox
+from oto_trio.jq.bounds import JqBounds
 from oto_trio.model.stream_bounds import StreamBounds
 
 __all__ = ["SILENCE_S", "Reports", "Worker", "WorkerSettings"]
@@ -99,6 +100,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
         shared_key: The installation's key of the exchange protocol; see `Start`.
         mounts: Applications that routes may have called; see `Start`.
         stream_bounds: What clients of HTTP/2 and HTTP/3 may ask of a connection; see `Start`.
+        jq: What filters may use; see `Start`.
     """
 
     engine: bytes = b"{}"
@@ -120,6 +122,7 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     expressions: bytes = b"{}"
     mounts: tuple[str, ...] = ()
     stream_bounds: StreamBounds = StreamBounds()
+    jq: JqBounds = JqBounds()
     shared_key: str | None = None
 
     def ways(self, listener: Listener) -> ListenerWays:
@@ -265,7 +268,6 @@ class Worker:
         Cancellation: the worker is ended with it, without a drain.
         """
         started = trio.current_time()
-        how = "before it started"
         try:
             with ExitStack() as held:
                 sockets = self._inherited(listeners, limits, held)
@@ -277,7 +279,9 @@ class Worker:
                         await running.link.send(self._start(running, listeners, settings, limits))
                         await self._talk(running)
                     with trio.move_on_after(FINAL_WAIT_S):
-                        how = await running.wait()
+                        await running.wait()
+                # It has ended now, if need be by force: its last lines may take most of the wait above.
+                how = await running.wait()
         except OSError as error:
             how = f"because it could not be started: {error}"
         finally:
@@ -534,6 +538,7 @@ class Worker:
             metrics_access_key=settings.metrics_access_key,
             mounts=settings.mounts,
             stream_bounds=settings.stream_bounds,
+            jq=settings.jq,
             makes_certificates=settings.makes_certificates,
             http3_early_data=settings.http3_early_data,
             ticket_secret=settings.ticket_secret,

@@ -1,13 +1,11 @@
-"""The bounds that the setting `stream_bounds` names, as the listeners of each protocol have them."""
+"""The bounds that the setting `stream_bounds` names, as connections of HTTP/2 have them; `http3.bounds` has the others."""
 
 from typing import Any
 
 from oto_trio.gateway.listeners.http2.limits import Http2Limits
-from oto_trio.gateway.listeners.http3.limits import Http3Limits
-from oto_trio.gateway.quic import QuicLimits
 from oto_trio.model.stream_bounds import StreamBounds
 
-__all__ = ["http2_limits", "http3_limits", "quic_limits"]
+__all__ = ["http2_limits", "shared"]
 
 BEYOND = 4
 """A head of HTTP/2 is decoded up to so many times its bound: later ones build on it."""
@@ -16,7 +14,7 @@ BEYOND = 4
 def http2_limits(bounds: StreamBounds) -> Http2Limits:
     """Return the bounds of connections of HTTP/2."""
     return Http2Limits(
-        **_shared(bounds),
+        **shared(bounds),
         max_streams=bounds.requests,
         stream_window=bounds.body_bytes,
         connection_window=bounds.bodies_bytes,
@@ -25,22 +23,8 @@ def http2_limits(bounds: StreamBounds) -> Http2Limits:
     )
 
 
-def http3_limits(bounds: StreamBounds) -> Http3Limits:
-    """Return the bounds of connections of HTTP/3."""
-    return Http3Limits(**_shared(bounds))
-
-
-def quic_limits(bounds: StreamBounds) -> QuicLimits:
-    """Return the bounds of the QUIC below them."""
-    return QuicLimits(
-        streams=bounds.requests,
-        stream_window=bounds.body_bytes,
-        connection_window=bounds.bodies_bytes,
-        idle_s=bounds.idle_s,
-    )
-
-
-def _shared(bounds: StreamBounds) -> dict[str, Any]:
+def shared(bounds: StreamBounds) -> dict[str, Any]:
+    """Return what `SharedLimits` takes."""
     return {
         "header_list_bytes": bounds.head_bytes,
         "header_fields": bounds.head_fields,

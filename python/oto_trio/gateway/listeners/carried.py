@@ -8,7 +8,7 @@ Place in the path
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, runtime_checkable
 
 from oto_trio.gateway.engine import (
     ANSWER,
@@ -32,12 +32,12 @@ from oto_trio.gateway.engine import (
 )
 from oto_trio.gateway.listeners.carried_engine import CarriedEngine, DialEngine
 from oto_trio.gateway.listeners.http2 import Http2Limits, Http2Session
-from oto_trio.gateway.listeners.http3.session import Http3Session
 from oto_trio.gateway.mounts import Mounts, MountSession
 from oto_trio.gateway.upstream.http2 import Http2Calls
 from oto_trio.plugin_api.websockets import Watch
 
 if TYPE_CHECKING:
+    from oto_trio.gateway.listeners.http3.session import Http3Session
     from oto_trio.gateway.upstream.dialling import Dialler, Wanted
     from oto_trio.gateway.upstream.http3 import Http3Calls
     from oto_trio.gateway.websocket.session import SocketEnd, SocketTasks
@@ -46,7 +46,6 @@ __all__ = ["CarriedConnections"]
 
 logger = logging.getLogger(__name__)
 
-_OF_CONNECTIONS: Final = frozenset({BYTES, WRITABLE, LOST, IDLE, LEAVING, CALL})
 _WITH_MORE: Final = frozenset({BYTES, CALL})
 _BARE: Final = frozenset({BROKEN, HALVED})
 _CONNECTIONS_OF: Final[dict[int, Callable[[Any], list[int]]]] = {
@@ -67,6 +66,15 @@ Session: TypeAlias = (
 
 Upgraded: TypeAlias = tuple[Watch, int, int | None, tuple[float, int, int]]
 """Who looks at messages, the client's connection, the backend's, and the bounds: seconds, bytes and frames of a message."""
+
+
+@runtime_checkable
+class ClientSession(Protocol):
+    """The connection of a client, whichever its protocol: it takes no more requests from here on."""
+
+    def drain(self, now: float) -> None:
+        """Close behind the last answer."""
+        ...
 
 
 class SessionEngine(CarriedEngine, DialEngine, Protocol):
@@ -108,28 +116,26 @@ class CarriedConnections:
         """Return how many connections there are."""
         return len(self._sessions)
 
-    def note(self, kind: int, value: object, now: float) -> None:
+    def note(self, kind: int, told: Any, now: float) -> None:
         """Act on an event of a connection or a stream. Never raises.
 
         Args:
             kind: What happened, one of `OF_SESSIONS`.
-            value: What it is about.
+            told: What it is about.
             now: The Trio clock.
 
         Cost: what the session makes of it; `flush` has to follow.
         """
-        told = cast("Any", value)
-        if kind in _CONNECTIONS_OF:
+        if (tell := _TELL_OF_STREAM.get(kind)) is not None:
+            found = self.streams.get(told if kind in _BARE else told[0])
+        elif (tell := _TELL_OF_CONNECTION.get(kind)) is not None:
+            found = self._sessions.get(told[0] if kind in _WITH_MORE else told)
+        else:
             try:
                 self._begin(kind, told, now)
             except BaseException as error:  # noqa: BLE001 (re-raised unless it is a fault)
                 self._cannot_begin(kind, told, error, now)
             return
-        if kind in _OF_CONNECTIONS:
-            conn = told[0] if kind in _WITH_MORE else told
-            found = self._sessions.get(conn)
-        else:
-            found = self.streams.get(told if kind in _BARE else told[0])
         if found is None:
             # It ended before it heard of this. A request that it never saw may go elsewhere.
             if kind == CALL:
@@ -137,7 +143,7 @@ class CarriedConnections:
             return
         self._dirty[found.conn] = found
         try:
-            _TELL[kind](found, told, now)
+            tell(found, told, now)
         except BaseException as error:  # noqa: BLE001 (re-raised unless it is a fault)
             self._fail(found, error, now)
 
@@ -226,7 +232,7 @@ class CarriedConnections:
             conn, session = self._dirty.popitem()
             try:
                 # Requests that are under way may need a backend yet.
-                if self._draining and isinstance(session, Http2Session | Http3Session):
+                if self._draining and isinstance(session, ClientSession):
                     session.drain(now)
                 session.flush(now)
             except BaseException as error:  # noqa: BLE001 (re-raised unless it is a fault)
@@ -269,19 +275,24 @@ class CarriedConnections:
             self._engine.hang_up(session.conn, now)
 
 
-_TELL: Final[dict[int, Callable[[Any, Any, float], None]]] = {
+_Tell: TypeAlias = Callable[[Any, Any, float], None]
+"""What is called for an event, as (session, what it is about, the Trio clock)."""
+
+_TELL_OF_STREAM: Final[dict[int, _Tell]] = {
     ANSWER: lambda session, told, _: session.answer(*told),
     BROKEN: lambda session, told, _: session.broken(told),
-    BYTES: lambda session, told, now: session.receive(told[1], now),
-    CALL: lambda session, told, now: session.call(*told[1:], now),
     CONSUMED: lambda session, told, _: session.consumed(*told),
     DATA: lambda session, told, _: session.data(*told),
     HALVED: lambda session, told, _: session.halved(told),
     HEAD: lambda session, told, _: session.head(*told),
+    TRAILERS: lambda session, told, _: session.trailers(*told),
+}
+
+_TELL_OF_CONNECTION: Final[dict[int, _Tell]] = {
+    BYTES: lambda session, told, now: session.receive(told[1], now),
+    CALL: lambda session, told, now: session.call(*told[1:], now),
     IDLE: lambda session, _, now: session.idle(now),
     LEAVING: lambda session, _, now: session.leave(now),
     LOST: lambda session, _, now: session.lost(now),
-    TRAILERS: lambda session, told, _: session.trailers(*told),
     WRITABLE: lambda session, _, now: session.writable(now),
 }
-"""What is called for an event, as (session, what it is about, the Trio clock)."""

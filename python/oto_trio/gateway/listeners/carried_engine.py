@@ -1,10 +1,20 @@
 """What sessions need of the engine, as a type."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from oto_trio._core import FieldBlock
 
-__all__ = ["CallEngine", "CarriedEngine", "DialEngine"]
+if TYPE_CHECKING:
+    from oto_trio.gateway.engine import Event
+
+__all__ = [
+    "CallEngine",
+    "CarriedEngine",
+    "DialEngine",
+    "Http3Engine",
+    "ServerEngine",
+    "ShowingEngine",
+]
 
 
 class CarriedEngine(Protocol):
@@ -108,4 +118,72 @@ class DialEngine(CallEngine, Protocol):
 
     def check_backend(self, conn: int, name: str, chain: list[bytes], /) -> None:
         """Check the certificates that a backend shows; raises ValueError with what is wrong with them."""
+        ...
+
+
+class Http3Engine(CarriedEngine, Protocol):
+    """What a session of HTTP/3 needs of the engine beside it: its connections have no socket there."""
+
+    def carry(
+        self,
+        listener: int,
+        ip: str,
+        server_name: str | None,
+        now: float,
+        chain: list[bytes],
+        is_resumed: bool,  # noqa: FBT001 (as compiled)
+        /,
+    ) -> int:
+        """Take in a connection; see `Engine.carry`."""
+        ...
+
+
+class ShowingEngine(Protocol):
+    """What certificates of handshakes that are not the engine's need of it."""
+
+    def to_show(
+        self, server_name: str | None, now: float, /
+    ) -> tuple[str, list[bytes], bytes] | None:
+        """Choose a certificate; see `Engine.to_show`."""
+        ...
+
+    def client_auth(self, listener: int, /) -> str:
+        """Tell whether clients are asked for one; see `Engine.client_auth`."""
+        ...
+
+    def check_client(
+        self, listener: int, chain: list[bytes], now: float, /
+    ) -> tuple[int, str] | None:
+        """Judge what a client shows; see `Engine.check_client`."""
+        ...
+
+
+class ServerEngine(Http3Engine, ShowingEngine, Protocol):
+    """What HTTP/3 as a whole needs of the engine."""
+
+    def adopt_datagrams(
+        self,
+        listener: str,
+        exclusive: bool = False,  # noqa: FBT001, FBT002 (as compiled)
+        client_auth: str = "Dynamic",
+        /,
+    ) -> int:
+        """Make a listener without a socket; see `Engine.adopt_datagrams`."""
+        ...
+
+    def retune(
+        self,
+        handle: int,
+        secured: bool,  # noqa: FBT001 (as compiled)
+        client_auth: str = "Dynamic",
+        http2: bool = False,  # noqa: FBT001, FBT002 (as compiled)
+        http1: bool = True,  # noqa: FBT001, FBT002 (as compiled)
+        exclusive: bool = False,  # noqa: FBT001, FBT002 (as compiled)
+        /,
+    ) -> None:
+        """See `Engine.retune`."""
+        ...
+
+    def release(self, handle: int, now: float, tunnels_s: float = ..., /) -> "list[Event]":
+        """See `Engine.release`."""
         ...

@@ -4,6 +4,9 @@ Every path of QUIC carries 1,200 bytes, and most carry more. A probe is a packet
 it is acknowledged, datagrams grow to that size. A probe that is lost says nothing of congestion, and costs nothing but
 itself. When larger ones get through no more, datagrams shrink again, though small ones may arrive: a path may change under a
 connection.
+
+But an outage looks the same as a path that carries less than it did. So what the path carried is tried again a second after
+datagrams shrank, then after two seconds, and so on: a connection that was cut off for a moment is as quick as before.
 """
 
 from typing import Final
@@ -20,6 +23,9 @@ TRIES: Final = 3
 """Probes of a size that have to be lost before it is given up."""
 AGAIN_S: Final = 600.0
 """After so long, sizes that were given up are tried again."""
+BACK_S: Final = 1.0
+"""So long after datagrams shrank, what the path carried before is tried again; while that fails after twice as long each time,
+`AGAIN_S` at most."""
 DOUBTS: Final = 10
 """Packets that have to be lost, with none so large acknowledged, before datagrams shrink."""
 
@@ -33,13 +39,17 @@ class PathMtu:
 
     __slots__ = (
         "_again_at",
+        "_back_at",
         "_doubted_bytes",
         "_doubted_since",
         "_doubted_until",
         "_doubts",
+        "_held_bytes",
+        "_held_lost",
         "_is_probing",
         "_least_lost",
         "_tries",
+        "_wait_s",
         "size",
     )
 
@@ -50,6 +60,11 @@ class PathMtu:
         self._tries = 0
         self._is_probing = False
         self._again_at = now + AGAIN_S
+        self._wait_s = BACK_S
+        self._back_at = 0.0
+        self._held_bytes = self._held_lost = (
+            0  # the size and `_least_lost` of before; 0 when the path carries as much
+        )
         self._doubts = 0
         self._doubted_bytes = 0
         self._doubted_since = self._doubted_until = 0.0
@@ -63,7 +78,12 @@ class PathMtu:
         """
         if self._is_probing:
             return None
-        if now >= self._again_at:
+        if self._held_bytes:
+            if now >= self._back_at:
+                self._wait(now)
+                self._tries = 0
+                self._least_lost = self._held_lost
+        elif now >= self._again_at:
             self._again_at = now + AGAIN_S
             self._least_lost = SIZES[-1] + 1
         left = [it for it in SIZES if self.size < it < self._least_lost and it <= most]
@@ -77,6 +97,8 @@ class PathMtu:
         self._is_probing = False
         self._tries = 0
         self.size = max(self.size, size)
+        if self.size >= self._held_bytes:
+            self._held_bytes = 0
 
     def lost(self, size: int) -> None:
         """Note that a probe was not acknowledged."""
@@ -90,6 +112,8 @@ class PathMtu:
         """Note that a packet of data was acknowledged."""
         if size >= self._doubted_bytes:
             self._doubts = 0
+        if not self._held_bytes:
+            self._wait_s = BACK_S
 
     def dropped(self, size: int, sent_at: float) -> None:
         """Note that a packet of data was lost, and when it had been sent."""
@@ -108,7 +132,14 @@ class PathMtu:
 
     def shrink(self, now: float) -> None:
         """Go back to what every path carries: what is larger does not get through."""
-        self._doubts = 0
+        self._doubts = self._tries = 0
+        if not self._held_bytes:
+            self._held_bytes, self._held_lost = self.size, self._least_lost
         self._least_lost = min(self._least_lost, self.size)
-        self._again_at = now + AGAIN_S
+        self._wait(now)
         self.size = BASE_BYTES
+
+    def _wait(self, now: float) -> None:
+        """Set when what the path carried is tried next."""
+        self._back_at = now + self._wait_s
+        self._wait_s = min(2 * self._wait_s, AGAIN_S)

@@ -9,7 +9,7 @@ import hmac
 import ipaddress
 import os
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -47,6 +47,11 @@ class QuicSecrets:
         """Sessions that any of these workers began."""
         self._resets = self.derived("stateless reset")
         self._addresses = AESGCM(self.derived("address token"))
+
+    @classmethod
+    def of(cls, secret: bytes, unix_clock: Callable[[], float]) -> Self | None:
+        """Make them; None without a secret, when the workers share nothing."""
+        return cls(secret, unix_clock) if secret else None
 
     def derived(self, purpose: str) -> bytes:
         """Return a key for one purpose, 32 bytes."""

@@ -48,6 +48,7 @@ class Why(Enum):
     DONE = "nothing is wrong"
     CANCELLED = "nobody wants the answer"
     MALFORMED = "the backend broke the rules of a message"
+    STRANGE = "the backend opened what only a client opens"
     EXCESSIVE = "the backend sends without end what moves nothing"
     FAULT = "a failure of the gateway"
 

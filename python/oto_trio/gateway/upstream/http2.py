@@ -27,25 +27,32 @@ from h2.events import (
     TrailersReceived,
     WindowUpdated,
 )
-from h2.exceptions import NoAvailableStreamIDError, ProtocolError, TooManyStreamsError
+from h2.exceptions import (
+    NoAvailableStreamIDError,
+    ProtocolError,
+    StreamClosedError,
+    StreamIDTooLowError,
+    TooManyStreamsError,
+)
 from h2.settings import SettingCodes, Settings
 from h2.stream import H2Stream
 from hyperframe.frame import Frame, GoAwayFrame
 from typing_extensions import override
 
-from oto_trio._core import FieldBlock, HpackDecoder, HpackEncoder
+from oto_trio._core import FieldBlock, HpackDecoder
 from oto_trio.gateway.listeners.carried_engine import CallEngine
-from oto_trio.gateway.listeners.http2.connection import KEPT_CLOSED, Http2Frames
+from oto_trio.gateway.listeners.http2.connection import Http2Frames
 from oto_trio.gateway.listeners.http2.limits import Budget, Http2Limits
 from oto_trio.gateway.listeners.http2.plain import (
     DATA,
     END_HEADERS,
     END_STREAM,
-    ENDED,
     HALF_CLOSED_LOCAL,
     HEADERS,
     OPEN,
+    TRAILERS,
     PlainConnection,
+    PlainEvent,
 )
 from oto_trio.gateway.upstream.calls import CALLS_MOST, BackendCalls, NoRoomError, Why
 
@@ -58,6 +65,8 @@ logger = logging.getLogger(__name__)
 
 CLIENT_OPEN: Final = ConnectionState.CLIENT_OPEN
 ODD: Final = AllowedStreamIDs.ODD
+UNREAD_MOST: Final = 64 * 1024
+"""Bytes of frames that answer a backend, and wait because it does not read; bodies wait elsewhere."""
 GREETING_BYTES: Final = 4
 SETTINGS_FRAME: Final = b"\4"
 """A server's first frame is SETTINGS (RFC 9113 section 3.4); the fourth byte of a frame tells its type."""
@@ -73,7 +82,16 @@ _CONFIG = H2Configuration(
 
 
 class _Stream(H2Stream):
-    """A stream whose length is not looked at."""
+    """A stream whose length is not looked at, and which may have been given up before its answer came."""
+
+    @override
+    def receive_headers(
+        self, headers: Iterable[Any], end_stream: bool, header_encoding: bool | str | None
+    ) -> tuple[list[Frame], list[Event]]:
+        if self.closed:
+            # The library has no step for an interim head here, and would end everybody's connection.
+            raise StreamClosedError(self.stream_id)
+        return super().receive_headers(headers, end_stream, header_encoding)
 
     @override
     def _initialize_content_length(self, headers: Iterable[object]) -> None:
@@ -83,16 +101,19 @@ class _Stream(H2Stream):
 class _Connection(PlainConnection[Http2Frames]):
     """The client's side of one connection."""
 
-    MAX_CLOSED_STREAMS = KEPT_CLOSED
     most = CALLS_MOST
     """Requests at once that the backend takes, of those that anybody would send."""
 
     @override
     def _begin_new_stream(self, stream_id: int, allowed_ids: AllowedStreamIDs) -> H2Stream:
-        """Begin a stream of ours; the backend may open none."""
-        if stream_id <= self.highest_outbound_stream_id or stream_id % 2 != int(allowed_ids):
+        """Begin a stream of ours; the backend may open none, nor go back to one that was swept."""
+        highest = self.highest_outbound_stream_id
+        if stream_id % 2 == 0 or (allowed_ids is not ODD and stream_id > highest):
             message = "only the client opens streams, with odd numbers that grow"
             raise ProtocolError(message)
+        if stream_id <= highest:
+            # Those that we gave up get a late answer now and then; the library knows them by this.
+            raise StreamIDTooLowError(stream_id, highest)
         self.highest_outbound_stream_id = stream_id
         return self._new_stream(_Stream, stream_id)
 
@@ -116,11 +137,13 @@ class _Connection(PlainConnection[Http2Frames]):
         machine.state = HALF_CLOSED_LOCAL if ends else OPEN
         machine.client = True
         machine.headers_sent = True
-        self._write_head(identity, fields, ends=ends)
+        self._out.head(fields, identity, ends, self.max_outbound_frame_size)
         return identity
 
     @override
-    def _take_plain(self, kind: int, flags: int, identity: int, size: int) -> Event | None:
+    def _take_plain(
+        self, kind: int, flags: int, identity: int, payload: bytes
+    ) -> PlainEvent | None:
         stream = self.streams.get(identity)
         if stream is None or self.state_machine.state is not CLIENT_OPEN:
             return None
@@ -129,40 +152,32 @@ class _Connection(PlainConnection[Http2Frames]):
             return None
         if kind == DATA:
             is_expected = flags in {0, END_STREAM} and stream.state_machine.headers_received
-            return self._take_data(stream, flags, size) if is_expected else None
+            return self._take_data(stream, flags, payload) if is_expected else None
         if kind == HEADERS and flags | END_STREAM == END_STREAM | END_HEADERS:
-            return self._take_head(stream, size, ends=flags & END_STREAM != 0)
+            return self._take_head(stream, payload, flags & END_STREAM != 0)
         return None
 
-    def _take_head(self, stream: H2Stream, size: int, *, ends: bool) -> Event:
+    def _take_head(self, stream: H2Stream, block: bytes, ends: bool) -> PlainEvent:  # noqa: FBT001 (as the flag has it)
         """Take a HEADERS frame that is a whole head, or trailers.
 
         Raises:
             ProtocolError: It is malformed, or ends a stream where it must not, or does not where it must.
         """
-        fields = self._decode(self.frames.take(size))
-        status = fields.status
-        identity, machine = stream.stream_id, stream.state_machine
-        event: ResponseReceived | TrailersReceived
+        fields = self._decode(block)
+        status, kind = fields.status, HEADERS
+        machine = stream.state_machine
         if machine.headers_received:
             if not ends:
                 raise ProtocolError("trailers that do not end the stream")
             machine.trailers_received = True
-            event = TrailersReceived(stream_id=identity)
-        elif status is not None and 100 <= status < 200:
-            if ends:
-                raise ProtocolError("an interim response that ends the stream")
-            interim = InformationalResponseReceived(stream_id=identity)
-            interim.headers = cast("list[tuple[bytes, bytes]]", fields)
-            return interim
-        else:
+            kind = TRAILERS
+        elif status is None or not 100 <= status < 200:
             machine.headers_received = True
-            event = ResponseReceived(stream_id=identity)
-        event.headers = cast("list[tuple[bytes, bytes]]", fields)
+        elif ends:
+            raise ProtocolError("an interim response that ends the stream")
         if ends:
             self._end_received(stream)
-            event.stream_ended = ENDED
-        return event
+        return kind, stream.stream_id, fields, ends
 
     @override
     def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[Event]]:
@@ -176,6 +191,7 @@ _CODES: Final = {
     Why.DONE: ErrorCodes.NO_ERROR,
     Why.CANCELLED: ErrorCodes.CANCEL,
     Why.MALFORMED: ErrorCodes.PROTOCOL_ERROR,
+    Why.STRANGE: ErrorCodes.PROTOCOL_ERROR,
     Why.EXCESSIVE: ErrorCodes.ENHANCE_YOUR_CALM,
     Why.FAULT: ErrorCodes.INTERNAL_ERROR,
 }
@@ -206,15 +222,10 @@ class Http2Calls(BackendCalls):
     ) -> None:
         super().__init__(engine, conn, streams, now, idle_s)
         self._limits = limits = limits or Http2Limits()
-        self._h2 = _Connection(_CONFIG)
-        self._h2.frames = self._h2.incoming_buffer = Http2Frames(limits, server=False)
-        self._h2.encoder = cast("Any", HpackEncoder())
-        self._h2.decoder = cast(
-            "Any",
-            HpackDecoder(
-                max_header_list_size=limits.header_list_bytes, max_fields=limits.header_fields
-            ),
+        decoder = HpackDecoder(
+            max_header_list_size=limits.header_list_bytes, max_fields=limits.header_fields
         )
+        self._h2 = _Connection(_CONFIG, Http2Frames(limits, server=False), decoder)
         self._h2.local_settings = Settings(
             client=True,
             initial_values={
@@ -233,6 +244,7 @@ class Http2Calls(BackendCalls):
         self._greeting = b""
         self._takes_sockets: bool | None = None
         self._blocked = False
+        self._unread = 0
         self._handlers: dict[type[Event], Callable[[Any, float], None]] = {
             ResponseReceived: self._on_head,
             InformationalResponseReceived: self._on_head,
@@ -251,25 +263,35 @@ class Http2Calls(BackendCalls):
     def receive(self, data: bytes, now: float) -> None:
         """Take bytes of the backend."""
         self._now = now
-        if not self._ended:
-            self._receive(data, now)
-
-    def _receive(self, data: bytes, now: float) -> None:
+        if self._ended:
+            return
         if len(self._greeting) < GREETING_BYTES:
             self._greeting += data[:GREETING_BYTES]
             if self._greeting[GREETING_BYTES - 1 : GREETING_BYTES] not in {b"", SETTINGS_FRAME}:
                 logger.info("a backend does not speak HTTP/2 on connection %d", self.conn)
                 self._end(Why.DONE)
                 return
+        self._receive(data, now)
+
+    def _receive(self, data: bytes, now: float) -> None:
+        unsent = self._h2.unsent
         try:
             events = self._h2.receive_data(data)
         except ProtocolError as error:
             logger.info("a backend broke HTTP/2 on connection %d: %s", self.conn, error)
             self._end(Why.MALFORMED)
             return
+        if self._blocked:
+            # What these made the library say. A backend that reads nothing may not have it say more without end.
+            self._unread += self._h2.unsent - unsent
+            if self._unread > UNREAD_MOST:
+                logger.info("a backend sends without end, and reads nothing, on %d", self.conn)
+                self.close(Why.EXCESSIVE, now)
+                return
         for event in events:
-            handle = self._handlers.get(event.__class__)
-            if handle is not None:
+            if isinstance(event, tuple):
+                self._on_plain(event, now)
+            elif (handle := self._handlers.get(event.__class__)) is not None:
                 handle(event, now)
             elif not self._frames.spend(2, now):
                 logger.info("a backend sends frames without end on connection %d", self.conn)
@@ -277,26 +299,34 @@ class Http2Calls(BackendCalls):
             if self._ended:
                 return
 
+    def _on_plain(self, event: PlainEvent, now: float) -> None:
+        kind, identity, content, ends = event
+        if isinstance(content, bytes):
+            self._on_body(identity, content, ends, now)
+        elif kind == TRAILERS:
+            self._heard_trailers(identity, content, now)
+        else:
+            self._heard_head(identity, content, now)
+        if ends:
+            self._heard_end(identity, now)
+
+    def _on_body(self, identity: int, data: bytes, ends: bool, now: float) -> None:  # noqa: FBT001 (as the flag has it)
+        if data:
+            self._heard_data(identity, data, now)
+        elif not ends and not self._frames.spend(1, now):
+            self.close(Why.EXCESSIVE, now)
+
     def _on_head(self, event: ResponseReceived | InformationalResponseReceived, now: float) -> None:
-        self._heard_head(event.stream_id, _block(event.headers), now)
-        if isinstance(event, ResponseReceived) and event.stream_ended is ENDED:
-            self._heard_end(event.stream_id, now)
+        self._heard_head(event.stream_id, FieldBlock(event.headers), now)
 
     def _on_data(self, event: DataReceived, now: float) -> None:
         padding = event.flow_controlled_length - len(event.data)
         if padding:
             self._h2.acknowledge_received_data(padding, event.stream_id)
-        if event.data:
-            self._heard_data(event.stream_id, event.data, now)
-        elif not event.stream_ended and not self._frames.spend(1, now):
-            self.close(Why.EXCESSIVE, now)
-        if event.stream_ended is ENDED:
-            self._heard_end(event.stream_id, now)
+        self._on_body(event.stream_id, event.data, event.stream_ended is not None, now)
 
     def _on_trailers(self, event: TrailersReceived, now: float) -> None:
-        self._heard_trailers(event.stream_id, _block(event.headers), now)
-        if event.stream_ended is ENDED:
-            self._heard_end(event.stream_id, now)
+        self._heard_trailers(event.stream_id, FieldBlock(event.headers), now)
 
     def _on_end(self, event: StreamEnded, now: float) -> None:
         self._heard_end(event.stream_id, now)
@@ -329,6 +359,7 @@ class Http2Calls(BackendCalls):
     def writable(self, _now: float) -> None:
         """The socket took all that was written."""
         self._blocked = False
+        self._unread = 0
 
     @override
     def _open(self, fields: FieldBlock, ends: bool) -> int:
@@ -355,7 +386,10 @@ class Http2Calls(BackendCalls):
 
     @override
     def _write_trailers(self, identity: int, fields: FieldBlock) -> None:
-        self._h2.send_headers(identity, cast("Any", fields), end_stream=True)
+        if len(fields):
+            self._h2.send_headers(identity, cast("Any", fields), end_stream=True)
+        else:
+            self._h2.end_stream(identity)
 
     @override
     def _give_back(self, identity: int, count: int) -> None:
@@ -393,8 +427,3 @@ class Http2Calls(BackendCalls):
         data = self._h2.data_to_send()
         if data:
             self._engine.send(self.conn, data)
-
-
-def _block(fields: Iterable[Any]) -> FieldBlock:
-    """Return fields as a block, which those of a short way are."""
-    return fields if isinstance(fields, FieldBlock) else FieldBlock(fields)

@@ -70,10 +70,13 @@ _CODES: Final = {
     Why.DONE: 0x100,
     Why.CANCELLED: 0x10C,
     Why.MALFORMED: 0x10E,
+    Why.STRANGE: 0x103,
     Why.EXCESSIVE: 0x107,
     Why.FAULT: 0x102,
 }
 """RFC 9114 section 8.1."""
+BACKENDS_OWN: Final = 1
+"""The last bits of a stream of both directions that a server opened: there are none in HTTP/3 (RFC 9114 section 6.1)."""
 INTERIM: Final = range(100, 200)
 
 
@@ -171,30 +174,40 @@ class Http3Calls(BackendCalls):
         if not isinstance(event, StreamDataReceived | StreamReset | StopSendingReceived):
             return
         identity = event.stream_id
+        if identity & 3 == BACKENDS_OWN:
+            logger.info("a backend opened a request of its own on connection %d", self.conn)
+            self.close(Why.STRANGE, now)
+            return
         is_ours = not identity & 3  # a request's; else one of the protocol's own
         if is_ours and identity not in self._by_id:
             return  # we gave it up: what is still under way is nobody's
         if not is_ours and isinstance(event, StreamDataReceived):
-            h3.note_control(identity, event.data)
+            h3.note_control(identity, event.data, end=event.end_stream)
         told = h3.handle_event(event)
         for one in told:
             self._on_message(one, now)
-        if not self._is_greeted and h3.received_settings is not None:
-            self._is_greeted = True
-            takes_sockets = h3.received_settings.get(Setting.ENABLE_CONNECT_PROTOCOL) == 1
-            self._engine.set_sockets(self.conn, takes_sockets, now)
+        self._note_settings(h3, now)
         self._refuse_malformed(h3)
         if isinstance(event, StreamReset):
             # HTTP/2 ends both ways with one frame. Here the request's is still ours to end.
+            h3.forget(identity)
             self._state.cancel(identity, event.error_code)
             self._heard_reset(identity, event.error_code == REQUEST_REJECTED, now)
         elif isinstance(event, StopSendingReceived):
             self._on_stopped(identity)
-        elif not told and not event.end_stream:
+        is_request_over = not isinstance(event, StreamDataReceived) or event.end_stream
+        if not told and not (is_ours and is_request_over):
+            # A request ends once. Of streams of its own a backend may open another for each that ends.
             self._check_use(h3, identity, now)
         goaway = h3.take_goaway()
         if goaway is not None:
             self._heard_leaving(goaway, now)
+
+    def _note_settings(self, h3: Http3Frames, now: float) -> None:
+        if not self._is_greeted and h3.received_settings is not None:
+            self._is_greeted = True
+            takes_sockets = h3.received_settings.get(Setting.ENABLE_CONNECT_PROTOCOL) == 1
+            self._engine.set_sockets(self.conn, takes_sockets, now)
 
     def _refuse_malformed(self, h3: Http3Frames) -> None:
         for identity in h3.malformed:

@@ -13,17 +13,19 @@ from typing import Any, Final
 import pylsqpack
 from aioquic._buffer import Buffer, BufferReadError
 from aioquic.h3.connection import (
+    ErrorCode,
     FrameType,
     FrameUnexpected,
     H3Connection,
     H3Stream,
     MessageError,
     Setting,
-    StreamType,
 )
 from aioquic.h3.events import H3Event
 from aioquic.quic.connection import QuicConnection
 from typing_extensions import override
+
+from oto_trio.gateway.listeners.http3.control_frames import ControlFrames
 
 __all__ = ["HEAD_BYTES", "Http3Frames"]
 
@@ -61,7 +63,7 @@ class Http3Frames(H3Connection):
     def __init__(self, quic: QuicConnection) -> None:
         self.malformed: list[int] = []
         """Streams whose message broke the rules; whoever aborts them takes them out."""
-        self._controls: dict[int, _Goaways] = {}
+        self._controls: dict[int, ControlFrames] = {}
         self._goaway: int | None = None
         super().__init__(quic)
 
@@ -70,10 +72,26 @@ class Http3Frames(H3Connection):
         told, self._goaway = self._goaway, None
         return told
 
-    def note_control(self, stream_id: int, data: bytes) -> None:
-        """Look for GOAWAY in what came on a stream of the protocol's own."""
-        goaways = self._controls.setdefault(stream_id, _Goaways())
-        for told in goaways.feed(data):
+    def note_control(self, stream_id: int, data: bytes, *, end: bool) -> None:
+        """Look for GOAWAY in what came on a stream of the protocol's own; one that says nothing ends the connection.
+
+        Args:
+            stream_id: Which stream.
+            data: What came.
+            end: The stream ends behind it: nothing of it is kept.
+        """
+        frames = self._controls.pop(stream_id, None)
+        if frames is None:
+            frames = ControlFrames(FrameType.GOAWAY, GOAWAY_BYTES)
+        if not end:
+            self._controls[stream_id] = frames
+        for body in frames.feed(data):
+            try:
+                told = Buffer(data=body).pull_uint_var()
+            except BufferReadError:
+                self._is_done = True
+                self._quic.close(ErrorCode.H3_FRAME_ERROR, reason_phrase="GOAWAY without a stream")
+                return
             if self._goaway is None or told < self._goaway:
                 self._goaway = told
 
@@ -85,6 +103,7 @@ class Http3Frames(H3Connection):
     def forget(self, stream_id: int) -> None:
         """Note that nothing more is sent or read on a stream."""
         self._stream.pop(stream_id, None)
+        self._controls.pop(stream_id, None)
 
     @override
     def _init_connection(self) -> None:
@@ -123,42 +142,3 @@ class Http3Frames(H3Connection):
         except MessageError:
             self.malformed.append(stream.stream_id)
             return []
-
-
-class _Goaways:
-    """Finds GOAWAY on a stream, if it is the control stream."""
-
-    def __init__(self) -> None:
-        self._rest = b""
-        self._skip = 0
-        self._is_control: bool | None = None
-
-    def feed(self, data: bytes) -> list[int]:
-        """Return the stream numbers of the GOAWAY frames that end in this piece."""
-        found: list[int] = []
-        if self._is_control is False:
-            return found
-        data = self._rest + data
-        buffer = Buffer(data=data)
-        used = 0
-        try:
-            if self._is_control is None:
-                self._is_control = buffer.pull_uint_var() == StreamType.CONTROL
-                used = buffer.tell()
-            while self._is_control:
-                step = min(self._skip, len(data) - used)
-                used += step
-                self._skip -= step
-                if self._skip:
-                    break
-                buffer.seek(used)
-                kind, size = buffer.pull_uint_var(), buffer.pull_uint_var()
-                if kind != FrameType.GOAWAY or size > GOAWAY_BYTES:
-                    used, self._skip = buffer.tell(), size
-                    continue
-                found.append(Buffer(data=buffer.pull_bytes(size)).pull_uint_var())
-                used = buffer.tell()
-        except BufferReadError:
-            pass  # the rest of it comes later
-        self._rest = data[used:]
-        return found

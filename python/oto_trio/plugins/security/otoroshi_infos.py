@@ -4,6 +4,7 @@ Phases: transform_request. Native.
 Otoroshi: ``cp:otoroshi.next.plugins.OtoroshiInfos``.
 """
 
+import logging
 import uuid
 from collections.abc import Mapping
 from functools import cached_property
@@ -26,16 +27,24 @@ from oto_trio.plugin_api import (
 )
 from oto_trio.plugin_api.distinguished_names import certificate_chain
 from oto_trio.plugin_api.fields import writable_name
-from oto_trio.plugin_api.projections import blueprint_faults, project
+from oto_trio.plugin_api.jq_filters import JqBoundError, JqBusyError, JqError, check, run
+from oto_trio.plugin_api.projections import blueprint_faults, projected
 from oto_trio.plugin_api.signatures import TokenKeys
 
 __all__ = ["OtoroshiInfos", "OtoroshiInfosConfig"]
+
+logger = logging.getLogger(__name__)
 
 CANNOT_SIGN: Final = Refusal(
     500,
     "an error happened during request-transformation plugins phase",
     "internal_server_error",
 )
+BUSY: Final = Refusal(
+    503, "too many filters run at this moment, please try again later", "service_unavailable"
+)
+TELL_AGAIN_S: Final = 60.0
+"""That a filter fails is logged once in this time."""
 VERSIONS: Final = {"latest": "Latest", "legacy": "Legacy"}
 
 
@@ -81,8 +90,8 @@ class OtoroshiInfosConfig(Config, frozen=True):
             TokenKeys(msgspec.json.encode(self.algo))
         except ValueError as error:
             raise ValueError(f"algo.{error}") from error
-        for fault in blueprint_faults(self.projection):
-            raise ValueError(f"projection: {fault}")
+        for place, fault in blueprint_faults(self.projection, check, "projection"):
+            raise ValueError(f"{place}: {fault}")
 
 
 class OtoroshiInfos(Plugin[OtoroshiInfosConfig]):
@@ -92,7 +101,8 @@ class OtoroshiInfos(Plugin[OtoroshiInfosConfig]):
     ``access_type`` says which of them there are, ``user`` and ``apikey`` describe them. Legacy: the same
     as flat claims and as JSON text. Metadata that Legacy spreads over the claims never replaces another
     claim, which in Otoroshi it can. Of the user a backend learns name, e-mail address, profile, metadata
-    and tags, nothing of the session.
+    and tags, nothing of the session. A request is refused with 500 when a jq filter of the projection fails,
+    with 503 when too many filters run; the log says so once a minute.
 
     Otoroshi's version Url is not offered: it needs an endpoint for backends to ask.
     """
@@ -109,15 +119,21 @@ class OtoroshiInfos(Plugin[OtoroshiInfosConfig]):
             for name, text in (config.add_fields or {}).items()
         }
 
+        self._told_s = -float("inf")
+
     @cached_property
     def _keys(self) -> TokenKeys:
         return TokenKeys(msgspec.json.encode(self.config.algo))
 
     @override
-    def transform_request(self, exchange: Exchange) -> Refusal | None:
+    async def transform_request(self, exchange: Exchange) -> Refusal | None:
         claims = self._claims(exchange)
         if self.config.projection:
-            claims = project(claims, self.config.projection)
+            try:
+                claims = await projected(claims, self.config.projection, run)
+            except JqError as error:
+                self._tell(exchange, error)
+                return BUSY if isinstance(error, JqBusyError) else CANNOT_SIGN
         # A projection may make anything of the claims; a token has an object.
         is_object = isinstance(claims, dict)
         token = self._keys.sign(msgspec.json.encode(claims), exchange) if is_object else None
@@ -127,6 +143,17 @@ class OtoroshiInfos(Plugin[OtoroshiInfosConfig]):
         exchange.request.headers.remove(name)
         exchange.request.headers.set(name, token)
         return None
+
+    def _tell(self, exchange: Exchange, error: JqError) -> None:
+        """Log that a filter fails, unless that was told a moment ago; what jq says of it may hold parts of the claims."""
+        if exchange.unix_time - self._told_s >= TELL_AGAIN_S:
+            self._told_s = exchange.unix_time
+            what = error.message if isinstance(error, JqBoundError) else "it cannot take the claims"
+            logger.warning(
+                "route %s: a filter of the info token's projection fails: %s",
+                exchange.route_id,
+                what,
+            )
 
     def _claims(self, exchange: Exchange) -> Any:
         now = int(exchange.unix_time)

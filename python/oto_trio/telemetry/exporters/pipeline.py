@@ -4,7 +4,8 @@
 
 The queue drops its oldest event when it is full, and counts it; nobody who offers events ever waits. A batch that
 cannot be sent is tried again with growing pauses, `ATTEMPTS` times in all, and then lost and counted: while it waits
-the queue fills and drops, so a sink that is gone costs a bounded amount of memory.
+the queue fills and drops, so a sink that is gone costs a bounded amount of memory. So it does while jq filters of a
+projection run, one after the other.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import msgspec
 import trio
 
+from oto_trio.jq import JqBoundError, projected
 from oto_trio.model.matching import matches
-from oto_trio.model.projection import project
+from oto_trio.model.projection import has_filters, project
 from oto_trio.telemetry.events.identity import enriched
 from oto_trio.telemetry.exporters.base import ExportError
 
 if TYPE_CHECKING:
+    from oto_trio.jq import Filters, JqError
     from oto_trio.model.data_exporter import DataExporter
     from oto_trio.telemetry.events.identity import Event, Instance
     from oto_trio.telemetry.exporters.base import Exporter
@@ -50,16 +53,26 @@ class Pipeline:
         entity: Its settings.
         exporter: Sends the batches; closed when `run` ends.
         instance: Where this gateway stands.
+        filters: Runs the jq filters of the projection; without it they give null.
     """
 
-    def __init__(self, entity: DataExporter, exporter: Exporter[Any], instance: Instance) -> None:
+    def __init__(
+        self,
+        entity: DataExporter,
+        exporter: Exporter[Any],
+        instance: Instance,
+        filters: Filters | None = None,
+    ) -> None:
         self.entity = entity
+        self._filters = filters if has_filters(entity.projection) else None
         self._exporter = exporter
         self._instance = instance
         self._queue: deque[Event] = deque()
         self._news = trio.Event()
         self._is_closing = False
         self._is_failing = False
+        self._is_at_fault = False
+        self._has_lost_one = False
         senders = entity.send_workers if exporter.is_concurrent else 1
         self._senders = trio.Semaphore(min(senders, 64))
         self.dropped = 0
@@ -112,13 +125,15 @@ class Pipeline:
                 while await self._group():
                     size = self.entity.group_size
                     events = [self._queue.popleft() for _ in range(min(size, len(self._queue)))]
-                    lines = self._prepare(events)
-                    if not lines:
-                        continue
+                    waiting = len(events)
                     try:
+                        lines = await self._prepare(events)
+                        if not lines:
+                            continue
+                        waiting = len(lines)
                         await self._senders.acquire()
                     except trio.Cancelled:
-                        self._lost += len(lines)
+                        self._lost += waiting
                         raise
                     nursery.start_soon(self._send, lines)
         finally:
@@ -143,15 +158,46 @@ class Pipeline:
         self._news = trio.Event()
         await self._news.wait()
 
-    def _prepare(self, events: list[Event]) -> list[bytes]:
-        """Enrich, filter and project events, and write them as JSON."""
+    async def _prepare(self, events: list[Event]) -> list[bytes]:
+        """Enrich, filter and project events, and write them as JSON. Waits only for jq filters."""
         lines: list[bytes] = []
+        lost = 0
         for event in events:
-            full = enriched(dict(event), self._instance)
-            if self._takes(full):
-                shown = project(cast("object", full), self.entity.projection)
-                lines.append(msgspec.json.encode(shown))
+            try:
+                line = await self._line(event)
+            except Exception:
+                # A fault of ours; the event is lost, the exporter goes on, and the gateway with it.
+                lost += 1
+                if not self._has_lost_one:
+                    self._has_lost_one = True
+                    logger.exception("exporter %s cannot prepare an event", self.entity.id)
+            else:
+                if line is not None:
+                    lines.append(line)
+        # Not before: whoever is cancelled here counts them all.
+        self._lost += lost
         return lines
+
+    async def _line(self, event: Event) -> bytes | None:
+        """Return an event as it is sent; None when it is not wanted."""
+        full = enriched(dict(event), self._instance)
+        if not self._takes(full):
+            return None
+        source, blueprint = cast("object", full), self.entity.projection
+        if self._filters is None:
+            shown = project(source, blueprint)
+        else:
+            shown = await projected(source, blueprint, self._filters.run, self._note_fault)
+        return msgspec.json.encode(shown)
+
+    def _note_fault(self, error: JqError) -> None:
+        """Log the first filter that fails; what jq says of it may hold parts of the event."""
+        if not self._is_at_fault:
+            self._is_at_fault = True
+            what = error.message if isinstance(error, JqBoundError) else "it cannot take an event"
+            logger.warning(
+                "a filter in the projection of exporter %s gives null: %s", self.entity.id, what
+            )
 
     def _takes(self, event: Event) -> bool:
         filtering = self.entity.filtering

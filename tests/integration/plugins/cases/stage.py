@@ -171,7 +171,7 @@ class Stage:
             fields.append(("content-length", str(len(ask.body))))
         heard = Heard()
         if self.speaks == "3":
-            port = int(self._gateway.announcement["http3"].rpartition(":")[2])
+            port = self._gateway.http3_port
             shown = quic_certificate(CLIENT) if ask.show == "certificate" else {}
             async with http3_client(port, host, **shown) as quic:
                 body = ask.body or None
@@ -190,7 +190,7 @@ class Stage:
     async def _connected(self, host: str, ask: Ask) -> Any:
         if ask.show == "plain":
             return await trio.open_tcp_stream("127.0.0.1", self._gateway.port)
-        port = int(self._gateway.announcement["https"].rpartition(":")[2])
+        port = self._gateway.https_port
         context = client_context(shows=CLIENT if ask.show == "certificate" else None)
         if self.speaks == "2":
             context.set_alpn_protocols(["h2"] if ask.version == "1.1" else ["http/1.1"])

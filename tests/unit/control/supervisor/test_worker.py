@@ -303,3 +303,35 @@ def test_counts_of_more_routes_than_there_is_room_for_are_dropped() -> None:
     kept.take([RouteCount("a", 1, 0, 0, 0.0, 0.0, 0), RouteCount("b", 1, 0, 0, 0.0, 0.0, 0)])
     kept.take([RouteCount("a", 1, 0, 0, 0.0, 0.0, 0)])
     assert [(count.id, count.calls) for count in kept.of(["a", "b"])] == [("a", 2)]
+
+
+# ----------------------------------------------------------------------------- its end
+
+
+async def test_a_worker_that_takes_long_to_end_is_told_of_by_how_it_ended(
+    sockets: list[socket.socket],
+    autojump_clock: trio.testing.MockClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    del autojump_clock
+    async with supervised(sockets[:1]) as stage:
+        puppet = stage.launched[0]
+        await puppet.get_ready()
+        has_ended = trio.Event()
+
+        async def wait() -> str:
+            await has_ended.wait()
+            return puppet.how
+
+        puppet.wait = wait  # type: ignore[method-assign]
+        hung_up = puppet.link.aclose
+
+        async def hang_up() -> None:
+            await hung_up()
+            puppet.how = "by SIGKILL"
+            has_ended.set()
+
+        puppet.link.aclose = hang_up  # type: ignore[method-assign]
+        await puppet.end()
+        await stage.until_launched(2)
+    assert "ended by SIGKILL after 1.0 s" in caplog.text

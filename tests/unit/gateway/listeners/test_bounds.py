@@ -1,8 +1,9 @@
 """The setting `stream_bounds`, as each protocol has it."""
 
-from oto_trio.gateway.listeners.bounds import http2_limits, http3_limits, quic_limits
+from oto_trio.gateway.listeners.bounds import http2_limits
 from oto_trio.gateway.listeners.http2 import Http2Limits
 from oto_trio.gateway.listeners.http3 import Http3Limits
+from oto_trio.gateway.listeners.http3.bounds import http3_limits, quic_limits
 from oto_trio.gateway.quic import QuicLimits
 from oto_trio.model.stream_bounds import StreamBounds
 

@@ -76,6 +76,26 @@ def test_flights_hold_full_datagrams_of_many_packets() -> None:
     assert sizes.count(1200) > 0.9 * len(sizes)
 
 
+@pytest.mark.parametrize("bound", [30_000, 10**6])
+def test_no_more_is_in_flight_than_the_bound(bound: int) -> None:
+    net = Net(limits=QuicLimits(flight=bound))
+    client, server = open_connection(net)
+    send(net, client, b"x")
+    assert net.run(lambda: 0 in server.ended)
+    send(net, server, bytes(600_000))
+    most = 0
+
+    def has_ended_and_is_noted() -> bool:
+        nonlocal most
+        most = max(most, server.link.state._loss.bytes_in_flight)
+        return 0 in client.ended
+
+    assert net.run(has_ended_and_is_noted, 30)
+    # A client that takes all it is sent is sent more at once than this, unless there is a bound.
+    assert (most <= 30_000) is (bound == 30_000)
+    assert most > 20_000
+
+
 def test_keys_may_be_updated_in_the_middle() -> None:
     net = Net()
     client, server = open_connection(net)

@@ -13,7 +13,7 @@ import pytest
 from h2.errors import ErrorCodes
 
 from oto_trio._core import FieldBlock
-from oto_trio.gateway.listeners.http2 import Http2Limits
+from oto_trio.gateway.listeners.http2 import Http2Limits, plain
 from oto_trio.gateway.upstream.calls import CALLS_MOST
 from oto_trio.gateway.upstream.http2 import Http2Calls, _Connection
 
@@ -408,14 +408,15 @@ def test_a_connection_whose_numbers_are_used_up_is_left() -> None:
     assert talk.engine.hung_up
 
 
-def test_little_is_kept_of_requests_that_are_over() -> None:
+def test_little_is_kept_of_requests_that_are_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plain, "KEPT_CLOSED", 500)
     talk = Conversation()
     for number in range(1500):
         talk.session.call(number, GET, True, 100.0)
         talk.exchange()
         talk.answer(2 * number + 1, end=True)
         talk.exchange()
-    assert len(talk.session._h2._closed_streams) <= 1024
+    assert len(talk.session._h2._closed_streams) <= 1000
     assert len(talk.session._h2.streams) <= 2
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING, Any
 
-from aioquic.h3.connection import H3Connection
+import pytest
+from aioquic.h3.connection import FrameType, H3Connection, encode_frame
 from aioquic.quic.configuration import QuicConfiguration
-from aioquic.quic.events import HandshakeCompleted, QuicEvent
+from aioquic.quic.events import ConnectionTerminated, HandshakeCompleted, QuicEvent
 from typing_extensions import override
 
 from oto_trio._core import FieldBlock
 from oto_trio.gateway.upstream.backend_state import BackendState
 from oto_trio.gateway.upstream.dialling import Dialler
-from oto_trio.gateway.upstream.http3 import DOUBTED_S, Http3Calls
+from oto_trio.gateway.upstream.http3 import DOUBTED_S, FRAMES, Http3Calls
 from tests.unit.gateway.quic.network import SERVER, Net, Owner
 
 if TYPE_CHECKING:
@@ -135,6 +136,76 @@ def test_a_request_whose_backend_gave_it_up_is_ended_on_our_side_too() -> None:
     assert not backend.link.state.is_known(0)
 
 
+def test_of_a_request_whose_backend_answers_before_its_end_the_rest_is_dropped() -> None:
+    world = World()
+    engine: Any = world.engine
+    taken: list[int] = []
+    engine.taken = lambda _stream, count: taken.append(count)
+    world.call(1, POST, ends=False)
+    backend = world.backends[0]
+    assert world.net.run(lambda: 0 in backend.received)
+    assert backend.h3 is not None
+    backend.h3.send_headers(0, [(b":status", b"200")])
+    backend.link.state.stop_stream(0, 0x100)
+    # More than the connection keeps at once, and then some that comes when nobody wants it any more.
+    world.session.data(1, bytes(300_000), False)
+    world.session.flush(world.net.now)
+    assert sum(taken) < 300_000
+    backend.link.transmit(world.net.now)
+    assert world.net.run(lambda: sum(taken) == 300_000)
+    world.session.data(1, bytes(1000), False)
+    world.session.flush(world.net.now)
+    assert sum(taken) == 301_000
+    # The answer goes on, and so does the connection.
+    backend.h3.send_data(0, b"answer", end_stream=True)
+    backend.link.transmit(world.net.now)
+    assert world.net.run(lambda: world.engine.fed == 6)
+    world.session.consumed(1, 6)
+    assert (world.streams, world.engine.broken) == ({}, {})
+    world.net.run(most_s=1)
+    assert not world.state.is_known(0)
+    world.call(2, GET, ends=True)
+    assert world.net.run(lambda: 4 in backend.received)
+    assert not world.state.is_closing
+
+
+@pytest.mark.parametrize("body", [b"", b"\x40"])
+def test_a_goaway_that_says_nothing_ends_the_connection(body: bytes) -> None:
+    world = World()
+    world.call(1, GET, ends=True)
+    backend = world.backends[0]
+    assert world.net.run(lambda: 0 in backend.received)
+    assert backend.h3 is not None
+    control = backend.h3._local_control_stream_id
+    assert control is not None
+    backend.link.state.send_stream_data(control, encode_frame(FrameType.GOAWAY, body))
+    backend.link.transmit(world.net.now)
+    assert world.net.run(lambda: world.engine.hung_up)
+    # Nobody knows whether the backend looked at it.
+    assert world.engine.broken == {1: False}
+
+    def codes() -> list[int]:
+        return [it.error_code for it in backend.events if isinstance(it, ConnectionTerminated)]
+
+    assert world.net.run(lambda: codes() == [0x106])
+
+
+def test_a_backend_makes_no_requests() -> None:
+    world = World()
+    world.call(1, GET, ends=True)
+    backend = world.backends[0]
+    assert world.net.run(lambda: 0 in backend.received)
+    own = backend.link.state.get_next_available_stream_id()
+    backend.link.state.send_stream_data(own, b"\1\0", end_stream=True)
+    backend.link.transmit(world.net.now)
+    assert world.net.run(lambda: world.engine.hung_up)
+
+    def codes() -> list[int]:
+        return [it.error_code for it in backend.events if isinstance(it, ConnectionTerminated)]
+
+    assert world.net.run(lambda: codes() == [0x103])
+
+
 def test_a_connection_that_cannot_even_begin_leaves_nothing() -> None:
     failed: list[tuple[Any, ...]] = []
     engine: Any = RememberingEngine()
@@ -169,3 +240,43 @@ def test_a_websocket_closes_its_own_window_and_not_the_connections() -> None:
     assert world.state._held == {}
     world.session.broken(1)
     assert (world.state._held_bytes, world.state.apart) == (0, set())
+
+
+@pytest.mark.parametrize("is_reset", [False, True])
+def test_streams_of_one_direction_leave_nothing_and_endless_ones_end_the_connection(
+    is_reset: bool,
+) -> None:
+    world = World()
+    world.call(1, GET, ends=True)
+    backend = world.backends[0]
+    assert world.net.run(lambda: 0 in backend.received)
+    frames = world.session._h3
+    assert frames is not None
+    # Its control stream, and two for heads.
+    assert world.net.run(lambda: len(frames._controls) == 3)
+    state = backend.link.state
+    known = (set(frames._controls), set(frames._stream))
+    opened = 0
+
+    def open_some(count: int) -> None:
+        nonlocal opened
+        opened += count
+        news = [state.get_next_available_stream_id(is_unidirectional=True)]
+        news += [news[0] + 4 * step for step in range(1, count)]
+        for identity in news:
+            # A type that nobody knows, and that has to be let pass (RFC 9114 section 6.2.3).
+            state.send_stream_data(identity, b"\x40\x21", end_stream=not is_reset)
+        backend.link.transmit(world.net.now)
+        world.net.run(most_s=0.05)
+        if is_reset:
+            for identity in news:
+                state.reset_stream(identity, 0)
+            backend.link.transmit(world.net.now)
+            world.net.run(most_s=0.05)
+
+    open_some(60)
+    assert (set(frames._controls), set(frames._stream)) == known
+    assert not world.state.is_closing
+    while not world.engine.hung_up and opened < 4 * FRAMES:
+        open_some(30)
+    assert FRAMES // 2 <= opened < 4 * FRAMES

@@ -4,9 +4,12 @@ from typing import Any
 
 import msgspec
 import pytest
+import trio
+import trio.testing
 
+from oto_trio import jq
 from oto_trio._core import ApiKey
-from oto_trio.plugin_api import Phase, steps
+from oto_trio.plugin_api import Phase, Refusal, steps
 from oto_trio.plugin_api.config import read_config
 from oto_trio.plugin_api.errors import PluginError
 from oto_trio.plugins.security.otoroshi_infos import OtoroshiInfos, OtoroshiInfosConfig
@@ -94,6 +97,48 @@ async def test_claims_can_be_projected() -> None:
     assert await told(config, None, APIKEY) == {"iss": "Otoroshi", "who": "n"}
 
 
+async def test_claims_can_be_put_through_filters_and_one_that_fails_refuses() -> None:
+    async with jq.serving():
+        config = OtoroshiInfosConfig(projection={"jti": True, "who": {"$jq": '.sub + "!"'}})
+        assert await told(config, None, APIKEY) == {"who": "n!"}
+        for text in (".sub.a", "error"):
+            plugin = OtoroshiInfos(OtoroshiInfosConfig(projection={"who": {"$jq": text}}))
+            exchange = FakeExchange()
+            refused = await call_hook(plugin, Phase.TRANSFORM_REQUEST, exchange)
+            assert isinstance(refused, Refusal)
+            assert refused.status == 500
+            assert "Otoroshi-Claim" not in exchange.request.headers
+
+
+async def test_a_filter_that_fails_is_logged_once_a_minute_without_what_it_saw(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    plugin = OtoroshiInfos(OtoroshiInfosConfig(projection={"who": {"$jq": "error(.sub)"}}))
+    exchange = FakeExchange()
+    exchange.user = USER
+    async with jq.serving():
+        for now in (NOW, NOW + 59, NOW + 60):
+            exchange.unix_time = float(now)
+            await call_hook(plugin, Phase.TRANSFORM_REQUEST, exchange)
+    said = "a filter of the info token's projection fails: it cannot take the claims"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"route {exchange.route_id}: {said}"
+    ] * 2
+
+
+async def test_too_many_filters_refuse_with_503(caplog: pytest.LogCaptureFixture) -> None:
+    plugin = OtoroshiInfos(OtoroshiInfosConfig(projection={"who": {"$jq": ".sub"}}))
+    bounds = jq.JqBounds(processes=1, waiting=0, timeout_s=60)
+    async with jq.serving(bounds), trio.open_nursery() as nursery:
+        nursery.start_soon(jq.run, "def f: f; f", b"0")
+        await trio.testing.wait_all_tasks_blocked()
+        refused = await call_hook(plugin, Phase.TRANSFORM_REQUEST, FakeExchange())
+        nursery.cancel_scope.cancel()
+    assert isinstance(refused, Refusal)
+    assert refused.status == 503
+    assert "too many filters wait" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("config", "problem"),
     [
@@ -101,7 +146,7 @@ async def test_claims_can_be_projected() -> None:
         ({"header_name": "Content-Length"}, "header_name"),
         ({"algo": {"type": "KidAlgoSettings"}}, "algo"),
         ({"algo": {"type": "HSAlgoSettings", "size": 512, "secret": ""}}, "algo.secret"),
-        ({"projection": {"$jq": "."}}, "projection"),
+        ({"projection": {"a": {"$jq": "("}}}, "projection.a.$jq"),
     ],
 )
 def test_a_config_that_cannot_work_names_its_field(config: dict[str, Any], problem: str) -> None:

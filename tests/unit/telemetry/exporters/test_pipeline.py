@@ -10,6 +10,7 @@ import trio
 import trio.testing
 from typing_extensions import override
 
+from oto_trio import jq
 from oto_trio.model.data_exporter import read_data_exporter
 from oto_trio.model.errors import EntityError
 from oto_trio.telemetry.events.identity import Instance
@@ -56,9 +57,9 @@ class Sink(Exporter[ExporterConfig]):
         await trio.lowlevel.checkpoint()
 
 
-def make(sink: Sink, **changes: Any) -> Pipeline:
+def make(sink: Sink, filters: jq.Filters | None = None, **changes: Any) -> Pipeline:
     entity = {"id": "e", "name": "e", "type": "console", "enabled": True, **changes}
-    return Pipeline(read_data_exporter(entity), sink, Instance())
+    return Pipeline(read_data_exporter(entity), sink, Instance(), filters)
 
 
 def numbers(sink: Sink) -> list[list[int]]:
@@ -116,6 +117,81 @@ async def test_filters_choose_and_projections_shape(autojump_clock: trio.testing
     assert original == {"n": 2}
 
 
+async def test_projections_have_jq_filters_and_one_that_fails_gives_null(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    sink = Sink()
+    async with jq.serving(jq.JqBounds(output_bytes=1024)) as filters:
+        pipeline = make(
+            sink,
+            filters,
+            groupSize=2,
+            projection={
+                "n": True,
+                "twice": {"$jq": ".n * 2"},
+                "first": {"$jq": ".n, 7"},
+                "none": {"$jq": "empty"},
+                "odd": {"$jqIf": {"filter": ".n", "predicate": {"path": "odd", "value": True}}},
+                "failed": {"$jq": 'if .odd then error("a secret") else range(1e12) end'},
+                "env": {"$compose": {"in": {"$jq": "env"}}},
+            },
+        )
+        for n in range(3):
+            pipeline.offer({"n": n, "odd": n == 1})
+        pipeline.close()
+        await pipeline.run()
+    assert [event for batch in sink.batches for event in batch] == [
+        {"n": n, "twice": 2 * n, "first": n, "none": None, "failed": None, "env": {"in": {}}}
+        | ({"odd": 1} if n == 1 else {})
+        for n in range(3)
+    ]
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [
+        "a filter in the projection of exporter e gives null: the filter makes more than 1024 bytes"
+    ]
+
+
+async def test_an_event_that_cannot_be_prepared_is_lost_and_the_exporter_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(source: dict[str, Any], blueprint: object) -> object:
+        del blueprint
+        return {"n": source["n"], "one": 1 // (source["n"] % 2)}
+
+    monkeypatch.setattr("oto_trio.telemetry.exporters.pipeline.project", broken)
+    sink = Sink()
+    pipeline = make(sink, groupSize=2)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pipeline.run)
+        for n in range(6):
+            pipeline.offer({"n": n})
+        pipeline.close()
+    assert numbers(sink) == [[1], [3], [5]]
+    assert (pipeline.sent, pipeline.lost) == (3, 3)
+    told = [record for record in caplog.records if "cannot prepare an event" in record.message]
+    assert len(told) == 1
+    assert told[0].exc_info is not None
+
+
+async def test_events_whose_filters_still_run_at_the_end_are_lost_and_counted(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    sink = Sink()
+    async with jq.serving(jq.JqBounds(timeout_s=60)) as filters:
+        pipeline = make(sink, filters, groupSize=2, projection={"x": {"$jq": "def f: f; f"}})
+        for n in range(3):
+            pipeline.offer({"n": n})
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pipeline.run)
+            await trio.testing.wait_all_tasks_blocked()
+            while filters.idle or pipeline.waiting != 1:
+                await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+        assert filters.idle == []
+    assert (pipeline.sent, pipeline.lost, pipeline.waiting) == (0, 3, 0)
+    assert sink.is_closed
+
+
 async def test_a_batch_is_tried_again_and_then_lost(
     autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -168,7 +244,6 @@ def test_types_are_found_by_the_walker() -> None:
         ({"type": "nonsense"}, "$.type"),
         ({"config": {}}, "$.config.path"),
         ({"config": {"path": "x", "maxFileSize": 1}}, "$.config.maxFileSize"),
-        ({"projection": {"a": {"$jq": "."}}}, "$.projection.a.$jq"),
         ({"type": "tcp", "config": {"tls": {"enabled": True}}}, "$.config.tls.enabled"),
         ({"customFilter": {"ref": "x"}}, "$.customFilter"),
     ],
@@ -181,6 +256,20 @@ def test_what_cannot_run_is_refused_with_its_place(changes: dict[str, Any], path
     ]
     with pytest.raises(EntityError):
         make_exporter(entity)
+
+
+def test_filters_are_checked_when_an_exporter_is_saved_not_when_it_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    document = {"id": "e", "name": "e", "type": "console", "enabled": True}
+    entity = read_data_exporter(document | {"projection": {"a": {"$jq": "("}}})
+    assert [problem.path for problem in check_exporter(entity)] == ["$.projection.a.$jq"]
+
+    def at_fault(filter_text: str, *names: str) -> str:
+        raise AssertionError(filter_text, names)
+
+    monkeypatch.setattr(jq, "check", at_fault)
+    assert make_exporter(entity).type == "console"
 
 
 def test_an_exporter_of_a_type_to_come_may_rest() -> None:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 import trio
-import yaml
 from starlette.responses import Response
 from starlette.routing import Route as Path
 
+from oto_trio.control.admin_api.bodies import encode_yaml
 from oto_trio.control.admin_api.openapi.document import openapi_document
 
 if TYPE_CHECKING:
@@ -91,11 +91,7 @@ class OpenApiPaths:
 
     def _make_yaml(self) -> bytes:
         """Write the document as YAML; from JSON, which has no parts in common for YAML to name."""
-        document = msgspec.json.decode(self._make_json())
-        text: str = yaml.dump(
-            document, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True
-        )
-        return text.encode()
+        return encode_yaml(msgspec.json.decode(self._make_json()))
 
 
 async def _show_page(_request: Request) -> Response:

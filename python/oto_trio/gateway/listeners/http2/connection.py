@@ -32,30 +32,28 @@ from hyperframe.frame import (
 )
 from typing_extensions import override
 
-from oto_trio._core import FieldBlock, HpackDecoder, HpackEncoder
+from oto_trio._core import FieldBlock, HpackDecoder
 from oto_trio.gateway.listeners.http2.limits import Http2Limits
 from oto_trio.gateway.listeners.http2.plain import (
     DATA,
     END_HEADERS,
     END_STREAM,
-    ENDED,
     HALF_CLOSED_REMOTE,
     HEADERS,
     OPEN,
     SENT_END,
     PlainConnection,
+    PlainEvent,
     PlainFrames,
 )
 
 if TYPE_CHECKING:
-    from hpack.hpack import Decoder, Encoder
+    from hpack.hpack import Encoder
 
 __all__ = ["NO_RFC7540_PRIORITIES", "Http2Connection", "Http2Frames"]
 
 NO_RFC7540_PRIORITIES: Final = 0x9
 """The setting that says: priorities are those of RFC 9218."""
-KEPT_CLOSED: Final = 1024
-"""Closed streams of which is known how they ended; `h2` would keep 65,536 for each connection."""
 
 SETTING_SIZE: Final = 6
 SERVER_OPEN: Final = ConnectionState.SERVER_OPEN
@@ -139,11 +137,6 @@ class Http2Frames(PlainFrames):
         super().__init__(server=server)
         self._limits = limits
 
-    @property
-    def is_partial(self) -> bool:
-        """Whether a frame, or a head over several frames, has begun and not ended."""
-        return bool(self._data or self._headers_buffer or self._preamble_len)
-
     @override
     def _update_header_buffer(self, f: Frame | None) -> Frame | None:
         frame = super()._update_header_buffer(f)
@@ -166,18 +159,11 @@ class Http2Connection(PlainConnection[Http2Frames]):
         extended_connect: Whether WebSockets may be opened (RFC 8441).
     """
 
-    MAX_CLOSED_STREAMS = KEPT_CLOSED
-
     def __init__(self, limits: Http2Limits, *, extended_connect: bool = False) -> None:
-        super().__init__(_CONFIG)
-        self.encoder = cast("Encoder", HpackEncoder())
-        self.decoder = cast(
-            "Decoder",
-            HpackDecoder(
-                max_header_list_size=limits.decoded_bytes, max_fields=limits.decoded_fields
-            ),
+        decoder = HpackDecoder(
+            max_header_list_size=limits.decoded_bytes, max_fields=limits.decoded_fields
         )
-        self.frames = self.incoming_buffer = Http2Frames(limits)
+        super().__init__(_CONFIG, Http2Frames(limits), decoder)
         settings = {
             SettingCodes.MAX_CONCURRENT_STREAMS: limits.max_streams,
             SettingCodes.INITIAL_WINDOW_SIZE: limits.stream_window,
@@ -223,36 +209,31 @@ class Http2Connection(PlainConnection[Http2Frames]):
         return self._new_stream(_Stream, stream_id)
 
     @override
-    def _take_plain(self, kind: int, flags: int, identity: int, size: int) -> Event | None:
+    def _take_plain(
+        self, kind: int, flags: int, identity: int, payload: bytes
+    ) -> PlainEvent | None:
         if self.state_machine.state is not SERVER_OPEN:
             return None
         if kind == HEADERS:
             is_whole = flags | END_STREAM == END_STREAM | END_HEADERS
             if is_whole and identity > self.highest_inbound_stream_id and identity & 1:
-                return self._begin_request(
-                    identity, self.frames.take(size), ends=flags & END_STREAM != 0
-                )
+                return self._begin_request(identity, payload, flags & END_STREAM != 0)
         elif kind == DATA and flags in {0, END_STREAM}:
             stream = self.streams.get(identity)
             if stream is not None and stream.state_machine.state is OPEN:
-                return self._take_data(stream, flags, size)
+                return self._take_data(stream, flags, payload)
         return None
 
-    def _begin_request(self, stream_id: int, block: bytes, *, ends: bool) -> RequestReceived:
+    def _begin_request(self, identity: int, block: bytes, ends: bool) -> PlainEvent:  # noqa: FBT001 (as the flag has it)
         """Begin a stream whose head is whole: what the library does in many steps."""
         if len(self.streams) >= self._swept_at:
             self._open_streams(1)
         fields = self._decode(block)
-        machine = self._begin_new_stream(stream_id, ODD).state_machine
+        machine = self._begin_new_stream(identity, ODD).state_machine
         machine.state = HALF_CLOSED_REMOTE if ends else OPEN
         machine.client = False
         machine.headers_received = True
-        event = RequestReceived(
-            stream_id=stream_id, headers=cast("list[tuple[bytes, bytes]]", fields)
-        )
-        if ends:
-            event.stream_ended = ENDED
-        return event
+        return HEADERS, identity, fields, ends
 
     @override
     def _prepare_for_sending(self, frames: list[Frame]) -> None:
@@ -301,10 +282,12 @@ class Http2Connection(PlainConnection[Http2Frames]):
             or size > stream.outbound_flow_control_window
         ):
             return False
-        self._write_head(identity, fields, ends=False)
-        self._write_data(identity, data, ends=trailers is None)
+        out, largest = self._out, self.max_outbound_frame_size
+        out.head(fields, identity, False, largest)  # noqa: FBT003 (positional only)
+        out.data(data, identity, trailers is None)
+        self.outbound_flow_control_window -= size
         if trailers is not None:
-            self._write_head(identity, trailers, ends=True)
+            out.head(trailers, identity, True, largest)  # noqa: FBT003 (positional only)
         self._close_stream(identity, SENT_END)
         return True
 

@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 SLICE: Final = 16 * 1024
-"""Bytes that are read before the budgets are looked at again."""
+"""Bytes that are read before the budgets are looked at again: 128 KiB of PINGs would take half a second."""
 BATCH: Final = 128 * 1024
 """Bytes that are written before the socket is asked whether it takes more."""
 CUT_BYTES: Final = 1024
@@ -60,9 +60,10 @@ class Http2Limits(SharedLimits):
 
     def excess(self, fields: "FieldBlock") -> int:
         """How many times a head or trailers go beyond what is told to clients; 0 for those that do not."""
-        return max(
-            (fields.size - 1) // self.header_list_bytes, (len(fields) - 1) // self.header_fields
-        )
+        size, count = fields.size, len(fields)
+        if size <= self.header_list_bytes and count <= self.header_fields:
+            return 0
+        return max((size - 1) // self.header_list_bytes, (count - 1) // self.header_fields)
 
 
 class Budget:

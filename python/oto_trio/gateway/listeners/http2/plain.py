@@ -1,51 +1,60 @@
 """The short ways of a connection: frames that are what they nearly always are, without the library's detours.
 
-The `h2` library makes an object of each frame, asks several state machines about it, and describes it for a log
-that nobody reads. `PlainConnection` does with whole HEADERS and DATA frames, without padding and in the states where
-they are expected, what the library would do: the same checks, the same states, the same windows. Everything
-else goes the library's way, which finds the states as it would have left them.
+The `h2` library makes an object of each frame, asks several state machines about it, describes it for a log that
+nobody reads, and makes an event of it. `PlainConnection` does with whole HEADERS and DATA frames, without padding and
+in the states where they are expected, what the library would do: the same checks, the same states, the same windows.
+Everything else goes the library's way, which finds the states as it would have left them. Frames are cut out of
+octets, and put together, by the engine.
 """
 
 import struct
-from collections import OrderedDict
-from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, cast
 
+from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
-from h2.events import DataReceived, Event, StreamEnded
-from h2.exceptions import DenialOfServiceError, ProtocolError
+from h2.exceptions import DenialOfServiceError, FrameDataMissingError, ProtocolError
 from h2.frame_buffer import FrameBuffer
 from h2.settings import ChangedSetting, SettingCodes
 from h2.stream import H2Stream, StreamClosedBy, StreamState
 from hpack.exceptions import HPACKError, OversizedHeaderListError
-from hyperframe.exceptions import InvalidPaddingError
+from hyperframe.exceptions import InvalidDataError, InvalidFrameError, InvalidPaddingError
 from hyperframe.frame import Frame, WindowUpdateFrame
 from typing_extensions import override
 
+from oto_trio._core import FieldBlock, FrameReader, FrameWriter, HpackDecoder, HpackEncoder
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from h2._typing import Buffer
-
-    from oto_trio._core import FieldBlock
+    from h2.events import Event
 
 __all__ = [
     "DATA",
-    "ENDED",
     "END_HEADERS",
     "END_STREAM",
     "HEADERS",
-    "LARGEST_STREAM",
+    "KEPT_CLOSED",
+    "TRAILERS",
     "PlainConnection",
+    "PlainEvent",
     "PlainFrames",
 ]
 
-DATA, HEADERS, CONTINUATION = 0x0, 0x1, 0x9
+DATA, HEADERS = 0x0, 0x1
+TRAILERS: Final = 0x101
+"""HEADERS that end a message."""
 END_STREAM, END_HEADERS = 0x1, 0x4
-HEAD_SIZE: Final = 9
-LARGEST_STREAM: Final = 2**31 - 1
-"""The bit above means nothing and is read over."""
+KEPT_CLOSED: Final = 1024
+"""Of so many closed streams at least is known how they ended, and of twice as many at most; `h2` would keep 65,536 for
+each connection."""
 _HEAD: Final = struct.Struct(">HBBBL")
+
+PlainEvent: TypeAlias = tuple[int, int, FieldBlock | bytes, bool]
+"""A frame that came a short way: `HEADERS`, `TRAILERS` or `DATA`, its stream, the fields or octets, and whether it ends
+its stream; nothing else tells of that end."""
 
 # Members of an enumeration take Python longer to look up than a short way has.
 OPEN: Final = StreamState.OPEN
@@ -55,36 +64,80 @@ CLOSED: Final = StreamState.CLOSED
 RECEIVED_END: Final = StreamClosedBy.RECV_END_STREAM
 SENT_END: Final = StreamClosedBy.SEND_END_STREAM
 
-# The library's own dictionary asks for its size in Python, each time.
-_remember: Final = cast(
-    "Callable[[OrderedDict[int, StreamClosedBy | None], int, StreamClosedBy], None]",
-    OrderedDict.__setitem__,  # pyright: ignore[reportUnknownMemberType]
-)
 
-ENDED: Final = StreamEnded(stream_id=0)
-"""What an event of a short way has for `stream_ended`; no event of its own follows."""
+class _Closed(dict[int, "StreamClosedBy | None"]):
+    """How the latest streams ended; the library's own, which is a bounded `OrderedDict`, takes longer."""
+
+    @override
+    def __setitem__(self, identity: int, by: "StreamClosedBy | None") -> None:
+        super().__setitem__(identity, by)
+        if len(self) > 2 * KEPT_CLOSED:
+            self.forget()
+
+    def forget(self) -> None:
+        """Forget the older half."""
+        for identity in list(islice(self, KEPT_CLOSED)):
+            del self[identity]
+
+
+_remember: Final = cast(
+    "Callable[[_Closed, int, StreamClosedBy], None]",
+    dict.__setitem__,  # pyright: ignore[reportUnknownMemberType]
+)
 
 
 class PlainFrames(FrameBuffer):
-    """Bytes of the peer, of which a whole frame can be looked at before it is taken."""
+    """Octets of the peer, and the frames that they are."""
 
-    def peek(self) -> tuple[int, int, int, int] | None:
-        """Kind, flags, stream and size of the next frame; None when it is not there whole, or not by itself."""
-        data = self._data
-        if len(data) < HEAD_SIZE or self._headers_buffer or self._preamble_len:
-            return None
-        high, low, kind, flags, stream = _HEAD.unpack_from(data)
-        size = high << 8 | low
-        if size > self.max_frame_size or len(data) < HEAD_SIZE + size:
-            return None
-        return kind, flags, stream & LARGEST_STREAM, size
+    def __init__(self, *, server: bool) -> None:
+        super().__init__(server=server)
+        self._reader = FrameReader()
 
-    def take(self, size: int) -> bytes:
-        """Take the next frame, of which `peek` told the size; returns what is in it."""
-        data = self._data
-        payload = bytes(memoryview(data)[HEAD_SIZE : HEAD_SIZE + size])
-        del data[: HEAD_SIZE + size]
-        return payload
+    @property
+    def is_partial(self) -> bool:
+        """Whether a frame, or a head over several frames, has begun and not ended."""
+        return bool(len(self._reader) or self._headers_buffer or self._preamble_len)
+
+    @property
+    def in_head(self) -> bool:
+        """Whether a head over several frames has begun and not ended."""
+        return bool(self._headers_buffer)
+
+    @override
+    def add_data(self, data: "Buffer") -> None:
+        if self._preamble_len:
+            super().add_data(data)
+            data = bytes(self._data)
+            self._data.clear()
+        self._reader.add(bytes(data))
+
+    def take(self) -> tuple[int, int, int, bytes] | None:
+        """Take the next frame: its kind, flags, stream and what is in it; None when it is not there whole.
+
+        Raises:
+            FrameTooLargeError: It is larger than we said that we take, though not all of it may be here.
+        """
+        return self._reader.take(self.max_frame_size)
+
+    def read(self, kind: int, flags: int, identity: int, payload: bytes) -> Frame | None:
+        """Make the library's object of a frame that was taken; None when more of its head has to come.
+
+        Raises:
+            ProtocolError: It is malformed.
+        """
+        size = len(payload)
+        head = _HEAD.pack(size >> 8, size & 0xFF, kind, flags, identity)
+        try:
+            frame, _ = Frame.parse_frame_header(memoryview(head))
+        except (InvalidDataError, InvalidFrameError) as error:
+            raise ProtocolError(f"a frame has an invalid head: {error}") from error
+        try:
+            frame.parse_body(memoryview(payload))
+        except InvalidDataError as error:
+            raise ProtocolError("what is in a frame does not conform") from error
+        except InvalidFrameError as error:
+            raise FrameDataMissingError("a frame lacks something, or is invalid") from error
+        return self._update_header_buffer(frame)
 
 
 FramesT = TypeVar("FramesT", bound=PlainFrames)
@@ -98,6 +151,32 @@ class PlainConnection(H2Connection, Generic[FramesT]):
     _windows: tuple[int, int] | None = None
     """What a new stream may receive and send, as the settings have it; None when they are to be asked."""
 
+    def __init__(self, config: H2Configuration, frames: FramesT, decoder: HpackDecoder) -> None:
+        super().__init__(config)
+        self.frames = self.incoming_buffer = frames
+        encoder = HpackEncoder()
+        self.encoder = cast("Any", encoder)
+        self._heads = decoder
+        self.decoder = cast("Any", decoder)
+        self._out = FrameWriter(encoder)
+        # The library adds its own frames there.
+        self._data_to_send = cast("Any", self._out)
+        self._closed_streams = self._closed = _Closed()
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes wait to be taken by `data_to_send`."""
+        return len(self._out)
+
+    @override
+    def data_to_send(self, amount: int | None = None) -> bytes:
+        """Take all that is to be sent; `amount` is the library's, and not looked at."""
+        return self._out.take()
+
+    @override
+    def clear_outbound_data_buffer(self) -> None:
+        self._out.take()
+
     def _new_stream(self, cls: type[H2Stream], identity: int) -> H2Stream:
         """Make a stream, with the windows that the settings give it, and enter it."""
         windows = self._windows
@@ -106,12 +185,7 @@ class PlainConnection(H2Connection, Generic[FramesT]):
                 self.local_settings.initial_window_size,
                 self.remote_settings.initial_window_size,
             )
-        stream = cls(
-            identity,
-            config=self.config,
-            inbound_window_size=windows[0],
-            outbound_window_size=windows[1],
-        )
+        stream = cls(identity, self.config, *windows)
         stream.max_outbound_frame_size = self.max_outbound_frame_size
         self.streams[identity] = stream
         return stream
@@ -126,66 +200,62 @@ class PlainConnection(H2Connection, Generic[FramesT]):
         self._windows = None
         return super()._local_settings_acked()
 
-    def _take_plain(self, kind: int, flags: int, identity: int, size: int) -> Event | None:
-        """Take the next frame, if there is a short way for it; None leaves it where it is."""
+    def _take_plain(
+        self, kind: int, flags: int, identity: int, payload: bytes
+    ) -> PlainEvent | None:
+        """Act on a frame, if there is a short way for it; None leaves it to the library."""
         raise NotImplementedError
 
     @override
-    def receive_data(self, data: "Buffer") -> list[Event]:
+    def receive_data(self, data: "Buffer") -> "list[Event | PlainEvent]":  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
         """Take bytes of the peer; the library's loop, with the short ways.
 
         Raises:
             ProtocolError: The peer broke the protocol; GOAWAY is among the data to send.
         """
         frames = self.frames
-        frames.add_data(data)
         frames.max_frame_size = self.max_inbound_frame_size
-        events: list[Event] = []
+        frames.add_data(data)
+        events: list[Event | PlainEvent] = []
         try:
-            while True:
-                head = frames.peek()
-                if head is not None and (event := self._take_plain(*head)) is not None:
+            while (taken := frames.take()) is not None:
+                if not frames.in_head and (event := self._take_plain(*taken)) is not None:
                     events.append(event)
-                    continue
-                frame = next(frames, None)
-                if frame is None:
-                    return events
-                events += self._receive_frame(frame)
+                elif (frame := frames.read(*taken)) is not None:
+                    events += self._receive_frame(frame)
         except InvalidPaddingError as error:
             self._terminate_connection(ErrorCodes.PROTOCOL_ERROR)
             raise ProtocolError("a frame has invalid padding") from error
         except ProtocolError as error:
             self._terminate_connection(error.error_code)
             raise
+        return events
 
-    def _decode(self, block: bytes) -> "FieldBlock":
+    def _decode(self, block: bytes) -> FieldBlock:
         """Decode a head.
 
         Raises:
             ProtocolError: It is malformed, or too large.
         """
         try:
-            return cast("FieldBlock", self.decoder.decode(block, raw=True))
+            return self._heads.decode(block)
         except OversizedHeaderListError as error:
             raise DenialOfServiceError(str(error)) from error
         except HPACKError as error:
             raise ProtocolError(str(error)) from error
 
-    def _take_data(self, stream: H2Stream, flags: int, size: int) -> DataReceived:
+    def _take_data(self, stream: H2Stream, flags: int, data: bytes) -> PlainEvent:
         """Take a DATA frame without padding on a stream that expects it.
 
         Raises:
             FlowControlError: It is more than the windows let in.
         """
+        size = len(data)
         self._inbound_flow_control_window_manager.window_consumed(size)
         stream._inbound_window_manager.window_consumed(size)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] (as the library does)
-        event = DataReceived(
-            stream_id=stream.stream_id, data=self.frames.take(size), flow_controlled_length=size
-        )
         if flags:
             self._end_received(stream)
-            event.stream_ended = ENDED
-        return event
+        return DATA, stream.stream_id, data, flags != 0
 
     def _end_received(self, stream: H2Stream) -> None:
         """Note that the peer has ended its side of a stream."""
@@ -199,35 +269,10 @@ class PlainConnection(H2Connection, Generic[FramesT]):
         machine = self.streams.pop(identity).state_machine
         machine.state = CLOSED
         machine.stream_closed_by = by
-        closed = cast("OrderedDict[int, StreamClosedBy | None]", self._closed_streams)
+        closed = self._closed
         _remember(closed, identity, by)
-        if len(closed) > self.MAX_CLOSED_STREAMS:
-            closed.popitem(last=False)
-
-    def _write_head(self, identity: int, fields: "FieldBlock", *, ends: bool) -> None:
-        """Write the frames of a head or trailers; states are the caller's to change."""
-        block = self.encoder.encode(cast("Iterable[tuple[bytes, bytes]]", fields))
-        room = self.max_outbound_frame_size
-        out = self._data_to_send
-        flags = END_STREAM if ends else 0
-        if len(block) <= room:
-            out += _frame_head(len(block), HEADERS, flags | END_HEADERS, identity)
-            out += block
-            return
-        out += _frame_head(room, HEADERS, flags, identity)
-        out += block[:room]
-        for start in range(room, len(block), room):
-            part = block[start : start + room]
-            last = start + room >= len(block)
-            out += _frame_head(len(part), CONTINUATION, END_HEADERS if last else 0, identity)
-            out += part
-
-    def _write_data(self, identity: int, data: bytes, *, ends: bool) -> None:
-        """Write a DATA frame that the connection's window has room for."""
-        out = self._data_to_send
-        out += _frame_head(len(data), DATA, END_STREAM if ends else 0, identity)
-        out += data
-        self.outbound_flow_control_window -= len(data)
+        if len(closed) > 2 * KEPT_CLOSED:
+            closed.forget()
 
     def write(self, identity: int, data: bytes, *, ends: bool) -> None:
         """Send body, no more than the windows and the size of a frame let out; `ends` says that it is the last."""
@@ -243,7 +288,8 @@ class PlainConnection(H2Connection, Generic[FramesT]):
         ):
             self.send_data(identity, data, end_stream=ends)
             return
-        self._write_data(identity, data, ends=ends)
+        self._out.data(data, identity, ends)
+        self.outbound_flow_control_window -= len(data)
         stream.outbound_flow_control_window -= len(data)
         if not ends:
             return
@@ -276,8 +322,3 @@ class PlainConnection(H2Connection, Generic[FramesT]):
 
 
 _RECEIVES: Final = frozenset({OPEN, HALF_CLOSED_LOCAL})
-
-
-def _frame_head(size: int, kind: int, flags: int, stream: int) -> bytes:
-    """What every frame begins with (RFC 9113 section 4.1)."""
-    return _HEAD.pack(size >> 8, size & 0xFF, kind, flags, stream)

@@ -47,12 +47,13 @@ def parse_priority(value: bytes | None) -> tuple[int, bool] | None:
     urgency, incremental = DEFAULT_URGENCY, False
     for member in value.split(b","):
         item = member.partition(b";")[0].strip(b" \t")
-        if item in {b"i", b"i=?1"}:
-            incremental = True
-        elif item == b"i=?0":
-            incremental = False
-        elif item[:2] == b"u=" and len(item) == 3 and b"0" <= item[2:] <= b"7":
-            urgency = item[2] - 0x30
+        name, _, said = item.partition(b"=")
+        # Of members with one name the last counts, though it may not be readable (RFC 8941 section 3.2).
+        if name == b"i":
+            incremental = item == b"i" or said == b"?1"
+        elif name == b"u":
+            is_urgency = len(said) == 1 and b"0" <= said <= b"7"
+            urgency = int(said) if is_urgency else DEFAULT_URGENCY
     return urgency, incremental
 
 

@@ -1,20 +1,20 @@
 """One HTTP/2 connection of a client: bytes in, streams of the engine out, and back.
 
 Place in the path
-    The pump hands a session what the engine tells of its connection and its streams. The session feeds
-    the client's bytes to the protocol state, opens a stream in the engine for each request, and sends
-    what the engine answers within the client's windows. It never blocks, reads no clock, and owns no
-    task; at the end of a round the pump calls `flush`, and all that came together goes out in one call.
+    The pump hands a session what the engine tells of its connection and its streams. The session feeds the client's
+    bytes to the protocol state, opens a stream in the engine for each request, and sends what the engine answers
+    within the client's windows. It never blocks, reads no clock, and owns no task; at the end of a round the pump
+    calls `flush`, and all that came together goes out in one call.
 
 Back-pressure
-    A request body is acknowledged when the backend took it (`consumed`), so a slow backend closes the
-    client's window. A response is taken from the engine when the client's window let it out (`taken`),
-    so a slow client holds 64 KiB of each response here and no more. While the socket is full nothing of
-    a body is written, and the engine reads nothing.
+    A request body is acknowledged when the backend took it (`consumed`), so a slow backend closes the client's
+    window. A response is taken from the engine when the client's window let it out (`taken`), so a slow client holds
+    64 KiB of each response here and no more. While the socket is full nothing of a body is written, and the engine
+    reads nothing.
 
 Bounds
-    `Http2Limits`. A client that passes one of them that it could know is told so with GOAWAY and
-    ENHANCE_YOUR_CALM; what belongs to one stream ends that stream.
+    `Http2Limits`. A client that passes one of them that it could know is told so with GOAWAY and ENHANCE_YOUR_CALM;
+    what belongs to one stream ends that stream.
 """
 
 import logging
@@ -48,8 +48,10 @@ from oto_trio.gateway.listeners.http2.limits import (
     Http2Limits,
     appetite,
 )
+from oto_trio.gateway.listeners.http2.plain import PlainEvent
 from oto_trio.gateway.listeners.http2.priorities import choose, parse_priority, read_update
 from oto_trio.gateway.listeners.http2.stream import OVER, Stream, announced_length
+from oto_trio.gateway.listeners.patience import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,17 +101,14 @@ class Http2Session:
         self._now = now
         self._turns = 0
         self._events = 0
-        self._appetite = 0
         self._blocked = False
         self._blocked_at = now
         self._draining = False
         self._ended = False
         self._partial_since: float | None = now
-        self._quiet_since = now
-        self._was_busy = False
-        self._due = 0.0
+        self._patience = Patience(limits.idle_s, now)
         self._handlers: dict[type[Event], Callable[[Any, float], None]] = {
-            RequestReceived: self._on_request,
+            RequestReceived: self._on_long_request,
             DataReceived: self._on_data,
             TrailersReceived: self._on_trailers,
             StreamReset: self._on_reset,
@@ -129,19 +128,15 @@ class Http2Session:
         """Take bytes of the client."""
         self._now = now
         self._events = 0
-        view = memoryview(data)
-        for start in range(0, len(view), SLICE):
-            self._receive(view[start : start + SLICE], now)
+        for start in range(0, len(data), SLICE):
+            self._receive(data[start : start + SLICE], now)
             if self._ended:
                 return
         if len(data) >= JUDGED_BYTES:
             # Many small frames take long to work through, and others wait meanwhile.
-            wanted = appetite(len(data), self._events)
-            if wanted != self._appetite:
-                self._appetite = wanted
-                self._engine.set_appetite(self.conn, wanted)
+            self._engine.set_appetite(self.conn, appetite(len(data), self._events))
 
-    def _receive(self, data: memoryview, now: float) -> None:
+    def _receive(self, data: bytes, now: float) -> None:
         h2 = self._h2
         resets, settings = h2.resets_sent, h2.settings_read
         try:
@@ -172,7 +167,14 @@ class Http2Session:
         elif self._partial_since is None:
             self._partial_since = now
 
-    def _on_event(self, event: Event, now: float) -> None:
+    def _on_event(self, event: Event | PlainEvent, now: float) -> None:
+        if isinstance(event, tuple):
+            _, identity, content, ends = event
+            if isinstance(content, bytes):
+                self._on_body(identity, content, len(content), ends, now)
+            else:
+                self._on_request(identity, content, ends, now)
+            return
         handle = self._handlers.get(event.__class__)
         if handle is not None:
             handle(event, now)
@@ -195,11 +197,13 @@ class Http2Session:
             self._h2.reset_stream(identity, code)
         self._forget(self._by_id.get(identity))
 
-    def _on_request(self, event: RequestReceived, now: float) -> None:
-        identity, fields = event.stream_id, cast("FieldBlock", event.headers)
-        end = event.stream_ended is not None
+    def _on_long_request(self, event: RequestReceived, now: float) -> None:
         if event.priority_updated is not None:
             self._frames.earn(1)  # it is told by itself too, and came with the request
+        fields = cast("FieldBlock", event.headers)
+        self._on_request(event.stream_id, fields, event.stream_ended is not None, now)
+
+    def _on_request(self, identity: int, fields: FieldBlock, end: bool, now: float) -> None:  # noqa: FBT001 (as the flag has it)
         if self._draining or len(self._by_id) >= self._limits.max_streams:
             self._refuse(identity, ErrorCodes.REFUSED_STREAM)
             return
@@ -224,22 +228,24 @@ class Http2Session:
         self._registry[engine_id] = self
 
     def _on_data(self, event: DataReceived, now: float) -> None:
-        stream = self._by_id.get(event.stream_id)
-        size, end = event.flow_controlled_length, event.stream_ended is not None
-        data = event.data
+        end = event.stream_ended is not None
+        self._on_body(event.stream_id, event.data, event.flow_controlled_length, end, now)
+
+    def _on_body(self, identity: int, data: bytes, size: int, end: bool, now: float) -> None:  # noqa: FBT001 (as the flag has it)
+        stream = self._by_id.get(identity)
         if not data and not end:
             self._spend(1, now)
         if stream is None or stream.engine_id == OVER:
             # Nobody reads it, but the window belongs to the other streams too.
             if size:
-                self._h2.acknowledge_received_data(size, event.stream_id)
+                self._h2.acknowledge_received_data(size, identity)
             if stream is not None and end:
                 stream.is_complete = True
                 self._settle(stream)
             return
         padding = size - len(data)
         if padding:
-            self._h2.acknowledge_received_data(padding, event.stream_id)
+            self._h2.acknowledge_received_data(padding, identity)
         stream.owed += len(data)
         stream.received += len(data)
         stream.moved_at = now
@@ -557,7 +563,7 @@ class Http2Session:
     def idle(self, now: float) -> None:
         """The deadline set with `patience` has passed: see who let others wait for too long."""
         self._now = now
-        self._due = 0.0
+        self._patience.passed()
         stall = self._limits.stall_s
         if self._ended:
             return
@@ -577,24 +583,17 @@ class Http2Session:
                 stream.moved_at = now
             if owes_window and now - stream.moved_at >= stall:
                 self._refuse(stream.id, ErrorCodes.ENHANCE_YOUR_CALM)
-        if not self._by_id and now - self._quiet_since >= self._limits.idle_s:
+        if not self._by_id and self._patience.is_idle(now):
             self._draining = True
             self._h2.goaway()
         self.flush(now)
 
     def _rearm(self, now: float) -> None:
         """Have `idle` called when the next deadline may pass."""
-        if self._by_id or self._was_busy:
-            self._quiet_since = now
-        self._was_busy = bool(self._by_id)
         if self._ended:
             return
-        if self._by_id or self._blocked or self._partial_since is not None:
-            wait = self._limits.stall_s / 4
-        else:
-            wait = max(self._quiet_since + self._limits.idle_s - now, 0.0)
-        due = now + wait
-        # A deadline that comes too early does no harm; moving it with every request would cost.
-        if self._due == 0.0 or due < self._due - wait / 4:
-            self._due = due
+        is_waited_for = self._by_id or self._blocked or self._partial_since is not None
+        wait = self._limits.stall_s / 4 if is_waited_for else None
+        due = self._patience.rearm(now, busy=bool(self._by_id), wait_s=wait)
+        if due is not None:
             self._engine.patience(self.conn, due)

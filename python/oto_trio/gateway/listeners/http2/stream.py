@@ -1,6 +1,5 @@
 """One request and its response on an HTTP/2 connection."""
 
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from oto_trio.gateway.listeners.http2.priorities import DEFAULT_URGENCY
@@ -12,6 +11,8 @@ __all__ = ["OVER", "Stream", "announced_length"]
 
 OVER: Final = -1
 """In place of the engine's number: the engine has nothing to do with the stream any more."""
+SPENT_MOST: Final = 32
+"""Pieces of a body that have gone before the list of them is shortened."""
 MOST_DIGITS: Final = 18
 """Digits of a Content-Length; Python refuses to read thousands of them."""
 
@@ -49,6 +50,7 @@ class Stream:
         "announced",
         "chunks",
         "engine_id",
+        "first",
         "head",
         "id",
         "incremental",
@@ -75,8 +77,11 @@ class Stream:
         """When the stream had its last turn, counted in turns."""
         self.head: FieldBlock | None = None
         """The final head, from when the engine gave it until it is sent."""
-        self.chunks: deque[bytes] = deque()
-        """Response body that waits for a window; the engine bounds it to 64 KiB beyond what was taken."""
+        self.chunks: list[bytes] = []
+        """Response body that waits for a window; the engine bounds it to 64 KiB beyond what was taken. A list, since
+        making a deque costs more than it saves."""
+        self.first = 0
+        """Chunks at the front that have gone."""
         self.offset = 0
         """Bytes of the first chunk that have gone."""
         self.trailers: FieldBlock | None = None
@@ -120,12 +125,23 @@ class Stream:
 
     def take(self, count: int) -> bytes:
         """Take up to so many bytes of the body, all from one chunk."""
-        chunk = self.chunks[0]
-        if self.offset == 0 and len(chunk) <= count:
-            return self.chunks.popleft()
-        part = chunk[self.offset : self.offset + count]
-        self.offset += len(part)
-        if self.offset == len(chunk):
-            self.chunks.popleft()
+        chunks, first = self.chunks, self.first
+        part = chunks[first]
+        if self.offset or len(part) > count:
+            start, size = self.offset, len(part)
+            part = part[start : start + count]
+            self.offset = start + len(part)
+            if self.offset < size:
+                return part
             self.offset = 0
+        first += 1
+        if first == len(chunks):
+            chunks.clear()
+            first = 0
+        elif first == SPENT_MOST:
+            del chunks[:first]
+            first = 0
+        else:
+            chunks[first - 1] = b""
+        self.first = first
         return part

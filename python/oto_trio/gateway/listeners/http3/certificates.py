@@ -5,40 +5,21 @@ next handshake on. What it tells is DER; the objects made of it are kept, by the
 What clients show it judges with the code, and by the settings, of its own handshakes.
 """
 
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from oto_trio.gateway.engine import Clock
+from oto_trio.gateway.listeners.carried_engine import ShowingEngine
 from oto_trio.gateway.quic import LaterError
 from oto_trio.gateway.quic.early import EarlyTickets
 
-__all__ = ["Certificates", "ListenerTerms", "ShowingEngine"]
+__all__ = ["Certificates", "ListenerTerms"]
 
 MOST: Final = 512
 """Certificates whose objects are kept; all are let go of when there are more."""
-
-
-class ShowingEngine(Protocol):
-    """What is needed of an engine."""
-
-    def to_show(
-        self, server_name: str | None, now: float, /
-    ) -> tuple[str, list[bytes], bytes] | None:
-        """Choose a certificate; see `Engine.to_show`."""
-        ...
-
-    def client_auth(self, listener: int, /) -> str:
-        """Tell whether clients are asked for one; see `Engine.client_auth`."""
-        ...
-
-    def check_client(
-        self, listener: int, chain: list[bytes], now: float, /
-    ) -> tuple[int, str] | None:
-        """Judge what a client shows; see `Engine.check_client`."""
-        ...
 
 
 class Certificates:

@@ -38,6 +38,8 @@ logging.getLogger("http3").setLevel(logging.CRITICAL)
 
 SMALL_BLOCK: Final = 512
 """An encoded head of so many bytes is decoded whatever is in it."""
+PRIORITY_UPDATES: Final = {0xF0700, 0xF0701}
+"""Of requests and of pushes (RFC 9218 section 7.2)."""
 FIELD_OVERHEAD: Final = 32
 """What each field counts beside its bytes (RFC 9114 section 4.2.2)."""
 
@@ -114,6 +116,8 @@ class Http3Connection(H3Connection):
         super()._check_request_or_push_frame_type(frame_type, stream)
         if frame_type == FrameType.WEBTRANSPORT_STREAM:
             raise FrameUnexpected("there is no WebTransport")
+        if frame_type in PRIORITY_UPDATES:
+            raise FrameUnexpected("a priority is said on the control stream")
         size = stream.frame_size or 0
         if frame_type not in {FrameType.DATA, FrameType.HEADERS} or not size:
             self.idle_frames += 1

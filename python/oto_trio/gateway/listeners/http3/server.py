@@ -2,56 +2,30 @@
 
 import socket
 from collections.abc import Callable
-from typing import Final, Protocol
+from functools import partial
+from typing import Final, Self
 
 from oto_trio.gateway.engine import Clock, Event
+from oto_trio.gateway.frames import Start
 from oto_trio.gateway.listeners.carried import CarriedConnections
+from oto_trio.gateway.listeners.carried_engine import ServerEngine
+from oto_trio.gateway.listeners.http3.bounds import http3_limits, quic_limits
 from oto_trio.gateway.listeners.http3.certificates import (
     Certificates,
     ListenerTerms,
-    ShowingEngine,
 )
 from oto_trio.gateway.listeners.http3.limits import Http3Limits
-from oto_trio.gateway.listeners.http3.session import Http3Engine, Http3Session
+from oto_trio.gateway.listeners.http3.session import Http3Session
+from oto_trio.gateway.pipeline import Pipeline
+from oto_trio.gateway.pump import Pump, unix_time
 from oto_trio.gateway.quic import Acceptor, QuicEndpoint, QuicLimits, QuicLink
 from oto_trio.gateway.quic.early import EarlyTickets
 from oto_trio.gateway.quic.secrets import QuicSecrets
 from oto_trio.gateway.quic.sockets import Datagrams
 
-__all__ = ["Http3Server", "ServerEngine"]
+__all__ = ["Http3Server"]
 
 H3_NO_ERROR: Final = 0x100
-
-
-class ServerEngine(Http3Engine, ShowingEngine, Protocol):
-    """What is needed of an engine."""
-
-    def adopt_datagrams(
-        self,
-        listener: str,
-        exclusive: bool = False,  # noqa: FBT001, FBT002 (as compiled)
-        client_auth: str = "Dynamic",
-        /,
-    ) -> int:
-        """Make a listener without a socket; see `Engine.adopt_datagrams`."""
-        ...
-
-    def retune(
-        self,
-        handle: int,
-        secured: bool,  # noqa: FBT001 (as compiled)
-        client_auth: str = "Dynamic",
-        http2: bool = False,  # noqa: FBT001, FBT002 (as compiled)
-        http1: bool = True,  # noqa: FBT001, FBT002 (as compiled)
-        exclusive: bool = False,  # noqa: FBT001, FBT002 (as compiled)
-        /,
-    ) -> None:
-        """See `Engine.retune`."""
-        ...
-
-    def release(self, handle: int, now: float, tunnels_s: float = ..., /) -> list[Event]:
-        """See `Engine.release`."""
-        ...
 
 
 class Http3Server:
@@ -93,6 +67,23 @@ class Http3Server:
         self._listeners: dict[Datagrams, int] = {}
         self.endpoint = QuicEndpoint(
             clock, quic_limits, acceptor=self._acceptor, settle=settle, secrets=secrets
+        )
+
+    @classmethod
+    def of(
+        cls, start: Start, engine: ServerEngine, clock: Clock, pump: Pump, pipeline: Pipeline
+    ) -> Self:
+        """Make that of a worker, with what its start says."""
+        return cls(
+            engine,
+            pipeline.carried,
+            clock,
+            settle=partial(pump.turn_now, pipeline),
+            wake=pump.wake,
+            secrets=QuicSecrets.of(start.ticket_secret, unix_time),
+            early_data=start.http3_early_data,
+            limits=http3_limits(start.stream_bounds),
+            quic_limits=quic_limits(start.stream_bounds),
         )
 
     def listen(

@@ -20,7 +20,7 @@ Bounds
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from aioquic.h3.connection import ErrorCode, stream_is_request_response
 from aioquic.h3.events import DataReceived, H3Event, HeadersReceived
@@ -32,13 +32,14 @@ from aioquic.quic.events import (
     StreamReset,
 )
 
-from oto_trio.gateway.listeners.carried_engine import CarriedEngine
+from oto_trio.gateway.listeners.carried_engine import Http3Engine
 from oto_trio.gateway.listeners.http2.limits import Budget
 from oto_trio.gateway.listeners.http3.connection import Http3Connection
 from oto_trio.gateway.listeners.http3.early import TOO_EARLY, is_harmless, marked
 from oto_trio.gateway.listeners.http3.limits import Http3Limits
 from oto_trio.gateway.listeners.http3.stream import Http3Stream, WithoutSocket
 from oto_trio.gateway.listeners.http3.turns import Piece, Priorities, Turns
+from oto_trio.gateway.listeners.patience import Patience
 
 if TYPE_CHECKING:
     from oto_trio._core import FieldBlock
@@ -59,22 +60,6 @@ END_WAIT_S: Final = 0.2
 of its own. Without it a backend would be told of a body that there is not."""
 KNOWN_UNIDIRECTIONAL: Final = 3
 """Streams of one direction that a client has use for: control, and two of QPACK."""
-
-
-class Http3Engine(CarriedEngine, Protocol):
-    """What a session needs of the engine."""
-
-    def carry(
-        self,
-        listener: int,
-        ip: str,
-        server_name: str | None,
-        now: float,
-        chain: list[bytes],
-        /,
-    ) -> int:
-        """Take in a connection; see `Engine.carry`."""
-        ...
 
 
 class Http3Session(WithoutSocket):
@@ -127,8 +112,7 @@ class Http3Session(WithoutSocket):
         self._strange_streams: set[int] = set()
         self._draining = False
         self._is_lost = False
-        self._quiet_since = now
-        self._due = 0.0
+        self._patience = Patience(limits.idle_s, now, least_s=limits.stall_s / 4)
         self._wake = wake
         self._enter = enter
         self._leave = leave
@@ -174,15 +158,14 @@ class Http3Session(WithoutSocket):
         try:
             state = self._link.state
             address = str((state.begun_from or self._link.peer)[0]).partition("%")[0]
-            self.conn = self._engine.carry(
-                self._listener, address, state.server_name, now, state.client_chain
-            )
+            told = state.server_name, now, state.client_chain, state.is_resumed
+            self.conn = self._engine.carry(self._listener, address, *told)
         except ValueError as error:
             logger.debug("an HTTP/3 connection is refused: %s", error)
             self._link.close(ErrorCode.H3_EXCESSIVE_LOAD, str(error), now)
             return
         self._h3 = Http3Connection(self._link.state, self._limits)
-        self._quiet_since = now
+        self._patience.quiet_since = now
         self._enter(self)
         self._rearm(now)
 
@@ -560,7 +543,7 @@ class Http3Session(WithoutSocket):
 
     def idle(self, now: float) -> None:
         """The deadline set with `patience` has passed: see who let others wait for too long."""
-        self._due = 0.0
+        self._patience.passed()
         if self._is_lost:
             return
         self._begin_all_endless(now, END_WAIT_S)
@@ -569,24 +552,19 @@ class Http3Session(WithoutSocket):
             if stream.unsent and now - stream.moved_at >= self._limits.stall_s:
                 logger.info("HTTP/3 stream %d.%d reads nothing", self.conn, stream.id)
                 self._refuse(stream.id, ErrorCode.H3_EXCESSIVE_LOAD, now)
-        if not self._by_id and now - self._quiet_since >= self._limits.idle_s:
+        if not self._by_id and self._patience.is_idle(now):
             self.drain(now)
         self.flush(now)
 
     def _rearm(self, now: float) -> None:
         """Have `idle` called when the next deadline may pass."""
-        if self._by_id:
-            self._quiet_since = now
         if self._is_lost or self.conn < 0:
             return
-        wait = self._limits.stall_s / 4
-        if not self._by_id:
-            wait = max(self._quiet_since + self._limits.idle_s - now, wait)
+        wait = self._limits.stall_s / 4 if self._by_id else None
         if self._endless:
             wait = END_WAIT_S
-        due = now + wait
-        if self._due == 0.0 or due < self._due - wait / 4:
-            self._due = due
+        due = self._patience.rearm(now, busy=bool(self._by_id), wait_s=wait)
+        if due is not None:
             self._engine.patience(self.conn, due)
 
 

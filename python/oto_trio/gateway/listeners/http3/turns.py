@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 from aioquic._buffer import Buffer, BufferReadError
 
 from oto_trio.gateway.listeners.http2.priorities import Prioritised, choose, parse_priority
+from oto_trio.gateway.listeners.http3.control_frames import ControlFrames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from oto_trio._core import FieldBlock
     from oto_trio.gateway.listeners.http3.stream import Http3Stream
 
-__all__ = ["Piece", "Priorities", "PriorityUpdates", "Turns"]
+__all__ = ["Piece", "Priorities", "Turns", "read_update"]
 
 PRIORITY_UPDATE: Final = 0xF0700
 """The frame's type, for a request (RFC 9218 section 7.2)."""
@@ -27,7 +28,6 @@ EARLY: Final = 100
 """Requests whose priority may come before they do."""
 CONTROLS: Final = 3
 """Streams of one direction that are looked into for the control stream."""
-CONTROL: Final = 0
 
 Piece: TypeAlias = "tuple[bytes, bool] | FieldBlock"
 """Body and whether it is the last; or the trailers behind it."""
@@ -145,7 +145,7 @@ class Priorities:
     def __init__(self, turns: Turns, streams: "Mapping[int, Http3Stream]") -> None:
         self._turns = turns
         self._streams = streams
-        self._finders: dict[int, PriorityUpdates] = {}
+        self._finders: dict[int, ControlFrames] = {}
         self._early: dict[int, tuple[int, bool]] = {}
 
     def begin(self, stream: "Http3Stream", fields: "FieldBlock") -> None:
@@ -168,8 +168,8 @@ class Priorities:
         if finder is None:
             if len(self._finders) >= CONTROLS:
                 return True
-            finder = self._finders[control] = PriorityUpdates()
-        for identity, said in finder.feed(data):
+            finder = self._finders[control] = ControlFrames(PRIORITY_UPDATE, UPDATE_BYTES)
+        for identity, said in map(read_update, finder.feed(data)):
             if identity < 0 or identity & 3:
                 return False
             stream = self._streams.get(identity)
@@ -180,42 +180,11 @@ class Priorities:
         return True
 
 
-class PriorityUpdates:
-    """Finds PRIORITY_UPDATE on one of the client's streams, if it is the control stream."""
-
-    def __init__(self) -> None:
-        self._rest = b""
-        self._skip = 0
-        self._is_control: bool | None = None
-
-    def feed(self, data: bytes) -> list[tuple[int, tuple[int, bool] | None]]:
-        """Return what frames that end in this piece say: a stream, and what `parse_priority` makes of it."""
-        found: list[tuple[int, tuple[int, bool] | None]] = []
-        if self._is_control is False:
-            return found
-        data = self._rest + data
-        buffer = Buffer(data=data)
-        used = 0
-        try:
-            if self._is_control is None:
-                self._is_control = buffer.pull_uint_var() == CONTROL
-                used = buffer.tell()
-            while self._is_control:
-                step = min(self._skip, len(data) - used)
-                used += step
-                self._skip -= step
-                if self._skip:
-                    break
-                buffer.seek(used)
-                kind, size = buffer.pull_uint_var(), buffer.pull_uint_var()
-                if kind != PRIORITY_UPDATE or size > UPDATE_BYTES:
-                    used, self._skip = buffer.tell(), size
-                    continue
-                body = Buffer(data=buffer.pull_bytes(size))
-                used = buffer.tell()
-                identity = body.pull_uint_var() if size else -1
-                found.append((identity, parse_priority(body.pull_bytes(size - body.tell()))))
-        except BufferReadError:
-            pass  # the rest of it comes later
-        self._rest = data[used:]
-        return found
+def read_update(body: bytes) -> tuple[int, tuple[int, bool] | None]:
+    """Return what a PRIORITY_UPDATE says: a stream, -1 where there is none, and what `parse_priority` makes of the rest."""
+    buffer = Buffer(data=body)
+    try:
+        identity = buffer.pull_uint_var()
+    except BufferReadError:
+        return -1, None
+    return identity, parse_priority(body[buffer.tell() :])

@@ -447,3 +447,24 @@ def test_requests_that_come_with_a_priority_of_the_older_kind_are_no_flood() -> 
         talk.session.answer(max(talk.engine.streams), nothing, b"")
         talk.exchange()
         assert not talk.is_closed()
+
+
+def test_a_frame_that_is_too_large_is_refused_at_its_head() -> None:
+    # The rest of its 16 MiB would have to be kept until the frame is whole.
+    talk = Conversation()
+    talk.ask(POST, end=False)
+    talk.raw((16_385).to_bytes(3) + bytes([0, 0, 0, 0, 0, 1]))
+    assert talk.is_closed()
+    assert [
+        getattr(event, "error_code", None) for event in talk.of(h2.events.ConnectionTerminated)
+    ] == [6]
+
+
+def test_trailers_without_fields_end_a_request() -> None:
+    talk = Conversation()
+    identity, stream = talk.ask(POST, end=False)
+    talk.raw(frame(1, identity, b"", 5))
+    trailers = talk.engine.streams[stream].trailers
+    assert trailers is not None
+    assert len(trailers) == 0
+    assert not talk.is_closed()

@@ -412,6 +412,10 @@ def test_a_priority_can_change_and_come_early() -> None:
         (b"u=8", (3, False)),
         (b"u=-1", (3, False)),
         (b"u=1.5, zz=9", (3, False)),
+        (b"u=1, u=9", (3, False)),
+        (b"u=9, u=1, i, i=?0", (1, False)),
+        (b"i=?0, i;x", (3, True)),
+        (b"i=1, u, ui=?1", (3, False)),
         (b"x" * 1000, None),
     ],
 )

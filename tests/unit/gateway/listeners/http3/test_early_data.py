@@ -39,10 +39,17 @@ class Anywhere(RememberingEngine):
 
     @override
     def carry(
-        self, listener: int, ip: str, server_name: str | None, now: float, chain: list[bytes]
+        self,
+        listener: int,
+        ip: str,
+        server_name: str | None,
+        now: float,
+        chain: list[bytes],
+        is_resumed: bool,
     ) -> int:
         self.ip = ip
         self.chain = chain
+        self.is_resumed = is_resumed
         return 7
 
 

@@ -42,7 +42,13 @@ class RememberingEngine:
         self.due = 0.0
 
     def carry(
-        self, listener: int, ip: str, server_name: str | None, now: float, chain: list[bytes]
+        self,
+        listener: int,
+        ip: str,
+        server_name: str | None,
+        now: float,
+        chain: list[bytes],
+        is_resumed: bool,
     ) -> int:
         assert (ip, server_name) == ("198.51.100.7", "api.test")
         return 7

@@ -10,7 +10,7 @@ from aioquic.buffer import encode_uint_var
 from aioquic.h3.connection import encode_frame
 
 from oto_trio._core import FieldBlock
-from oto_trio.gateway.listeners.http3.turns import PriorityUpdates
+from oto_trio.gateway.listeners.http3.turns import read_update
 from oto_trio.gateway.quic import QuicLimits
 from tests.unit.gateway.listeners.http3.test_session import OK, World
 
@@ -197,25 +197,24 @@ def test_what_waits_is_dropped_with_its_stream() -> None:
     assert not world.session._turns
 
 
-def test_frames_are_found_in_any_pieces() -> None:
-    frames = encode_uint_var(0) + b"".join(
-        [
-            encode_frame(0x4, b""),
-            update(0, b"u=1"),
-            encode_frame(0x21, bytes(300)),
-            encode_frame(PRIORITY_UPDATE, b""),
-            encode_frame(PRIORITY_UPDATE, bytes(400)),
-            update(400, b"i"),
-            update(8, b"x" * 257)[:-1] + b"y",
-        ]
-    )
-    wanted = [(0, (1, False)), (-1, (3, False)), (400, (3, True))]
-    for size in (1, 2, 7, 1000):
-        finder = PriorityUpdates()
-        found = []
-        for start in range(0, len(frames), size):
-            found += finder.feed(frames[start : start + size])
-        assert found[:3] == wanted
-        assert found[3:] in ([(8, None)], [])
-        assert len(finder._rest) <= 16 + 256
-    assert PriorityUpdates().feed(encode_uint_var(2) + update(0, b"u=1")) == []
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"\0u=1", (0, (1, False))),
+        (b"\x08", (8, (3, False))),
+        (encode_uint_var(400) + b"i", (400, (3, True))),
+        (b"", (-1, None)),
+        (b"\x40", (-1, None)),
+    ],
+)
+def test_what_an_update_says(body: bytes, says: tuple[int, tuple[int, bool] | None]) -> None:
+    assert read_update(body) == says
+
+
+def test_an_update_of_no_stream_ends_the_connection() -> None:
+    world = World()
+    client = world.client
+    control = client.h3._local_control_stream_id
+    client.link.state.send_stream_data(control, encode_frame(PRIORITY_UPDATE, b"\x40"))
+    client.link.transmit(world.net.now)
+    assert world.run(lambda: client.code == 0x108)

@@ -1,97 +1,31 @@
 """Requests to backends that speak HTTP/2, up to where their frames would be written."""
 
-import json
 import socket
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 import trio
 
-from oto_trio._core import Engine, FieldBlock, Snapshot
-from tests.conformance.http1.gateway import PATIENCE_S, python_step, route
-
-RUN, BODY, CARRIED, BYTES, WRITABLE, LOST, IDLE = 0, 3, 8, 9, 10, 11, 12
-HEAD, DATA, TRAILERS, ANSWER, BROKEN, CONSUMED, REACHED, CALL = 13, 14, 15, 16, 17, 18, 19, 20
-
-
-class Caller:
-    """An engine whose route leads to a backend that speaks HTTP/2: the test."""
-
-    def __init__(self, engine: Engine, port: int, backends: trio.SocketListener) -> None:
-        self.engine = engine
-        self.port = port
-        self.backends = backends
-        self.target: dict[str, Any] = {}
-        self.now = 1000.0
-        self.events: list[tuple[int, Any]] = []
-        self.opened: list[trio.SocketStream] = []
-
-    async def client(self, request: bytes) -> trio.SocketStream:
-        """Connect, and send a request."""
-        stream = await trio.open_tcp_stream("127.0.0.1", self.port)
-        self.opened.append(stream)
-        await stream.send_all(request)
-        return stream
-
-    async def told(self, kind: int) -> Any:
-        """Turn until an event of this kind is there; return its value."""
-        while True:
-            for at, (found, value) in enumerate(self.events):
-                if found == kind:
-                    del self.events[at]
-                    return value
-            if not self.engine.pending:
-                await trio.lowlevel.wait_readable(self.engine.fileno())
-            self.events += self.engine.turn(self.now)
-            await trio.lowlevel.checkpoint()
-
-    async def accept(self) -> trio.SocketStream:
-        """Accept the engine's connection."""
-        stream = await self.backends.accept()
-        self.opened.append(stream)
-        return stream
-
-    async def hears(self, client: trio.SocketStream, end: bytes) -> bytes:
-        """Read at a client up to `end`, turning the engine meanwhile."""
-        heard = b""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.told, -1)
-            while not heard.endswith(end):
-                piece = await client.receive_some(65536)
-                assert piece, heard
-                heard += piece
-            nursery.cancel_scope.cancel()
-        return heard
-
-
-@asynccontextmanager
-async def calling(*steps: dict[str, Any], **client: float) -> AsyncGenerator[Caller]:
-    """Run an engine in front of a backend that speaks HTTP/2 without TLS."""
-    engine = Engine(json.dumps({"body_idle_s": 5}).encode())
-    with trio.fail_after(PATIENCE_S), socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(10)
-        (backends,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        port = backends.socket.getsockname()[1]
-        caller = Caller(engine, listener.getsockname()[1], backends)
-        target = caller.target = {"hostname": "127.0.0.1", "port": port, "protocol": "HTTP/2.0"}
-        try:
-            engine.install(
-                Snapshot().apply([route(targets=[target], steps=steps, client=client)], [])
-            )
-            engine.adopt(listener.fileno(), "standard-listener", False, "Dynamic", True)
-            yield caller
-        finally:
-            engine.close()
-            backends.socket.close()
-            for stream in caller.opened:
-                stream.socket.close()
-
-
-GET = b"GET /a?b HTTP/1.1\r\nHost: api.test\r\nAccept: application/json\r\nX-A: 1\r\n\r\n"
-POST = GET.replace(b"GET", b"POST").replace(b"X-A: 1", b"Content-Length: 0")
+from oto_trio._core import FieldBlock, Snapshot
+from oto_trio.gateway.engine import (
+    ANSWER,
+    BODY,
+    BROKEN,
+    BYTES,
+    CALL,
+    CARRIED,
+    CONSUMED,
+    DATA,
+    HEAD,
+    IDLE,
+    LOST,
+    REACHED,
+    RUN,
+    TRAILERS,
+    WRITABLE,
+)
+from tests.conformance.http1.gateway import python_step, route
+from tests.conformance.streams.caller import GET, OK, THREE, TRAILER, asked, calling
+from tests.conformance.streams.turned import PREFACE
 
 
 async def test_requests_share_a_connection() -> None:
@@ -130,8 +64,8 @@ async def test_requests_share_a_connection() -> None:
             assert b"\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n" in answer
             answers.add(answer)
         assert len(answers) == 3
-        assert not [kind for kind, _ in caller.events if kind == BROKEN]
-        consumed = [value for kind, value in caller.events if kind == CONSUMED]
+        assert not caller.values(BROKEN)
+        consumed = caller.values(CONSUMED)
         assert sorted(consumed) == sorted((stream, 3) for stream in streams)
         # The connection is there for the next one.
         await clients[0].send_all(GET)
@@ -196,7 +130,7 @@ async def test_a_large_upload_waits_for_the_backend() -> None:
             for _ in range(200):
                 caller.events += caller.engine.turn(caller.now)
                 await trio.lowlevel.checkpoint()
-            assert not [value for kind, value in caller.events if kind == DATA]
+            assert not caller.values(DATA)
             held = got
             while True:
                 caller.engine.taken(stream, held)
@@ -210,10 +144,8 @@ async def test_a_large_upload_waits_for_the_backend() -> None:
 
 async def test_a_client_that_leaves_breaks_its_stream() -> None:
     async with calling() as caller:
-        client = await caller.client(GET)
-        await caller.told(REACHED)
-        _, stream, _, _ = await caller.told(CALL)
-        caller.engine.answer_head(stream, FieldBlock([(":status", "200")]), caller.now)
+        client, stream = await caller.called(GET)
+        caller.engine.answer_head(stream, OK, caller.now)
         await caller.hears(client, b"\r\n\r\n")
         client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         client.socket.close()
@@ -245,9 +177,7 @@ async def test_malformed_answers_are_a_bad_gateway() -> None:
         [(":status", "200"), ("content-length", "1"), ("content-length", "2")],
     ]:
         async with calling() as caller:
-            client = await caller.client(GET)
-            await caller.told(REACHED)
-            _, stream, _, _ = await caller.told(CALL)
+            client, stream = await caller.called(GET)
             caller.engine.answer_head(stream, FieldBlock(fields), caller.now)
             assert b"502 Bad Gateway" in await caller.hears(client, b"}")
             assert await caller.told(BROKEN) == stream
@@ -266,13 +196,12 @@ async def test_an_unused_connection_is_left_in_time() -> None:
         await caller.client(GET)
         connection = await caller.told(REACHED)
         caller.engine.patience(connection, caller.now + 5)
-        caller.now += 6
-        caller.events += caller.engine.expire(caller.now)
+        caller.pass_time(6)
         assert await caller.told(IDLE) == connection
         backend = await caller.accept()
         caller.engine.hang_up(connection, caller.now)
         assert await backend.receive_some() == b""
-        assert not [kind for kind, _ in caller.events if kind == LOST]
+        assert not caller.values(LOST)
 
 
 async def test_a_place_that_is_free_again_is_no_way_to_the_backend_that_had_it() -> None:
@@ -305,10 +234,8 @@ async def test_a_place_that_is_free_again_is_no_way_to_the_backend_that_had_it()
 
 async def test_what_a_client_took_of_an_answer_is_told_up_to_its_end() -> None:
     async with calling() as caller:
-        client = await caller.client(GET)
-        await caller.told(REACHED)
-        _, stream, _, _ = await caller.told(CALL)
-        caller.engine.answer_head(stream, FieldBlock([(":status", "200")]), caller.now)
+        client, stream = await caller.called(GET)
+        caller.engine.answer_head(stream, OK, caller.now)
         await caller.hears(client, b"\r\n\r\n")
         caller.engine.feed(stream, b"abc", False, caller.now)
         caller.engine.feed(stream, b"", True, caller.now)
@@ -318,10 +245,8 @@ async def test_what_a_client_took_of_an_answer_is_told_up_to_its_end() -> None:
 
 async def test_an_answer_that_broke_off_is_not_whole_to_a_hook() -> None:
     async with calling(python_step("transform_response")) as caller:
-        client = await caller.client(GET)
-        await caller.told(REACHED)
-        _, stream, _, _ = await caller.told(CALL)
-        caller.engine.answer_head(stream, FieldBlock([(":status", "200")]), caller.now)
+        client, stream = await caller.called(GET)
+        caller.engine.answer_head(stream, OK, caller.now)
         exchange = await caller.told(RUN)
         caller.engine.feed(stream, b"half of it", False, caller.now)
         caller.engine.break_stream(stream, False, caller.now)
@@ -332,10 +257,8 @@ async def test_an_answer_that_broke_off_is_not_whole_to_a_hook() -> None:
 
 async def test_an_answer_that_is_all_there_outlives_its_connection() -> None:
     async with calling(python_step("transform_response")) as caller:
-        client = await caller.client(GET)
-        await caller.told(REACHED)
-        _, stream, _, _ = await caller.told(CALL)
-        caller.engine.answer_head(stream, FieldBlock([(":status", "200")]), caller.now)
+        client, stream = await caller.called(GET)
+        caller.engine.answer_head(stream, OK, caller.now)
         exchange = await caller.told(RUN)
         caller.engine.feed(stream, b"all of it", True, caller.now)
         caller.engine.break_stream(stream, False, caller.now)
@@ -355,7 +278,7 @@ async def test_a_backend_that_takes_nothing_is_not_read() -> None:
         for _ in range(200):
             caller.events += caller.engine.turn(caller.now)
             await trio.lowlevel.checkpoint()
-        assert not [value for kind, value in caller.events if kind == BYTES]
+        assert not caller.values(BYTES)
 
         async def take() -> None:
             while await backend.receive_some(65536):
@@ -393,7 +316,7 @@ async def test_what_a_backend_was_not_sent_yet_goes_out_before_the_end(reads: bo
 
 async def test_trailers_of_a_stream_go_on_to_a_stream() -> None:
     async with calling() as caller:
-        await caller.client(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        await caller.client(PREFACE)
         carried, _, _ = await caller.told(CARRIED)
         head = [(":method", "POST"), (":scheme", "http"), (":authority", "a.b"), (":path", "/")]
         asked = caller.engine.open_stream(carried, FieldBlock(head), False, caller.now)
@@ -407,20 +330,6 @@ async def test_trailers_of_a_stream_go_on_to_a_stream() -> None:
         assert (told, list(trailers)) == (stream, [(b"x-sum", b"7")])
 
 
-async def asked(caller: Caller, *fields: tuple[str, str], ends: bool = True) -> tuple[int, int]:
-    """Have a client of HTTP/2 ask; returns its stream and the one to the backend."""
-    await caller.client(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-    carried, _, _ = await caller.told(CARRIED)
-    head = [(":method", "POST"), (":scheme", "http"), (":authority", "a.b"), (":path", "/")]
-    stream = caller.engine.open_stream(carried, FieldBlock([*head, *fields]), ends, caller.now)
-    await caller.told(REACHED)
-    return stream, (await caller.told(CALL))[1]
-
-
-THREE = FieldBlock([(":status", "200"), ("content-length", "3")])
-TRAILER = FieldBlock([("grpc-status", "0")])
-
-
 async def test_trailers_come_behind_a_body_of_known_length() -> None:
     async with calling() as caller:
         stream, call = await asked(caller)
@@ -431,7 +340,7 @@ async def test_trailers_come_behind_a_body_of_known_length() -> None:
         caller.engine.feed_trailers(call, TRAILER, caller.now)
         told, trailers = await caller.told(TRAILERS)
         assert (told, list(trailers)) == (stream, [(b"grpc-status", b"0")])
-        assert not [kind for kind, _ in caller.events if kind == BROKEN]
+        assert not caller.values(BROKEN)
 
 
 async def test_trailers_come_behind_a_body_of_known_length_that_a_hook_read() -> None:
@@ -462,7 +371,7 @@ async def test_a_body_of_known_length_may_end_without_trailers_and_later() -> No
             caller.engine.feed(call, b"", True, caller.now)
             # The backend's stream was not broken off, and the client's connection goes on.
             await client.send_all(GET)
-        assert not [kind for kind, _ in caller.events if kind == BROKEN]
+        assert not caller.values(BROKEN)
 
 
 async def test_what_an_answer_has_beyond_its_length_is_nobodys() -> None:
@@ -498,8 +407,7 @@ async def test_a_client_that_does_not_end_its_request_is_to_blame(
         if length:
             assert await caller.told(DATA) == (call, b"xxx", False)
             caller.engine.taken(call, length)
-        caller.now += passes_s
-        caller.events += caller.engine.expire(caller.now)
+        caller.pass_time(passes_s)
         told, fields, _ = await caller.told(ANSWER)
         assert (told, fields.status) == (stream, 408)
         assert await caller.told(BROKEN) == call

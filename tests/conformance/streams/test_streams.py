@@ -1,184 +1,88 @@
-"""Streams of the engine: exchanges whose client side is carried outside, here by the test itself.
-
-The client's connection is real, and begins with the preface of HTTP/2; what comes after it means
-nothing to the engine, so the test opens the streams that it likes.
-"""
+"""Streams of the engine: exchanges whose client side is carried outside, here by the test itself."""
 
 import socket
 import struct
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 import trio
 
-from oto_trio._core import Engine, FieldBlock, Snapshot
-from tests.conformance.http1.gateway import PATIENCE_S, python_step, route
-
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-
-RUN, GONE = 0, 1
-CARRIED, BYTES, WRITABLE, LOST, IDLE = 8, 9, 10, 11, 12
-HEAD, DATA, TRAILERS, ANSWER, BROKEN, CONSUMED = 13, 14, 15, 16, 17, 18
-HALVED = 24
+from oto_trio._core import Engine, FieldBlock
+from oto_trio.gateway.engine import (
+    ANSWER,
+    BROKEN,
+    BYTES,
+    CARRIED,
+    CONSUMED,
+    DATA,
+    GONE,
+    HALVED,
+    HEAD,
+    IDLE,
+    LOST,
+    RUN,
+    TRAILERS,
+)
+from tests.conformance.http1.gateway import python_step
+from tests.conformance.streams.carrier import Carrier, carrying
+from tests.conformance.streams.turned import PREFACE, fronting
 
 AHEAD_BYTES = 64 * 1024
 
 
-class Carrier:
-    """An engine with one carried connection.
-
-    Args:
-        engine: The engine.
-        client: The client's end of the connection.
-        backends: Listens for the engine.
-    """
-
-    def __init__(
-        self, engine: Engine, client: trio.SocketStream, backends: trio.SocketListener
-    ) -> None:
-        self.engine = engine
-        self.client = client
-        self.backends = backends
-        self.now = 1000.0
-        self.events: list[tuple[int, Any]] = []
-        self.connection = 0
-        self.accepted: list[trio.SocketStream] = []
-        """The engine's connections to the backend."""
-
-    async def turn_until(self, *kinds: int) -> Any:
-        """Turn until an event of one of these kinds is there; return the value of the first."""
-        while True:
-            for at, (kind, value) in enumerate(self.events):
-                if kind in kinds:
-                    del self.events[at]
-                    return value
-            if not self.engine.pending:
-                await trio.lowlevel.wait_readable(self.engine.fileno())
-            self.events += self.engine.turn(self.now)
-            await trio.lowlevel.checkpoint()
-
-    def pass_time(self, seconds: float) -> None:
-        """Let time pass, and deadlines with it."""
-        self.now += seconds
-        self.events += self.engine.expire(self.now)
-
-    def open(self, *fields: tuple[str, str], ends: bool = True, path: str = "/") -> int:
-        """Open a stream for a request."""
-        head = [(":method", "POST"), (":scheme", "http"), (":authority", "a.b"), (":path", path)]
-        block = FieldBlock([*head, *fields])
-        return self.engine.open_stream(self.connection, block, ends, self.now)
-
-    async def backend(self) -> trio.SocketStream:
-        """Accept the engine's connection to the backend."""
-        async with trio.open_nursery() as nursery:
-
-            async def accept() -> None:
-                self.accepted.append(await self.backends.accept())
-                nursery.cancel_scope.cancel()
-
-            nursery.start_soon(accept)
-            nursery.start_soon(self.turn_until, -1)
-        return self.accepted[-1]
-
-    async def hears(self, backend: trio.SocketStream, end: bytes) -> bytes:
-        """Read at the backend up to `end`, turning the engine meanwhile."""
-        heard = b""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.turn_until, -1)
-            while not heard.endswith(end):
-                piece = await backend.receive_some(65536)
-                assert piece, heard
-                heard += piece
-            nursery.cancel_scope.cancel()
-        return heard
-
-
-@asynccontextmanager
-async def carrying(
-    *steps: dict[str, Any], preface: bytes = PREFACE, times: dict[str, float] | None = None
-) -> AsyncGenerator[Carrier]:
-    """Run an engine with a carried connection; everything is closed behind it."""
-    engine = Engine()
-    with trio.fail_after(PATIENCE_S), socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(10)
-        (backends,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        port = backends.socket.getsockname()[1]
-        client = await trio.open_tcp_stream(*listener.getsockname())
-        carrier = Carrier(engine, client, backends)
-        try:
-            engine.install(Snapshot().apply([route(port, steps=steps, client=times)], []))
-            engine.adopt(listener.fileno(), "standard-listener", False, "Dynamic", True)
-            await client.send_all(preface)
-            carrier.connection, listener_id, secured = await carrier.turn_until(CARRIED)
-            assert (listener_id, secured) == ("standard-listener", False)
-            yield carrier
-        finally:
-            engine.close()
-            backends.socket.close()
-            for stream in (client, *carrier.accepted):
-                stream.socket.close()
-
-
 async def test_bytes_go_both_ways() -> None:
     async with carrying(preface=PREFACE + b"first") as carrier:
-        assert await carrier.turn_until(BYTES) == (carrier.connection, PREFACE + b"first")
+        assert await carrier.told(BYTES) == (carrier.connection, PREFACE + b"first")
         await carrier.client.send_all(b"second")
-        assert await carrier.turn_until(BYTES) == (carrier.connection, b"second")
+        assert await carrier.told(BYTES) == (carrier.connection, b"second")
         assert carrier.engine.send(carrier.connection, b"answer")
         assert await carrier.client.receive_some() == b"answer"
         carrier.engine.patience(carrier.connection, carrier.now + 5)
         carrier.pass_time(6)
-        assert await carrier.turn_until(IDLE) == carrier.connection
+        assert await carrier.told(IDLE) == carrier.connection
         carrier.engine.hang_up(carrier.connection, carrier.now)
         assert await carrier.client.receive_some() == b""
 
 
 async def test_a_preface_may_come_in_pieces() -> None:
     engine = Engine()
-    with trio.fail_after(PATIENCE_S), socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(10)
-        engine.adopt(listener.fileno(), "standard-listener", False, "Dynamic", True)
-        async with await trio.open_tcp_stream(*listener.getsockname()) as client:
-            events: list[tuple[int, Any]] = []
-            for byte in PREFACE:
-                await client.send_all(bytes([byte]))
-                await trio.lowlevel.wait_readable(engine.fileno())
-                events += engine.turn(1.0)
-            while not events:
-                await trio.lowlevel.wait_readable(engine.fileno())
-                events += engine.turn(1.0)
-            assert [kind for kind, _ in events] == [CARRIED, BYTES]
-            assert events[1][1][1] == PREFACE
-    engine.close()
+    async with (
+        fronting(engine) as (port, _),
+        await trio.open_tcp_stream("127.0.0.1", port) as client,
+    ):
+        events: list[tuple[int, Any]] = []
+        for byte in PREFACE:
+            await client.send_all(bytes([byte]))
+            await trio.lowlevel.wait_readable(engine.fileno())
+            events += engine.turn(1.0)
+        while not events:
+            await trio.lowlevel.wait_readable(engine.fileno())
+            events += engine.turn(1.0)
+        assert [kind for kind, _ in events] == [CARRIED, BYTES]
+        assert events[1][1][1] == PREFACE
 
 
 @pytest.mark.parametrize("first", [b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", b"POST / HTTP/1.1\r\n\r\n"])
 async def test_what_is_no_preface_is_http1(first: bytes) -> None:
     engine = Engine()
-    with trio.fail_after(PATIENCE_S), socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(10)
-        engine.adopt(listener.fileno(), "standard-listener", False, "Dynamic", True)
-        async with await trio.open_tcp_stream(*listener.getsockname()) as client:
-            await client.send_all(first)
-            answer = b""
-            async with trio.open_nursery() as nursery:
+    async with (
+        fronting(engine) as (port, _),
+        await trio.open_tcp_stream("127.0.0.1", port) as client,
+    ):
+        await client.send_all(first)
+        answer = b""
+        async with trio.open_nursery() as nursery:
 
-                async def turn() -> None:
-                    while True:
-                        await trio.lowlevel.wait_readable(engine.fileno())
-                        assert engine.turn(1.0) == []
-                        await trio.lowlevel.checkpoint()
+            async def turn() -> None:
+                while True:
+                    await trio.lowlevel.wait_readable(engine.fileno())
+                    assert engine.turn(1.0) == []
+                    await trio.lowlevel.checkpoint()
 
-                nursery.start_soon(turn)
-                answer = await client.receive_some()
-                nursery.cancel_scope.cancel()
-            assert answer.startswith((b"HTTP/1.1 505", b"HTTP/1.1 400"))
-    engine.close()
+            nursery.start_soon(turn)
+            answer = await client.receive_some()
+            nursery.cancel_scope.cancel()
+        assert answer.startswith((b"HTTP/1.1 505", b"HTTP/1.1 400"))
 
 
 async def test_an_exchange_is_served_as_any_other() -> None:
@@ -192,7 +96,7 @@ async def test_an_exchange_is_served_as_any_other() -> None:
         assert b"Content-Length" not in head
         assert b"Transfer-Encoding" not in head
         await backend.send_all(b"HTTP/1.1 201 Created\r\nX-B: 2\r\nContent-Length: 3\r\n\r\nabc")
-        told, fields, body = await carrier.turn_until(ANSWER)
+        told, fields, body = await carrier.told(ANSWER)
         assert (told, body) == (stream, b"abc")
         assert next(iter(fields)) == (b":status", b"201")
         assert (b"x-b", b"2") in list(fields)
@@ -207,7 +111,7 @@ async def test_an_exchange_is_served_as_any_other() -> None:
         assert again != stream
         assert await carrier.hears(backend, b"\r\n\r\n")
         await backend.send_all(b"HTTP/1.1 204 No Content\r\n\r\n")
-        assert (await carrier.turn_until(ANSWER))[0] == again
+        assert (await carrier.told(ANSWER))[0] == again
 
 
 async def test_bodies_stream_both_ways() -> None:
@@ -217,17 +121,17 @@ async def test_bodies_stream_both_ways() -> None:
         backend = await carrier.backend()
         heard = await carrier.hears(backend, b"one\r\n")
         assert b"\r\nTransfer-Encoding: chunked\r\n" in heard
-        assert await carrier.turn_until(CONSUMED) == (stream, 3)
+        assert await carrier.told(CONSUMED) == (stream, 3)
         await backend.send_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
-        told, fields = await carrier.turn_until(HEAD)
+        told, fields = await carrier.told(HEAD)
         assert (told, fields.status) == (stream, 200)
         assert fields.get(b"content-length") is None
         assert fields.get(b"transfer-encoding") is None
-        assert await carrier.turn_until(DATA) == (stream, b"abc", False)
+        assert await carrier.told(DATA) == (stream, b"abc", False)
         carrier.engine.feed_trailers(stream, FieldBlock([("x-sum", "7")]), carrier.now)
         assert await carrier.hears(backend, b"0\r\nx-sum: 7\r\n\r\n")
         await backend.send_all(b"0\r\nX-T: 9\r\n\r\n")
-        told, trailers = await carrier.turn_until(TRAILERS)
+        told, trailers = await carrier.told(TRAILERS)
         assert (told, list(trailers)) == (stream, [(b"x-t", b"9")])
 
 
@@ -248,10 +152,10 @@ async def test_a_slow_reader_stops_its_backend() -> None:
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(answer)
-            await carrier.turn_until(HEAD)
+            await carrier.told(HEAD)
             got = 0
             while got < AHEAD_BYTES:
-                _, data, ends = await carrier.turn_until(DATA)
+                _, data, ends = await carrier.told(DATA)
                 assert not ends
                 got += len(data)
             assert got == AHEAD_BYTES
@@ -259,12 +163,12 @@ async def test_a_slow_reader_stops_its_backend() -> None:
             for _ in range(200):
                 carrier.events += carrier.engine.turn(carrier.now)
                 await trio.lowlevel.checkpoint()
-            assert not [value for kind, value in carrier.events if kind == DATA]
+            assert not carrier.values(DATA)
             assert sent < size
             held = got
             while True:
                 carrier.engine.taken(stream, held)
-                _, data, ends = await carrier.turn_until(DATA)
+                _, data, ends = await carrier.told(DATA)
                 held = len(data)
                 got += held
                 assert held <= AHEAD_BYTES
@@ -276,10 +180,10 @@ async def test_a_slow_reader_stops_its_backend() -> None:
 async def test_a_client_that_leaves_cancels_its_work() -> None:
     async with carrying(python_step("pre_route")) as carrier:
         stream = carrier.open()
-        exchange = await carrier.turn_until(RUN)
+        exchange = await carrier.told(RUN)
         assert exchange is not None
         carrier.engine.reset_stream(stream, carrier.now)
-        await carrier.turn_until(GONE)
+        await carrier.told(GONE)
         assert not [kind for kind, _ in carrier.events if kind >= HEAD]
         assert carrier.engine.in_flight()["exchanges"] == 0
         assert carrier.engine.metrics()["client_left"] == 1
@@ -291,34 +195,34 @@ async def test_a_backend_that_breaks_off_is_told() -> None:
         backend = await carrier.backend()
         await carrier.hears(backend, b"\r\n\r\n")
         await backend.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
-        await carrier.turn_until(HEAD)
-        await carrier.turn_until(DATA)
+        await carrier.told(HEAD)
+        await carrier.told(DATA)
         await backend.aclose()
-        assert await carrier.turn_until(BROKEN) == stream
+        assert await carrier.told(BROKEN) == stream
         assert not [kind for kind, _ in carrier.events if kind >= HEAD]
 
 
 async def test_a_hook_that_takes_too_long_is_answered_for() -> None:
     async with carrying(python_step("pre_route")) as carrier:
         stream = carrier.open()
-        await carrier.turn_until(RUN)
+        await carrier.told(RUN)
         carrier.pass_time(3600)
-        told, fields, _ = await carrier.turn_until(ANSWER)
+        told, fields, _ = await carrier.told(ANSWER)
         assert (told, fields.status) == (stream, 504)
 
 
 async def test_a_hook_reads_the_body_of_a_stream() -> None:
     async with carrying(python_step("transform_request")) as carrier:
         stream = carrier.open(("expect", "100-continue"), ends=False)
-        exchange = await carrier.turn_until(RUN)
+        exchange = await carrier.told(RUN)
         is_held, events = carrier.engine.read_body(exchange, 100, carrier.now)
         assert is_held
         carrier.events += events
-        told, fields = await carrier.turn_until(HEAD)
+        told, fields = await carrier.told(HEAD)
         assert (told, fields.status) == (stream, 100)
         carrier.engine.feed(stream, b"abc", False, carrier.now)
         carrier.engine.feed(stream, b"def", True, carrier.now)
-        _, body = await carrier.turn_until(3)
+        _, body = await carrier.told(3)
         assert body == b"abcdef"
         carrier.events += carrier.engine.resume(exchange, carrier.now)
         backend = await carrier.backend()
@@ -332,7 +236,7 @@ async def test_malformed_requests_raise_and_refused_ones_are_answered() -> None:
             with pytest.raises(ValueError, match=r"field|TE"):
                 carrier.open(bad)
         stream = carrier.open(("expect", "the unexpected"))
-        told, fields, body = await carrier.turn_until(ANSWER)
+        told, fields, body = await carrier.told(ANSWER)
         assert (told, fields.status) == (stream, 417)
         assert b"expectation" in body
         with pytest.raises(ValueError, match="pseudo-field in trailers"):
@@ -345,9 +249,9 @@ async def test_errors_are_said_to_grpc_callers_in_their_way() -> None:
     async with carrying(python_step("access")) as carrier:
         grpc = ("content-type", "application/grpc+proto")
         stream = carrier.open(grpc, ("te", "trailers"), ends=False)
-        exchange = await carrier.turn_until(RUN)
+        exchange = await carrier.told(RUN)
         carrier.events += carrier.engine.refuse(exchange, 403, "Not 100% yours", None, carrier.now)
-        told, fields, body = await carrier.turn_until(ANSWER)
+        told, fields, body = await carrier.told(ANSWER)
         assert (told, fields.status, body) == (stream, 200, b"")
         assert fields.get(b"grpc-status") == b"7"
         assert fields.get(b"grpc-message") == b"Not 100%25 yours"
@@ -369,7 +273,7 @@ async def test_a_grpc_caller_says_how_long_it_waits() -> None:
         carrier.pass_time(1.9)
         assert not carrier.engine.pending
         carrier.pass_time(0.2)
-        told, fields, _ = await carrier.turn_until(ANSWER)
+        told, fields, _ = await carrier.told(ANSWER)
         assert (told, fields.status, fields.get(b"grpc-status")) == (stream, 200, b"4")
 
 
@@ -388,10 +292,10 @@ async def test_grpc_callers_hear_of_errors_in_their_way_while_a_hook_holds_the_c
     times = {"global_timeout": 2e3, "call_and_stream_timeout": 2e3}
     async with carrying(python_step("access"), bridge, times=times) as carrier:
         stream = carrier.open(("content-type", kind), ends=False)
-        exchange = await carrier.turn_until(RUN)
+        exchange = await carrier.told(RUN)
         carrier.pass_time(2.1)
-        assert await carrier.turn_until(GONE) == exchange.id
-        told, fields, body = await carrier.turn_until(ANSWER)
+        assert await carrier.told(GONE) == exchange.id
+        told, fields, body = await carrier.told(ANSWER)
         assert told == stream
         if answered is None:
             assert (fields.status, fields.get(b"grpc-status")) == (504, None)
@@ -407,7 +311,7 @@ async def test_a_lost_connection_is_told() -> None:
     async with carrying() as carrier:
         stream = carrier.open(ends=False)
         await carrier.client.aclose()
-        assert await carrier.turn_until(LOST) == carrier.connection
+        assert await carrier.told(LOST) == carrier.connection
         carrier.engine.reset_stream(stream, carrier.now)
         with pytest.raises(ValueError, match="gone"):
             carrier.open()
@@ -435,9 +339,9 @@ async def tunnel(carrier: Carrier) -> tuple[int, trio.SocketStream]:
     await backend.send_all(
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhi"
     )
-    told, fields = await carrier.turn_until(HEAD)
+    told, fields = await carrier.told(HEAD)
     assert (told, fields.status) == (stream, 200)
-    assert await carrier.turn_until(DATA) == (stream, b"hi", False)
+    assert await carrier.told(DATA) == (stream, b"hi", False)
     return stream, backend
 
 
@@ -447,15 +351,15 @@ async def test_a_websocket_over_a_stream_is_a_tunnel() -> None:
         carrier.engine.feed(stream, b"ping", False, carrier.now)
         assert await carrier.hears(backend, b"ping")
         await backend.send_all(b"pong")
-        assert await carrier.turn_until(DATA) == (stream, b"pong", False)
+        assert await carrier.told(DATA) == (stream, b"pong", False)
         carrier.engine.feed(stream, b"", True, carrier.now)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(carrier.turn_until, -1)
+            nursery.start_soon(carrier.told, -1)
             assert await backend.receive_some() == b""
             nursery.cancel_scope.cancel()
         await backend.send_all(b"bye")
         await backend.aclose()
-        assert await carrier.turn_until(DATA) in [(stream, b"bye", False), (stream, b"bye", True)]
+        assert await carrier.told(DATA) in [(stream, b"bye", False), (stream, b"bye", True)]
 
 
 async def test_half_a_tunnel_outlives_the_other() -> None:
@@ -464,8 +368,8 @@ async def test_half_a_tunnel_outlives_the_other() -> None:
         stream, backend = await tunnel(carrier)
         await backend.send_all(b"bye")
         await backend.send_eof()
-        assert await carrier.turn_until(DATA) == (stream, b"bye", False)
-        assert await carrier.turn_until(HALVED) == stream
+        assert await carrier.told(DATA) == (stream, b"bye", False)
+        assert await carrier.told(HALVED) == stream
         size, passed = 1024 * 1024, 0
         async with trio.open_nursery() as nursery:
             heard = 0
@@ -481,12 +385,12 @@ async def test_half_a_tunnel_outlives_the_other() -> None:
                 carrier.engine.feed(stream, bytes(65536), False, carrier.now)
                 taken = 0
                 while taken < 65536:
-                    told, count = await carrier.turn_until(CONSUMED)
+                    told, count = await carrier.told(CONSUMED)
                     assert told == stream
                     taken += count
                 passed += taken
             carrier.engine.feed(stream, b"", True, carrier.now)
-            assert await carrier.turn_until(BROKEN) == stream
+            assert await carrier.told(BROKEN) == stream
         assert heard == passed == size
         assert carrier.engine.in_flight()["tunnels"] == 0
         assert not [kind for kind, _ in carrier.events if kind in {DATA, HALVED, BROKEN}]
@@ -500,35 +404,34 @@ async def test_half_a_tunnel_ends_with_whoever_leaves(leaves: str) -> None:
             carrier.engine.feed(stream, b"", True, carrier.now)
             await backend.aclose()
             # Nothing is half over: the stream is.
-            assert (await carrier.turn_until(DATA))[2]
+            assert (await carrier.told(DATA))[2]
         else:
             await backend.send_eof()
-            assert await carrier.turn_until(HALVED) == stream
+            assert await carrier.told(HALVED) == stream
             if leaves == "client":
                 carrier.engine.reset_stream(stream, carrier.now)
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(carrier.turn_until, -1)
+                    nursery.start_soon(carrier.told, -1)
                     assert await backend.receive_some() == b""
                     nursery.cancel_scope.cancel()
             else:
                 linger = struct.pack("ii", 1, 0)
                 backend.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                 await backend.aclose()
-                assert await carrier.turn_until(BROKEN) == stream
+                assert await carrier.told(BROKEN) == stream
         assert carrier.engine.in_flight()["tunnels"] == 0
         assert not [kind for kind, _ in carrier.events if kind in {HALVED, BROKEN}]
 
 
 async def test_a_turn_reads_no_more_of_a_connection_than_it_may() -> None:
     async with carrying() as carrier:
-        assert await carrier.turn_until(BYTES) == (carrier.connection, PREFACE)
+        assert await carrier.told(BYTES) == (carrier.connection, PREFACE)
         await carrier.client.send_all(b"x" * 100_000)
         await trio.lowlevel.wait_readable(carrier.engine.fileno())
         got: list[int] = []
         while sum(got) < 100_000:
-            told: list[Any] = [
-                value for kind, value in carrier.engine.turn(carrier.now) if kind == BYTES
-            ]
+            carrier.events += carrier.engine.turn(carrier.now)
+            told, carrier.events = carrier.values(BYTES), []
             assert len(told) <= 1
             got += [len(data) for _, data in told]
             if len(got) == 1:

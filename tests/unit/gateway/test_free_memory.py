@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from oto_trio.control.free_memory import give_back
+from oto_trio.gateway.free_memory import give_back
 
 PIECE, PIECES, KEPT_OF = 4096, 20_000, 64
 

@@ -4,29 +4,16 @@ import pytest
 import trio
 
 from oto_trio._core import Snapshot
+from oto_trio.gateway.engine import ANSWER, CALL, DATA, REACHED, TRAILERS
 from tests.conformance.http1.gateway import route
-from tests.conformance.test_calls import (
-    ANSWER,
-    CALL,
-    DATA,
-    GET,
-    POST,
-    REACHED,
-    THREE,
-    TRAILER,
-    TRAILERS,
-    asked,
-    calling,
-)
+from tests.conformance.streams.caller import GET, POST, THREE, TRAILER, asked, calling
 
 UPLOAD = POST.replace(b"Content-Length: 0", b"Content-Length: 6") + b"abc"
 
 
 async def test_a_stream_that_the_backend_did_not_see_is_tried_again() -> None:
     async with calling(retries=1) as caller:
-        client = await caller.client(GET)
-        await caller.told(REACHED)
-        _, stream, _, _ = await caller.told(CALL)
+        client, stream = await caller.called(GET)
         caller.engine.break_stream(stream, True, caller.now)
         _, again, _, _ = await caller.told(CALL)
         assert again != stream
@@ -36,22 +23,18 @@ async def test_a_stream_that_the_backend_did_not_see_is_tried_again() -> None:
 
 async def test_what_must_not_be_sent_twice_is_sent_again_if_it_was_not_seen() -> None:
     async with calling(retries=3, retry_initial_delay=0) as caller:
-        client = await caller.client(POST)
-        await caller.told(REACHED)
-        _, stream, _, _ = await caller.told(CALL)
+        client, stream = await caller.called(POST)
         caller.engine.break_stream(stream, True, caller.now)
         _, again, _, _ = await caller.told(CALL)
         assert again != stream
         caller.engine.break_stream(again, False, caller.now)
         assert b"502 Bad Gateway" in await caller.hears(client, b"}")
-        assert not [value for kind, value in caller.events if kind == CALL]
+        assert not caller.values(CALL)
 
 
 async def test_a_body_that_the_backend_did_not_see_is_sent_again() -> None:
     async with calling() as caller:
-        client = await caller.client(UPLOAD)
-        await caller.told(REACHED)
-        _, call, _, _ = await caller.told(CALL)
+        client, call = await caller.called(UPLOAD)
         assert await caller.told(DATA) == (call, b"abc", False)
         caller.engine.break_stream(call, True, caller.now)
         _, again, fields, ends = await caller.told(CALL)
@@ -104,9 +87,7 @@ async def test_a_body_that_is_too_large_to_keep_is_not_sent_again() -> None:
 
 async def test_a_body_is_not_sent_again_when_the_backend_may_have_seen_it() -> None:
     async with calling(retries=3, retry_initial_delay=0) as caller:
-        client = await caller.client(UPLOAD)
-        await caller.told(REACHED)
-        _, call, _, _ = await caller.told(CALL)
+        client, call = await caller.called(UPLOAD)
         await caller.told(DATA)
         caller.engine.break_stream(call, False, caller.now)
         assert b"502 Bad Gateway" in await caller.hears(client, b"}")
@@ -117,14 +98,12 @@ async def test_a_body_is_not_sent_again_when_the_backend_may_have_seen_it() -> N
             assert await caller.told(DATA) == (call, b"abcdef", True)
             caller.engine.break_stream(call, False, caller.now)
         assert b"502 Bad Gateway" in await caller.hears(client, b"}")
-        assert not [value for kind, value in caller.events if kind == CALL]
+        assert not caller.values(CALL)
 
 
 async def test_a_body_is_kept_until_its_answer_begins() -> None:
     async with calling() as caller:
-        client = await caller.client(UPLOAD)
-        await caller.told(REACHED)
-        _, call, _, _ = await caller.told(CALL)
+        client, call = await caller.called(UPLOAD)
         await caller.told(DATA)
         caller.engine.answer_head(call, THREE, caller.now)
         await caller.hears(client, b"\r\n\r\n")
@@ -134,7 +113,7 @@ async def test_a_body_is_kept_until_its_answer_begins() -> None:
             nursery.start_soon(caller.told, -1)
             assert await client.receive_some() == b""
             nursery.cancel_scope.cancel()
-        assert not [value for kind, value in caller.events if kind == CALL]
+        assert not caller.values(CALL)
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -150,9 +129,7 @@ async def test_a_body_goes_to_a_target_that_speaks_http1_as_well(chunked: bool) 
         if chunked:
             body = b"Transfer-Encoding: chunked\r\n\r\n6\r\nabcdef\r\n0\r\nX-T: 9\r\n\r\n"
         # Targets take turns.
-        await caller.client(b"PUT / HTTP/1.1\r\nHost: a.b\r\n" + body)
-        await caller.told(REACHED)
-        _, call, _, _ = await caller.told(CALL)
+        _, call = await caller.called(b"PUT / HTTP/1.1\r\nHost: a.b\r\n" + body)
         assert (await caller.told(DATA))[:2] == (call, b"abcdef")
         caller.engine.break_stream(call, False, caller.now)
         async with trio.open_nursery() as nursery:
@@ -173,4 +150,4 @@ async def test_a_backend_that_sees_nothing_is_not_asked_for_ever() -> None:
             _, stream, _, _ = await caller.told(CALL)
             caller.engine.break_stream(stream, True, caller.now)
         assert b"502 Bad Gateway" in await caller.hears(client, b"}")
-        assert not [value for kind, value in caller.events if kind == CALL]
+        assert not caller.values(CALL)

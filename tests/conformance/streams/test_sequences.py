@@ -15,18 +15,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from oto_trio._core import FieldBlock
-from tests.conformance.test_calls import CALL, REACHED, Caller, calling
-from tests.conformance.test_streams import (
+from oto_trio.gateway.engine import (
     ANSWER,
     BROKEN,
+    CALL,
     CARRIED,
     CONSUMED,
     DATA,
     HEAD,
     LOST,
-    PREFACE,
+    REACHED,
     TRAILERS,
 )
+from tests.conformance.streams.caller import OK, Caller, calling
+from tests.conformance.streams.turned import PREFACE
 
 TOLD: Final = {CALL, REACHED, LOST, HEAD, DATA, TRAILERS, ANSWER, BROKEN, CONSUMED}
 HEADS: Final = {
@@ -38,7 +40,7 @@ HEADS: Final = {
     "no head": FieldBlock([("x", "y")]),
 }
 TRAILER: Final = FieldBlock([("x-t", "9")])
-MALFORMED_TRAILER: Final = FieldBlock([(":status", "200")])
+MALFORMED_TRAILER: Final = OK
 REQUEST: Final = [(":scheme", "http"), (":authority", "a.b"), (":path", "/")]
 
 at = st.integers(0, 3)

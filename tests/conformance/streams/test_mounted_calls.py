@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from oto_trio._core import FieldBlock
+from oto_trio.gateway.engine import CALL, MOUNTED, RUN
 from tests.conformance.http1.gateway import python_step
-from tests.conformance.test_calls import CALL, GET, POST, RUN, Caller, calling
+from tests.conformance.streams.caller import GET, OK, POST, Caller, calling
 
-MOUNTED = 22
 APP = "function shop:answer"
 HOOK = python_step("transform_request")
 
@@ -47,7 +47,7 @@ async def test_an_application_that_answers_says_nothing_of_the_target() -> None:
         assert (await caller.hears(client, b"}")).startswith(b"HTTP/1.1 502 ")
         caller.now += 3  # the next one would try the target
         client, _, stream = await mounted(caller)
-        caller.engine.answer_head(stream, FieldBlock([(":status", "200")]), caller.now)
+        caller.engine.answer_head(stream, OK, caller.now)
         caller.engine.feed(stream, b"{}", True, caller.now)
         await caller.hears(client, b"0\r\n\r\n")
         client, exchange = await held(caller)

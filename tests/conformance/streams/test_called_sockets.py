@@ -5,34 +5,34 @@ from __future__ import annotations
 import socket
 import struct
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
 
 from oto_trio._core import FieldBlock, Snapshot
-from tests.conformance.http1.gateway import python_step, route
-from tests.conformance.test_calls import (
+from oto_trio.gateway.engine import (
+    ANSWER,
     BROKEN,
     BYTES,
     CALL,
     CARRIED,
     CONSUMED,
     DATA,
-    GET,
+    DIAL,
+    HEAD,
     LOST,
     REACHED,
     RUN,
-    Caller,
-    calling,
 )
+from tests.conformance.http1.gateway import python_step, route
+from tests.conformance.streams.caller import GET, Caller, calling
+from tests.conformance.streams.turned import PREFACE
 from tests.conformance.tls.secure import authority, ca_certificate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-DIAL = 23
-HEAD, ANSWER = 13, 16
 
 UPGRADE = (
     b"GET /chat?b HTTP/1.1\r\nHost: api.test\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n"
@@ -51,26 +51,15 @@ CONNECT = FieldBlock(
 )
 
 
-async def until(caller: Caller, done: Any) -> None:
-    """Turn until `done()` is true."""
-    while not done():
-        caller.events += caller.engine.turn(caller.now)
-        await trio.lowlevel.checkpoint()
-
-
 def reset_at_close(client: trio.SocketStream) -> None:
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-
-def has(caller: Caller, kind: int) -> list[Any]:
-    return [value for found, value in caller.events if found == kind]
 
 
 async def asked(caller: Caller) -> int:
     """Ask for a WebSocket on a connection whose backend takes them; returns its stream."""
     connection = await caller.told(REACHED)
-    await until(caller, lambda: not caller.engine.pending)
-    assert not has(caller, CALL), "its settings are not there yet"
+    await caller.until(lambda: not caller.engine.pending)
+    assert not caller.values(CALL), "its settings are not there yet"
     caller.engine.set_sockets(connection, True, caller.now)
     stream: int
     called, stream, fields, ends = await caller.told(CALL)
@@ -123,9 +112,9 @@ async def test_bytes_pass_both_ways_and_so_do_ends(
     assert await caller.hears(client, b"more") == b"more"
     caller.engine.feed(stream, b"last", True, caller.now)
     assert await caller.hears(client, b"last") == b"last"
-    await until(caller, lambda: caller.engine.metrics()["tunnels"] == 0)
+    await caller.until(lambda: caller.engine.metrics()["tunnels"] == 0)
     assert await client.receive_some() == b""
-    assert not has(caller, BROKEN)
+    assert not caller.values(BROKEN)
 
 
 async def test_the_backend_may_end_first(opened: tuple[Caller, trio.SocketStream, int]) -> None:
@@ -141,8 +130,8 @@ async def test_the_backend_may_end_first(opened: tuple[Caller, trio.SocketStream
     caller.engine.taken(stream, 8)
     await client.aclose()
     assert await caller.told(DATA) == (stream, b"", True)
-    await until(caller, lambda: caller.engine.metrics()["tunnels"] == 0)
-    assert not has(caller, BROKEN)
+    await caller.until(lambda: caller.engine.metrics()["tunnels"] == 0)
+    assert not caller.values(BROKEN)
 
 
 async def test_a_backend_that_takes_nothing_stops_its_client(
@@ -162,7 +151,7 @@ async def test_a_backend_that_takes_nothing_stops_its_client(
         told = 0
         for _ in range(300):
             caller.events += caller.engine.turn(caller.now)
-            told += sum(len(data) for _, data, _ in has(caller, DATA))
+            told += sum(len(data) for _, data, _ in caller.values(DATA))
             caller.events = [event for event in caller.events if event[0] != DATA]
             await trio.lowlevel.checkpoint()
         assert told == 64 * 1024, "and no more until some was taken"
@@ -182,7 +171,7 @@ async def test_a_client_that_takes_nothing_stops_its_backend(
         fed += 16384
         for _ in range(20):
             caller.events += caller.engine.turn(caller.now)
-        consumed += sum(count for _, count in has(caller, CONSUMED))
+        consumed += sum(count for _, count in caller.values(CONSUMED))
         caller.events = [event for event in caller.events if event[0] != CONSUMED]
     heard = 0
     async with trio.open_nursery() as nursery:
@@ -190,7 +179,7 @@ async def test_a_client_that_takes_nothing_stops_its_backend(
         while heard < fed:
             heard += len(await client.receive_some(1 << 20))
         nursery.cancel_scope.cancel()
-    await until(caller, lambda: consumed + sum(it for _, it in has(caller, CONSUMED)) == fed)
+    await caller.until(lambda: consumed + sum(it for _, it in caller.values(CONSUMED)) == fed)
 
 
 async def test_a_client_that_leaves_cancels_its_stream(
@@ -214,7 +203,7 @@ async def test_what_a_backend_said_before_it_broke_off_arrives(
         nursery.start_soon(caller.told, -1)
         assert await client.receive_some() == b""
         nursery.cancel_scope.cancel()
-    await until(caller, lambda: caller.engine.metrics()["tunnels"] == 0)
+    await caller.until(lambda: caller.engine.metrics()["tunnels"] == 0)
 
 
 async def test_a_backend_that_ended_and_wants_no_more_is_done(
@@ -224,12 +213,12 @@ async def test_a_backend_that_ended_and_wants_no_more_is_done(
     caller.engine.feed(stream, b"goodbye", True, caller.now)
     caller.engine.break_stream(stream, False, caller.now)
     assert await caller.hears(client, b"goodbye") == b"goodbye"
-    await until(caller, lambda: caller.engine.metrics()["tunnels"] == 0)
+    await caller.until(lambda: caller.engine.metrics()["tunnels"] == 0)
 
 
 async def test_a_stream_of_a_client_is_joined_to_one_of_a_backend() -> None:
     async with calling() as caller:
-        await caller.client(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        await caller.client(PREFACE)
         carried, _, _ = await caller.told(CARRIED)
         client = caller.engine.open_stream(carried, CONNECT, False, caller.now)
         stream = await asked(caller)
@@ -257,7 +246,7 @@ async def test_requests_and_websockets_share_a_connection() -> None:
         connection = await caller.told(REACHED)
         await caller.told(CALL)
         await caller.client(UPGRADE)
-        await until(caller, lambda: not caller.engine.pending)
+        await caller.until(lambda: not caller.engine.pending)
         caller.engine.set_sockets(connection, True, caller.now)
         assert (await caller.told(CALL))[0] == connection
         await caller.client(UPGRADE)
@@ -293,7 +282,7 @@ async def test_a_backend_without_websockets_on_streams_is_asked_in_http1() -> No
         caller.engine.hang_up(connection, caller.now)
         await caller.client(UPGRADE)
         await plainly(caller)
-        assert not has(caller, CALL)
+        assert not caller.values(CALL)
         # In time one asks again: it may have learned.
         caller.now += 301
         await caller.client(UPGRADE)
@@ -314,8 +303,7 @@ async def test_a_backend_that_says_nothing_is_asked_in_http1() -> None:
         await caller.client(UPGRADE)
         await caller.told(REACHED)
         await caller.accept()
-        caller.now += 2.5
-        caller.events += caller.engine.expire(caller.now)
+        caller.pass_time(2.5)
         await plainly(caller)
 
 
@@ -374,10 +362,10 @@ async def test_a_client_that_leaves_before_the_settings_leaves_nothing() -> None
         connection = await caller.told(REACHED)
         reset_at_close(client)
         await client.aclose()
-        await until(caller, lambda: caller.engine.metrics()["exchanges"] == 0)
+        await caller.until(lambda: caller.engine.metrics()["exchanges"] == 0)
         caller.engine.set_sockets(connection, True, caller.now)
         caller.events += caller.engine.turn(caller.now)
-        assert not has(caller, CALL)
+        assert not caller.values(CALL)
         await caller.client(UPGRADE)
         assert (await caller.told(CALL))[0] == connection
 
@@ -392,8 +380,8 @@ async def test_a_websocket_asks_for_a_stream_over_quic() -> None:
         client = await caller.client(UPGRADE)
         conn, *_ = await caller.told(DIAL)
         caller.engine.dialled(conn, 3, caller.now)
-        await until(caller, lambda: not caller.engine.pending)
-        assert not has(caller, CALL)
+        await caller.until(lambda: not caller.engine.pending)
+        assert not caller.values(CALL)
         caller.engine.set_sockets(conn, True, caller.now)
         called, stream, fields, ends = await caller.told(CALL)
         assert (called, ends, fields.get(b":protocol")) == (conn, False, b"websocket")
@@ -412,12 +400,11 @@ async def test_without_a_way_over_quic_it_goes_over_tcp(ending: str) -> None:
         upgrading = [await caller.client(UPGRADE) for _ in range(2)]
         plain = await caller.client(GET)
         conn, *_ = await caller.told(DIAL)
-        await until(caller, lambda: caller.engine.metrics()["exchanges"] == 3)
+        await caller.until(lambda: caller.engine.metrics()["exchanges"] == 3)
         if ending == "refused":
             caller.engine.dial_failed(conn, "nobody is there", False, caller.now)
         else:
-            caller.now += 11
-            caller.events += caller.engine.expire(caller.now)
+            caller.pass_time(11)
             assert await caller.told(LOST) == conn
         for _ in upgrading:
             async with trio.open_nursery() as nursery:
@@ -428,8 +415,8 @@ async def test_without_a_way_over_quic_it_goes_over_tcp(ending: str) -> None:
                 nursery.cancel_scope.cancel()
         # Other requests have no such way.
         assert (await caller.hears(plain, b"}")).startswith(b"HTTP/1.1 50")
-        assert not has(caller, BYTES)
-        assert not has(caller, ANSWER)
+        assert not caller.values(BYTES)
+        assert not caller.values(ANSWER)
 
 
 @asynccontextmanager
@@ -460,7 +447,7 @@ async def test_one_failure_to_connect_is_soon_forgotten() -> None:
         caller.now += 4
         await caller.client(UPGRADE)
         await under_tls(caller)
-        assert not has(caller, DIAL)
+        assert not caller.values(DIAL)
         caller.now += 2
         await caller.client(UPGRADE)
         await caller.told(DIAL)
@@ -506,7 +493,7 @@ async def test_one_that_waits_for_settings_begins_although_the_certificates_chan
         await caller.client(UPGRADE)
         await caller.client(UPGRADE)
         conn, *_ = await caller.told(DIAL)
-        await until(caller, lambda: caller.engine.metrics()["exchanges"] == 2)
+        await caller.until(lambda: caller.engine.metrics()["exchanges"] == 2)
         caller.engine.dialled(conn, 1, caller.now)
         trusted = [("certificates", "ca", ca_certificate(authority()))]
         routes = [route(targets=[caller.target])]
@@ -547,12 +534,12 @@ async def test_what_a_backend_said_before_it_broke_off_outlives_a_hook() -> None
         caller.events += caller.engine.resume(exchange, caller.now)
         head = await caller.hears(client, b"goodbye")
         assert head.startswith(b"HTTP/1.1 101 ")
-        await until(caller, lambda: caller.engine.metrics()["tunnels"] == 0)
+        await caller.until(lambda: caller.engine.metrics()["tunnels"] == 0)
 
 
 async def test_a_client_may_end_its_stream_as_it_asks() -> None:
     async with calling() as caller:
-        await caller.client(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        await caller.client(PREFACE)
         carried, _, _ = await caller.told(CARRIED)
         client = caller.engine.open_stream(carried, CONNECT, True, caller.now)
         stream = await asked(caller)

@@ -3,10 +3,9 @@
 import pytest
 
 from oto_trio._core import FieldBlock, Snapshot
+from oto_trio.gateway.engine import CALL, DIAL, LOST, RESOLVE
 from tests.conformance.http1.gateway import route
-from tests.conformance.test_calls import CALL, GET, LOST, calling
-
-RESOLVE, DIAL = 2, 23
+from tests.conformance.streams.caller import GET, calling
 
 
 async def test_a_connection_is_asked_for_once_and_shared() -> None:
@@ -29,7 +28,7 @@ async def test_a_connection_is_asked_for_once_and_shared() -> None:
         for client in clients:
             answer = await caller.hears(client, b"\r\n\r\n")
             assert answer.startswith(b"HTTP/1.1 204 ")
-        assert not [kind for kind, _ in caller.events if kind == DIAL]
+        assert not caller.values(DIAL)
 
 
 async def test_a_connection_that_cannot_be_made_fails_all_that_wait_for_it() -> None:
@@ -50,8 +49,7 @@ async def test_a_connection_that_takes_too_long_is_wanted_no_more() -> None:
         caller.engine.install(Snapshot().apply([route(targets=[target])], []))
         client = await caller.client(GET)
         conn, *_ = await caller.told(DIAL)
-        caller.now += 60
-        caller.events += caller.engine.expire(caller.now)
+        caller.pass_time(60)
         assert await caller.told(LOST) == conn
         assert (await caller.hears(client, b"}")).startswith(b"HTTP/1.1 504 ")
 

@@ -1,0 +1,28 @@
+"""jq filters: run in processes of their own, within bounds, and checked when a config is read.
+
+``await jq.run(filter, document)`` within a worker; ``async with jq.serving() as filters`` around anything else.
+"""
+
+from oto_trio.jq.bounds import JqBounds
+from oto_trio.jq.checking import CHECK_S, check, one_document
+from oto_trio.jq.errors import JqBoundError, JqBusyError, JqError
+from oto_trio.jq.filters import RUNS, WAIT_S, Filters, bounds, is_serving, run, serving
+from oto_trio.jq.projecting import projected
+
+__all__ = [
+    "CHECK_S",
+    "RUNS",
+    "WAIT_S",
+    "Filters",
+    "JqBoundError",
+    "JqBounds",
+    "JqBusyError",
+    "JqError",
+    "bounds",
+    "check",
+    "is_serving",
+    "one_document",
+    "projected",
+    "run",
+    "serving",
+]

@@ -1,0 +1,145 @@
+"""A gateway whose standard error nobody reads."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+import trio
+
+from oto_trio.testing.gateway_process import gateway_process
+from tests.integration.clients import GUARD_S, Connection, ask, route
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+    from pathlib import Path
+
+    from tests.integration.conftest import Upstream
+
+pytestmark = pytest.mark.slow
+
+CHATTER = '''\
+"""Logs long lines for each request."""
+import itertools
+import logging
+from oto_trio.plugin_api import Config, Exchange, Plugin
+
+NUMBERS = itertools.count()
+
+
+class Chatter(Plugin[Config]):
+    """Chatter."""
+    id = "cp:test.Chatter"
+    name = "Chatter"
+    description = "Logs long lines for each request."
+    categories = ("Other",)
+
+    def transform_request(self, exchange: Exchange) -> None:
+        for _ in range(5):
+            logging.getLogger("chatter").warning("planted %d %s", next(NUMBERS), "x" * 3_500)
+'''
+
+REQUESTS = 400
+LINES = 5 * REQUESTS
+"""More than the log keeps. Each is shorter than what a full pipe takes in one piece: no other process's comes within it."""
+
+
+class Pipe:
+    """A pipe, and what was read of it.
+
+    Args:
+        reads: The end that the test reads.
+        writes: The end that is the gateway's standard error.
+    """
+
+    def __init__(self, reads: trio.lowlevel.FdStream, writes: int) -> None:
+        self.writes = writes
+        self.lines: list[dict[str, Any]] = []
+        self._reads = reads
+        self._held = b""
+
+    def fill(self) -> None:
+        """Leave no room in it."""
+        # Of its own, so that the gateway's end still blocks.
+        end = os.open(f"/proc/self/fd/{self.writes}", os.O_WRONLY | os.O_NONBLOCK)
+        try:
+            for piece in (b"." * 4096, b"\n"):
+                try:
+                    while True:
+                        os.write(end, piece)
+                except BlockingIOError:
+                    pass
+        finally:
+            os.close(end)
+
+    async def read_until(self, words: str) -> dict[str, Any]:
+        """Read until a line comes that a pattern is found in, and return it."""
+        with trio.fail_after(GUARD_S):
+            while True:
+                while b"\n" in self._held:
+                    line, _, self._held = self._held.partition(b"\n")
+                    if not line.strip(b"."):
+                        continue
+                    self.lines.append(json.loads(line.lstrip(b".")))
+                    if re.search(words, self.lines[-1]["message"]):
+                        return self.lines[-1]
+                self._held += await self._reads.receive_some()
+
+
+@asynccontextmanager
+async def pipe() -> AsyncGenerator[Pipe]:
+    reads, writes = os.pipe()
+    async with trio.lowlevel.FdStream(reads) as stream:
+        try:
+            yield Pipe(stream, writes)
+        finally:
+            os.close(writes)
+
+
+async def test_who_does_not_read_the_log_stops_nothing_and_is_told_what_he_missed(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    plugins = tmp_path / "data" / "plugins"
+    plugins.mkdir(parents=True)
+    (plugins / "chatter.py").write_text(CHATTER)
+    config = tmp_path / "gateway.json"
+    chatty = route("chatty", upstream.url, plugins=[{"plugin": "cp:test.Chatter"}])
+    config.write_text(json.dumps({"routes": [chatty]}))
+    words = ("--workers", "1", "--config", str(config))
+    async with (
+        pipe() as log,
+        gateway_process(*words, data=tmp_path / "data", log=log.writes) as gateway,
+    ):
+        workers = gateway.workers()
+        log.fill()
+        with trio.fail_after(2 * GUARD_S):
+            async with await Connection.open(gateway.port) as connection:
+                for _ in range(REQUESTS):
+                    assert (await connection.ask("chatty.test", "/")).status == 200
+        async with httpx.AsyncClient(base_url=gateway.admin, auth=gateway.auth) as api:
+            answer = await api.get("/metrics?filter=otoroshi.log.*&format=prometheus")
+        dropped = re.search(r"^otoroshi_log_lines_dropped (\d+)", answer.text, re.MULTILINE)
+        assert dropped is not None, answer.text
+        assert 0 < int(dropped[1]) < LINES
+        told = await log.read_until("lines of the log are lost")
+        assert (told["level"], told["from"]) == ("warning", "worker 0")
+        lost = int(told["message"].split()[0])
+        assert lost >= int(dropped[1])
+        planted = [it["message"] for it in log.lines if it["logger"] == "chatter"]
+        assert [it.split()[1] for it in planted] == [str(it) for it in range(len(planted))]
+        assert len(planted) + lost >= LINES, "other lines may be among those that are lost"
+        # From here on it is as it was before.
+        assert (await ask(gateway.port, "chatty.test")).status == 200
+        await log.read_until(f"planted {LINES} ")
+        assert gateway.workers() == workers
+        # Neither does it keep the gateway from its end.
+        log.fill()
+        assert (await ask(gateway.port, "chatty.test")).status == 200
+        gateway.signal(signal.SIGTERM)
+        assert await gateway.wait() == 0
