@@ -171,10 +171,10 @@ def bind_listener(
     open_one = partial(_listen, family, host, v6_only=is_v6_only, datagrams=datagrams)
     sockets: list[socket.socket] = []
     try:
-        if port:
+        if port and slots > 1:
             # SO_REUSEPORT would let a second gateway of this user share the port unnoticed; a
             # socket without it is refused while anybody listens there.
-            open_one(port, share=False).close()
+            _give_back(open_one(port, share=False), datagrams=datagrams)
         for _ in range(slots):
             sockets.append(open_one(port, share=slots > 1))
             port = sockets[0].getsockname()[1]
@@ -215,6 +215,19 @@ def _listen(
         sock.close()
         raise
     return sock
+
+
+def _give_back(sock: socket.socket, *, datagrams: bool) -> None:
+    """Close a socket so that its port is free at once.
+
+    A process that is being started meanwhile has a duplicate of the socket for a moment, until it runs its program:
+    closing alone leaves the port taken for as long.
+    """
+    if datagrams:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    else:
+        sock.shutdown(socket.SHUT_RDWR)
+    sock.close()
 
 
 def _reason(error: OSError) -> str:

@@ -1,6 +1,9 @@
 """The listening sockets of the supervisor."""
 
+import os
 import socket
+from contextlib import ExitStack
+from functools import partial
 
 import msgspec
 import pytest
@@ -55,6 +58,30 @@ def test_a_port_that_another_gateway_has_is_not_shared(slots: int) -> None:
         pytest.raises(BindError, match="another process listens there"),
     ):
         bind_listener("b", "127.0.0.1", other.address[1], secured=False, slots=slots)
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+@pytest.mark.parametrize("datagrams", [False, True], ids=["tcp", "udp"])
+def test_a_process_that_is_just_being_started_keeps_no_port(
+    monkeypatch: pytest.MonkeyPatch, slots: int, datagrams: bool
+) -> None:
+    with socket.socket(type=socket.SOCK_DGRAM if datagrams else socket.SOCK_STREAM) as free:
+        free.bind(("127.0.0.1", 0))
+        _, port = free.getsockname()
+    with ExitStack() as duplicates:
+
+        class Duplicated(socket.socket):
+            def close(self) -> None:
+                if self.fileno() != -1:
+                    duplicates.callback(partial(os.close, os.dup(self.fileno())))
+                super().close()
+
+        monkeypatch.setattr("oto_trio.control.supervisor.listening.socket.socket", Duplicated)
+        bound = bind_listener(
+            "a", "127.0.0.1", port, secured=False, slots=slots, datagrams=datagrams
+        )
+        with listening(bound) as (listener,):
+            assert listener.address == ("127.0.0.1", port)
 
 
 @pytest.mark.parametrize(
