@@ -7,6 +7,7 @@ from functools import partial
 
 import msgspec
 import pytest
+from typing_extensions import override
 
 from oto_trio.control.supervisor.listening import BindError, bind_listener, listening
 
@@ -71,6 +72,7 @@ def test_a_process_that_is_just_being_started_keeps_no_port(
     with ExitStack() as duplicates:
 
         class Duplicated(socket.socket):
+            @override
             def close(self) -> None:
                 if self.fileno() != -1:
                     duplicates.callback(partial(os.close, os.dup(self.fileno())))
