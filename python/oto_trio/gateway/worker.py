@@ -84,7 +84,7 @@ from oto_trio.gateway.route_counts import all_counts, counts_of
 from oto_trio.plugin_api.answers import Response
 from oto_trio.plugin_api.exchange import Exchange
 from oto_trio.plugin_api.folder import FolderPlugins
-from oto_trio.plugin_api.registry import discover
+from oto_trio.plugin_api.registry import discover_on_demand
 from oto_trio.telemetry.logs import LogFormat, configure_logging
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ class _Worker:
         self._installer = Installer(
             engine,
             snapshot,
-            discover(),
+            discover_on_demand(),
             folder=folder,
             clock=self._clock,
             report=self._report_problem,

@@ -9,6 +9,9 @@ sources are laid over each other, and the earlier one wins an id:
 
 A fault in the first is a bug of ours and raises; a fault in the other two leaves that plugin out and is
 kept in ``Registry.problems``.
+
+A worker uses few of the built-in plugins. What it makes with ``discover_on_demand`` knows where each one is, by the
+name of its file, and loads it when it is first asked for.
 """
 
 import importlib
@@ -34,48 +37,102 @@ __all__ = [
     "Registry",
     "builtin_plugins",
     "discover",
+    "discover_on_demand",
     "plugins_in",
 ]
 
 BUILTIN_PACKAGE = "oto_trio.plugins"
 ENTRY_POINT_GROUP = "oto_trio.plugins"
+_BUILTIN = "builtin"
 
 PluginClass: TypeAlias = type[Plugin[Any]]
+
+
+class _Files:
+    """The built-in plugins that are loaded by name: the last part of an id is the name of its file.
+
+    Args:
+        package: Walked; its sub-packages are imported, no other module is.
+    """
+
+    def __init__(self, package: str) -> None:
+        self._modules = {
+            info.name.rpartition(".")[2].replace("_", ""): info.name for info in _walk(package)
+        }
+        self._loaded: dict[str, PluginClass] = {}
+
+    def get(self, plugin_id: str) -> PluginClass | None:
+        """Return the class with this id, or ``None``; see `plugins_in` for what it raises."""
+        found = self._loaded.get(plugin_id)
+        if found is None:
+            module = self._modules.get(plugin_id.rpartition(".")[2].lower())
+            if module is not None:
+                self._load(module)
+                found = self._loaded.get(plugin_id)
+        return found
+
+    def all(self) -> Mapping[str, PluginClass]:
+        """Load what is not loaded yet, and return every class by its id."""
+        for module in self._modules.values():
+            self._load(module)
+        return self._loaded
+
+    def _load(self, module: str) -> None:
+        self._loaded.update((it.id, it) for it in plugins_in(importlib.import_module(module)))
 
 
 class Registry(msgspec.Struct, frozen=True):
     """The plugins of a gateway, by id. Immutable: every change makes another one.
 
     Args:
-        plugins: The classes by id.
-        origins: Where each comes from, by id: ``builtin``, ``entry point NAME`` or a file's path.
+        plugins: The classes by id, without those that are loaded by name.
+        origins: Where each of these comes from, by id: ``builtin``, ``entry point NAME`` or a file's path.
         problems: What was left out, and why.
+        files: The built-in plugins that are loaded by name, if they are.
     """
 
     plugins: Mapping[str, PluginClass] = MappingProxyType({})
     origins: Mapping[str, str] = MappingProxyType({})
     problems: tuple[Problem, ...] = ()
+    files: _Files | None = None
 
     def get(self, plugin_id: str) -> PluginClass | None:
         """Return the class with this id, or ``None``."""
-        return self.plugins.get(plugin_id)
+        found = self.plugins.get(plugin_id)
+        return self.files.get(plugin_id) if found is None and self.files is not None else found
+
+    def __getitem__(self, plugin_id: str) -> PluginClass:
+        """Return the class with this id.
+
+        Raises:
+            KeyError: There is no such plugin.
+        """
+        found = self.get(plugin_id)
+        if found is None:
+            raise KeyError(plugin_id)
+        return found
 
     def __contains__(self, plugin_id: object) -> bool:
         """Tell whether there is a plugin with this id."""
-        return plugin_id in self.plugins
+        return isinstance(plugin_id, str) and self.get(plugin_id) is not None
 
     def __iter__(self) -> Iterator[PluginClass]:
         """Walk the classes in the order of their ids."""
-        return (self.plugins[plugin_id] for plugin_id in sorted(self.plugins))
+        every = self._every()
+        return (every[plugin_id] for plugin_id in sorted(every))
 
     def __len__(self) -> int:
         """Return how many plugins there are."""
-        return len(self.plugins)
+        return len(self._every())
+
+    def _every(self) -> Mapping[str, PluginClass]:
+        """Return all of them, which loads those that are not loaded yet."""
+        return self.plugins if self.files is None else {**self.files.all(), **self.plugins}
 
     def hint(self, plugin_id: str) -> str:
         """Say what to do about an id that no plugin has: the nearest one, if any is near."""
         name = plugin_id.rpartition(".")[2].lower()
-        names = {known.rpartition(".")[2].lower(): known for known in self.plugins}
+        names = {known.rpartition(".")[2].lower(): known for known in self._every()}
         near = get_close_matches(name, names, n=1, cutoff=0.75)
         if near:
             return f"did you mean {names[near[0]]}? Else install it or disable this slot"
@@ -87,7 +144,11 @@ class Registry(msgspec.Struct, frozen=True):
         Raises:
             KeyError: There is no such plugin.
         """
-        return {**describe(self.plugins[plugin_id]), "origin": self.origins[plugin_id]}
+        return {**describe(self[plugin_id]), "origin": self.origin(plugin_id)}
+
+    def origin(self, plugin_id: str) -> str:
+        """Return where a plugin that there is comes from."""
+        return self.origins.get(plugin_id, _BUILTIN)
 
     def read_config(self, plugin_id: str, slot_config: Mapping[str, Any]) -> msgspec.Struct | None:
         """Return the effective config of a slot as the plugin's struct; ``None`` without config.
@@ -96,7 +157,7 @@ class Registry(msgspec.Struct, frozen=True):
             KeyError: There is no such plugin.
             PluginError: A value is wrong; paths start at the config (``$.code``).
         """
-        struct = self.plugins[plugin_id].Config
+        struct = self[plugin_id].Config
         return None if struct is None else read_config(struct, slot_config)
 
     def make(self, plugin_id: str, slot_config: Mapping[str, Any]) -> Plugin[Any]:
@@ -106,7 +167,7 @@ class Registry(msgspec.Struct, frozen=True):
             KeyError: There is no such plugin.
             PluginError: The config is wrong, or the plugin's constructor refuses it.
         """
-        return instantiate(self.plugins[plugin_id], self.read_config(plugin_id, slot_config))
+        return instantiate(self[plugin_id], self.read_config(plugin_id, slot_config))
 
     def extended(self, found: Iterable[tuple[PluginClass, str]]) -> "Registry":
         """Return a registry with more plugins; an id that is taken stays with its owner.
@@ -117,12 +178,14 @@ class Registry(msgspec.Struct, frozen=True):
         plugins, origins = dict(self.plugins), dict(self.origins)
         problems = list(self.problems)
         for plugin, origin in found:
-            if plugin.id in plugins:
-                problems.append(_duplicate(plugin, origin, origins[plugin.id]))
+            if plugin.id in plugins or plugin.id in self:
+                problems.append(_duplicate(plugin, origin, origins.get(plugin.id, _BUILTIN)))
                 continue
             plugins[plugin.id] = plugin
             origins[plugin.id] = origin
-        return Registry(MappingProxyType(plugins), MappingProxyType(origins), tuple(problems))
+        return Registry(
+            MappingProxyType(plugins), MappingProxyType(origins), tuple(problems), self.files
+        )
 
     def with_problems(self, problems: Iterable[Problem]) -> "Registry":
         """Return the same plugins with more problems on record."""
@@ -178,11 +241,10 @@ def builtin_plugins(package: str = BUILTIN_PACKAGE) -> Registry:
         PluginError: A class is badly made, or an id is used twice.
         ImportError: A module of the package cannot be imported.
     """
-    root = importlib.import_module(package)
     registry = Registry()
-    for info in pkgutil.walk_packages(root.__path__, f"{package}."):
+    for info in _walk(package):
         found = plugins_in(importlib.import_module(info.name))
-        registry = registry.extended((plugin, "builtin") for plugin in found)
+        registry = registry.extended((plugin, _BUILTIN) for plugin in found)
     if registry.problems:
         raise PluginError(*registry.problems)
     return registry
@@ -198,7 +260,31 @@ def discover(points: Iterable[EntryPoint] | None = None) -> Registry:
     Raises:
         PluginError: A built-in plugin is badly made.
     """
-    registry = builtin_plugins()
+    return _with_distributions(builtin_plugins(), points)
+
+
+def discover_on_demand(
+    points: Iterable[EntryPoint] | None = None, package: str = BUILTIN_PACKAGE
+) -> Registry:
+    """Return the same plugins as `discover`, the built-in ones not loaded yet.
+
+    A registry that is walked or counted, or that says what is near an unknown id, loads them all.
+
+    Args:
+        points: See `discover`.
+        package: Where the built-in ones are.
+    """
+    return _with_distributions(Registry(files=_Files(package)), points)
+
+
+def _walk(package: str) -> Iterator[pkgutil.ModuleInfo]:
+    """Walk the modules of a package and of its sub-packages; the packages are imported, the modules are not."""
+    root = importlib.import_module(package)
+    return pkgutil.walk_packages(root.__path__, f"{package}.")
+
+
+def _with_distributions(registry: Registry, points: Iterable[EntryPoint] | None) -> Registry:
+    """Lay the plugins of installed distributions over the built-in ones; see `discover`."""
     if points is None:
         points = entry_points(group=ENTRY_POINT_GROUP)
     for point in sorted(points, key=lambda p: (p.name, p.value)):

@@ -10,7 +10,13 @@ import pytest
 from typing_extensions import override
 
 from oto_trio.plugin_api import Config, Exchange, Plugin, PluginError
-from oto_trio.plugin_api.registry import Registry, builtin_plugins, discover, plugins_in
+from oto_trio.plugin_api.registry import (
+    Registry,
+    builtin_plugins,
+    discover,
+    discover_on_demand,
+    plugins_in,
+)
 
 HEADER = """
 from oto_trio.plugin_api import Config, Exchange, Plugin
@@ -152,6 +158,39 @@ def test_entry_points_are_loaded_and_a_broken_one_is_left_out(package: Path) -> 
 
 def test_the_installed_distributions_are_asked() -> None:
     assert len(discover()) >= len(builtin_plugins())
+
+
+def test_every_built_in_plugin_is_found_by_the_name_of_its_file() -> None:
+    registry = discover_on_demand()
+    for plugin in discover():
+        assert registry.get(plugin.id) is plugin
+        assert registry.describe(plugin.id) == discover().describe(plugin.id)
+
+
+def test_a_plugin_is_loaded_when_it_is_asked_for(package: Path) -> None:
+    (package / "one_more.py").write_text(GOOD.format(name="OneMore"))
+    (package / "inner" / "two.py").write_text(GOOD.format(name="Two"))
+    registry = discover_on_demand((), "some_plugins")
+    assert "cp:test.OneMore" in registry
+    assert "cp:other.OneMore" not in registry
+    assert "cp:test.Three" not in registry
+    assert registry.get("cp:test.Four") is None
+    assert "some_plugins.inner.two" not in sys.modules
+    assert registry.hint("cp:test.Towo").startswith("did you mean cp:test.Two?")
+    assert [plugin.id for plugin in registry] == ["cp:test.OneMore", "cp:test.Two"]
+    assert len(registry) == 2
+    assert registry["cp:test.Two"].name == "Two"
+
+
+def test_a_plugin_that_is_not_loaded_yet_keeps_its_id(package: Path) -> None:
+    (package / "limit.py").write_text(GOOD.format(name="Limit"))
+    registry = discover_on_demand((), "some_plugins").extended([(Limit, "a folder")])
+    (problem,) = registry.problems
+    assert problem.message.endswith("(a folder) is already that of another plugin (builtin)")
+    assert registry["cp:test.Limit"] is not Limit
+    more = registry.extended([(type("More", (Limit,), {"id": "cp:test.More"}), "a folder")])
+    assert [plugin.id for plugin in more] == ["cp:test.Limit", "cp:test.More"]
+    assert more.origin("cp:test.More") == "a folder"
 
 
 def test_an_instance_is_made_with_the_effective_config() -> None:
