@@ -1,4 +1,4 @@
-"""A gateway whose standard error nobody reads."""
+"""A gateway whose standard error, or standard output, nobody reads."""
 
 from __future__ import annotations
 
@@ -66,17 +66,7 @@ class Pipe:
 
     def fill(self) -> None:
         """Leave no room in it."""
-        # Of its own, so that the gateway's end still blocks.
-        end = os.open(f"/proc/self/fd/{self.writes}", os.O_WRONLY | os.O_NONBLOCK)
-        try:
-            for piece in (b"." * 4096, b"\n"):
-                try:
-                    while True:
-                        os.write(end, piece)
-                except BlockingIOError:
-                    pass
-        finally:
-            os.close(end)
+        fill(f"/proc/self/fd/{self.writes}")
 
     async def read_until(self, words: str) -> dict[str, Any]:
         """Read until a line comes that a pattern is found in, and return it."""
@@ -90,6 +80,21 @@ class Pipe:
                     if re.search(words, self.lines[-1]["message"]):
                         return self.lines[-1]
                 self._held += await self._reads.receive_some()
+
+
+def fill(end_of_pipe: str) -> None:
+    """Leave no room in a pipe."""
+    # An end of its own, so that the gateway's still blocks.
+    end = os.open(end_of_pipe, os.O_WRONLY | os.O_NONBLOCK)
+    try:
+        for piece in (b"." * 4096, b"\n"):
+            try:
+                while True:
+                    os.write(end, piece)
+            except BlockingIOError:
+                pass
+    finally:
+        os.close(end)
 
 
 @asynccontextmanager
@@ -143,3 +148,21 @@ async def test_who_does_not_read_the_log_stops_nothing_and_is_told_what_he_misse
         assert (await ask(gateway.port, "chatty.test")).status == 200
         gateway.signal(signal.SIGTERM)
         assert await gateway.wait() == 0
+
+
+async def test_who_does_not_read_standard_output_keeps_no_gateway_from_ending(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    config = tmp_path / "gateway.json"
+    console = {"id": "console", "name": "console", "enabled": True, "type": "console"}
+    routes = [route("api", upstream.url)]
+    config.write_text(json.dumps({"routes": routes, "data-exporters": [console]}))
+    words = ("--workers", "1", "--access-log", "-", "--config", str(config))
+    async with gateway_process(*words, data=tmp_path / "data") as gateway:
+        fill(f"/proc/{gateway.pid}/fd/1")
+        for _ in range(3):
+            assert (await ask(gateway.port, "api.test")).status == 200
+        gateway.signal(signal.SIGTERM)
+        assert await gateway.wait() == 0
+        await gateway.wait_for_log("of the access log - are lost")
+        await gateway.wait_for_log("exporter console ends with")

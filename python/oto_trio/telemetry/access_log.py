@@ -1,21 +1,28 @@
 """The access log: one JSON object a line for each exchange, in a file or on standard output.
 
 Workers send access records in batches; this turns them into lines. Writing happens in a thread, one batch at
-a time, so that a slow disk delays nobody; batches that come faster than the disk takes them are dropped and
-counted.
+a time, so that a slow disk, or a standard output that nobody reads, delays nobody; batches that come faster than they are
+taken are dropped and counted, and the log says how many once there is room again.
 """
 
 import logging
 import sys
+from collections import deque
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import trio
 
 from oto_trio._core import access_lines
+from oto_trio.telemetry.log_queue import write_descriptor, writer_to
+from oto_trio.telemetry.writing import Writing, turns_at_standard_output
 
-__all__ = ["STANDARD_OUTPUT", "AccessLog"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["FLUSH_S", "STANDARD_OUTPUT", "AccessLog"]
 
 logger = logging.getLogger(__name__)
 
@@ -25,23 +32,31 @@ STANDARD_OUTPUT: Final = "-"
 WAITING_BATCHES: Final = 64
 """Batches that wait for the disk, each of 2,048 records at most."""
 
+FLUSH_S: Final = 5.0
+"""How long a gateway that ends waits for the last batches to be taken."""
+
+_Item: TypeAlias = tuple[float, bytes] | None
+"""A batch and its offset; None for a fresh file."""
+
 
 class AccessLog:
     """Writes access records as they come.
 
     Args:
         name: The file, which is appended to; `STANDARD_OUTPUT` for standard output.
+
+    Raises:
+        OSError: The file cannot be opened.
     """
 
     def __init__(self, name: str) -> None:
         self.dropped = 0
         """Batches lost because they came faster than they could be written."""
+        self._told = 0  # of these
         self._name = name
-        self._file = _open(name)
+        self._place = _Place(name)
         self._is_failing = False
-        self._put, self._take = trio.open_memory_channel[tuple[float, bytes] | None](
-            WAITING_BATCHES
-        )
+        self._put, self._take = trio.open_memory_channel[_Item](WAITING_BATCHES)
 
     def take(self, unix_offset_s: float, batch: bytes) -> None:
         """Take a batch of records; never blocks.
@@ -61,48 +76,52 @@ class AccessLog:
 
     async def reopen(self) -> None:
         """Write to a fresh file of the same name from here on, for who rotates the old one away."""
-        await self._put.send(None)
+        if self._name != STANDARD_OUTPUT:
+            await self._put.send(None)
 
     async def run(self) -> None:
-        """Write until cancelled, and then what has come so far."""
+        """Write until cancelled, and then what has come so far, within `FLUSH_S`; what is left is lost."""
+        turns = self._place.turns()
+        # The one under way, and at the end what waits.
+        left: deque[tuple[Writing, _Item]] = deque()
         try:
             async for item in self._take:
-                try:
-                    await trio.to_thread.run_sync(self._write, item)
-                except trio.Cancelled:
-                    # It is raised before the thread begins: what was taken is still to be written.
-                    self._write(item)
-                    raise
+                left.append(self._writing(item))
+                await self._write_first(left, turns)
+                if self._take.statistics().current_buffer_used <= WAITING_BATCHES // 2:
+                    self._tell()
         finally:
-            self._flush()
+            with suppress(trio.WouldBlock):
+                while True:
+                    left.append(self._writing(self._take.receive_nowait()))
+            with trio.move_on_after(FLUSH_S, shield=True):
+                while left:
+                    await self._write_first(left, turns)
+                await Writing(self._place.close).made(turns)
+            self.dropped += sum(item is not None for _, item in left)
+            self._tell()
 
-    def _flush(self) -> None:
-        """Write what waits, and close the file."""
-        while True:
-            try:
-                item = self._take.receive_nowait()
-            except trio.WouldBlock:
-                break
-            self._write(item)
-        self._close()
+    def _writing(self, item: _Item) -> tuple[Writing, _Item]:
+        return Writing(partial(self._place.write, item)), item
 
-    def _close(self) -> None:
-        """Close the file; what a full disk did not take is lost, and was logged."""
-        if self._name != STANDARD_OUTPUT:
-            with suppress(OSError):
-                self._file.close()
+    def _tell(self) -> None:
+        untold, self._told = self.dropped - self._told, self.dropped
+        if untold:
+            logger.warning(
+                "%d batches of the access log %s are lost: they could not be written in time",
+                *(untold, self._name),
+            )
 
-    def _write(self, item: tuple[float, bytes] | None) -> None:
-        """Write one batch, or open the file again; a full disk loses batches, and is logged once."""
+    async def _write_first(
+        self, left: deque[tuple[Writing, _Item]], turns: trio.CapacityLimiter
+    ) -> None:
+        """Write the first batch, or open the file again; a full disk loses batches, and is logged once.
+
+        Cancellation: it stays the first; if a thread has begun with it, that one goes on.
+        """
+        writing, item = left[0]
         try:
-            if item is None:
-                fresh = _open(self._name)
-                self._close()
-                self._file = fresh
-                return
-            offset_s, batch = item
-            self._file.write(access_lines(batch, offset_s))
-            self._file.flush()
+            await writing.made(turns)
         except (OSError, ValueError) as error:
             # Standard output that was closed, or a worker that sends what is no record: neither ends the gateway.
             self.dropped += item is not None
@@ -111,16 +130,53 @@ class AccessLog:
             self._is_failing = True
         else:
             self._is_failing = False
+        left.popleft()
 
 
-def _open(name: str) -> BinaryIO:
-    """Open the log for appending; readable by its owner only, as it tells who asked for what.
+class _Place:
+    """Where a log goes; used in one thread at a time, but for `turns`.
+
+    Args:
+        name: See `AccessLog`.
 
     Raises:
-        OSError: It cannot be opened.
+        OSError: The file cannot be opened.
     """
-    if name == STANDARD_OUTPUT:
-        return sys.stdout.buffer
-    path = Path(name)
-    path.touch(mode=0o600)
-    return path.open("ab")
+
+    def __init__(self, name: str) -> None:
+        self._path = None if name == STANDARD_OUTPUT else Path(name)
+        self._close: Callable[[], object]
+        self._write: Callable[[bytes], object]
+        self._open()
+
+    def turns(self) -> trio.CapacityLimiter:
+        """Return whose turn it is to write there."""
+        return turns_at_standard_output() if self._path is None else trio.CapacityLimiter(1)
+
+    def write(self, item: _Item) -> None:
+        """Write a batch, or begin a fresh file.
+
+        Raises:
+            OSError: It cannot be written.
+            ValueError: It is no batch.
+        """
+        if item is None:
+            close = self._close
+            self._open()
+            close()
+            return
+        offset_s, batch = item
+        self._write(access_lines(batch, offset_s))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._close()
+
+    def _open(self) -> None:
+        """Open the log for appending; readable by its owner only, as it tells who asked for what."""
+        if self._path is None:
+            self._write, self._close = writer_to(sys.stdout), lambda: None
+            return
+        self._path.touch(mode=0o600)
+        file = self._path.open("ab", buffering=0)
+        self._write, self._close = partial(write_descriptor, file.fileno()), file.close

@@ -24,7 +24,7 @@ from weakref import WeakSet
 
 from typing_extensions import override
 
-__all__ = ["FLUSH_S", "MOST_BYTES", "QueuedHandler", "writer_to"]
+__all__ = ["FLUSH_S", "MOST_BYTES", "QueuedHandler", "write_descriptor", "writer_to"]
 
 MOST_BYTES: Final = 4 * 1024 * 1024
 """Bytes of lines that wait at most: more than an access log makes between two looks."""
@@ -218,11 +218,11 @@ def writer_to(stream: TextIO | None) -> Callable[[bytes], None]:
         descriptor = stream.fileno()
     except (UnsupportedOperation, ValueError):
         return lambda data: _write_text(stream, data)
-    return lambda data: _write_descriptor(descriptor, data)
+    return lambda data: write_descriptor(descriptor, data)
 
 
 def _refuse(data: bytes) -> None:
-    raise OSError(f"there is no standard error for {len(data)} bytes")
+    raise OSError(f"there is no such stream for {len(data)} bytes")
 
 
 def _write_text(stream: TextIO, data: bytes) -> None:
@@ -230,8 +230,12 @@ def _write_text(stream: TextIO, data: bytes) -> None:
     stream.flush()
 
 
-def _write_descriptor(descriptor: int, data: bytes) -> None:
-    """Write everything, and wait for room also where the other owners of a pipe have it not block."""
+def write_descriptor(descriptor: int, data: bytes) -> None:
+    """Write everything, and wait for room also where the other owners of a pipe have it not block.
+
+    Raises:
+        OSError: It cannot be written.
+    """
     rest = memoryview(data)
     while rest:
         try:

@@ -1,8 +1,11 @@
 """The access log."""
 
 import json
+import os
+import select
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 import trio
 import trio.testing
 
+from oto_trio.telemetry import access_log
 from oto_trio.telemetry.access_log import STANDARD_OUTPUT, WAITING_BATCHES, AccessLog
 
 RECORD = [
@@ -20,8 +24,33 @@ RECORD = [
 ]
 
 
+GUARD_S = 30.0
+
+
 def batch(*records: Sequence[object]) -> bytes:
     return msgspec.msgpack.encode(list(records) or [RECORD])
+
+
+def lost(count: int) -> str:
+    return f"{count} batches of the access log - are lost: they could not be written in time"
+
+
+@contextmanager
+def stuck_output(monkeypatch: pytest.MonkeyPatch) -> Generator[int]:
+    """Have standard output be a pipe without room, which is broken in the end; gives the end to read."""
+    reads, writes = os.pipe()
+    os.set_blocking(writes, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writes, b"." * select.PIPE_BUF)
+    os.set_blocking(writes, True)
+    with open(writes, "w", encoding="utf-8") as stream:  # noqa: PTH123 (a pipe)
+        monkeypatch.setattr(sys, "stdout", stream)
+        try:
+            yield reads
+        finally:
+            monkeypatch.undo()
+            os.close(reads)
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -93,6 +122,46 @@ async def test_batches_that_come_too_fast_are_counted(tmp_path: Path) -> None:
         nursery.cancel_scope.cancel()
 
 
+async def test_batches_that_nobody_takes_are_lost_and_told_once_some_are_taken(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with stuck_output(monkeypatch) as reads:
+        log = AccessLog(STANDARD_OUTPUT)
+        async with trio.open_nursery() as nursery, trio.lowlevel.FdStream(os.dup(reads)) as stream:
+            nursery.start_soon(log.run)
+            log.take(0, batch())
+            await trio.testing.wait_all_tasks_blocked()
+            for _ in range(WAITING_BATCHES + 5):
+                log.take(0, batch())
+            await log.reopen()  # does not wait: there is no file to be opened
+            assert (log.dropped, caplog.messages) == (5, [])
+            with trio.fail_after(GUARD_S):
+                found = b""
+                while found.count(b"\n") < 1 + WAITING_BATCHES:
+                    found += await stream.receive_some()
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            nursery.cancel_scope.cancel()
+    assert caplog.messages == [lost(5)]
+
+
+async def test_the_end_waits_for_a_reader_so_long_and_no_longer(
+    autojump_clock: trio.testing.MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with stuck_output(monkeypatch):
+        log = AccessLog(STANDARD_OUTPUT)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(log.run)
+            for _ in range(3):
+                log.take(0, batch())
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+        assert trio.current_time() == access_log.FLUSH_S
+    assert log.metrics() == {"access_log_batches_dropped": 3}
+    assert caplog.messages == [lost(3)]
+
+
 async def test_a_full_disk_is_logged_and_survived(caplog: pytest.LogCaptureFixture) -> None:
     log = AccessLog("/dev/full")
     async with trio.open_nursery() as nursery:
@@ -102,7 +171,8 @@ async def test_a_full_disk_is_logged_and_survived(caplog: pytest.LogCaptureFixtu
         nursery.cancel_scope.cancel()
     assert log.dropped == 2
     assert [record.getMessage() for record in caplog.records] == [
-        "the access log /dev/full cannot be written: [Errno 28] No space left on device"
+        "the access log /dev/full cannot be written: [Errno 28] No space left on device",
+        "2 batches of the access log /dev/full are lost: they could not be written in time",
     ]
 
 

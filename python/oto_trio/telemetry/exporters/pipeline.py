@@ -141,6 +141,11 @@ class Pipeline:
             self._queue.clear()
             with trio.CancelScope(shield=True), trio.move_on_after(1.0):
                 await self._exporter.aclose()
+            if self.lost:
+                logger.warning(
+                    "exporter %s ends with %d events lost: they could not be sent",
+                    *(self.entity.id, self.lost),
+                )
             self.ended.set()
 
     async def _group(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
@@ -64,6 +65,36 @@ async def test_a_closed_console_is_a_fault_that_is_told(monkeypatch: pytest.Monk
         with pytest.raises(ExportError, match="standard output cannot be written"):
             await made("console").send(TWO)
         os.dup2(os.open(os.devnull, os.O_WRONLY), writer)  # what is buffered can go now
+
+
+async def test_a_batch_that_was_given_up_is_written_once_when_it_comes_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reads, writes = os.pipe()
+    os.set_blocking(writes, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writes, b"." * 4096)
+    os.set_blocking(writes, True)
+    batch = list(TWO)
+    with open(writes, "w") as stuck:  # noqa: ASYNC230, PTH123 (a pipe)
+        monkeypatch.setattr(sys, "stdout", stuck)
+        exporter = made("console")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(exporter.send, batch)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+        async with trio.lowlevel.FdStream(reads) as stream, trio.open_nursery() as nursery:
+            nursery.start_soon(exporter.send, batch)
+            await trio.testing.wait_all_tasks_blocked()
+            found = b""
+            with trio.fail_after(GUARD_S):
+                while not found.endswith(TWO[1] + b"\n"):
+                    found += await stream.receive_some()
+                # As one that came anew, though it says the same, it is written.
+                await exporter.send(list(batch))
+                found += await stream.receive_some()
+        assert found.strip(b".").splitlines() == 2 * TWO
 
 
 # ----------------------------------------------------------------------------- tcp
