@@ -5,13 +5,15 @@ descriptors beside the link, and may be taken away again.
 """
 
 import errno
+import importlib
 import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
+import trio
 
 from oto_trio.gateway.engine import Clock, Event
 from oto_trio.gateway.frames import (
@@ -24,6 +26,8 @@ from oto_trio.gateway.frames import (
 )
 
 __all__ = ["Adopting", "AdoptingEngine", "DatagramServer"]
+
+_DATAGRAMS: Final = "oto_trio.gateway.listeners.http3.server"
 
 
 class AdoptingEngine(Protocol):
@@ -136,6 +140,14 @@ class Adopting:
         for listener in self._listeners:
             if listener.slot == slot:
                 self._accept_on(listener)
+
+    async def prepare(self, order: Listen) -> None:
+        """Load what a listener takes, before `take`: in a thread, as requests go on meanwhile.
+
+        Cancellation: waits until it is loaded.
+        """
+        if order.is_datagrams and self._datagrams is None:
+            await trio.to_thread.run_sync(importlib.import_module, _DATAGRAMS)
 
     def take(self, order: Listen) -> None:
         """Take the sockets of one more listener, and accept on those of the slots that are served.

@@ -432,6 +432,7 @@ class _Worker:
         elif not self._drain_asked.is_set():
             try:
                 if isinstance(order, Listen):
+                    await self._adopting.prepare(order)
                     self._adopting.take(order)
                 else:
                     self._adopting.retune(order)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 import socket
+import threading
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+import trio
+import trio.testing
 
 from oto_trio.gateway.adopting import Adopting
 from oto_trio.gateway.engine import LEAVING
@@ -170,4 +174,35 @@ def test_the_udp_ports_of_a_listener_come_and_go_without_its_tcp_ports() -> None
         assert adopting.http3 == {}
         assert datagrams.left == [0, 1]
         assert adopting.drop(1, lambda *_: None) == "l"
+        adopting.close()
+
+
+async def test_the_loop_goes_on_while_what_http3_takes_is_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loaded: list[str] = []
+    may_go_on = threading.Event()
+
+    def load(name: str) -> None:
+        assert may_go_on.wait(10)
+        loaded.append(name)
+
+    monkeypatch.setattr(importlib, "import_module", load)
+    adopting, ours = begun(Engine())
+    adopting.make_datagrams = Datagrams
+    order = Listen(1, "l", ways=ListenerWays(True), is_tcp=False, slots=2, is_datagrams=True)
+    with ours:
+        await adopting.prepare(msgspec.structs.replace(order, is_datagrams=False))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(adopting.prepare, order)
+            await trio.testing.wait_all_tasks_blocked()
+            assert loaded == []
+            may_go_on.set()
+        assert len(loaded) == 1
+        for _ in range(2):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                socket.send_fds(ours, [bytes(HANDOVER_BYTES)], [sock.fileno()])
+        adopting.take(order)
+        await adopting.prepare(order)
+        assert len(loaded) == 1
         adopting.close()
