@@ -356,9 +356,9 @@ class Supervisor:
         async with trio.open_nursery() as nursery:
             for worker in workers:
                 nursery.start_soon(worker.fetch_metrics, METRICS_TIMEOUT_S)
-        merged: dict[str, Any] = merge_metrics(
-            [self._retired_metrics, *(worker.metrics for worker in workers)]
-        )
+        # One that ended since then is among the retired.
+        living = (worker.metrics for worker in workers if not worker.ended.is_set())
+        merged: dict[str, Any] = merge_metrics([self._retired_metrics, *living])
         merged["workers"] = len(self.serving)
         merged["worker_restarts"] = self.restarts
         merged["listeners_failed"] = len(self._listeners.failures)

@@ -213,6 +213,26 @@ async def test_what_an_ended_worker_counted_is_not_lost_but_what_it_had_open_is(
         assert merged["worker_restarts"] == 1
 
 
+async def test_a_worker_that_ends_while_it_is_asked_is_counted_once(
+    sockets: list[socket.socket], autojump_clock: trio.testing.MockClock
+) -> None:
+    async with supervised(sockets) as stage:
+        for puppet in stage.launched:
+            await puppet.get_ready()
+            await puppet.say(Metrics(0, counters(requests=4, connections=1)))
+        merged: list[dict[str, Any]] = []
+
+        async def ask() -> None:
+            merged.append(await stage.supervisor.metrics())
+
+        stage.begin(ask)
+        await stage.settled()
+        await stage.launched[0].end()
+        await trio.sleep(2)
+        (told,) = merged
+        assert (told["requests"], told["connections"]) == (8, 1)
+
+
 async def test_a_worker_gets_the_metrics_page_it_asks_for(
     sockets: list[socket.socket], autojump_clock: trio.testing.MockClock
 ) -> None:
