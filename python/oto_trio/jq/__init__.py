@@ -4,7 +4,7 @@
 """
 
 from oto_trio.jq.bounds import JqBounds
-from oto_trio.jq.checking import CHECK_S, check, one_document
+from oto_trio.jq.checking import CHECK_S, check, judge_aside, one_document
 from oto_trio.jq.errors import JqBoundError, JqBusyError, JqError
 from oto_trio.jq.filters import RUNS, WAIT_S, Filters, bounds, is_serving, run, serving
 from oto_trio.jq.projecting import projected
@@ -21,6 +21,7 @@ __all__ = [
     "bounds",
     "check",
     "is_serving",
+    "judge_aside",
     "one_document",
     "projected",
     "run",

@@ -6,6 +6,9 @@ for a millisecond or two, the first for some hundredths of a second, none for lo
 document does so within `one_document`: its filters are counted, and what they take together is bounded. What took too long
 or too much is remembered for `REMEMBER_S`, so that saving it again and again does not block as often.
 
+The control plane has others to serve meanwhile. Its checks go through `judge_aside`: a check that meets filters takes them for
+good at first, a thread has them compiled, and then the check is made anew and knows what is wrong with each.
+
 A worker checks nothing when it reads a config: traffic would wait meanwhile. What it is told of was checked when it was
 saved, and a text that is no filter fails when it is to be run.
 """
@@ -23,7 +26,9 @@ from collections import OrderedDict
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+
+import trio
 
 from oto_trio.jq import child
 from oto_trio.jq.bounds import JqBounds
@@ -32,11 +37,21 @@ from oto_trio.jq.filters import filter_bytes, is_serving
 from oto_trio.jq.process import NOT_STARTED, START_S, command, why_it_ended
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     _Key: TypeAlias = tuple[str, tuple[str, ...]]
 
-__all__ = ["CHECK_S", "DOCUMENT_FILTERS", "DOCUMENT_S", "REMEMBER_S", "check", "one_document"]
+__all__ = [
+    "CHECK_S",
+    "DOCUMENT_FILTERS",
+    "DOCUMENT_S",
+    "REMEMBER_S",
+    "check",
+    "judge_aside",
+    "one_document",
+]
+
+T = TypeVar("T")
 
 CHECK_S: Final = 1.0
 """How long compiling one filter may take; it writes nothing before its end."""
@@ -105,7 +120,14 @@ def check(filter_text: str, *names: str) -> str | None:
     if is_serving():
         return None
     key = (filter_text, names)
-    budget = _BUDGET.get() or _Budget()
+    aside = _ASIDE.get()
+    if aside is not None:
+        return aside.fault(key)
+    return _checked(key, _BUDGET.get() or _Budget())
+
+
+def _checked(key: _Key, budget: _Budget) -> str | None:
+    """Return what is wrong with a filter, within what its document has left; blocks."""
     fault = budget.fault(key) or _OVER.get(key)
     if fault is not None:
         return fault
@@ -119,6 +141,75 @@ def check(filter_text: str, *names: str) -> str | None:
         return error.message
     finally:
         budget.spent_s += _now() - began
+
+
+class _Aside:
+    """The filters of one document, which a thread has compiled."""
+
+    def __init__(self) -> None:
+        self.is_left = False
+        """Whether nobody waits for it any more."""
+        self.wanted: dict[_Key, None] = {}
+        """Those that were met and are not known yet."""
+        self._known: dict[_Key, str | None] = {}
+        self._budget = _Budget()
+
+    def fault(self, key: _Key) -> str | None:
+        """Return what is wrong with a filter; nothing while that is not known."""
+        if key not in self._known:
+            self.wanted[key] = None
+        return self._known.get(key)
+
+    def compile(self) -> None:
+        """Find out about those that are wanted; blocks."""
+        for key in self.wanted:
+            if self.is_left:
+                return
+            self._known[key] = _checked(key, self._budget)
+        self.wanted = {}
+
+
+_ASIDE: ContextVar[_Aside | None] = ContextVar("oto_trio.jq.aside", default=None)
+_TURNS: Final = trio.lowlevel.RunVar[trio.CapacityLimiter]("turns at the compiler of filters")
+
+
+async def judge_aside(judge: Callable[[], T]) -> T:
+    """Call what reads or checks one document, while the filters that it meets are compiled in a thread.
+
+    Documents with filters take turns, each with the bounds of `one_document`.
+
+    Args:
+        judge: Called again once its filters are known, so it must change nothing.
+
+    Returns:
+        What `judge` returns. What it raises is raised.
+
+    Cancellation: a filter that is being compiled holds up the next document until that is over; those behind it are not begun.
+        Without a filter this is no checkpoint.
+    """
+    aside = _Aside()
+    try:
+        while True:
+            token = _ASIDE.set(aside)
+            try:
+                found = judge()
+            finally:
+                _ASIDE.reset(token)
+            if not aside.wanted:
+                return found
+            await trio.to_thread.run_sync(aside.compile, abandon_on_cancel=True, limiter=_turns())
+    finally:
+        aside.is_left = True
+
+
+def _turns() -> trio.CapacityLimiter:
+    """Return the turns of the documents of this Trio run: all wait for the one process."""
+    try:
+        return _TURNS.get()
+    except LookupError:
+        turns = trio.CapacityLimiter(1)
+        _TURNS.set(turns)
+        return turns
 
 
 class _Over:

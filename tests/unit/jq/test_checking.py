@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+import trio
+import trio.testing
 
 from oto_trio import jq
 from oto_trio.jq import checking
@@ -14,6 +17,9 @@ from oto_trio.jq import checking
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Generator
+
+
+GUARD_S = 30.0
 
 
 def no_command(memory_bytes: int) -> list[str]:
@@ -179,3 +185,87 @@ async def test_a_worker_leaves_it_to_those_who_save() -> None:
     async with jq.serving():
         assert jq.check("(") is None
     assert jq.check("(") is not None
+
+
+class Compiler:
+    """Stands for the process that compiles filters, and says who asked for what."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.threads: set[int] = set()
+        self.is_asked, self.may_answer = threading.Event(), threading.Event()
+        self.may_answer.set()
+
+    def ask(self, text: bytes, names: bytes) -> str | None:
+        del names
+        self.asked.append(text.decode())
+        self.threads.add(threading.get_ident())
+        self.is_asked.set()
+        assert self.may_answer.wait(GUARD_S)
+        return "bad" if b"bad" in text else None
+
+
+@pytest.fixture
+def compiler(monkeypatch: pytest.MonkeyPatch) -> Compiler:
+    stand_in = Compiler()
+    monkeypatch.setattr(vars(checking)["_CHECKER"], "ask", stand_in.ask)
+    return stand_in
+
+
+async def test_what_is_judged_aside_is_judged_as_it_would_be_otherwise(compiler: Compiler) -> None:
+    texts = ["1", "bad 2", "3", "1", *(f"[{number}]" for number in range(70))]
+
+    def judge() -> list[str | None]:
+        with jq.one_document():
+            return [jq.check(text) for text in texts]
+
+    there = await jq.judge_aside(judge)
+    assert threading.get_ident() not in compiler.threads
+    assert compiler.asked == list(dict.fromkeys(texts))[: checking.DOCUMENT_FILTERS]
+    assert there[:4] == [None, "bad", None, None]
+    assert there[-1] == "not checked: a document may have 64 filters"
+    assert there == judge()
+
+
+async def test_a_filter_that_is_met_only_once_another_is_known_is_compiled_too(
+    compiler: Compiler,
+) -> None:
+    def judge() -> str:
+        if jq.check("bad 1") is None:
+            return "the first is taken for good"
+        return f"2 is {jq.check('2')}, 3 is {jq.check('bad 3')}"
+
+    assert await jq.judge_aside(judge) == "2 is None, 3 is bad"
+    assert compiler.asked == ["bad 1", "2", "bad 3"]
+
+
+async def test_what_has_no_filter_is_judged_once_and_at_once(compiler: Compiler) -> None:
+    judged: list[int] = []
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await jq.judge_aside(lambda: judged.append(1))
+    assert (judged, compiler.asked) == ([1], [])
+    with pytest.raises(ZeroDivisionError):
+        await jq.judge_aside(lambda: 1 // 0)
+
+
+async def test_who_leaves_has_no_more_filters_compiled_and_the_next_waits_for_that_one(
+    compiler: Compiler,
+) -> None:
+    compiler.may_answer.clear()
+    async with trio.open_nursery() as leaving:
+        leaving.start_soon(jq.judge_aside, lambda: [jq.check("1"), jq.check("2")])
+        await trio.to_thread.run_sync(compiler.is_asked.wait, GUARD_S)
+        leaving.cancel_scope.cancel()
+    found: list[str | None] = []
+
+    async def next_document() -> None:
+        found.append(await jq.judge_aside(lambda: jq.check("bad 3")))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(next_document)
+        await trio.testing.wait_all_tasks_blocked()
+        assert compiler.asked == ["1"]
+        compiler.may_answer.set()
+    assert compiler.asked == ["1", "bad 3"]
+    assert found == ["bad"]

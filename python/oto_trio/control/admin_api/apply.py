@@ -246,7 +246,7 @@ class _Plan:
         _require(one, "create" if record is None and resource.only_id is None else "update")
         old: JsonObject | None = None if record is None else msgspec.json.decode(record.document)
         document = one.document if old is None else _with_dates(one.document, old)
-        entity, problems = inspect_entity(
+        entity, problems = await inspect_entity(
             resource,
             document,
             partial(self._check, document),

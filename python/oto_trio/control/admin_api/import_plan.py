@@ -84,7 +84,7 @@ class _Reader:
         """(path, id) of the backends that routes refer to."""
         self._check = check
 
-    def read(self, item: Item) -> None:
+    async def read(self, item: Item) -> None:
         """Check one entity and note what to store for it."""
         try:
             raw: object = decode_json(bytes(item.text))
@@ -109,7 +109,7 @@ class _Reader:
             self._note(item, item.row.plural, entity_id, msgspec.json.encode(document))
             self.kept[item.row.key] += 1
             return
-        entity, problems = inspect_entity(resource, document, self._check, enriched=True)
+        entity, problems = await inspect_entity(resource, document, self._check, enriched=True)
         ref: object = document.get("backend_ref")
         if item.row.kind == "Route" and isinstance(ref, str) and ref:
             # The check knows the backends that are stored now, not those that come with the import.
@@ -178,7 +178,7 @@ async def plan_import(
     for place, item in enumerate(source.items):
         if place % CHECKED_AT_ONCE == 0:
             await trio.lowlevel.checkpoint()
-        reader.read(item)
+        await reader.read(item)
         if len(reader.problems) >= MOST_PROBLEMS:
             break
     reader.check_references()

@@ -329,7 +329,7 @@ class Entities:
             return document
         return {**document, "_loc": caller.own_place()}
 
-    def _read(
+    async def _read(
         self,
         resource: Resource,
         document: JsonObject,
@@ -343,7 +343,7 @@ class Entities:
         Raises:
             ApiError: It cannot be read or served; every problem is named.
         """
-        entity, problems = inspect_entity(
+        entity, problems = await inspect_entity(
             resource, document, self.gateway.check, enriched=enriched, strict=strict, old=old
         )
         if entity is None:
@@ -376,7 +376,7 @@ class Entities:
         if document.get(resource.id_key) in (None, ""):
             document = {**document, resource.id_key: self.new_id(resource)}
         document = self._placed(resource, document)
-        entity, warnings = self._read(resource, document, strict=strict, enriched=enriched)
+        entity, warnings = await self._read(resource, document, strict=strict, enriched=enriched)
         if resource.admitted is not None:
             await resource.admitted(self.store, None, entity)
         if stamped:
@@ -433,7 +433,7 @@ class Entities:
                 document = {**document, resource.id_key: entity_id}
             if old is None:
                 document = self._placed(resource, document)
-            entity, warnings = self._read(
+            entity, warnings = await self._read(
                 resource, document, strict=strict, enriched=enriched, old=old
             )
             was = None if old is None else inspect_document(resource.cls, old)[0]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
+from oto_trio import jq
 from oto_trio.control.admin_api.resources import RESERVED_IDS
 from oto_trio.model.document import inspect_document
 from oto_trio.model.errors import Problem
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["inspect_entity"]
 
 
-def inspect_entity(
+async def inspect_entity(
     resource: Resource,
     document: JsonObject,
     check: Callable[[Document], list[Problem]],
@@ -28,7 +30,7 @@ def inspect_entity(
     strict: bool = False,
     old: JsonObject | None = None,
 ) -> tuple[Document | None, list[Problem]]:
-    """Read and check a document.
+    """Read and check a document. Its jq filters are compiled in a thread; without one this is no checkpoint.
 
     Args:
         resource: Its row.
@@ -41,6 +43,21 @@ def inspect_entity(
     Returns:
         The entity, None when it is refused, and every problem, warnings included.
     """
+    inspect = partial(
+        _inspect, resource, document, check, enriched=enriched, strict=strict, old=old
+    )
+    return await jq.judge_aside(inspect)
+
+
+def _inspect(
+    resource: Resource,
+    document: JsonObject,
+    check: Callable[[Document], list[Problem]],
+    *,
+    enriched: bool,
+    strict: bool,
+    old: JsonObject | None,
+) -> tuple[Document | None, list[Problem]]:
     cleaned = _without_answered_kind(resource, document, old)
     if resource.only_id is not None:
         cleaned.pop("id", None)

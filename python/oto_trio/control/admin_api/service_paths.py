@@ -12,6 +12,7 @@ import msgspec
 from starlette.responses import Response
 from starlette.routing import Route as Path
 
+from oto_trio import jq
 from oto_trio.control.admin_api.answers import answer
 from oto_trio.control.admin_api.bodies import decode_json, media_type, read_body, read_entity
 from oto_trio.control.admin_api.json_patch import JsonPatchError, apply_json_patch
@@ -233,7 +234,8 @@ class ServicePaths:
         read_preconditions(request).check_write(record.revision)
         converted = convert_service(service, _AS_WRITTEN)
         route = converted.route
-        problems = [*converted.problems, *self._entities.gateway.check(route)]
+        found = await jq.judge_aside(partial(self._entities.gateway.check, route))
+        problems = [*converted.problems, *found]
         errors: list[Problem] = [p for p in problems if p.severity == "error"]
         if errors:
             raise refused_entity(errors)

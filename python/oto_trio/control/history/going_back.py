@@ -70,7 +70,7 @@ async def plan_rollback(
     for place, changed in enumerate(going):
         if place % CHECKED_AT_ONCE == 0:
             await trio.lowlevel.checkpoint()
-        problems += _problems_of(changed, check, backends)
+        problems += await _problems_of(changed, check, backends)
         if len(problems) >= MOST_PROBLEMS:
             break
     return RollbackPlan(
@@ -96,7 +96,7 @@ def _write_of(changed: Changed) -> Write:
     return Put(changed.kind, changed.id, changed.before, expect)
 
 
-def _problems_of(
+async def _problems_of(
     changed: Changed, check: Callable[[Document], list[Problem]], backends: Collection[str]
 ) -> list[Problem]:
     """Say why a document cannot come back, or cannot go."""
@@ -118,7 +118,7 @@ def _problems_of(
     if not isinstance(document, dict):
         return [Problem(where, "what was stored then is no object", "leave this kind out")]
     members = cast("dict[str, Any]", document)
-    _, problems = inspect_entity(resource, members, check, enriched=False, old=members)
+    _, problems = await inspect_entity(resource, members, check, enriched=False, old=members)
     return [
         msgspec.structs.replace(problem, path=f"{where} {problem.path}")
         for problem in problems
