@@ -6,7 +6,7 @@ every later revision, plus the orders `AdoptSlot`, `ReloadPlugins`, `AskMetrics`
 
 Up (worker to supervisor): `Hello`, `Applied` for every revision that is live, `Ready` once it
 listens, then `ProblemReport`, `Records`, `Metrics`, `Health`, `AskMetricsPage`, `AskCertificate`,
-`LeakedKey`, `TcpRecords`, `WebsocketRecords`, `Released`, and `Draining`.
+`LeakedKey`, `TcpRecords`, `WebsocketRecords`, `Released`, `Retuned`, and `Draining`.
 
 Entities travel as the JSON bytes the store holds, and each worker compiles them itself: the link
 never carries compiled state, so a cluster worker on another machine can be fed the same frames.
@@ -20,8 +20,8 @@ import msgspec
 from oto_trio.gateway.listener_frames import (
     HANDOVER_BYTES,
     Listen,
+    ListenerReport,
     ListenerWays,
-    Released,
     Retune,
     Unlisten,
 )
@@ -60,7 +60,6 @@ __all__ = [
     "ProblemReport",
     "Ready",
     "Records",
-    "Released",
     "ReloadPlugins",
     "Retune",
     "RouteCount",
@@ -563,7 +562,7 @@ UpFrame: TypeAlias = (
     | Alerts
     | TcpRecords
     | WebsocketRecords
-    | Released
+    | ListenerReport
     | Metrics
     | RouteCounts
     | Health

@@ -1,10 +1,19 @@
 """The frames about listeners that come and go while a worker runs; part of `gateway.frames`."""
 
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
-__all__ = ["HANDOVER_BYTES", "Listen", "ListenerWays", "Released", "Retune", "Unlisten"]
+__all__ = [
+    "HANDOVER_BYTES",
+    "Listen",
+    "ListenerReport",
+    "ListenerWays",
+    "Released",
+    "Retune",
+    "Retuned",
+    "Unlisten",
+]
 
 HANDOVER_BYTES: Final = 1
 """What comes with each descriptor through the handover socket: a stream has no empty messages."""
@@ -79,6 +88,16 @@ class Unlisten(msgspec.Struct, frozen=True, tag="unlisten"):
     token: int
 
 
+class Retuned(msgspec.Struct, frozen=True, tag="retuned"):
+    """The connections that the worker accepts from now on go the ways of a `Retune`; one for each, in their order.
+
+    Attributes:
+        token: The listener's.
+    """
+
+    token: int
+
+
 class Released(msgspec.Struct, frozen=True, tag="released"):
     """The worker let go of a listener.
 
@@ -87,3 +106,7 @@ class Released(msgspec.Struct, frozen=True, tag="released"):
     """
 
     token: int
+
+
+ListenerReport: TypeAlias = Released | Retuned
+"""What a worker says of listeners."""

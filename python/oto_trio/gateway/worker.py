@@ -56,22 +56,19 @@ from oto_trio.gateway.frames import (
     Health,
     Hello,
     LeakedKey,
-    Listen,
     Metrics,
     MetricsPage,
     ProblemReport,
     Ready,
-    Released,
     ReloadPlugins,
-    Retune,
     SnapshotFull,
     Start,
-    Unlisten,
     UpFrame,
 )
 from oto_trio.gateway.free_memory import give_back
 from oto_trio.gateway.installer import Installer, SnapshotLike
 from oto_trio.gateway.link import Link, LinkClosedError, LinkProtocolError, Outbox, worker_end
+from oto_trio.gateway.listener_frames import Listen, Released, Retune, Retuned, Unlisten
 from oto_trio.gateway.listeners.bounds import http2_limits
 from oto_trio.gateway.monitoring import Monitoring
 from oto_trio.gateway.mounts import Mounts
@@ -441,6 +438,8 @@ class _Worker:
                 self._report_problem(ProblemReport("engine", name, f"no sockets: {error}"))
         self._pump.wake()
         await self._installer.speak_http3(self._adopting.http3)
+        if isinstance(order, Retune):
+            await self._tell(Retuned(order.token))
 
     async def _watch_plugins(self) -> None:
         """Look at the plugin folder again and again."""

@@ -51,6 +51,7 @@ from oto_trio.gateway.frames import (
 )
 from oto_trio.gateway.installer import ROUTES, SnapshotLike
 from oto_trio.gateway.link import Link, LinkProtocolError, supervisor_end, worker_end
+from oto_trio.gateway.listener_frames import Retune, Retuned
 from oto_trio.gateway.route_counts import COUNTS_PER_FRAME
 from oto_trio.gateway.worker import ORPHAN_DRAIN_S, WorkerEngine, run_worker
 from oto_trio.testing import FakeRequest
@@ -446,3 +447,9 @@ def test_a_worker_loads_what_quic_is_made_of_with_its_first_socket() -> None:
     script = f"import sys, oto_trio.gateway.worker; print(*sys.modules.keys() & {set(heavy)!r})"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     assert loaded.stdout.split() == []
+
+
+async def test_it_says_when_what_a_listener_speaks_has_changed(descriptors: list[int]) -> None:
+    async with worked(ScriptedEngine(), descriptors) as stage:
+        await stage.send(EMPTY, Retune(7, ListenerWays()), Retune(8, ListenerWays(secured=True)))
+        assert [await stage.expect(Retuned) for _ in range(2)] == [Retuned(7), Retuned(8)]

@@ -26,7 +26,7 @@ from oto_trio.model.errors import EntityError, StoreError
 from oto_trio.model.http_listener import HTTP_LISTENERS
 from oto_trio.model.tcp_service import TCP_SERVICES
 
-__all__ = ["RETRY_S", "WANTED_BY", "ChangingListeners", "Hearer"]
+__all__ = ["KNOWN_S", "RETRY_S", "WANTED_BY", "ChangingListeners", "Hearer"]
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +71,10 @@ class Hearer(Protocol):
         """Tell it what clients may speak on a listener now, unless it does not have it."""
         ...
 
+    async def wait_retuned(self) -> None:
+        """Wait until all that it was told by `retune` is so, or it has ended."""
+        ...
+
     async def unlisten(self, listener: Listener) -> None:
         """Have it accept what is queued and let go of a listener; returns once it has, or has ended."""
         ...
@@ -108,8 +112,8 @@ class ChangingListeners:
         self._waiting = trio.CancelScope()
         self._releasing: trio.Nursery | None = None
         self.settled = -1
-        """The newest revision whose listeners are open or were tried, and whose others are closed; -1 before the
-        first."""
+        """The newest revision whose listeners are open or were tried, go their ways, and whose others are closed; -1
+        before the first."""
 
     async def run(self) -> None:
         """Follow the store until cancelled, or until it is closed."""
@@ -249,3 +253,6 @@ class ChangingListeners:
             await worker.retune(listener)
         for listener in opened:
             await worker.listen(listener)
+        # It was told; one that has no time for it is waited for no longer.
+        with trio.move_on_after(KNOWN_S):
+            await worker.wait_retuned()

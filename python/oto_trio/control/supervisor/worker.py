@@ -48,7 +48,6 @@ from oto_trio.gateway.frames import (
     ProblemReport,
     Ready,
     Records,
-    Released,
     Retune,
     RouteCounts,
     Start,
@@ -58,6 +57,7 @@ from oto_trio.gateway.frames import (
     WebsocketRecords,
 )
 from oto_trio.gateway.link import LinkClosedError, LinkProtocolError, Outbox
+from oto_trio.gateway.listener_frames import Released, Retuned
 from oto_trio.jq.bounds import JqBounds
 from oto_trio.model.stream_bounds import StreamBounds
 
@@ -240,6 +240,7 @@ class Worker:
         self._handover: trio.SocketStream | None = None
         self._handing = trio.Lock()
         self._listens: set[int] = set()
+        self._retuning = 0
         self._moved = trio.Event()
 
     @property
@@ -329,7 +330,13 @@ class Worker:
     async def retune(self, listener: Listener) -> None:
         """Tell it what clients may speak on a listener now, unless it does not have it or has ended."""
         if listener.token in self._listens and listener.ways is not None:
+            self._retuning += 1
             await self.order(Retune(listener.token, listener.ways))
+
+    async def wait_retuned(self) -> None:
+        """Wait until all that it was told by `retune` is so, or it has ended."""
+        while self._retuning > 0 and not self.leaving.is_set():
+            await self._moved.wait()
 
     async def unlisten(self, listener: Listener) -> None:
         """Have it accept what is queued and let go of a listener; returns once it has, or has ended."""
@@ -451,6 +458,9 @@ class Worker:
                 self._move()
             case Released(token):
                 self._listens.discard(token)
+                self._move()
+            case Retuned():
+                self._retuning -= 1
                 self._move()
             case Hello(protocol):
                 if protocol != PROTOCOL:

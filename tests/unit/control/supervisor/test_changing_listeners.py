@@ -12,7 +12,11 @@ import trio
 import trio.testing
 
 from oto_trio.control.store import MemoryStore
-from oto_trio.control.supervisor.changing_listeners import RELEASE_S, ChangingListeners
+from oto_trio.control.supervisor.changing_listeners import (
+    KNOWN_S,
+    RELEASE_S,
+    ChangingListeners,
+)
 from oto_trio.control.supervisor.listeners import ListenerSet, WantedListener
 from oto_trio.control.supervisor.listening import Listener, bind_listener, listening
 from oto_trio.gateway.frames import ListenerWays
@@ -36,12 +40,17 @@ class SlowWorker:
         self.listens: list[int] = []
         self.released: list[int] = []
         self.retuned: list[tuple[int, ListenerWays | None]] = []
+        self.has_retuned = trio.Event()
+        self.has_retuned.set()
 
     async def listen(self, listener: Listener) -> None:
         self.listens.append(listener.token)
 
     async def retune(self, listener: Listener) -> None:
         self.retuned.append((listener.token, listener.ways))
+
+    async def wait_retuned(self) -> None:
+        await self.has_retuned.wait()
 
     async def unlisten(self, listener: Listener) -> None:
         await self.has_time.wait()
@@ -135,6 +144,29 @@ async def test_what_clients_may_speak_changes_while_the_port_stays_open(
         assert worker.released == [before.token]
         assert len(worker.listens) == 2
         assert before.sockets[0].fileno() == -1
+
+
+async def test_a_change_of_what_is_spoken_is_settled_once_the_workers_speak_it(
+    sockets: list[socket.socket], autojump_clock: trio.testing.MockClock
+) -> None:
+    del autojump_clock
+    worker = SlowWorker()
+    async with MemoryStore() as store, followed(store, sockets, worker) as (changing, _):
+        await store.put(HTTP_LISTENERS, "l", http_listener("l"))
+        await trio.testing.wait_all_tasks_blocked()
+        worker.has_retuned = trio.Event()
+        await store.put(HTTP_LISTENERS, "l", http_listener("l", clientAuth="Need"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(worker.retuned) == 1
+        assert changing.settled < await revision(store)
+        worker.has_retuned.set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert changing.settled == await revision(store)
+        # One that has no time for it keeps nobody waiting for ever.
+        worker.has_retuned = trio.Event()
+        await store.put(HTTP_LISTENERS, "l", http_listener("l", clientAuth="Want"))
+        await trio.sleep(KNOWN_S * 2)
+        assert changing.settled == await revision(store)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import socket
 
+import msgspec
 import pytest
 import trio
 import trio.testing
@@ -29,7 +30,10 @@ from oto_trio.gateway.frames import (
     Draining,
     Health,
     Hello,
+    Retune,
 )
+from oto_trio.gateway.listener_frames import Retuned
+from oto_trio.model.http_listener import HTTP_LISTENERS
 from tests.unit.control.supervisor.puppets import Puppets, supervised
 
 # ----------------------------------------------------------------------------- start
@@ -419,3 +423,25 @@ async def test_too_many_waiting_handshakes_are_refused_at_once(
         answers = puppet.heard_of(CertificateAnswer)[1:]
         assert all(answer.ok for answer in answers)
         assert sorted(answer.token for answer in [refused, *answers]) == [1, 2, 3]
+
+
+async def test_what_a_listener_speaks_is_applied_once_its_worker_says_so(
+    sockets: list[socket.socket], autojump_clock: trio.testing.MockClock
+) -> None:
+    del autojump_clock
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        _, port = free.getsockname()
+    async with supervised(sockets[:1]) as stage:
+        (puppet,) = stage.launched
+        await puppet.get_ready()
+        for revision, auth in ((1, "None"), (2, "Need")):
+            config = {"enabled": True, "host": "127.0.0.1", "port": port, "clientAuth": auth}
+            document = {"id": "l", "name": "l", "description": "", "config": config}
+            await stage.store.put(HTTP_LISTENERS, "l", msgspec.json.encode(document))
+            await puppet.say(Applied(revision, 0))
+            assert stage.supervisor.is_applied(revision) == (revision == 1)
+        (order,) = puppet.heard_of(Retune)
+        await puppet.say(Retuned(order.token))
+        assert stage.supervisor.is_applied(2)
+        await stage.supervisor.drain(0)
