@@ -7,7 +7,9 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["MOST_PATH_BYTES", "UNIX", "ListenAddress", "read_addresses"]
+from oto_trio.model.errors import Problem
+
+__all__ = ["MOST_PATH_BYTES", "UNIX", "ListenAddress", "host_problem", "read_addresses"]
 
 UNIX: Final = "unix:"
 """What the address of a Unix socket begins with, as nginx, gunicorn, uvicorn and hypercorn write it."""
@@ -38,6 +40,21 @@ class ListenAddress(msgspec.Struct, frozen=True):
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+
+def host_problem(path: str, host: str) -> Problem | None:
+    """Say why no port of an entity can be opened on a host; None when it is an address.
+
+    Args:
+        path: Where the host stands in its entity.
+        host: What stands there, without brackets.
+    """
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        fix = "give an IPv4 or IPv6 address such as 0.0.0.0, without a port"
+        return Problem(path, f"{host!r} is no address to listen on", fix)
+    return None
 
 
 def read_addresses(text: str, *, names: bool = False) -> tuple[ListenAddress, ...]:

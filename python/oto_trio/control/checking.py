@@ -4,12 +4,14 @@ The admin API asks before it stores an entity, `oto-trio check` for every declar
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from oto_trio import _core, jq
+from oto_trio.control.addresses import host_problem
+from oto_trio.control.supervisor.http_listeners import wanted_by_http_listener
 from oto_trio.gateway.compile import (
     Hooks,
     RouteCompiler,
@@ -22,16 +24,19 @@ from oto_trio.gateway.compile import (
     service_path,
     unjudged,
 )
+from oto_trio.gateway.compile.tcp import compile_tcp_ports
 from oto_trio.model.api_key import ApiKey
 from oto_trio.model.backend import Backend
 from oto_trio.model.data_exporter import DataExporter
 from oto_trio.model.document import Document, encode_document
-from oto_trio.model.errors import Problem
+from oto_trio.model.errors import EntityError, Problem
 from oto_trio.model.global_config import GlobalConfig
+from oto_trio.model.http_listener import HttpListener
 from oto_trio.model.jwt_verifier import JwtVerifier
 from oto_trio.model.route import Frontend, Route
 from oto_trio.model.route_composition import RouteComposition
 from oto_trio.model.service_descriptor import ServiceDescriptor
+from oto_trio.model.tcp_service import TcpService, TcpSettings
 from oto_trio.plugin_api.addresses import address_fault
 from oto_trio.plugin_api.registry import Registry
 from oto_trio.telemetry.exporters import check_exporter
@@ -48,7 +53,7 @@ def check_entity(
 
     Args:
         entity: A route, a route composition, a service descriptor, a stored backend, an API key, a JWT
-            verifier, a data exporter or the global config; anything else has no problems here.
+            verifier, a data exporter, a TCP service, an HTTP listener or the global config; anything else has no problems here.
         registry: Which plugins there are.
         backends: The stored backends by id, for a route that refers to one.
 
@@ -79,7 +84,42 @@ def _check_entity(
         return _check_row("jwt-verifiers", entity.id, encode_document(entity))
     if isinstance(entity, DataExporter):
         return check_exporter(entity)
+    return _check_port(entity)
+
+
+def _check_port(entity: Document) -> list[Problem]:
+    """Check what opens a port of its own; anything else has no problems here."""
+    if isinstance(entity, TcpService):
+        return _check_tcp_service(entity)
+    return _check_http_listener(entity) if isinstance(entity, HttpListener) else []
+
+
+def _check_http_listener(listener: HttpListener) -> list[Problem]:
+    """Say why a listener would open no port."""
+    try:
+        wanted_by_http_listener(encode_document(listener))
+    except EntityError as error:
+        return list(error.problems)
     return []
+
+
+def _check_tcp_service(service: TcpService) -> list[Problem]:
+    """Say why a service would open no port, or let nobody in. Other services of its port, the workers know."""
+    settings = service.settings if isinstance(service.settings, TcpSettings) else TcpSettings()
+    lists = {
+        "allowed": settings.allowed,
+        "blocked": settings.blocked,
+        "proxyProtocol.trusted": settings.proxy_protocol.trusted,
+    }
+    problems = [
+        problem
+        for name, entries in lists.items()
+        for problem in _no_addresses(f"$.settings.{name}", entries)
+    ]
+    if (odd := host_problem("$.interface", service.interface.strip("[]"))) is not None:
+        problems.append(odd)
+    _, found = compile_tcp_ports([msgspec.structs.replace(service, enabled=True)])
+    return [*problems, *(problem for _, problem in found)]
 
 
 def _check_row(kind: str, entity_id: str, document: bytes) -> list[Problem]:
@@ -102,13 +142,16 @@ def check_engine_settings(settings: bytes) -> str | None:
 
 def _check_addresses(config: GlobalConfig) -> list[Problem]:
     """Return what is no address in the lists of the global config."""
-    lists = {
-        "whitelist": config.ip_filtering.whitelist,
-        "blacklist": config.ip_filtering.blacklist,
-    }
     return [
-        Problem(f"$.ipFiltering.{name}[{place}]", fault, "correct the entry, or remove it")
-        for name, entries in lists.items()
+        *_no_addresses("$.ipFiltering.whitelist", config.ip_filtering.whitelist),
+        *_no_addresses("$.ipFiltering.blacklist", config.ip_filtering.blacklist),
+    ]
+
+
+def _no_addresses(path: str, entries: Sequence[str]) -> list[Problem]:
+    """Return what is no address in a list."""
+    return [
+        Problem(f"{path}[{place}]", fault, "correct the entry, or remove it")
         for place, entry in enumerate(entries)
         if (fault := address_fault(entry)) is not None
     ]

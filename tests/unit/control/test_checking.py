@@ -9,10 +9,12 @@ from oto_trio.model.backend import read_backend
 from oto_trio.model.document import Document, read_document
 from oto_trio.model.errors import Problem
 from oto_trio.model.global_config import read_global_config
+from oto_trio.model.http_listener import HttpListener
 from oto_trio.model.jwt_verifier import read_jwt_verifier
 from oto_trio.model.route import read_route
 from oto_trio.model.route_composition import RouteComposition
 from oto_trio.model.service_descriptor import ServiceDescriptor
+from oto_trio.model.tcp_service import TcpService
 from oto_trio.plugin_api.registry import builtin_plugins
 
 REGISTRY = builtin_plugins()
@@ -29,8 +31,22 @@ def route(**more: Any) -> Document:
     return read_route({"id": "a", "name": "a", "frontend": {"domains": ["a.test"]}, **more})
 
 
+def tcp_service(**more: Any) -> Document:
+    rules = [{"domain": "*", "targets": [{"host": "h", "port": 80}]}]
+    about = {"id": "t", "name": "t", "description": "", "port": 81, "enabled": True, "rules": rules}
+    return read_document(TcpService, {**about, **more})
+
+
+def http_listener(**config: Any) -> Document:
+    about = {"id": "l", "name": "l", "description": "", "config": {"enabled": True, **config}}
+    return read_document(HttpListener, about)
+
+
 def test_what_works_has_no_problems() -> None:
     assert check(route(backend_ref="k")) == []
+    assert check(tcp_service(interface="[::1]", settings={"allowed": ["10.*", "::/0"]})) == []
+    assert check(http_listener(host="::")) == []
+    assert check(http_listener(enabled=False, http1=False, tls=False)) == []
     assert check(BACKEND) == []
     assert check(read_global_config({})) == []
     assert check(Document()) == []
@@ -79,6 +95,18 @@ def test_what_works_has_no_problems() -> None:
             "$.ipFiltering.blacklist[1]",
             "'10.0.0' is no address",
         ),
+        (tcp_service(settings={"allowed": ["10.*", "999.1.1.1"]}), "$.settings.allowed[1]", "999"),
+        (tcp_service(settings={"blocked": ["10.0.0.0/77"]}), "$.settings.blocked[0]", "/77"),
+        (
+            tcp_service(settings={"proxyProtocol": {"trusted": ["x.y"]}}),
+            "$.settings.proxyProtocol.trusted[0]",
+            "'x.y' is no address",
+        ),
+        (tcp_service(interface="nowhere"), "$.interface", "'nowhere' is no address to listen on"),
+        (tcp_service(rules=[]), "$.rules", "there is no target"),
+        (tcp_service(enabled=False, rules=[]), "$.rules", "there is no target"),
+        (http_listener(host="localhost"), "$.config.host", "'localhost' is no address"),
+        (http_listener(tls=False, http1=False), "$.config.http1", "nothing is spoken"),
     ],
 )
 def test_what_does_not_work_is_told_with_its_path(entity: Document, path: str, words: str) -> None:

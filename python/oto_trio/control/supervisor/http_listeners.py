@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET
 
+from oto_trio.control.addresses import host_problem
 from oto_trio.control.supervisor.listeners import WantedListener
 from oto_trio.gateway.frames import ListenerWays
 from oto_trio.model.document import UNKNOWN_KEY, inspect_document, read_document
@@ -133,10 +134,13 @@ def _wanted_by(listener: HttpListener) -> tuple[WantedListener, ...]:
     if not config.enabled:
         return ()
     ways = listener_ways(config)
+    host = config.host.strip("[]")
+    if (problem := host_problem("$.config.host", host)) is not None:
+        raise EntityError(KIND, [problem])
     if config.http3 and not config.tls:
         logger.warning("%s: HTTP/3 is not spoken without TLS; set tls to true", listener.id)
     ports: list[WantedListener] = []
-    one = WantedListener(listener.id, config.host.strip("[]"), config.port, ways)
+    one = WantedListener(listener.id, host, config.port, ways)
     if ways.http1 or ways.http2:
         ports.append(one)
     if _speaks_http3(config):

@@ -88,6 +88,7 @@ def test_there_is_no_http3_without_tls(caplog: pytest.LogCaptureFixture) -> None
         ({"id": "l", "http1": "no"}, "[1].http1", "true or false"),
         ({"id": "l", "clientAuth": "Maybe"}, "[1].clientAuth", "Need"),
         ({"id": "l", "tls": False, "http1": False}, "[1].http1", "nothing is spoken"),
+        ({"id": "l", "host": "nowhere"}, "[1].host", "is no address to listen on"),
     ],
 )
 def test_a_mistake_in_the_settings_is_an_error_that_says_where(
