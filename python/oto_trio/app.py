@@ -51,7 +51,7 @@ from oto_trio.control.supervisor.worker import WorkerSettings
 from oto_trio.control.vaults import vaults_of
 from oto_trio.gateway.frames import ProblemReport
 from oto_trio.gateway.free_memory import give_back
-from oto_trio.model.errors import GatewayError
+from oto_trio.model.errors import GatewayError, Problem, SettingsError
 from oto_trio.plugin_api.folder import FolderPlugins
 from oto_trio.telemetry.access_log import AccessLog
 from oto_trio.telemetry.logs import lost_lines
@@ -277,6 +277,20 @@ def _launcher(settings: Settings) -> Launcher:
     return ProcessLauncher()
 
 
+def _open_access_log(name: str | None) -> AccessLog | None:
+    """Open the access log, where one is wanted.
+
+    Raises:
+        SettingsError: It cannot be opened.
+    """
+    try:
+        return None if name is None else AccessLog(name)
+    except OSError as error:
+        told = f"{name} cannot be opened: {error.strerror}"
+        fix = "make its folder, choose another file, or leave the setting out"
+        raise SettingsError([Problem("$.settings.access_log", told, fix)]) from None
+
+
 def _plugin_folder(settings: Settings) -> Path:
     """Return the folder of user plugins; the one in the data folder is made when missing."""
     if settings.plugins is not None:
@@ -364,8 +378,7 @@ class _App:
         self._node = node
         self._ticket_secret = secrets.token_bytes(32)
         self._folder = _plugin_folder(self._settings)
-        name = settings.access_log
-        self._access_log = None if name is None else AccessLog(name)
+        self._access_log = _open_access_log(settings.access_log)
         self._for_workers = for_workers
         self._admin = admin
         self._notifier = notifier

@@ -175,7 +175,9 @@ def _messages(group: BaseExceptionGroup[BaseException]) -> Iterator[str]:
         if isinstance(error, BaseExceptionGroup):
             messages = list(_messages(cast("BaseExceptionGroup[BaseException]", error)))
         else:
-            messages = [str(error)]
+            # The number in front of an error of the system says nothing to people.
+            told = error.strerror if isinstance(error, OSError) and not error.filename else None
+            messages = [told or str(error)]
         for message in messages:
             if message not in seen:
                 seen.add(message)

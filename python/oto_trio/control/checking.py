@@ -43,6 +43,14 @@ from oto_trio.telemetry.exporters import check_exporter
 
 __all__ = ["check_engine_settings", "check_entity", "check_redaction"]
 
+_MORE_THAN_0: Final = frozenset(
+    {
+        *("head_bytes", "target_bytes", "head_fields", "max_connections"),
+        *("head_timeout_s", "handshake_timeout_s", "body_idle_s", "tunnel_idle_s"),
+    }
+)
+"""Settings of the engine with which, at 0, it would serve nobody."""
+
 _FIELD: Final = re.compile(r"([A-Za-z_][\w.\[\]]*): ")
 
 
@@ -137,6 +145,13 @@ def check_engine_settings(settings: bytes) -> str | None:
         _core.Engine(settings).close()
     except ValueError as error:
         return str(error)
+    for key, value in msgspec.json.decode(settings, type=dict[str, object]).items():
+        if not isinstance(value, int | float):
+            continue
+        if key in _MORE_THAN_0 and value <= 0:
+            return f"{key} must be more than 0: with {value} no request could be answered"
+        if value < 0:
+            return f"{key} must be at least 0"
     return None
 
 

@@ -236,6 +236,7 @@ def _aia_base(settings: Settings) -> str:
 def _given_certificates(settings: Settings) -> list[GivenCertificate]:
     """Return the certificates that the settings name, the root authority first."""
     root = GivenCertificate(
+        settings="the settings root_ca_ca and root_ca_cert",
         id=ROOT_CA,
         ca=settings.root_ca_ca,
         cert=settings.root_ca_cert,
@@ -243,13 +244,20 @@ def _given_certificates(settings: Settings) -> list[GivenCertificate]:
         import_ca=settings.root_ca_import_ca,
     )
     initial = GivenCertificate(
+        settings="the settings initial_cacert and initial_cert",
         ca=settings.initial_cacert,
         cert=settings.initial_cert,
         key=settings.initial_cert_key,
         import_ca=settings.initial_cert_import_ca,
     )
     more = [
-        GivenCertificate(ca=given.ca, cert=given.cert, key=given.key, import_ca=given.import_ca)
-        for given in settings.initial_certs
+        GivenCertificate(
+            settings=f"the setting initial_certs[{place}]",
+            ca=given.ca,
+            cert=given.cert,
+            key=given.key,
+            import_ca=given.import_ca,
+        )
+        for place, given in enumerate(settings.initial_certs)
     ]
     return [given for given in (root, initial, *more) if given.ca or given.cert]

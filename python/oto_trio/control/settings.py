@@ -576,7 +576,7 @@ def _checked(raw: Mapping[str, object], path: str) -> tuple[dict[str, Any], list
 def _reason(error: msgspec.ValidationError, field: msgspec.structs.FieldInfo, value: object) -> str:
     """Say in words what is wrong with a value; what is wrong deeper in it, or a bound, in msgspec's."""
     text = str(error)
-    if text.startswith("Expected") and ", got" in text and " - at" not in text:
+    if (", got" in text or "enum" in text) and " - at" not in text:
         return f"expected {describe_type(field.type)}, found {json_kind(value)}"
     return _first_lower(text)
 

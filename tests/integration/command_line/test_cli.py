@@ -429,6 +429,8 @@ async def test_a_request_is_explained_by_a_running_gateway_and_from_its_store_at
         (["--bind", "nowhere"], "is no address to listen on"),
         (["--dev", "--bind", "0.0.0.0"], "must not be reachable on 0.0.0.0"),
         (["--admin-bind", "192.0.2.1"], "the admin API cannot listen on 192.0.2.1"),
+        (["--admin-bind", "192.0.2.1"], "Error: the admin API"),
+        (["--access-log", "/no/such/a.log"], "access_log: /no/such/a.log cannot be opened: No"),
         (["--plugins", "none"], "--plugins: none is no folder"),
         (["--http-port", "1234", "--admin-port", "1234"], "--admin-port: port 1234 is that of"),
     ],

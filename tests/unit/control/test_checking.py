@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from oto_trio.control.checking import check_engine_settings, check_entity
@@ -137,6 +138,23 @@ def test_engine_settings_are_judged_by_the_engine() -> None:
     assert check_engine_settings(b"{}") is None
     assert "head_bites" in (check_engine_settings(b'{"head_bites": 1}') or "")
     assert check_engine_settings(b'{"head_bytes": "many"}') is not None
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("head_timeout_s", -1, "head_timeout_s must be more than 0"),
+        ("max_connections", 0, "max_connections must be more than 0"),
+        ("linger_s", -0.5, "linger_s must be at least 0"),
+        ("linger_s", 0, None),
+        ("head_timeout_s", 0.1, None),
+    ],
+)
+def test_engine_settings_that_would_serve_nobody_are_refused(
+    key: str, value: float, words: str | None
+) -> None:
+    told = check_engine_settings(msgspec.json.encode({key: value}))
+    assert told is None if words is None else words in (told or "")
 
 
 @pytest.mark.parametrize(

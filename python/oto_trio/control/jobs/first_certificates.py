@@ -54,6 +54,8 @@ WILDCARD_MARK: Final = "first-certificates-wildcard"
 class GivenCertificate(msgspec.Struct, frozen=True, kw_only=True):
     """A certificate that the settings name: each part as PEM text, or as the path of a file."""
 
+    settings: str = "the settings"
+    """The settings that name it, for messages."""
     id: str | None = None
     """Id to store it under; None = a new one, unless it is there already."""
     ca: str | None = None
@@ -190,7 +192,7 @@ class FirstCertificates:
             elif given.ca is not None and not given.import_ca:
                 await self._store(None, await _content(given.ca), "")
         except PkiError as error:
-            logger.error("a certificate of the settings was not brought in: %s", error)
+            logger.error("the certificate of %s was not brought in: %s", given.settings, error)
 
     async def _store(self, certificate_id: str | None, chain: str, key: str) -> None:
         """Store a certificate unless one with the same signature and serial number is there."""

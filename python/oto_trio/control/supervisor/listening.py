@@ -181,8 +181,9 @@ def bind_listener(
     except OSError as error:
         for sock in sockets:
             sock.close()
+        kind = "UDP port" if datagrams else "port"
         raise BindError(
-            f"cannot listen on {host} port {port}: {_reason(error)}", host=host, port=port
+            f"cannot listen on {host} {kind} {port}: {_reason(error)}", host=host, port=port
         ) from error
     return Listener(name, secured, tuple(sockets), is_datagrams=datagrams)
 

@@ -159,7 +159,9 @@ async def test_certificates_of_the_settings_are_brought_in_once(
             import_ca=True,
         ),
         GivenCertificate(id="otoroshi-root-ca", cert=ca.chain, key=ca.private_key),
-        GivenCertificate(cert=str(tmp_path / "missing.pem"), key=leaf.private_key),
+        GivenCertificate(
+            settings="initial_cert", cert=str(tmp_path / "missing.pem"), key=leaf.private_key
+        ),
         GivenCertificate(cert=leaf.chain, key=ca.private_key.replace("\n", "x", 3)),
     ]
     job = first(shelf, given=given)
@@ -171,6 +173,7 @@ async def test_certificates_of_the_settings_are_brought_in_once(
     assert found["CN=Given CA"].private_key == "", "stored once, as the authority it came with"
     assert "missing.pem cannot be read (No such file or directory)" in caplog.text
     assert caplog.text.count("was not brought in") == 2
+    assert "the certificate of initial_cert was not brought in" in caplog.text
     assert leaf.private_key.splitlines()[1] not in caplog.text
     revision = shelf.store.revision
     for one in given:

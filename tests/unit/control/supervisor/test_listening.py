@@ -61,6 +61,14 @@ def test_a_port_that_another_gateway_has_is_not_shared(slots: int) -> None:
         bind_listener("b", "127.0.0.1", other.address[1], secured=False, slots=slots)
 
 
+def test_a_udp_port_that_is_taken_is_called_one() -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        with pytest.raises(BindError, match=f"127.0.0.1 UDP port {port}: another process"):
+            bind_listener("b", "127.0.0.1", port, secured=True, slots=1, datagrams=True)
+
+
 @pytest.mark.parametrize("slots", [1, 3])
 @pytest.mark.parametrize("datagrams", [False, True], ids=["tcp", "udp"])
 def test_a_process_that_is_just_being_started_keeps_no_port(
