@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import secrets
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from oto_trio.control.store.cassandra_url import cassandra_url_problem
@@ -139,7 +139,12 @@ def counting_name(node: str, folder: Path) -> Generator[str]:
             )
         except OSError as error:  # a file system without locks
             logger.warning("%s cannot be locked (%s); give each gateway a folder", path, error)
-        yield name
+        try:
+            yield name
+        finally:
+            # A process that is being started has a duplicate, with which closing alone would leave the lock.
+            with suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def store_url_problem(url: str) -> tuple[str, str] | None:

@@ -142,7 +142,11 @@ class FileLock:
         os.write(self._fd, f"{os.getpid()}\n".encode())
 
     def release(self) -> None:
-        """Give the lock up."""
+        """Give the lock up.
+
+        Closing alone would leave it to a process that is being started meanwhile, for as long as that has a duplicate.
+        """
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
         os.close(self._fd)
 
 

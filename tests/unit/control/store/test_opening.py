@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,10 +19,11 @@ from oto_trio.control.store.opening import (
     open_store,
     store_url_problem,
 )
+from oto_trio.control.store.sqlite_file import FileLock
 from oto_trio.model.errors import StoreFileError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Generator
 
 
 async def test_without_a_url_it_is_the_embedded_store(tmp_path: Path) -> None:
@@ -74,6 +78,32 @@ def test_two_gateways_with_one_data_folder_count_under_two_names(tmp_path: Path)
         assert again == node
     with counting_name("", tmp_path / "none") as alone:
         assert alone == ""
+
+
+@contextmanager
+def duplicates(path: Path) -> Generator[None]:
+    """Hold duplicates of the descriptors of a file, as a process does that is just being started."""
+    descriptors = Path("/proc/self/fd").iterdir()
+    held = [os.dup(int(it.name)) for it in list(descriptors) if it.exists() and it.samefile(path)]
+    assert held
+    yield
+    for descriptor in held:
+        os.close(descriptor)
+
+
+def test_a_process_that_is_just_being_started_keeps_no_lock(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    lock = FileLock(store)
+    with duplicates(lock.path):
+        lock.release()
+        FileLock(store).release()
+    node = node_name("redis://h", tmp_path)
+    counting = counting_name(node, tmp_path)
+    counting.__enter__()
+    with duplicates(tmp_path / NODE_FILE):
+        counting.__exit__(None, None, None)
+        with counting_name(node, tmp_path) as again:
+            assert again == node
 
 
 @pytest.mark.parametrize("content", [b"", b"a:b", b"\xff", b"a" * 65])
