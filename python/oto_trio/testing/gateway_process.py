@@ -106,7 +106,7 @@ class GatewayProcess:
     def workers(self) -> list[int]:
         """Return the worker processes that live now, oldest first."""
         children = Path(f"/proc/{self.pid}/task").glob("*/children")
-        pids = {int(pid) for file in children for pid in file.read_text().split()}
+        pids = {int(pid) for file in children for pid in _told(file).split()}
         return sorted(pid for pid in pids if b"worker" in command_of(pid))
 
     def signal(self, number: signal.Signals) -> None:
@@ -263,8 +263,13 @@ async def _end(gateway: GatewayProcess, process: trio.Process) -> None:
 
 def command_of(pid: int) -> bytes:
     """Return the command line of a process; empty when it has ended."""
+    return _told(Path(f"/proc/{pid}/cmdline"))
+
+
+def _told(file: Path) -> bytes:
+    """Return what the kernel tells of a process or a thread; empty when it has ended."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
+        return file.read_bytes()
     except OSError:
         return b""
 

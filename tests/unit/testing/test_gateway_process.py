@@ -1,0 +1,31 @@
+"""What the kit knows of a gateway's processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+from oto_trio.testing.gateway_process import GatewayProcess
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def test_workers_are_found_while_a_thread_of_the_supervisor_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    supervisor = cast("Any", SimpleNamespace(pid=os.getpid()))
+    threads = Path(f"/proc/{supervisor.pid}/task")
+    found = [threads / "0" / "children", *threads.glob("*/children")]  # no thread is number 0
+
+    def glob(_folder: Path, _pattern: str) -> list[Path]:
+        return found
+
+    monkeypatch.setattr(Path, "glob", glob)
+    command = [sys.executable, "-c", "input()", "worker"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as worker:
+        assert worker.pid in GatewayProcess(supervisor).workers()
