@@ -6,8 +6,9 @@
 from oto_trio.jq.bounds import JqBounds
 from oto_trio.jq.checking import CHECK_S, check, judge_aside, one_document
 from oto_trio.jq.errors import JqBoundError, JqBusyError, JqError
-from oto_trio.jq.filters import RUNS, WAIT_S, Filters, bounds, is_serving, run, serving
+from oto_trio.jq.filters import RUNS, Filters, bounds, is_serving, run, serving
 from oto_trio.jq.projecting import projected
+from oto_trio.jq.turns import WAIT_S
 
 __all__ = [
     "CHECK_S",

@@ -7,11 +7,13 @@ Theory of operation
     has another one. Starting one takes a hundred times as long as most runs; if each caller that leaves cost one, those who come
     and go would make all others wait. A process that got too little memory ends by itself.
 
+    Runs that wait take turns by what they are for, such as a route (`turns`).
+
     Whoever runs a filter does all the work for it in its own task; nothing runs beside. The processes belong to
     a `Filters`, and they are gone when it is closed.
 
 Bounds
-    Those of `JqBounds`, `WAIT_S` and `child.MAX_FILTER_BYTES`. A process is replaced after `RUNS` runs.
+    Those of `JqBounds`, `turns.WAIT_S` and `child.MAX_FILTER_BYTES`. A process is replaced after `RUNS` runs.
 """
 
 from __future__ import annotations
@@ -27,8 +29,9 @@ import trio
 
 from oto_trio.jq import child
 from oto_trio.jq.bounds import JqBounds
-from oto_trio.jq.errors import JqBoundError, JqBusyError, JqError
+from oto_trio.jq.errors import JqBoundError, JqError
 from oto_trio.jq.process import NOT_STARTED, START_S, command, why_it_ended
+from oto_trio.jq.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -36,7 +39,6 @@ if TYPE_CHECKING:
 __all__ = [
     "LEAVE_S",
     "RUNS",
-    "WAIT_S",
     "Filters",
     "bounds",
     "filter_bytes",
@@ -44,9 +46,6 @@ __all__ = [
     "run",
     "serving",
 ]
-
-WAIT_S: Final = 5.0
-"""How long a run waits for a process."""
 
 LEAVE_S: Final = 0.05
 """How long a run goes on whose caller is cancelled, so that its process can be kept."""
@@ -167,9 +166,8 @@ class Filters:
     def __init__(self, bounds: JqBounds | None = None) -> None:
         self.bounds = JqBounds() if bounds is None else bounds
         """What filters may use."""
-        self._places = trio.Semaphore(self.bounds.processes)
+        self._turns = Turns(self.bounds.processes, self.bounds.waiting)
         self._idle: list[_Child] = []
-        self._waiting = 0
         self._is_closed = False
         self._runs = self._failures = self._stopped = 0
 
@@ -181,7 +179,7 @@ class Filters:
     @property
     def waiting(self) -> int:
         """How many runs wait for a process."""
-        return self._waiting
+        return self._turns.waiting
 
     def metrics(self) -> dict[str, int]:
         """Return how many filters were to be run, how many failed, and how many of these by a bound."""
@@ -192,7 +190,12 @@ class Filters:
         }
 
     async def run(
-        self, filter_text: str, document: bytes, names: Mapping[str, bytes] | None = None
+        self,
+        filter_text: str,
+        document: bytes,
+        names: Mapping[str, bytes] | None = None,
+        *,
+        whose: str = "",
     ) -> list[bytes]:
         """Run a filter on a document.
 
@@ -200,6 +203,7 @@ class Filters:
             filter_text: The filter.
             document: One JSON value.
             names: JSON values that the filter knows as ``$name``; the names are Python identifiers of ASCII.
+            whose: What it is run for, such as the id of a route. While runs wait, each gets as much of the processes' time.
 
         Returns:
             The outputs, each a JSON text in one line.
@@ -207,7 +211,7 @@ class Filters:
         Raises:
             JqError: It is no filter, the document is no JSON, or the filter fails; with its own words.
             JqBoundError: It takes too long, too much memory, or makes too much; or the document is too long.
-            JqBusyError: Too many filters run already.
+            JqBusyError: Too many filters run already, or wait of those that this one is of.
 
         Cancellation: what is left of the run may take `LEAVE_S`, then the filter's process is killed.
 
@@ -215,7 +219,7 @@ class Filters:
         """
         self._runs += 1
         try:
-            return await self._run(filter_text, document, names or {})
+            return await self._run(filter_text, document, names or {}, whose)
         except JqError as error:
             self._failures += 1
             self._stopped += isinstance(error, JqBoundError)
@@ -230,15 +234,15 @@ class Filters:
     # ------------------------------------------------------------------------- one run
 
     async def _run(
-        self, filter_text: str, document: bytes, names: Mapping[str, bytes]
+        self, filter_text: str, document: bytes, names: Mapping[str, bytes], whose: str
     ) -> list[bytes]:
         head, *parts = self._request(filter_text, document, names)
-        await self._wait_for_place()
+        await self._turns.begin(whose)
         try:
             one = await self._take()
             came, body = await self._ask(one, head, *parts)
         finally:
-            self._places.release()
+            self._turns.end(whose)
         if came == child.FAILED:
             raise JqError(body.decode(errors="replace"))
         if came == child.TOO_MUCH:
@@ -262,23 +266,6 @@ class Filters:
             *(self.bounds.output_bytes, self.bounds.timeout_s + _ALONE_S),
         )
         return head, text, named, document, values
-
-    async def _wait_for_place(self) -> None:
-        try:
-            self._places.acquire_nowait()
-        except trio.WouldBlock:
-            if self._waiting >= self.bounds.waiting:
-                raise JqBusyError("too many filters wait for others to end") from None
-        else:
-            return
-        self._waiting += 1
-        try:
-            with trio.move_on_after(WAIT_S) as patience:
-                await self._places.acquire()
-        finally:
-            self._waiting -= 1
-        if patience.cancelled_caught:
-            raise JqBusyError(f"other filters run for longer than {WAIT_S:g} s")
 
     async def _take(self) -> _Child:
         """Return a process that waits for work."""
@@ -400,14 +387,18 @@ def is_serving() -> bool:
 
 
 async def run(
-    filter_text: str, document: bytes, names: Mapping[str, bytes] | None = None
+    filter_text: str,
+    document: bytes,
+    names: Mapping[str, bytes] | None = None,
+    *,
+    whose: str = "",
 ) -> list[bytes]:
     """Run a filter with the processes of this worker; see `Filters.run`.
 
     Raises:
         RuntimeError: This task is not within `serving`.
     """
-    return await _current().run(filter_text, document, names)
+    return await _current().run(filter_text, document, names, whose=whose)
 
 
 def bounds() -> JqBounds:

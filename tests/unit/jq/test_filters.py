@@ -429,6 +429,36 @@ async def test_as_many_run_and_wait_as_may(mock_clock: trio.testing.MockClock) -
                 mock_clock.jump(filters.LEAVE_S)
 
 
+async def test_a_route_of_slow_filters_does_not_hold_up_another(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    async with jq.serving(jq.JqBounds(processes=1)) as running:
+        await one_idle(running)
+        ended: list[str] = []
+
+        async def slow() -> None:
+            with pytest.raises(jq.JqError):
+                await jq.run(LOOP, b"0", whose="slow")
+            ended.append("slow")
+
+        async def quick() -> None:
+            assert await jq.run(".", b"1", whose="quick") == [b"1"]
+            ended.append("quick")
+
+        async with trio.open_nursery() as nursery:
+            for run in (slow, slow, slow, quick):
+                nursery.start_soon(run)
+                await trio.testing.wait_all_tasks_blocked()
+            mock_clock.jump(1.1)
+            while "quick" not in ended:
+                await trio.testing.wait_all_tasks_blocked(0.01)
+            nursery.cancel_scope.cancel()
+            with trio.CancelScope(shield=True):
+                await trio.testing.wait_all_tasks_blocked()
+                mock_clock.jump(filters.LEAVE_S)
+        assert ended == ["slow", "quick"]
+
+
 async def test_several_run_at_once() -> None:
     async with jq.serving(jq.JqBounds(processes=2, timeout_s=60)) as running:
         async with trio.open_nursery() as nursery:

@@ -7,7 +7,7 @@ Otoroshi: ``cp:otoroshi.next.plugins.OtoroshiInfos``.
 import logging
 import uuid
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Annotated, Any, Final, Literal, cast
 
 import msgspec
@@ -130,7 +130,8 @@ class OtoroshiInfos(Plugin[OtoroshiInfosConfig]):
         claims = self._claims(exchange)
         if self.config.projection:
             try:
-                claims = await projected(claims, self.config.projection, run)
+                run_filter = partial(run, whose=exchange.route_id)
+                claims = await projected(claims, self.config.projection, run_filter)
             except JqError as error:
                 self._tell(exchange, error)
                 return BUSY if isinstance(error, JqBusyError) else CANNOT_SIGN

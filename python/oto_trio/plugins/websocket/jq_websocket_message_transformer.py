@@ -103,7 +103,7 @@ class JqWebsocketMessageTransformer(WebSocketPlugin[JqWebsocketMessageTransforme
             return None
         names = {"context": opened.context or b"null"}
         try:
-            outputs = await run(text, document, names)
+            outputs = await run(text, document, names, whose=opened.route)
         except JqError as error:
             # What jq says may hold parts of the message; what is over a bound does not.
             if isinstance(error, JqBoundError) and not opened.is_told:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
@@ -192,7 +193,8 @@ class Pipeline:
         if self._filters is None:
             shown = project(source, blueprint)
         else:
-            shown = await projected(source, blueprint, self._filters.run, self._note_fault)
+            run = partial(self._filters.run, whose=self.entity.id)
+            shown = await projected(source, blueprint, run, self._note_fault)
         return msgspec.json.encode(shown)
 
     def _note_fault(self, error: JqError) -> None:
