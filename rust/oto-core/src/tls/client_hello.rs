@@ -104,6 +104,11 @@ impl<'a> Reader<'a> {
         let length = self.number(length_bytes)?;
         self.take(length).map(Self)
     }
+
+    /// Nothing is left.
+    fn end(&self) -> Option<()> {
+        self.0.is_empty().then_some(())
+    }
 }
 
 fn parse(hello: &[u8]) -> Option<ClientHello> {
@@ -118,9 +123,12 @@ fn parse(hello: &[u8]) -> Option<ClientHello> {
         return Some(found);
     }
     let mut extensions = reader.vector(2)?;
+    reader.end()?;
+    let mut kinds = Vec::new();
     while !extensions.0.is_empty() {
         let kind = u16::try_from(extensions.number(2)?).ok()?;
         let mut body = extensions.vector(2)?;
+        kinds.push(kind);
         match kind {
             SUPPORTED_VERSIONS => {
                 let versions = body.vector(1)?.0;
@@ -129,6 +137,7 @@ fn parse(hello: &[u8]) -> Option<ClientHello> {
             SERVER_NAME => found.server_name = server_name(body)?,
             ALPN => {
                 let mut list = body.vector(2)?;
+                body.end()?;
                 while !list.0.is_empty() {
                     found.protocols.push(list.vector(1)?.0.to_vec());
                 }
@@ -136,33 +145,44 @@ fn parse(hello: &[u8]) -> Option<ClientHello> {
             _ => {}
         }
     }
-    Some(found)
+    // Who reads the first of two and who reads the last would not agree (RFC 8446 section 4.2).
+    kinds.sort_unstable();
+    let is_once = kinds.windows(2).all(|pair| pair[0] != pair[1]);
+    is_once.then_some(found)
 }
 
-/// The host name of the list; none when there is none, nothing when it is broken.
+/// The host name of the list; none when there is none, nothing when it is broken or there are two.
 #[allow(clippy::option_option)] // broken, absent and there are three things
 fn server_name(mut body: Reader<'_>) -> Option<Option<String>> {
     let mut list = body.vector(2)?;
+    body.end()?;
+    let mut found = None;
     while !list.0.is_empty() {
-        let kind = list.number(1)?;
-        let name = list.vector(2)?.0;
-        if kind != 0 {
-            continue;
+        if list.number(1)? != 0 {
+            // Nobody knows how long a name of another kind is: what is behind its kind is not read.
+            break;
         }
-        let text = std::str::from_utf8(name).ok()?;
-        let is_name = !text.is_empty()
-            && text.len() <= 253
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
-        if !is_name {
+        if found.replace(list.vector(2)?.0).is_some() {
             return None;
         }
-        // An address is no name, though some clients send one (RFC 6066 section 3).
-        let named = text.parse::<std::net::Ipv4Addr>().is_err();
-        return Some(named.then(|| text.trim_end_matches('.').to_ascii_lowercase()));
     }
-    Some(None)
+    let Some(name) = found else {
+        return Some(None);
+    };
+    let text = std::str::from_utf8(name).ok()?;
+    let bare = text.strip_suffix('.').unwrap_or(text);
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    if text.len() > 253 || !bare.split('.').all(is_label) {
+        return None;
+    }
+    // An address is no name, though some clients send one (RFC 6066 section 3).
+    let named = bare.parse::<std::net::Ipv4Addr>().is_err();
+    Some(named.then(|| bare.to_ascii_lowercase()))
 }
 
 #[cfg(test)]
@@ -246,9 +266,59 @@ mod tests {
         ] {
             assert!(matches!(read(bytes), Opening::Malformed(_)), "{bytes:?}");
         }
-        for name in [&b"a b"[..], b"", b"a\0b", &[b'a'; 300]] {
+        for name in [
+            &b"a b"[..],
+            b"",
+            b"a\0b",
+            &[b'a'; 300],
+            b".",
+            b"a..",
+            b"a..b",
+            b".a",
+        ] {
             assert!(matches!(read(&hello(&[sni(name)])), Opening::Malformed(_)));
         }
+    }
+
+    #[test]
+    fn names_behind_one_of_another_kind_are_not_read() {
+        let (kind, body) = sni(b"a.b");
+        let name_of = |list: &[u8]| {
+            let body = [&(list.len() as u16).to_be_bytes()[..], list].concat();
+            match read(&hello(&[(kind, body)])) {
+                Opening::Hello(found) => found.server_name,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(name_of(&[b"\x01\x00\x01c", &body[2..]].concat()), None);
+        let name = name_of(&[&body[2..], &b"\x01\x00\x01c"[..]].concat());
+        assert_eq!(name.as_deref(), Some("a.b"));
+    }
+
+    #[test]
+    fn a_hello_that_two_could_read_differently_is_refused() {
+        let (one, other) = (sni(b"a.b"), sni(b"c.d"));
+        let both = [&one.1[2..], &other.1[2..]].concat();
+        let two_names = [&(both.len() as u16).to_be_bytes()[..], &both].concat();
+        let protocols = (ALPN, b"\x00\x03\x02h2".to_vec());
+        let longer = |(kind, body): &(u16, Vec<u8>)| (*kind, [body, &b"x"[..]].concat());
+        for extensions in [
+            vec![one.clone(), other],
+            vec![one.clone(), one.clone()],
+            vec![protocols.clone(), protocols.clone()],
+            vec![(7, Vec::new()), (7, Vec::new())],
+            vec![(SERVER_NAME, two_names)],
+            vec![longer(&one)],
+            vec![longer(&protocols)],
+        ] {
+            let read = read(&hello(&extensions));
+            assert!(matches!(read, Opening::Malformed(_)), "{extensions:?}");
+        }
+        let mut longer = hello(&[one])[5..].to_vec();
+        longer.push(0);
+        longer[3] += 1;
+        let read = read(&records(&longer, usize::MAX));
+        assert!(matches!(read, Opening::Malformed(_)), "{read:?}");
     }
 
     #[test]
