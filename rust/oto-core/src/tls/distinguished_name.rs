@@ -1,5 +1,7 @@
 //! Distinguished names as text, in the order and spelling that Otoroshi compares them in.
 
+use std::fmt::Write as _;
+
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
 /// The attributes that have a short name (RFC 4514 and those of X.509 tools).
@@ -45,8 +47,12 @@ fn attribute(pair: &AttributeTypeAndValue<'_>) -> String {
     let name = short.map_or(oid.as_str(), |(_, short)| short);
     let value = pair.as_str().map_or_else(
         |_| {
-            let bytes = pair.as_slice().iter();
-            bytes.fold(String::from("#"), |text, byte| format!("{text}{byte:02x}"))
+            let mut text = String::from("#");
+            for byte in pair.as_slice() {
+                // Never fails: a string takes all.
+                let _ = write!(text, "{byte:02x}");
+            }
+            text
         },
         escaped,
     );
