@@ -47,7 +47,8 @@ fuzz_target!(|input: (bool, &[u8])| {
     encode::response_head(&head, shape, &mut out);
     let mut again = ResponseHead::default();
     let read = response::parse(&out, method, &limits, &mut again);
-    if out.len() <= limits.head_bytes {
+    // What is written besides may make it more than a client's reader takes.
+    if out.len() <= limits.head_bytes && head.headers.len() + 2 <= limits.fields {
         assert_eq!(
             read,
             Ok(Parsed::Complete(out.len())),

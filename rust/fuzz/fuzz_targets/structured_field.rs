@@ -17,7 +17,10 @@ fuzz_target!(|bytes: &[u8]| {
     }
     if let Ok(members) = list(bytes) {
         let written = write_list(&members);
-        assert_eq!(list(written.as_bytes()).expect("what is written can be read"), members);
+        assert_eq!(
+            list(written.as_bytes()).expect("what is written can be read"),
+            members
+        );
     }
     let _ = item(bytes);
     let mut headers = Headers::default();
@@ -42,5 +45,8 @@ fuzz_target!(|bytes: &[u8]| {
         label: None,
         mandatory: true,
     };
-    assert!(verify(&message, &policy, &[], 0).is_err(), "no key, no signature");
+    assert!(
+        verify(&message, &policy, &[], 0).is_err(),
+        "no key, no signature"
+    );
 });
