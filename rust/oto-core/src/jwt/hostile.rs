@@ -38,6 +38,43 @@ fn a_token_that_stands_twice_is_refused_wherever_it_stands() {
 }
 
 #[test]
+fn a_token_is_not_hidden_by_what_is_no_text() {
+    // The gateway would see no token, or one of two, and the backend might read the other.
+    let good = token("in", json!({"sub": "jo"})).into_bytes();
+    let evil = token("evil", json!({"sub": "root"})).into_bytes();
+    let lenient = |place: Value| {
+        let mut settings = verifier(place, pass(json!({})));
+        settings["strict"] = json!(false);
+        Case::one(settings)
+    };
+    let cookies = lenient(json!({"type": "InCookie", "name": "t"}));
+    let asked = |fields: &[(&str, &[u8])]| cookies.ask_octets("/", fields).1;
+    let line = [b"t=", &*good].concat();
+    for hiding in [
+        [b"a=\xff; t=", &*evil].concat(),
+        [b"t=", &*evil, b"\xff"].concat(),
+        [b"\xa0t=", &*evil].concat(),
+    ] {
+        assert_eq!(asked(&[("cookie", &hiding)]), Next::Reply);
+        let both = [("cookie", &*line), ("cookie", &*hiding)];
+        assert_eq!(asked(&both), Next::Reply);
+    }
+    let beside = [b"a=\xff; t=", &*good].concat();
+    assert_eq!(asked(&[("cookie", &beside)]), Next::Forward);
+    assert_eq!(asked(&[("cookie", b"a=\xff")]), Next::Forward);
+    let headers = lenient(header());
+    let value = [b"Bearer ", &*evil, b"\xff"].concat();
+    let (_, next) = headers.ask_octets("/", &[("authorization", &value)]);
+    assert_eq!(next, Next::Reply);
+    let queries = lenient(json!({"type": "InQueryParam", "name": "t"}));
+    let evil = String::from_utf8_lossy(&evil);
+    for tail in ["%FF", "%C3%A9"] {
+        let (_, next) = queries.ask(&format!("/?t={evil}{tail}"), &[]);
+        assert_eq!(next, Next::Reply, "{tail}");
+    }
+}
+
+#[test]
 fn what_a_request_says_is_never_read_as_a_condition() {
     let good = token("in", json!({"tenant": "acme"}));
     let fields = json!({"tenant": "${req.headers.x-tenant}"});

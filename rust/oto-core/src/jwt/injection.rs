@@ -1,6 +1,6 @@
 //! What becomes of the token on its way to the backend.
 
-use super::source::cookies;
+use super::source::{cookies, is_named};
 use crate::http1::Known;
 use crate::http1::headers::is_value;
 use crate::plan::{Flow, Phase};
@@ -42,28 +42,30 @@ impl Injection {
         if self.remove_cookies.is_empty() && self.add_cookies.is_empty() {
             return;
         }
-        let gone = |name: &str| {
+        let gone = |name: &[u8]| {
             let added = self.add_cookies.iter().map(|(name, _)| name);
-            added.chain(&self.remove_cookies).any(|it| **it == *name)
+            added
+                .chain(&self.remove_cookies)
+                .any(|it| is_named(name, it))
         };
-        let mut line = String::new();
+        let mut line = Vec::new();
         let kept = cookies(&flow.request).filter(|(name, _)| !gone(name));
         let added = self
             .add_cookies
             .iter()
-            .map(|(name, value)| (&**name, &**value));
+            .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         for (name, value) in kept.chain(added) {
             if !line.is_empty() {
-                line.push_str("; ");
+                line.extend_from_slice(b"; ");
             }
-            line.push_str(name);
-            line.push('=');
-            line.push_str(value);
+            line.extend_from_slice(name);
+            line.push(b'=');
+            line.extend_from_slice(value);
         }
         let headers = flow.headers(Phase::TransformRequest);
         headers.remove_known(|known| known == Known::Cookie);
-        if !line.is_empty() && is_value(line.as_bytes()) {
-            headers.add(b"Cookie", line.as_bytes());
+        if !line.is_empty() && is_value(&line) {
+            headers.add(b"Cookie", &line);
         }
     }
 }

@@ -91,23 +91,21 @@ impl Source {
         }
     }
 
-    /// The token that stands there; absent also when it is no text.
+    /// The token that stands there.
     ///
-    /// Where two stand, the backend might read the one that was not checked: the answer is then an
-    /// empty text, which is no good token.
+    /// Where two stand, the backend might read the one that was not checked, and where something
+    /// stands that is no text, it might read a token all the same: the answer is then an empty
+    /// text, which is no good token.
     #[must_use]
     pub fn find<'r>(&self, request: &'r Request) -> Option<Cow<'r, str>> {
         match self {
             Self::Query(name) => query(request.query()?, name),
             Self::Cookie(name) => {
-                let mut found = cookies(request).filter(|(other, _)| *other == &**name);
+                let mut found = cookies(request).filter(|(other, _)| is_named(other, name));
                 let (_, value) = found.next()?;
-                let is_alone = found.next().is_none();
-                Some(if is_alone {
-                    value.trim_matches('"').into()
-                } else {
-                    "".into()
-                })
+                let value = std::str::from_utf8(value).ok();
+                let alone = value.filter(|_| found.next().is_none());
+                Some(alone.unwrap_or_default().trim_matches('"').into())
             }
             Self::Header {
                 name,
@@ -118,7 +116,7 @@ impl Source {
                 if request.headers.find_all(name.as_bytes()).nth(1).is_some() {
                     return Some("".into());
                 }
-                let value = std::str::from_utf8(value).ok()?;
+                let value = std::str::from_utf8(value).unwrap_or_default();
                 Some(match pattern {
                     Some(pattern) => match pattern.replace_all(value, "") {
                         Cow::Borrowed(rest) => rest.trim().into(),
@@ -171,18 +169,30 @@ fn named(name: String) -> Result<Box<str>, String> {
 }
 
 /// Name and value of each cookie, in order.
-pub(super) fn cookies(request: &Request) -> impl Iterator<Item = (&str, &str)> {
+pub(super) fn cookies(request: &Request) -> impl Iterator<Item = (&[u8], &[u8])> {
     request
         .headers
         .iter()
         .filter(|(_, _, known)| *known == Known::Cookie)
-        .filter_map(|(_, value, _)| std::str::from_utf8(value).ok())
-        .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.split_once('='))
-        .map(|(name, value)| (name.trim(), value.trim()))
+        .flat_map(|(_, value, _)| value.split(|byte| *byte == b';'))
+        .filter_map(|pair| {
+            let (name, value) = pair.split_at(memchr::memchr(b'=', pair)?);
+            Some((name.trim_ascii(), value.get(1..)?.trim_ascii()))
+        })
 }
 
-/// The value of a parameter, percent escapes of ASCII undone; empty when it stands twice.
+/// Whether a backend may take a cookie for the one of this name: some read over spaces that are not of ASCII.
+pub(super) fn is_named(written: &[u8], name: &str) -> bool {
+    let is_inside = |byte: &u8| byte.is_ascii_graphic();
+    let start = written.iter().position(is_inside).unwrap_or(written.len());
+    let end = written
+        .iter()
+        .rposition(is_inside)
+        .map_or(start, |at| at + 1);
+    written.get(start..end) == Some(name.as_bytes())
+}
+
+/// The value of a parameter, percent escapes of ASCII undone; empty when it stands twice, or has other escapes.
 fn query<'q>(query: &'q str, name: &str) -> Option<Cow<'q, str>> {
     let mut found = query
         .split('&')
@@ -192,7 +202,7 @@ fn query<'q>(query: &'q str, name: &str) -> Option<Cow<'q, str>> {
     if found.next().is_some() {
         return Some("".into());
     }
-    unescaped(value)
+    Some(unescaped(value).unwrap_or_default())
 }
 
 /// A text without its percent escapes; none when they are not of ASCII.

@@ -73,12 +73,13 @@ impl Case {
     }
 
     pub(super) fn ask(&self, target: &str, fields: &[(&str, &str)]) -> (Flow, Next) {
+        let fields = fields.iter().map(|(name, value)| (*name, value.as_bytes()));
+        self.ask_octets(target, &fields.collect::<Vec<_>>())
+    }
+
+    pub(super) fn ask_octets(&self, target: &str, fields: &[(&str, &[u8])]) -> (Flow, Next) {
         let mut all: Vec<(&[u8], &[u8])> = vec![(b"host", b"a.b"), (b"accept", b"*/*")];
-        all.extend(
-            fields
-                .iter()
-                .map(|(name, value)| (name.as_bytes(), value.as_bytes())),
-        );
+        all.extend(fields.iter().map(|(name, value)| (name.as_bytes(), *value)));
         let limits = HeadLimits::default();
         let request = Request::from_parts(
             b"GET",
