@@ -43,6 +43,7 @@ __all__ = [
     "Usage",
     "__version__",
     "access_lines",
+    "read_data_frames",
 ]
 
 _Standing: TypeAlias = tuple[bytes, bool, tuple[int, int, int], tuple[int, int], tuple[int, int]]
@@ -1220,6 +1221,18 @@ def access_lines(batch: bytes, unix_offset_s: float) -> bytes:
     Cost: about a microsecond a record.
     """
 
+def read_data_frames(data: bytes, left: int, /) -> tuple[bytes, int, int]:
+    """Read DATA frames of HTTP/3 (RFC 9114 section 7.2.1) out of the data of a stream.
+
+    Args:
+        data: what came.
+        left: bytes of a frame that is not whole yet; 0 between two frames.
+
+    Returns:
+        What the frames carry; how much of the last one is still to come; and how many bytes were read: what is behind them is a
+        frame of another type or without a payload, or its header is not whole.
+    """
+
 @final
 class Redaction:
     """The rules that take secrets out of what is told; `docs/events.md` has them."""
@@ -1387,26 +1400,31 @@ class QuicKeys:
             ValueError: there is no such suite in QUIC, or a length is not that of the suite.
         """
 
-    def open_run(
-        self, run: bytes, step: int, cid: bytes, phase: bool, expected: int, lowest: int, /
+    def open_runs(
+        self,
+        runs: list[tuple[bytes, int]],
+        cid: bytes,
+        phase: bool,
+        expected: int,
+        lowest: int,
+        /,
     ) -> tuple[int, list[tuple[int, int]], bool, bool, list[tuple[int, bytes, int, int]]]:
         """Open datagrams that came together, up to the first one that is no plain packet of a transfer.
 
         A plain packet has a short header with the identifier and the phase of the arguments, a number above those before
-        it, and well-formed frames of these types only: PADDING, PING, ACK, STREAM, MAX_DATA and MAX_STREAM_DATA, as few as an
-        honest transfer has: 32, and no PING, ACK or stream twice, and no STREAM without data or an end. What is not one is told
-        nothing of.
+        it, and well-formed frames of these types only: PADDING, PING, ACK, STREAM, MAX_DATA, MAX_STREAM_DATA, DATA_BLOCKED and
+        STREAM_DATA_BLOCKED, as few as an honest transfer has: 32, and no PING, ACK or stream twice, and no STREAM without data
+        or an end. What is not one is told nothing of.
 
         Args:
-            run: datagrams of one peer, one behind the other.
-            step: length of each but the last, which may be shorter.
+            runs: datagrams of one peer, one behind the other, with the length of each but the last, which may be shorter.
             cid: the connection identifier that they have to name.
             phase: the key phase of these keys.
             expected: the number of the packet that is expected next.
             lowest: the lowest number that is taken.
 
         Returns:
-            How many bytes of the run were read; the numbers of the packets, as ranges without their ends; whether
+            How many bytes of the runs were read; the numbers of the packets, as ranges without their ends; whether
             some of them are to be acknowledged; the spin bit of the last one; and frames, as type, what is behind the type,
             0 and 0, or for STREAM as type (0x0e or 0x0f), data, stream and offset. Of STREAM frames that go on where
             another ends, one is made; an ACK that says all that an earlier one says takes its place.

@@ -12,6 +12,7 @@ pub mod grpc_web;
 pub mod hpack;
 pub mod http1;
 pub mod http2;
+pub mod http3;
 pub mod intern;
 pub mod jose;
 pub mod jwt;

@@ -1,5 +1,7 @@
-//! `QuicKeys`: packets of QUIC connections whose handshake is done, opened and sealed many at once.
+//! `QuicKeys`: packets of QUIC connections whose handshake is done, opened and sealed many at once; and `read_data_frames`, what
+//! HTTP/3 makes of the data of a stream.
 
+use oto_core::http3;
 use oto_core::quic::{Heard, Keys, Piece, Shape, Suite, Wanted};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -32,16 +34,11 @@ impl QuicKeys {
             .ok_or_else(|| PyValueError::new_err("no cipher of QUIC, or no keys of it"))
     }
 
-    #[pyo3(signature = (run, step, cid, phase, expected, lowest, /))]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is a field of what is wanted"
-    )]
-    fn open_run<'py>(
+    #[pyo3(signature = (runs, cid, phase, expected, lowest, /))]
+    fn open_runs<'py>(
         &self,
         py: Python<'py>,
-        run: &[u8],
-        step: usize,
+        runs: Vec<(PyBackedBytes, usize)>,
         cid: &[u8],
         phase: bool,
         expected: u64,
@@ -53,7 +50,8 @@ impl QuicKeys {
             expected,
             lowest,
         };
-        let opened = self.keys.open_run(run, step, &wanted);
+        let runs = runs.iter().map(|(run, step)| (&**run, *step));
+        let opened = self.keys.open_runs(runs, &wanted);
         let told = |heard: &Heard| match heard {
             Heard::Frame { kind, body } => (*kind, PyBytes::new(py, body), 0, 0),
             Heard::Data {
@@ -117,4 +115,16 @@ impl QuicKeys {
         let packets = self.keys.seal_flight(&shape, lead, &pieces);
         packets.into_iter().map(tell).collect()
     }
+}
+
+/// What of a stream's data is body of a message.
+#[pyfunction]
+#[pyo3(signature = (data, left, /))]
+pub(crate) fn read_data_frames<'py>(
+    py: Python<'py>,
+    data: &[u8],
+    left: u64,
+) -> (Bound<'py, PyBytes>, u64, usize) {
+    let read = http3::read_data_frames(data, left);
+    (PyBytes::new(py, &read.body), read.left, read.used)
 }

@@ -291,12 +291,14 @@ class QuicEndpoint:
             while not path.is_closed:
                 await trio.lowlevel.wait_readable(path.sock)
                 now = self._clock()
-                for run, step, address in path.read(self.limits.batch):
-                    self.receive_run(run, step, address, path, now)
-                    if self._clock() - now > TURN_S:
-                        self.settle(now)
-                        await trio.lowlevel.checkpoint()
-                        now = self._clock()
+                for address, runs in path.gather(self.limits.batch):
+                    left: list[tuple[bytes, int]] | None = runs
+                    while left and not path.is_closed:
+                        left = self.receive_runs(left, address, path, now)
+                        if left or self._clock() - now > TURN_S:
+                            self.settle(now)
+                            await trio.lowlevel.checkpoint()
+                            now = self._clock()
                 self.settle(now)
 
     async def _read_forwarded(self, forwarder: Forwarder) -> None:
@@ -376,37 +378,52 @@ class QuicEndpoint:
         link.tell_lost(now)
         self._close_unused(link.path)
 
-    def receive_run(
-        self, run: bytes, step: int, address: Address, path: Datagrams, now: float
-    ) -> None:
-        """Give datagrams that came together to their connections; `settle` has to follow.
+    def receive_runs(
+        self, runs: list[tuple[bytes, int]], address: Address, path: Datagrams, now: float
+    ) -> list[tuple[bytes, int]]:
+        """Give datagrams of one peer that came together to their connections; `settle` has to follow.
 
         Args:
-            run: One behind the other, of one peer.
-            step: Length of each but the last.
+            runs: Datagrams, one behind the other, with the length of each but the last, which may be shorter.
             address: The peer's.
             path: Where they came.
             now: The Trio clock.
+
+        Returns:
+            What is left of them, when others are to have their turn first: those that are not plain take long.
         """
-        start = 0
-        while start < len(run):
+        at = start = 0
+        while at < len(runs):
+            run, step = runs[at]
             link = self._by_cid.get(run[start + 1 : start + 1 + CID_BYTES])
             used = 0
-            if link is not None and link.path is path and step < len(run):
-                used = self._give_run(link, run[start:] if start else run, step, address, now)
+            is_one = at + 1 == len(runs) and len(run) - start <= step
+            if link is not None and link.path is path and not is_one:
+                left = [(run[start:], step), *runs[at + 1 :]] if at or start else runs
+                used = self._give_runs(link, left, address, now)
             if not used:
-                self.receive(run[start : start + step], address, path, now)
-                used = step
+                data = run[start : start + step]
+                self.receive(data, address, path, now)
+                used = len(data)
             start += used
+            while at < len(runs) and start >= len(runs[at][0]):
+                start -= len(runs[at][0])
+                at += 1
+            if at < len(runs) and self._clock() - now > TURN_S:
+                run, step = runs[at]
+                return [(run[start:], step), *runs[at + 1 :]]
+        return []
 
-    def _give_run(self, link: QuicLink, run: bytes, step: int, address: Address, now: float) -> int:
+    def _give_runs(
+        self, link: QuicLink, runs: list[tuple[bytes, int]], address: Address, now: float
+    ) -> int:
         try:
-            used = link.state.receive_run(run, step, address, now)
+            used = link.state.receive_runs(runs, address, now)
         except Exception:
             # As in `_give`.
             logger.exception("a QUIC connection failed")
             link.state.close(error_code=INTERNAL_ERROR, frame_type=0)
-            used = step
+            used = min(len(runs[0][0]), runs[0][1])
         self.touched.add(link)
         return used
 

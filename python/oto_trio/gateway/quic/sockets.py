@@ -30,6 +30,8 @@ MOST_SEGMENTS: Final = 64
 MOST_BYTES: Final = 65_000
 """Bytes of one write; those of a UDP datagram, headers left out."""
 READ_BYTES: Final = 65_536
+GATHERED_BYTES: Final = 256 * 1024
+"""What is read before anything is done with it, and a read more."""
 BUFFER_BYTES: Final = 2 * 1024 * 1024
 """What the kernel is asked to keep for each direction; it gives what it is set to."""
 NEVER_SEGMENTS: Final = frozenset({errno.EIO, errno.ENOPROTOOPT})
@@ -98,6 +100,29 @@ class Datagrams:
                 if level == SOL_UDP and kind == UDP_GRO and len(value) >= 4:
                     step = struct.unpack_from("=i", value)[0]
             yield bytes(memoryview(self._space)[:size]), step if 0 < step < size else size, address
+
+    def gather(self, most: int) -> list[tuple[Address, list[tuple[bytes, int]]]]:
+        """Return what is there, by who sent it: as of `read`, after `GATHERED_BYTES` or `most` reads at most.
+
+        What somebody sent comes in order, in parts of no more datagrams than one write has.
+        """
+        found: list[tuple[Address, list[tuple[bytes, int]]]] = []
+        room: dict[Address, tuple[int, list[tuple[bytes, int]]]] = {}
+        left = GATHERED_BYTES
+        for run, step, address in self.read(most):
+            count = -(-len(run) // max(step, 1))
+            part = room.get(address)
+            if part is None or count > part[0]:
+                runs: list[tuple[bytes, int]] = []
+                part = max(MOST_SEGMENTS, count), runs
+                found.append((address, runs))
+            free, runs = part
+            room[address] = free - count, runs
+            runs.append((run, step))
+            left -= len(run)
+            if left <= 0:
+                break
+        return found
 
     def send(self, datagrams: Sequence[tuple[bytes, Address]]) -> None:
         """Send, in order; what the socket does not take now waits, see `waits`."""

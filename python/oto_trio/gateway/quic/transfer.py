@@ -71,6 +71,8 @@ KEY_PACKETS: Final = 2**22
 """Packets that are sealed with the same keys; the bound of AES-GCM is twice as many (RFC 9001 section 6.6)."""
 ACK: Final = frozenset({0x02, 0x03})
 MAX_DATA: Final = 0x10
+MAX_STREAM_DATA: Final = 0x11
+DATA_BLOCKED: Final = 0x14
 BLOCKED_BIDI: Final = QuicFrameType.STREAMS_BLOCKED_BIDI
 BLOCKED_UNI: Final = QuicFrameType.STREAMS_BLOCKED_UNI
 ONE_RTT: Final = tls.Epoch.ONE_RTT
@@ -140,20 +142,19 @@ class Transfer(GuardedConnection):
     @override
     def receive_datagram(self, data: bytes, addr: NetworkAddress, now: float) -> None:
         """Act on one datagram."""
-        if not self.receive_run(data, len(data), addr, now):
+        if not self.receive_runs([(data, len(data))], addr, now):
             super().receive_datagram(data, addr, now)
 
-    def receive_run(self, run: bytes, step: int, addr: NetworkAddress, now: float) -> int:
+    def receive_runs(self, runs: list[tuple[bytes, int]], addr: NetworkAddress, now: float) -> int:
         """Act on datagrams that came together, as far as they are plain packets of this connection.
 
         Args:
-            run: Datagrams of one peer, one behind the other.
-            step: Length of each but the last.
+            runs: Datagrams of one peer, one behind the other, with the length of each but the last of a run.
             addr: The peer's.
             now: The Trio clock.
 
         Returns:
-            How many bytes of the run are done with. The datagram behind them is for `receive_datagram`, unless it is
+            How many bytes of the runs are done with. The datagram behind them is for `receive_datagram`, unless it is
             another connection's.
         """
         if not self._is_settled() or self._network_paths[0].addr != addr:
@@ -163,9 +164,8 @@ class Transfer(GuardedConnection):
         if keys is None or self._cryptos[tls.Epoch.ZERO_RTT].recv.is_valid():
             return 0
         space = self._spaces[ONE_RTT]
-        used, numbers, is_eliciting, spin, heard = keys.open_run(
-            run,
-            step,
+        used, numbers, is_eliciting, spin, heard = keys.open_runs(
+            runs,
             self.host_cid,
             bool(pair.recv.key_phase),
             space.expected_packet_number,
@@ -181,6 +181,7 @@ class Transfer(GuardedConnection):
         path = self._network_paths[0]
         context = QuicReceiveContext(ONE_RTT, self.host_cid, path, None, now, None)
         packets = sum(stop - start for start, stop in numbers)
+        step = max(min(len(run), step) for run, step in runs)
         inside = max(step - HEADER_BYTES - len(self.host_cid) - TAG_BYTES - FRAME_BYTES, 1)
         try:
             # What brings something makes up for it, as with packets that come one by one.
@@ -222,8 +223,12 @@ class Transfer(GuardedConnection):
                 self._handle_ack_frame(context, kind, Buffer(data=body))
             elif kind == MAX_DATA:
                 self._handle_max_data_frame(context, kind, Buffer(data=body))
-            else:
+            elif kind == MAX_STREAM_DATA:
                 self._handle_max_stream_data_frame(context, kind, Buffer(data=body))
+            elif kind == DATA_BLOCKED:
+                self._handle_data_blocked_frame(context, kind, Buffer(data=body))
+            else:
+                self._handle_stream_data_blocked_frame(context, kind, Buffer(data=body))
         except StreamFinishedError:
             pass  # it is forgotten already
         except BufferReadError:
@@ -580,5 +585,6 @@ def _note_received(space: QuicPacketSpace, numbers: list[tuple[int, int]]) -> No
         if len(space.ack_queue) > MAX_ACK_RANGES:
             space.ack_queue.shift()
         # Those further back are too old to come again, by the ones behind them.
-        for number in range(max(start, stop - 2 * MAX_ACK_RANGES), stop):
-            space.received_packets.add(number)
+        window = space.received_packets
+        window._received.update(range(max(start, stop - 2 * MAX_ACK_RANGES), stop))  # noqa: SLF001 (all of them above its bound)  # pyright: ignore[reportPrivateUsage]
+        window.add(stop - 1)

@@ -6,7 +6,7 @@
 mod keys;
 mod opening;
 mod sealing;
-mod varint;
+pub(crate) mod varint;
 
 #[cfg(test)]
 mod tests;

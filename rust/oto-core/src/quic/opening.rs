@@ -24,7 +24,7 @@ pub struct Wanted<'a> {
 /// What came.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Heard {
-    /// A frame of few octets, as it was sent: ACK, MAX_DATA or MAX_STREAM_DATA.
+    /// A frame of few octets, as it was sent: ACK, or one about a limit.
     Frame {
         /// Its type.
         kind: u8,
@@ -82,18 +82,32 @@ struct Ack<'a> {
 }
 
 impl Keys {
-    /// Open a run of datagrams, each of `step` octets but the last, which may have fewer.
-    ///
-    /// It ends at the first datagram that is not a packet with a short header, the wanted identifier and key phase, and a number
-    /// above all before it, that opens with these keys and holds no frames but PADDING, PING, ACK, STREAM, MAX_DATA and
-    /// MAX_STREAM_DATA, each well-formed, as few as an honest transfer has. Of that one nothing is told.
+    /// Open a run of datagrams, each of `step` octets but the last, which may have fewer: see [`Self::open_runs`].
     #[must_use]
     pub fn open_run(&self, run: &[u8], step: usize, wanted: &Wanted<'_>) -> Opened {
+        self.open_runs([(run, step)], wanted)
+    }
+
+    /// Open runs of datagrams that came together, each with the length of its datagrams but the last, which may be shorter.
+    ///
+    /// It ends at the first datagram that is not a packet with a short header, the wanted identifier and key phase, and a number
+    /// above all before it, that opens with these keys and holds no frames but PADDING, PING, ACK, STREAM, MAX_DATA,
+    /// MAX_STREAM_DATA, DATA_BLOCKED and STREAM_DATA_BLOCKED, each well-formed, as few as an honest transfer has. Of that one
+    /// nothing is told.
+    #[must_use]
+    pub fn open_runs<'a>(
+        &self,
+        runs: impl IntoIterator<Item = (&'a [u8], usize)>,
+        wanted: &Wanted<'_>,
+    ) -> Opened {
         let mut opened = Opened::default();
         let mut wanted = *wanted;
         let mut newest_ack: Option<(usize, Vec<(u64, u64)>)> = None;
-        let mut space = Vec::with_capacity(step.min(run.len()));
-        for datagram in run.chunks(step.max(1)) {
+        let mut space = Vec::new();
+        let datagrams = runs
+            .into_iter()
+            .flat_map(|(run, step)| run.chunks(step.max(1)));
+        for datagram in datagrams {
             space.clear();
             space.extend_from_slice(datagram);
             let Some((number, first, plain)) = self.open_one(&mut space, &wanted) else {
@@ -192,9 +206,10 @@ fn read(mut plain: &[u8]) -> Option<(Vec<Frame<'_>>, bool)> {
                 frames.push(frame);
                 is_eliciting = true;
             }
-            0x10 | 0x11 => {
+            // About the connection; about a stream.
+            0x10 | 0x11 | 0x14 | 0x15 => {
                 let body = plain;
-                for _ in 0x10..=kind {
+                for _ in 0..=(kind & 1) {
                     varint::take(&mut plain)?;
                 }
                 frames.push(Frame::Limit(kind, taken(body, plain)));

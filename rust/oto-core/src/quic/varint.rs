@@ -5,7 +5,7 @@ pub(super) const MOST: u64 = (1 << 62) - 1;
 
 /// Take an integer off the front; nothing when it is not whole.
 #[inline]
-pub(super) fn take(data: &mut &[u8]) -> Option<u64> {
+pub(crate) fn take(data: &mut &[u8]) -> Option<u64> {
     let (&first, rest) = data.split_first()?;
     let more = (1_usize << (first >> 6)) - 1;
     let (octets, rest) = rest.split_at_checked(more)?;

@@ -88,7 +88,7 @@ def test_small_packets_that_come_together_bring_what_single_ones_do() -> None:
         frames = [stream_frame(0, b"data", at) for at in range(first, first + 4 * 50, 4)]
         packets = [packet_of(client.link.state, it) for it in frames]
         run = b"".join(packets)
-        net.server.receive_run(run, len(packets[0]), CLIENT, net.wires["server"], net.now)
+        net.server.receive_runs([(run, len(packets[0]))], CLIENT, net.wires["server"], net.now)
         net.server.settle(net.now)
     assert code(server) is None
     assert len(server.received[0]) == 64 + 4 * 50 * 20
@@ -101,7 +101,7 @@ def test_data_that_came_before_brings_nothing_in_packets_that_come_together() ->
     for _ in range(5):
         packets = [packet_of(client.link.state, stream_frame(0, b"data", 64)) for _ in range(50)]
         run = b"".join(packets)
-        net.server.receive_run(run, len(packets[0]), CLIENT, net.wires["server"], net.now)
+        net.server.receive_runs([(run, len(packets[0]))], CLIENT, net.wires["server"], net.now)
         net.server.settle(net.now)
     assert code(server) == 0xA
 

@@ -16,7 +16,7 @@ from aioquic.quic.events import HandshakeCompleted
 
 from oto_trio.gateway.quic import Acceptor, QuicEndpoint, QuicLink, QuicSecrets
 from oto_trio.gateway.quic.forwarding import Forwarder
-from oto_trio.gateway.quic.sockets import Datagrams
+from oto_trio.gateway.quic.sockets import GATHERED_BYTES, MOST_SEGMENTS, Datagrams
 from tests.unit.gateway.quic.network import Owner, Terms, authority
 
 if TYPE_CHECKING:
@@ -156,6 +156,31 @@ def test_datagrams_of_one_write_arrive_one_by_one() -> None:
     assert read_sizes(theirs) == sizes
     ours.close()
     theirs.close()
+
+
+def test_what_is_there_is_gathered_by_who_sent_it() -> None:
+    ours, other, theirs = (Datagrams(bound(), 10) for _ in range(3))
+    to = theirs.sock.getsockname()
+    for sender, data in ((ours, b"a"), (other, b"b"), (ours, b"cc")):
+        sender.send([(data, to)])
+    assert theirs.gather(2) == [
+        (ours.sock.getsockname(), [(b"a", 1)]),
+        (other.sock.getsockname(), [(b"b", 1)]),
+    ]
+    assert theirs.gather(9) == [(ours.sock.getsockname(), [(b"cc", 2)])]
+    for _ in range(3 * GATHERED_BYTES // 50_000):
+        ours.sock.sendto(bytes(50_000), to)
+    ((_, runs),) = theirs.gather(64)
+    assert GATHERED_BYTES <= sum(len(run) for run, _ in runs) < GATHERED_BYTES + 65_536
+    while theirs.gather(64):
+        pass
+    for octet in range(90):
+        ours.sock.sendto(bytes([octet]), to)
+    parts = [[run for run, _ in runs] for _, runs in theirs.gather(90)]
+    assert b"".join(b"".join(it) for it in parts) == bytes(range(90))
+    assert [len(it) for it in parts] == [MOST_SEGMENTS, 90 - MOST_SEGMENTS]
+    for path in (ours, other, theirs):
+        path.close()
 
 
 class NarrowSocket:

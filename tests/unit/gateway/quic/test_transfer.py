@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def by_library(owner: Owner) -> None:
     """Have one side of a connection read and write each packet with aioquic."""
     state: Any = owner.link.state
-    state.receive_run = lambda *_: 0
+    state.receive_runs = lambda *_: 0
     sending = partial(QuicConnection.datagrams_to_send, state)
     state.datagrams_to_send = sending
 
@@ -190,7 +190,8 @@ def test_a_window_that_is_closed_keeps_the_rest() -> None:
     assert net.run(lambda: 0 in server.ended, 10)
 
 
-def test_joined_datagrams_reach_the_connections_that_they_name() -> None:
+@pytest.mark.parametrize("joined", [1, 2, 100])
+def test_joined_datagrams_reach_the_connections_that_they_name(joined: int) -> None:
     net = Net()
     client, server = open_connection(net)
     other, other_server = open_connection(net)
@@ -204,9 +205,11 @@ def test_joined_datagrams_reach_the_connections_that_they_name() -> None:
     # One is padded to the length of the others with what is none of its own: it is dropped, and comes again.
     run = b"".join(it.ljust(step, b"\0") for it in sent)
     path: Datagrams = net.wires["server"]
-    net.server.receive_run(run, step, CLIENT, path, net.now)
-    net.server.receive_run(b"\x40" * 90, 40, CLIENT, path, net.now)
-    net.server.receive_run(b"\xc0" + bytes(60), 30, SERVER, path, net.now)
+    size = joined * step
+    runs = [(run[start : start + size], step) for start in range(0, len(run), size)]
+    net.server.receive_runs(runs, CLIENT, path, net.now)
+    net.server.receive_runs([(b"\x40" * 90, 40)], CLIENT, path, net.now)
+    net.server.receive_runs([(b"\xc0" + bytes(60), 30)], SERVER, path, net.now)
     net.server.settle(net.now)
     assert 0 in server.received
     assert 0 in other_server.received
@@ -221,10 +224,9 @@ def test_a_library_that_fails_ends_one_connection(monkeypatch: pytest.MonkeyPatc
     def fail(*_: object) -> int:
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr(state, "receive_run", fail)
-    net.server.receive_run(
-        b"\x40" + state.host_cid + bytes(90), 60, CLIENT, net.wires["server"], net.now
-    )
+    monkeypatch.setattr(state, "receive_runs", fail)
+    run = b"\x40" + state.host_cid + bytes(90)
+    net.server.receive_runs([(run, 60)], CLIENT, net.wires["server"], net.now)
     net.server.settle(net.now)
     assert server.is_lost
     assert net.run(lambda: client.is_lost)

@@ -11,6 +11,7 @@ import logging
 from typing import Any, Final, cast
 
 import pylsqpack
+from aioquic.buffer import encode_uint_var
 from aioquic.h3.connection import (
     ErrorCode,
     FrameType,
@@ -24,11 +25,12 @@ from aioquic.h3.connection import (
     encode_frame,
     parse_settings,
 )
-from aioquic.h3.events import H3Event, Headers, HeadersReceived
+from aioquic.h3.events import DataReceived, H3Event, Headers, HeadersReceived
 from aioquic.quic.connection import QuicConnection
+from aioquic.quic.events import QuicEvent, StreamDataReceived
 from typing_extensions import override
 
-from oto_trio._core import FieldBlock
+from oto_trio._core import FieldBlock, read_data_frames
 from oto_trio.gateway.listeners.http3.limits import Http3Limits
 from oto_trio.gateway.listeners.http3.lines import count_lines
 
@@ -40,6 +42,8 @@ SMALL_BLOCK: Final = 512
 """An encoded head of so many bytes is decoded whatever is in it."""
 PRIORITY_UPDATES: Final = {0xF0700, 0xF0701}
 """Of requests and of pushes (RFC 9218 section 7.2)."""
+UNIDIRECTIONAL: Final = 2
+"""In the numbers of streams of one direction."""
 FIELD_OVERHEAD: Final = 32
 """What each field counts beside its bytes (RFC 9114 section 4.2.2)."""
 
@@ -78,6 +82,40 @@ class Http3Connection(H3Connection):
     def forget(self, stream_id: int) -> None:
         """Drop what is kept of a stream that was given up."""
         self._stream.pop(stream_id, None)
+
+    @override
+    def handle_event(self, event: QuicEvent) -> list[H3Event]:
+        """Act on what came. Most of it goes on in the middle of a body, of which nothing has to be kept."""
+        if not isinstance(event, StreamDataReceived) or self._is_done:
+            return super().handle_event(event)
+        stream = self._stream.get(event.stream_id)
+        if stream is None or not _is_in_body(stream):
+            return super().handle_event(event)
+        body, left, used = read_data_frames(event.data, stream.frame_size or 0)
+        if not used:
+            return super().handle_event(event)
+        stream.content_length += len(body)
+        stream.frame_size = left or None
+        stream.frame_type = FrameType.DATA if left else None
+        told: list[H3Event] = []
+        if event.end_stream or used < len(event.data):
+            rest = StreamDataReceived(event.data[used:], event.end_stream, event.stream_id)
+            told = super().handle_event(rest)
+            if told and isinstance(told[0], DataReceived) and not told[0].data:
+                told[0].data = body
+                return told
+        if body:
+            told.insert(0, DataReceived(body, event.stream_id, stream_ended=False))
+        return told
+
+    @override
+    def send_data(self, stream_id: int, data: bytes, end_stream: bool) -> None:
+        """Send data of a message."""
+        stream = self._stream.get(stream_id)
+        if end_stream or stream is None or stream.headers_send_state != HeadersState.AFTER_HEADERS:
+            super().send_data(stream_id, data, end_stream)
+        else:
+            self._quic.send_stream_data(stream_id, b"\0" + encode_uint_var(len(data)) + data)
 
     @override
     def _get_local_settings(self) -> dict[int, int]:
@@ -174,6 +212,15 @@ class Http3Connection(H3Connection):
     def _encode_headers(self, stream_id: int, headers: Headers) -> bytes:
         _, data = self._encoder.encode(stream_id, list(headers))
         return bytes(data)
+
+
+def _is_in_body(stream: H3Stream) -> bool:
+    """Whether what comes on a stream is body, or what is between two frames of it."""
+    return (
+        stream.headers_recv_state == HeadersState.AFTER_HEADERS
+        and stream.frame_type in {FrameType.DATA, None}
+        and not (stream.buffer or stream.blocked or stream.stream_id & UNIDIRECTIONAL)
+    )
 
 
 def _varint(value: int) -> bytes:
