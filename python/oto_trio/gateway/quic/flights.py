@@ -39,8 +39,10 @@ __all__ = [
 
 MOST_PACKETS: Final = 64
 """Of a flight; what the kernel cuts from one write."""
-BURST_S: Final = 0.001
+BURST_S: Final = 0.002
 """What may leave at once is what the rate allows in this time, where that is more than aioquic's own bound."""
+GATHER_S: Final = 0.001
+"""Where the rate allows many packets in this time, they are waited for: as with TCP's pacing and that of other QUIC servers."""
 ONE_RTT: Final = tls.Epoch.ONE_RTT
 
 
@@ -78,8 +80,11 @@ class FlightPacer(QuicPacketPacer):
     """Tells how many packets may go at once.
 
     Packets that leave together cost a fraction of what single ones do. A fast connection may send what its rate allows
-    in `BURST_S` at once, `MOST_PACKETS` at most; that is what TCP does too.
+    in `BURST_S` at once, `MOST_PACKETS` at most; and once it has sent all that it may, it goes on when there is a flight to
+    send: what its rate allows in `GATHER_S`, half of that burst at most.
     """
+
+    _is_spent = False
 
     @override
     def update_rate(self, congestion_window: int, smoothed_rtt: float) -> None:
@@ -92,12 +97,27 @@ class FlightPacer(QuicPacketPacer):
         if self.packet_time is None:
             return MOST_PACKETS
         self.update_bucket(now)
+        if self._is_spent:
+            if self.bucket_time + self.packet_time < self._flight_s():
+                return 0
+            self._is_spent = False
         return math.ceil(self.bucket_time / self.packet_time)
+
+    def next_flight_at(self, now: float) -> float:
+        """Return when packets may be sent again; `now` when they may be at once."""
+        if self.packet_time is None or self.allowance(now):
+            return now
+        return now + max(self._flight_s() - self.bucket_time, self.packet_time)
+
+    def _flight_s(self) -> float:
+        """How long it is worth to wait for more to send, when all was sent that may be."""
+        return min(GATHER_S, self.bucket_max / 2, MOST_PACKETS * (self.packet_time or 0.0))
 
     def spend(self, count: int) -> None:
         """Note that so many were sent."""
         if self.packet_time is not None:
             self.bucket_time = max(self.bucket_time - count * self.packet_time, 0.0)
+            self._is_spent = self._is_spent or self.bucket_time < self.packet_time
 
 
 class SentPacket:

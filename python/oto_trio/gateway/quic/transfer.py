@@ -360,7 +360,7 @@ class Transfer(GuardedConnection):
         packets = pacer.allowance(now)
         if not packets:
             if not is_ack_due:
-                self._pacing_at = pacer.next_send_time(now)
+                self._pacing_at = pacer.next_flight_at(now)
                 return False
             packets = 1
         room = loss.congestion_window - loss.bytes_in_flight
