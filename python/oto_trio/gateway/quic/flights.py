@@ -29,11 +29,9 @@ from oto_trio._core import QuicKeys
 
 __all__ = [
     "MOST_PACKETS",
-    "NOTHING",
     "FlightPacer",
     "Lead",
     "ReadStreamFrame",
-    "SentPacket",
     "Side",
 ]
 
@@ -118,31 +116,6 @@ class FlightPacer(QuicPacketPacer):
         if self.packet_time is not None:
             self.bucket_time = max(self.bucket_time - count * self.packet_time, 0.0)
             self._is_spent = self._is_spent or self.bucket_time < self.packet_time
-
-
-class SentPacket:
-    """A packet with data of streams; what recovery asks of a `QuicSentPacket`."""
-
-    __slots__ = ("delivery_handlers", "in_flight", "packet_number", "sent_bytes", "sent_time")
-
-    epoch = ONE_RTT
-    is_ack_eliciting = True
-    is_crypto_packet = False
-    packet_type = QuicPacketType.ONE_RTT
-    quic_logger_frames: Final[tuple[()]] = ()
-
-    def __init__(
-        self,
-        number: int,
-        sent_time: float,
-        sent_bytes: int,
-        handlers: list[tuple[QuicDeliveryHandler, Any]],
-    ) -> None:
-        self.in_flight = True
-        self.packet_number = number
-        self.sent_time = sent_time
-        self.sent_bytes = sent_bytes
-        self.delivery_handlers = handlers
 
 
 class Lead:
@@ -236,9 +209,6 @@ class Lead:
             sent_bytes=size,
             delivery_handlers=self._handlers + handlers,
         )
-
-
-NOTHING: Final = Lead(0, 1)
 
 
 class ReadStreamFrame:

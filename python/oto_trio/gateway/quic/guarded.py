@@ -28,6 +28,7 @@ from aioquic.quic.stream import StreamFinishedError
 from typing_extensions import override
 
 from oto_trio.gateway.quic.limits import QuicLimits
+from oto_trio.gateway.quic.sent import note_acked
 
 __all__ = ["GuardedConnection"]
 
@@ -166,6 +167,7 @@ class GuardedConnection(QuicConnection):
                 reason_phrase="a packet is acknowledged that was not sent",
             )
         waiting = len(space.sent_packets)
+        note_acked(self._loss, ack_rangeset, space, now)
         self._note_acks(ack_rangeset=ack_rangeset, ack_delay=ack_delay, now=now, space=space)
         if len(space.sent_packets) < waiting:
             self._earn(2)

@@ -28,12 +28,13 @@ from aioquic.quic.crypto import derive_key_iv_hp
 from aioquic.quic.packet import (
     QuicErrorCode,
     QuicFrameType,
+    QuicPacketType,
     pull_quic_transport_parameters,
 )
 from aioquic.quic.packet_builder import (
-    QuicDeliveryHandler,
     QuicDeliveryState,
     QuicPacketBuilderStop,
+    QuicSentPacket,
 )
 from aioquic.quic.recovery import MAX_ACK_RANGES, QuicPacketSpace
 from aioquic.quic.stream import QuicStream, StreamFinishedError
@@ -42,16 +43,15 @@ from typing_extensions import override
 from oto_trio._core import QuicKeys
 from oto_trio.gateway.quic.flights import (
     MOST_PACKETS,
-    NOTHING,
     FlightPacer,
     Lead,
     ReadStreamFrame,
-    SentPacket,
     Side,
 )
 from oto_trio.gateway.quic.guarded import GuardedConnection
 from oto_trio.gateway.quic.limits import QuicLimits
 from oto_trio.gateway.quic.path_mtu import BASE_BYTES, SIZES, PathMtu
+from oto_trio.gateway.quic.sent import Flight, note_sent
 
 __all__ = ["Transfer"]
 
@@ -319,10 +319,17 @@ class Transfer(GuardedConnection):
         frames = PING.ljust(size - HEADER_BYTES - len(self._peer_cid.cid) - TAG_BYTES, PADDING)
         cid, spin, number = self._peer_cid.cid, self._spin_bit, self._next_number
         ((datagram, _),) = keys.seal_flight(cid, spin, phase, number, frames, [], size, size, 1)
-        packet: Any = SentPacket(
-            number, now, size, [(self._on_path_probe_delivery, (self._mtu, size))]
+        packet = QuicSentPacket(
+            epoch=ONE_RTT,
+            in_flight=False,  # its loss is no congestion (RFC 9000 section 14.4)
+            is_ack_eliciting=True,
+            is_crypto_packet=False,
+            packet_number=number,
+            packet_type=QuicPacketType.ONE_RTT,
+            sent_time=now,
+            sent_bytes=size,
+            delivery_handlers=[(self._on_path_probe_delivery, (self._mtu, size))],
         )
-        packet.in_flight = False  # its loss is no congestion (RFC 9000 section 14.4)
         self._loss.on_packet_sent(packet=packet, space=self._spaces[ONE_RTT])
         self._packet_number = number + 1
         path.bytes_sent += size
@@ -334,15 +341,6 @@ class Transfer(GuardedConnection):
             mtu.arrived(size)
         else:
             mtu.lost(size)
-
-    @staticmethod
-    def _on_large_delivery(
-        delivery: QuicDeliveryState, mtu: PathMtu, size: int, sent_at: float
-    ) -> None:
-        if delivery is QuicDeliveryState.ACKED:
-            mtu.carried(size)
-        else:
-            mtu.dropped(size, sent_at)
 
     def _send_flight(
         self,
@@ -395,9 +393,9 @@ class Transfer(GuardedConnection):
             max(packets, 1),
         )
         self._register(sealed, lead, pieces, streams, space, now)
-        for datagram, _ in sealed:
-            path.bytes_sent += len(datagram)
-            sent.append((datagram, path.addr))
+        addr = path.addr
+        sent += [(datagram, addr) for datagram, _ in sealed]
+        path.bytes_sent += sum(len(datagram) for datagram, _ in sealed)
         pacer.spend(len(sealed))
         return bool(sealed) and (is_full or bool(pieces))
 
@@ -548,34 +546,36 @@ class Transfer(GuardedConnection):
     ) -> None:
         """Note what was sent, for what becomes of it."""
         loss, number = self._loss, self._next_number
-        senders = [it.sender.on_data_delivery for it in streams]
+        if not sealed:
+            return
+        flight = Flight(now, streams, self._mtu)
+        self._packet_number = number + len(sealed)
+        is_eliciting, rest = False, sealed
+        if not lead.packet_is_empty:
+            datagram, carried = sealed[0]
+            size = len(datagram)
+            packet = lead.packet(number, now, size, flight.handlers(size, carried))
+            is_eliciting = packet.is_ack_eliciting
+            loss.on_packet_sent(packet=packet, space=space)
+            number += 1
+            rest = sealed[1:]
+        note_sent(loss, space, number, rest, flight)
+        if (is_eliciting or rest) and not self._ack_eliciting_sent_since_receipt:
+            self._close_at = now + self._idle_timeout()
+            self._ack_eliciting_sent_since_receipt = True
+        # What has no room after all, because what is left of a packet was no use, goes with the next flight.
         done, reached = -1, 0
-        packet: Any
-        for datagram, carried in sealed:
-            handlers: list[tuple[QuicDeliveryHandler, Any]] = [
-                (senders[piece], (start, stop, fin)) for piece, start, stop, fin in carried
-            ]
-            if carried and len(datagram) > BASE_BYTES:
-                handlers.append((self._on_large_delivery, (self._mtu, len(datagram), now)))
-            if lead.packet_is_empty:
-                packet = SentPacket(number, now, len(datagram), handlers)
-            else:
-                packet = lead.packet(number, now, len(datagram), handlers)
-                lead = NOTHING
+        for _, carried in reversed(sealed):
             if carried:
                 done, _, reached, _ = carried[-1]
-            loss.on_packet_sent(packet=packet, space=space)
-            if packet.is_ack_eliciting and not self._ack_eliciting_sent_since_receipt:
-                self._close_at = now + self._idle_timeout()
-                self._ack_eliciting_sent_since_receipt = True
-            number += 1
-        self._packet_number = number
-        # What has no room after all, because what is left of a packet was no use, goes with the next flight.
+                break
         for index in range(max(done, 0), len(pieces)):
             _, offset, data, fin = pieces[index]
             start = reached if index == done else offset
             if start < offset + len(data) or index > done:
-                senders[index](QuicDeliveryState.LOST, start, offset + len(data), fin)
+                flight.senders[index].on_data_delivery(
+                    QuicDeliveryState.LOST, start, offset + len(data), fin
+                )
 
 
 def _note_received(space: QuicPacketSpace, numbers: list[tuple[int, int]]) -> None:
