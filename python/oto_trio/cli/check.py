@@ -19,6 +19,9 @@ from oto_trio.control.settings import (
 from oto_trio.control.vaults import vault_problems
 from oto_trio.model.backend import Backend
 from oto_trio.model.errors import Problem
+from oto_trio.model.route import Route
+from oto_trio.plugin_api.config import unread_config_keys
+from oto_trio.plugin_api.errors import PluginError
 from oto_trio.plugin_api.folder import FolderPlugins, with_folder
 from oto_trio.plugin_api.registry import Registry, discover
 
@@ -108,9 +111,30 @@ def _entity_problems(declarations: Iterable[Declaration], registry: Registry) ->
     backends = {d.entity.id: d.entity for d in declarations if isinstance(d.entity, Backend)}
     for declaration in declarations:
         yield from unread_keys(declaration)
-        for problem in check_entity(declaration.entity, registry, backends):
+        problems = check_entity(declaration.entity, registry, backends)
+        if isinstance(declaration.entity, Route):
+            problems += _unread_configs(declaration.entity, registry)
+        for problem in problems:
             where = declaration.path + problem.path.removeprefix("$")
             yield msgspec.structs.replace(problem, path=where)
+
+
+def _unread_configs(route: Route, registry: Registry) -> Iterable[Problem]:
+    """Walk the keys of a route's plugin configs that nothing reads."""
+    for place, slot in enumerate(route.plugins):
+        plugin = registry.get(slot.plugin)
+        if plugin is None or plugin.Config is None:
+            continue
+        try:
+            registry.read_config(slot.plugin, slot.config)
+        except PluginError:
+            continue  # told already, where the slot is enabled
+        known = ", ".join(field.encode_name for field in msgspec.structs.fields(plugin.Config))
+        for key in unread_config_keys(plugin.Config, slot.config):
+            fix = f"remove it, or write one of {known}"
+            yield Problem(
+                f"$.plugins[{place}].config.{key}", "nothing reads this key", fix, "warning"
+            )
 
 
 def _line(path: Path, problem: Problem, *, as_json: bool) -> str:

@@ -12,6 +12,7 @@ may be written as a string, ``null`` reads as "not given") and strict where a gu
 a value of the wrong type is refused, with its path.
 """
 
+import copy
 import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, TypeVar, cast, get_args
@@ -30,6 +31,7 @@ __all__ = [
     "default_config",
     "effective_config",
     "read_config",
+    "unread_config_keys",
 ]
 
 _EXPECTED: dict[str, str] = {
@@ -113,6 +115,27 @@ def read_config(struct: type[ConfigStruct], slot_config: Mapping[str, Any]) -> C
         text, path = split_path(str(error))
         path = _locate(struct, raw, path)
         raise PluginError(_own_words(struct, text, path)) from error
+
+
+def unread_config_keys(struct: type[msgspec.Struct], slot_config: Mapping[str, Any]) -> list[str]:
+    """Return the keys of a slot's config that its plugin does not read, so that they do nothing.
+
+    A key of an older export that `Config.normalise` looks at is read.
+    """
+    known = {field.encode_name for field in msgspec.structs.fields(struct)}
+    whole = _normalised(struct, slot_config)
+    return [
+        key
+        for key in slot_config
+        if key not in known
+        and {name: value for name, value in whole.items() if name != key}
+        == _normalised(struct, {name: slot_config[name] for name in slot_config if name != key})
+    ]
+
+
+def _normalised(struct: type[msgspec.Struct], slot_config: Mapping[str, Any]) -> dict[str, Any]:
+    raw = copy.deepcopy(effective_config(struct, slot_config))
+    return struct.normalise(raw) if issubclass(struct, Config) else raw
 
 
 def config_schema(struct: type[msgspec.Struct] | None) -> dict[str, Any] | None:

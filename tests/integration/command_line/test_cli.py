@@ -194,6 +194,18 @@ routes:
     assert all(set(o) == {"file", "path", "severity", "message", "fix"} for o in objects)
 
 
+def test_a_key_of_a_plugin_config_that_nothing_reads_is_a_warning(tmp_path: Path) -> None:
+    slot = '{plugin: "cp:otoroshi.next.plugins.Http3Switch", config: {ma: 5, max_age: 5}}'
+    path = tmp_path / "c.yaml"
+    path.write_text(f"routes: [{{name: a, frontend: a.test, plugins: [{slot}]}}]")
+    result = oto("check", str(path))
+    assert result.returncode == 0
+    assert result.stdout == (
+        f"{path}: $.routes[0].plugins[0].config.max_age: warning: nothing reads this key; "
+        "remove it, or write one of ma, domain, protocols\n"
+    )
+
+
 def test_warnings_fail_only_when_strict(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text("routes: [{name: a, frontend: a.test, fronted: 1}]")

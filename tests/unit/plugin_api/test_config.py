@@ -13,6 +13,7 @@ from oto_trio.plugin_api.config import (
     default_config,
     effective_config,
     read_config,
+    unread_config_keys,
 )
 from oto_trio.plugin_api.fields import HeaderName, HeaderValue
 
@@ -74,6 +75,12 @@ def test_null_reads_as_not_given() -> None:
 
 def test_numbers_may_be_written_as_text_and_unknown_keys_are_ignored() -> None:
     assert read_config(Sample, {"code": "404", "form_data": {}}).code == 404
+
+
+def test_keys_that_nothing_reads_are_named_and_old_names_are_not() -> None:
+    assert unread_config_keys(Sample, {"code": 404, "cod": 1, "inner": {}}) == ["cod"]
+    assert unread_config_keys(Renamed, {"old_names": ["a"], "older": 1}) == ["older"]
+    assert unread_config_keys(Inner, {"a": 2, "c": 3}) == ["c"]
 
 
 def test_an_old_name_is_understood() -> None:
