@@ -5,6 +5,7 @@ each mostly goes on with the stream of the one before: so they are noted togethe
 told to streams, and to congestion control, at once. Each packet stays one of aioquic's, which finds out by itself what was lost.
 """
 
+from bisect import bisect_left
 from functools import partial
 from itertools import repeat
 from typing import Any, Final, NamedTuple
@@ -131,14 +132,13 @@ def note_acked(
         now: The time of the connection.
     """
     sent: dict[int, Any] = space.sent_packets
-    lowest = next(iter(sent), None)
-    if lowest is None:
-        return
+    # Only what was sent is looked at: the peer chooses which numbers it names, and how often. They are in order.
+    numbers = list(sent)
     packets: list[Any] = [
         packet
         for it in acked
-        for number in range(max(it.start, lowest), it.stop)
-        if (packet := sent.get(number)).__class__ is SentPacket
+        for number in numbers[bisect_left(numbers, it.start) : bisect_left(numbers, it.stop)]
+        if (packet := sent[number]).__class__ is SentPacket
     ]
     if len(packets) < 2:
         return

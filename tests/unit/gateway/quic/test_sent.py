@@ -12,6 +12,7 @@ from aioquic.quic.recovery import QuicPacketRecovery, QuicPacketSpace
 from aioquic.quic.stream import QuicStream
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from oto_trio.gateway.quic.path_mtu import PathMtu
 from oto_trio.gateway.quic.sent import Flight, note_acked, note_sent
@@ -167,3 +168,37 @@ def test_a_flight_without_packets_leaves_no_note() -> None:
     note_sent(side.loss, side.space, 5, [], Flight(1.0, side.streams, side.mtu))
     note_acked(side.loss, ranges([3, 4]), side.space, 1.0)
     assert side.known() == before
+
+
+class Counted(dict[int, Any]):
+    """Counts what is looked up."""
+
+    asked = 0
+
+    @override
+    def get(self, key: int, default: Any = None) -> Any:
+        self.asked += 1
+        return super().get(key, default)
+
+    @override
+    def __getitem__(self, key: int) -> Any:
+        self.asked += 1
+        return super().__getitem__(key)
+
+
+def test_numbers_that_are_acknowledged_in_vain_are_not_looked_up_one_by_one() -> None:
+    # Between a packet that waits for long and the last ones there may be many that nothing is known of any more.
+    side = Side()
+    side.streams[0].sender.write(bytes(3000))
+    flight = Flight(1.0, side.streams, side.mtu)
+    for number in (0, 50_000, 50_001):
+        carried: Carried = [(0, *side.take(0, 1000))]
+        note_sent(side.loss, side.space, number, [(bytes(SIZE), carried)], flight)
+    side.space.sent_packets = sent = Counted(side.space.sent_packets)
+    before = side.known()
+    note_acked(side.loss, RangeSet([range(1, 40_000), range(40_001, 50_000)]), side.space, 1.0)
+    assert side.known() == before
+    assert sent.asked < 10
+    note_acked(side.loss, RangeSet([range(1, 40_000), range(40_001, 50_002)]), side.space, 1.0)
+    assert list(sent) == [0, 50_001], "the library is told of the last one"
+    assert sent.asked < 20
