@@ -10,6 +10,7 @@ of. Everything else goes to aioquic as ever, which may also be given any packet 
 The overridden methods are private ones of aioquic; `tests/unit/gateway/quic` fails when a release changes them.
 """
 
+from itertools import takewhile
 from typing import Any, Final
 
 from aioquic import tls
@@ -155,7 +156,7 @@ class Transfer(GuardedConnection):
 
         Returns:
             How many bytes of the runs are done with. The datagram behind them is for `receive_datagram`, unless it is
-            another connection's.
+            another connection's, or not of the same length.
         """
         if not self._is_settled() or self._network_paths[0].addr != addr:
             return 0
@@ -163,6 +164,9 @@ class Transfer(GuardedConnection):
         keys = self._opening.keys_of(pair.recv)
         if keys is None or self._cryptos[tls.Epoch.ZERO_RTT].recv.is_valid():
             return 0
+        # What data brought is told by how much of it a packet holds.
+        length = runs[0][1]
+        runs = list(takewhile(lambda it: it[1] == length, runs))
         space = self._spaces[ONE_RTT]
         used, numbers, is_eliciting, spin, heard = keys.open_runs(
             runs,

@@ -94,6 +94,23 @@ def test_small_packets_that_come_together_bring_what_single_ones_do() -> None:
     assert len(server.received[0]) == 64 + 4 * 50 * 20
 
 
+def test_small_packets_that_come_with_a_large_one_bring_what_single_ones_do() -> None:
+    net = Net(limits=QuicLimits(idle_frames=100, idle_frames_per_s=0.001))
+    client, server = open_connection(net)
+    server.link.state._credit = 100  # the handshake took of it
+    at = 0
+    for _ in range(20):
+        runs: list[tuple[bytes, int]] = []
+        for size in [1000] + [4] * 40:
+            packet = packet_of(client.link.state, stream_frame(0, bytes(size), at))
+            runs.append((packet, len(packet)))
+            at += size
+        net.server.receive_runs(runs, CLIENT, net.wires["server"], net.now)
+        net.server.settle(net.now)
+    assert code(server) is None
+    assert len(server.received[0]) == at
+
+
 def test_data_that_came_before_brings_nothing_in_packets_that_come_together() -> None:
     net = Net(limits=QuicLimits(idle_frames=100, idle_frames_per_s=0.001))
     client, server = open_connection(net)

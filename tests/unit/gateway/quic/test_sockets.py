@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import trio
+import trio.testing
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import HandshakeCompleted
 
@@ -21,6 +22,8 @@ from tests.unit.gateway.quic.network import Owner, Terms, authority
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
+
+    import pytest
 
     from oto_trio.gateway.quic.sockets import Address
 
@@ -181,6 +184,31 @@ def test_what_is_there_is_gathered_by_who_sent_it() -> None:
     assert [len(it) for it in parts] == [MOST_SEGMENTS, 90 - MOST_SEGMENTS]
     for path in (ours, other, theirs):
         path.close()
+
+
+async def test_what_was_read_is_acted_on_when_reading_stops(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("oto_trio.gateway.quic.endpoint.TURN_S", -1.0)
+    endpoint, heard = QuicEndpoint(trio.current_time), bytearray()
+    senders, sock = [bound() for _ in range(3)], bound()
+    for octet, sender in enumerate(senders):
+        sender.sendto(bytes([octet]), sock.getsockname())
+    path = endpoint.add(sock)
+
+    def receive(data: bytes, *_: object) -> None:
+        heard.extend(data)
+        endpoint.stop_reading(path)
+
+    monkeypatch.setattr(endpoint, "receive", receive)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(endpoint.run)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert heard == bytes([0, 1, 2])
+    endpoint.close()
+    for sender in senders:
+        sender.close()
 
 
 class NarrowSocket:
