@@ -103,16 +103,19 @@ def _check_port(entity: Document) -> list[Problem]:
 
 
 def _check_http_listener(listener: HttpListener) -> list[Problem]:
-    """Say why a listener would open no port."""
+    """Warn of a listener that would open no port; Otoroshi takes it, so an export with one has to come in whole."""
     try:
         wanted_by_http_listener(encode_document(listener))
     except EntityError as error:
-        return list(error.problems)
+        return [_warning(problem) for problem in error.problems]
     return []
 
 
 def _check_tcp_service(service: TcpService) -> list[Problem]:
-    """Say why a service would open no port, or let nobody in. Other services of its port, the workers know."""
+    """Say why a service would open no port, or let nobody in. Other services of its port, the workers know.
+
+    Otoroshi takes what opens no port here, so that is a warning; the lists of addresses only this gateway has.
+    """
     settings = service.settings if isinstance(service.settings, TcpSettings) else TcpSettings()
     lists = {
         "allowed": settings.allowed,
@@ -125,9 +128,14 @@ def _check_tcp_service(service: TcpService) -> list[Problem]:
         for problem in _no_addresses(f"$.settings.{name}", entries)
     ]
     if (odd := host_problem("$.interface", service.interface.strip("[]"))) is not None:
-        problems.append(odd)
+        problems.append(_warning(odd))  # see `_check_http_listener`
     _, found = compile_tcp_ports([msgspec.structs.replace(service, enabled=True)])
     return [*problems, *(problem for _, problem in found)]
+
+
+def _warning(problem: Problem) -> Problem:
+    """Return a problem that refuses nothing."""
+    return msgspec.structs.replace(problem, severity="warning")
 
 
 def _check_row(kind: str, entity_id: str, document: bytes) -> list[Problem]:

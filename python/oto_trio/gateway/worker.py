@@ -430,7 +430,8 @@ class _Worker:
             try:
                 if isinstance(order, Listen):
                     await self._adopting.prepare(order)
-                    self._adopting.take(order)
+                    if not self._drain_asked.is_set():  # meanwhile
+                        self._adopting.take(order)
                 else:
                     self._adopting.retune(order)
             except OSError as error:

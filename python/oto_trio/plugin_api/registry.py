@@ -56,20 +56,29 @@ class _Files:
     """
 
     def __init__(self, package: str) -> None:
-        self._modules = {
-            info.name.rpartition(".")[2].replace("_", ""): info.name for info in _walk(package)
-        }
+        self._modules = {_name_of(info.name).replace("_", ""): info.name for info in _walk(package)}
         self._loaded: dict[str, PluginClass] = {}
 
     def get(self, plugin_id: str) -> PluginClass | None:
         """Return the class with this id, or ``None``; see `plugins_in` for what it raises."""
         found = self._loaded.get(plugin_id)
         if found is None:
-            module = self._modules.get(plugin_id.rpartition(".")[2].lower())
+            module = self._modules.get(_name_of(plugin_id))
             if module is not None:
                 self._load(module)
                 found = self._loaded.get(plugin_id)
         return found
+
+    def names(self) -> Iterable[str]:
+        """Return the names of the files, such as they are in `id_of`; loads nothing."""
+        return self._modules
+
+    def id_of(self, name: str) -> str | None:
+        """Return the id of the plugin in the file of this name, or ``None``; loads no other."""
+        module = self._modules.get(name)
+        if module is not None:
+            self._load(module)
+        return next((known for known in self._loaded if _name_of(known) == name), None)
 
     def all(self) -> Mapping[str, PluginClass]:
         """Load what is not loaded yet, and return every class by its id."""
@@ -131,11 +140,15 @@ class Registry(msgspec.Struct, frozen=True):
 
     def hint(self, plugin_id: str) -> str:
         """Say what to do about an id that no plugin has: the nearest one, if any is near."""
-        name = plugin_id.rpartition(".")[2].lower()
-        names = {known.rpartition(".")[2].lower(): known for known in self._every()}
-        near = get_close_matches(name, names, n=1, cutoff=0.75)
-        if near:
-            return f"did you mean {names[near[0]]}? Else install it or disable this slot"
+        ids = {_name_of(known): known for known in self.plugins}
+        # Not by the classes: a worker that loaded them all for one wrong id would answer nobody meanwhile.
+        names = {*ids, *(() if self.files is None else self.files.names())}
+        for near in get_close_matches(_name_of(plugin_id), names, n=3, cutoff=0.75):
+            known = ids.get(near)
+            if known is None and self.files is not None:
+                known = self.files.id_of(near)
+            if known is not None:
+                return f"did you mean {known}? Else install it or disable this slot"
         return "install it, put its file in the plugin folder, or disable this slot"
 
     def describe(self, plugin_id: str) -> dict[str, Any]:
@@ -268,13 +281,18 @@ def discover_on_demand(
 ) -> Registry:
     """Return the same plugins as `discover`, the built-in ones not loaded yet.
 
-    A registry that is walked or counted, or that says what is near an unknown id, loads them all.
+    A registry that is walked or counted loads them all.
 
     Args:
         points: See `discover`.
         package: Where the built-in ones are.
     """
     return _with_distributions(Registry(files=_Files(package)), points)
+
+
+def _name_of(plugin_id: str) -> str:
+    """Return the last part of an id in lower case, which is the name of its file, but for what joins words there."""
+    return plugin_id.rpartition(".")[2].lower()
 
 
 def _walk(package: str) -> Iterator[pkgutil.ModuleInfo]:

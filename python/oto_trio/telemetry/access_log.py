@@ -163,14 +163,16 @@ class _Place:
         if item is None:
             close = self._close
             self._open()
-            close()
+            with suppress(OSError):  # see `close`
+                close()
             return
         offset_s, batch = item
         self._write(access_lines(batch, offset_s))
 
     def close(self) -> None:
-        """Close the file."""
-        self._close()
+        """Close the file; that some disks tell only then what they did not take changes nothing."""
+        with suppress(OSError):
+            self._close()
 
     def _open(self) -> None:
         """Open the log for appending; readable by its owner only, as it tells who asked for what."""

@@ -118,6 +118,19 @@ def test_what_does_not_work_is_told_with_its_path(entity: Document, path: str, w
 
 
 @pytest.mark.parametrize(
+    "entity",
+    [
+        tcp_service(interface="localhost"),
+        tcp_service(interface="", enabled=False),
+        http_listener(host="localhost"),
+        http_listener(tls=False, http1=False),
+    ],
+)
+def test_a_port_that_otoroshi_would_take_is_no_error(entity: Document) -> None:
+    assert [problem.severity for problem in check(entity)] == ["warning"]
+
+
+@pytest.mark.parametrize(
     ("target", "field"),
     [({"hostname": "a b"}, "hostname"), ({"hostname": "h", "ip_address": "nope"}, "ip_address")],
 )

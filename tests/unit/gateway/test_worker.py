@@ -17,6 +17,7 @@ import trio
 import trio.testing
 
 from oto_trio import _core
+from oto_trio.gateway.adopting import Adopting
 from oto_trio.gateway.engine import RUN
 from oto_trio.gateway.frames import (
     PROTOCOL,
@@ -51,7 +52,7 @@ from oto_trio.gateway.frames import (
 )
 from oto_trio.gateway.installer import ROUTES, SnapshotLike
 from oto_trio.gateway.link import Link, LinkProtocolError, supervisor_end, worker_end
-from oto_trio.gateway.listener_frames import Retune, Retuned
+from oto_trio.gateway.listener_frames import Listen, Retune, Retuned
 from oto_trio.gateway.route_counts import COUNTS_PER_FRAME
 from oto_trio.gateway.worker import ORPHAN_DRAIN_S, WorkerEngine, run_worker
 from oto_trio.testing import FakeRequest
@@ -453,3 +454,36 @@ async def test_it_says_when_what_a_listener_speaks_has_changed(descriptors: list
     async with worked(ScriptedEngine(), descriptors) as stage:
         await stage.send(EMPTY, Retune(7, ListenerWays()), Retune(8, ListenerWays(secured=True)))
         assert [await stage.expect(Retuned) for _ in range(2)] == [Retuned(7), Retuned(8)]
+
+
+async def test_no_listener_is_taken_whose_code_is_loaded_while_a_drain_begins(
+    engine: ScriptedEngine,
+    descriptors: list[int],
+    autojump_clock: trio.testing.MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun, loaded = trio.Event(), trio.Event()
+    taken: list[Listen] = []
+
+    async def prepare(_: Adopting, __: Listen) -> None:
+        begun.set()
+        await loaded.wait()
+
+    def take(_: Adopting, order: Listen) -> None:
+        taken.append(order)
+
+    monkeypatch.setattr(Adopting, "prepare", prepare)
+    monkeypatch.setattr(Adopting, "take", take)
+    async with worked(engine, descriptors) as stage:
+        await stage.send(EMPTY)
+        await stage.expect(Ready)
+        engine.counts["tunnels"] = 1
+        await stage.send(
+            Listen(1, "l", ListenerWays(), False, 1, is_datagrams=True), Retune(2, ListenerWays())
+        )
+        await begun.wait()
+        stage.drain_asked.set()
+        await stage.expect(Draining)
+        loaded.set()
+        assert await stage.expect(Retuned) == Retuned(2)
+        assert taken == []

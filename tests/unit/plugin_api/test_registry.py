@@ -182,6 +182,18 @@ def test_a_plugin_is_loaded_when_it_is_asked_for(package: Path) -> None:
     assert registry["cp:test.Two"].name == "Two"
 
 
+def test_a_hint_loads_nothing_but_what_is_near(package: Path) -> None:
+    (package / "one_more.py").write_text(GOOD.format(name="OneMore"))
+    (package / "inner" / "two.py").write_text(GOOD.format(name="Two"))
+    (package / "inner" / "two_fold.py").touch()
+    registry = discover_on_demand((), "some_plugins")
+    assert registry.hint("cp:test.Unlike").startswith("install it")
+    assert not sys.modules.keys() & {"some_plugins.one_more", "some_plugins.inner.two"}
+    assert registry.hint("cp:test.Towo").startswith("did you mean cp:test.Two?")
+    assert registry.hint("cp:test.Towfold").startswith("install it")
+    assert "some_plugins.one_more" not in sys.modules
+
+
 def test_a_plugin_that_is_not_loaded_yet_keeps_its_id(package: Path) -> None:
     (package / "limit.py").write_text(GOOD.format(name="Limit"))
     registry = discover_on_demand((), "some_plugins").extended([(Limit, "a folder")])

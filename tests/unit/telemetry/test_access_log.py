@@ -1,5 +1,7 @@
 """The access log."""
 
+import errno
+import io
 import json
 import os
 import select
@@ -13,6 +15,7 @@ import msgspec
 import pytest
 import trio
 import trio.testing
+from typing_extensions import override
 
 from oto_trio.telemetry import access_log
 from oto_trio.telemetry.access_log import STANDARD_OUTPUT, WAITING_BATCHES, AccessLog
@@ -174,6 +177,33 @@ async def test_a_full_disk_is_logged_and_survived(caplog: pytest.LogCaptureFixtu
         "the access log /dev/full cannot be written: [Errno 28] No space left on device",
         "2 batches of the access log /dev/full are lost: they could not be written in time",
     ]
+
+
+async def test_a_disk_that_complains_when_a_file_is_closed_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Late(io.FileIO):
+        @override
+        def close(self) -> None:
+            super().close()
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    def opened(path: Path, mode: str, buffering: int) -> Late:
+        assert buffering == 0
+        return Late(path, mode)
+
+    path = tmp_path / "access.log"
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", opened)
+        log = AccessLog(str(path))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(log.run)
+            log.take(0, batch())
+            await log.reopen()
+            log.take(0, batch())
+            nursery.cancel_scope.cancel()
+    assert len(lines(path)) == 2
+    assert caplog.messages == []
 
 
 async def test_standard_output_is_written_to_and_stays_open(
