@@ -123,14 +123,24 @@ def unread_config_keys(struct: type[msgspec.Struct], slot_config: Mapping[str, A
     A key of an older export that `Config.normalise` looks at is read.
     """
     known = {field.encode_name for field in msgspec.structs.fields(struct)}
-    whole = _normalised(struct, slot_config)
     return [
-        key
-        for key in slot_config
-        if key not in known
-        and {name: value for name, value in whole.items() if name != key}
-        == _normalised(struct, {name: slot_config[name] for name in slot_config if name != key})
+        key for key in slot_config if key not in known and not _is_read(struct, slot_config, key)
     ]
+
+
+def _is_read(struct: type[msgspec.Struct], slot_config: Mapping[str, Any], key: str) -> bool:
+    """Tell whether anything depends on a key that is no field."""
+    without = {name: value for name, value in slot_config.items() if name != key}
+    # What is written may be what the plugin takes anyhow.
+    for config in (slot_config, {**slot_config, key: f"not {slot_config[key]}"}):
+        try:
+            whole = _normalised(struct, config)
+        except (PluginError, TypeError, ValueError, AttributeError, LookupError):
+            return True  # it is no such text
+        whole.pop(key, None)
+        if whole != _normalised(struct, without):
+            return True
+    return False
 
 
 def _normalised(struct: type[msgspec.Struct], slot_config: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from oto_trio.plugin_api.config import (
     read_config,
     unread_config_keys,
 )
+from oto_trio.plugin_api.encrypted_tokens import JweConfig
 from oto_trio.plugin_api.fields import HeaderName, HeaderValue
 
 
@@ -81,6 +82,9 @@ def test_keys_that_nothing_reads_are_named_and_old_names_are_not() -> None:
     assert unread_config_keys(Sample, {"code": 404, "cod": 1, "inner": {}}) == ["cod"]
     assert unread_config_keys(Renamed, {"old_names": ["a"], "older": 1}) == ["older"]
     assert unread_config_keys(Inner, {"a": 2, "c": 3}) == ["c"]
+    # Also where the old name has the value that there is without it.
+    old = {"keyManagementAlgorithm": "RSA_OAEP_256", "metadata": {}}
+    assert unread_config_keys(JweConfig, old) == ["metadata"]
 
 
 def test_an_old_name_is_understood() -> None:
