@@ -83,7 +83,7 @@ def test_keys_that_nothing_reads_are_named_and_old_names_are_not() -> None:
     assert unread_config_keys(Renamed, {"old_names": ["a"], "older": 1}) == ["older"]
     assert unread_config_keys(Inner, {"a": 2, "c": 3}) == ["c"]
     # Also where the old name has the value that there is without it.
-    old = {"keyManagementAlgorithm": "RSA_OAEP_256", "metadata": {}}
+    old: dict[str, object] = {"keyManagementAlgorithm": "RSA_OAEP_256", "metadata": {}}
     assert unread_config_keys(JweConfig, old) == ["metadata"]
 
 
