@@ -14,7 +14,8 @@ import pytest
 import trio
 
 from oto_trio.testing.gateway_process import gateway_process
-from tests.integration.clients import GUARD_S, Connection, ask, route
+from tests.integration.clients import GUARD_S, Connection, ask, eventually, route
+from tests.integration.events import events_in, exporter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -154,15 +155,29 @@ async def test_who_does_not_read_standard_output_keeps_no_gateway_from_ending(
     upstream: Upstream, tmp_path: Path
 ) -> None:
     config = tmp_path / "gateway.json"
-    console = {"id": "console", "name": "console", "enabled": True, "type": "console"}
+    seen = tmp_path / "seen.log"
+    exporters = [
+        {"id": "console", "name": "console", "enabled": True, "type": "console"},
+        exporter("file", config={"path": str(seen)}),
+    ]
     routes = [route("api", upstream.url)]
-    config.write_text(json.dumps({"routes": routes, "data-exporters": [console]}))
+    config.write_text(json.dumps({"routes": routes, "data-exporters": exporters}))
     words = ("--workers", "1", "--access-log", "-", "--config", str(config))
     async with gateway_process(*words, data=tmp_path / "data") as gateway:
         fill(f"/proc/{gateway.pid}/fd/1")
-        for _ in range(3):
+
+        async def is_exported() -> bool:
             assert (await ask(gateway.port, "api.test")).status == 200
+            return bool(events_in(seen))
+
+        # Events are told from when the worker heard that exporters want them.
+        await eventually(is_exported)
         gateway.signal(signal.SIGTERM)
         assert await gateway.wait() == 0
-        await gateway.wait_for_log("of the access log - are lost")
-        await gateway.wait_for_log("exporter console ends with")
+
+        async def is_told() -> bool:
+            told = [line["message"] for line in gateway.log]
+            wanted = ("of the access log - are lost", "exporter console ends with")
+            return all(any(words in message for message in told) for words in wanted)
+
+        await eventually(is_told)

@@ -91,6 +91,7 @@ async def test_gateways_of_one_store_share_quotas_and_resets_and_lose_none_in_ou
 
             # A reset on one is seen on the other.
             assert not await lets_through(two)
+            await eventually(partial(shows, api_of_one, calls + 1))
             reset = await api_of_one.delete("/api/apikeys/few/quotas")
             assert (reset.status_code, reset.json()["currentCallsPerDay"]) == (200, 0)
             await eventually(partial(lets_through, two))
