@@ -157,7 +157,7 @@ def check_engine_settings(settings: bytes) -> str | None:
         if not isinstance(value, int | float):
             continue
         if key in _MORE_THAN_0 and value <= 0:
-            return f"{key} must be more than 0: with {value} no request could be answered"
+            return f"{key} must be more than 0: with {value} nothing is served"
         if value < 0:
             return f"{key} must be at least 0"
     return None
