@@ -30,7 +30,7 @@ from typing_extensions import override
 from oto_trio.gateway.quic.limits import QuicLimits
 from oto_trio.gateway.quic.sent import note_acked
 
-__all__ = ["GuardedConnection"]
+__all__ = ["GuardedConnection", "together"]
 
 IDENTIFIER_COST: Final = 10
 """What a frame about connection identifiers counts: it leaves something behind."""
@@ -56,6 +56,28 @@ COSTS: Final = {
     "_handle_path_response_frame": 1,
 }
 """What frames count that bring nothing by themselves, by the method that handles them."""
+
+
+def together(runs: list[tuple[bytes, int]]) -> tuple[list[tuple[bytes, int]], int]:
+    """Return the first runs that are judged together, and the length of their large datagrams, on average.
+
+    What data brought is told by how many large datagrams it fills, and small ones bring next to nothing: there are no
+    more of those than of large ones, or a client that sends many small ones would pay for what each of them brought.
+    """
+    first = runs[0][1]
+    large = small = octets = 0
+    for at, (run, step) in enumerate(runs):
+        count = -(-len(run) // max(step, 1))
+        if 2 * step > 3 * first:
+            return runs[:at], octets // max(large, 1)
+        if 3 * step >= 2 * first:
+            large += count
+            octets += len(run)
+        elif small + count > large:
+            return runs[:at], octets // max(large, 1)
+        else:
+            small += count
+    return runs, octets // max(large, 1)
 
 
 class GuardedConnection(QuicConnection):

@@ -10,7 +10,6 @@ of. Everything else goes to aioquic as ever, which may also be given any packet 
 The overridden methods are private ones of aioquic; `tests/unit/gateway/quic` fails when a release changes them.
 """
 
-from itertools import takewhile
 from typing import Any, Final
 
 from aioquic import tls
@@ -49,7 +48,7 @@ from oto_trio.gateway.quic.flights import (
     ReadStreamFrame,
     Side,
 )
-from oto_trio.gateway.quic.guarded import GuardedConnection
+from oto_trio.gateway.quic.guarded import GuardedConnection, together
 from oto_trio.gateway.quic.limits import QuicLimits
 from oto_trio.gateway.quic.path_mtu import BASE_BYTES, SIZES, PathMtu
 from oto_trio.gateway.quic.sent import Flight, note_sent
@@ -156,7 +155,7 @@ class Transfer(GuardedConnection):
 
         Returns:
             How many bytes of the runs are done with. The datagram behind them is for `receive_datagram`, unless it is
-            another connection's, or not of the same length.
+            another connection's, or of another length.
         """
         if not self._is_settled() or self._network_paths[0].addr != addr:
             return 0
@@ -164,9 +163,7 @@ class Transfer(GuardedConnection):
         keys = self._opening.keys_of(pair.recv)
         if keys is None or self._cryptos[tls.Epoch.ZERO_RTT].recv.is_valid():
             return 0
-        # What data brought is told by how much of it a packet holds.
-        length = runs[0][1]
-        runs = list(takewhile(lambda it: it[1] == length, runs))
+        runs, length = together(runs)
         space = self._spaces[ONE_RTT]
         used, numbers, is_eliciting, spin, heard = keys.open_runs(
             runs,
@@ -185,8 +182,7 @@ class Transfer(GuardedConnection):
         path = self._network_paths[0]
         context = QuicReceiveContext(ONE_RTT, self.host_cid, path, None, now, None)
         packets = sum(stop - start for start, stop in numbers)
-        step = max(min(len(run), step) for run, step in runs)
-        inside = max(step - HEADER_BYTES - len(self.host_cid) - TAG_BYTES - FRAME_BYTES, 1)
+        inside = max(length - HEADER_BYTES - len(self.host_cid) - TAG_BYTES - FRAME_BYTES, 1)
         try:
             # What brings something makes up for it, as with packets that come one by one.
             # Those that hold nothing but PING count twice.

@@ -9,7 +9,7 @@ import pytest
 
 from oto_trio.gateway.quic import QuicLimits
 from oto_trio.gateway.quic.flights import Lead
-from oto_trio.gateway.quic.guarded import KEPT_PACKETS
+from oto_trio.gateway.quic.guarded import KEPT_PACKETS, together
 from tests.attacks.http3_raw import number, packet_of, stream_frame
 from tests.unit.gateway.quic.network import CLIENT, Net
 from tests.unit.gateway.quic.test_endpoint import open_connection, send
@@ -109,6 +109,28 @@ def test_small_packets_that_come_with_a_large_one_bring_what_single_ones_do() ->
         net.server.settle(net.now)
     assert code(server) is None
     assert len(server.received[0]) == at
+
+
+def run_of(*lengths: int) -> list[tuple[bytes, int]]:
+    return [(bytes(length), length) for length in lengths]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "read", "length"),
+    [
+        ((1200, 40, 1200, 1190, 40, 40, 1200), 7, 1197),
+        ((1200, 40, 40, 1200), 2, 1200),
+        ((40, 41, 40, 1200, 1200), 3, 40),
+        ((40, 1200), 1, 40),
+        ((1200, 0, 1200), 3, 1200),
+        ((0, 1200), 1, 0),
+    ],
+)
+def test_small_packets_are_judged_with_no_fewer_large_ones(
+    lengths: tuple[int, ...], read: int, length: int
+) -> None:
+    runs = run_of(*lengths)
+    assert together(runs) == (runs[:read], length)
 
 
 def test_data_that_came_before_brings_nothing_in_packets_that_come_together() -> None:
