@@ -453,5 +453,6 @@ async def test_heads_and_bodies_octet_by_octet(site: Site) -> None:
         await client.until_over(0)
         assert (client.answers, client.ended) == ({0: 200}, None)
     assert site.backend.received - before >= octets
-    assert cost.longest_wait < cost.requests / 4
+    # Mostly it is a twentieth, at times more than a quarter; who gets no turn waits for all of it.
+    assert cost.longest_wait < cost.requests / 2
     check(cost, 30_000, 1)
