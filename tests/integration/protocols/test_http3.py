@@ -143,7 +143,7 @@ async def test_streams_trailers_websockets_and_clients_that_leave(
             stream = await ask_for_socket(client, "a.test", "/mute")
             assert (await client.answer(stream)).body == b"bye"
             await client.send_body(stream, bytes(1024 * 1024))
-            await client.until(backend.left.is_set)
+            await backend.left.wait()
             assert backend.taken == 1024 * 1024
             # A client that gives a request up takes its backend's work with it, and so does one that goes.
             for path in ("/hang", "/endless"):
