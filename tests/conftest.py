@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ("tests.shuffled_deadlines",)
+pytest_plugins = ("tests.halted_processes", "tests.shuffled_deadlines")
 
 settings.register_profile("fast", max_examples=50, deadline=None)
 settings.register_profile(

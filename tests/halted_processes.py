@@ -1,0 +1,82 @@
+"""A pytest plug-in: the processes of the tests are halted for moments that are drawn, as a busy machine does.
+
+A test that counts on what another process has done by now, or on how soon it goes on itself, passes for months where nothing
+else runs. ``--halt-processes`` starts one more process, which halts the tests' own one or one of its descendants again and
+again (SIGSTOP, SIGCONT) until the tests are over. One process is halted at a time, for ``LONGEST_S`` at most.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+OPTION = "--halt-processes"
+LONGEST_S = 0.4
+"""Longest time that one process is halted."""
+BETWEEN_S = 0.03
+"""Longest time that all processes go on before the next one is halted."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take the option."""
+    parser.addoption(OPTION, action="store_true", help="halt processes for moments that are drawn")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _halting(request: pytest.FixtureRequest) -> Generator[None]:
+    """Have processes halted while tests run, where that is wanted."""
+    if not request.config.getoption(OPTION):
+        yield
+        return
+    with subprocess.Popen([sys.executable, __file__, str(os.getpid())]) as halting:
+        try:
+            yield
+        finally:
+            halting.terminate()
+
+
+def descendants(root: int) -> list[int]:
+    """The processes below one, itself included, that run or wait; one that a test halted itself is left out."""
+    children: dict[int, list[int]] = {}
+    halted: set[int] = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+            children.setdefault(int(parent), []).append(int(stat.parent.name))
+            if state in "TZ":
+                halted.add(int(stat.parent.name))
+    found = [root]
+    for process in found:
+        found += children.get(process, [])
+    return [it for it in found if it not in halted and it != os.getpid()]
+
+
+def halt(root: int) -> None:
+    """Halt one process after another, until told to end or the tests' process is gone."""
+    drawn = random.Random()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    while os.getppid() == root:
+        time.sleep(drawn.uniform(0, BETWEEN_S))
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            process = drawn.choice(descendants(root))
+            os.kill(process, signal.SIGSTOP)
+            try:
+                time.sleep(LONGEST_S * drawn.random() ** 3)  # mostly short, now and then long
+            finally:
+                os.kill(process, signal.SIGCONT)
+
+
+if __name__ == "__main__":
+    halt(int(sys.argv[1]))
