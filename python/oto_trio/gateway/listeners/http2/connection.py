@@ -55,6 +55,8 @@ __all__ = ["NO_RFC7540_PRIORITIES", "Http2Connection", "Http2Frames"]
 NO_RFC7540_PRIORITIES: Final = 0x9
 """The setting that says: priorities are those of RFC 9218."""
 
+SETTINGS: Final = 0x4
+ACK: Final = 0x1
 SETTING_SIZE: Final = 6
 SERVER_OPEN: Final = ConnectionState.SERVER_OPEN
 ODD: Final = AllowedStreamIDs.ODD
@@ -182,6 +184,7 @@ class Http2Connection(PlainConnection[Http2Frames]):
         """How many RST_STREAM frames went out, those of the library itself included."""
         self.settings_read = 0
         """How many settings came, one that stands in a frame twice counted twice."""
+        self._is_greeted = False
 
     @property
     @override
@@ -212,6 +215,8 @@ class Http2Connection(PlainConnection[Http2Frames]):
     def _take_plain(
         self, kind: int, flags: int, identity: int, payload: bytes
     ) -> PlainEvent | None:
+        if not self._is_greeted:
+            self._greet(kind, flags)
         if self.state_machine.state is not SERVER_OPEN:
             return None
         if kind == HEADERS:
@@ -223,6 +228,16 @@ class Http2Connection(PlainConnection[Http2Frames]):
             if stream is not None and stream.state_machine.state is OPEN:
                 return self._take_data(stream, flags, payload)
         return None
+
+    def _greet(self, kind: int, flags: int) -> None:
+        """Look at the first frame behind the client's preface (RFC 9113 section 3.4).
+
+        Raises:
+            ProtocolError: It does not tell its settings.
+        """
+        if kind != SETTINGS or flags & ACK:
+            raise ProtocolError("a client's first frame is not its settings")
+        self._is_greeted = True
 
     def _begin_request(self, identity: int, block: bytes, ends: bool) -> PlainEvent:  # noqa: FBT001 (as the flag has it)
         """Begin a stream whose head is whole: what the library does in many steps."""

@@ -243,6 +243,28 @@ def test_a_preface_that_is_none_closes() -> None:
     assert fresh.is_over
 
 
+@pytest.mark.parametrize(
+    "first",
+    [
+        frame(PING, 0, b"12345678"),
+        frame(WINDOW_UPDATE, 0, b"\0\0\0\x01"),
+        frame(HEADERS, 1, b"\x82\x86\x84\x41\x01a", 5),
+        frame(0x42, 0, b"?"),
+        frame(SETTINGS, 0, b"", 1),
+    ],
+    ids=["ping", "window", "request", "unknown", "acknowledgement"],
+)
+def test_a_client_that_does_not_begin_with_its_settings_broke_the_protocol(first: bytes) -> None:
+    talk = Conversation()
+    fresh = type(talk.session)(talk.engine, 8, {}, 0.0, Http2Limits())
+    fresh.receive(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + first + frame(SETTINGS), 0.0)
+    (goaway,) = [it for it in talk.exchange() if isinstance(it, h2.events.ConnectionTerminated)]
+    assert goaway.error_code == 1
+    assert talk.is_closed()
+    assert fresh.is_over
+    assert not talk.engine.streams
+
+
 def test_a_head_without_end_is_calmed_by_its_frames() -> None:
     talk = Conversation()
     talk.raw(frame(HEADERS, 1, b"\x82", 1))
