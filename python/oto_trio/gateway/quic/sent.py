@@ -8,7 +8,7 @@ told to streams, and to congestion control, at once. Each packet stays one of ai
 from bisect import bisect_left
 from functools import partial
 from itertools import repeat
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from aioquic import tls
 from aioquic.quic.packet import QuicPacketType
@@ -156,7 +156,7 @@ def note_acked(
 def _tell_acked(loss: QuicPacketRecovery, packets: list[SentPacket], now: float) -> None:
     """Tell whom it concerns that packets of a flight arrived."""
     flight = packets[0].flight
-    loss._cc.on_packet_acked(packet=_all_of(packets, flight), now=now)  # noqa: SLF001 (as above)  # pyright: ignore[reportPrivateUsage]
+    _grow_window(loss, _all_of(packets, flight), now)
     sender: QuicStreamSender | None = None
     begin = end = 0
     is_last = False
@@ -174,6 +174,25 @@ def _tell_acked(loss: QuicPacketRecovery, packets: list[SentPacket], now: float)
     largest = max(packet.sent_bytes for packet in packets)
     if largest > BASE_BYTES:
         flight.mtu.carried(largest)
+
+
+def _grow_window(loss: QuicPacketRecovery, arrived: SentPacket, now: float) -> None:
+    """Tell congestion control what arrived of a flight.
+
+    What goes beyond the threshold of slow start counts as congestion avoidance has it (RFC 9002 section 7.3): it would all count
+    as slow start otherwise, and the window might be larger by a whole flight than it was when packets were lost.
+    """
+    control = loss._cc  # noqa: SLF001 (as above)  # pyright: ignore[reportPrivateUsage]
+    if control.ssthresh is not None:
+        below = control.ssthresh - control.congestion_window
+        if 0 < below < arrived.sent_bytes:
+            control.on_packet_acked(packet=_part(arrived, below), now=now)
+            arrived = _part(arrived, arrived.sent_bytes - below)
+    control.on_packet_acked(packet=cast("Any", arrived), now=now)
+
+
+def _part(packet: SentPacket, size: int) -> Any:
+    return packet._replace(sent_bytes=size)
 
 
 def _all_of(packets: list[SentPacket], flight: Flight) -> Any:

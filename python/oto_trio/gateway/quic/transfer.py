@@ -546,12 +546,10 @@ class Transfer(GuardedConnection):
     ) -> None:
         """Note what was sent, for what becomes of it."""
         loss, number = self._loss, self._next_number
-        if not sealed:
-            return
         flight = Flight(now, streams, self._mtu)
         self._packet_number = number + len(sealed)
         is_eliciting, rest = False, sealed
-        if not lead.packet_is_empty:
+        if sealed and not lead.packet_is_empty:
             datagram, carried = sealed[0]
             size = len(datagram)
             packet = lead.packet(number, now, size, flight.handlers(size, carried))
@@ -563,7 +561,8 @@ class Transfer(GuardedConnection):
         if (is_eliciting or rest) and not self._ack_eliciting_sent_since_receipt:
             self._close_at = now + self._idle_timeout()
             self._ack_eliciting_sent_since_receipt = True
-        # What has no room after all, because what is left of a packet was no use, goes with the next flight.
+        # What has no room after all, because what is left of a packet was no use, goes with the next flight; so does all of
+        # one that nothing was made of.
         done, reached = -1, 0
         for _, carried in reversed(sealed):
             if carried:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from aioquic import tls
 from aioquic.quic.packet import QuicPacketType
 from aioquic.quic.packet_builder import QuicSentPacket
@@ -26,9 +27,9 @@ Carried = list[tuple[int, int, int, bool]]
 class Side:
     """What one side of a connection knows of what it sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, algorithm: str = "reno") -> None:
         self.loss = QuicPacketRecovery(
-            congestion_control_algorithm="reno",
+            congestion_control_algorithm=algorithm,
             initial_rtt=0.1,
             max_datagram_size=1200,
             peer_completed_address_validation=True,
@@ -160,6 +161,24 @@ def ranges(numbers: list[int]) -> RangeSet:
     for number in numbers:
         found.add(number)
     return found
+
+
+@pytest.mark.parametrize("algorithm", ["reno", "cubic"])
+def test_slow_start_ends_at_the_threshold_in_the_middle_of_a_flight(algorithm: str) -> None:
+    side = Side(algorithm)
+    side.streams[0].sender.write(bytes(60_000))
+    carried: list[Carried] = [[(0, *side.take(0, 1000))] for _ in range(30)]
+    flight = Flight(1.0, side.streams, side.mtu)
+    note_sent(side.loss, side.space, 0, [(bytes(SIZE), it) for it in carried], flight)
+    control = side.loss._cc
+    control.congestion_window, control.ssthresh = 2400, 20_000  # after an outage
+    note_acked(side.loss, ranges(list(range(10))), side.space, 1.1)
+    assert side.loss.congestion_window == 2400 + 9 * SIZE, "below it, by all that arrived"
+    note_acked(side.loss, ranges(list(range(30))), side.space, 1.1)
+    beyond = 29 * SIZE - (20_000 - 2400)
+    grown = side.loss.congestion_window - 20_000
+    assert 0 < grown <= 1200 * beyond / 20_000, "above it, by a packet for each window that arrived"
+    assert side.loss.bytes_in_flight == SIZE, "the library is told of the last one"
 
 
 def test_a_flight_without_packets_leaves_no_note() -> None:

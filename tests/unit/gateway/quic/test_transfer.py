@@ -160,6 +160,37 @@ def test_what_is_wrong_in_a_plain_packet_ends_the_connection() -> None:
     assert told.error_code == QuicErrorCode.FLOW_CONTROL_ERROR
 
 
+def test_what_could_not_be_sealed_is_sent_with_the_next_flight(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    net = Net()
+    client, server = open_connection(net)
+    send(net, client, b"x")
+    assert net.run(lambda: 0 in server.ended)
+    side = server.link.state._sealing
+    keys: Any = side.keys_of(server.link.state._cryptos[Epoch.ONE_RTT].send)
+    refused: list[int] = []
+
+    class Refusing:
+        """Keys that seal nothing of the first flight that holds data."""
+
+        def seal_flight(self, *flight: Any) -> list[Any]:
+            if flight[5] and not refused:
+                refused.append(len(flight[5]))
+                return []
+            sealed: list[Any] = keys.seal_flight(*flight)
+            return sealed
+
+    monkeypatch.setattr(side, "_keys", Refusing())
+    data = random.Random(9).randbytes(5000)
+    send(net, server, data)
+    assert refused
+    server.link.transmit(net.now)
+    assert net.run(lambda: 0 in client.ended)
+    assert client.received[0] == data
+    assert net.run(lambda: not server.link.state._streams)
+
+
 def test_a_stream_that_was_given_up_sends_no_more_of_it() -> None:
     net = Net()
     client, server = open_connection(net)
