@@ -115,11 +115,12 @@ def test_without_schedstat_there_are_ticks(tmp_path: Path) -> None:
 def test_this_process_is_seen_working_here() -> None:
     me = os.getpid()
     before = procfs.read_cpu([me])
-    stop = time.process_time() + 0.03
+    stop = time.process_time() + 0.1
     while time.process_time() < stop:
         sum(range(1000))
     used_ns, _ = procfs.read_cpu([me]).since(before)
-    assert 0.02e9 < used_ns < 5e9
+    # The kernel may count what is under way a tick later.
+    assert 0.05e9 < used_ns < 5e9
     assert me in {s.pid for s in procfs.family(me, procfs.snapshot())}
     assert procfs.resident_bytes(me) > 1_000_000
     assert procfs.peak_resident_bytes(me) >= 1_000_000

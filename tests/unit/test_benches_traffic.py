@@ -84,7 +84,7 @@ def test_a_free_port_is_free_and_out_of_the_way_of_outgoing_connections() -> Non
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    deadline_s = time.perf_counter() + 10
+    deadline_s = time.perf_counter() + 60
     while not condition():
         assert time.perf_counter() < deadline_s
         time.sleep(0.002)
@@ -122,14 +122,14 @@ def test_niceness_holds_for_the_scheduling_group_of_what_is_launched(
 
 def test_this_process_is_not_pinned_by_what_it_launches(tmp_path: Path) -> None:
     before = os.sched_getaffinity(0)
-    assert run_to_end(["echo", "hello"], core=CORE, log=tmp_path / "log", timeout_s=5) == "hello\n"
+    assert run_to_end(["echo", "hello"], core=CORE, log=tmp_path / "log", timeout_s=60) == "hello\n"
     assert os.sched_getaffinity(0) == before
 
 
 def test_a_tool_that_fails_says_why(tmp_path: Path) -> None:
     with pytest.raises(InvalidRunError, match="sh failed: no luck"):
         run_to_end(
-            ["sh", "-c", "echo no luck >&2; exit 3"], core=CORE, log=tmp_path / "log", timeout_s=5
+            ["sh", "-c", "echo no luck >&2; exit 3"], core=CORE, log=tmp_path / "log", timeout_s=60
         )
 
 

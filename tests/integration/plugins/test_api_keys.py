@@ -216,7 +216,7 @@ async def test_restrictions_and_constraints(tmp_path: Path, upstream: Upstream) 
 REVOKED_S = 0.1
 """How long a revoked key may still be let in, on any worker."""
 
-TRIES = 8
+TRIES = 40
 """How often that is tried: other work of the machine delays some, a timer in the way would delay all."""
 
 

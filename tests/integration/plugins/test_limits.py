@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 
+from oto_trio.app import STORE_FILE
 from oto_trio.plugin_api.registry import builtin_plugins
 from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
-from tests.integration.clients import STAMP, Connection, admin
+from tests.integration.clients import STAMP, Connection, admin, eventually
 from tests.integration.plugins.api_keys import METHODS, key
 
 if TYPE_CHECKING:
@@ -73,6 +76,15 @@ async def statuses(
     return found
 
 
+def kept(data: Path) -> int:
+    """Return the calls of the day that a gateway that runs has in its store, of all keys together."""
+    with closing(sqlite3.connect(f"file:{data / STORE_FILE}?mode=ro", uri=True)) as store:
+        pages = store.execute("SELECT value FROM blobs WHERE name LIKE 'limits:page:%'").fetchall()
+    # A row: the key, then day and month, each a number of two bytes and a count of six.
+    rows = [page[start : start + 32] for (page,) in pages for start in range(0, len(page), 32)]
+    return sum(int.from_bytes(row[18:24]) for row in rows)
+
+
 async def test_eight_workers_admit_exactly_as_many_calls_as_a_limit_says(tmp_path: Path) -> None:
     plugins = tmp_path / "plugins"
     plugins.mkdir()
@@ -119,7 +131,7 @@ async def test_workers_that_are_replaced_or_die_leave_the_counts_as_they_were(
         gateway.signal(signal.SIGUSR2)
         await gateway.wait_for_log("workers replaced")
         assert await statuses(gateway, "window.test", 8, clients=8) == [429] * 8
-        victims = gateway.workers()
+        victims = await gateway.wait_for_workers(2)
         for victim in victims:
             os.kill(victim, signal.SIGKILL)
         for victim in victims:
@@ -135,7 +147,11 @@ async def test_quotas_survive_a_clean_stop_and_a_kill(tmp_path: Path) -> None:
         await gateway.wait()
     async with gateway_process("--workers", "2", data=tmp_path) as gateway:
         assert await statuses(gateway, "public.test", 3) == [200] * 3
-        await trio.sleep(1.5)  # the promise: what is older than a second is kept
+
+        async def is_kept() -> bool:
+            return kept(tmp_path) == 5
+
+        await eventually(is_kept)  # a second later, where nothing is busy
         os.kill(gateway.pid, signal.SIGKILL)
         await gateway.wait()
     async with gateway_process("--workers", "2", data=tmp_path) as gateway:

@@ -9,12 +9,13 @@ import msgspec
 import trio
 
 from benches.exporting import BATCH, measure, packed_batch
+from oto_trio.control import exporting as exporting_module
 from oto_trio.control.exporting import WAITING_BATCHES, Exporting
 from oto_trio.control.store import MemoryStore
-from oto_trio.jq import JqBounds
 from oto_trio.model.data_exporter import DATA_EXPORTERS
 from oto_trio.telemetry.events.recent import RecentEvents
 from oto_trio.telemetry.events.records import Details
+from tests.unit.jq.patience import patient
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +47,7 @@ async def test_alerts_of_exchanges_are_kept_and_logged_while_nobody_exports(
     ]
     async with MemoryStore() as store:
         exporting = Exporting(store, capture)
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(exporting.run)
                 exporting.take_alerts(0.0, msgspec.msgpack.encode([record]))
@@ -73,7 +74,7 @@ async def test_events_beyond_an_exporters_queue_are_dropped_and_counted(tmp_path
     async with MemoryStore() as store:
         await store.put(DATA_EXPORTERS, "e", json.dumps(document).encode())
         exporting = Exporting(store, capture)
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(exporting.run)
                 while not exporting.metrics()["exporters"]:  # noqa: ASYNC110 (it tells nobody)
@@ -89,7 +90,10 @@ async def test_events_beyond_an_exporters_queue_are_dropped_and_counted(tmp_path
         assert len(path.read_text().splitlines()) == 50
 
 
-async def test_filters_of_projections_run_to_the_end(tmp_path: Path) -> None:
+async def test_filters_of_projections_run_to_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting_module, "FLUSH_S", 60.0)  # a process is started meanwhile
     path = tmp_path / "events"
     document = {
         "id": "e",
@@ -102,8 +106,8 @@ async def test_filters_of_projections_run_to_the_end(tmp_path: Path) -> None:
     }
     async with MemoryStore() as store:
         await store.put(DATA_EXPORTERS, "e", json.dumps(document).encode())
-        exporting = Exporting(store, capture, jq=JqBounds(output_bytes=1024))
-        with trio.fail_after(30):
+        exporting = Exporting(store, capture, jq=patient(output_bytes=1024))
+        with trio.fail_after(90):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(exporting.run)
                 while not exporting.metrics()["exporters"]:

@@ -184,7 +184,7 @@ async def test_the_loop_goes_on_while_what_http3_takes_is_loaded(
     may_go_on = threading.Event()
 
     def load(name: str) -> None:
-        assert may_go_on.wait(10)
+        assert may_go_on.wait(60)
         loaded.append(name)
 
     monkeypatch.setattr(importlib, "import_module", load)

@@ -57,7 +57,7 @@ async def test_the_engine_is_turned_when_its_descriptor_is_readable(
         engine.turns.append([(RESOLVE, "backend.test")])
         before = trio.current_time()
         engine.make_ready()
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             await turned.wait()
         await trio.testing.wait_all_tasks_blocked()
         ((name, now),) = [call for call in engine.calls if call[0] == "turn"]
@@ -85,7 +85,7 @@ async def test_work_without_a_socket_is_followed_until_none_is_left(
         engine.on_turn = work
         engine.pending = True
         stage.pump.wake()
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             await done.wait()
         assert left == 0
         assert stage.pump.turns == 5
@@ -104,7 +104,7 @@ async def test_a_turn_that_leaves_work_is_followed_without_waiting_for_a_socket(
 
         engine.on_turn = work
         engine.make_ready()
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             await done.wait()
 
 
@@ -144,7 +144,7 @@ async def test_a_failing_turn_is_logged_and_counted_and_the_pump_lives(
         assert stage.pump.faults == 1
         engine.on_turn = after.set
         engine.make_ready()
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             await after.wait()
         await trio.testing.wait_all_tasks_blocked()
         assert stage.resolved == ["after"]
@@ -178,7 +178,7 @@ async def test_a_failing_follow_up_is_survived(engine: ScriptedEngine) -> None:
         engine.on_turn = work
         engine.pending = True
         stage.pump.wake()
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             await done.wait()
         await trio.testing.wait_all_tasks_blocked()
         assert stage.pump.faults == 1

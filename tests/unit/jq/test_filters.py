@@ -19,6 +19,7 @@ import trio.testing
 
 from oto_trio import jq
 from oto_trio.jq import child, filters, process
+from tests.unit.jq.patience import patient
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -118,7 +119,7 @@ FAULTS = [
 
 
 async def test_what_filters_make_of_documents() -> None:
-    async with jq.serving() as running:
+    async with jq.serving(patient()) as running:
         for text, document, outputs in OUTPUTS:
             for _ in range(2):  # compiled, and remembered
                 assert await jq.run(text, document) == outputs, text
@@ -147,7 +148,7 @@ async def test_any_filter_gives_what_the_library_gives() -> None:
     chosen = random.Random(7)
     document = '{"a": [1, "2"], "b": null}'
     given = 0
-    async with jq.serving():
+    async with jq.serving(patient()):
         for _ in range(150):
             words = chosen.choices(WORDS, k=chosen.randint(1, 4))
             text = words[0] + "".join(
@@ -166,7 +167,7 @@ async def test_any_filter_gives_what_the_library_gives() -> None:
 
 
 async def test_values_that_a_filter_knows_by_name() -> None:
-    async with jq.serving():
+    async with jq.serving(patient()):
         names = {"context": b'{"a": [1]}', "other": b"2"}
         assert await jq.run("$context.a, $other, .", b"3", names) == [b"[1]", b"2", b"3"]
         # No document takes the place of the values.
@@ -182,7 +183,7 @@ async def test_a_filter_sees_no_file_and_no_variable(
     (tmp_path / "d.json").write_text('{"secret": 1}')
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SECRET", "shown")
-    async with jq.serving() as running:
+    async with jq.serving(patient()) as running:
         assert await jq.run("env, $ENV, ([$ENV | keys[]] | length)", b"0") == [b"{}", b"{}", b"0"]
         for text in (
             'import "m" as m; m::f',
@@ -232,7 +233,7 @@ async def test_a_filter_that_takes_too_long_is_killed(mock_clock: trio.testing.M
 
 
 async def test_a_filter_that_takes_or_makes_too_much_is_stopped() -> None:
-    bounds = jq.JqBounds(output_bytes=1024, document_bytes=1024)
+    bounds = patient(output_bytes=1024, document_bytes=1024)
     async with jq.serving(bounds) as running:
         with fails(jq.JqBoundError, "the filter makes more than 1024 bytes"):
             await jq.run("range(1e12)", b"0")
@@ -269,7 +270,7 @@ def test_what_the_end_of_a_process_says(status: int | None, said: str) -> None:
 
 
 async def test_a_process_that_is_killed_from_outside_is_replaced() -> None:
-    async with jq.serving() as running:
+    async with jq.serving(patient()) as running:
         pid = await one_idle(running)
         os.kill(pid, signal.SIGKILL)
         await trio.to_thread.run_sync(os.waitid, os.P_PID, pid, os.WEXITED | os.WNOWAIT)
@@ -289,7 +290,7 @@ async def test_a_process_that_is_killed_from_outside_is_replaced() -> None:
 
 
 async def test_a_signal_to_a_whole_service_leaves_processes_to_the_gateway() -> None:
-    async with jq.serving() as running:
+    async with jq.serving(patient()) as running:
         pid = await one_idle(running)
         for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             os.kill(pid, name)
@@ -329,7 +330,7 @@ async def test_a_process_that_nobody_kills_ends_by_itself(monkeypatch: pytest.Mo
 
 
 async def test_a_caller_that_is_cancelled_takes_the_process_with_it() -> None:
-    async with jq.serving() as running:
+    async with jq.serving(patient()) as running:
         pid = await one_idle(running)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(jq.run, LOOP, b"0")
@@ -471,7 +472,7 @@ async def test_several_run_at_once() -> None:
 
 async def test_a_process_is_replaced_after_so_many_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filters, "RUNS", 2)
-    async with jq.serving() as running:
+    async with jq.serving(patient()) as running:
         first = [await one_idle(running) for _ in range(2)]
         assert first[0] == first[1]
         assert await one_idle(running) != first[0]
@@ -479,7 +480,7 @@ async def test_a_process_is_replaced_after_so_many_runs(monkeypatch: pytest.Monk
 
 
 async def test_a_process_that_keeps_too_much_memory_is_replaced_behind_its_answer() -> None:
-    bounds = jq.JqBounds(output_bytes=60 * 2**20, timeout_s=60)
+    bounds = patient(output_bytes=60 * 2**20)
     async with jq.serving(bounds) as running:
         pid = await one_idle(running)
         # What it compiles to stays in the process: 16 programs of 5 MB and more.
@@ -494,7 +495,7 @@ async def test_a_process_that_keeps_too_much_memory_is_replaced_behind_its_answe
 
 async def test_what_a_run_held_that_made_too_much_is_let_go() -> None:
     seen: set[int] = set()
-    async with jq.serving(jq.JqBounds(output_bytes=1024, timeout_s=60)) as running:
+    async with jq.serving(patient(output_bytes=1024)) as running:
         for number in range(6):
             with fails(jq.JqBoundError, "the filter makes more than 1024 bytes"):
                 await jq.run(f'[range(700000)] as $big | repeat("x" * 2000) # {number}', b"0")
@@ -504,7 +505,7 @@ async def test_what_a_run_held_that_made_too_much_is_let_go() -> None:
 
 @pytest.mark.parametrize("around", ["[{}]", '[{}, "<skipped: too deep>"]', '{{"\\"": {}}}'])
 async def test_what_is_nested_too_deeply_to_be_written_is_a_fault(around: str) -> None:
-    async with jq.serving():
+    async with jq.serving(patient()):
         deep = "reduce range(10005) as $i (1; [.])"
         with fails(jq.JqError, "what the filter made is nested too deeply"):
             await jq.run(around.format(f"({deep})"), b"0")
@@ -513,7 +514,7 @@ async def test_what_is_nested_too_deeply_to_be_written_is_a_fault(around: str) -
 
 
 async def test_more_filters_than_are_remembered() -> None:
-    async with jq.serving():
+    async with jq.serving(patient()):
         for _ in range(2):
             for number in range(70):
                 assert await jq.run(f"{number}", b"0") == [str(number).encode()]
@@ -523,7 +524,7 @@ async def test_more_filters_than_are_remembered() -> None:
 
 
 async def test_no_process_is_left_and_none_is_started_once_it_is_closed() -> None:
-    async with jq.serving() as running:
+    async with jq.serving(patient()) as running:
         pid = await one_idle(running)
     assert not is_there(pid)
     with pytest.raises(trio.ClosedResourceError):

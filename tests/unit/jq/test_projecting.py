@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from oto_trio import jq
+from tests.unit.jq.patience import patient
 
 
 async def test_each_filter_has_its_own_document_and_they_run_in_order() -> None:
@@ -45,7 +46,7 @@ async def test_faults_are_told_of_or_raised() -> None:
     told: list[str] = []
     blueprint = {"a": {"$jq": ".x.y"}, "b": {"$jq": ".x"}}
     deep = {"a": {"$jq": "reduce range(5000) as $i (1; [.])"}}
-    async with jq.serving() as running:
+    async with jq.serving(patient()) as running:
         shown = await jq.projected(
             {"x": 1}, blueprint, running.run, lambda error: told.append(error.message)
         )
@@ -61,7 +62,7 @@ async def test_faults_are_told_of_or_raised() -> None:
 async def test_a_number_that_nobody_can_hold_is_a_fault_of_the_filter(number: str) -> None:
     told: list[str] = []
     blueprint = {"a": {"$jq": ".x | tonumber"}, "b": {"$jq": "[.x | tonumber]"}, "c": {"$jq": "1"}}
-    async with jq.serving() as running:
+    async with jq.serving(patient()) as running:
         shown = await jq.projected(
             {"x": number}, blueprint, running.run, lambda error: told.append(error.message)
         )

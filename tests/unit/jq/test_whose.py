@@ -17,6 +17,7 @@ from oto_trio.plugins.websocket.jq_websocket_message_transformer import (
 from oto_trio.telemetry.events.identity import Instance
 from oto_trio.telemetry.exporters import make_pipeline
 from oto_trio.testing import FakeExchange, call_hook
+from tests.unit.jq.patience import patient
 
 
 class Noted(Turns):
@@ -38,7 +39,7 @@ async def test_messages_are_their_routes() -> None:
     plugin = JqWebsocketMessageTransformer(config)
     exchange = FakeExchange.of("GET", "http://api.localhost/chat")
     exchange.request.upgrade = "websocket"
-    async with jq.serving() as filters:
+    async with jq.serving(patient()) as filters:
         vars(filters)["_turns"] = noted
         plugin.transform_request(exchange)
         watch = exchange.watched
@@ -53,7 +54,7 @@ async def test_tokens_are_their_routes() -> None:
     noted = Noted()
     plugin = OtoroshiInfos(OtoroshiInfosConfig(projection={"who": {"$jq": ".sub"}}))
     exchange = FakeExchange()
-    async with jq.serving() as filters:
+    async with jq.serving(patient()) as filters:
         vars(filters)["_turns"] = noted
         assert await call_hook(plugin, Phase.TRANSFORM_REQUEST, exchange) is None
     assert noted.whose == [exchange.route_id]
@@ -63,7 +64,7 @@ async def test_events_are_their_exporters() -> None:
     noted = Noted()
     projection = {"one": {"$jq": "1"}}
     entity = {"id": "e", "name": "e", "type": "console", "projection": projection}
-    async with jq.serving() as filters:
+    async with jq.serving(patient()) as filters:
         vars(filters)["_turns"] = noted
         pipeline = make_pipeline(read_data_exporter(entity), Instance(), filters)
         pipeline.offer({"n": 1})

@@ -18,7 +18,13 @@ from oto_trio.telemetry.log_queue import QueuedHandler, writer_to
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-GUARD_S = 30.0
+GUARD_S = 60.0
+
+
+@pytest.fixture(autouse=True)
+def patient_flushes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a flush wait for the thread that writes, however long the machine keeps it."""
+    monkeypatch.setattr(log_queue, "FLUSH_S", GUARD_S)
 
 
 class Reader:
@@ -244,6 +250,7 @@ FINALIZER = """
 import logging, threading
 from oto_trio.telemetry import log_queue
 
+log_queue.FLUSH_S = 60.0
 handler = log_queue.QueuedHandler(lambda data: print(data.decode(), end="", flush=True))
 log = logging.getLogger()
 log.addHandler(handler)
@@ -276,9 +283,11 @@ log.warning("other")
 
 FORKING = """
 import logging, os
+from oto_trio.telemetry import log_queue
 from oto_trio.telemetry.log_queue import QueuedHandler
 from tests.unit.telemetry.test_log_queue import Reader
 
+log_queue.FLUSH_S = 60.0
 reader = Reader()
 parent = os.getpid()
 # The child's lines go to standard error, the parent's to the reader.
@@ -313,7 +322,7 @@ def test_a_process_that_was_forked_writes_its_own_lines_and_no_others() -> None:
 def run(script: str) -> subprocess.CompletedProcess[str]:
     """Run in a process of its own, which can be ended if it is stuck."""
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=GUARD_S)
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=2 * GUARD_S)
 
 
 def thread_of(handler: QueuedHandler) -> threading.Thread:

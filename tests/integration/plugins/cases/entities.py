@@ -45,9 +45,12 @@ def subject_of(one: x509.Certificate) -> str:
 
 
 def bearing(secret: str = SECRET, /, **claims: Any) -> str:
-    """Return the line that shows a token, signed without the gateway's code."""
+    """Return the line that shows a token, signed without the gateway's code.
+
+    It is good for a day: the table of cases is made when tests are collected, long before they are played.
+    """
     now = int(datetime.now(UTC).timestamp())
-    token = jwt.encode({"iat": now, "exp": now + 600, **claims}, secret, "HS256")
+    token = jwt.encode({"iat": now, "exp": now + 86_400, **claims}, secret, "HS256")
     return f"Authorization: Bearer {token}"
 
 

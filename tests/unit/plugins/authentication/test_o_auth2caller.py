@@ -42,7 +42,7 @@ async def endpoint(answer: Callable[[RequestSeen], bytes]) -> AsyncGenerator[tup
     """Run a token endpoint; yields its address and what it sees."""
     upstream = await Upstream.open()
     recorder = Recorder(upstream, answer)
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(recorder.run)
             yield f"http://127.0.0.1:{upstream.port}/token", recorder

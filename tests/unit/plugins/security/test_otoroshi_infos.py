@@ -15,6 +15,7 @@ from oto_trio.plugin_api.errors import PluginError
 from oto_trio.plugins.security.otoroshi_infos import OtoroshiInfos, OtoroshiInfosConfig
 from oto_trio.testing import FakeExchange, call_hook
 from tests.conformance.challenge_backend import decoded
+from tests.unit.jq.patience import patient
 
 NOW = 1_700_000_000
 APIKEY: dict[str, Any] = {
@@ -98,7 +99,7 @@ async def test_claims_can_be_projected() -> None:
 
 
 async def test_claims_can_be_put_through_filters_and_one_that_fails_refuses() -> None:
-    async with jq.serving():
+    async with jq.serving(patient()):
         config = OtoroshiInfosConfig(projection={"jti": True, "who": {"$jq": '.sub + "!"'}})
         assert await told(config, None, APIKEY) == {"who": "n!"}
         for text in (".sub.a", "error"):
@@ -116,7 +117,7 @@ async def test_a_filter_that_fails_is_logged_once_a_minute_without_what_it_saw(
     plugin = OtoroshiInfos(OtoroshiInfosConfig(projection={"who": {"$jq": "error(.sub)"}}))
     exchange = FakeExchange()
     exchange.user = USER
-    async with jq.serving():
+    async with jq.serving(patient()):
         for now in (NOW, NOW + 59, NOW + 60):
             exchange.unix_time = float(now)
             await call_hook(plugin, Phase.TRANSFORM_REQUEST, exchange)

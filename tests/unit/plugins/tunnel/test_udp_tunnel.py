@@ -132,24 +132,26 @@ async def test_the_sockets_of_all_tunnels_are_bounded(
     assert caplog.text.count("tunnels hold 3 UDP sockets") == 1
 
 
-async def test_a_socket_that_nobody_uses_is_closed(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
+async def test_a_socket_that_nobody_uses_is_closed(mock_clock: trio.testing.MockClock) -> None:
+    async def passes(seconds: float) -> None:
+        mock_clock.jump(seconds)
+        await trio.testing.wait_all_tasks_blocked()
+
     async with (
         datagrams() as sock,
         tunnelled(UdpTunnel, sock.getsockname()[1], patience_s=1000) as client,
     ):
         client.say(datagram(1, b"first"))
         _, address = await sock.recvfrom(100)
-        await trio.sleep(119)
+        await passes(119)
         client.say(datagram(1, b"second"))
         assert await sock.recvfrom(100) == (b"second", address)
-        await trio.sleep(119)
+        await passes(119)
         await sock.sendto(b"an answer", address)
         await client.until(1)
-        await trio.sleep(119)
+        await passes(119)
         assert SOCKETS.held == 1
-        await trio.sleep(2)
+        await passes(2)
         assert SOCKETS.held == 0
         client.say(datagram(1, b"third"))
         data, address = await sock.recvfrom(100)

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
+import trio.testing
 from wsproto.events import BytesMessage, CloseConnection, TextMessage
 
 from oto_trio.plugin_api.tunnels import Peer, TunnelPlugin
@@ -61,21 +62,21 @@ class Client:
         """Wait for so many messages."""
         while len(self.heard) < count:
             self.heard += self.stage.client.take()
-            await trio.sleep(0.001)
+            await trio.testing.wait_all_tasks_blocked(0.001)
         return self.heard
 
     async def octets(self, count: int) -> bytes:
         """Wait for so many octets."""
         while len(b"".join(self.heard)) < count:
             self.heard += self.stage.client.take()
-            await trio.sleep(0.001)
+            await trio.testing.wait_all_tasks_blocked(0.001)
         return b"".join(self.heard)
 
     async def closed(self) -> tuple[int, str]:
         """Wait for the close, and answer it."""
         while not has_ended(self.heard):
             self.heard += self.stage.client.take()
-            await trio.sleep(0.001)
+            await trio.testing.wait_all_tasks_blocked(0.001)
         self.stage.say(CLIENT, CloseConnection(1000))
         end: tuple[int, str] = self.heard[-1]
         return end

@@ -16,6 +16,7 @@ from oto_trio.plugins.websocket.jq_websocket_message_transformer import (
     JqWebsocketMessageTransformerConfig,
 )
 from oto_trio.testing.exchange import FakeExchange
+from tests.unit.jq.patience import patient
 
 NO_TEXT = Reject(1008, "message payload is not text")
 NO_JSON = Reject(1008, "message payload is not json")
@@ -63,7 +64,7 @@ def opened(**filters: str) -> tuple[JqWebsocketMessageTransformer, Any]:
 async def test_what_becomes_of_messages(
     text: str, data: str | bytes, answer: Message | Reject | None
 ) -> None:
-    async with jq.serving():
+    async with jq.serving(patient()):
         plugin, known = opened(request_filter=text)
         assert await plugin.on_request_message(Message(data), known) == answer
         plugin, known = opened(response_filter=text)
@@ -72,7 +73,7 @@ async def test_what_becomes_of_messages(
 
 @pytest.mark.parametrize("data", ["[" + " " * 2000 + "]", "x" * 2000])
 async def test_a_message_that_is_too_long_for_a_filter_is_not_looked_at(data: str) -> None:
-    async with jq.serving(jq.JqBounds(document_bytes=1024)):
+    async with jq.serving(patient(document_bytes=1024)):
         plugin, known = opened(request_filter=".a")
         said = "the document is longer than the 1024 bytes it may have"
         answer = await plugin.on_request_message(Message(data), known)
@@ -80,7 +81,7 @@ async def test_a_message_that_is_too_long_for_a_filter_is_not_looked_at(data: st
 
 
 async def test_each_direction_has_its_own_filter() -> None:
-    async with jq.serving():
+    async with jq.serving(patient()):
         plugin, known = opened(request_filter=".q", response_filter=".r")
         message = Message('{"q": 1, "r": 2}')
         assert await plugin.on_request_message(message, known) == Message("1")
@@ -91,7 +92,7 @@ async def test_the_log_tells_once_of_what_is_over_a_bound_and_never_of_messages(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.WARNING)
-    bounds = jq.JqBounds(output_bytes=1024)
+    bounds = patient(output_bytes=1024)
     async with jq.serving(bounds):
         plugin, known = opened(request_filter="if .secret then .secret.a else range(1e12) end")
         for data in ('{"secret": "hidden"}', "{}", "{}"):

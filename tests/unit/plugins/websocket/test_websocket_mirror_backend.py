@@ -25,7 +25,7 @@ def plugin_for(url: str | None) -> WebsocketMirrorBackend:
 
 
 async def attended(plugin: WebsocketMirrorBackend, mirror: Mirror | None) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         await plugin.attend_socket(mirror)
 
 

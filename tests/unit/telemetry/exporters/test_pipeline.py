@@ -24,6 +24,7 @@ from oto_trio.telemetry.exporters import (
     make_exporter,
 )
 from oto_trio.telemetry.exporters.pipeline import ATTEMPTS
+from tests.unit.jq.patience import patient
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,7 +122,7 @@ async def test_projections_have_jq_filters_and_one_that_fails_gives_null(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     sink = Sink()
-    async with jq.serving(jq.JqBounds(output_bytes=1024)) as filters:
+    async with jq.serving(patient(output_bytes=1024)) as filters:
         pipeline = make(
             sink,
             filters,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from oto_trio.telemetry.exporters import Exporter
 
-GUARD_S = 10.0
+GUARD_S = 30.0
 TWO = [b'{"n":1}', b'{"n":2}']
 
 
