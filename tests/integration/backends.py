@@ -23,14 +23,22 @@ async def serving(
     """Serve connections for the length of a block, which cancels those that are left.
 
     Args:
-        serve_one: Called with each connection, in a task of its own.
+        serve_one: Called with each connection, in a task of its own. Where the gateway resets the connection meanwhile, that
+            task is over, and nothing else: when it leaves it may have something unread still.
 
     Yields:
         The port.
     """
+
+    async def serve_until_reset(stream: trio.SocketStream) -> None:
+        try:
+            await serve_one(stream)
+        except* trio.BrokenResourceError:
+            pass
+
     async with trio.open_nursery() as nursery:
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        nursery.start_soon(trio.serve_listeners, serve_one, [listener])
+        nursery.start_soon(trio.serve_listeners, serve_until_reset, [listener])
         yield listener.socket.getsockname()[1]
         nursery.cancel_scope.cancel()
 
@@ -54,6 +62,8 @@ async def hypercorn(application: Callable[[Any, Any, Any], Awaitable[None]]) -> 
     config = Config()
     config.bind = ["127.0.0.1:0"]
     config.accesslog = config.errorlog = None
+    # It closes no connection just when the gateway sends a request on it.
+    config.keep_alive_timeout = 3600
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
         start = partial(serve, cast("Any", app), config, shutdown_trigger=stop.wait)

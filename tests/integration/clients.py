@@ -31,8 +31,11 @@ __all__ = [
     "route",
 ]
 
-GUARD_S: Final = 30.0
+GUARD_S: Final = 60.0
 """How long anything may take before a test gives up; nothing is expected to."""
+
+APPLIED_MS: Final = 60_000
+"""How long a change may take to be live, where a test waits for that; by itself the admin API waits 10 s."""
 
 STAMP: Final = '''\
 """Writes into each answer which process made it, and for which version of the route."""
@@ -302,7 +305,17 @@ async def eventually_is(ask: Callable[[], Awaitable[object]], expected: object) 
 
 def admin(gateway: GatewayProcess, auth: tuple[str, str] | None = None) -> httpx.AsyncClient:
     """A client of the admin API; `auth` when the key was shown at an earlier start."""
-    return httpx.AsyncClient(base_url=gateway.admin, auth=auth or gateway.auth, timeout=GUARD_S)
+
+    async def wait_longer(request: httpx.Request) -> None:
+        if request.url.params.get("wait") and "timeout" not in request.url.params:
+            request.url = request.url.copy_set_param("timeout", APPLIED_MS)
+
+    return httpx.AsyncClient(
+        base_url=gateway.admin,
+        auth=auth or gateway.auth,
+        timeout=2 * GUARD_S,
+        event_hooks={"request": [wait_longer]},
+    )
 
 
 def route(name: str, url: str, *, version: str | None = None, **more: Any) -> dict[str, Any]:

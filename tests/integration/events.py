@@ -27,9 +27,8 @@ def exporter(name: str, **changes: Any) -> dict[str, Any]:
 
 
 def events_in(path: Path) -> list[dict[str, Any]]:
-    """Read the events of a file; a line that is being written is none yet."""
+    """Read the events of a file; a line that is being written is none yet, also where it ends within a character."""
     if not path.exists():
         return []
-    return [
-        json.loads(line) for line in path.read_text().splitlines(keepends=True) if line[-1] == "\n"
-    ]
+    *lines, _ = path.read_bytes().split(b"\n")
+    return [json.loads(line) for line in lines]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent import futures
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import grpc
 import trio
@@ -14,7 +14,10 @@ from typing_extensions import override
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
 
-__all__ = ["Echo", "grpc_server", "same"]
+__all__ = ["PATIENCE_S", "Echo", "grpc_server", "same"]
+
+PATIENCE_S: Final = 60
+"""How long a test waits for anything of a call."""
 
 
 def same(data: bytes) -> bytes:
@@ -27,6 +30,11 @@ class Echo(grpc.GenericRpcHandler):
 
     def __init__(self) -> None:
         self.cancelled = threading.Event()
+        """A call of Feed is over."""
+        self.hanging = threading.Semaphore(0)
+        """Calls of Hang that are here."""
+        self.left = threading.Semaphore(0)
+        """Those of them that are over."""
         self.wanted = threading.Semaphore(0)
         self.flooded = 0
 
@@ -82,9 +90,17 @@ class Echo(grpc.GenericRpcHandler):
             yield number.to_bytes(4) * (16 << 10)
 
     def hang(self, request: bytes, context: grpc.ServicerContext) -> bytes:
-        context.add_callback(self.cancelled.set)
-        self.cancelled.wait(60)
+        """Say nothing until the call is over; one that was given up before it came here counts for nothing."""
+        over = threading.Event()
+        if context.add_callback(over.set):
+            self.hanging.release()
+            if over.wait(2 * PATIENCE_S):
+                self.left.release()
         return b""
+
+    def has_left(self) -> bool:
+        """Wait until a call of Hang is over."""
+        return self.left.acquire(timeout=PATIENCE_S)
 
 
 @asynccontextmanager
@@ -98,6 +114,5 @@ async def grpc_server() -> AsyncGenerator[tuple[Echo, int]]:
     try:
         yield echo, port
     finally:
-        echo.cancelled.set()
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(lambda: server.stop(0).wait())

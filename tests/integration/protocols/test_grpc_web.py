@@ -14,7 +14,7 @@ import trio
 from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
 from tests.integration.clients import admin
 from tests.integration.protocols.chromium import CHROMIUM, page_report
-from tests.integration.protocols.grpc_echo import Echo, grpc_server
+from tests.integration.protocols.grpc_echo import PATIENCE_S, Echo, grpc_server
 from tests.integration.protocols.http2_client import http2_client
 from tests.integration.protocols.test_http2_backends import speaking
 
@@ -160,8 +160,10 @@ async def served(data: Path) -> AsyncGenerator[tuple[GatewayProcess, Echo]]:
 async def clients(gateway: GatewayProcess) -> AsyncGenerator[list[Web]]:
     """Make a client of each form over each version of HTTP."""
     async with (
-        httpx.AsyncClient(base_url=gateway.http, timeout=60) as http1,
-        httpx.AsyncClient(http1=False, http2=True, base_url=gateway.http, timeout=60) as http2,
+        httpx.AsyncClient(base_url=gateway.http, timeout=2 * PATIENCE_S) as http1,
+        httpx.AsyncClient(
+            http1=False, http2=True, base_url=gateway.http, timeout=2 * PATIENCE_S
+        ) as http2,
     ):
         yield [
             Web(client, is_text=is_text) for client in (http1, http2) for is_text in (False, True)
@@ -220,7 +222,7 @@ async def test_messages_come_one_by_one(
 ) -> None:
     async with served(tmp_path) as (gateway, echo), clients(gateway) as webs:
         for web in webs:
-            with trio.fail_after(60):
+            with trio.fail_after(3 * PATIENCE_S):
                 stream = web.stream("Feed", b"3")
                 for number in range(3):
                     # The server has nothing more to say before this one is here.
@@ -234,7 +236,7 @@ async def test_a_call_that_is_left_is_cancelled_at_the_server(tmp_path: Path) ->
     fields = [("content-type", "application/grpc-web+proto"), ("content-length", "6")]
     sent = frame(b"3")
     async with served(tmp_path) as (gateway, echo):
-        with trio.fail_after(60):
+        with trio.fail_after(3 * PATIENCE_S):
             echo.wanted.release()
             lines = [f"{name}: {value}" for name, value in (("host", "web.test"), *fields)]
             head = "\r\n".join(["POST /t.Echo/Feed HTTP/1.1", *lines, "", ""])
@@ -244,7 +246,7 @@ async def test_a_call_that_is_left_is_cancelled_at_the_server(tmp_path: Path) ->
                 while b"fed 0" not in heard:
                     heard += await stream.receive_some()
                 echo.cancelled.clear()
-            assert await trio.to_thread.run_sync(echo.cancelled.wait, 30)
+            assert await trio.to_thread.run_sync(echo.cancelled.wait, PATIENCE_S)
             async with http2_client(gateway.port) as client:
                 path = "/t.Echo/Feed"
                 identity = await client.begin("POST", "web.test", path, *fields, end=False)
@@ -255,7 +257,7 @@ async def test_a_call_that_is_left_is_cancelled_at_the_server(tmp_path: Path) ->
                 echo.cancelled.clear()
                 client.h2.reset_stream(identity, 8)
                 await client.flush()
-                assert await trio.to_thread.run_sync(echo.cancelled.wait, 30)
+                assert await trio.to_thread.run_sync(echo.cancelled.wait, PATIENCE_S)
 
 
 async def test_a_client_that_does_not_read_holds_the_server_up(tmp_path: Path) -> None:
@@ -263,7 +265,7 @@ async def test_a_client_that_does_not_read_holds_the_server_up(tmp_path: Path) -
     async with served(tmp_path) as (gateway, echo), clients(gateway) as webs:
         for web in (web for web in webs if web.is_text):
             echo.flooded = 0
-            with trio.fail_after(120):
+            with trio.fail_after(3 * PATIENCE_S):
                 stream = web.stream("Flood", str(count).encode())
                 assert len(await anext(stream)) == 64 << 10
                 seen = -1
@@ -291,10 +293,15 @@ async def test_errors_of_the_gateway_are_said_as_statuses(tmp_path: Path) -> Non
                 assert refused.fields["access-control-allow-origin"] == "*"
                 assert refused.fields["content-type"].startswith("application/grpc-web")
                 assert refused.fields["content-length"] == "0"
-            echo.cancelled.clear()
-            late = await web.call("Hang", grpc_timeout="300m")
-            assert (late.messages, late.status) == ([], "4")
-            assert await trio.to_thread.run_sync(echo.cancelled.wait, 30)
+            for patience in ("300m", "3S", "20S"):
+                late = await web.call("Hang", grpc_timeout=patience)
+                assert (late.messages, late.status) == ([], "4")
+                # On a busy machine the time may be over before the call is at the server.
+                if echo.hanging.acquire(blocking=False):
+                    break
+            else:
+                pytest.fail("no call came to the server")
+            assert await trio.to_thread.run_sync(echo.has_left)
             # Where nothing bridges calls, and for what is no call, errors are what they always are.
             for headers in (
                 web.headers | {"host": "bare.test"},

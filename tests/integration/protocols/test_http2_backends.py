@@ -16,7 +16,7 @@ import trio
 from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
 from tests.integration.backends import hypercorn, serving
 from tests.integration.clients import admin, route
-from tests.integration.protocols.grpc_echo import grpc_server, same
+from tests.integration.protocols.grpc_echo import PATIENCE_S, grpc_server, same
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -120,7 +120,7 @@ async def with_channel(gateway: GatewayProcess, play: Callable[[grpc.Channel], N
         with grpc.insecure_channel(f"127.0.0.1:{gateway.port}", options=options) as channel:
             play(channel)
 
-    with trio.fail_after(60):
+    with trio.fail_after(300):
         await trio.to_thread.run_sync(run)
 
 
@@ -134,15 +134,17 @@ async def test_all_kinds_of_grpc_calls(tmp_path: Path) -> None:
         def play(channel: grpc.Channel) -> None:
             one = channel.unary_unary("/t.Echo/One", same, same)
             for message in (b"", b"hello", b"x" * (4 << 20)):
-                answer, call = one.with_call(message, metadata=(("x-said", "hi"),), timeout=30)
+                answer, call = one.with_call(
+                    message, metadata=(("x-said", "hi"),), timeout=PATIENCE_S
+                )
                 assert answer == message
                 assert dict(call.initial_metadata())["x-initial"] == "hi"
                 trailing = dict(call.trailing_metadata())
                 assert (trailing["x-trailing"], trailing["x-bin"]) == ("end", b"\x00\xff")
             many = channel.unary_stream("/t.Echo/Many", same, same)
-            assert list(many(b"n", timeout=30)) == [b"n0", b"n1", b"n2", b"n3", b"n4"]
+            assert list(many(b"n", timeout=PATIENCE_S)) == [b"n0", b"n1", b"n2", b"n3", b"n4"]
             total = channel.stream_unary("/t.Echo/Sum", same, same)
-            assert total(iter([b"a", b"b", b"c"]), timeout=30) == b"abc"
+            assert total(iter([b"a", b"b", b"c"]), timeout=PATIENCE_S) == b"abc"
             talk = channel.stream_stream("/t.Echo/Talk", same, same)
             # Each answer comes before the next request is made: nothing is held back on the way.
             turns: list[bytes] = []
@@ -153,14 +155,14 @@ async def test_all_kinds_of_grpc_calls(tmp_path: Path) -> None:
                         threading.Event().wait(0.001)
                     yield f"turn {number}".encode()
 
-            turns.extend(talk(ask(), timeout=30))
+            turns.extend(talk(ask(), timeout=PATIENCE_S))
             assert turns == [f"TURN {number}".encode() for number in range(10)]
             with pytest.raises(grpc.RpcError) as failed:
-                channel.unary_unary("/t.Echo/Fail", same, same)(b"", timeout=30)
+                channel.unary_unary("/t.Echo/Fail", same, same)(b"", timeout=PATIENCE_S)
             assert failed.value.code() == grpc.StatusCode.FAILED_PRECONDITION
             assert failed.value.details() == "not now: 100%"
             with pytest.raises(grpc.RpcError) as unknown:
-                channel.unary_unary("/t.Echo/Nothing", same, same)(b"", timeout=30)
+                channel.unary_unary("/t.Echo/Nothing", same, same)(b"", timeout=PATIENCE_S)
             assert unknown.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
         await with_channel(gateway, play)
@@ -219,7 +221,7 @@ async def test_grpc_calls_survive_a_backend_that_leaves(tmp_path: Path) -> None:
         def play(channel: grpc.Channel) -> None:
             one = channel.unary_unary("/t.Echo/One", same, same)
             for message in (b"hello", b"x" * 50_000):
-                assert one(message, timeout=30) == message
+                assert one(message, timeout=PATIENCE_S) == message
 
         await with_channel(gateway, play)
         assert server.left == 2
@@ -234,14 +236,19 @@ async def test_a_grpc_call_that_is_given_up_is_cancelled_at_the_server(tmp_path:
 
         def play(channel: grpc.Channel) -> None:
             hang = channel.unary_unary("/t.Echo/Hang", same, same)
-            with pytest.raises(grpc.RpcError) as late:
-                hang(b"", timeout=0.5)
-            assert late.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-            assert echo.cancelled.wait(20)
-            echo.cancelled.clear()
+            for patience_s in (0.5, 5, 20):
+                with pytest.raises(grpc.RpcError) as late:
+                    hang(b"", timeout=patience_s)
+                assert late.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+                # On a busy machine the time may be over before the call is at the server.
+                if echo.hanging.acquire(blocking=False):
+                    break
+            else:
+                pytest.fail("no call came to the server")
+            assert echo.has_left()
             call = hang.future(b"")
-            threading.Event().wait(0.3)
+            assert echo.hanging.acquire(timeout=PATIENCE_S)
             call.cancel()
-            assert echo.cancelled.wait(20)
+            assert echo.has_left()
 
         await with_channel(gateway, play)

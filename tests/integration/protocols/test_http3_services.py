@@ -14,6 +14,7 @@ from tests.conformance.tls.secure import authority
 from tests.conformance.websocket.frames import BINARY, CLOSE, PING, PONG, Frame
 from tests.integration.backends import serving
 from tests.integration.gateways import HTTP3, declared_gateway, shown, trusted
+from tests.integration.protocols.grpc_echo import PATIENCE_S as CALL_S
 from tests.integration.protocols.grpc_echo import Echo, grpc_server
 from tests.integration.protocols.http3_client import Http3Client, http3_client
 from tests.integration.protocols.stream_clients import ask_for_socket
@@ -196,7 +197,7 @@ async def _all_kinds_of_grpc_calls(stage: Stage) -> None:
     stage.echo.wanted.release()
     await stage.until(client.heard[stream], b"fed 0")
     await client.cancel(stream)
-    assert await trio.to_thread.run_sync(stage.echo.cancelled.wait, 30)
+    assert await trio.to_thread.run_sync(stage.echo.cancelled.wait, CALL_S)
 
 
 async def _calls_of_pages(stage: Stage) -> None:
