@@ -30,7 +30,7 @@ __all__ = ["HISTORY_RULES", "OpenBoundedStore", "check_history_bounds", "history
 OpenBoundedStore: TypeAlias = "Callable[[str, HistoryBounds], Awaitable[Store]]"
 """Opens the store of a name that remembers as much as is said."""
 
-WAIT_S = 30.0
+WAIT_S = 120.0
 """A rule that takes longer than this has hung."""
 
 

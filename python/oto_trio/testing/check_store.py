@@ -38,7 +38,7 @@ store back as it was."""
 P = ParamSpec("P")
 E = TypeVar("E", bound=Exception)
 
-WAIT_S = 30.0
+WAIT_S = 120.0
 """A rule that takes longer than this has hung."""
 
 

@@ -40,12 +40,14 @@ async def _what_a_part_told_last_is_what_it_counts(store: Store) -> None:
 
 async def _a_part_ends_on_time_and_can_begin_again(store: Store) -> None:
     now = _now()
-    await store.tally([Tally("a", "short", 1, now + 10), Tally("a", "long", 2, now + 20)], now=now)
-    read = {n: await store.tally([], ["a"], now=now + n) for n in (9.99, 10, 19.99, 20)}
-    assert read[9.99] == {"a": {"short": 1, "long": 2}}
-    assert read[10] == read[19.99] == {"a": {"long": 2}}
-    assert read[20] == {"a": {}}
-    found = await store.tally([Tally("a", "short", 5, now + 40)], now=now + 30)
+    # Long enough for no server to forget them by its own clock meanwhile.
+    short, long = Tally("a", "short", 1, now + 1000), Tally("a", "long", 2, now + 2000)
+    await store.tally([short, long], now=now)
+    read = {n: await store.tally([], ["a"], now=now + n) for n in (999.99, 1000, 1999.99, 2000)}
+    assert read[999.99] == {"a": {"short": 1, "long": 2}}
+    assert read[1000] == read[1999.99] == {"a": {"long": 2}}
+    assert read[2000] == {"a": {}}
+    found = await store.tally([Tally("a", "short", 5, now + 4000)], now=now + 3000)
     assert found == {"a": {"short": 5}}, "the other one ended"
 
 
@@ -55,7 +57,7 @@ async def _many_adders_at_once_make_an_exact_sum(store: Store) -> None:
     async def add(member: int) -> None:
         seen = 0
         for count in range(1, 11):
-            found = await store.tally([Tally("a", f"n{member}", count, now + 100)], now=now)
+            found = await store.tally([Tally("a", f"n{member}", count, now + 1000)], now=now)
             assert found["a"][f"n{member}"] == count
             assert sum(found["a"].values()) > seen, "the sum only grows"
             seen = sum(found["a"].values())
@@ -69,19 +71,19 @@ async def _many_adders_at_once_make_an_exact_sum(store: Store) -> None:
 
 async def _as_much_as_may_be_is_told_at_once(store: Store) -> None:
     now = _now()
-    told = [Tally(f"c{n % 1250}", f"p{n}", n, now + 100) for n in range(MOST_TALLIES)]
+    told = [Tally(f"c{n % 1250}", f"p{n}", n, now + 1000) for n in range(MOST_TALLIES)]
     found = await store.tally(told, now=now)
     assert sum(count for parts in found.values() for count in parts.values()) == sum(
         tally.count for tally in told
     )
     long = "x" * LONGEST_NAME
-    told = [Tally(long, long, MOST_COUNTED, now + 100)]
+    told = [Tally(long, long, MOST_COUNTED, now + 1000)]
     assert await store.tally(told, now=now) == {long: {long: MOST_COUNTED}}
 
 
 async def _bad_tallies_are_refused_whole(store: Store) -> None:
     now = _now()
-    fine = Tally("fine", "n1", 1, now + 100)
+    fine = Tally("fine", "n1", 1, now + 1000)
     for bad in (
         [Tally("", "n1", 1, now)],
         [Tally("a b", "n1", 1, now)],
@@ -107,10 +109,10 @@ async def tallies_are_durable(open_store: Callable[[str], Awaitable[Store]]) -> 
     async with await open_store("tallies") as store:
         if not store.is_shared:
             return
-        await store.tally([Tally("a", "n1", 1, now + 100)], now=now)
-        await store.tally([Tally("a", "n1", 2, now + 100)], now=now)
+        await store.tally([Tally("a", "n1", 1, now + 1000)], now=now)
+        await store.tally([Tally("a", "n1", 2, now + 1000)], now=now)
     async with await open_store("tallies") as store, await open_store("tallies") as other:
-        await other.tally([Tally("a", "n2", 3, now + 100)], now=now)
+        await other.tally([Tally("a", "n2", 3, now + 1000)], now=now)
         assert await store.tally([], ["a"], now=now) == {"a": {"n1": 2, "n2": 3}}
 
 

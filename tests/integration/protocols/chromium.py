@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
@@ -31,7 +32,7 @@ OPTIONS: Final = (
     "--disable-background-networking",
     "--no-first-run",
 )
-PATIENCE_S: Final = 120.0
+PATIENCE_S: Final = 240.0
 
 
 async def page_report(
@@ -75,7 +76,14 @@ async def page_report(
 async def _serve(
     page: bytes, report: trio.MemorySendChannel[dict[str, Any]], stream: trio.SocketStream
 ) -> None:
-    """Answer one request: the page, or thanks for a report."""
+    """Answer one request: the page, or thanks for a report. The browser may be gone before it has an answer."""
+    with suppress(trio.BrokenResourceError):
+        await _answer(page, report, stream)
+
+
+async def _answer(
+    page: bytes, report: trio.MemorySendChannel[dict[str, Any]], stream: trio.SocketStream
+) -> None:
     server = h11.Connection(h11.SERVER)
     path, body = b"", b""
     async with stream:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LARGE", "WIDE", "fronted", "serves_requests_of_every_kind"]
 
-PATIENCE_S: Final = 40
+PATIENCE_S: Final = 240
 LARGE: Final = b"large" * 400_000
 WIDE: Final = b"w" * 1024
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import socket
 from contextlib import asynccontextmanager
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     Address = tuple[Any, ...]
 
 PIECE = 16 * 1024
+PATIENCE_S = 60
 REJECTED = 0x10B
 
 
@@ -227,6 +229,8 @@ class Http3Backend:
         self._luck = random.Random(3)
         self._sessions: dict[Session, Address] = {}
         self._changed = trio.Event()
+        self._waiting = trio.CancelScope()
+        """What `run` waits in, up to the next timer."""
         self._configuration = QuicConfiguration(
             is_client=False, alpn_protocols=["h3"], max_stream_data=64 * 1024, max_data=256 * 1024
         )
@@ -247,7 +251,7 @@ class Http3Backend:
 
     async def wait_for(self, what: Any) -> None:
         """Wait until `what()` is true."""
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE_S):
             while not what():
                 await self._changed.wait()
 
@@ -266,21 +270,23 @@ class Http3Backend:
     async def run(self) -> None:
         """Serve until cancelled."""
         while True:
-            due = min(
-                (it.quic.get_timer() or float("inf") for it in self._sessions),
-                default=float("inf"),
-            )
-            with trio.move_on_at(due) as scope:
+            with trio.move_on_at(self._due()) as self._waiting:
                 data, address = await self._sock.recvfrom(65536)
                 self._hear(data, address)
             now = trio.current_time()
-            if scope.cancelled_caught:
+            if self._waiting.cancelled_caught:
                 for session in list(self._sessions):
                     timer = session.quic.get_timer()
                     if timer is not None and timer <= now:
                         session.quic.handle_timer(now)
                         session.work()
+                self.changed()
             self.send_all()
+
+    def _due(self) -> float:
+        """When the first timer strikes."""
+        timers = (it.quic.get_timer() for it in self._sessions)
+        return min((it for it in timers if it is not None), default=math.inf)
 
     def _loses(self) -> bool:
         return self.is_silent or self._luck.random() < self._loss
@@ -315,6 +321,8 @@ class Http3Backend:
             session.work()
             if session.quic.get_timer() is None:
                 del self._sessions[session]
+        # A stream may have called while `run` waits: what the pacer holds back, or what is lost, goes out in time.
+        self._waiting.deadline = min(self._waiting.deadline, self._due())
 
     def _put(self, data: bytes, address: Address) -> None:
         try:

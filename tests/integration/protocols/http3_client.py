@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from aioquic.tls import SessionTicket
 
 Fields = list[tuple[bytes, bytes]]
-PATIENCE_S: Final = 60.0
+PATIENCE_S: Final = 120.0
 """The longest single wait: this client works through a few MiB in seconds, and may have a small part of a machine."""
 
 
@@ -90,6 +90,12 @@ class Http3Client:
     def goaway(self) -> bool:
         """Whether the server said that it takes no more requests."""
         return self.h3 is not None and self.h3.goaway
+
+    async def settings(self) -> dict[int, int]:
+        """Wait for the server's settings: they are on a stream of their own, which may come behind an answer."""
+        await self.until(lambda: self.h3 is not None and self.h3.received_settings is not None)
+        assert self.h3 is not None
+        return self.h3.received_settings or {}
 
     def _bound(self) -> trio.socket.SocketType:
         sock = trio.socket.from_stdlib_socket(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))

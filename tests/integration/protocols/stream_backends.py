@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Fields: TypeAlias = list[tuple[bytes, bytes]]
 PIECE = 16 * 1024
-PATIENCE_S = 30
+PATIENCE_S = 60
 
 
 class Asked(trio.abc.HalfCloseableStream):

@@ -11,6 +11,7 @@ import pytest
 import trio
 import trustme
 
+from oto_trio.gateway.upstream.http3 import DOUBTED_S
 from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
 from tests.integration.clients import admin, route
 from tests.integration.protocols.http3_backend import http3_backend
@@ -24,6 +25,7 @@ pytestmark = pytest.mark.slow
 LARGE = b"0123456789abcdef" * 20_000
 SHARED = 3
 """The most connections of many requests: where a machine stands still for seconds, one is taken for lost."""
+PATIENT = {"call_timeout": 100_000, "global_timeout": 100_000}
 CANCELLED = 0x10C
 OURS = trustme.CA()
 THEIRS = trustme.CA()
@@ -61,7 +63,7 @@ def speaking(entity_id: str, *ports: int, client: dict[str, Any] | None = None, 
         }
         for port in ports
     ]
-    document["backend"] = {"targets": targets, "client": client or {}}
+    document["backend"] = {"targets": targets, "client": {**PATIENT, **(client or {})}}
     return document
 
 
@@ -80,7 +82,7 @@ async def running(
     """Run a gateway that believes our authority, with these routes, and a client of it."""
     async with gateway_process("--workers", "1", data=tmp_path) as gateway:
         await make(gateway, [certificate("ours", OURS.cert_pem.bytes(), ca=True), *documents])
-        async with httpx.AsyncClient(base_url=gateway.http, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=gateway.http, timeout=120) as client:
             yield gateway, client
 
 
@@ -136,7 +138,7 @@ async def test_every_client_reaches_a_backend_over_http3(tmp_path: Path) -> None
             options = [("grpc.default_authority", "three.test")]
             with grpc.insecure_channel(f"127.0.0.1:{gateway.port}", options=options) as channel:
                 method: Any = channel.unary_unary("/t.Echo/One")
-                answer, call = method.with_call(b"abc", timeout=20)
+                answer, call = method.with_call(b"abc", timeout=60)
                 assert answer == b"abc"
                 assert ("x-heard", "") in list(call.trailing_metadata())
 
@@ -152,7 +154,7 @@ async def test_what_goes_wrong_on_a_stream_is_that_request_s(tmp_path: Path) -> 
         running(
             tmp_path,
             speaking("three", backend.port),
-            speaking("short", backend.port, client={"call_timeout": 300}),
+            speaking("short", backend.port, client={"call_timeout": 2000}),
             speaking("lossy", lossy.port),
             # Nobody listens at the first one.
             speaking("next", 9, backend.port, client={"retries": 4, "retry_initial_delay": 1}),
@@ -226,8 +228,8 @@ async def test_a_backend_that_leaves_is_found_again(tmp_path: Path) -> None:
             assert (await ask(client, "three", "/c"))[0] == 200
             assert first.connections > before
             before = first.connections
-            # It is cut off, and is there again without knowing of the connection.
-            await trio.sleep(1.2)
+            # It is cut off, and is there again without knowing of the connection, on which nothing was heard lately.
+            await trio.sleep(DOUBTED_S + 2)
             first.vanish()
             first.is_silent = False
             assert (await ask(client, "three", "/d"))[0] == 200

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-PATIENCE_S = 180
+PATIENCE_S = 400
 REFUSED: Final = "refused"
 NG = "cp:otoroshi.next.plugins."
 Outcome = str | tuple[int, list[bytes]]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-PATIENCE_S: Final = 120
+PATIENCE_S: Final = 400
 TOOLS: Final = Path(os.environ.get("OTO_TRIO_GO_TOOLS", ".make/tools/bin"))
 QUIC_GO: Final = shutil.which("oto-h3load", path=f"{TOOLS}:{os.environ['PATH']}")
 """A client on quic-go, where `make .make/tools/bin/oto-h3load` built it."""

@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-PATIENCE_S: Final = 180
+PATIENCE_S: Final = 400
 NG: Final = "cp:otoroshi.next.plugins."
+PATIENT: Final = {"call_timeout": PATIENCE_S * 1000, "global_timeout": PATIENCE_S * 1000}
+"""Megabytes through a client in Python take their time on a busy machine."""
 NAMES: Final = ("events", "grpc", "web", "sized", "shows", "hides")
 GRPC: Final = (("content-type", "application/grpc"), ("te", "trailers"))
 CALLED: Final = (("content-type", "application/grpc-web+proto"), ("x-grpc-web", "1"))
@@ -109,7 +111,7 @@ def document(events: int, echo: int, guarded: int) -> dict[str, Any]:
             {
                 "name": name,
                 "frontend": {"domains": [f"{name}.test"]},
-                "backend": {"targets": [target]},
+                "backend": {"targets": [target], "client": PATIENT},
                 "plugins": plugins,
             }
             for name, (target, plugins) in targets.items()
@@ -161,7 +163,7 @@ async def _called(
 ) -> tuple[list[bytes], dict[bytes, bytes]]:
     """Call over gRPC; returns the messages and the trailers."""
     client = stage.client
-    more = (*GRPC, ("x-said", "hi"), ("grpc-timeout", "30S"))
+    more = (*GRPC, ("x-said", "hi"), ("grpc-timeout", f"{PATIENCE_S}S"))
     stream = await client.begin("POST", "grpc.test", f"/t.Echo/{method}", *more, end=False)
     for message in messages:
         await client.send_body(stream, frame(message), end=False)

@@ -79,7 +79,7 @@ async def test_a_listener_with_an_access_log_tells_its_requests_and_no_others(
     upstream: Upstream, tmp_path: Path
 ) -> None:
     def lines() -> list[str]:
-        return [it["message"] for it in gateway.log if it["logger"] == "oto_trio.access"]
+        return [it["message"] for it in gateway.log if it.get("logger") == "oto_trio.access"]
 
     async with fronted(upstream, tmp_path, workers=1) as (gateway, api):
         told, quiet = free_ports(2)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-PATIENCE_S: Final = 120
+PATIENCE_S: Final = 400
 NG: Final = "cp:otoroshi.next.plugins."
 SECRET: Final = "a secret that is long enough for the library, and then some more of it"
 MEGABYTE: Final = b"0123456789abcdef" * 65_536

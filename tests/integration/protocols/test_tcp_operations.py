@@ -96,7 +96,7 @@ async def test_an_operator_sees_shuts_out_and_drains_connections(
             port=named,
             sslmode="verify-full",
             sslrootcert=str(trust),
-            connect_timeout=10,
+            connect_timeout=60,
         )
 
         def ask() -> int:

@@ -148,8 +148,9 @@ async def test_a_port_in_use_is_told_and_tried_again_and_new_workers_get_what_th
         gateway_process("--workers", "2", data=tmp_path) as gateway,
         admin(gateway) as api,
     ):
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            port = taken.getsockname()[1]
+        # No port that the kernel may give to a client's connection once it is free.
+        port = free_port()
+        with socket.create_server(("127.0.0.1", port)):
             await put(api, "tcp_a", service(port, one))
             line = await gateway.wait_for_log(f"tcp:127.0.0.1:{port} does not listen")
             assert "another process listens there" in line["message"]

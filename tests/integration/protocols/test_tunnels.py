@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-PATIENCE_S = 120
+PATIENCE_S = 300
 MOST = 150_000
 """The longest message."""
 PATH = "/.well-known/otoroshi/tunnel"

@@ -32,7 +32,7 @@ def client(path: Path, *, http2: bool = False, tls: bool = False, **more: Any) -
     transport = httpx.AsyncHTTPTransport(uds=str(path), verify=False, http1=not http2, http2=http2)
     scheme = "https" if tls else "http"
     return httpx.AsyncClient(
-        transport=transport, base_url=f"{scheme}://api.localhost", timeout=20, **more
+        transport=transport, base_url=f"{scheme}://api.localhost", timeout=60, **more
     )
 
 
@@ -172,7 +172,7 @@ async def test_ipv6_and_ipv4_and_a_unix_socket_at_once(upstream: Upstream, tmp_p
         assert urls[1].startswith("http://[::1]:")
         assert urls[2] == f"unix:{tmp_path}/g"
         assert gateway.admin.startswith("http://[::1]:")
-        async with httpx.AsyncClient(auth=gateway.auth, timeout=20) as api:
+        async with httpx.AsyncClient(auth=gateway.auth, timeout=60) as api:
             inside = {"hostname": "::1", "port": int(urls[1].rpartition(":")[2])}
             bracketed = {**inside, "hostname": "[::1]"}
             over = [route(name, to) for name, to in (("bare", inside), ("dressed", bracketed))]

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-PATIENCE_S: Final = 120
+PATIENCE_S: Final = 300
 PATIENT: Final = {
     "call_timeout": PATIENCE_S * 1000,
     "global_timeout": PATIENCE_S * 1000,

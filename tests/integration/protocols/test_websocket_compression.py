@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-PATIENCE_S: Final = 180
+PATIENCE_S: Final = 400
 READING: Final = {
     "plugin": "cp:otoroshi.next.plugins.WebsocketJsonFormatValidator",
     "config": {"schema": "{}", "reject_strategy": "close"},
@@ -201,7 +201,7 @@ async def plays_cases(stage: Stage) -> None:
         if case.is_wired:
             for client_speaks in (True, False):
                 async with raw(stage, b"permessage-deflate") as ends:
-                    with trio.fail_after(30):
+                    with trio.fail_after(60):
                         await plays(ends, case, client_speaks=client_speaks)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-PATIENCE_S = 120
+PATIENCE_S = 400
 READ, TUNNELLED = "read.test", "tunnelled.test"
 """A route with a plugin that looks at messages and refuses none, and one without."""
 CLOSED = Frame(CLOSE, b"\x0f\xa0enough")
