@@ -3,6 +3,8 @@
 A test that counts on what another process has done by now, or on how soon it goes on itself, passes for months where nothing
 else runs. ``--halt-processes`` starts one more process, which halts the tests' own one or one of its descendants again and
 again (SIGSTOP, SIGCONT) until the tests are over. One process is halted at a time, for ``LONGEST_S`` at most.
+
+A test marked ``halts_not`` is left alone: one that halts processes itself, which would go on here before it says so.
 """
 
 from __future__ import annotations
@@ -34,17 +36,49 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(OPTION, action="store_true", help="halt processes for moments that are drawn")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _halting(request: pytest.FixtureRequest) -> Generator[None]:
+def pytest_configure(config: pytest.Config) -> None:
+    """Know the mark."""
+    config.addinivalue_line("markers", f"halts_not: halts processes itself; `{OPTION}` halts none")
+
+
+class Halting:
+    """The process that halts others."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Have processes halted from now on."""
+        self._process = subprocess.Popen([sys.executable, __file__, str(os.getpid())])
+
+    def stop(self) -> None:
+        """Have none halted any more; returns when none is."""
+        assert self._process is not None, "it was started"
+        self._process.terminate()
+        self._process.wait()
+
+
+@pytest.fixture(scope="session")
+def halting(request: pytest.FixtureRequest) -> Generator[Halting | None]:
     """Have processes halted while tests run, where that is wanted."""
     if not request.config.getoption(OPTION):
+        yield None
+        return
+    processes = Halting()
+    processes.start()
+    yield processes
+    processes.stop()
+
+
+@pytest.fixture(autouse=True)
+def _left_alone(request: pytest.FixtureRequest, halting: Halting | None) -> Generator[None]:
+    """Have none halted in tests that are marked so."""
+    if halting is None or request.node.get_closest_marker("halts_not") is None:
         yield
         return
-    with subprocess.Popen([sys.executable, __file__, str(os.getpid())]) as halting:
-        try:
-            yield
-        finally:
-            halting.terminate()
+    halting.stop()
+    yield
+    halting.start()
 
 
 def descendants(root: int) -> list[int]:
@@ -66,8 +100,10 @@ def descendants(root: int) -> list[int]:
 def halt(root: int) -> None:
     """Halt one process after another, until told to end or the tests' process is gone."""
     drawn = random.Random()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    while os.getppid() == root:
+    told: list[int] = []
+    # An exception of the handler would be lost where Python ignores some, such as when an iterator is thrown away.
+    signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
+    while not told and os.getppid() == root:
         time.sleep(drawn.uniform(0, BETWEEN_S))
         with contextlib.suppress(ProcessLookupError, PermissionError):
             process = drawn.choice(descendants(root))

@@ -23,7 +23,7 @@ ECDSA = {"algo": "ecdsa", "size": 256}
 
 async def call(gateway: GatewayProcess, verb: str, path: str, body: Any = None) -> Any:
     """Asks the admin API."""
-    async with httpx.AsyncClient(base_url=gateway.admin, auth=gateway.auth, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=gateway.admin, auth=gateway.auth, timeout=60) as client:
         answer = await client.request(verb, path, json=body)
         assert answer.status_code in {200, 201}, answer.text
         return answer.json()
@@ -31,8 +31,7 @@ async def call(gateway: GatewayProcess, verb: str, path: str, body: Any = None) 
 
 async def trusting(gateway: GatewayProcess) -> ssl.SSLContext:
     """Waits for the gateway's root authority and its intermediate, and trusts the root."""
-    with trio.fail_after(30):
-        await gateway.wait_for_log("certificate otoroshi-client made")
+    await gateway.wait_for_log("certificate otoroshi-client made")
     root = await call(gateway, "GET", "/api/certificates/otoroshi-root-ca")
     context = ssl.create_default_context(cadata=root["chain"])
     context.verify_flags |= ssl.VERIFY_X509_STRICT
@@ -44,7 +43,7 @@ async def fetch(gateway: GatewayProcess, context: ssl.SSLContext, name: str) -> 
     port = gateway.https_port
     stream = await trio.open_tcp_stream("127.0.0.1", port)
     async with trio.SSLStream(stream, context, server_hostname=name, https_compatible=True) as tls:
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             await tls.do_handshake()
             subject = dict(pair for rdn in tls.getpeercert()["subject"] for pair in rdn)
             head = f"GET /x HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n"
@@ -65,7 +64,7 @@ async def test_on_a_desk_every_name_has_a_certificate(tmp_path: Path, upstream: 
         anyone.check_hostname, anyone.verify_mode = False, ssl.CERT_NONE
         wire = await trio.open_tcp_stream("127.0.0.1", port)
         async with trio.SSLStream(wire, anyone, server_hostname="api.localhost") as first:
-            with trio.fail_after(20):
+            with trio.fail_after(60):
                 await first.do_handshake()
         context = await trusting(gateway)
         assert await fetch(gateway, context, "api.localhost") == (

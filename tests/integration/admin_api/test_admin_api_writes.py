@@ -49,7 +49,7 @@ async def test_a_write_waits_until_it_is_live(served: Served) -> None:
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(write)
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             await served.gateway.waited.wait()
         assert not answered.is_set()
         revision = served.gateway.waits[0]

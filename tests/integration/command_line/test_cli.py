@@ -541,7 +541,7 @@ def test_the_text_form_tells_where_to_go(tmp_path: Path) -> None:
         assert process.stdout is not None
         lines = [process.stdout.readline().strip() for _ in range(7)]
         process.terminate()
-        _, log = process.communicate(timeout=20)
+        _, log = process.communicate(timeout=120)
     shown: dict[str, Any] = {line[:11].strip(): line[11:] for line in lines[1:]}
     assert lines[0] == "oto-trio is ready"
     assert shown["gateway"].startswith("http://127.0.0.1:")

@@ -8,7 +8,9 @@ import pytest
 
 from oto_trio.testing.gateway_process import gateway_process
 from tests.integration.clients import admin, route
+from tests.integration.command_line.program import certified
 from tests.integration.command_line.test_cli_history import run
+from tests.integration.gateways import HTTPS
 
 ROUTES = "/apis/proxy.otoroshi.io/v1/routes"
 
@@ -26,7 +28,8 @@ async def test_files_are_applied_whole_or_not_at_all(tmp_path: Path) -> None:
     data, conf = tmp_path / "data", tmp_path / "conf"
     conf.mkdir()
     (conf / "all.yaml").write_text(CONF)
-    async with gateway_process("--workers", "0", data=data) as gateway:
+    async with gateway_process("--workers", "0", *HTTPS, data=data) as gateway:
+        await certified(gateway)
         told = gateway.announcement
         url = told["admin"].replace("//", f"//{told['client_id']}:{told['client_secret']}@")
         async with admin(gateway) as api:

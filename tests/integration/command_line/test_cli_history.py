@@ -10,7 +10,8 @@ import trio
 
 from oto_trio.testing.gateway_process import gateway_process
 from tests.integration.clients import admin, route
-from tests.integration.command_line.program import invoked
+from tests.integration.command_line.program import certified, invoked
+from tests.integration.gateways import HTTPS
 
 ROUTES = "/apis/proxy.otoroshi.io/v1/routes"
 
@@ -26,7 +27,8 @@ async def run(*arguments: str) -> tuple[int, str]:
 
 async def test_changes_are_listed_compared_named_and_taken_back(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    async with gateway_process("--workers", "0", data=data) as gateway:
+    async with gateway_process("--workers", "0", *HTTPS, data=data) as gateway:
+        await certified(gateway)
         told = gateway.announcement
         url = told["admin"].replace("//", f"//{told['client_id']}:{told['client_secret']}@")
         async with admin(gateway) as api:

@@ -17,7 +17,8 @@ from oto_trio.control.first_start import bootstrap
 from oto_trio.control.store import SqliteStore
 from oto_trio.testing.admin_api import route_document as route
 from oto_trio.testing.gateway_process import gateway_process
-from tests.integration.command_line.program import invoked, refused, said
+from tests.integration.command_line.program import certified, invoked, refused, said
+from tests.integration.gateways import HTTPS
 
 OF_THE_EXPORT = {"label", "date", "dateRaw", "stats"}
 
@@ -97,11 +98,12 @@ def test_the_store_of_a_gateway_that_does_not_run(data: str, export: Path, tmp_p
 @pytest.mark.slow
 async def test_a_gateway_that_runs(data: str, export: Path, tmp_path: Path) -> None:
     async with gateway_process(
-        *("--workers", "0", "--dev"),
+        *("--workers", "0", "--dev", *HTTPS),
         data=Path(data),
         # Else it has a route and a key of its own.
         environ={"ADMIN_API_EXPOSED": "false"},
     ) as gateway:
+        await certified(gateway)
         place = ("--admin", gateway.admin)
         await trio.to_thread.run_sync(functools.partial(walk_through, place, export, tmp_path))
         wrong = await trio.to_thread.run_sync(

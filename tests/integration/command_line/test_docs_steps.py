@@ -13,6 +13,8 @@ import trio
 from oto_trio.testing.gateway_process import gateway_process
 from tests.integration.clients import admin
 from tests.integration.command_line.page_reader import ADDRESS, Reader
+from tests.integration.command_line.program import certified
+from tests.integration.gateways import HTTPS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +36,8 @@ async def test_gitops_happens_as_its_page_says(
     repository = tmp_path / "repository"
     repository.mkdir()
     monkeypatch.chdir(repository)
-    async with gateway_process("--workers", "0", data=tmp_path / "data") as gateway:
+    async with gateway_process("--workers", "0", *HTTPS, data=tmp_path / "data") as gateway:
+        await certified(gateway)
         reader = Reader("gitops.md", repository, gateway)
         (tmp_path / "routes.yaml").write_text(ROUTES)
         first = (

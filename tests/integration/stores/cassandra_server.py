@@ -23,9 +23,11 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from tests.integration.ports import free_port
+
 __all__ = ["PASSWORD", "USER", "CassandraServer"]
 
-START_S: Final = 90.0
+START_S: Final = 300.0
 USER: Final = "cassandra"
 PASSWORD: Final = "cassandra"
 
@@ -126,18 +128,12 @@ def _java() -> str:
     pytest.fail("Java 17 is missing; .ci/run installs Debian's package openjdk-17-jre-headless")
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port
-
-
 class CassandraServer:
     """A server of one node that is started, killed and started again. Nothing runs before `start`."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="oto-trio-cassandra-"))
-        self.port = _free_port()
+        self.port = free_port()
         self.ca = self.folder / "ca.pem"
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = count()
@@ -165,7 +161,7 @@ class CassandraServer:
         key = load_pem_private_key(certificate.private_key_pem.bytes(), None)
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         (self.folder / "server.pem").write_bytes(pem + chain)
-        settings = _SETTINGS.format(folder=self.folder, port=self.port, storage_port=_free_port())
+        settings = _SETTINGS.format(folder=self.folder, port=self.port, storage_port=free_port())
         (self.folder / "cassandra.yaml").write_text(settings)
         (self.folder / "logback.xml").write_text(_LOGGING)
 

@@ -110,7 +110,8 @@ class _Rounds:
         """Let writers write, kill the control process, and wait until its workers are gone."""
         async with self.gateway() as gateway, admin(gateway, KEY) as api:
             workers = gateway.workers()
-            counter = Countdown(self._chance.randint(1, MOST_WRITES // (4 if imports else 1)))
+            least = self._chance.randint(1, MOST_WRITES // (4 if imports else 1))
+            counter = Countdown(least, [] if imports else self._singles)
             writers = [writer.write_next for writer in self._singles] + [self._bulk.write_next]
             if imports:
                 self._imports.begin()
@@ -118,7 +119,7 @@ class _Rounds:
             async with trio.open_nursery() as nursery:
                 for write_next in writers:
                     nursery.start_soon(write_until_gone, write_next, api, counter)
-                with trio.fail_after(GUARD_S):
+                with trio.fail_after(4 * GUARD_S):
                     await counter.zero.wait()
                 await trio.sleep(self._chance.uniform(0, 0.02))  # anywhere in the next writes
                 gateway.signal(signal.SIGKILL)

@@ -169,17 +169,18 @@ class ImportWriter:
 
 
 class Countdown:
-    """Tells when so many writes were acknowledged, and how many were."""
+    """Tells when so many writes were acknowledged, with one of each writer among them, and how many were."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, writers: Iterable[Writer]) -> None:
         self._left = count
+        self._writers = tuple(writers)
         self.counted = 0
         self.zero = trio.Event()
 
     def count(self) -> None:
         self.counted += 1
         self._left -= 1
-        if self._left <= 0:
+        if self._left <= 0 and all(writer.acknowledged for writer in self._writers):
             self.zero.set()
 
 

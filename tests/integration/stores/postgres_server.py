@@ -6,7 +6,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -17,9 +16,11 @@ from typing import Final
 import psycopg
 import pytest
 
+from tests.integration.ports import free_port
+
 __all__ = ["PostgresServer", "find_postgres"]
 
-START_S: Final = 30.0
+START_S: Final = 120.0
 USER: Final = "oto"
 
 
@@ -64,8 +65,7 @@ class PostgresServer:
             user=self._user,
             cwd=self.folder,
         )  # fmt: skip
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: str = "postgres", password: str | None = None, query: str = "") -> str:
@@ -127,8 +127,7 @@ class PostgresServer:
 
     def kill(self) -> None:
         """Kill the server and each of its processes with SIGKILL, as a crash of the machine would."""
-        process = self._process
-        assert process is not None, "it runs"
+        self._halt_first()
         children = self._children()
         self.stop(signal.SIGKILL)
         for child in children:
@@ -137,8 +136,15 @@ class PostgresServer:
             except ProcessLookupError:
                 continue
         for child in children:
-            while Path(f"/proc/{child}").exists() and not _is_zombie(child):
+            while _state_of(child) not in _ENDED:
                 time.sleep(0.01)
+
+    def _halt_first(self) -> None:
+        """Stop the first process, so that it starts no more of them."""
+        assert self._process is not None, "it runs"
+        self._process.send_signal(signal.SIGSTOP)
+        while _state_of(str(self._process.pid)) not in ("T", *_ENDED):
+            time.sleep(0.001)
 
     def _children(self) -> list[str]:
         """Return the processes of the server but the first."""
@@ -148,8 +154,8 @@ class PostgresServer:
 
     def freeze(self) -> None:
         """Stop every process of the server, without an end: the kernel still takes what clients send."""
-        assert self._process is not None, "it runs"
-        for pid in (str(self._process.pid), *self._children()):
+        self._halt_first()
+        for pid in self._children():
             os.kill(int(pid), signal.SIGSTOP)
 
     def thaw(self) -> None:
@@ -164,9 +170,12 @@ class PostgresServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _is_zombie(pid: str) -> bool:
-    """Tell whether a process ended, but was not yet waited for."""
+_ENDED: Final = ("Z", "X", "")
+
+
+def _state_of(pid: str) -> str:
+    """Return the letter of a process's state; empty when it is gone."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""

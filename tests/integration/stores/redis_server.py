@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
-START_S: Final = 20.0
+START_S: Final = 120.0
 
 
 class RedisServer:

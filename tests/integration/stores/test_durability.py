@@ -12,6 +12,7 @@ import trio
 
 from oto_trio.testing.gateway_process import gateway_process
 from tests.integration.clients import GUARD_S, Connection, ask, eventually
+from tests.integration.ports import free_port
 from tests.integration.stores.crash_writers import are_gone
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ async def test_workers_that_are_busy_end_soon_after_their_supervisor(
     upstream.gate = trio.Event()  # never set: nothing is ever answered
     # Their last drain has a deadline of three seconds, whatever they wait for, and however long others may take.
     arguments = ["--workers", "2", "--drain-timeout", "600", "--route", f"a.test={upstream.url}"]
+    # Not one that the kernel gives to clients: the next gateway has to get it too.
+    arguments += ["--http-port", str(free_port())]
     async with gateway_process(*arguments, data=tmp_path) as gateway:
         workers = gateway.workers()
         clients = [await Connection.open(gateway.port) for _ in range(8)]
@@ -45,6 +48,6 @@ async def test_workers_that_are_busy_end_soon_after_their_supervisor(
             await client.aclose()
     # The ports are free again for the next one.
     upstream.gate = None
-    arguments += ["--http-port", str(gateway.port)]
     async with gateway_process(*arguments, data=tmp_path) as successor:
+        assert successor.port == gateway.port
         assert (await ask(successor.port, "a.test")).status == 200

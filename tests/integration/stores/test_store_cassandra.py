@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-GUARD_S = 30.0
+GUARD_S = 180.0
 
 
 @pytest.fixture
@@ -61,10 +61,11 @@ async def test_the_table_of_documents_follows_and_a_start_needs_no_more(
         await store.transact([Put("routes", "r1", b"new"), Delete("routes", "r2")])
 
         async def is_settled() -> bool:
-            return await store._link.run(lambda talk: read_settled(talk, store._store)) == 2
+            settled = await store._link.run(lambda talk: read_settled(talk, store._store))
+            # Who settles hears of it for himself, maybe later than this.
+            return settled == 2 and not store._replica.pending
 
         await eventually(is_settled)
-        assert store._replica.pending == {}
         rows = await ask(store, "SELECT base, part FROM oto_bodies")
         for base, part in rows:
             await ask(

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-GUARD_S = 30.0
+GUARD_S = 180.0
 ROUTES = "/apis/proxy.otoroshi.io/v1/routes"
 
 
@@ -170,6 +170,7 @@ async def test_an_outcome_that_nobody_can_tell_is_told_as_such(
             await store.put("routes", "a", b"2")
 
 
+@pytest.mark.halts_not
 async def test_a_server_that_freezes_is_given_up_and_taken_back(
     running: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,6 +191,7 @@ async def test_a_server_that_freezes_is_given_up_and_taken_back(
         assert await store.get("routes", "a") == Record("routes", "a", 2, b"3")
 
 
+@pytest.mark.halts_not
 async def test_closing_does_not_wait_for_a_frozen_server(
     running: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
+import trio.testing
 import trustme
 
 from oto_trio.control.store import Delete, Put, Record, redis_words
@@ -41,7 +42,7 @@ async def server(tmp_path: Path) -> AsyncGenerator[RedisServer]:
         yield running
 
 
-async def told(store: RedisStore, revision: int, within_s: float = 10.0) -> None:
+async def told(store: RedisStore, revision: int, within_s: float = 60.0) -> None:
     """Wait until a node knows a revision."""
     with trio.fail_after(within_s):
         while store.revision < revision:  # noqa: ASYNC110 (a feed would take what a test looks at)
@@ -99,7 +100,10 @@ async def test_large_answers_come_in_parts(
         assert len(await one.load_blobs("b")) == 9
 
 
-async def test_writers_go_on_over_a_restart_of_the_server(server: RedisServer) -> None:
+async def test_writers_go_on_over_a_restart_of_the_server(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "RETRY_S", 60.0)  # however long it takes to start
     acknowledged: dict[str, int] = {}
     async with await RedisStore.open(server.url) as one, await RedisStore.open(server.url) as two:
 
@@ -143,10 +147,11 @@ async def test_an_outage_is_said_and_ends_by_itself(
         await server.start()
         with two.watch() as feed:
             assert await one.put("routes", "a", b"3") == 2
-            with trio.fail_after(20):
+            with trio.fail_after(60):
                 assert (await anext(feed)).revision == 2
 
 
+@pytest.mark.halts_not
 async def test_a_write_that_the_server_may_have_got_is_not_called_refused(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,26 +174,29 @@ async def test_a_write_that_the_server_may_have_got_is_not_called_refused(
 
 
 async def _kill_soon(server: RedisServer) -> None:
-    await trio.sleep(0.2)  # the write is on its way by then
+    await trio.testing.wait_all_tasks_blocked()  # the write is on its way by then
     await server.stop(signal.SIGKILL)
 
 
+@pytest.mark.halts_not
 async def test_a_server_that_hangs_is_given_up_and_used_again(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("oto_trio.control.store.redis_line.ANSWER_S", 0.3)
     monkeypatch.setattr(driver, "WAIT_FOR_NEWS_S", 0.1)
-    monkeypatch.setattr(driver, "RETRY_S", 0.1)
+    monkeypatch.setattr(driver, "RETRY_S", 60.0)  # one that is merely slow is asked again
     async with await RedisStore.open(server.url) as store:
         await store.put("routes", "a", b"1")
         assert server._process is not None
         server._process.send_signal(signal.SIGSTOP)
         try:
-            with pytest.raises(StoreError, match="no answer within"):
-                await store.get("routes", "a")
+            with monkeypatch.context() as patched:
+                patched.setattr(driver, "RETRY_S", 0.1)
+                with pytest.raises(StoreError, match="no answer within"):
+                    await store.get("routes", "a")
         finally:
             server._process.send_signal(signal.SIGCONT)
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             assert await store.get("routes", "a") == Record("routes", "a", 1, b"1")
 
 
@@ -334,9 +342,9 @@ async def test_counters_expire_some_time_after_their_last_part(server: RedisServ
     async with await RedisStore.open(server.url) as store:
         await store.tally([Tally("a", "long", 1, now + 100)], now=now)
         left = int(await server.command("PTTL", key))
-        assert 155_000 < left <= 160_000
+        assert 110_000 < left <= 160_000, "not before it ends, in 100 s"
         await store.tally([Tally("a", "short", 2, now + 10)], now=now)
-        assert int(await server.command("PTTL", key)) > 150_000, "the longest counts"
+        assert int(await server.command("PTTL", key)) > 110_000, "the longest counts"
         assert await store.tally([], ["a"], now=now + 50) == {"a": {"long": 1}}
         assert int(await server.command("HLEN", key)) == 2, "to ask removes nothing"
         await store.tally([Tally("a", "new", 3, now + 60)], now=now + 50)
