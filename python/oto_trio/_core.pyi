@@ -1221,6 +1221,16 @@ def access_lines(batch: bytes, unix_offset_s: float) -> bytes:
     Cost: about a microsecond a record.
     """
 
+def asked_name(text: str, /) -> str | None:
+    """Read the server name that a client's first message asks for, as handshakes of the engine do.
+
+    Returns:
+        The name in lower case, without a final dot; None when it is an address, which is no name (RFC 6066 section 3).
+
+    Raises:
+        ValueError: it is neither.
+    """
+
 def read_data_frames(data: bytes, left: int, /) -> tuple[bytes, int, int]:
     """Read DATA frames of HTTP/3 (RFC 9114 section 7.2.1) out of the data of a stream.
 

@@ -69,6 +69,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<jose::JwtSigner>()?;
     module.add_function(wrap_pyfunction!(record::access_lines, module)?)?;
     module.add_function(wrap_pyfunction!(quic::read_data_frames, module)?)?;
+    module.add_function(wrap_pyfunction!(quic::asked_name, module)?)?;
     let py = module.py();
     module.add("ExchangeGone", py.get_type::<exchange::ExchangeGone>())?;
     module.add("JwtRefused", py.get_type::<jose::JwtRefused>())?;

@@ -128,3 +128,10 @@ pub(crate) fn read_data_frames<'py>(
     let read = http3::read_data_frames(data, left);
     (PyBytes::new(py, &read.body), read.left, read.used)
 }
+
+/// The server name that a client's first message asks for.
+#[pyfunction]
+#[pyo3(signature = (text, /))]
+pub(crate) fn asked_name(text: &str) -> PyResult<Option<String>> {
+    oto_core::tls::client_hello::asked_name(text).map_err(PyValueError::new_err)
+}

@@ -109,6 +109,26 @@ async def test_a_first_message_in_pieces_arrives_as_it_was_sent(most: int) -> No
         await client.aclose()
 
 
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1"])
+async def test_an_address_is_no_name(address: str) -> None:
+    # Of the same length, as the lengths around it are told too.
+    name = "x" * (len(address) - 5) + ".test"
+    whole = hello_of(name).replace(name.encode(), address.encode())
+    async with (
+        targets(2) as some,
+        served(by_name((address, some[0].port), ("*", some[1].port))) as gateway,
+    ):
+        client = await gateway.dial()
+        await client.send_all(whole)
+        await client.send_eof()
+        server = await some[1].accept()
+        assert await read_all(server) == whole
+        await server.aclose()
+        assert await read_all(client) == b""
+        await gateway.settled()
+        assert [record[8] for record in gateway.records()] == [None]
+
+
 @pytest.mark.parametrize("forwards", [False, True])
 async def test_a_name_without_a_rule_goes_nowhere_or_where_the_rest_goes(forwards: bool) -> None:
     async with targets(2) as some:

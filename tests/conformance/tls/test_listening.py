@@ -10,6 +10,7 @@ import trustme
 from cryptography import x509
 
 from tests.conformance.http1.gateway import route, until
+from tests.conformance.tls.hello import TLS12, TLS13, Answer, ask
 from tests.conformance.tls.secure import (
     authority,
     backend,
@@ -68,6 +69,21 @@ async def test_the_certificate_follows_the_name() -> None:
             alternative = stream.getpeercert()["subjectAltName"]
             assert alternative == (("DNS", shown),), name
             await stream.aclose()
+
+
+@pytest.mark.parametrize("version", [TLS12, TLS13])
+@pytest.mark.parametrize("address", [b"192.0.2.1", b"2001:db8::1"])
+async def test_an_address_is_no_name(address: bytes, version: int) -> None:
+    name = b"\0" + len(address).to_bytes(2) + address
+    asked = {0: len(name).to_bytes(2) + name}
+    suites = [0xC02B, 0xC02F, 0x1301]
+    async with secured(tls={"default_domain": "a.test"}) as gateway:
+        answer = await ask(gateway.port, version, suites, more=asked)
+        assert (answer.alert, answer.version) == (None, version)
+    # Nobody makes a certificate for it, either.
+    async with secured(tls={"creates_certificates": True}) as gateway:
+        assert await ask(gateway.port, version, suites, more=asked) == Answer(alert=112)
+        assert not gateway.wanted
 
 
 async def test_a_name_without_certificate_gets_an_alert_and_a_notice() -> None:

@@ -18,6 +18,7 @@ from aioquic._buffer import Buffer
 from aioquic.quic.connection import MAX_EARLY_DATA
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from oto_trio._core import asked_name
 from oto_trio.gateway.quic.early import EarlyTickets
 from oto_trio.gateway.quic.sessions import Session, Sessions
 
@@ -35,7 +36,7 @@ class HandshakeTerms(Protocol):
         """Return certificate, chain and private key (of `cryptography`) for the name that a client asks for.
 
         Args:
-            name: In lower case; None when it asks for none.
+            name: In lower case, without a final dot; None when it asks for none, or sends an address.
 
         Returns:
             None when there is none.
@@ -94,7 +95,7 @@ class ServerHandshake:
         is_proven: bool = False,
     ) -> None:
         self.server_name: str | None = None
-        """The name that the client asked for, in lower case."""
+        """The name that the client asked for, in lower case; None also when it sent an address."""
         self.client_chain: list[bytes] = []
         """What the client showed and has the key of, in DER, its own certificate first. Checked."""
         self._terms = terms
@@ -123,7 +124,10 @@ class ServerHandshake:
         context = self._context
         read = tls.pull_client_hello(Buffer(data=hello.data_slice(0, hello.capacity)))
         if read.server_name is not None:
-            self.server_name = read.server_name.lower()
+            try:
+                self.server_name = asked_name(read.server_name)
+            except ValueError as error:
+                raise tls.AlertDecodeError(str(error)) from error
         chosen = self._terms.choose(self.server_name)
         if chosen is None:
             raise tls.AlertHandshakeFailure("there is no certificate for this name")

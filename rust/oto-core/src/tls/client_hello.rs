@@ -4,7 +4,7 @@
 /// What a client asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientHello {
-    /// The server name, in lower case, without a final dot.
+    /// The server name, as [`asked_name`] has it.
     pub server_name: Option<String>,
     /// Protocols offered by ALPN, in the client's order.
     pub protocols: Vec<Vec<u8>>,
@@ -151,7 +151,7 @@ fn parse(hello: &[u8]) -> Option<ClientHello> {
     is_once.then_some(found)
 }
 
-/// The host name of the list; none when there is none, nothing when it is broken or there are two.
+/// The host name of the list; none when there is none, or an address; nothing when it is broken or there are two.
 #[allow(clippy::option_option)] // broken, absent and there are three things
 fn server_name(mut body: Reader<'_>) -> Option<Option<String>> {
     let mut list = body.vector(2)?;
@@ -169,8 +169,19 @@ fn server_name(mut body: Reader<'_>) -> Option<Option<String>> {
     let Some(name) = found else {
         return Some(None);
     };
-    let text = std::str::from_utf8(name).ok()?;
+    asked_name(std::str::from_utf8(name).ok()?).ok()
+}
+
+/// The server name that a client asks for: in lower case, without a final dot. None when it sends an address, which is no
+/// name, though some clients send one (RFC 6066 section 3).
+///
+/// # Errors
+/// It is neither.
+pub fn asked_name(text: &str) -> Result<Option<String>, &'static str> {
     let bare = text.strip_suffix('.').unwrap_or(text);
+    if bare.parse::<std::net::IpAddr>().is_ok() {
+        return Ok(None);
+    }
     let is_label = |label: &str| {
         !label.is_empty()
             && label
@@ -178,11 +189,9 @@ fn server_name(mut body: Reader<'_>) -> Option<Option<String>> {
                 .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
     };
     if text.len() > 253 || !bare.split('.').all(is_label) {
-        return None;
+        return Err("a server name that is none");
     }
-    // An address is no name, though some clients send one (RFC 6066 section 3).
-    let named = bare.parse::<std::net::Ipv4Addr>().is_err();
-    Some(named.then(|| bare.to_ascii_lowercase()))
+    Ok(Some(bare.to_ascii_lowercase()))
 }
 
 #[cfg(test)]
@@ -236,10 +245,12 @@ mod tests {
         };
         assert_eq!(found.server_name.as_deref(), Some("api.oto.tools"));
         assert_eq!(found.protocols, [b"h2"]);
-        let Opening::Hello(found) = read(&hello(&[sni(b"127.0.0.1")])) else {
-            panic!("a whole hello")
-        };
-        assert_eq!(found.server_name, None);
+        for address in ["127.0.0.1", "::1", "2001:DB8::1", "::ffff:192.0.2.1"] {
+            let Opening::Hello(found) = read(&hello(&[sni(address.as_bytes())])) else {
+                panic!("a whole hello with {address}")
+            };
+            assert_eq!(found.server_name, None, "{address}");
+        }
     }
 
     #[test]
@@ -275,6 +286,9 @@ mod tests {
             b"a..",
             b"a..b",
             b".a",
+            b"[::1]",
+            b"fe80::1%lo",
+            b"a:443",
         ] {
             assert!(matches!(read(&hello(&[sni(name)])), Opening::Malformed(_)));
         }

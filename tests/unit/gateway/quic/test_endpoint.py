@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import ssl
 from functools import partial
 
 import pytest
+from aioquic import tls
 from aioquic.quic.events import ConnectionTerminated, HandshakeCompleted
-from aioquic.quic.packet import QuicProtocolVersion
+from aioquic.quic.packet import QuicErrorCode, QuicProtocolVersion
 
 from oto_trio.gateway.quic import QuicLimits
 from tests.unit.gateway.quic.network import CLIENT, Net, Owner
@@ -32,6 +34,39 @@ def test_a_certificate_is_picked_by_the_name_the_client_asks_for() -> None:
     client = net.connect("shop.test")
     assert net.run(lambda: client.saw(HandshakeCompleted))
     assert net.terms.names == ["shop.test"]
+
+
+def asking(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Have clients ask for a name that the library would not."""
+    push = tls.push_server_name
+    monkeypatch.setattr(tls, "push_server_name", lambda buffer, _: push(buffer, name))
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [("192.0.2.1", None), ("2001:DB8::1", None), ("Shop.test.", "shop.test")],
+)
+def test_an_address_is_no_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, asked: str | None
+) -> None:
+    asking(monkeypatch, name)
+    net = Net()
+    client = net.connect(verify_mode=ssl.CERT_NONE)
+    assert net.run(lambda: client.saw(HandshakeCompleted))
+    assert net.terms.names == [asked]
+    assert net.owners[-1].link.state.server_name == asked
+
+
+@pytest.mark.parametrize("name", ["a b", "a..b", "[::1]", ""])
+def test_a_name_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    asking(monkeypatch, name)
+    net = Net()
+    client = net.connect(verify_mode=ssl.CERT_NONE)
+    assert net.run(lambda: client.is_lost)
+    told = client.link.state._close_event
+    assert told is not None
+    assert told.error_code == QuicErrorCode.CRYPTO_ERROR + 50
+    assert not net.terms.names
 
 
 @pytest.mark.parametrize(("loss", "jitter_s"), [(0.0, 0.0), (0.0, 0.05), (0.08, 0.03)])
