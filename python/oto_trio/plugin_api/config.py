@@ -49,6 +49,9 @@ class Config(msgspec.Struct, frozen=True):
     nullable: ClassVar[frozenset[str]] = frozenset()
     """JSON keys whose ``null`` says something: an explicit one is kept, and is not the default then."""
 
+    unused: ClassVar[frozenset[str]] = frozenset()
+    """JSON keys that are in Otoroshi's own default config, and that nothing reads there either: no slip of who wrote them."""
+
     @classmethod
     def normalise(cls, raw: dict[str, Any]) -> dict[str, Any]:
         """Return ``raw`` in the present shape: rename the keys that older exports use.
@@ -120,9 +123,11 @@ def read_config(struct: type[ConfigStruct], slot_config: Mapping[str, Any]) -> C
 def unread_config_keys(struct: type[msgspec.Struct], slot_config: Mapping[str, Any]) -> list[str]:
     """Return the keys of a slot's config that its plugin does not read, so that they do nothing.
 
-    A key of an older export that `Config.normalise` looks at is read.
+    A key of an older export that `Config.normalise` looks at is read. One that is Otoroshi's own (`Config.unused`) is not told.
     """
     known = {field.encode_name for field in msgspec.structs.fields(struct)}
+    if issubclass(struct, Config):
+        known |= struct.unused
     return [
         key for key in slot_config if key not in known and not _is_read(struct, slot_config, key)
     ]

@@ -1,6 +1,6 @@
 """The config that the plugins for encrypted tokens share."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import Meta
@@ -23,6 +23,8 @@ def _place() -> dict[str, Any]:
 
 class JweConfig(Config, frozen=True):
     """Whose key, which algorithms, and where the token is."""
+
+    unused: ClassVar[frozenset[str]] = frozenset({"metadata"})
 
     key_management_algorithm: Annotated[
         str, Meta(description="RSA_OAEP_256, RSA_OAEP_384 or RSA_OAEP_512.")

@@ -83,8 +83,24 @@ def test_keys_that_nothing_reads_are_named_and_old_names_are_not() -> None:
     assert unread_config_keys(Renamed, {"old_names": ["a"], "older": 1}) == ["older"]
     assert unread_config_keys(Inner, {"a": 2, "c": 3}) == ["c"]
     # Also where the old name has the value that there is without it.
-    old: dict[str, object] = {"keyManagementAlgorithm": "RSA_OAEP_256", "metadata": {}}
-    assert unread_config_keys(JweConfig, old) == ["metadata"]
+    old: dict[str, object] = {"keyManagementAlgorithm": "RSA_OAEP_256", "meta": {}}
+    assert unread_config_keys(JweConfig, old) == ["meta"]
+
+
+def test_a_key_of_otoroshis_own_default_is_no_slip() -> None:
+    place = {"type": "InHeader", "name": "X-JWT-Token", "remove": ""}
+    default: dict[str, object] = {
+        "keyManagementAlgorithm": "RSA_OAEP_256",
+        "contentEncryptionAlgorithm": "A128CBC_HS256",
+        "certId": None,
+        "source": place,
+        "forward_location": place,
+        "strict": False,
+        "metadata": {},
+    }
+    assert unread_config_keys(JweConfig, default) == []
+    assert unread_config_keys(JweConfig, {"metadata": {"owner": "us"}}) == []
+    assert read_config(JweConfig, default) == JweConfig()
 
 
 def test_an_old_name_is_understood() -> None:
