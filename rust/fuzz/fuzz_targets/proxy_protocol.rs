@@ -1,5 +1,5 @@
-//! Invariant: a header that is taken is taken whatever follows it, none of its beginnings is refused, and the client that it
-//! tells, told on, is the same client.
+//! Invariant: a header that is taken is taken whatever follows it, none of its beginnings is refused, and the connection that it
+//! tells, told on, is the same connection.
 
 #![no_main]
 
@@ -28,24 +28,27 @@ fuzz_target!(|input: Input<'_>| {
         }
         Input::Told(version, source, destination, behind) => {
             let mut bytes = Vec::new();
-            let source = SocketAddr::from(source);
-            write(version % 3, source, destination.into(), &mut bytes);
+            let (source, destination): (SocketAddr, SocketAddr) =
+                (source.into(), destination.into());
+            write(version % 3, source, destination, &mut bytes);
             let used = bytes.len();
             bytes.extend_from_slice(behind);
             let Opening::Header {
                 used: of,
-                source: Some(told),
+                told: Some(told),
             } = read(&bytes)
             else {
                 panic!("{:?}", read(&bytes));
             };
             assert_eq!(of, used);
-            assert_eq!(told.ip().to_canonical(), source.ip().to_canonical());
-            assert_eq!(told.port(), source.port());
+            for (read, written) in [(told.source, source), (told.destination, destination)] {
+                assert_eq!(read.ip().to_canonical(), written.ip().to_canonical());
+                assert_eq!(read.port(), written.port());
+            }
             bytes
         }
     };
-    let Opening::Header { used, source } = read(&bytes) else {
+    let Opening::Header { used, told } = read(&bytes) else {
         return;
     };
     assert!((1..=bytes.len()).contains(&used));
@@ -56,5 +59,5 @@ fuzz_target!(|input: Input<'_>| {
             "{end} of {used} bytes"
         );
     }
-    assert_eq!(read(&bytes[..used]), Opening::Header { used, source });
+    assert_eq!(read(&bytes[..used]), Opening::Header { used, told });
 });

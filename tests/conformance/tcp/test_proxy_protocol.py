@@ -38,11 +38,12 @@ def with_proxy(*ports: int, **proxy: object) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("form", HEADERS)
+@pytest.mark.parametrize("sent", HEADERS)
 @pytest.mark.parametrize("is_split", [False, True])
-async def test_the_client_is_who_the_proxy_says(form: str, is_split: bool) -> None:
+async def test_the_connection_is_what_the_proxy_says(form: str, sent: str, is_split: bool) -> None:
     async with (
         targets() as some,
-        served(with_proxy(*some.ports, accept=True, send="V1")) as gateway,
+        served(with_proxy(*some.ports, accept=True, send=sent.upper())) as gateway,
     ):
         client = await gateway.dial()
         whole = HEADERS[form] + b"hello"
@@ -50,12 +51,31 @@ async def test_the_client_is_who_the_proxy_says(form: str, is_split: bool) -> No
             await client.send_all(part)
             gateway.turn()
         target = await some[0].accept()
-        told = f"PROXY TCP4 203.0.113.9 127.0.0.1 4444 {gateway.port}\r\n".encode()
+        # What the client connected to, not where the proxy before this one did.
+        told = HEADERS[sent]
         assert await read(target, len(told) + 5) == told + b"hello"
         await client.aclose()
         await target.aclose()
         await gateway.settled()
-        assert gateway.records()[0][6] == "203.0.113.9:4444"
+        record = gateway.records()[0]
+        assert record[6:8] == ["203.0.113.9:4444", f"127.0.0.1:{gateway.port}"]
+
+
+@pytest.mark.parametrize(
+    "header", [b"PROXY UNKNOWN\r\n", v2("203.0.113.9", 4444, command=0)], ids=["v1", "v2"]
+)
+async def test_a_proxy_that_speaks_for_itself_is_the_client(header: bytes) -> None:
+    async with (
+        targets() as some,
+        served(with_proxy(*some.ports, accept=True, send="V1")) as gateway,
+    ):
+        client = await gateway.dial()
+        await client.send_all(header)
+        target = await some[0].accept()
+        own = client.socket.getsockname()[1]
+        told = f"PROXY TCP4 127.0.0.1 127.0.0.1 {own} {gateway.port}\r\n".encode()
+        assert await read(target, len(told)) == told
+        await client.aclose()
 
 
 async def test_version_two_is_sent_too() -> None:

@@ -12,11 +12,20 @@ pub enum Opening {
     Header {
         /// Bytes of it.
         used: usize,
-        /// The client; none when the proxy does not know it, or speaks for itself.
-        source: Option<SocketAddr>,
+        /// The connection; none when the proxy does not know it, or speaks for itself.
+        told: Option<Told>,
     },
     /// No header, or a broken one.
     Malformed(&'static str),
+}
+
+/// The two ends of a connection, as the client sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The client.
+    pub source: SocketAddr,
+    /// Where it connected to.
+    pub destination: SocketAddr,
 }
 
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
@@ -50,9 +59,9 @@ fn read_v1(bytes: &[u8]) -> Opening {
             Opening::Malformed("a PROXY line that is too long")
         };
     };
-    let header = |source| Opening::Header {
+    let header = |told| Opening::Header {
         used: end + 2,
-        source,
+        told,
     };
     let Ok(line) = std::str::from_utf8(&window[V1.len()..end]) else {
         return Opening::Malformed("a PROXY line that cannot be read");
@@ -83,7 +92,10 @@ fn read_v1(bytes: &[u8]) -> Opening {
                 number(other_port),
             );
             match told {
-                (Some(ip), Some(_), Some(port), Some(_)) => header(Some(SocketAddr::new(ip, port))),
+                (Some(ip), Some(other), Some(port), Some(other_port)) => header(Some(Told {
+                    source: SocketAddr::new(ip, port),
+                    destination: SocketAddr::new(other, other_port),
+                })),
                 _ => Opening::Malformed("a PROXY line with broken addresses"),
             }
         }
@@ -109,32 +121,34 @@ fn read_v2(bytes: &[u8]) -> Opening {
     let used = FIXED + length;
     if version & 0xf == 0 {
         // LOCAL: a check of the proxy's own.
-        return Opening::Header { used, source: None };
+        return Opening::Header { used, told: None };
     }
-    let port = |at: usize| {
-        told.get(at..at + 2)
-            .map(|two| u16::from_be_bytes([two[0], two[1]]))
-    };
-    let source = match family {
-        0x11 => told
-            .first_chunk::<4>()
-            .zip(port(8))
-            .map(|(ip, port)| (IpAddr::from(*ip), port)),
-        0x21 => told
-            .first_chunk::<16>()
-            .zip(port(32))
-            .map(|(ip, port)| (IpAddr::from(*ip), port)),
+    let told = match family {
+        0x11 => ends::<4>(told),
+        0x21 => ends::<16>(told),
         // Datagrams and sockets of the machine have no address that counts here.
-        0x00 | 0x12 | 0x22 | 0x31 | 0x32 => return Opening::Header { used, source: None },
+        0x00 | 0x12 | 0x22 | 0x31 | 0x32 => return Opening::Header { used, told: None },
         _ => return Opening::Malformed("a PROXY header of an unknown family"),
     };
-    match source {
-        Some((ip, port)) if told.len() >= if ip.is_ipv4() { 12 } else { 36 } => Opening::Header {
-            used,
-            source: Some(SocketAddr::new(ip, port)),
-        },
-        _ => Opening::Malformed("a PROXY header with broken addresses"),
+    match told {
+        Some(_) => Opening::Header { used, told },
+        None => Opening::Malformed("a PROXY header with broken addresses"),
     }
+}
+
+/// Both addresses, then both ports.
+fn ends<const LENGTH: usize>(bytes: &[u8]) -> Option<Told>
+where
+    IpAddr: From<[u8; LENGTH]>,
+{
+    let (source, bytes) = bytes.split_first_chunk::<LENGTH>()?;
+    let (destination, bytes) = bytes.split_first_chunk::<LENGTH>()?;
+    let (port, bytes) = bytes.split_first_chunk::<2>()?;
+    let other_port = bytes.first_chunk::<2>()?;
+    Some(Told {
+        source: SocketAddr::new(IpAddr::from(*source), u16::from_be_bytes(*port)),
+        destination: SocketAddr::new(IpAddr::from(*destination), u16::from_be_bytes(*other_port)),
+    })
 }
 
 /// Append the header that tells a backend of a connection.
@@ -218,8 +232,11 @@ mod tests {
                 }
                 let used = bytes.len();
                 bytes.extend_from_slice(b"and more");
-                let source = source.parse().ok();
-                assert_eq!(read(&bytes), Opening::Header { used, source });
+                let told = Some(Told {
+                    source: source.parse().expect("an address"),
+                    destination: destination.parse().expect("an address"),
+                });
+                assert_eq!(read(&bytes), Opening::Header { used, told });
             }
         }
         assert_eq!(
@@ -233,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_proxy_may_speak_for_itself_and_add_extensions() {
-        let none = |used| Opening::Header { used, source: None };
+        let none = |used| Opening::Header { used, told: None };
         assert_eq!(read(b"PROXY UNKNOWN\r\n"), none(15));
         assert_eq!(read(b"PROXY UNKNOWN ffff::1 a b c\r\nGET"), none(29));
         let mut local = SIGNATURE.to_vec();
@@ -242,8 +259,11 @@ mod tests {
         let mut long = told(2, "10.1.2.3:4567", "192.0.2.1:443");
         long[15] += 4;
         long.extend([4, 0, 1, 9]);
-        let source = "10.1.2.3:4567".parse().ok();
-        assert_eq!(read(&long), Opening::Header { used: 32, source });
+        let told = Some(Told {
+            source: ([10, 1, 2, 3], 4567).into(),
+            destination: ([192, 0, 2, 1], 443).into(),
+        });
+        assert_eq!(read(&long), Opening::Header { used: 32, told });
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub(crate) struct Relay {
     service: Option<Arc<TcpService>>,
     /// The client, as the proxy before this one tells it.
     peer: SocketAddr,
+    /// Where it connected to, likewise.
+    destination: SocketAddr,
     local: SocketAddr,
     server_name: Option<Box<str>>,
     /// The one protocol that the client offers by ALPN, if it is only one.

@@ -59,11 +59,13 @@ impl Engine {
         } else {
             Phase::Hello
         };
+        let local = canonical(local);
         entry.insert(Relay {
             port,
             service: None,
-            peer: SocketAddr::new(peer.ip().to_canonical(), peer.port()),
-            local: SocketAddr::new(local.ip().to_canonical(), local.port()),
+            peer: canonical(peer),
+            destination: local,
+            local,
             server_name: None,
             protocol: None,
             phase: begins,
@@ -179,10 +181,11 @@ impl Engine {
                 self.notice("TCP service", problem);
                 self.refuse_relay(key, None, problem);
             }
-            proxy_protocol::Opening::Header { used, source } => {
+            proxy_protocol::Opening::Header { used, told } => {
                 relay.input.drain(..used);
-                if let Some(source) = source {
-                    relay.peer = SocketAddr::new(source.ip().to_canonical(), source.port());
+                if let Some(told) = told {
+                    relay.peer = canonical(told.source);
+                    relay.destination = canonical(told.destination);
                 }
                 self.relay_client_known(key);
             }
@@ -453,4 +456,9 @@ impl Engine {
         }
         self.end_relay(key, Some(problem));
     }
+}
+
+/// An address of IPv4 that is written as one of IPv6 becomes what it is.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }

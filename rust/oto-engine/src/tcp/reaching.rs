@@ -169,7 +169,7 @@ impl Engine {
             .and_then(|service| service.send_proxy.version());
         if let Some(version) = version.filter(|_| !attempt.is_greeted) {
             let mut header = Vec::with_capacity(128);
-            proxy_protocol::write(version, relay.peer, relay.local, &mut header);
+            proxy_protocol::write(version, relay.peer, relay.destination, &mut header);
             // Nothing was written before, so it fits or the connection is broken.
             let written = up.stream.write_prepared(&header);
             if !written.is_ok_and(|count| count == header.len()) {
