@@ -43,6 +43,7 @@ __all__ = [
     "Usage",
     "__version__",
     "access_lines",
+    "asked_name",
     "read_data_frames",
 ]
 
@@ -439,6 +440,9 @@ class Engine:
 
     def set_room(self, connection: int, most: int, now: float) -> None:
         """So many streams a backend takes at once on a connection; 100 until told, 0 for no more."""
+
+    def backend_of(self, connection: int) -> str:
+        """The address of a connection's backend, for the log; empty when the connection is gone."""
 
     def set_sockets(self, connection: int, allowed: bool, now: float) -> None:
         """The settings of a backend have come: whether it takes WebSockets on streams of a connection."""

@@ -341,6 +341,10 @@ class ScriptedEngine:
         """See `CallEngine.break_stream`."""
         self.calls.append(("break_stream", stream, unseen, now))
 
+    def backend_of(self, conn: int, /) -> str:
+        """See `CallEngine.backend_of`."""
+        return f"backend-{conn}.test:443"
+
     def set_sockets(self, conn: int, allowed: bool, now: float, /) -> None:
         """See `CallEngine.set_sockets`."""
         self.calls.append(("set_sockets", conn, allowed, now))

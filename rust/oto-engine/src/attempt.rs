@@ -209,7 +209,7 @@ impl Engine {
         {
             Ok(secured) => secured,
             Err(problem) => {
-                self.notice("TLS to a backend", &problem);
+                self.notice_attempt("TLS to a backend", key, &problem);
                 self.attempt_failed(key, Failure::Tls);
                 return;
             }
@@ -222,8 +222,31 @@ impl Engine {
                 }
                 self.send_request(key, up);
             }
-            Err(_) => self.attempt_failed(key, Failure::Connect),
+            Err(error) => {
+                if let Place::Unix(_) = found {
+                    self.notice_attempt("Unix socket of a backend", key, &error.to_string());
+                }
+                self.attempt_failed(key, Failure::Connect);
+            }
         }
+    }
+
+    /// Tell an operator why no connection could be made: for which route, and to which target.
+    pub(crate) fn notice_attempt(&mut self, what: &'static str, key: usize, problem: &str) {
+        let exchange = self.downs.get(key).and_then(|down| down.exchange.as_ref());
+        let flow = exchange.and_then(|exchange| exchange.flow.as_ref());
+        let route = flow
+            .and_then(|flow| flow.route.as_ref())
+            .map(|it| Arc::clone(&it.id));
+        let target = flow
+            .and_then(|flow| flow.target())
+            .map(|it| Arc::clone(&it.address));
+        let told = format!(
+            "route {}, target {}: {problem}",
+            route.as_deref().unwrap_or_default(),
+            target.as_deref().unwrap_or_default(),
+        );
+        self.notice(what, &told);
     }
 
     /// Begin a TLS session with a target; tells on what terms.

@@ -448,6 +448,15 @@ impl Engine {
         }
     }
 
+    /// The address of a connection's backend, for the log; empty when the connection is gone.
+    #[must_use]
+    pub fn backend_of(&self, connection: u64) -> &str {
+        let up = self.ups.get((connection & 0xffff_ffff) as usize);
+        let up = up.filter(|up| up.phase == UpPhase::Carried(connection));
+        up.and_then(|up| up.address.split('|').next())
+            .unwrap_or_default()
+    }
+
     /// Read from a backend's connection that is carried, unless too much waits to be written.
     pub(crate) fn pump_carrier(&mut self, at: usize, id: u64) {
         let mut scratch = std::mem::take(&mut self.scratch);

@@ -52,7 +52,7 @@ impl Engine {
         let terms = match self.terms(tls, host) {
             Ok((terms, _)) => terms,
             Err(problem) => {
-                self.notice("TLS to a backend", &problem);
+                self.notice_attempt("TLS to a backend", key, &problem);
                 self.attempt_failed(key, Failure::Tls);
                 return;
             }
@@ -144,9 +144,7 @@ impl Engine {
         if let Some(up) = self.ups.get_mut(at) {
             // Whoever made it knows that it is gone.
             up.carrying.dialled = None;
-            let address = up.address.split('|').next().unwrap_or_default();
-            let problem = format!("{address}: {problem}");
-            self.notice("QUIC to a backend", &problem);
+            self.notice_attempt("QUIC to a backend", key, problem);
         }
         let failure = match is_tls {
             true => Failure::Tls,

@@ -35,9 +35,6 @@ impl Engine {
         } else {
             refused("the setting unix_targets has neither this socket nor a folder above it")
         };
-        if let Err(error) = &dialled {
-            self.notice("Unix socket of a backend", &format!("{path}: {error}"));
-        }
         dialled.map(as_stream)
     }
 
@@ -180,9 +177,7 @@ impl Engine {
             Ok(true) if flushed.is_ok() => return true,
             Ok(false) if flushed.is_ok() => up.ready.readable = false,
             Err(HandshakeError::Tls(error)) => {
-                let address = Arc::clone(&up.address);
-                let address = address.split('|').next().unwrap_or_default();
-                self.notice("TLS to a backend", &format!("{address}: {error}"));
+                self.notice_attempt("TLS to a backend", key, &error.to_string());
                 self.attempt_failed(key, Failure::Tls);
             }
             _ => self.attempt_failed(key, Failure::Closed),

@@ -277,6 +277,10 @@ impl Engine {
         lock(&self.inner).set_room(connection, most, now);
     }
 
+    fn backend_of(&self, connection: u64) -> String {
+        lock(&self.inner).backend_of(connection).to_owned()
+    }
+
     fn set_sockets(&self, connection: u64, allowed: bool, now: f64) {
         lock(&self.inner).set_sockets(connection, allowed, now);
     }

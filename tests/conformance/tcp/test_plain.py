@@ -108,6 +108,8 @@ async def test_targets_take_turns_and_a_dead_one_is_passed_over() -> None:
         for _ in range(4):
             assert await exactly(await some[2].accept(), 1) == b"x"
         assert gateway.count("upstream_failures") == 2
+        told = f"target of a TCP service: service s, target 127.0.0.1:{some[1].port}: "
+        assert gateway.notices[0].startswith(told)
         assert "refused" in gateway.notices[0]
         for client in clients:
             await client.aclose()

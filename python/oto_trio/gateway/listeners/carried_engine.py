@@ -80,6 +80,10 @@ class CallEngine(Protocol):
         """Hand over no more than so many requests at once; 0 for none."""
         ...
 
+    def backend_of(self, conn: int, /) -> str:
+        """Tell the address of a connection's backend, for the log; empty when it is gone."""
+        ...
+
     def set_sockets(self, conn: int, allowed: bool, now: float, /) -> None:  # noqa: FBT001 (as compiled)
         """Note what the backend's settings say of WebSockets on streams, when they came or changed."""
         ...

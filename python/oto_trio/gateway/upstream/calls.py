@@ -99,6 +99,11 @@ class BackendCalls(ABC):
         """Whether the connection was closed, by either side."""
         return self._ended
 
+    @property
+    def _named(self) -> str:
+        """Which connection it is, and whose, for the log."""
+        return f"backend {self._engine.backend_of(self.conn)}, connection {self.conn}"
+
     # ------------------------------------------------------------------ what a protocol does
 
     @abstractmethod
@@ -218,9 +223,7 @@ class BackendCalls(ABC):
             length = None  # it means nothing there (RFC 9110 section 9.3.6)
         if length is not None and (status is None or status >= 200):
             if not length.isdigit() or len(length) > MOST_DIGITS:
-                logger.info(
-                    "a backend sent a Content-Length that is none on connection %d", self.conn
-                )
+                logger.info("%s: it sent a Content-Length that is none", self._named)
                 self._give_up(stream, Why.MALFORMED)
                 return
             if stream.announced is None:
@@ -255,7 +258,7 @@ class BackendCalls(ABC):
         try:
             self._engine.feed_trailers(stream.engine_id, fields, now)
         except ValueError as error:
-            logger.info("a backend sent bad trailers on connection %d: %s", self.conn, error)
+            logger.info("%s: it sent bad trailers: %s", self._named, error)
             self._give_up(stream, Why.MALFORMED)
 
     def _heard_end(self, identity: int, now: float) -> None:

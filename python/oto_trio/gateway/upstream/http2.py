@@ -268,7 +268,7 @@ class Http2Calls(BackendCalls):
         if len(self._greeting) < GREETING_BYTES:
             self._greeting += data[:GREETING_BYTES]
             if self._greeting[GREETING_BYTES - 1 : GREETING_BYTES] not in {b"", SETTINGS_FRAME}:
-                logger.info("a backend does not speak HTTP/2 on connection %d", self.conn)
+                logger.info("%s: it does not speak HTTP/2", self._named)
                 self._end(Why.DONE)
                 return
         self._receive(data, now)
@@ -278,14 +278,14 @@ class Http2Calls(BackendCalls):
         try:
             events = self._h2.receive_data(data)
         except ProtocolError as error:
-            logger.info("a backend broke HTTP/2 on connection %d: %s", self.conn, error)
+            logger.info("%s: it broke HTTP/2: %s", self._named, error)
             self._end(Why.MALFORMED)
             return
         if self._blocked:
             # What these made the library say. A backend that reads nothing may not have it say more without end.
             self._unread += self._h2.unsent - unsent
             if self._unread > UNREAD_MOST:
-                logger.info("a backend sends without end, and reads nothing, on %d", self.conn)
+                logger.info("%s: it sends without end, and reads nothing", self._named)
                 self.close(Why.EXCESSIVE, now)
                 return
         for event in events:
@@ -294,7 +294,7 @@ class Http2Calls(BackendCalls):
             elif (handle := self._handlers.get(event.__class__)) is not None:
                 handle(event, now)
             elif not self._frames.spend(2, now):
-                logger.info("a backend sends frames without end on connection %d", self.conn)
+                logger.info("%s: it sends frames without end", self._named)
                 self.close(Why.EXCESSIVE, now)
             if self._ended:
                 return
@@ -410,7 +410,7 @@ class Http2Calls(BackendCalls):
             self._h2.reset_stream(identity, _CODES[why])
             if not self._leaving and not self._aborts.spend(1, self._now):
                 # The backend may soon take them for an attack, and end what others wait for (CVE-2023-44487).
-                logger.info("many requests were given up on connection %d: it is left", self.conn)
+                logger.info("%s: many requests were given up, it is left", self._named)
                 self._leave()
 
     @override

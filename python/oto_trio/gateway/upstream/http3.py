@@ -161,7 +161,7 @@ class Http3Calls(BackendCalls):
             self._ended = True
             self._dialler.dial_failed(self.conn, problem, is_tls, now)
         else:
-            logger.info("connection %d to a backend ended: %s", self.conn, problem)
+            logger.info("%s: it ended: %s", self._named, problem)
             self._end(Why.DONE)
 
     def _on_made(self, now: float) -> None:
@@ -175,7 +175,7 @@ class Http3Calls(BackendCalls):
             return
         identity = event.stream_id
         if identity & 3 == BACKENDS_OWN:
-            logger.info("a backend opened a request of its own on connection %d", self.conn)
+            logger.info("%s: it opened a request of its own", self._named)
             self.close(Why.STRANGE, now)
             return
         is_ours = not identity & 3  # a request's; else one of the protocol's own
@@ -213,7 +213,7 @@ class Http3Calls(BackendCalls):
         for identity in h3.malformed:
             stream = self._by_id.get(identity)
             if stream is not None:
-                logger.info("a backend broke a message of HTTP/3 on connection %d", self.conn)
+                logger.info("%s: it broke a message of HTTP/3", self._named)
                 self._give_up(stream, Why.MALFORMED)
         h3.malformed.clear()
 
@@ -252,7 +252,7 @@ class Http3Calls(BackendCalls):
     def _check_use(self, h3: Http3Frames, identity: int, now: float) -> None:
         """See that a backend does not send for ever what moves nothing."""
         if h3.holds_too_much(identity) or not self._frames.spend(1, now):
-            logger.info("a backend sends without end on connection %d", self.conn)
+            logger.info("%s: it sends without end", self._named)
             self.close(Why.EXCESSIVE, now)
 
     # ------------------------------------------------------------------------------- requests
@@ -341,7 +341,7 @@ class Http3Calls(BackendCalls):
         self._state.cancel(identity, _CODES[why])
         if not self._leaving and not self._ended and not self._aborts.spend(1, self._now):
             # The backend may soon take them for an attack, and end what others wait for.
-            logger.info("many requests were given up on connection %d: it is left", self.conn)
+            logger.info("%s: many requests were given up, it is left", self._named)
             self._leave()
 
     @override
@@ -387,7 +387,7 @@ class Http3Calls(BackendCalls):
         state = self._state
         silent_s = UNHEARD_S if len(self._held) == len(self._by_id) else SILENT_S
         if state.unanswered >= SILENT_PROBES and now - state.heard_at >= silent_s:
-            logger.info("the backend of connection %d fell silent", self.conn)
+            logger.info("%s: it fell silent", self._named)
             self._end(Why.DONE)
             return
         if not self._by_id and now - self._quiet_since >= self._idle_s:

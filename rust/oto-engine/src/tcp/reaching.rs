@@ -129,11 +129,19 @@ impl Engine {
         } else {
             attempt.failed += 1;
         }
-        let address = target.map(|target| target.address.clone());
+        let address = target.map(|target| Arc::clone(&target.address));
+        let service = relay
+            .service
+            .as_ref()
+            .map(|service| Arc::clone(&service.id));
         if let Some(up) = up {
             self.close_side(up);
         }
-        let told = format!("{}: {problem}", address.as_deref().unwrap_or_default());
+        let told = format!(
+            "service {}, target {}: {problem}",
+            service.as_deref().unwrap_or_default(),
+            address.as_deref().unwrap_or_default(),
+        );
         self.notice("target of a TCP service", &told);
     }
 

@@ -51,6 +51,9 @@ class FakeEngine:
     def hang_up(self, conn: int, now: float, /) -> None:
         self.hung_up = True
 
+    def backend_of(self, conn: int, /) -> str:
+        return "b.test:80"
+
     def set_sockets(self, conn: int, allowed: bool, now: float, /) -> None:
         assert self.room is not None, "those that wait begin at once, as many as there is room for"
         self.takes_sockets = allowed

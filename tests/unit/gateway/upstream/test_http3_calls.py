@@ -32,6 +32,9 @@ class RememberingEngine:
         self.takes_sockets: bool | None = None
         self.fed = 0
 
+    def backend_of(self, conn: int) -> str:
+        return "b.test:443"
+
     def set_sockets(self, conn: int, allowed: bool, now: float) -> None:
         self.takes_sockets = allowed
 

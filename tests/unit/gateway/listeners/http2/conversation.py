@@ -103,6 +103,9 @@ class FakeEngine:
     def check_backend(self, conn: int, name: str, chain: list[bytes], /) -> None:
         raise AssertionError("nothing was dialled")
 
+    def backend_of(self, conn: int, /) -> str:
+        raise AssertionError("there is no backend here")
+
     def set_sockets(self, conn: int, allowed: bool, now: float, /) -> None:
         raise AssertionError("there is no backend here")
 
