@@ -397,6 +397,7 @@ class _App:
         )
         if self._access_log is not None:
             self._supervisor.extra_metrics.append(self._access_log.metrics)
+            self._supervisor.log_tcp = self._access_log.take_tcp
         if settings.workers != 0:  # a worker inside this process counts what its log loses
             self._supervisor.extra_metrics.append(lambda: {"log_lines_dropped": lost_lines()})
         self._problems: set[ProblemReport] = set()

@@ -1,6 +1,6 @@
-"""The access log: one JSON object a line for each exchange, in a file or on standard output.
+"""The access log: one JSON object a line for each exchange and each connection of a TCP service, in a file or on standard output.
 
-Workers send access records in batches; this turns them into lines. Writing happens in a thread, one batch at
+Workers send records in batches; this turns them into lines. Writing happens in a thread, one batch at
 a time, so that a slow disk, or a standard output that nobody reads, delays nobody; batches that come faster than they are
 taken are dropped and counted, and the log says how many once there is room again.
 """
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import trio
 
 from oto_trio._core import access_lines
+from oto_trio.telemetry.events.tcp_event import tcp_lines
 from oto_trio.telemetry.log_queue import write_descriptor, writer_to
 from oto_trio.telemetry.writing import Writing, turns_at_standard_output
 
@@ -35,8 +36,8 @@ WAITING_BATCHES: Final = 64
 FLUSH_S: Final = 5.0
 """How long a gateway that ends waits for the last batches to be taken."""
 
-_Item: TypeAlias = tuple[float, bytes] | None
-"""A batch and its offset; None for a fresh file."""
+_Item: TypeAlias = "tuple[Callable[[bytes, float], bytes], float, bytes] | None"
+"""What makes lines of a batch, its offset, and the batch; None for a fresh file."""
 
 
 class AccessLog:
@@ -65,8 +66,15 @@ class AccessLog:
             unix_offset_s: What to add to the records' times to get Unix time.
             batch: A msgpack array of records.
         """
+        self._wait((access_lines, unix_offset_s, batch))
+
+    def take_tcp(self, unix_offset_s: float, batch: bytes) -> None:
+        """Take a batch of records of connections of TCP services, as `take` does those of exchanges."""
+        self._wait((tcp_lines, unix_offset_s, batch))
+
+    def _wait(self, item: _Item) -> None:
         try:
-            self._put.send_nowait((unix_offset_s, batch))
+            self._put.send_nowait(item)
         except trio.WouldBlock:
             self.dropped += 1
 
@@ -166,8 +174,8 @@ class _Place:
             with suppress(OSError):  # see `close`
                 close()
             return
-        offset_s, batch = item
-        self._write(access_lines(batch, offset_s))
+        make_lines, offset_s, batch = item
+        self._write(make_lines(batch, offset_s))
 
     def close(self) -> None:
         """Close the file; that some disks tell only then what they did not take changes nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import ssl
@@ -15,7 +16,7 @@ import trustme
 
 from oto_trio.testing.gateway_process import gateway_process
 from tests.integration.backends import serving
-from tests.integration.clients import admin
+from tests.integration.clients import admin, eventually
 from tests.integration.ports import free_port, free_ports, is_open
 from tests.integration.stores.redis_server import redis_server
 
@@ -138,6 +139,43 @@ async def test_a_service_comes_and_goes_without_a_word_to_the_others(tmp_path: P
         assert await hears(stream, b"after its service went")
         for one_of_them in (kept, stream):
             await one_of_them.aclose()
+
+
+async def test_each_connection_is_a_line_of_the_access_log(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    arguments = ("--workers", "2", "--access-log", str(log))
+    async with (
+        echo(b"1") as one,
+        gateway_process(*arguments, data=tmp_path / "data") as gateway,
+        admin(gateway) as api,
+    ):
+        port, dead = free_ports(2)
+        await put(api, "tcp_a", service(port, one))
+        mark, stream = await said(port)
+        assert mark == b"1"
+        assert await hears(stream, b"hello")
+        await stream.aclose()
+        await put(api, "tcp_a", service(port, dead))
+        mark, stream = await said(port)
+        assert mark == b""
+        await stream.aclose()
+
+        async def are_written() -> bool:
+            return log.read_text().count("\n") >= 2
+
+        await eventually(are_written)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    lines.sort(key=lambda line: line["time"])
+    told = ("ip", "protocol", "port", "service", "name", "server_name", "bytes_in", "bytes_out")
+    reached, lost = ([line[name] for name in told] for line in lines)
+    where: list[object] = ["127.0.0.1", "tcp", port, "tcp_a", "s", None]
+    assert reached == [*where, 5, 6]
+    assert lost == [*where, 0, 0]
+    ends = [(line["target"], line["end"]) for line in lines]
+    assert ends == [
+        (f"127.0.0.1:{one}", "both sides are done"),
+        (None, "no target could be reached"),
+    ]
 
 
 async def test_a_port_in_use_is_told_and_tried_again_and_new_workers_get_what_there_is(

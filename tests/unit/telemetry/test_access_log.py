@@ -60,6 +60,63 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+TCP_RECORD = [
+    *(1000.25, 3.0, 0.0015, "tcp_1", "postgres", "192.0.2.9:5432"),
+    *("[2001:db8::7]:40000", "192.0.2.1:5433", "db.test", 12, 34, None),
+]
+
+
+async def test_each_connection_of_a_tcp_service_is_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    log = AccessLog(str(path))
+    refused: list[object] = [*TCP_RECORD]
+    refused[3:6] = [None, None, None]
+    refused[6] = "192.0.2.7:1"
+    refused[-1] = "no rule takes the server name"
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(log.run)
+        log.take(1_700_000_000.0 - 1000, batch(RECORD))
+        log.take_tcp(1_700_000_000.0 - 1000, batch(TCP_RECORD, refused))
+        nursery.cancel_scope.cancel()
+    _, first, second = lines(path)
+    assert first == {
+        "time": "2023-11-14T22:13:20.250+00:00",
+        "ip": "2001:db8::7",
+        "protocol": "tcp",
+        "port": 5433,
+        "server_name": "db.test",
+        "duration_ms": 3000.0,
+        "connect_ms": 1.5,
+        "bytes_in": 12,
+        "bytes_out": 34,
+        "service": "tcp_1",
+        "name": "postgres",
+        "target": "192.0.2.9:5432",
+        "end": "both sides are done",
+    }
+    assert second == {
+        **first,
+        "ip": "192.0.2.7",
+        "service": None,
+        "name": None,
+        "target": None,
+        "end": "no rule takes the server name",
+    }
+
+
+async def test_what_is_no_batch_of_connections_ends_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    log = AccessLog(str(path))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(log.run)
+        log.take_tcp(0.0, b"\x91\x01")
+        log.take_tcp(1e300, batch(TCP_RECORD))
+        log.take_tcp(0.0, batch(TCP_RECORD))
+        nursery.cancel_scope.cancel()
+    assert [line["time"][:4] for line in lines(path)] == ["1970", "1970"]
+    assert log.dropped == 1
+
+
 async def test_each_exchange_is_a_line_with_its_wall_clock_time(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     log = AccessLog(str(path))

@@ -218,6 +218,8 @@ class Supervisor:
         """Takes records of exchanges that raised alerts while events are not wanted."""
         self.on_tcp_records: Callable[[float, bytes], None] | None = None
         """Takes records of connections of TCP services while events are wanted."""
+        self.log_tcp: Callable[[float, bytes], None] | None = None
+        """Takes them in any case: the access log."""
         self.on_websocket_records: Callable[[float, bytes], None] | None = None
         """Likewise messages of WebSockets that plugins refused."""
         self.extra_metrics: list[Callable[[], dict[str, int]]] = []
@@ -518,6 +520,8 @@ class Supervisor:
 
     def tcp_records(self, unix_offset_s: float, batch: bytes) -> None:
         """See `Reports.tcp_records`."""
+        if self.log_tcp is not None:
+            self.log_tcp(unix_offset_s, batch)
         if self.on_tcp_records is not None and self._capture.events:
             self.on_tcp_records(unix_offset_s, batch)
 

@@ -1,15 +1,19 @@
-"""The event of a connection of a TCP service: Otoroshi's TcpEvent."""
+"""What is told of a connection of a TCP service: Otoroshi's TcpEvent, and a line of the access log."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 if TYPE_CHECKING:
     from oto_trio.telemetry.events.identity import Event, Instance, Snowflakes
 
-__all__ = ["TcpRecord", "read_tcp_records", "tcp_event"]
+__all__ = ["TcpRecord", "read_tcp_records", "tcp_event", "tcp_lines"]
+
+BOTH_DONE: Final = "both sides are done"
+"""How a connection ended that nobody cut off."""
 
 
 class TcpRecord(msgspec.Struct, array_like=True, frozen=True):
@@ -79,4 +83,48 @@ def tcp_event(
         "service": None
         if record.service is None
         else {"id": record.service, "name": record.name or ""},
+    }
+
+
+def tcp_lines(batch: bytes, unix_offset_s: float) -> bytes:
+    """Make lines of JSON of a batch, for the access log.
+
+    Args:
+        batch: See `read_tcp_records`.
+        unix_offset_s: What to add to its times to get Unix time.
+
+    Returns:
+        A line for each connection, in the style of those of exchanges. `end` says why it ended.
+
+    Raises:
+        ValueError: It is no such batch.
+    """
+    return b"".join(
+        msgspec.json.encode(_line(record, unix_offset_s)) + b"\n"
+        for record in read_tcp_records(batch)
+    )
+
+
+def _line(record: TcpRecord, unix_offset_s: float) -> dict[str, Any]:
+    try:
+        began = datetime.fromtimestamp(round(record.started_s + unix_offset_s, 3), UTC)
+    except (OverflowError, ValueError, OSError):
+        # Beyond what a calendar has is the worst that a wrong clock can do.
+        began = datetime.fromtimestamp(0, UTC)
+    ip, _, _ = record.remote.rpartition(":")
+    _, _, port = record.local.rpartition(":")
+    return {
+        "time": began.isoformat(timespec="milliseconds"),
+        "ip": ip.strip("[]"),
+        "protocol": "tcp",
+        "port": int(port),
+        "server_name": record.server_name,
+        "duration_ms": round(record.duration_s * 1000, 3),
+        "connect_ms": round(record.overhead_s * 1000, 3),
+        "bytes_in": record.bytes_in,
+        "bytes_out": record.bytes_out,
+        "service": record.service,
+        "name": record.name,
+        "target": record.target,
+        "end": record.error or BOTH_DONE,
     }
