@@ -10,6 +10,7 @@ import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -24,6 +25,7 @@ from oto_trio.gateway.frames import (
     Retune,
     Start,
 )
+from oto_trio.gateway.listener_frames import SocketsClosed
 
 __all__ = ["Adopting", "AdoptingEngine", "DatagramServer"]
 
@@ -91,7 +93,9 @@ class DatagramServer(Protocol):
         """See `Http3Server.retune`."""
         ...
 
-    def unlisten(self, path: Any, *, tunnels_s: float) -> list[Event]:
+    def unlisten(
+        self, path: Any, *, tunnels_s: float, on_closed: Callable[[], None]
+    ) -> list[Event]:
         """See `Http3Server.unlisten`."""
         ...
 
@@ -116,6 +120,10 @@ class Adopting:
         """Makes what takes the UDP sockets, with the first of them: most workers never see one."""
         self._datagrams: DatagramServer | None = None
         self._paths: dict[int, list[Any]] = {}
+        self._closing: dict[int, int] = {}
+        """How many UDP sockets of listeners that were let go of are open, by their tokens."""
+        self.report: Callable[[SocketsClosed], object] = lambda _: None
+        """Told when the last UDP socket of a listener that was let go of is closed."""
         self._handover: socket.socket | None = None
         if start.handover >= 0:
             self._handover = socket.socket(fileno=start.handover)
@@ -214,16 +222,27 @@ class Adopting:
         for handle in self._handles.pop(token, []):
             now = self._clock()
             settle(self._engine.release(handle, now, self._tunnels_s), now)
-        for path in self._paths.pop(token, []):
+        paths = self._paths.pop(token, [])
+        self._closing[token] = len(paths) + 1  # and what is inherited
+        for path in paths:
             assert self._datagrams is not None, "it gave the path"
-            events = self._datagrams.unlisten(path, tunnels_s=self._tunnels_s)
+            closed = partial(self._closed, token)
+            events = self._datagrams.unlisten(path, tunnels_s=self._tunnels_s, on_closed=closed)
             settle(events, self._clock())
         name = None
         for listener in [it for it in self._listeners if it.token == token]:
             self._listeners.remove(listener)
             os.close(listener.fd)
             name = None if listener.is_tcp or listener.is_datagrams else listener.name
+        self._closed(token)
         return name
+
+    def _closed(self, token: int) -> None:
+        """Note that one more of the sockets that were let go of is closed."""
+        self._closing[token] -= 1
+        if not self._closing[token]:
+            del self._closing[token]
+            self.report(SocketsClosed(token))
 
     def close(self) -> None:
         """Close every socket. Idempotent."""

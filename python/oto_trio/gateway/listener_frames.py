@@ -108,5 +108,15 @@ class Released(msgspec.Struct, frozen=True, tag="released"):
     token: int
 
 
-ListenerReport: TypeAlias = Released | Retuned
+class SocketsClosed(msgspec.Struct, frozen=True, tag="sockets_closed"):
+    """The worker closed the UDP sockets of a listener that it let go of: the last connection on them has ended.
+
+    Attributes:
+        token: The listener's.
+    """
+
+    token: int
+
+
+ListenerReport: TypeAlias = Released | Retuned | SocketsClosed
 """What a worker says of listeners."""

@@ -379,6 +379,7 @@ class _Worker:
         )
         self._pipeline.carried.limits = http2_limits(self._start.stream_bounds)
         self._adopting.make_datagrams = partial(self._make_http3, services, self._pipeline)
+        self._adopting.report = self._outbox.offer
         self._pipeline.ask_certificate = self._ask_certificate
         self._pipeline.revoke_key = self._revoke_key
         self._pipeline.sockets.rejected = self._records.refused

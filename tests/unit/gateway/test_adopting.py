@@ -17,8 +17,11 @@ import trio.testing
 from oto_trio.gateway.adopting import Adopting
 from oto_trio.gateway.engine import LEAVING
 from oto_trio.gateway.frames import HANDOVER_BYTES, PROTOCOL, Listen, ListenerWays, Retune, Start
+from oto_trio.gateway.listener_frames import SocketsClosed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from oto_trio.gateway.engine import Event
 
 
@@ -130,6 +133,7 @@ class Datagrams:
     def __init__(self) -> None:
         self.ways: dict[int, tuple[bool, str]] = {}
         self.left: list[int] = []
+        self.closings: list[Callable[[], None]] = []
 
     def listen(
         self, sock: socket.socket, name: str, *, exclusive: bool = False, client_auth: str = ""
@@ -143,8 +147,11 @@ class Datagrams:
     def retune(self, path: int, *, exclusive: bool, client_auth: str) -> None:
         self.ways[path] = (exclusive, client_auth)
 
-    def unlisten(self, path: int, *, tunnels_s: float) -> list[Event]:
+    def unlisten(
+        self, path: int, *, tunnels_s: float, on_closed: Callable[[], None]
+    ) -> list[Event]:
         assert tunnels_s > 0
+        self.closings.append(on_closed)
         self.left.append(path)
         return [(LEAVING, path)]
 
@@ -169,10 +176,17 @@ def test_the_udp_ports_of_a_listener_come_and_go_without_its_tcp_ports() -> None
         assert datagrams.ways == {0: (True, "Want"), 1: (True, "Want")}
         # No connection over TCP ends with it.
         raised: list[Event] = []
+        closed: list[SocketsClosed] = []
+        adopting.report = closed.append
         assert adopting.drop(2, lambda events, _: raised.extend(events)) is None
         assert raised == [(LEAVING, 0), (LEAVING, 1)]
         assert adopting.http3 == {}
         assert datagrams.left == [0, 1]
+        # Its port is free once connections have left all of its sockets.
+        for close in datagrams.closings:
+            assert not closed
+            close()
+        assert closed == [SocketsClosed(2)]
         assert adopting.drop(1, lambda *_: None) == "l"
         adopting.close()
 

@@ -3,7 +3,7 @@
     follow          as long as the gateway runs
     ├─ reconcile    for each change: the workers let go of what is gone, it is closed; what goes other ways is told;
     │               what is new is opened once the workers know what becomes of its connections, and handed to them
-    └─ let go, one a worker and listener    until the worker has let go of it, however long that takes
+    └─ let go, one a worker and listener    until the worker has let go of it, and closed its UDP sockets, however long that takes
 
 To add a kind of entity that asks for listeners: a row in `WANTED_BY`.
 """
@@ -79,6 +79,10 @@ class Hearer(Protocol):
         """Have it accept what is queued and let go of a listener; returns once it has, or has ended."""
         ...
 
+    async def wait_closed(self, listener: Listener) -> None:
+        """Wait until it has closed the UDP sockets of a listener that it let go of, or has ended."""
+        ...
+
     async def wait_known(self, revision: int) -> None:
         """Wait until a revision is live in it, or it has ended."""
         ...
@@ -110,6 +114,8 @@ class ChangingListeners:
         self._wanted = {(_SETTINGS, name): wanted for name, wanted in (given or {}).items()}
         self._reconciling = trio.Lock()
         self._waiting = trio.CancelScope()
+        self._has_closed = False
+        """A worker has closed sockets since the last try: their port may be free."""
         self._releasing: trio.Nursery | None = None
         self.settled = -1
         """The newest revision whose listeners are open or were tried, go their ways, and whose others are closed; -1
@@ -151,7 +157,9 @@ class ChangingListeners:
                 await self._reconcile(revision)
             self._settle(revision)
             while True:
-                retry_s = RETRY_S if self._listeners.failures else float("inf")
+                retry_s = float("inf")
+                if self._listeners.failures:
+                    retry_s = 0.0 if self._has_closed else RETRY_S
                 batch = None
                 with trio.move_on_after(retry_s) as self._waiting:
                     try:
@@ -207,6 +215,7 @@ class ChangingListeners:
 
     async def _reconcile(self, revision: int) -> None:
         """Open and close what differs."""
+        self._has_closed = False
         wanted = chain.from_iterable(self._wanted.values())
         changes = self._listeners.compare(wanted)
         if changes.gone:
@@ -239,9 +248,14 @@ class ChangingListeners:
             self._listeners.close(listener)
 
     async def _let_go(self, worker: Hearer, listener: Listener, is_released: trio.Event) -> None:
-        """Have one worker let go of a listener."""
+        """Have one worker let go of a listener; once its last connections have, what wants its port is tried again."""
         await worker.unlisten(listener)
         is_released.set()
+        if listener.is_datagrams:
+            await worker.wait_closed(listener)
+            self._has_closed = True
+            if self._listeners.failures:
+                self._waiting.cancel()
 
     async def _hand(
         self, worker: Hearer, opened: list[Listener], retuned: list[Listener], revision: int

@@ -57,7 +57,7 @@ from oto_trio.gateway.frames import (
     WebsocketRecords,
 )
 from oto_trio.gateway.link import LinkClosedError, LinkProtocolError, Outbox
-from oto_trio.gateway.listener_frames import Released, Retuned
+from oto_trio.gateway.listener_frames import Released, Retuned, SocketsClosed
 from oto_trio.jq.bounds import JqBounds
 from oto_trio.model.stream_bounds import StreamBounds
 
@@ -240,6 +240,8 @@ class Worker:
         self._handover: trio.SocketStream | None = None
         self._handing = trio.Lock()
         self._listens: set[int] = set()
+        self._closing: set[int] = set()
+        """Listeners with UDP sockets that it is to close."""
         self._retuning = 0
         self._moved = trio.Event()
 
@@ -342,8 +344,15 @@ class Worker:
         """Have it accept what is queued and let go of a listener; returns once it has, or has ended."""
         if listener.token not in self._listens:
             return
+        if listener.is_datagrams:
+            self._closing.add(listener.token)
         await self.order(Unlisten(listener.token))
         while listener.token in self._listens and not self.leaving.is_set():
+            await self._moved.wait()
+
+    async def wait_closed(self, listener: Listener) -> None:
+        """Wait until it has closed the UDP sockets of a listener that it was told to let go of, or has ended."""
+        while listener.token in self._closing and not self.ended.is_set():
             await self._moved.wait()
 
     async def wait_known(self, revision: int) -> None:
@@ -458,6 +467,9 @@ class Worker:
                 self._move()
             case Released(token):
                 self._listens.discard(token)
+                self._move()
+            case SocketsClosed(token):
+                self._closing.discard(token)
                 self._move()
             case Retuned():
                 self._retuning -= 1

@@ -191,7 +191,7 @@ class QuicEndpoint:
         self._timers: Timers[QuicLink] = Timers()
         self._timer_scope: trio.CancelScope | None = None
         self._readers: dict[Datagrams, trio.CancelScope] = {}
-        self._retired: set[Datagrams] = set()
+        self._retired: dict[Datagrams, Callable[[], None]] = {}
         self._blocked: dict[Datagrams, trio.CancelScope] = {}
         self._nursery: trio.Nursery | None = None
         self.secrets = secrets
@@ -236,21 +236,22 @@ class QuicEndpoint:
             scope.cancel()
             self._close(path)
 
-    def retire(self, path: Datagrams) -> None:
-        """Begin no connections on a socket any more, and close it when those on it have ended."""
+    def retire(self, path: Datagrams, on_closed: Callable[[], None] = lambda: None) -> None:
+        """Begin no connections on a socket any more, and close it when those on it have ended; that is told."""
         if self._acceptor is not None:
             self._acceptor.retired.add(path)
-        self._retired.add(path)
+        self._retired[path] = on_closed
         self._close_unused(path)
 
     def _close_unused(self, path: Datagrams) -> None:
         if path not in self._retired or any(it.path is path for it in self.links):
             return
-        self._retired.discard(path)
+        on_closed = self._retired.pop(path)
         if self._acceptor is not None:
             self._acceptor.retired.discard(path)
         self._readers.pop(path).cancel()
         self._close(path)
+        on_closed()
 
     def _close(self, path: Datagrams) -> None:
         """Close a socket, for which nobody may go on waiting: its number is soon another's."""

@@ -12,13 +12,14 @@ import trio
 import trio.testing
 
 from oto_trio.control.store import MemoryStore
+from oto_trio.control.store.base import Delete, Put
 from oto_trio.control.supervisor.changing_listeners import (
     KNOWN_S,
     RELEASE_S,
     ChangingListeners,
 )
 from oto_trio.control.supervisor.listeners import ListenerSet, WantedListener
-from oto_trio.control.supervisor.listening import Listener, bind_listener, listening
+from oto_trio.control.supervisor.listening import BindError, Listener, bind_listener, listening
 from oto_trio.gateway.frames import ListenerWays
 from oto_trio.model.http_listener import HTTP_LISTENERS
 from oto_trio.model.tcp_service import TCP_SERVICES
@@ -42,6 +43,7 @@ class SlowWorker:
         self.retuned: list[tuple[int, ListenerWays | None]] = []
         self.has_retuned = trio.Event()
         self.has_retuned.set()
+        self.has_closed = trio.Event()
 
     async def listen(self, listener: Listener) -> None:
         self.listens.append(listener.token)
@@ -55,6 +57,10 @@ class SlowWorker:
     async def unlisten(self, listener: Listener) -> None:
         await self.has_time.wait()
         self.released.append(listener.token)
+
+    async def wait_closed(self, listener: Listener) -> None:
+        assert listener.is_datagrams
+        await self.has_closed.wait()
 
     async def wait_known(self, revision: int) -> None:
         del revision
@@ -86,6 +92,75 @@ async def test_a_worker_that_has_no_time_yet_is_told_of_a_closed_listener_all_th
         worker.has_time.set()
         await trio.testing.wait_all_tasks_blocked()
         assert worker.released == worker.listens
+        nursery.cancel_scope.cancel()
+    listeners.close_all()
+
+
+class Ports:
+    """Opens listeners; of one whose UDP sockets workers have it opens no other."""
+
+    def __init__(self) -> None:
+        self.is_taken = False
+        self.is_left = False
+        """The next try that fails is the last one."""
+        self.tries = 0
+
+    def bind(
+        self,
+        name: str,
+        host: str,
+        port: int,
+        *,
+        secured: bool,
+        slots: int,
+        datagrams: bool = False,
+    ) -> Listener:
+        if datagrams:
+            self.tries += 1
+            if self.is_taken:
+                self.is_taken = not self.is_left
+                raise BindError("taken", host=host, port=port)
+            self.is_taken = True
+        listener = bind(name, host, port, secured=secured, slots=slots)
+        return msgspec.structs.replace(listener, is_datagrams=datagrams)
+
+
+@pytest.mark.parametrize("is_early", [False, True], ids=["later", "meanwhile"])
+async def test_a_udp_port_is_opened_again_as_soon_as_the_last_connection_on_it_has_ended(
+    sockets: list[socket.socket], mock_clock: trio.testing.MockClock, is_early: bool
+) -> None:
+    del mock_clock  # no time passes: nothing is tried by the clock
+    ports, worker = Ports(), SlowWorker()
+    worker.has_time.set()
+    listeners = ListenerSet([Listener("standard-listener", False, tuple(sockets))], ports.bind)
+    http3 = {"http1": False, "http2": False, "http3": True}
+    async with MemoryStore() as store, trio.open_nursery() as nursery:
+        changing = ChangingListeners(store, listeners, lambda: [worker], lambda: None)
+        nursery.start_soon(changing.run)
+        await trio.testing.wait_all_tasks_blocked()
+        await store.put(HTTP_LISTENERS, "l", http_listener("l", **http3))
+        await trio.testing.wait_all_tasks_blocked()
+        (before,) = listeners.current[1:]
+        # Another listener's in the same change, as far as the port goes.
+        if is_early:
+            # While the others are still waited for.
+            ports.is_left = True
+            worker.has_closed.set()
+        await store.transact(
+            [
+                Delete(HTTP_LISTENERS, "l"),
+                Put(HTTP_LISTENERS, "m", http_listener("m", **http3)),
+            ]
+        )
+        await trio.testing.wait_all_tasks_blocked()
+        if not is_early:
+            assert (listeners.current[1:], ports.tries) == ((), 2)
+            ports.is_taken = False
+            worker.has_closed.set()
+            await trio.testing.wait_all_tasks_blocked()
+        (after,) = listeners.current[1:]
+        assert after.token != before.token
+        assert worker.listens == [before.token, after.token]
         nursery.cancel_scope.cancel()
     listeners.close_all()
 

@@ -119,12 +119,15 @@ class Http3Server:
         """
         self._engine.retune(self._listeners[path], True, client_auth, False, False, exclusive)  # noqa: FBT003 (positional only)
 
-    def unlisten(self, path: Datagrams, *, tunnels_s: float) -> list[Event]:
+    def unlisten(
+        self, path: Datagrams, *, tunnels_s: float, on_closed: Callable[[], None]
+    ) -> list[Event]:
         """Take no more connections on a socket; those on it say GOAWAY, and it closes behind the last one.
 
         Args:
             path: What `listen` gave.
             tunnels_s: How many seconds WebSockets on it last, where nobody looks at their messages.
+            on_closed: Told once it is closed, which may be at once.
 
         Returns:
             What the engine raised, to be acted on.
@@ -134,7 +137,7 @@ class Http3Server:
         for link in [it for it in self.endpoint.links if it.path is path]:
             if isinstance(link.owner, Http3Session):
                 link.owner.drain(now)
-        self.endpoint.retire(path)
+        self.endpoint.retire(path, on_closed)
         self.endpoint.settle(now)
         return events
 
