@@ -2,9 +2,9 @@
 
 `HYPOTHESIS_PROFILE` picks how hard property tests try:
 
-* ``fast`` (the default) for a desk,
-* ``ci`` for continuous integration: the same examples at every run, so that a red build is red again,
-* ``slow`` for a night.
+* ``fast`` (the default) for a desk: the same examples at every run, so that what is red was made red by a change,
+* ``ci`` for continuous integration: likewise, and more of them,
+* ``slow`` for a night: others each time.
 """
 
 import os
@@ -14,7 +14,14 @@ from hypothesis import HealthCheck, settings
 
 pytest_plugins = ("tests.halted_processes", "tests.shuffled_deadlines")
 
-settings.register_profile("fast", max_examples=50, deadline=None)
+settings.register_profile(
+    "fast",
+    max_examples=50,
+    deadline=None,
+    derandomize=True,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.register_profile(
     "ci",
     max_examples=100,

@@ -17,7 +17,7 @@ from benches import launch, procfs, traffic
 from benches.contest import Contest
 from benches.contestant import Contestant
 from benches.errors import BenchError, InvalidRunError
-from benches.job import Job
+from benches.job import Job, Route
 from benches.launch import Launched, free_port, run_to_end
 from benches.measurement import Sample
 from benches.peers import Proxy
@@ -276,7 +276,14 @@ def test_a_proxy_that_does_not_start_shows_its_log(tmp_path: Path) -> None:
 def test_a_proxy_that_never_answers_200_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("benches.contestant.READY_S", 0.5)
+    asked = Contestant.ask
+
+    def ask(contestant: Contestant, route: Route) -> int:
+        status = asked(contestant, route)
+        monkeypatch.setattr("benches.contestant.READY_S", 0.0)  # its time is over once it answered
+        return status
+
+    monkeypatch.setattr(Contestant, "ask", ask)
     with pytest.raises(BenchError, match=r"was not ready after .* \(last answer: 502\)"):
         contest(StandIn("refuser", status=502), tmp_path, []).run(1)
 

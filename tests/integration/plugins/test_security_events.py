@@ -76,7 +76,7 @@ def alerts(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
 async def told(tmp_path: Path, **changes: Any) -> AsyncGenerator[Told]:
     path = tmp_path / "events.log"
     log = tmp_path / "access.log"
-    with trio.fail_after(2 * GUARD_S):
+    with trio.fail_after(6 * GUARD_S):
         async with (
             gateway_process(
                 "--workers", "1", "--access-log", str(log), data=tmp_path / "data"
@@ -270,7 +270,7 @@ async def test_the_operators_rules_of_redaction_hold_in_a_whole_gateway(
         "    hash_key: a long random text\n"
     )
     path = tmp_path / "events.log"
-    with trio.fail_after(2 * GUARD_S):
+    with trio.fail_after(6 * GUARD_S):
         async with (
             gateway_process(
                 "--workers", "1", "--config", str(config), data=tmp_path / "data"
