@@ -5,11 +5,11 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 import trio
 
 from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
+from tests.integration.clients import admin
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ ECDSA = {"algo": "ecdsa", "size": 256}
 
 async def call(gateway: GatewayProcess, verb: str, path: str, body: Any = None) -> Any:
     """Asks the admin API."""
-    async with httpx.AsyncClient(base_url=gateway.admin, auth=gateway.auth, timeout=60) as client:
+    async with admin(gateway) as client:
         answer = await client.request(verb, path, json=body)
         assert answer.status_code in {200, 201}, answer.text
         return answer.json()

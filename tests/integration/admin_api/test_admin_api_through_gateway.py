@@ -21,6 +21,7 @@ from oto_trio.control.store import MemoryStore
 from oto_trio.control.supervisor.listening import bind_listener, listening
 from oto_trio.testing.fake_gateway import FakeGatewayControl
 from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
+from tests.integration.clients import admin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -173,8 +174,8 @@ async def ask(
 
 async def put(gateway: GatewayProcess, path: str, document: dict[str, Any]) -> None:
     """Write by the control listener, and wait until the workers know."""
-    async with httpx.AsyncClient(base_url=gateway.admin, auth=PAIR, timeout=30) as client:
-        answer = await client.post(f"{path}?wait=applied", json=document)
+    async with admin(gateway, PAIR) as client:
+        answer = await client.post(path, params={"wait": "applied"}, json=document)
         assert answer.status_code in (200, 201), answer.text
 
 
@@ -222,7 +223,7 @@ async def test_the_gateway_serves_it_under_its_names_to_its_keys_alone(tmp_path:
         # A write through the gateway is served, and the audit knows who made it.
         made = await ask(
             gateway,
-            f"{ROUTES}?wait=applied",
+            f"{ROUTES}?wait=applied&timeout=25000",
             host="gw.test",
             method="POST",
             json={"id": "made", "name": "made", "frontend": {"domains": ["made.test"]}},

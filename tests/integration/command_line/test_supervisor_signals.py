@@ -21,7 +21,7 @@ from oto_trio.testing.gateway_process import (
     command_of,
     gateway_process,
 )
-from tests.integration.clients import GUARD_S, eventually, eventually_is
+from tests.integration.clients import GUARD_S, admin, eventually, eventually_is
 from tests.integration.ports import is_open
 from tests.integration.stores.crash_writers import are_gone
 
@@ -355,10 +355,6 @@ async def test_a_reload_with_a_fault_changes_nothing(upstream: Any, tmp_path: Pa
 
 
 # ----------------------------------------------------------------------------- admin API
-
-
-def admin(gateway: GatewayProcess) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=gateway.admin, auth=gateway.auth, timeout=GUARD_S)
 
 
 def route(name: str, url: str) -> dict[str, Any]:

@@ -28,6 +28,12 @@ async def told(server: RedisServer, text: str, *words: str) -> None:
             await trio.sleep(0.05)
 
 
+async def offset(server: RedisServer, name: str) -> int:
+    """Ask a server how far its replication is."""
+    told = await server.command("INFO", "replication")
+    return next(int(line.partition(":")[2]) for line in told.split() if line.startswith(f"{name}:"))
+
+
 class Sentinels:
     """A primary, its replica, and a sentinel that makes the one the other when it must."""
 
@@ -63,8 +69,14 @@ class Sentinels:
         await told(self.sentinel, "slaves=1", "INFO", "sentinel")
 
     async def replicated(self) -> None:
-        """Wait until the replica has what the primary has."""
-        assert await self.primary.command("WAIT", "1", "10000") == "1"
+        """Wait until the replica has what the primary has.
+
+        WAIT would not do: it waits for what its own connection wrote.
+        """
+        sent = await offset(self.primary, "master_repl_offset")
+        with trio.fail_after(GUARD_S):
+            while await offset(self.replica, "slave_repl_offset") < sent:  # noqa: ASYNC110 (nobody tells)
+                await trio.sleep(0.05)
 
     async def lose_primary(self) -> None:
         """Kill the primary, and have the sentinel notice soon."""
