@@ -2,7 +2,8 @@
 
 A test that counts on what another process has done by now, or on how soon it goes on itself, passes for months where nothing
 else runs. ``--halt-processes`` starts one more process, which halts the tests' own one or one of its descendants again and
-again (SIGSTOP, SIGCONT) until the tests are over. One process is halted at a time, for ``LONGEST_S`` at most.
+again (SIGSTOP, SIGCONT) until the tests are over. One process is halted at a time, for ``LONGEST_S`` at most. One that only
+measures what others take is started with ``HALTS_NOT`` in its environment, and left out.
 
 A test marked ``halts_not`` is left alone: one that halts processes itself, which would go on here before it says so.
 """
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 OPTION = "--halt-processes"
+HALTS_NOT = "HALTS_NOT"
+"""A variable: the process that was started with it is never halted."""
+MARK = f"{HALTS_NOT}=".encode()
 LONGEST_S = 0.4
 """Longest time that one process is halted."""
 BETWEEN_S = 0.03
@@ -82,7 +86,7 @@ def _left_alone(request: pytest.FixtureRequest, halting: Halting | None) -> Gene
 
 
 def descendants(root: int) -> list[int]:
-    """The processes below one, itself included, that run or wait; one that a test halted itself is left out."""
+    """The processes below one, itself included, that run or wait; one that a test halted itself is left out, and ``HALTS_NOT``."""
     children: dict[int, list[int]] = {}
     halted: set[int] = set()
     for stat in Path("/proc").glob("[0-9]*/stat"):
@@ -94,7 +98,15 @@ def descendants(root: int) -> list[int]:
     found = [root]
     for process in found:
         found += children.get(process, [])
-    return [it for it in found if it not in halted and it != os.getpid()]
+    return [it for it in found if it not in halted and it != os.getpid() and not is_marked(it)]
+
+
+def is_marked(process: int) -> bool:
+    """Whether a process was started with ``HALTS_NOT``."""
+    try:
+        return MARK in Path(f"/proc/{process}/environ").read_bytes()
+    except OSError:
+        return True  # it is gone
 
 
 def halt(root: int) -> None:

@@ -9,6 +9,7 @@ it ask, one request at a time, and `end` has it stop and tell what came of it in
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sys
 import threading
@@ -16,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-__all__ = ["cpu_s"]
+__all__ = ["cpu_s", "late_s"]
 
 MEANWHILE: Final = 5
 """Answers that there have to be before the client stops."""
@@ -29,13 +30,23 @@ NS: Final = 1e9
 
 def cpu_s(process: int) -> float:
     """CPU time that a process took so far, all its threads together, in seconds."""
-    spent = 0
+    return _scheduled_s(process, 0)
+
+
+def late_s(process: int) -> float:
+    """How long the threads of a process could have run so far and had no processor, all together, in seconds."""
+    return _scheduled_s(process, 1)
+
+
+def _scheduled_s(process: int, figure: int) -> float:
+    """A figure of what the scheduler keeps of each thread, summed up."""
+    total = 0
     for file in Path(f"/proc/{process}/task").glob("*/schedstat"):
         try:
-            spent += int(file.read_text().split()[0])
+            total += int(file.read_text().split()[figure])
         except OSError:
             continue  # the thread has ended
-    return spent / NS
+    return total / NS
 
 
 def serve(listener: socket.socket) -> None:
@@ -63,8 +74,12 @@ class Client:
         self._stop = threading.Event()
 
     def ask(self) -> float:
-        """Make a request; returns the CPU seconds that the worker took until the answer was there."""
-        before = cpu_s(self._worker)
+        """Make a request; returns the CPU seconds that the worker took until the answer was there.
+
+        What it took while this process had no processor is taken off: an answer that is there already, or one that the
+        backend could give, waits for the machine then and not for the worker.
+        """
+        before, late = cpu_s(self._worker), late_s(os.getpid())
         self._connection.sendall(b"GET /honest HTTP/1.1\r\nHost: honest.test\r\n\r\n")
         answer = b""
         while not answer.endswith(BODY):
@@ -74,7 +89,7 @@ class Client:
             answer += data
         if not answer.startswith(b"HTTP/1.1 200 "):
             raise ConnectionError(answer[:200])
-        return cpu_s(self._worker) - before
+        return max(cpu_s(self._worker) - before - (late_s(os.getpid()) - late), 0.0)
 
     def run(self, told: dict[str, object]) -> None:
         """Ask until told to stop."""

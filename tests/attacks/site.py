@@ -8,6 +8,7 @@ takes for one small request over a connection that is kept, measured on the same
 from __future__ import annotations
 
 import json
+import os
 import queue
 import subprocess
 import sys
@@ -24,6 +25,7 @@ import trio
 from tests.attacks.backends import Backend, Http2Backend
 from tests.attacks.honest import cpu_s
 from tests.conformance.tls.secure import authority
+from tests.halted_processes import HALTS_NOT
 from tests.integration.backends import serving
 from tests.integration.clients import Connection, admin
 from tests.integration.gateways import HTTP3, HTTPS, declared_gateway, shown, trusted
@@ -36,17 +38,21 @@ if TYPE_CHECKING:
     from oto_trio.testing.gateway_process import GatewayProcess
     from tests.integration.protocols.http3_backend import Http3Backend
 
-__all__ = ["Cost", "Site", "attacked_site"]
+__all__ = ["COUNTED", "Cost", "Site", "attacked_site"]
 
 WARM_UP: Final = 100
 MEASURED: Final = 400
 """Honest requests whose CPU time is taken for the unit."""
+QUIET_S: Final = 1.0
+"""How long the worker is left alone, and then has the honest client alone, to see what it takes without an attack."""
 MEASURED_AGAIN: Final = 25
 """The same, four times over, around each attack."""
 DEARER: Final = 3
 """How much dearer an honest request may get in the course of the tests before that is the gateway's own doing."""
-GUARD_S: Final = 60.0
-START_S: Final = 120.0
+GUARD_S: Final = 240.0
+START_S: Final = 240.0
+COUNTED: Final = "/counted"
+"""What `Site.until_counted` asks for."""
 """How long the gateway and all beside it may take to start."""
 NG: Final = "cp:otoroshi.next.plugins."
 SERVICES: Final = "/apis/proxy.otoroshi.io/v1/tcp-services"
@@ -58,7 +64,7 @@ class Cost:
     """What an attack took of the gateway. Complete behind its block."""
 
     requests: float = 0.0
-    """CPU time of the worker, in honest requests; those of the honest client are taken off."""
+    """CPU time of the worker, in honest requests; what it takes by itself and for the honest client is taken off."""
     grown_bytes: int = 0
     """The largest memory (RSS) that the worker had meanwhile, beyond what it had before."""
     answers: int = 0
@@ -78,6 +84,7 @@ class Honest:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env={**os.environ, HALTS_NOT: "1"},  # its time is the worker's, or so it would count
         )
         self.port = int(self._hear())
 
@@ -114,6 +121,8 @@ class Site:
         honest: A client of `honest.test`, with a backend of its own.
         named: The port of a TCP service that reads the name `tcp.test` and passes TLS on.
         unit_s: CPU seconds of one honest request, at the start.
+        idle: What the worker does in a second by itself, in honest requests.
+        answer: What an answer to the honest client takes, in honest requests: it pauses, which makes each of them dearer.
     """
 
     gateway: GatewayProcess
@@ -124,6 +133,8 @@ class Site:
     honest: Honest
     named: int
     unit_s: float = 0.0
+    idle: float = 0.0
+    answer: float = 1.0
 
     @property
     def port(self) -> int:
@@ -175,6 +186,20 @@ class Site:
                 units.append((self.cpu_s() - before) / count)
         return units
 
+    async def set_out(self) -> None:
+        """Find out what honest requests cost, and what the worker takes without an attack."""
+        self.unit_s = (await self.measure(WARM_UP, MEASURED))[-1]
+        begun, before = trio.current_time(), self.cpu_s()
+        await trio.sleep(QUIET_S)
+        idle_s = (self.cpu_s() - before) / (trio.current_time() - begun)
+        self.idle = idle_s / self.unit_s
+        begun, before = trio.current_time(), self.cpu_s()
+        self.honest.say("begin\n")
+        await trio.sleep(QUIET_S)
+        told: dict[str, Any] = json.loads(await self.honest.ask("end\n"))
+        spent_s = self.cpu_s() - before - idle_s * (trio.current_time() - begun)
+        self.answer = max(spent_s / told["answers"] / self.unit_s, 1.0)
+
     async def unit_now_s(self) -> float:
         """CPU seconds of one honest request as the machine is now, whose other work makes the same requests dearer.
 
@@ -192,10 +217,11 @@ class Site:
         long as the honest client still lacks answers.
         """
         with trio.fail_after(GUARD_S):
-            cost = Cost()
-            seen, unit_s = self.asked, max(self.unit_s, await self.unit_now_s())
+            cost, unit_s = Cost(), max(self.unit_s, await self.unit_now_s())
+            await self.until_counted()
+            seen = self.asked
             Path(f"/proc/{self.worker}/clear_refs").write_text("5")  # the peak counts from here
-            rss, before = self.memory(), self.cpu_s()
+            rss, before, begun = self.memory(), self.cpu_s(), trio.current_time()
             self.honest.say("begin\n")
             try:
                 yield cost
@@ -204,18 +230,32 @@ class Site:
                 with trio.CancelScope(shield=True):
                     told: dict[str, Any] = json.loads(await self.honest.ask("end\n"))
             assert "failure" not in told, told
-            spent_s = self.cpu_s() - before
+            spent_s, took_s = self.cpu_s() - before, trio.current_time() - begun
             cost.answers = told["answers"]
             cost.grown_bytes = max(self.memory("VmHWM") - rss, 0)
-            cost.reached = self.asked - seen
             unit_s = max(unit_s, await self.unit_now_s())
+            await self.until_counted()
+            cost.reached = self.asked - seen
+            del cost.reached[COUNTED]
             cost.longest_wait = told["longest_s"] / unit_s
-            cost.requests = max(spent_s / unit_s - cost.answers, 0.0)
+            besides = cost.answers * self.answer + took_s * self.idle
+            cost.requests = max(spent_s / unit_s - besides, 0.0)
             print(  # noqa: T201 (figures for who asks for them with -rP)
                 f"{name}: {cost.requests:.0f} requests, {cost.grown_bytes >> 10} KiB, "
                 f"longest wait {cost.longest_wait:.0f} requests, {cost.answers} answers meanwhile, "
                 f"{cost.reached.total()} reached a backend"
             )
+
+    async def until_counted(self) -> None:
+        """Wait until `backend` has counted all that was sent to it so far, on whatever connections.
+
+        It serves the connections of which it hears at the same time in any order. But what it hears of with the first of
+        these requests, or before, is over when it answers the next one; the connections that it only accepted then, when
+        it answers the one behind.
+        """
+        async with await Connection.open(self.port) as connection:
+            for _ in range(4):
+                assert (await connection.ask("a.test", COUNTED)).status == 200
 
     async def until_idle(self) -> None:
         """Wait until no exchange is under way at the backends."""
@@ -288,8 +328,11 @@ async def _run(folder: Path, handed: queue.SimpleQueue[Any]) -> None:
                 )
                 assert answer.status_code == 201, answer.text
             site = Site(gateway, worker, backend, second, third, honest, named)
-            site.unit_s = (await site.measure(WARM_UP, MEASURED))[-1]
-            print(f"an honest request: {site.unit_s * 1e6:.0f} us of CPU")  # noqa: T201 (as above)
+            await site.set_out()
+            print(  # noqa: T201 (as above)
+                f"an honest request: {site.unit_s * 1e6:.0f} us of CPU, {site.answer:.1f} requests where there is a pause; "
+                f"a second: {site.idle:.0f} requests"
+            )
             handed.put((site, partial(trio.from_thread.run_sync, stop.set, trio_token=token)))
             await stop.wait()
         honest.close()

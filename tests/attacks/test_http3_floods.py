@@ -1,8 +1,9 @@
 """Floods over HTTP/3: what one connection can make the gateway do before it is closed.
 
 Bounds are as in `test_http2_floods`: on CPU time in honest requests, memory, what reached a backend, and how long others
-waited. What QUIC encrypts has to be decrypted: a packet costs a part of a request, whatever is in it. So most floods are some
-hundred packets full of frames; without the defence that a case is about, all of these frames are worked through.
+waited, each of them three times what was measured at most. What QUIC encrypts has to be decrypted: a packet costs a part of a
+request, whatever is in it. So most floods are some hundred packets full of frames; without the defence that a case is about,
+all of these frames are worked through, and the connection goes on.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class Flood:
     is_single: bool = False
     begins: bytes = b""
     reached: int = 0
-    requests: int = 600
+    requests: int = 2000
 
     def payloads(self, identifier: bytes) -> Iterator[bytes]:
         """What is in the packets."""
@@ -115,7 +116,7 @@ OPEN: Final = stream_frame(0, HEAD)
 
 FRAMES: Final = {
     "ping": Flood(lambda _: PING),
-    "ping, a packet each": Flood(lambda _: PING, packets=10_000, is_single=True, requests=2000),
+    "ping, a packet each": Flood(lambda _: PING, packets=10_000, is_single=True, requests=4000),
     "acknowledged again": Flood(lambda _: b"\2\0\0\0\0"),
     "acknowledged and never sent": at_once(b"\2" + number(2**40) + b"\0\0\0"),
     "identifiers that take the place of others": Flood(
@@ -144,7 +145,7 @@ FRAMES: Final = {
         None,
         packets=100,
         reached=1,
-        requests=8000,
+        requests=30_000,
     ),
     "handshake again": Flood(lambda _: b"\6\0\1\1"),
     "handshake with gaps": Flood(
@@ -184,7 +185,7 @@ FRAMES: Final = {
     "tokens": at_once(b"\7\1x"),
     "handshakes that are done": at_once(b"\x1e"),
     "datagrams": at_once(b"\x31\1x"),
-    "padding": Flood(lambda _: bytes(20), packets=10_000, is_single=True, requests=2000),
+    "padding": Flood(lambda _: bytes(20), packets=10_000, is_single=True, requests=4000),
     "frames that nobody knows": Flood(lambda _: b"\x40\xff", FRAME_ENCODING_ERROR),
 }
 
@@ -194,7 +195,7 @@ def check(cost: Cost, requests: int, reached: int = 0, grown: int = 8 * MIB) -> 
     assert cost.requests < requests
     assert cost.grown_bytes < grown
     assert cost.reached.total() <= reached
-    assert cost.longest_wait < max(requests / 4, 400)
+    assert cost.longest_wait < max(requests / 4, 800)
 
 
 @pytest.mark.parametrize("name", FRAMES)
@@ -277,7 +278,7 @@ async def test_streams_without_end(site: Site, name: str) -> None:
             payload = b"".join(churn.octets(n + 2 * churn.is_one_way) for n in streams)
             await client.put(client.packet(payload))
         assert await client.until_ended() == EXCESSIVE_LOAD
-    check(cost, 3000)
+    check(cost, 4000)
     await site.until_idle()
 
 
@@ -382,7 +383,8 @@ async def test_heads_that_are_too_large(site: Site, name: str) -> None:
         if rounds == ENOUGH:
             assert await client.until_ended() == EXCESSIVE_LOAD
             assert len(client.reset) <= 210 + refilled(begun)
-    check(cost, 4000)
+    # On a slow machine there may be more of them: the bound is on what each costs.
+    check(cost, 80 * max(len(client.reset), 100))
 
 
 async def test_answers_that_nobody_takes(site: Site) -> None:
@@ -392,7 +394,7 @@ async def test_answers_that_nobody_takes(site: Site) -> None:
         for starved in (True, False):
             for _ in range(2):
                 nursery.start_soon(_ask_and_take_nothing, site, starved, enough)
-    check(cost, 400 * 80, 400, 100 * MIB)
+    check(cost, 400 * 80, 400, 300 * MIB)
     assert cost.reached["/large"] == 400
     await site.until_idle()
 
@@ -427,7 +429,7 @@ async def test_a_window_that_opens_octet_by_octet(site: Site) -> None:
             if client.ended is not None:
                 break
         assert await client.until_ended() == PROTOCOL_VIOLATION
-    check(cost, 8000, 20)
+    check(cost, 16_000, 20)
     await site.until_idle()
 
 
@@ -453,6 +455,6 @@ async def test_heads_and_bodies_octet_by_octet(site: Site) -> None:
         await client.until_over(0)
         assert (client.answers, client.ended) == ({0: 200}, None)
     assert site.backend.received - before >= octets
-    # Mostly it is a twentieth, at times more than a quarter; who gets no turn waits for all of it.
-    assert cost.longest_wait < cost.requests / 2
+    # It is a twentieth or less; who gets no turn before the end of what came together waits for a third or more.
+    assert cost.longest_wait < cost.requests / 8
     check(cost, 30_000, 1)

@@ -138,7 +138,7 @@ async def test_datagrams_that_begin_nothing(site: Site, name: str) -> None:
         await one.hear_the_rest()
     assert one.heard <= one.sent
     assert bool(one.heard) is (name in ANSWERED)
-    assert cost.requests < 2500
+    assert cost.requests < 6000
     assert cost.grown_bytes < 8 * MIB
     assert cost.reached == {"/good": 1}
 
@@ -156,7 +156,7 @@ async def test_first_messages_of_addresses_that_are_not_the_senders(site: Site) 
     assert one.heard < 64 * 3 * 1200 + 400 * 300  # few are answered with more than a Retry packet
     assert cost.requests < 64 * 150 + 400 * 20
     assert cost.grown_bytes < 16 * MIB
-    assert cost.longest_wait < 1500
+    assert cost.longest_wait < 3000
     assert cost.reached == {"/good": 1}
 
 
@@ -168,7 +168,7 @@ async def test_handshakes_that_are_left_in_the_middle(site: Site) -> None:
                 await client.until(lambda: client.heard_bytes > 1000)
                 client.is_deaf = True
         assert await is_served(site)
-    assert cost.requests < 100 * 150
+    assert cost.requests < 100 * 250
     assert cost.grown_bytes < 16 * MIB
 
 
@@ -198,5 +198,5 @@ async def test_packets_of_a_connection_that_cannot_be_read(site: Site) -> None:
         await client.send(0, head("/good"), end=True)
         await client.until_over(0)
         assert (client.answers, client.ended) == ({0: 200}, None)
-    assert cost.requests < 3000
+    assert cost.requests < 6000
     assert cost.grown_bytes < 8 * MIB

@@ -56,8 +56,6 @@ class Flood:
     is_read: bool = False
 
 
-TURNS: Final = 20
-"""How often others are served while much is worked through, and more; all of it at once would leave a few of them."""
 BOMB: Final = deflated(256 * MIB)
 FLOODS: Final = {
     "pings": Flood(b"", frame(FIN | PING, b"") * 100, 1000, 1008),
@@ -98,7 +96,7 @@ FLOODS: Final = {
         1002,
         OFFER,
         # zlib writes 100 MiB of zeros, in the time that an optimised engine takes for thousands of requests.
-        most=10_000,
+        most=20_000,
         is_read=True,
     ),
 }
@@ -151,9 +149,8 @@ async def test_a_flood_ends_with_its_connection(site: Site, name: str) -> None:
     at = rest.index(bytes([FIN | CLOSE]))
     assert int.from_bytes(rest[at + 2 : at + 4]) == told.code
     assert cost.requests < told.most
-    assert cost.longest_wait < (cost.requests / 4 if told.is_read else 1000)
-    if told.is_read:
-        assert cost.answers > TURNS
+    # Of what is all read it is a thirtieth.
+    assert cost.longest_wait < (cost.requests / 8 if told.is_read else 2000)
     assert cost.grown_bytes < 16 * MIB
 
 
