@@ -92,6 +92,8 @@ class PlainFrames(FrameBuffer):
     def __init__(self, *, server: bool) -> None:
         super().__init__(server=server)
         self._reader = FrameReader()
+        self.has_ended = False
+        """Whether a frame, or a head over several frames, ended in what came last: what is partial began there."""
 
     @property
     def is_partial(self) -> bool:
@@ -217,18 +219,23 @@ class PlainConnection(H2Connection, Generic[FramesT]):
         frames.max_frame_size = self.max_inbound_frame_size
         frames.add_data(data)
         events: list[Event | PlainEvent] = []
+        has_ended = False
         try:
             while (taken := frames.take()) is not None:
                 if not frames.in_head and (event := self._take_plain(*taken)) is not None:
                     events.append(event)
                 elif (frame := frames.read(*taken)) is not None:
                     events += self._receive_frame(frame)
+                else:
+                    continue  # a head goes on
+                has_ended = True
         except InvalidPaddingError as error:
             self._terminate_connection(ErrorCodes.PROTOCOL_ERROR)
             raise ProtocolError("a frame has invalid padding") from error
         except ProtocolError as error:
             self._terminate_connection(error.error_code)
             raise
+        frames.has_ended = has_ended
         return events
 
     def _decode(self, block: bytes) -> FieldBlock:

@@ -164,7 +164,7 @@ class Http2Session:
             return
         if not h2.frames.is_partial:
             self._partial_since = None
-        elif self._partial_since is None:
+        elif self._partial_since is None or h2.frames.has_ended:
             self._partial_since = now
 
     def _on_event(self, event: Event | PlainEvent, now: float) -> None:

@@ -399,6 +399,33 @@ def test_half_a_frame_is_not_waited_for() -> None:
     assert talk.is_calmed()
 
 
+def test_a_body_is_let_in_though_no_read_ends_where_a_frame_does() -> None:
+    """As with large uploads over TLS, whose records are cut without a look at the frames."""
+    talk = Conversation()
+    identity, stream = talk.ask(POST, end=False)
+    whole = frame(0, identity, bytes(1000))
+    talk.session.receive(whole[:500], talk.now)
+    for _ in range(40):
+        talk.now += 2
+        talk.session.receive(whole[500:] + whole[:500], talk.now)
+        talk.session.idle(talk.now)
+        assert not talk.is_closed()
+    assert len(talk.engine.streams[stream].body) == 40_000
+
+
+def test_a_head_whose_frames_come_one_by_one_is_not_waited_for() -> None:
+    talk = Conversation()
+    talk.session.receive(frame(HEADERS, 1, b"\x82"), talk.now)
+    talk.now += 29
+    talk.session.receive(frame(CONTINUATION, 1, b"\x86"), talk.now)
+    talk.session.idle(talk.now)
+    assert not talk.is_closed()
+    talk.now += 1
+    talk.session.idle(talk.now)
+    talk.exchange()
+    assert talk.is_calmed()
+
+
 def test_an_idle_connection_is_closed_with_a_goodbye() -> None:
     talk = Conversation()
     _, stream = talk.ask()
