@@ -5,16 +5,14 @@ descriptors beside the link, and may be taken away again.
 """
 
 import errno
-import importlib
 import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import msgspec
-import trio
 
 from oto_trio.gateway.engine import Clock, Event
 from oto_trio.gateway.frames import (
@@ -26,10 +24,9 @@ from oto_trio.gateway.frames import (
     Start,
 )
 from oto_trio.gateway.listener_frames import SocketsClosed
+from oto_trio.gateway.loading import HTTP3_LISTENERS, load
 
 __all__ = ["Adopting", "AdoptingEngine", "DatagramServer"]
-
-_DATAGRAMS: Final = "oto_trio.gateway.listeners.http3.server"
 
 
 class AdoptingEngine(Protocol):
@@ -155,7 +152,7 @@ class Adopting:
         Cancellation: waits until it is loaded.
         """
         if order.is_datagrams and self._datagrams is None:
-            await trio.to_thread.run_sync(importlib.import_module, _DATAGRAMS)
+            await load([HTTP3_LISTENERS])
 
     def take(self, order: Listen) -> None:
         """Take the sockets of one more listener, and accept on those of the slots that are served.

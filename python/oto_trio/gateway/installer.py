@@ -8,7 +8,7 @@ Theory of operation
     were written, those that refer to a backend that changed, or all of them when the global slots
     or the set of plugins did. Dirty routes are compiled in slices of `SLICE_S`, with a checkpoint
     after each, so that traffic goes on; the snapshot grows by each slice and is installed once, by one
-    assignment, when the revision is complete.
+    assignment, when the revision is complete. Code that only some routes take is loaded before.
 
     Nothing that is wrong with one route touches another. A route that cannot be compiled answers
     503; one that cannot even be read stays as it was; each is reported. An API key or a JWT verifier
@@ -20,7 +20,7 @@ Bounds: one copy of each route's JSON, compressed: less than 100 octets a route,
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final
 
 import msgspec
 import trio
@@ -44,7 +44,9 @@ from oto_trio.gateway.derived_routes import DerivedRoutes
 from oto_trio.gateway.engine import Clock
 from oto_trio.gateway.frames import Change, Entity, EntityKey, ProblemReport, SnapshotFull
 from oto_trio.gateway.listener_frames import ListenerWays
+from oto_trio.gateway.loading import load
 from oto_trio.gateway.rotations import Rotations
+from oto_trio.gateway.snapshots import SnapshotEngine, SnapshotLike
 from oto_trio.gateway.tcp_ports import TcpPorts
 from oto_trio.model.api_key import ROTATIONS
 from oto_trio.model.backend import Backend, read_backend
@@ -62,8 +64,6 @@ __all__ = [
     "ROUTES",
     "TABLE_KINDS",
     "Installer",
-    "SnapshotEngine",
-    "SnapshotLike",
 ]
 
 logger = logging.getLogger(__name__)
@@ -96,42 +96,6 @@ SLICE_ENTITIES: Final = 128
 
 SLICE_ROUTES: Final = 64
 """Routes given to one `Snapshot.apply`, which cannot be interrupted."""
-
-
-class SnapshotLike(Protocol):
-    """What the installer needs of `oto_trio._core.Snapshot`."""
-
-    @property
-    def generation(self) -> int:
-        """Grows from each snapshot to those made from it."""
-        ...
-
-    def __len__(self) -> int:
-        """Return how many routes it has."""
-        ...
-
-    def apply(
-        self,
-        upserts: list[bytes],
-        removed: list[str],
-        settings: bytes | None = None,
-        entities: Sequence[tuple[str, str, bytes | None]] = (),
-    ) -> Self:
-        """Return a snapshot with some parts changed; raises ValueError and stays as it is."""
-        ...
-
-
-class SnapshotEngine(Protocol):
-    """What the installer needs of `oto_trio._core.Engine`."""
-
-    @property
-    def oldest_generation(self) -> int:
-        """The oldest snapshot that an exchange in flight still uses."""
-        ...
-
-    def install(self, snapshot: SnapshotLike, /) -> None:
-        """Let every exchange that begins from now on use a snapshot."""
-        ...
 
 
 class Installer:
@@ -194,6 +158,7 @@ class Installer:
         self._tcp_ports = TcpPorts(report)
         self._global: GlobalConfig | None = None
         self._unseen: set[EntityKey] = set()
+        self._needed: set[str] = set()
         self._new_settings: bytes | None = self._snapshot_settings()
         if folder is not None:
             self._folder = folder.poll()
@@ -480,6 +445,8 @@ class Installer:
                 await trio.lowlevel.checkpoint()
                 began = self._clock()
         self._apply(slice_, documents)
+        await load(self._needed)
+        self._needed.clear()
 
     def _lower(self, route: Route) -> Lowered:
         """Compile a route, and report what is wrong with it."""
@@ -487,6 +454,7 @@ class Installer:
         if closed is not None:
             return self._compiler.compile_closed(route, closed)
         lowered = self._compiler.compile(route, self._backends)
+        self._needed.update(lowered.needs)
         owner = self._derived.owner(route.id)
         for problem in lowered.problems:
             if owner is None:

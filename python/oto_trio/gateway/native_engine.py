@@ -7,8 +7,8 @@ from typing import Protocol, cast
 from oto_trio.gateway.clocks import machine_clock_offset_s
 from oto_trio.gateway.engine import Engine
 from oto_trio.gateway.frames import InheritedLimits
-from oto_trio.gateway.installer import SnapshotEngine, SnapshotLike
 from oto_trio.gateway.listeners.carried_engine import ServerEngine
+from oto_trio.gateway.snapshots import SnapshotEngine, SnapshotLike
 
 __all__ = ["WorkerEngine", "native_engine"]
 

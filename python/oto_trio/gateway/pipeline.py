@@ -251,7 +251,7 @@ class Pipeline:
             self._wake_pump()
 
     def _make_dialler(self) -> "Dialler":
-        # Most gateways have no backend that speaks HTTP/3, and need no library for it.
+        # Most gateways have no backend that speaks HTTP/3, and need no library for it; others have loaded it by now.
         from oto_trio.gateway.upstream.dialling import Dialler  # noqa: PLC0415 (said above)
 
         dialler = Dialler(self._engine, self._clock, self._settle_sessions)

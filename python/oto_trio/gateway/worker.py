@@ -66,7 +66,7 @@ from oto_trio.gateway.frames import (
     UpFrame,
 )
 from oto_trio.gateway.free_memory import give_back
-from oto_trio.gateway.installer import Installer, SnapshotLike
+from oto_trio.gateway.installer import Installer
 from oto_trio.gateway.link import Link, LinkClosedError, LinkProtocolError, Outbox, worker_end
 from oto_trio.gateway.listener_frames import Listen, Released, Retune, Retuned, Unlisten
 from oto_trio.gateway.listeners.bounds import http2_limits
@@ -78,6 +78,7 @@ from oto_trio.gateway.pump import Pump
 from oto_trio.gateway.records import RecordDrain
 from oto_trio.gateway.resolver import Resolver
 from oto_trio.gateway.route_counts import all_counts, counts_of
+from oto_trio.gateway.snapshots import SnapshotLike
 from oto_trio.plugin_api.answers import Response
 from oto_trio.plugin_api.exchange import Exchange
 from oto_trio.plugin_api.folder import FolderPlugins

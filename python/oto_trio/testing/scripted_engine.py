@@ -13,7 +13,7 @@ from typing import overload
 
 from oto_trio._core import FieldBlock
 from oto_trio.gateway.engine import BodyReader, CountedRoute, Event
-from oto_trio.gateway.installer import SnapshotLike
+from oto_trio.gateway.snapshots import SnapshotLike
 from oto_trio.plugin_api import Exchange
 from oto_trio.testing.exchange import FakeExchange, FakeRequest
 

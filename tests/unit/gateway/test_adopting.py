@@ -6,6 +6,7 @@ import errno
 import importlib
 import os
 import socket
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from oto_trio.gateway.adopting import Adopting
 from oto_trio.gateway.engine import LEAVING
 from oto_trio.gateway.frames import HANDOVER_BYTES, PROTOCOL, Listen, ListenerWays, Retune, Start
 from oto_trio.gateway.listener_frames import SocketsClosed
+from oto_trio.gateway.loading import HTTP3_LISTENERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -202,6 +204,7 @@ async def test_the_loop_goes_on_while_what_http3_takes_is_loaded(
         loaded.append(name)
 
     monkeypatch.setattr(importlib, "import_module", load)
+    monkeypatch.delitem(sys.modules, HTTP3_LISTENERS, raising=False)
     adopting, ours = begun(Engine())
     adopting.make_datagrams = Datagrams
     order = Listen(1, "l", ways=ListenerWays(True), is_tcp=False, slots=2, is_datagrams=True)

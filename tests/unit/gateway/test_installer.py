@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import trio
@@ -15,11 +15,13 @@ from oto_trio.gateway.installer import (
     ROUTES,
     SLICE_ROUTES,
     Installer,
-    SnapshotLike,
 )
 from oto_trio.plugin_api.folder import FolderPlugins
 from oto_trio.plugin_api.registry import builtin_plugins
 from oto_trio.testing.scripted_engine import ScriptedEngine
+
+if TYPE_CHECKING:
+    from oto_trio.gateway.snapshots import SnapshotLike
 
 REGISTRY = builtin_plugins()
 

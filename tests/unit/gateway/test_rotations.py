@@ -1,20 +1,23 @@
 """A worker knows by its own clock when the secret of an API key is over."""
 
 import json
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import trio
 
 from oto_trio import _core
 from oto_trio.gateway.frames import Change, Entity, EntityKey, ProblemReport, SnapshotFull
-from oto_trio.gateway.installer import KINDS, Installer, SnapshotLike
+from oto_trio.gateway.installer import KINDS, Installer
 from oto_trio.gateway.rotations import Rotations
 from oto_trio.model.api_key import HOUR_MS, ROTATIONS, read_api_key
 from oto_trio.model.document import encode_document
 from oto_trio.plugin_api.registry import builtin_plugins
 from oto_trio.testing.scripted_engine import ScriptedEngine
 from tests.integration.plugins.api_keys import METHODS
+
+if TYPE_CHECKING:
+    from oto_trio.gateway.snapshots import SnapshotLike
 
 BEGAN_S = 1_700_000_000
 HOURS = 10

@@ -50,10 +50,11 @@ from oto_trio.gateway.frames import (
     Start,
     UpFrame,
 )
-from oto_trio.gateway.installer import ROUTES, SnapshotLike
+from oto_trio.gateway.installer import ROUTES
 from oto_trio.gateway.link import Link, LinkProtocolError, supervisor_end, worker_end
 from oto_trio.gateway.listener_frames import Listen, Retune, Retuned
 from oto_trio.gateway.route_counts import COUNTS_PER_FRAME
+from oto_trio.gateway.snapshots import SnapshotLike
 from oto_trio.gateway.worker import ORPHAN_DRAIN_S, WorkerEngine, run_worker
 from oto_trio.testing import FakeRequest
 from oto_trio.testing.scripted_engine import ScriptedEngine, Suspended

@@ -23,6 +23,7 @@ from oto_trio.gateway.compile.slots import (
     step_prefix,
 )
 from oto_trio.gateway.compile.words import unjudged
+from oto_trio.gateway.loading import HTTP3_BACKENDS, WEBSOCKETS
 from oto_trio.model.backend import Backend, BackendSettings
 from oto_trio.model.document import JsonObject, inspect_document
 from oto_trio.model.errors import EntityError, Problem
@@ -63,11 +64,13 @@ class Lowered(msgspec.Struct, frozen=True):
         document: The lowered route as JSON, for ``Snapshot.apply``.
         problems: What could not be compiled and closed the route (severity ``error``), or was left
             out (``warning``).
+        needs: The modules that its requests need and few others do; see ``gateway.loading``.
     """
 
     route_id: str
     document: bytes
     problems: tuple[Problem, ...] = ()
+    needs: frozenset[str] = frozenset()
 
 
 class _RouteFacts(msgspec.Struct, frozen=True):
@@ -216,7 +219,11 @@ class RouteCompiler:
         problems.extend(_unchecked(backend))
         lowered_facts = _facts_of(route, chain)
         reads_arrived = any(entry.code.reads_arrived for entry in chain)
-        return _lowered(route, backend, steps, problems, lowered_facts, reads_arrived=reads_arrived)
+        lowered = _lowered(
+            route, backend, steps, problems, lowered_facts, reads_arrived=reads_arrived
+        )
+        needs = _needs(chain, backend) if route.enabled else None
+        return msgspec.structs.replace(lowered, needs=needs) if needs else lowered
 
     def compile_sinks(self) -> Lowered | None:
         """Compile what sees the requests that no route takes, and stage its hooks; None when nothing does."""
@@ -372,6 +379,16 @@ def _unchecked(backend: BackendSettings) -> Iterable[Problem]:
             "name what to trust in trusted_certs instead",
             "warning",
         )
+
+
+def _needs(chain: Sequence[ChainSlot], backend: BackendSettings) -> frozenset[str]:
+    """Return the modules that a route needs and most do not."""
+    needs: frozenset[str] = frozenset()
+    if any(entry.code.reads_messages for entry in chain):
+        needs |= {WEBSOCKETS}
+    if any(target.protocol == "HTTP/3.0" for target in backend.targets):
+        needs |= {HTTP3_BACKENDS}
+    return needs
 
 
 def _lowered(

@@ -17,6 +17,7 @@ from oto_trio.plugin_api.inspection import is_native, phases_of
 from oto_trio.plugin_api.phases import Phase
 from oto_trio.plugin_api.registry import PluginClass, Registry, instantiate
 from oto_trio.plugin_api.steps import Hook, Native, Refuse, Step, encode_step
+from oto_trio.plugin_api.websockets import WebSocketPlugin
 
 __all__ = ["CLOSED", "HOOK", "SlotCode", "SlotCompiler", "lowered_step", "step_prefix"]
 
@@ -50,6 +51,7 @@ class SlotCode(msgspec.Struct, frozen=True):
         reads_route: Whether its expressions may ask for more of the route than its id and name.
         reads_document: Whether they may ask for the whole of it.
         reads_arrived: Whether they may ask for header fields of the request as they arrived.
+        reads_messages: Whether its plugin looks at the messages of WebSockets.
     """
 
     phases: tuple[Phase, ...] = ()
@@ -64,6 +66,7 @@ class SlotCode(msgspec.Struct, frozen=True):
     reads_route: bool = False
     reads_document: bool = False
     reads_arrived: bool = False
+    reads_messages: bool = False
 
 
 def step_prefix(slot: PluginSlot) -> bytes:
@@ -174,15 +177,20 @@ class SlotCompiler:
         )
 
 
-def _reads_of(plugin: PluginClass, key: bytes) -> tuple[bool, bool, bool]:
-    """Tell what a slot's expressions may ask for: the route's facts, its document, arrived fields."""
+def _reads_of(plugin: PluginClass, key: bytes) -> tuple[bool, bool, bool, bool]:
+    """Tell what a slot's expressions may ask for (the route's facts, its document, arrived fields), and whether it reads messages."""
     has_expressions = b"${" in key
     reads_document = has_expressions and b"route.json" in key
     asks = has_expressions and any(word in key for word in (b"route.", b"service."))
     # What the operator wrote in the route's metadata or the environment is evaluated again.
     words = (b"req.headers.", b"req.cookies.", b"metadata.", b"env.", b"config.")
     reads_arrived = has_expressions and any(word in key for word in words)
-    return plugin.reads_route or asks, reads_document, plugin.reads_arrived or reads_arrived
+    return (
+        plugin.reads_route or asks,
+        reads_document,
+        plugin.reads_arrived or reads_arrived,
+        issubclass(plugin, WebSocketPlugin),
+    )
 
 
 def _lower(plugin: PluginClass, config: msgspec.Struct | None) -> tuple[Step, ...] | None:

@@ -185,7 +185,7 @@ class CarriedConnections:
 
     def _upgraded(self, told: "Upgraded", now: float) -> None:
         """Begin to pass frames between two connections."""
-        # Loaded with the first: most workers never see one.
+        # Loaded when the first route with such a plugin was installed: most workers never see one.
         from oto_trio.gateway.websocket.limits import SocketLimits  # noqa: PLC0415
         from oto_trio.gateway.websocket.session import WebSocketSession  # noqa: PLC0415
 

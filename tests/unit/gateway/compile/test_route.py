@@ -16,11 +16,12 @@ from oto_trio.gateway.compile import (
     global_slots,
     used_plugins,
 )
+from oto_trio.gateway.loading import HTTP3_BACKENDS, WEBSOCKETS
 from oto_trio.model.backend import Backend, read_backend
 from oto_trio.model.errors import EntityError, Problem
 from oto_trio.model.global_config import GlobalConfig, read_global_config
 from oto_trio.model.route import Route
-from oto_trio.plugin_api.registry import Registry
+from oto_trio.plugin_api.registry import Registry, builtin_plugins
 
 MakeRoute = Callable[..., Route]
 NG = "cp:otoroshi.next.plugins."
@@ -236,3 +237,22 @@ def test_global_slots_that_are_no_list_are_named() -> None:
 def test_the_plugins_of_a_route_are_known(make_route: MakeRoute) -> None:
     route = make_route("cp:a", "cp:b", "cp:a", {"plugin": "cp:c", "enabled": False})
     assert used_plugins(route) == {"cp:a", "cp:b"}
+
+
+def test_a_route_tells_which_code_its_requests_need(hooks: Hooks, make_route: MakeRoute) -> None:
+    mirror = NG + "WebsocketMirrorBackend"
+    compiler = RouteCompiler(builtin_plugins(), hooks)
+    assert compiler.compile(make_route(NG + "OverrideHost"), {}).needs == frozenset()
+    assert compiler.compile(make_route(mirror), {}).needs == {WEBSOCKETS}
+    assert compiler.compile(make_route(mirror, enabled=False), {}).needs == frozenset()
+    asleep = {"plugin": mirror, "enabled": False}
+    assert compiler.compile(make_route(asleep), {}).needs == frozenset()
+    targets = [
+        {"hostname": "b", "port": 1},
+        {"hostname": "c", "port": 1, "protocol": "http/3.0", "tls": True},
+    ]
+    stored = read_backend({"id": "b1", "name": "b", "backend": {"targets": targets}})
+    route = make_route(backend_ref="b1")
+    assert compiler.compile(route, {"b1": stored}).needs == {HTTP3_BACKENDS}
+    everywhere = RouteCompiler(builtin_plugins(), hooks, config_with({"plugin": mirror}))
+    assert everywhere.compile(route, {"b1": stored}).needs == {WEBSOCKETS, HTTP3_BACKENDS}
