@@ -6,7 +6,7 @@ from oto_trio.gateway.compact_texts import CompactTexts
 from oto_trio.gateway.frames import EntityKey
 from oto_trio.gateway.installer import ROUTES
 from oto_trio.testing.scripted_engine import ScriptedEngine
-from tests.unit.gateway.test_installer import Stage, backend, route, service
+from tests.unit.gateway.installing import Stage, backend, route, service
 
 
 async def test_a_route_that_came_is_not_read_back(

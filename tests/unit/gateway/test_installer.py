@@ -2,90 +2,21 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 import trio
 
-from oto_trio import _core
-from oto_trio.gateway.frames import Change, Entity, EntityKey, ProblemReport, SnapshotFull
+from oto_trio.gateway.frames import Entity, EntityKey, SnapshotFull
 from oto_trio.gateway.installer import (
     BACKENDS,
     GLOBAL_CONFIG,
     ROUTES,
     SLICE_ROUTES,
-    Installer,
 )
 from oto_trio.plugin_api.folder import FolderPlugins
-from oto_trio.plugin_api.registry import builtin_plugins
 from oto_trio.testing.scripted_engine import ScriptedEngine
-
-if TYPE_CHECKING:
-    from oto_trio.gateway.snapshots import SnapshotLike
-
-REGISTRY = builtin_plugins()
-
-
-class Stage:
-    """An installer on real snapshots and a scripted engine."""
-
-    def __init__(self, engine: ScriptedEngine, folder: FolderPlugins | None = None) -> None:
-        self.engine = engine
-        self.problems: list[ProblemReport] = []
-        self.revision = 0
-        self.installer = Installer(
-            engine,
-            cast("SnapshotLike", _core.Snapshot()),
-            REGISTRY,
-            folder=folder,
-            clock=trio.current_time,
-            report=self.problems.append,
-        )
-
-    async def change(
-        self, *entities: Entity, removed: tuple[EntityKey, ...] = (), last: bool = True
-    ) -> bool:
-        self.revision += last
-        return await self.installer.take(Change(self.revision, last, list(entities), list(removed)))
-
-    @property
-    def live(self) -> _core.Snapshot:
-        return cast("_core.Snapshot", self.engine.installed[-1])
-
-    def explain(self, url: str, method: str = "GET") -> dict[str, Any]:
-        host, slash, path = url.partition("/")
-        return self.live.explain(method, host, slash + path or "/", [])
-
-    def target(self, url: str) -> str | None:
-        target = self.explain(url).get("target")
-        return None if target is None else target["address"]
-
-
-def route(
-    name: str, domain: str, *, to: str = "192.0.2.1", plugins: object = (), **more: object
-) -> Entity:
-    document = {
-        "id": name,
-        "name": name,
-        "frontend": {"domains": [domain]},
-        "backend": {"targets": [{"hostname": to, "port": 80}]},
-        "plugins": list(cast("list[object]", plugins)),
-        **more,
-    }
-    return Entity(ROUTES, name, json.dumps(document).encode())
-
-
-def backend(name: str, to: str) -> Entity:
-    document = {
-        "id": name,
-        "name": name,
-        "backend": {"targets": [{"hostname": to, "port": 80}]},
-    }
-    return Entity(BACKENDS, name, json.dumps(document).encode())
-
-
-def global_config(**more: object) -> Entity:
-    return Entity(GLOBAL_CONFIG, "global", json.dumps(more).encode())
+from tests.unit.gateway.installing import Stage, backend, global_config, route
 
 
 @pytest.fixture
@@ -473,130 +404,3 @@ async def test_without_a_folder_there_is_nothing_to_reload(stage: Stage) -> None
 
 
 # ------------------------------------------------------- route compositions and service descriptors
-
-
-def composition(name: str, *parts: dict[str, Any], **more: object) -> Entity:
-    document = {"id": name, "name": name, "routes": list(parts), **more}
-    return Entity("route-compositions", name, json.dumps(document).encode())
-
-
-def part(domain: str, to: str = "192.0.2.1", **more: object) -> dict[str, Any]:
-    backend = {"targets": [{"hostname": to, "port": 80}]}
-    return {"frontend": {"domains": [domain]}, "backend": backend, **more}
-
-
-def service(name: str, to: str = "192.0.2.1", **more: object) -> Entity:
-    document = {
-        "id": name,
-        "subdomain": name,
-        "domain": "svc.test",
-        "targets": [{"host": f"{to}:80", "scheme": "http"}],
-        "publicPatterns": ["/.*"],
-        "sendInfoToken": False,
-        "forceHttps": False,
-        "enforceSecureCommunication": False,
-        **more,
-    }
-    return Entity("service-descriptors", name, json.dumps(document).encode())
-
-
-SERVICE = "service-descriptors"
-COMPOSITION = "route-compositions"
-
-
-async def test_compositions_and_services_take_requests_and_follow_their_changes(
-    stage: Stage,
-) -> None:
-    await stage.change(service("s"), composition("c", part("a.test"), part("b.test", "192.0.2.2")))
-    assert (stage.target("s.svc.test/"), stage.target("b.test/")) == (
-        "192.0.2.1:80",
-        "192.0.2.2:80",
-    )
-    assert stage.installer.routes == 3
-    await stage.change(service("s", "192.0.2.7"), composition("c", part("a.test", "192.0.2.8")))
-    assert stage.target("s.svc.test/") == "192.0.2.7:80"
-    assert stage.target("a.test/") == "192.0.2.8:80"
-    assert stage.target("b.test/") is None
-    await stage.change(service("s", enabled=False), composition("c", enabled=False))
-    assert len(stage.live) == 0
-    await stage.change(service("s"), composition("c", part("a.test")))
-    assert len(stage.live) == 2
-    await stage.change(removed=(EntityKey(SERVICE, "s"), EntityKey(COMPOSITION, "c")))
-    assert len(stage.live) == 0
-    assert stage.problems == []
-
-
-async def test_a_snapshot_removes_compositions_and_services_that_it_does_not_name(
-    stage: Stage,
-) -> None:
-    await stage.change(service("s"), service("t"), composition("c", part("a.test")))
-    await stage.installer.take(SnapshotFull(9, 0, True, [service("t")]))
-    assert len(stage.live) == 1
-    assert "t" in stage.live
-
-
-async def test_a_service_that_cannot_be_read_stays_as_it_was(stage: Stage) -> None:
-    await stage.change(service("s"))
-    await stage.change(service("s", "192.0.2.2", publicPatterns="/.*"))
-    assert stage.target("s.svc.test/") == "192.0.2.1:80"
-    (problem,) = stage.problems
-    assert (problem.kind, problem.id) == (SERVICE, "s")
-    assert "it stays as it was" in problem.message
-
-
-async def test_a_service_with_a_check_that_is_not_here_answers_503(stage: Stage) -> None:
-    await stage.change(service("s", clientValidatorRef="v"))
-    assert stage.target("s.svc.test/") is None
-    assert stage.explain("s.svc.test/")["route"]["id"] == "s"
-    (problem,) = stage.problems
-    assert (problem.kind, problem.id) == (SERVICE, "s")
-    assert "$.clientValidatorRef" in problem.message
-    # Every route is compiled again, and this one stays closed.
-    await stage.change(global_config(plugins={"config": {"ng": [{"plugin": "cp:no.such"}]}}))
-    assert stage.target("s.svc.test/") is None
-    await stage.change(service("s"), global_config())
-    assert stage.target("s.svc.test/") == "192.0.2.1:80"
-
-
-async def test_no_entity_takes_the_place_of_anothers_route(stage: Stage) -> None:
-    await stage.change(
-        route("c-0", "route.test", to="192.0.2.1"),
-        composition("c", part("part.test", "192.0.2.2")),
-        service("c-0", "192.0.2.3"),
-    )
-    addresses = ("route.test/", "part.test/", "c-0.svc.test/")
-    assert [stage.target(url) for url in addresses] == [
-        "192.0.2.1:80",
-        "192.0.2.2:80",
-        "192.0.2.3:80",
-    ]
-    await stage.change(removed=(EntityKey(ROUTES, "c-0"), EntityKey(COMPOSITION, "c")))
-    assert [stage.target(url) for url in addresses] == [None, None, "192.0.2.3:80"]
-    await stage.change(removed=(EntityKey(SERVICE, "c-0"),))
-    assert len(stage.live) == 0
-
-
-async def test_a_stored_route_has_the_first_right_to_its_id(stage: Stage) -> None:
-    await stage.change(service("x", "192.0.2.3", clientValidatorRef="v"), service("y"))
-    await stage.change(route("x", "route.test", to="192.0.2.1"), route("y", "y-route.test"))
-    assert stage.explain("route.test/")["route"]["id"] == "x"
-    assert stage.target("y.svc.test/") == "192.0.2.1:80"
-    # It keeps its domain, and stays closed.
-    assert stage.explain("x.svc.test/")["route"]["id"] == "x~"
-    assert stage.target("x.svc.test/") is None
-    await stage.change(service("x", "192.0.2.4"))
-    assert stage.target("x.svc.test/") == "192.0.2.4:80"
-    await stage.change(removed=(EntityKey(ROUTES, "x"),))
-    assert stage.target("route.test/") is None
-    assert stage.target("x.svc.test/") == "192.0.2.4:80"
-
-
-async def test_the_routes_of_a_composition_follow_the_backend_they_refer_to(stage: Stage) -> None:
-    parts = part("a.test", backend_ref="k"), part("b.test")
-    await stage.change(composition("c", *parts), backend("k", "192.0.2.50"))
-    assert stage.target("a.test/") == "192.0.2.50:80"
-    await stage.change(backend("k", "192.0.2.51"))
-    assert stage.target("a.test/") == "192.0.2.51:80"
-    await stage.change(removed=(EntityKey(BACKENDS, "k"),))
-    assert stage.target("a.test/") is None
-    assert {(problem.kind, problem.id) for problem in stage.problems} == {(COMPOSITION, "c")}
