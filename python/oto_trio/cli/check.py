@@ -9,13 +9,9 @@ import click
 import msgspec
 
 from oto_trio.control.checking import check_engine_settings, check_entity
+from oto_trio.control.config_files import ConfigFile, read_config_file, with_overrides
 from oto_trio.control.declared import Declaration, read_declared, unread_keys
-from oto_trio.control.settings import (
-    ConfigFile,
-    read_config_file,
-    settings_problems,
-    with_overrides,
-)
+from oto_trio.control.settings import settings_problems
 from oto_trio.control.vaults import vault_problems
 from oto_trio.model.backend import Backend
 from oto_trio.model.errors import Problem

@@ -9,9 +9,10 @@ import click
 import msgspec
 
 from oto_trio.cli.options import dev_flags, given_flags, setting_options
+from oto_trio.control.config_files import read_config_file
 from oto_trio.control.configuration import Source
 from oto_trio.control.environment import read_environment
-from oto_trio.control.settings import Settings, read_config_file
+from oto_trio.control.settings import Settings
 from oto_trio.control.shown_settings import ShownSetting, shown_settings
 
 __all__ = ["command"]

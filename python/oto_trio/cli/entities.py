@@ -10,8 +10,8 @@ import msgspec
 
 from oto_trio.cli.admin_client import AdminClient
 from oto_trio.cli.at_rest import store_at_rest
+from oto_trio.control.config_files import read_config_file
 from oto_trio.control.declared import read_declared
-from oto_trio.control.settings import read_config_file
 from oto_trio.control.store.base import Snapshot
 from oto_trio.control.store.whole import CopiedStore
 from oto_trio.gateway.compile import DERIVED_KINDS

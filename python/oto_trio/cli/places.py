@@ -19,9 +19,9 @@ from oto_trio.app import STORE_FILE
 from oto_trio.cli.admin_client import AdminClient
 from oto_trio.cli.at_rest import is_store_url, named, store_at_rest
 from oto_trio.control.admin_api.resources import VERSION
+from oto_trio.control.config_files import read_config_file
 from oto_trio.control.declared import read_declared
 from oto_trio.control.documents import KINDS, Item, declared_items, item_of
-from oto_trio.control.settings import read_config_file
 from oto_trio.model.errors import Problem
 
 if TYPE_CHECKING:

@@ -10,17 +10,11 @@ from pathlib import Path
 import msgspec
 
 from oto_trio.control.checking import check_engine_settings, check_redaction
+from oto_trio.control.config_files import read_config_file, with_overrides
 from oto_trio.control.credentials import AdminCredentials
 from oto_trio.control.declared import Declaration, quick_route, read_declared, unix_targets
 from oto_trio.control.environment import Origin, origins, read_environment
-from oto_trio.control.settings import (
-    NEEDS_NEW_WORKERS,
-    NEEDS_RESTART,
-    Settings,
-    read_config_file,
-    settings_problems,
-    with_overrides,
-)
+from oto_trio.control.settings import NEEDS_NEW_WORKERS, NEEDS_RESTART, Settings, settings_problems
 from oto_trio.control.vaults import vault_problems
 from oto_trio.model.errors import Problem, SettingsError
 

@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple, cast
 import msgspec
 
 from oto_trio.control.addresses import UNIX
-from oto_trio.control.settings import DECLARABLE, ConfigFile
+from oto_trio.control.config_files import DECLARABLE, ConfigFile
 from oto_trio.control.store.base import Delete, Put, Record, Store, Write
 from oto_trio.gateway.installer import BACKENDS, GLOBAL_CONFIG, ROUTES
 from oto_trio.model.api_key import ApiKey

@@ -10,6 +10,7 @@ import pytest
 
 from oto_trio.control import declared as declared_module
 from oto_trio.control.admin_api.resources import LEGACY_RESOURCES
+from oto_trio.control.config_files import ConfigFile, read_config_file
 from oto_trio.control.declared import (
     MARK,
     Declaration,
@@ -20,7 +21,6 @@ from oto_trio.control.declared import (
     unread_keys,
 )
 from oto_trio.control.first_start import bootstrap
-from oto_trio.control.settings import ConfigFile, read_config_file
 from oto_trio.control.store import MemoryStore
 from oto_trio.model.backend import Backend
 from oto_trio.model.document import write_document

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
+from oto_trio.control.config_files import read_config_file
 from oto_trio.control.declared import read_declared
 from oto_trio.control.documents import KINDS, Item, by_plural, declared_items, item_of
 from oto_trio.control.documents.difference import Difference, FieldChange, differences
 from oto_trio.control.documents.folder import file_texts, stale_files, write_folder
-from oto_trio.control.settings import read_config_file
 from oto_trio.model.document import write_document
 
 

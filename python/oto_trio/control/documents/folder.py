@@ -17,8 +17,8 @@ import msgspec
 import yaml
 from typing_extensions import override
 
+from oto_trio.control.config_files import SUFFIXES
 from oto_trio.control.documents.item import KINDS, Item
-from oto_trio.control.settings import SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
