@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::Source;
 use super::tests::{Case, header, hs, pass, token, verifier};
+use crate::http1::{HeadLimits, Request, Version};
 use crate::plan::Next;
 
 const BAD_TOKEN: (u16, &str) = (400, "error.bad.token");
@@ -71,6 +73,44 @@ fn a_token_is_not_hidden_by_what_is_no_text() {
     for tail in ["%FF", "%C3%A9"] {
         let (_, next) = queries.ask(&format!("/?t={evil}{tail}"), &[]);
         assert_eq!(next, Next::Reply, "{tail}");
+    }
+}
+
+#[test]
+fn a_parameter_is_found_by_any_spelling_that_a_backend_reads_as_its_name() {
+    // Backends leave a percent sign alone that escapes nothing.
+    let evil = token("evil", json!({"sub": "root"}));
+    for (name, written) in [
+        ("100%", "100%"),
+        ("100%", "100%25"),
+        ("a%zzb", "%61%zzb"),
+        ("a%", "%61%"),
+        ("a%+4", "a%+4"),
+    ] {
+        let place = json!({"type": "InQueryParam", "name": name});
+        let mut settings = verifier(place, pass(json!({})));
+        settings["strict"] = json!(false);
+        let case = Case::one(settings);
+        let (_, next) = case.ask(&format!("/?{written}={evil}"), &[]);
+        assert_eq!(next, Next::Reply, "{written}");
+        assert_eq!(
+            case.ask(&format!("/?x{written}={evil}"), &[]).1,
+            Next::Forward
+        );
+    }
+}
+
+#[test]
+fn what_escapes_nothing_is_no_part_of_a_token() {
+    let place = Source::read(&json!({"type": "InQueryParam", "name": "t"})).expect("a place");
+    for escaped in ["%+4", "%", "%4", "%zz", "%C3%A9"] {
+        let target = format!("/?t=a{escaped}");
+        let fields = [(&b"host"[..], &b"a.b"[..])].into_iter();
+        let limits = HeadLimits::default();
+        let request =
+            Request::from_parts(b"GET", target.as_bytes(), fields, Version::Http11, &limits)
+                .expect("valid");
+        assert_eq!(place.find(&request).as_deref(), Some(""), "{escaped}");
     }
 }
 

@@ -197,12 +197,36 @@ fn query<'q>(query: &'q str, name: &str) -> Option<Cow<'q, str>> {
     let mut found = query
         .split('&')
         .filter_map(|pair| pair.split_once('='))
-        .filter(|(other, _)| unescaped(other).is_some_and(|other| *other == *name));
+        .filter(|(written, _)| is_spelling(written.as_bytes(), name.as_bytes()));
     let (_, value) = found.next()?;
     if found.next().is_some() {
         return Some("".into());
     }
     Some(unescaped(value).unwrap_or_default())
+}
+
+/// Whether a backend may read this as that name: a percent sign that escapes nothing is left alone by most.
+fn is_spelling(mut written: &[u8], name: &[u8]) -> bool {
+    for octet in name {
+        let Some((&first, behind)) = written.split_first() else {
+            return false;
+        };
+        let escaped = escape(behind).filter(|_| first == b'%');
+        let (read, rest) = escaped.unwrap_or((first, behind));
+        if read != *octet {
+            return false;
+        }
+        written = rest;
+    }
+    written.is_empty()
+}
+
+/// The octet that two hexadecimal digits behind a percent sign mean, and what is behind them.
+fn escape(behind: &[u8]) -> Option<(u8, &[u8])> {
+    let ([high, low], rest) = behind.split_first_chunk()?;
+    let digit = |octet: u8| char::from(octet).to_digit(16);
+    let octet = u8::try_from(digit(*high)? << 4 | digit(*low)?).ok()?;
+    Some((octet, rest))
 }
 
 /// A text without its percent escapes; none when they are not of ASCII.
@@ -214,11 +238,8 @@ fn unescaped(escaped: &str) -> Option<Cow<'_, str>> {
     let mut rest = escaped;
     while let Some((before, after)) = rest.split_once('%') {
         text.push_str(before);
-        let byte = u8::from_str_radix(after.get(..2)?, 16).ok()?;
-        if !byte.is_ascii() {
-            return None;
-        }
-        text.push(char::from(byte));
+        let (octet, _) = escape(after.as_bytes()).filter(|(octet, _)| octet.is_ascii())?;
+        text.push(char::from(octet));
         rest = after.get(2..)?;
     }
     text.push_str(rest);
