@@ -28,3 +28,4 @@ pub mod streamed;
 pub mod tallies;
 pub mod tcp;
 pub mod tls;
+pub mod websocket;

@@ -9,7 +9,8 @@ use oto_core::streamed;
 use rustls::pki_types::ServerName;
 
 use crate::connection::{Carrying, Down, Up, UpPhase, Wait};
-use crate::engine::{Engine, Event, up_token};
+use crate::engine::{Engine, up_token};
+use crate::event::Event;
 use crate::io::{Output, Readiness};
 use crate::pool::{Lookup, MOST_ADDRESSES, Place};
 use crate::request_body::TOO_LARGE;

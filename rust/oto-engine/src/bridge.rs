@@ -3,7 +3,8 @@
 use oto_core::plan::{Flow, Next, Reply};
 
 use crate::connection::{Exchange, Wait};
-use crate::engine::{Engine, Event};
+use crate::engine::Engine;
+use crate::event::Event;
 
 impl Engine {
     /// The hook is done: go on behind it.

@@ -4,7 +4,8 @@
 //! comes down. Requests come back as streams ([`crate::pipe`]).
 
 use crate::connection::{DownPhase, UpPhase};
-use crate::engine::{Engine, Event, down_token, up_token};
+use crate::engine::{Engine, down_token, up_token};
+use crate::event::Event;
 use crate::io::Got;
 
 /// What a client that speaks HTTP/2 without TLS begins with (RFC 9113 section 3.4).

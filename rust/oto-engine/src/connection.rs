@@ -7,9 +7,9 @@ use oto_core::access::Peer;
 use oto_core::http1::encode::{self, ResponseShape};
 use oto_core::http1::{Decoder, Framing, ResponseHead, Version};
 use oto_core::plan::{BodyBound, Flow};
+use oto_core::websocket::Frames;
 
 use crate::downstream::Called;
-use crate::frames::Frames;
 use crate::io::{Output, Readiness};
 use crate::kept::Kept;
 use crate::meter::Meter;

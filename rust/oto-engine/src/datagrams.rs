@@ -12,6 +12,7 @@ use rustls::pki_types::CertificateDer;
 
 use crate::connection::{Appetite, Down, DownPhase};
 use crate::engine::Engine;
+use crate::event::Event;
 use crate::handshake::MOST_WANTED;
 use crate::io::{Output, Readiness};
 use crate::listening::{Listener, Ways};
@@ -96,7 +97,7 @@ impl Engine {
             return;
         }
         self.wanted.insert(name.into(), Vec::new());
-        let wanted = crate::engine::Event::Certificate(name.to_owned());
+        let wanted = Event::Certificate(name.to_owned());
         self.raised.push(wanted);
     }
 

@@ -16,7 +16,8 @@ use rustls::pki_types::{CertificateDer, ServerName};
 
 use crate::attempt::{Failure, Secured};
 use crate::connection::{Carrying, Up, UpPhase};
-use crate::engine::{Engine, Event, up_token};
+use crate::engine::{Engine, up_token};
+use crate::event::Event;
 use crate::io::{Output, Readiness};
 use crate::socket::Socket;
 use crate::timer::Deadline;

@@ -9,7 +9,8 @@ use oto_core::record::{Head, snowflake};
 use oto_core::{grpc, grpc_web};
 
 use crate::connection::{Down, DownPhase, Exchange, Wait};
-use crate::engine::{Engine, Event, down_token, up_token};
+use crate::engine::{Engine, down_token, up_token};
+use crate::event::Event;
 use crate::handshake::is_misdirected;
 use crate::io::Got;
 use crate::kept::Kept;

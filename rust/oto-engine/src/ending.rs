@@ -10,7 +10,8 @@ use oto_core::record::{AccessLine, Details, Head, Record, blot};
 use serde_json::{Value, json};
 
 use crate::connection::{DownPhase, Exchange};
-use crate::engine::{Engine, Event, down_token};
+use crate::engine::{Engine, down_token};
+use crate::event::Event;
 use crate::io::Got;
 use crate::streams::raise;
 

@@ -10,7 +10,8 @@ use oto_core::tls::client_hello::{self, MOST_BYTES, Opening};
 use oto_core::tls::{Certificate, ClientAuth, ClientCertificate};
 
 use crate::connection::DownPhase;
-use crate::engine::{Engine, Event, down_token};
+use crate::engine::{Engine, down_token};
+use crate::event::Event;
 use crate::io::Got;
 use crate::socket::{HandshakeError, HandshakeFacts, Socket};
 use crate::tls::{Servers, Session, Shown};

@@ -12,7 +12,8 @@ use oto_core::access::Peer;
 use oto_core::tls::ClientAuth;
 
 use crate::connection::{Appetite, Down, DownPhase};
-use crate::engine::{Engine, Event, down_token, listener_token};
+use crate::engine::{Engine, down_token, listener_token};
+use crate::event::Event;
 use crate::io::{Output, Readiness};
 use crate::socket::{Socket, as_stream};
 use crate::timer::{Deadline, Owner};

@@ -13,7 +13,8 @@ use oto_core::http1::Decoder;
 use oto_core::plan::Flow;
 
 use crate::connection::{Carrying, Up, UpPhase};
-use crate::engine::{Engine, Event};
+use crate::engine::Engine;
+use crate::event::Event;
 use crate::io::{Output, Readiness};
 use crate::socket::Socket;
 use crate::timer::Deadline;

@@ -8,7 +8,8 @@ use oto_core::http1::{Framing, Version, encode};
 
 use crate::attempt::Failure;
 use crate::connection::{DownPhase, UpPhase, Wait};
-use crate::engine::{Engine, Event, down_token, up_token};
+use crate::engine::{Engine, down_token, up_token};
+use crate::event::Event;
 use crate::socket::Socket;
 
 const BODY_TOO_SLOW: &str = "The request body took too long";

@@ -13,7 +13,8 @@ use oto_core::http1::{Framing, encode};
 use oto_core::plan::BackendBody;
 
 use crate::connection::{Down, Up, UpPhase, Wait};
-use crate::engine::{Engine, Event, down_token, up_token};
+use crate::engine::{Engine, down_token, up_token};
+use crate::event::Event;
 use crate::io::Got;
 use crate::meter::Admitted;
 

@@ -10,7 +10,8 @@ use oto_core::http1::Version;
 use oto_core::streamed::{self, StreamError};
 
 use crate::connection::{Appetite, Down, DownPhase};
-use crate::engine::{Engine, Event, UP_BIT, down_token};
+use crate::engine::{Engine, UP_BIT, down_token};
+use crate::event::Event;
 use crate::io::{Output, Readiness};
 use crate::pipe::{Pipe, Told};
 use crate::socket::Socket;

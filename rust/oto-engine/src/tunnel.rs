@@ -1,10 +1,10 @@
 //! Upgraded connections: bytes both ways, unread but for where the backend's frames begin when it is a WebSocket.
 
 use oto_core::streamed;
+use oto_core::websocket::{Frames, GOING_AWAY};
 
 use crate::connection::{DownPhase, UpPhase};
 use crate::engine::{Engine, down_token, up_token};
-use crate::frames::{Frames, GOING_AWAY};
 use crate::io::{Got, Output, Readiness};
 use crate::socket::Socket;
 

@@ -8,7 +8,8 @@ use oto_core::balance::{is_below, unix_path_problem};
 
 use crate::attempt::Failure;
 use crate::connection::{DownPhase, Up, UpPhase};
-use crate::engine::{Engine, Event};
+use crate::engine::Engine;
+use crate::event::Event;
 use crate::io::Got;
 use crate::pool::Place;
 use crate::socket::{HandshakeError, as_stream, is_connected};

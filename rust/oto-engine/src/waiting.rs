@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use crate::attempt::Failure;
 use crate::connection::Wait;
-use crate::engine::{Engine, Event};
+use crate::engine::Engine;
+use crate::event::Event;
 use crate::tcp::RELAY_BIT;
 
 /// An exchange's place, and its number.

@@ -6,7 +6,8 @@
 use std::any::Any;
 
 use crate::connection::{DownPhase, UpPhase};
-use crate::engine::{Engine, Event, down_token, up_token};
+use crate::engine::{Engine, down_token, up_token};
+use crate::event::Event;
 
 /// What looks at the bytes of both sides; the engine never looks inside.
 pub(crate) type Watch = Box<dyn Any + Send + Sync>;

@@ -10,7 +10,8 @@ use oto_core::tls::client_hello::{self, ClientHello};
 use oto_core::tls::{Certificate, ClientAuth};
 
 use super::{Attempt, Phase, Relay, Side, Way, relay_token};
-use crate::engine::{Engine, Event};
+use crate::engine::Engine;
+use crate::event::Event;
 use crate::io::{Got, Output, Readiness};
 use crate::socket::{HandshakeError, Socket};
 use crate::timer::{Deadline, Owner};

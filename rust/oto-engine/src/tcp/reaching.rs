@@ -7,7 +7,8 @@ use oto_core::tcp::{TcpTarget, proxy_protocol};
 use rustls::pki_types::ServerName;
 
 use super::{Phase, RELAY_BIT, Side, relay_token, target_token};
-use crate::engine::{Engine, Event};
+use crate::engine::Engine;
+use crate::event::Event;
 use crate::io::{Output, Readiness};
 use crate::pool::{Lookup, MOST_ADDRESSES, Place};
 use crate::socket::{HandshakeError, Socket, is_connected};

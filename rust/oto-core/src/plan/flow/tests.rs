@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde_json::json;
 
+use super::super::reply::Reply;
 use super::super::snapshot::Change;
 use super::*;
 use crate::http1::{HeadLimits, Version};

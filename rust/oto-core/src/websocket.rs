@@ -12,11 +12,11 @@ const OPCODE: u8 = 0x0f;
 const CLOSE: u8 = 0x08;
 
 /// What a client is told when the gateway goes: a close frame with 1001 and a reason, not masked.
-pub(crate) const GOING_AWAY: &[u8] = b"\x88\x1b\x03\xe9the gateway is going away";
+pub const GOING_AWAY: &[u8] = b"\x88\x1b\x03\xe9the gateway is going away";
 
 /// Where the backend is within its frames, and whether the client was told that this is the end.
 #[derive(Debug, Default)]
-pub(crate) struct Frames {
+pub struct Frames {
     /// Bytes of the present frame's payload that are still to come.
     left: u64,
     /// What is there of the next frame's head.
@@ -40,7 +40,7 @@ enum Leaving {
 impl Frames {
     /// Take in what the backend said. Returns how many of these bytes go to the client, and whether
     /// [`GOING_AWAY`] goes behind them.
-    pub(crate) fn pass(&mut self, bytes: &[u8]) -> (usize, bool) {
+    pub fn pass(&mut self, bytes: &[u8]) -> (usize, bool) {
         if self.leaving == Leaving::Said {
             return (0, false);
         }
@@ -70,7 +70,7 @@ impl Frames {
     }
 
     /// The client is to be told that this is the end; whether that is now.
-    pub(crate) fn leave(&mut self) -> bool {
+    pub fn leave(&mut self) -> bool {
         if self.leaving == Leaving::No {
             self.leaving = Leaving::Wanted;
         }
