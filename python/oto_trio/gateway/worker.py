@@ -39,11 +39,11 @@ import trio
 
 from oto_trio import jq
 from oto_trio.gateway.adopting import Adopting
+from oto_trio.gateway.asked_certificates import AskedCertificates
 from oto_trio.gateway.frames import (
     PROTOCOL,
     AdoptSlot,
     Applied,
-    AskCertificate,
     AskMetrics,
     AskRouteCounts,
     Capture,
@@ -227,8 +227,6 @@ class _Worker:
         )
         if start.ticket_secret:
             engine.set_ticket_secret(start.ticket_secret)
-        self._wanted_certificates: dict[int, str] = {}
-        self._certificate_token = 0
         self._pipeline: Pipeline | None = None
         self._monitoring: Monitoring | None = None
 
@@ -322,7 +320,7 @@ class _Worker:
             case MetricsPage():
                 self._monitoring.take(order)
             case CertificateAnswer():
-                self._take_certificate(order)
+                self._certificates.take(order)
             case Capture(events, redaction):
                 self._capture(redaction, events=events)
             case ReloadPlugins():
@@ -381,7 +379,8 @@ class _Worker:
         self._pipeline.carried.limits = http2_limits(self._start.stream_bounds)
         self._adopting.make_datagrams = partial(self._make_http3, services, self._pipeline)
         self._adopting.report = self._outbox.offer
-        self._pipeline.ask_certificate = self._ask_certificate
+        self._certificates = AskedCertificates(engine, clock, self._outbox, self._pipeline.settle)
+        self._pipeline.ask_certificate = self._certificates.ask
         self._pipeline.revoke_key = self._revoke_key
         self._pipeline.sockets.rejected = self._records.refused
         self._mounts = Mounts(engine, exchanges, clock, self._pump.wake, self._start.mounts)
@@ -497,24 +496,6 @@ class _Worker:
         if not self._outbox.offer(LeakedKey(client_id)):
             # The next request with it on plain HTTP asks again.
             logger.warning("API key %s was sent in the clear and stays in use", client_id)
-
-    def _ask_certificate(self, server_name: str) -> None:
-        """Have the supervisor make a certificate; the engine asks for a few names at a time."""
-        self._certificate_token += 1
-        token = self._certificate_token
-        self._wanted_certificates[token] = server_name
-        if not self._outbox.offer(AskCertificate(token, server_name)):
-            self._take_certificate(CertificateAnswer(token, ok=False))
-
-    def _take_certificate(self, answer: CertificateAnswer) -> None:
-        """Tell the engine what became of a certificate it asked for."""
-        server_name = self._wanted_certificates.pop(answer.token, None)
-        if server_name is None:
-            return
-        assert self._pipeline is not None, "names are asked for by its connections"
-        now = self._clock()
-        events = self._engine.certificate_told(server_name, answer.certificate, now)
-        self._pipeline.settle(events, now)
 
     # ------------------------------------------------------------------------- the end
 
