@@ -19,7 +19,7 @@ from oto_trio.gateway.listeners.http3.early import is_harmless, marked
 from oto_trio.gateway.quic import QuicSecrets
 from oto_trio.gateway.quic.early import EarlyTickets
 from oto_trio.gateway.quic.sessions import Sessions
-from tests.unit.gateway.listeners.http3.test_session import HEAD, OK, Client, RememberingEngine
+from tests.unit.gateway.listeners.http3.played import HEAD, OK, Client, RememberingEngine
 from tests.unit.gateway.quic.network import CLIENT, SERVER, Net, certificate
 
 if TYPE_CHECKING:
@@ -34,32 +34,13 @@ ELSEWHERE = ("198.51.100.7", 5)
 EARLY = (b"early-data", b"1")
 
 
-class Anywhere(RememberingEngine):
-    """Takes clients from any address."""
-
-    @override
-    def carry(
-        self,
-        listener: int,
-        ip: str,
-        server_name: str | None,
-        now: float,
-        chain: list[bytes],
-        is_resumed: bool,
-    ) -> int:
-        self.ip = ip
-        self.chain = chain
-        self.is_resumed = is_resumed
-        return 7
-
-
 class Played(Net):
     """A server of HTTP/3 that takes early data, and its engine."""
 
     def __init__(self) -> None:
         super().__init__(secrets=QuicSecrets(b"of these tests", lambda: 1e9 + self.now))
         self.terms.early = EarlyTickets()
-        self.engine = Anywhere()
+        self.engine = RememberingEngine()
         self.sessions: list[Http3Session] = []
 
     @override

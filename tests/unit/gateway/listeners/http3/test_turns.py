@@ -12,7 +12,7 @@ from aioquic.h3.connection import encode_frame
 from oto_trio._core import FieldBlock
 from oto_trio.gateway.listeners.http3.turns import read_update
 from oto_trio.gateway.quic import QuicLimits
-from tests.unit.gateway.listeners.http3.test_session import OK, World
+from tests.unit.gateway.listeners.http3.played import OK, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
