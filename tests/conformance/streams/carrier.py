@@ -48,14 +48,8 @@ class Carrier(Turned):
 
     async def backend(self) -> trio.SocketStream:
         """Accept the engine's connection to the backend."""
-        async with trio.open_nursery() as nursery:
-
-            async def accept() -> None:
-                self.accepted.append(await self.backends.accept())
-                nursery.cancel_scope.cancel()
-
-            nursery.start_soon(accept)
-            nursery.start_soon(self.told, -1)
+        async with self.turning():
+            self.accepted.append(await self.backends.accept())
         return self.accepted[-1]
 
 

@@ -112,7 +112,7 @@ async def test_bytes_pass_both_ways_and_so_do_ends(
     assert await caller.hears(client, b"more") == b"more"
     caller.engine.feed(stream, b"last", True, caller.now)
     assert await caller.hears(client, b"last") == b"last"
-    await caller.until(lambda: caller.engine.metrics()["tunnels"] == 0)
+    await caller.tunnels_over()
     assert await client.receive_some() == b""
     assert not caller.values(BROKEN)
 
@@ -121,16 +121,14 @@ async def test_the_backend_may_end_first(opened: tuple[Caller, trio.SocketStream
     caller, client, stream = opened
     caller.engine.feed(stream, b"last", True, caller.now)
     assert await caller.hears(client, b"last") == b"last"
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(caller.told, -1)
+    async with caller.turning():
         assert await client.receive_some() == b""
-        nursery.cancel_scope.cancel()
     await client.send_all(b"one more")
     assert await caller.told(DATA) == (stream, b"one more", False)
     caller.engine.taken(stream, 8)
     await client.aclose()
     assert await caller.told(DATA) == (stream, b"", True)
-    await caller.until(lambda: caller.engine.metrics()["tunnels"] == 0)
+    await caller.tunnels_over()
     assert not caller.values(BROKEN)
 
 
@@ -174,11 +172,9 @@ async def test_a_client_that_takes_nothing_stops_its_backend(
         consumed += sum(count for _, count in caller.values(CONSUMED))
         caller.events = [event for event in caller.events if event[0] != CONSUMED]
     heard = 0
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(caller.told, -1)
+    async with caller.turning():
         while heard < fed:
             heard += len(await client.receive_some(1 << 20))
-        nursery.cancel_scope.cancel()
     await caller.until(lambda: consumed + sum(it for _, it in caller.values(CONSUMED)) == fed)
 
 
@@ -199,11 +195,9 @@ async def test_what_a_backend_said_before_it_broke_off_arrives(
     caller.engine.feed(stream, b"goodbye", False, caller.now)
     caller.engine.break_stream(stream, False, caller.now)
     assert await caller.hears(client, b"goodbye") == b"goodbye"
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(caller.told, -1)
+    async with caller.turning():
         assert await client.receive_some() == b""
-        nursery.cancel_scope.cancel()
-    await caller.until(lambda: caller.engine.metrics()["tunnels"] == 0)
+    await caller.tunnels_over()
 
 
 async def test_a_backend_that_ended_and_wants_no_more_is_done(
@@ -213,7 +207,7 @@ async def test_a_backend_that_ended_and_wants_no_more_is_done(
     caller.engine.feed(stream, b"goodbye", True, caller.now)
     caller.engine.break_stream(stream, False, caller.now)
     assert await caller.hears(client, b"goodbye") == b"goodbye"
-    await caller.until(lambda: caller.engine.metrics()["tunnels"] == 0)
+    await caller.tunnels_over()
 
 
 async def test_a_stream_of_a_client_is_joined_to_one_of_a_backend() -> None:
@@ -256,11 +250,9 @@ async def test_requests_and_websockets_share_a_connection() -> None:
 
 async def plainly(caller: Caller) -> trio.SocketStream:
     """Accept the next connection, and see that a WebSocket is asked for in HTTP/1.1."""
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(caller.told, -1)
+    async with caller.turning():
         backend = await caller.accept()
         request = await backend.receive_some(65536)
-        nursery.cancel_scope.cancel()
     assert request.startswith(b"GET /chat?b HTTP/1.1\r\n")
     assert b"\r\nUpgrade: WebSocket\r\n" in request
     return backend
@@ -310,11 +302,9 @@ async def test_a_backend_that_says_nothing_is_asked_in_http1() -> None:
 async def test_other_upgrades_go_in_http1() -> None:
     async with calling() as caller:
         await caller.client(UPGRADE.replace(b"WebSocket\r", b"irc\r"))
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(caller.told, -1)
+        async with caller.turning():
             backend = await caller.accept()
             assert b"\r\nUpgrade: irc\r\n" in await backend.receive_some(65536)
-            nursery.cancel_scope.cancel()
 
 
 async def test_a_refusal_is_an_answer_like_others() -> None:
@@ -373,10 +363,25 @@ async def test_a_client_that_leaves_before_the_settings_leaves_nothing() -> None
 # ------------------------------------------------------------------------------------------ QUIC
 
 
+@asynccontextmanager
+async def dialling(**client: float) -> AsyncGenerator[Caller]:
+    """Run an engine in front of a target of HTTP/3."""
+    async with calling(**client) as caller:
+        caller.target = {**caller.target, "protocol": "HTTP/3.0"}
+        caller.engine.install(Snapshot().apply([route(targets=[caller.target], client=client)], []))
+        yield caller
+
+
+async def under_tls(caller: Caller) -> trio.SocketStream:
+    """Accept the next connection, and see that TLS begins on it."""
+    async with caller.turning():
+        backend = await caller.accept()
+        assert (await backend.receive_some(3))[:2] == b"\x16\x03"
+    return backend
+
+
 async def test_a_websocket_asks_for_a_stream_over_quic() -> None:
-    async with calling() as caller:
-        target = {**caller.target, "protocol": "HTTP/3.0"}
-        caller.engine.install(Snapshot().apply([route(targets=[target])], []))
+    async with dialling() as caller:
         client = await caller.client(UPGRADE)
         conn, *_ = await caller.told(DIAL)
         caller.engine.dialled(conn, 3, caller.now)
@@ -394,9 +399,7 @@ async def test_a_websocket_asks_for_a_stream_over_quic() -> None:
 
 @pytest.mark.parametrize("ending", ["refused", "silent"])
 async def test_without_a_way_over_quic_it_goes_over_tcp(ending: str) -> None:
-    async with calling() as caller:
-        target = {**caller.target, "protocol": "HTTP/3.0"}
-        caller.engine.install(Snapshot().apply([route(targets=[target])], []))
+    async with dialling() as caller:
         upgrading = [await caller.client(UPGRADE) for _ in range(2)]
         plain = await caller.client(GET)
         conn, *_ = await caller.told(DIAL)
@@ -407,35 +410,12 @@ async def test_without_a_way_over_quic_it_goes_over_tcp(ending: str) -> None:
             caller.pass_time(11)
             assert await caller.told(LOST) == conn
         for _ in upgrading:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(caller.told, -1)
-                backend = await caller.accept()
-                # TLS, as such a target has it over TCP too.
-                assert (await backend.receive_some(3))[:2] == b"\x16\x03"
-                nursery.cancel_scope.cancel()
+            # As such a target has it over TCP too.
+            await under_tls(caller)
         # Other requests have no such way.
         assert (await caller.hears(plain, b"}")).startswith(b"HTTP/1.1 50")
         assert not caller.values(BYTES)
         assert not caller.values(ANSWER)
-
-
-@asynccontextmanager
-async def dialling(**client: float) -> AsyncGenerator[Caller]:
-    """Run an engine in front of a target of HTTP/3."""
-    async with calling(**client) as caller:
-        caller.target = {**caller.target, "protocol": "HTTP/3.0"}
-        caller.engine.install(Snapshot().apply([route(targets=[caller.target], client=client)], []))
-        yield caller
-
-
-async def under_tls(caller: Caller) -> trio.SocketStream:
-    """Accept the next connection, and see that TLS begins on it."""
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(caller.told, -1)
-        backend = await caller.accept()
-        assert (await backend.receive_some(3))[:2] == b"\x16\x03"
-        nursery.cancel_scope.cancel()
-    return backend
 
 
 async def test_one_failure_to_connect_is_soon_forgotten() -> None:
@@ -534,7 +514,7 @@ async def test_what_a_backend_said_before_it_broke_off_outlives_a_hook() -> None
         caller.events += caller.engine.resume(exchange, caller.now)
         head = await caller.hears(client, b"goodbye")
         assert head.startswith(b"HTTP/1.1 101 ")
-        await caller.until(lambda: caller.engine.metrics()["tunnels"] == 0)
+        await caller.tunnels_over()
 
 
 async def test_a_client_may_end_its_stream_as_it_asks() -> None:

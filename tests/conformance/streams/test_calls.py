@@ -305,11 +305,9 @@ async def test_what_a_backend_was_not_sent_yet_goes_out_before_the_end(reads: bo
             caller.now += 3  # it lingers for two seconds
             caller.events += caller.engine.expire(caller.now)
         heard = b""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(caller.told, -1)
+        async with caller.turning():
             while more := await backend.receive_some(1 << 20):
                 heard += more
-            nursery.cancel_scope.cancel()
         assert (heard.endswith(b"why"), len(heard) == sent + 3) == (reads, reads)
         assert not [kind for kind, _ in caller.events if kind in {LOST, WRITABLE}]
 

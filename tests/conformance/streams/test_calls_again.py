@@ -109,10 +109,8 @@ async def test_a_body_is_kept_until_its_answer_begins() -> None:
         await caller.hears(client, b"\r\n\r\n")
         caller.engine.break_stream(call, True, caller.now)
         await client.send_all(b"def")
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(caller.told, -1)
+        async with caller.turning():
             assert await client.receive_some() == b""
-            nursery.cancel_scope.cancel()
         assert not caller.values(CALL)
 
 
@@ -132,12 +130,10 @@ async def test_a_body_goes_to_a_target_that_speaks_http1_as_well(chunked: bool) 
         _, call = await caller.called(b"PUT / HTTP/1.1\r\nHost: a.b\r\n" + body)
         assert (await caller.told(DATA))[:2] == (call, b"abcdef")
         caller.engine.break_stream(call, False, caller.now)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(caller.told, -1)
+        async with caller.turning():
             backend = await others.accept()
             caller.opened.append(backend)
             heard = await backend.receive_some(65536)
-            nursery.cancel_scope.cancel()
         end = b"\r\n\r\n6\r\nabcdef\r\n0\r\nX-T: 9\r\n\r\n" if chunked else b"\r\n\r\nabcdef"
         assert heard.endswith(end), heard
 

@@ -353,10 +353,8 @@ async def test_a_websocket_over_a_stream_is_a_tunnel() -> None:
         await backend.send_all(b"pong")
         assert await carrier.told(DATA) == (stream, b"pong", False)
         carrier.engine.feed(stream, b"", True, carrier.now)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(carrier.told, -1)
+        async with carrier.turning():
             assert await backend.receive_some() == b""
-            nursery.cancel_scope.cancel()
         await backend.send_all(b"bye")
         await backend.aclose()
         assert await carrier.told(DATA) in [(stream, b"bye", False), (stream, b"bye", True)]
@@ -410,10 +408,8 @@ async def test_half_a_tunnel_ends_with_whoever_leaves(leaves: str) -> None:
             assert await carrier.told(HALVED) == stream
             if leaves == "client":
                 carrier.engine.reset_stream(stream, carrier.now)
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(carrier.told, -1)
+                async with carrier.turning():
                     assert await backend.receive_some() == b""
-                    nursery.cancel_scope.cancel()
             else:
                 linger = struct.pack("ii", 1, 0)
                 backend.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)

@@ -58,6 +58,18 @@ class Turned:
             self.events += self.engine.turn(self.now)
             await trio.lowlevel.checkpoint()
 
+    @asynccontextmanager
+    async def turning(self) -> AsyncGenerator[None]:
+        """Turn for as long as the block goes on, which waits for something of the other side of its sockets."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.told, -1)
+            yield
+            nursery.cancel_scope.cancel()
+
+    async def tunnels_over(self) -> None:
+        """Turn until there is no tunnel any more."""
+        await self.until(lambda: self.engine.metrics()["tunnels"] == 0)
+
     def pass_time(self, seconds: float) -> None:
         """Let time pass, and deadlines with it."""
         self.now += seconds
@@ -66,13 +78,11 @@ class Turned:
     async def hears(self, stream: trio.SocketStream, end: bytes) -> bytes:
         """Read at the other side of one of its sockets up to `end`, turning it meanwhile."""
         heard = b""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.told, -1)
+        async with self.turning():
             while not heard.endswith(end):
                 piece = await stream.receive_some(65536)
                 assert piece, heard
                 heard += piece
-            nursery.cancel_scope.cancel()
         return heard
 
 
