@@ -42,6 +42,8 @@ pytestmark = pytest.mark.slow
 HOST = "a.test"
 PATIENT: dict[str, Any] = {"drain_timeout_s": 3600}
 """Settings of a gateway that would drain for longer than any test takes."""
+ASKED_LATE: dict[str, Any] = {"engine": {"drain_idle_s": 60}}
+"""Settings of one that takes a client which a busy machine has wait for no client that asks no more."""
 
 
 class Files:
@@ -172,7 +174,7 @@ async def test_a_slot_that_dies_again_and_again_leaves_no_connection_waiting(
 async def test_new_workers_take_over_from_clients_that_keep_their_connections(
     upstream: Upstream, files: Files
 ) -> None:
-    arguments = files.declare(route("a", upstream.url, version="1"))
+    arguments = files.declare(route("a", upstream.url, version="1"), **ASKED_LATE)
     async with (
         gateway_process(*arguments, data=files.data) as gateway,
         trio.open_nursery() as nursery,
@@ -307,10 +309,7 @@ async def refuses(port: int) -> bool:
 async def test_a_drain_lets_clients_that_keep_asking_go_without_a_failed_request(
     upstream: Upstream, files: Files
 ) -> None:
-    # A client that is halted between two requests must not be one that asks no more.
-    arguments = files.declare(
-        route("a", upstream.url, version="1"), engine={"drain_idle_s": 60}, **PATIENT
-    )
+    arguments = files.declare(route("a", upstream.url, version="1"), **ASKED_LATE, **PATIENT)
     outcomes = Counter[str]()
     asking: set[int] = set()
     async with gateway_process(*arguments, data=files.data) as gateway:
