@@ -32,6 +32,9 @@ READY_S: Final = 120.0
 WAIT_S: Final = 60.0
 """How long anything else is waited for."""
 
+_WORKER: Final = b"oto_trio.gateway.worker"
+"""What the command line of a worker names."""
+
 
 class GatewayEndedError(Exception):
     """The gateway ended before it was ready.
@@ -107,7 +110,8 @@ class GatewayProcess:
         """Return the worker processes that live now, oldest first."""
         children = Path(f"/proc/{self.pid}/task").glob("*/children")
         pids = {int(pid) for file in children for pid in _told(file).split()}
-        return sorted(pid for pid in pids if b"worker" in command_of(pid))
+        # A process that is only just being started still has the supervisor's own command line, `--workers` in it.
+        return sorted(pid for pid in pids if _WORKER in command_of(pid))
 
     def signal(self, number: signal.Signals) -> None:
         """Send the supervisor a signal."""
@@ -257,7 +261,7 @@ async def _end(gateway: GatewayProcess, process: trio.Process) -> None:
         process.kill()
         await process.wait()
         for pid in workers:
-            if b"worker" in command_of(pid):
+            if _WORKER in command_of(pid):
                 os.kill(pid, signal.SIGKILL)
 
 
