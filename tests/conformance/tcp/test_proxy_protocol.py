@@ -5,6 +5,7 @@ import struct
 import pytest
 import trio
 
+from tests.conformance.http1.gateway import until
 from tests.conformance.tcp.served import read_all, served, service, targets
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -135,6 +136,7 @@ async def test_a_header_without_end_is_not_waited_for() -> None:
         served(with_proxy(*some.ports, accept=True), handshake_timeout_s=3.0) as gateway,
     ):
         client = await gateway.dial()
+        await until(lambda: gateway.count("tcp_accepted") == 1)
         await client.send_all(b"PROXY TC")
         gateway.turn()
         gateway.pass_time(3.5)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import trio
 
+from tests.conformance.http1.gateway import until
 from tests.conformance.tcp.served import Target, TcpGateway, read_all, served, service, targets
 from tests.conformance.tls.secure import authority, ca_certificate, certificate, client_context
 
@@ -173,6 +174,7 @@ async def test_a_slow_first_message_is_not_waited_for() -> None:
         served(by_name(("*", some[0].port)), handshake_timeout_s=3.0) as gateway,
     ):
         client = await gateway.dial()
+        await until(lambda: gateway.count("tcp_accepted") == 1)
         for byte in hello_of("a.test")[:4]:
             await client.send_all(bytes([byte]))
             gateway.turn()
