@@ -45,7 +45,10 @@ class Upstream:
                     head, _, buffered = buffered.partition(b"\r\n\r\n")
                     length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
                     while length is not None and len(buffered) < int(length[1]):
-                        buffered += await stream.receive_some()
+                        data = await stream.receive_some()
+                        if not data:
+                            return
+                        buffered += data
                     buffered = buffered[int(length[1]) if length is not None else 0 :]
                     self.heads.append(head)
                     self.arrived.set()

@@ -22,12 +22,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import trio
-import trio.testing
 
 __all__ = ["GatewayEndedError", "GatewayProcess", "command_of", "gateway_process", "handed_over"]
 
 READY_S: Final = 120.0
 """How long a gateway may take to get ready; a machine that also compiles is slow."""
+
+LEFT_S: Final = 10.0
+"""How long the end of the log of a gateway that ended is waited for."""
 
 WAIT_S: Final = 60.0
 """How long anything else is waited for."""
@@ -64,6 +66,8 @@ class GatewayProcess:
         """The lines of its log so far; a line that is no JSON has only a `message`."""
         self._process = process
         self._news = trio.Event()
+        self._is_read = trio.Event()
+        """Set when all of the log was read."""
 
     @property
     def pid(self) -> int:
@@ -150,6 +154,7 @@ class GatewayProcess:
             self.log += [_parsed(line) for line in lines if line]
             self._news.set()
             self._news = trio.Event()
+        self._is_read.set()
 
     async def read_announcement(self) -> None:
         """Wait until the gateway is ready. Run by `gateway_process`.
@@ -164,7 +169,9 @@ class GatewayProcess:
                 data = await self._process.stdout.receive_some()
                 if not data:
                     status = await self._process.wait()
-                    await trio.testing.wait_all_tasks_blocked(0.01)
+                    # What it left behind may keep the log open, and says nothing of why it ended.
+                    with trio.move_on_after(LEFT_S if self._process.stderr else 0):
+                        await self._is_read.wait()
                     output = "\n".join(str(line["message"]) for line in self.log)
                     raise GatewayEndedError(status, output)
                 told += data

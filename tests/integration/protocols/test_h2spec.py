@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
 
 import pytest
 import trio
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.integration.conftest import Upstream
 
 CASES = 146
+TRIES = 5
 PATIENCE_S = 20  # no case that passes waits for it: a busy machine is no failure
 TOOLS = Path(os.environ.get("OTO_TRIO_GO_TOOLS", ".make/tools/bin"))
 
@@ -34,27 +35,58 @@ pytestmark = [
 ]
 
 
-async def verdict(*options: str) -> tuple[dict[str, int], str]:
-    """Run h2spec; returns its counts, and all that it said."""
-    command = [str(h2spec()), "--strict", "-h", "localhost", "-o", str(PATIENCE_S), *options]
+Failed = dict[tuple[str, str], str]
+"""What h2spec said of cases, by their section and their name."""
+
+
+async def failed(report: Path, *options: str) -> tuple[int, Failed]:
+    """Run h2spec; returns how many cases it ran, and those that did not pass.
+
+    Args:
+        report: For what it writes.
+        options: Of the command; last the sections to run, or none for all of them.
+    """
+    command = [
+        *(str(h2spec()), "--strict", "-h", "localhost", "-o", str(PATIENCE_S), "-j", str(report)),
+        *options,
+    ]
     done = await trio.run_process(
         command, capture_stdout=True, stderr=subprocess.STDOUT, check=False
     )
     told = done.stdout.decode(errors="replace")
-    counts = re.search(r"(\d+) tests, (\d+) passed, (\d+) skipped, (\d+) failed", told)
-    assert counts is not None, told
-    return dict(
-        zip(("all", "passed", "skipped", "failed"), map(int, counts.groups()), strict=True)
-    ), told
+    assert report.exists(), told
+    cases = list(ET.parse(report).iter("testcase"))
+    report.unlink()
+    return len(cases), {
+        (case.get("package", ""), case.get("classname", "")): told for case in cases if len(case)
+    }
+
+
+async def verdict(report: Path, *options: str, but: str = "") -> Failed:
+    """Run all cases; returns those that fail whenever they are tried, but one that may.
+
+    Many of them send what is right, and then what is wrong: where h2spec stands still between the two, it sees the answer
+    to what was right. A case for which that may be so is tried again; what the gateway does wrong it does each time.
+    """
+    count, left = await failed(report, *options)
+    assert count == CASES, left
+    for _ in range(TRIES):
+        left = {case: told for case, told in left.items() if case[1] != but}
+        if not left:
+            break
+        _, again = await failed(report, *options, *sorted({section for section, _ in left}))
+        left = {case: told for case, told in again.items() if case in left}
+    return left
 
 
 async def test_every_case_passes(upstream: Upstream, tmp_path: Path) -> None:
+    report = tmp_path / "h2spec.xml"
     async with fronted(upstream, tmp_path, *HTTPS) as gateway:
-        counts, told = await verdict("-t", "-k", "-p", str(gateway.https_port))
-        assert counts == {"all": CASES, "passed": CASES, "skipped": 0, "failed": 0}, told
+        left = await verdict(report, "-t", "-k", "-p", str(gateway.https_port))
+        assert not left, left
         # Without TLS the port speaks HTTP/1.1 too: what begins as neither is answered as that, with 400,
         # where h2spec waits for an end without an answer. All other cases are the same.
-        counts, told = await verdict("-p", str(gateway.port))
-        failed = re.findall(r"× \d+: (.*)", told.partition("Failures:")[2])
-        assert set(failed) <= {"Sends invalid connection preface"}, told.partition("Failures:")[2]
-        assert (counts["all"], counts["skipped"]) == (CASES, 0), told
+        left = await verdict(
+            report, "-p", str(gateway.port), but="Sends invalid connection preface"
+        )
+        assert not left, left
