@@ -224,7 +224,7 @@ async def test_a_backend_that_leaves_is_found_again(tmp_path: Path) -> None:
             assert first.connections > 1
             before = first.connections
             first.close_all()
-            await gateway.wait_for_log("to a backend ended")
+            await gateway.wait_for_log(": it ended: error 0x100")
             assert (await ask(client, "three", "/c"))[0] == 200
             assert first.connections > before
             before = first.connections
