@@ -26,6 +26,10 @@ def test_workers_are_found_while_a_thread_of_the_supervisor_ends(
         return found
 
     monkeypatch.setattr(Path, "glob", glob)
-    command = [sys.executable, "-c", "input()", "worker"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as worker:
+    command = [sys.executable, "-c", "print(flush=True); input()", "worker"]
+    pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nowhere) as worker:
+        # The kernel shows the command line of a process a moment after `Popen` has started it.
+        assert worker.stdout is not None
+        worker.stdout.readline()
         assert worker.pid in GatewayProcess(supervisor).workers()

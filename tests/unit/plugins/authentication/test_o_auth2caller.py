@@ -18,6 +18,8 @@ from tests.conformance.http1.upstream import Recorder, Upstream
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
+    from trio.testing import MockClock
+
     from tests.conformance.http1.messages import RequestSeen
 
 
@@ -202,7 +204,7 @@ async def test_a_refresh_token_stays_good_when_the_answer_has_no_other() -> None
     assert asked == [False, True, True]
 
 
-async def test_a_failure_is_shared_for_a_second_and_then_forgotten() -> None:
+async def test_a_failure_is_shared_for_a_second_and_then_forgotten(mock_clock: MockClock) -> None:
     answers = [answering(b"down", 503), answering(b'{"access_token":"t"}')]
     async with endpoint(lambda _: answers.pop(0)) as (url, recorder):
         plugin, refused = OAuth2Caller(OAuth2CallerConfig(url=url)), list[object]()
@@ -215,7 +217,7 @@ async def test_a_failure_is_shared_for_a_second_and_then_forgotten() -> None:
                 nursery.start_soon(one)
         assert [isinstance(answer, Response) for answer in refused] == [True] * 5
         assert len(recorder.requests) == 1
-        await trio.sleep(1.05)
+        mock_clock.jump(1.05)
         assert await sent(plugin) == "Bearer t"
 
 

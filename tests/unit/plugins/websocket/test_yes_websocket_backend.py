@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 import trio.lowlevel
+import trio.testing
 
 from oto_trio.plugin_api import Message, Refusal, Response
 from oto_trio.plugin_api.websockets import Watch
@@ -80,8 +81,8 @@ class Heard:
             raise trio.BrokenResourceError
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_it_says_y_again_and_again() -> None:
+async def test_it_says_y_again_and_again(autojump_clock: trio.testing.MockClock) -> None:
+    del autojump_clock  # it is for pytest-trio, which takes no clock that is only used
     heard, begun = Heard(), trio.current_time()
     with pytest.raises(ExceptionGroup) as raised:
         await YesWebsocketBackend(None).serve_socket(heard, None)
