@@ -26,7 +26,7 @@ def test_workers_are_found_while_a_thread_of_the_supervisor_ends(
         return found
 
     monkeypatch.setattr(Path, "glob", glob)
-    command = [sys.executable, "-c", "print(flush=True); input()", "worker"]
+    command = [sys.executable, "-c", "print(flush=True); input()", "oto_trio.gateway.worker"]
     pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nowhere) as worker:
         # The kernel shows the command line of a process a moment after `Popen` has started it.
