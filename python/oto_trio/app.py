@@ -37,7 +37,7 @@ from oto_trio.control.credentials import (
 from oto_trio.control.declared import reconcile
 from oto_trio.control.limits import LimitsKeeper, LimitsSharer, LimitsTable, load_seed
 from oto_trio.control.notify import Notifier
-from oto_trio.control.settings import Settings, expression_settings
+from oto_trio.control.settings import Settings
 from oto_trio.control.store.base import Store
 from oto_trio.control.store.history import HistoryBounds, Origin, acting
 from oto_trio.control.store.opening import counting_name, node_name, open_store
@@ -47,7 +47,7 @@ from oto_trio.control.supervisor.http_listeners import wanted_by_settings
 from oto_trio.control.supervisor.launch import InProcessLauncher, Launcher, ProcessLauncher
 from oto_trio.control.supervisor.listening import Listener, bind_listener, listening
 from oto_trio.control.supervisor.supervision import Supervisor
-from oto_trio.control.supervisor.worker import WorkerSettings
+from oto_trio.control.supervisor.worker_settings import WorkerSettings, worker_settings
 from oto_trio.control.vaults import vaults_of
 from oto_trio.gateway.frames import ProblemReport
 from oto_trio.gateway.free_memory import give_back
@@ -300,57 +300,6 @@ def _plugin_folder(settings: Settings) -> Path:
     return folder
 
 
-def _exposed_https_port(settings: Settings, listeners: Sequence[Listener]) -> int | None:
-    """Return the port under which clients find HTTPS; None when nobody says."""
-    if settings.exposed_https_port is not None:
-        return settings.exposed_https_port
-    return next((it.address[1] for it in listeners if _is_https(it)), None)
-
-
-def _http3_exposed_port(settings: Settings, listeners: Sequence[Listener]) -> int | None:
-    """Return the port under which clients find HTTP/3; None without it."""
-    bound = next((it.address[1] for it in listeners if it.is_datagrams), None)
-    return bound if bound is None else settings.http3_exposed_port or bound
-
-
-def _is_https(listener: Listener) -> bool:
-    """Whether a listener is a port for HTTPS."""
-    return listener.secured and listener.path is None and not listener.is_datagrams
-
-
-def _worker_settings(
-    settings: Settings,
-    folder: Path,
-    ticket_secret: bytes,
-    listeners: Sequence[Listener],
-    *,
-    dev: bool,
-) -> WorkerSettings:
-    """Return what workers are told."""
-    return WorkerSettings(
-        engine=settings.engine_json,
-        plugin_folder=str(folder.absolute()),
-        drain_timeout_s=settings.drain_timeout_s,
-        log_format=settings.log_format,
-        log_level=settings.log_level.upper(),
-        health_access_key=settings.health_access_key,
-        metrics_access_key=settings.metrics_access_key,
-        client_auth=settings.client_auth,
-        http2=settings.http2,
-        mounts=settings.mounts,
-        stream_bounds=settings.stream_bounds,
-        jq=settings.jq,
-        h2c=settings.h2c,
-        makes_certificates=dev,
-        https_port=_exposed_https_port(settings, listeners),
-        http3_exposed_port=_http3_exposed_port(settings, listeners),
-        http3_early_data=settings.http3_early_data,
-        ticket_secret=ticket_secret,
-        expressions=expression_settings(settings, os.environ),
-        shared_key=settings.claim_shared_key,
-    )
-
-
 class _App:
     """A gateway that runs, and what signals do to it."""
 
@@ -581,7 +530,7 @@ class _App:
 
     def _worker_settings(self) -> WorkerSettings:
         """Return what workers are told."""
-        return _worker_settings(
+        return worker_settings(
             self._settings, self._folder, self._ticket_secret, self._listeners, dev=self._dev
         )
 

@@ -26,17 +26,19 @@ from typing import Any, Final
 
 import msgspec
 import trio
-from typing_extensions import override
 
 from oto_trio.control.limits.table import LimitsTable
 from oto_trio.control.store.base import Store
+from oto_trio.control.supervisor.backoff import Backoff
 from oto_trio.control.supervisor.changing_listeners import ChangingListeners
 from oto_trio.control.supervisor.counting import RetiredCounts, summed
+from oto_trio.control.supervisor.drain_outcome import DrainOutcome
 from oto_trio.control.supervisor.feeding import AsServed, as_stored
 from oto_trio.control.supervisor.launch import Launcher
 from oto_trio.control.supervisor.listeners import ListenerSet, WantedListener
 from oto_trio.control.supervisor.listening import Listener
-from oto_trio.control.supervisor.worker import Worker, WorkerSettings
+from oto_trio.control.supervisor.worker import Worker
+from oto_trio.control.supervisor.worker_settings import WorkerSettings
 from oto_trio.control.vaults import Vaults
 from oto_trio.gateway.frames import (
     AdoptSlot,
@@ -55,15 +57,9 @@ from oto_trio.gateway.frames import (
 from oto_trio.gateway.metrics import merge_metrics, metrics_page, without_gauges
 from oto_trio.model.errors import GatewayError
 
-__all__ = ["Backoff", "CertificateVerdict", "DrainOutcome", "Supervisor", "WorkersFailedError"]
+__all__ = ["CertificateVerdict", "Supervisor", "WorkersFailedError"]
 
 logger = logging.getLogger(__name__)
-
-STABLE_S: Final = 10.0
-"""A worker that lived so long did not fail at start; its successor is not made to wait."""
-
-FIRST_DELAY_S: Final = 0.25
-MAX_DELAY_S: Final = 15.0
 
 START_ATTEMPTS: Final = 3
 """Workers of one slot that may end before any of them was ever ready."""
@@ -94,44 +90,6 @@ class WorkersFailedError(GatewayError):
     """The gateway workers do not start."""
 
     code = "workers_failed"
-
-
-class DrainOutcome(msgspec.Struct, frozen=True):
-    """How a drain went.
-
-    Attributes:
-        took_s: How long it took.
-        waited_for: Counts by name when it began, such as `exchanges` and `tunnels`.
-        dropped: Counts by name of what the deadline cut off; empty when nothing was.
-    """
-
-    took_s: float
-    waited_for: dict[str, int]
-    dropped: dict[str, int]
-
-    @override
-    def __str__(self) -> str:
-        """Say it in one line for the log."""
-        waited = f"waited for {_counts(self.waited_for)}"
-        if self.dropped:
-            return f"drain deadline over after {self.took_s:.1f} s; {waited}; dropped {_counts(self.dropped)}"
-        return f"drained in {self.took_s:.1f} s; {waited}"
-
-
-class Backoff:
-    """How long a slot waits before its next worker."""
-
-    def __init__(self) -> None:
-        self._failures = 0
-
-    def next_delay_s(self, lived_s: float) -> float:
-        """Return the delay after a worker that lived for `lived_s` seconds and ended unasked."""
-        if lived_s >= STABLE_S:
-            self._failures = 0
-        self._failures += 1
-        if self._failures == 1:
-            return 0.0
-        return min(MAX_DELAY_S, FIRST_DELAY_S * 2.0 ** (self._failures - 2))
 
 
 class CertificateVerdict(msgspec.Struct, frozen=True):
@@ -588,13 +546,3 @@ class Supervisor:
 def _add(total: dict[str, int], counts: Mapping[str, int]) -> None:
     for name, count in counts.items():
         total[name] = total.get(name, 0) + count
-
-
-def _counts(counts: Mapping[str, int]) -> str:
-    """Say counts as `3 exchanges, 1 tunnel`; `nothing` when all are 0."""
-    said = (
-        f"{count} {name.removesuffix('s') if count == 1 else name}"
-        for name, count in sorted(counts.items())
-        if count
-    )
-    return ", ".join(said) or "nothing"

@@ -27,6 +27,7 @@ from oto_trio.control.supervisor.counting import RouteQuestions
 from oto_trio.control.supervisor.feeding import AsServed, as_stored, feed
 from oto_trio.control.supervisor.launch import Inherited, Launcher, Running
 from oto_trio.control.supervisor.listening import Listener
+from oto_trio.control.supervisor.worker_settings import WorkerSettings
 from oto_trio.control.vaults import Vaults
 from oto_trio.gateway.frames import (
     HANDOVER_BYTES,
@@ -58,10 +59,8 @@ from oto_trio.gateway.frames import (
 )
 from oto_trio.gateway.link import LinkClosedError, LinkProtocolError, Outbox
 from oto_trio.gateway.listener_frames import Released, Retuned, SocketsClosed
-from oto_trio.jq.bounds import JqBounds
-from oto_trio.model.stream_bounds import StreamBounds
 
-__all__ = ["SILENCE_S", "Reports", "Worker", "WorkerSettings"]
+__all__ = ["SILENCE_S", "Reports", "Worker"]
 
 logger = logging.getLogger(__name__)
 
@@ -74,68 +73,6 @@ It says something every second."""
 
 FINAL_WAIT_S: Final = 1.0
 """How long the exit status of a worker whose link ended is waited for."""
-
-
-class WorkerSettings(msgspec.Struct, frozen=True):
-    """What every worker is told in `Start`, besides its slot and its sockets.
-
-    Attributes:
-        engine: JSON for the engine's constructor.
-        plugin_folder: The folder with user plugins, empty when there is none.
-        drain_timeout_s: Drain deadline of a worker that is asked to end by a signal of its own.
-        forward_records: Whether access records are wanted.
-        log_format: `text` or `json`.
-        log_level: A `logging` level name.
-        health_access_key: Key the health probes ask for; None leaves them open.
-        metrics_access_key: Key the metrics page asks for; None leaves it open.
-        client_auth: Whether clients of the listeners of the settings need a certificate; see `ListenerWays`.
-        http2: Whether they may speak HTTP/2.
-        h2c: Whether they may without TLS too.
-        makes_certificates: Whether certificates are made for all unknown server names; see `Start`.
-        https_port: The port under which clients reach the gateway with TLS; see `Start`.
-        http3_exposed_port: The one under which they reach those of the settings over HTTP/3; None without that.
-        http3_early_data: Whether clients may send requests with their first packets; see `Start`.
-        ticket_secret: What TLS session tickets are locked with; see `Start`.
-        expressions: What expressions may read in every route; see `Start`.
-        shared_key: The installation's key of the exchange protocol; see `Start`.
-        mounts: Applications that routes may have called; see `Start`.
-        stream_bounds: What clients of HTTP/2 and HTTP/3 may ask of a connection; see `Start`.
-        jq: What filters may use; see `Start`.
-    """
-
-    engine: bytes = b"{}"
-    plugin_folder: str = ""
-    drain_timeout_s: float = 10.0
-    forward_records: bool = False
-    log_format: str = "text"
-    log_level: str = "INFO"
-    health_access_key: str | None = None
-    metrics_access_key: str | None = None
-    client_auth: str = "Dynamic"
-    http2: bool = True
-    h2c: bool = True
-    makes_certificates: bool = False
-    https_port: int | None = None
-    http3_exposed_port: int | None = None
-    http3_early_data: bool = False
-    ticket_secret: bytes = b""
-    expressions: bytes = b"{}"
-    mounts: tuple[str, ...] = ()
-    stream_bounds: StreamBounds = StreamBounds()
-    jq: JqBounds = JqBounds()
-    shared_key: str | None = None
-
-    def ways(self, listener: Listener) -> ListenerWays:
-        """Return what clients may speak on a listener: what it says itself, or what the settings say."""
-        if listener.ways is not None:
-            return listener.ways
-        if listener.is_datagrams:
-            exposed = self.http3_exposed_port
-            return ListenerWays(
-                secured=True, client_auth=self.client_auth, http1=False, exposed_port=exposed
-            )
-        http2 = self.http2 and (listener.secured or self.h2c)
-        return ListenerWays(listener.secured, self.client_auth, http2=http2)
 
 
 class Reports(Protocol):

@@ -12,7 +12,7 @@ from oto_trio.control.store import MemoryStore
 from oto_trio.control.supervisor.launch import Inherited, Running
 from oto_trio.control.supervisor.listening import Listener
 from oto_trio.control.supervisor.supervision import Supervisor
-from oto_trio.control.supervisor.worker import WorkerSettings
+from oto_trio.control.supervisor.worker_settings import WorkerSettings
 from oto_trio.gateway.frames import (
     PROTOCOL,
     Applied,

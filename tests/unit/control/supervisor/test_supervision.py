@@ -1,6 +1,7 @@
 """The supervision of workers, with workers that do what a test says."""
 
 import socket
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
@@ -8,18 +9,16 @@ import trio
 import trio.testing
 
 from oto_trio.control.store import MemoryStore
+from oto_trio.control.supervisor.backoff import MAX_DELAY_S, STABLE_S, Backoff
 from oto_trio.control.supervisor.listening import Listener
 from oto_trio.control.supervisor.supervision import (
-    MAX_DELAY_S,
-    STABLE_S,
     START_ATTEMPTS,
-    Backoff,
     CertificateVerdict,
-    DrainOutcome,
     Supervisor,
     WorkersFailedError,
 )
-from oto_trio.control.supervisor.worker import SILENCE_S, WorkerSettings
+from oto_trio.control.supervisor.worker import SILENCE_S
+from oto_trio.control.supervisor.worker_settings import WorkerSettings
 from oto_trio.gateway.frames import (
     PROTOCOL,
     AdoptSlot,
@@ -35,6 +34,9 @@ from oto_trio.gateway.frames import (
 from oto_trio.gateway.listener_frames import Retuned
 from oto_trio.model.http_listener import HTTP_LISTENERS
 from tests.unit.control.supervisor.puppets import Puppets, supervised
+
+if TYPE_CHECKING:
+    from oto_trio.control.supervisor.drain_outcome import DrainOutcome
 
 # ----------------------------------------------------------------------------- start
 
