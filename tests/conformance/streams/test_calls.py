@@ -72,6 +72,16 @@ async def test_requests_share_a_connection() -> None:
         assert (await caller.told(CALL))[0] == connection
 
 
+async def test_a_connection_is_known_by_its_backend() -> None:
+    async with calling() as caller:
+        await caller.client(GET)
+        connection = await caller.told(REACHED)
+        await caller.told(CALL)
+        assert caller.engine.backend_of(connection) == f"127.0.0.1:{caller.target['port']}"
+        caller.engine.hang_up(connection, caller.now)
+        assert caller.engine.backend_of(connection) == ""
+
+
 async def test_no_more_streams_than_the_backend_takes() -> None:
     async with calling() as caller:
         await caller.client(GET)

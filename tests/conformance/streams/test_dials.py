@@ -3,7 +3,7 @@
 import pytest
 
 from oto_trio._core import FieldBlock, Snapshot
-from oto_trio.gateway.engine import CALL, DIAL, LOST, RESOLVE
+from oto_trio.gateway.engine import CALL, DIAL, LOST, NOTICE, RESOLVE
 from tests.conformance.http1.gateway import route
 from tests.conformance.streams.caller import GET, calling
 
@@ -18,6 +18,7 @@ async def test_a_connection_is_asked_for_once_and_shared() -> None:
         with pytest.raises(ValueError, match="no certificate"):
             caller.engine.check_backend(conn, name, [])
         caller.engine.dialled(conn, 3, caller.now)
+        assert caller.engine.backend_of(conn) == f"127.0.0.1:{target['port']}"
         for _ in clients:
             called, stream, fields, ends = await caller.told(CALL)
             assert (called, ends) == (conn, True)
@@ -38,6 +39,8 @@ async def test_a_connection_that_cannot_be_made_fails_all_that_wait_for_it() -> 
         client = await caller.client(GET)
         conn, *_ = await caller.told(DIAL)
         caller.engine.dial_failed(conn, "nobody is there", False, caller.now)
+        where = f"route r, target 127.0.0.1:{target['port']}"
+        assert await caller.told(NOTICE) == f"QUIC to a backend: {where}: nobody is there"
         answer = await caller.hears(client, b"}")
         assert answer.startswith(b"HTTP/1.1 502 ")
         assert b"refused" in answer

@@ -9,6 +9,7 @@ import trio
 import trio.testing
 
 from oto_trio.control.store import MemoryStore
+from oto_trio.control.store.base import Delete, Put
 from oto_trio.control.supervisor.backoff import MAX_DELAY_S, STABLE_S, Backoff
 from oto_trio.control.supervisor.listening import Listener
 from oto_trio.control.supervisor.supervision import (
@@ -31,7 +32,7 @@ from oto_trio.gateway.frames import (
     Hello,
     Retune,
 )
-from oto_trio.gateway.listener_frames import Retuned
+from oto_trio.gateway.listener_frames import Released, Retuned, SocketsClosed, Unlisten
 from oto_trio.model.http_listener import HTTP_LISTENERS
 from tests.unit.control.supervisor.puppets import Puppets, supervised
 
@@ -447,3 +448,40 @@ async def test_what_a_listener_speaks_is_applied_once_its_worker_says_so(
         await puppet.say(Retuned(order.token))
         assert stage.supervisor.is_applied(2)
         await stage.supervisor.drain(0)
+
+
+async def test_a_udp_port_is_open_again_once_the_worker_has_closed_its_own(
+    sockets: list[socket.socket], mock_clock: trio.testing.MockClock
+) -> None:
+    del mock_clock  # no time passes: nothing is tried by the clock
+    with socket.socket(type=socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        _, port = free.getsockname()
+
+    def document(name: str) -> bytes:
+        config = {"enabled": True, "host": "127.0.0.1", "port": port, "http3": True}
+        config |= {"http1": False, "http2": False}
+        return msgspec.json.encode({"id": name, "name": name, "description": "", "config": config})
+
+    async with supervised(sockets[:1]) as stage:
+
+        def open_ports() -> list[Listener]:
+            return [it for it in stage.supervisor._listeners.current if it.is_datagrams]
+
+        (puppet,) = stage.launched
+        await puppet.get_ready()
+        await stage.store.put(HTTP_LISTENERS, "l", document("l"))
+        await puppet.say(Applied(1, 0))
+        (first,) = open_ports()
+        with first.sockets[0].dup():  # the worker's, with a connection on it
+            await stage.store.transact(
+                [Delete(HTTP_LISTENERS, "l"), Put(HTTP_LISTENERS, "m", document("m"))]
+            )
+            await stage.settled()
+            assert puppet.heard_of(Unlisten) == [Unlisten(first.token)]
+            await puppet.say(Applied(2, 0), Released(first.token))
+            assert open_ports() == []
+        await puppet.say(SocketsClosed(first.token))
+        (second,) = open_ports()
+        assert (second.name, second.address) == ("m", ("127.0.0.1", port))
+        stage.supervisor._listeners.close_all()

@@ -102,13 +102,16 @@ def test_a_retired_socket_closes_when_its_connection_has_moved_to_another() -> N
     for side in sides:
         endpoint._readers[side] = trio.CancelScope()
     sides[0].close = lambda: setattr(sides[0], "is_closed", True)
-    endpoint.retire(sides[0])
+    told: list[bool] = []
+    endpoint.retire(sides[0], lambda: told.append(sides[0].is_closed))
     assert not sides[0].is_closed
+    assert not told
     client.link.state.send_ping(1)
     for data, _ in client.link.state.datagrams_to_send(net.now):
         endpoint.receive(data, ("198.51.100.7", 5000), sides[1], net.now)
     assert owner_path(net.owners[0]) is sides[1]
     assert sides[0].is_closed
+    assert told == [True]
 
 
 def test_nobody_keeps_a_retired_socket_open_by_moving_to_it() -> None:

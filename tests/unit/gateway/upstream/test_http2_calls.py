@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -296,13 +297,17 @@ def test_garbage_ends_the_connection(garbage: bytes) -> None:
 
 
 @pytest.mark.parametrize("first", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\xff" * 100])
-def test_a_backend_that_speaks_something_else_is_left(first: bytes) -> None:
+def test_a_backend_that_speaks_something_else_is_left(
+    first: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     engine = FakeEngine()
     session = Http2Calls(engine, CONNECTION, {}, 1.0)
     session.call(50, GET, True, 100.0)
     session.flush(1.0)
     for at in range(len(first)):
         session.receive(first[at : at + 1], 1.0)
+    assert "backend b.test:80, connection 7: it does not speak HTTP/2" in caplog.text
     assert engine.hung_up
     assert engine.broken == {50: False}
 
