@@ -374,7 +374,9 @@ class Http3Calls(BackendCalls):
     @override
     def _transmit(self, now: float) -> bool:
         self._link.transmit(now)
-        return any(it.chunks and self._room(it.id) > 0 for it in self._waiting.values())
+        # What waits for the backend to say that it is there goes out behind that, in another round.
+        waiting = (it for it in self._waiting.values() if it.id not in self._held)
+        return any(it.chunks and self._room(it.id) > 0 for it in waiting)
 
     # --------------------------------------------------------------------------------- ending
 

@@ -124,6 +124,22 @@ def test_requests_go_elsewhere_when_a_backend_that_was_asked_says_that_it_leaves
     assert world.engine.hung_up
 
 
+def test_a_body_waits_with_its_head_while_the_backend_is_asked_whether_it_is_there() -> None:
+    world = World()
+    world.net.run(most_s=DOUBTED_S * 2)
+    session = world.session
+    session.call(1, POST, False, world.net.now)
+    session.data(1, b"a body", True)
+    assert session._held
+    # Nothing of it can go out yet, so that nobody may try for ever.
+    assert not session._transmit(world.net.now)
+    session.flush(world.net.now)
+    assert world.net.run(lambda: not session._held)
+    session.flush(world.net.now)
+    backend = world.backends[0]
+    assert world.net.run(lambda: b"a body" in backend.received.get(0, b""))
+
+
 def test_a_request_whose_backend_gave_it_up_is_ended_on_our_side_too() -> None:
     world = World()
     world.call(1, POST, ends=False)
