@@ -87,7 +87,7 @@ _OPTIONS: Final = (
     click.option(
         "--access-log",
         metavar="FILE",
-        help="Write one JSON line an exchange; - is standard output.  [default: none]",
+        help="Write one JSON line an exchange, or connection of a TCP service; - is standard output.  [default: none]",
     ),
     click.option(
         "--log-format",

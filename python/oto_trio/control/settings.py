@@ -93,7 +93,10 @@ class Settings(ListenSettings, frozen=True, kw_only=True):
         ),
     ] = 1.0
     access_log: Annotated[
-        str | None, Meta(description="file for one JSON line an exchange; - is standard output")
+        str | None,
+        Meta(
+            description="file for one JSON line an exchange, or connection of a TCP service; - is standard output"
+        ),
     ] = None
     redaction: Annotated[
         dict[str, Any],

@@ -255,6 +255,7 @@ class _Worker:
                 await self._mounts.close()
                 exchanges.cancel_scope.cancel()
                 services.cancel_scope.cancel()
+            self._engine.close()  # what it cuts off has its records
             self._records.drain()
             self._outbox.offer(self._counters(token=0))
             for frame in all_counts(self._engine):
@@ -531,6 +532,10 @@ class _Worker:
             if self._clock() >= deadline:
                 break
             await trio.sleep(min(DRAIN_POLL_S, self._drain_timeout_s))
+        if waiting:
+            # What is cut off lasted until now.
+            now = self._clock()
+            self._pipeline.run(self._engine.turn(now), now)
         self.close_http3()
         await self._tell(Draining(waiting, finished=True, dropped=bool(waiting)))
 

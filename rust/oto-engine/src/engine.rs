@@ -508,8 +508,9 @@ impl Engine {
         (&self.metrics, self.ring.dropped())
     }
 
-    /// Close every socket.
+    /// Close every socket; connections of TCP services have their records.
     pub fn close(&mut self) {
+        self.end_relays("the gateway ended");
         self.listeners.clear();
         self.downs.clear();
         self.streams = 0;
@@ -517,8 +518,6 @@ impl Engine {
         self.mounts.clear();
         self.carriers.clear();
         self.dials.clear();
-        self.relays.clear();
-        self.tcp_counts.clear();
         self.pool = Pool::default();
         self.again.clear();
     }

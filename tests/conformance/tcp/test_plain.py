@@ -39,6 +39,21 @@ async def test_a_server_may_speak_first_and_each_side_ends_for_itself() -> None:
         await client.aclose()
 
 
+async def test_what_is_open_when_the_gateway_ends_is_told() -> None:
+    async with targets() as some, served(service(*some.ports)) as gateway:
+        client = await gateway.dial()
+        target = await some[0].accept()
+        await client.send_all(b"hello")
+        assert await exactly(target, 5) == b"hello"
+        gateway.engine.close()
+        (record,) = gateway.records()
+        assert record[3:6] == ["s", "a service", f"127.0.0.1:{some[0].port}"]
+        assert record[9:] == [5, 0, "the gateway ended"]
+        assert gateway.engine.in_flight()["connections"] == 0
+        with pytest.raises(trio.BrokenResourceError):
+            await client.receive_some()
+
+
 async def test_much_goes_both_ways_at_once_unchanged() -> None:
     many = os.urandom(1 << 20) * 24
     async with targets() as some, served(service(*some.ports)) as gateway:

@@ -109,6 +109,8 @@ async def test_what_is_no_header_is_refused(opening: bytes) -> None:
             with_end = False
         assert with_end or gateway.count("tcp_refused") == 1
         assert gateway.count("tcp_refused") == 1
+        (notice,) = gateway.notices
+        assert notice.startswith(f"TCP service: port {gateway.port}, client 127.0.0.1: ")
         await client.aclose()
 
 

@@ -97,6 +97,22 @@ async def test_names_choose_targets_and_tls_ends_there() -> None:
         assert [record[8] for record in gateway.records()] == ["a.test", "x.b.test"]
 
 
+async def test_a_handshake_that_fails_is_told_with_its_port_and_client() -> None:
+    stored = {"c": certificate("a.test")}
+    async with (
+        targets() as some,
+        served(service(*some.ports, tls="Enabled"), certificates=stored) as gateway,
+    ):
+        old = plain_context()
+        old.maximum_version = ssl.TLSVersion.TLSv1_2
+        old.set_ciphers("AES128-GCM-SHA256")  # without forward secrecy
+        with pytest.raises(trio.BrokenResourceError):
+            await (await dial(gateway, "a.test", old)).do_handshake()
+        await gateway.settled()
+        told = f"a client of a TCP service: port {gateway.port}, client 127.0.0.1: "
+        assert told in gateway.notices[0]
+
+
 @pytest.mark.parametrize("most", [1, 7, 100])
 async def test_a_first_message_in_pieces_arrives_as_it_was_sent(most: int) -> None:
     whole = split(hello_of("a.test"), most)

@@ -178,6 +178,28 @@ async def test_each_connection_is_a_line_of_the_access_log(tmp_path: Path) -> No
     ]
 
 
+async def test_a_connection_that_the_end_of_the_gateway_cuts_off_is_a_line_too(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "access.log"
+    arguments = ("--workers", "1", "--access-log", str(log), "--drain-timeout", "0.1")
+    async with (
+        echo(b"1") as target,
+        gateway_process(*arguments, data=tmp_path / "data") as gateway,
+        admin(gateway) as api,
+    ):
+        port = free_port()
+        await put(api, "tcp_a", service(port, target))
+        _, stream = await said(port)
+        assert await hears(stream, b"hello")
+        gateway.signal(signal.SIGTERM)
+        assert await gateway.wait() == 0
+        await stream.aclose()
+    (line,) = [json.loads(line) for line in log.read_text().splitlines()]
+    told = [line[name] for name in ("service", "target", "bytes_in", "bytes_out", "end")]
+    assert told == ["tcp_a", f"127.0.0.1:{target}", 5, 6, "the gateway ended"]
+
+
 async def test_a_port_in_use_is_told_and_tried_again_and_new_workers_get_what_there_is(
     tmp_path: Path,
 ) -> None:

@@ -75,6 +75,14 @@ impl Engine {
         }
     }
 
+    /// End every connection.
+    pub(crate) fn end_relays(&mut self, why: &'static str) {
+        let open: Vec<usize> = self.relays.iter().map(|(key, _)| key).collect();
+        for key in open {
+            self.end_relay(key, Some(why));
+        }
+    }
+
     /// Close one side's socket.
     pub(super) fn close_side(&mut self, mut side: Side) {
         side.stream.say_end();

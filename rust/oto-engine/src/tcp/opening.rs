@@ -179,7 +179,9 @@ impl Engine {
         match proxy_protocol::read(&relay.input) {
             proxy_protocol::Opening::Partial => {}
             proxy_protocol::Opening::Malformed(problem) => {
-                self.notice("TCP service", problem);
+                let (port, client) = (relay.local.port(), relay.peer.ip());
+                let told = format!("port {port}, client {client}: {problem}");
+                self.notice("TCP service", &told);
                 self.refuse_relay(key, None, problem);
             }
             proxy_protocol::Opening::Header { used, told } => {
@@ -410,8 +412,9 @@ impl Engine {
             outcome => {
                 self.metrics.handshake_failures += 1;
                 if let Err(HandshakeError::Tls(error)) = outcome {
-                    let problem = error.to_string();
-                    self.notice("TLS handshake with a client of a TCP service", &problem);
+                    let (port, client) = (relay.local.port(), relay.peer.ip());
+                    let told = format!("port {port}, client {client}: {error}");
+                    self.notice("TLS handshake with a client of a TCP service", &told);
                 }
                 self.refuse_relay(key, None, "the TLS handshake failed");
             }
