@@ -134,15 +134,7 @@ fn in_query(query: &[u8], name: &str) -> Vec<Vec<u8>> {
         let Some(at) = pair.iter().position(|octet| *octet == b'=') else {
             continue;
         };
-        // To some backends a plus sign is a space.
-        let of_form: Vec<u8> = pair[..at]
-            .iter()
-            .map(|it| if *it == b'+' { b' ' } else { *it })
-            .collect();
-        if [&pair[..at], &of_form[..]]
-            .into_iter()
-            .any(|it| leniently(it) == name.as_bytes())
-        {
+        if leniently(&pair[..at]) == name.as_bytes() {
             seen.push(leniently(&pair[at + 1..]));
         }
     }

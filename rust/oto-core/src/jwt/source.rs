@@ -205,22 +205,14 @@ fn query<'q>(query: &'q str, name: &str) -> Option<Cow<'q, str>> {
     Some(unescaped(value).unwrap_or_default())
 }
 
-/// Whether a backend may read this as that name: to those that take a query for a form a plus sign is a space.
-fn is_spelling(written: &[u8], name: &[u8]) -> bool {
-    is_read_as(written, name, b'+') || name.contains(&b' ') && is_read_as(written, name, b' ')
-}
-
-/// Whether escapes undone this is that name; a percent sign that escapes nothing is left alone by most.
-fn is_read_as(mut written: &[u8], name: &[u8], plus: u8) -> bool {
+/// Whether a backend may read this as that name: a percent sign that escapes nothing is left alone by most.
+fn is_spelling(mut written: &[u8], name: &[u8]) -> bool {
     for octet in name {
         let Some((&first, behind)) = written.split_first() else {
             return false;
         };
-        let (read, rest) = match first {
-            b'%' => escape(behind).unwrap_or((first, behind)),
-            b'+' => (plus, behind),
-            _ => (first, behind),
-        };
+        let escaped = escape(behind).filter(|_| first == b'%');
+        let (read, rest) = escaped.unwrap_or((first, behind));
         if read != *octet {
             return false;
         }
