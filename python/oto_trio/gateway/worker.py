@@ -551,6 +551,8 @@ def main() -> int:
     parser.add_argument("--link", type=int, required=True, help="descriptor of the link")
     descriptor: int = parser.parse_args().link
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The kernel sends it to a worker that is stopped when its supervisor ends; it is to drain then as others do.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # Nothing that is made before the worker listens is garbage; looking for some costs a start with
     # 100,000 routes a second.
     gc.disable()

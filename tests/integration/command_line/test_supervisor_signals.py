@@ -5,7 +5,7 @@ import os
 import resource
 import signal
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -224,6 +224,21 @@ async def test_workers_end_when_their_supervisor_is_killed(upstream: Any, tmp_pa
 
         await eventually(have_ended)
     assert sum("the supervisor is gone" in line["message"] for line in gateway.log) == 2
+
+
+@pytest.mark.halts_not
+async def test_a_worker_that_is_stopped_when_its_supervisor_is_killed_drains_too(
+    upstream: Any, tmp_path: Path
+) -> None:
+    async with gateway_process("--workers", "1", *routed(upstream), data=tmp_path) as gateway:
+        (worker,) = gateway.workers()
+        os.kill(worker, signal.SIGSTOP)
+        gateway.signal(signal.SIGKILL)
+        await gateway.wait()
+        with suppress(ProcessLookupError):  # the kernel lets it go on by itself
+            os.kill(worker, signal.SIGCONT)
+        await eventually(partial(are_gone, [worker]))
+    assert await_log(gateway, "the supervisor is gone")
 
 
 async def test_a_worker_that_gets_sigterm_is_replaced_before_it_has_drained(
