@@ -17,6 +17,8 @@ use crate::streams::raise;
 
 /// The status in records of an exchange whose client left.
 const CLIENT_LEFT: u16 = 499;
+/// The status in records of an exchange that had no answer yet when the gateway ended.
+const ENDED_WITHOUT_ANSWER: u16 = 503;
 /// The most reads of one turn after the last answer.
 const LINGER_READS: usize = 16;
 
@@ -401,6 +403,22 @@ impl Engine {
             self.account(key, *exchange);
         }
         self.drop_down(key);
+    }
+
+    /// End every client's connection; what is cut off is counted and recorded.
+    pub(crate) fn cut_all_off(&mut self) {
+        let open: Vec<usize> = self.downs.iter().map(|(key, _)| key).collect();
+        for key in open {
+            if let Some(down) = self.downs.get_mut(key)
+                && let Some(exchange) = down.exchange.as_mut()
+            {
+                if !exchange.head_sent {
+                    exchange.status = ENDED_WITHOUT_ANSWER;
+                }
+                self.reset_down(key);
+            }
+        }
+        self.downs.clear();
     }
 
     pub(crate) fn drop_down(&mut self, key: usize) {

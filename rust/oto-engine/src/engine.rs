@@ -508,11 +508,11 @@ impl Engine {
         (&self.metrics, self.ring.dropped())
     }
 
-    /// Close every socket; connections of TCP services have their records.
+    /// Close every socket; what is cut off, exchanges and connections of TCP services, has its record.
     pub fn close(&mut self) {
         self.end_relays("the gateway ended");
+        self.cut_all_off();
         self.listeners.clear();
-        self.downs.clear();
         self.streams = 0;
         self.ups.clear();
         self.mounts.clear();

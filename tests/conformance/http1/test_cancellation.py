@@ -5,8 +5,9 @@ are scripts that bring an exchange to a point and hand back what the test holds 
 """
 
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+import msgspec
 import pytest
 import trio
 
@@ -21,6 +22,8 @@ POST = b"POST /plain HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n"
 HELD = b"POST /%s HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n12345"
 UPGRADE = b"GET /plain HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
 SWITCH = b"HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
+STATUS = 9
+"""Where records have it."""
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n12345"
 
 
@@ -174,6 +177,16 @@ MOMENTS: list[Moment] = [
     refused_and_lingering,
     with_requests_behind,
 ]
+UNASKED: tuple[Moment, ...] = (connected, in_head, refused_and_lingering)
+"""Moments at which there is no request that could be told of."""
+STATUSES: dict[Moment, int] = {
+    in_the_answers_body: 200,
+    in_body_and_answer: 200,
+    with_a_full_client: 200,
+    in_a_tunnel: 101,
+    in_a_half_closed_tunnel: 101,
+}
+"""What clients were told by moments at which they had an answer, or its beginning."""
 moments = pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: moment.__name__)
 
 
@@ -213,6 +226,7 @@ async def test_an_engine_that_is_closed_leaves_nothing(moment: Moment) -> None:
     upstream, gone = await Upstream.open(), await Upstream.open()
     await gone.close()
     async with running(*routes(upstream.port, gone.port)) as gateway:
+        gateway.engine.capture(b'{"records": 1000}')
         scene = Scene(gateway, upstream, await gateway.client())
         await moment(scene)
         gateway.engine.close()
@@ -228,7 +242,30 @@ async def test_an_engine_that_is_closed_leaves_nothing(moment: Moment) -> None:
             await scene.backend.close()
         if scene.exchange is not None:
             gateway.resume(scene.exchange)
+        # Whether its client could see a part of an answer, it is told of once.
+        records: list[list[Any]] = msgspec.msgpack.decode(gateway.engine.drain_records(1000))
+        statuses = [record[STATUS] for record in records]
+        if moment in UNASKED:
+            assert statuses == []
+        else:
+            assert statuses == [STATUSES.get(moment, 503)]
+            assert scene.client.was_reset or moment in (in_a_tunnel, in_a_half_closed_tunnel)
         await scene.client.close()
+    await upstream.close()
+
+
+async def test_an_answer_that_the_end_of_the_gateway_cuts_off_does_not_look_whole() -> None:
+    upstream = await Upstream.open()
+    async with running(*routes(upstream.port, upstream.port)) as gateway:
+        scene = Scene(gateway, upstream, await gateway.client())
+        backend = await scene.reach_backend(GET.replace(b"HTTP/1.1", b"HTTP/1.0"), b"\r\n\r\n")
+        await backend.send(b"HTTP/1.0 200 OK\r\n\r\na part")  # up to the end of the connection
+        await scene.client.read_until(b"a part")
+        gateway.engine.close()
+        await scene.client.read_to_end()
+        assert scene.client.was_reset
+        await scene.client.close()
+        await backend.close()
     await upstream.close()
 
 

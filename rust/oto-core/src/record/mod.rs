@@ -46,7 +46,7 @@ pub struct Record {
     pub method_len: u16,
     /// Bytes of `text` that are the host.
     pub host_len: u16,
-    /// The status sent; 499 when the client left before.
+    /// The status sent; 499 when the client left before, 503 when the gateway ended before.
     pub status: u16,
     /// Attempts made.
     pub attempts: u16,
