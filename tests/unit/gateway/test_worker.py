@@ -52,7 +52,14 @@ from oto_trio.gateway.frames import (
 )
 from oto_trio.gateway.installer import ROUTES
 from oto_trio.gateway.link import Link, LinkProtocolError, supervisor_end, worker_end
-from oto_trio.gateway.listener_frames import Listen, Retune, Retuned
+from oto_trio.gateway.listener_frames import (
+    Listen,
+    Released,
+    Retune,
+    Retuned,
+    SocketsClosed,
+    Unlisten,
+)
 from oto_trio.gateway.route_counts import COUNTS_PER_FRAME
 from oto_trio.gateway.snapshots import SnapshotLike
 from oto_trio.gateway.worker import ORPHAN_DRAIN_S, WorkerEngine, run_worker
@@ -455,6 +462,15 @@ async def test_it_says_when_what_a_listener_speaks_has_changed(descriptors: list
     async with worked(ScriptedEngine(), descriptors) as stage:
         await stage.send(EMPTY, Retune(7, ListenerWays()), Retune(8, ListenerWays(secured=True)))
         assert [await stage.expect(Retuned) for _ in range(2)] == [Retuned(7), Retuned(8)]
+
+
+async def test_it_says_when_a_listener_is_let_go_of_and_its_sockets_are_closed(
+    descriptors: list[int],
+) -> None:
+    async with worked(ScriptedEngine(), descriptors) as stage:
+        await stage.send(EMPTY, Unlisten(7))
+        assert await stage.expect(SocketsClosed) == SocketsClosed(7)
+        assert await stage.expect(Released) == Released(7)
 
 
 async def test_no_listener_is_taken_whose_code_is_loaded_while_a_drain_begins(
