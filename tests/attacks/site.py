@@ -51,9 +51,9 @@ DEARER: Final = 3
 """How much dearer an honest request may get in the course of the tests before that is the gateway's own doing."""
 GUARD_S: Final = 240.0
 START_S: Final = 240.0
+"""How long the gateway and all beside it may take to start."""
 COUNTED: Final = "/counted"
 """What `Site.until_counted` asks for."""
-"""How long the gateway and all beside it may take to start."""
 NG: Final = "cp:otoroshi.next.plugins."
 SERVICES: Final = "/apis/proxy.otoroshi.io/v1/tcp-services"
 APPLIED: Final = {"wait": "applied"}

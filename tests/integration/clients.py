@@ -18,6 +18,7 @@ from oto_trio.testing.gateway_process import GatewayProcess
 
 __all__ = [
     "STAMP",
+    "UNTIMED",
     "Answer",
     "Connection",
     "Load",
@@ -36,6 +37,14 @@ GUARD_S: Final = 60.0
 
 APPLIED_MS: Final = 60_000
 """How long a change may take to be live, where a test waits for that; by itself the admin API waits 10 s."""
+
+UNTIMED: Final = {
+    "call_timeout": 0,
+    "global_timeout": 0,
+    "call_and_stream_timeout": 0,
+    "idle_timeout": 0,
+}
+"""A backend's `client` where a test waits for a call to end: none ends because its time is over, for whatever that test says."""
 
 STAMP: Final = '''\
 """Writes into each answer which process made it, and for which version of the route."""

@@ -42,6 +42,11 @@ pytestmark = pytest.mark.slow
 HOST = "a.test"
 PATIENT: dict[str, Any] = {"drain_timeout_s": 3600}
 """Settings of a gateway that would drain for longer than any test takes."""
+KEPT: dict[str, Any] = {
+    **PATIENT,
+    "engine": {"head_timeout_s": 3600, "keep_alive_idle_s": 3600},
+}
+"""Those of one that closes no connection in that time but for its drain."""
 ASKED_LATE: dict[str, Any] = {"engine": {"drain_idle_s": 60}}
 """Settings of one that takes a client which a busy machine has wait for no client that asks no more."""
 
@@ -156,18 +161,18 @@ async def test_a_slot_that_dies_again_and_again_leaves_no_connection_waiting(
             return any(" s before its next worker" in line["message"] for line in gateway.log)
 
         deaths = 0
-        # The first is followed at once, the others later; all of them at once where each lives long.
-        while deaths < 3 or not has_paused():
-            deaths += 1
-            await kill(victim)
-            # Twenty connections, of which the kernel gives about half to the slot without a worker.
-            answered = [await ask(gateway.port, HOST) for _ in range(20)]
-            assert {answer.status for answer in answered} == {200}
-            victim = next(
-                pid for pid in await gateway.wait_for_workers(2, without=victim) if pid != steady
-            )
-            async with on_every_worker(gateway.port, HOST, {steady, victim}):
-                pass
+        with trio.fail_after(10 * GUARD_S):
+            # The first is followed at once, the others later; all of them at once where each lives long.
+            while deaths < 3 or not has_paused():
+                deaths += 1
+                await kill(victim)
+                # Twenty connections, of which the kernel gives about half to the slot without a worker.
+                answered = [await ask(gateway.port, HOST) for _ in range(20)]
+                assert {answer.status for answer in answered} == {200}
+                workers = await gateway.wait_for_workers(2, without=victim)
+                victim = next(pid for pid in workers if pid != steady)
+                async with on_every_worker(gateway.port, HOST, {steady, victim}):
+                    pass
         assert gateway.workers() == sorted([steady, victim])
 
 
@@ -251,7 +256,7 @@ async def says(gateway: GatewayProcess, version: str) -> bool:
 
 async def test_a_drain_waits_for_each_kind_of_work_and_names_it(files: Files) -> None:
     backend = await PlayedUpstream.open()
-    arguments = files.declare(route("a", f"http://127.0.0.1:{backend.port}"), **PATIENT)
+    arguments = files.declare(route("a", f"http://127.0.0.1:{backend.port}"), **KEPT)
     async with gateway_process(*arguments, data=files.data) as gateway:
         with trio.fail_after(4 * GUARD_S):
             upload, tunnel = [await Connection.open(gateway.port) for _ in range(2)]
@@ -337,7 +342,7 @@ async def test_a_drain_lets_clients_that_keep_asking_go_without_a_failed_request
 
 
 async def test_a_drain_does_not_wait_for_a_client_that_never_asked(files: Files) -> None:
-    arguments = files.declare(**PATIENT)
+    arguments = files.declare(**KEPT)
     async with (
         gateway_process(*arguments, data=files.data) as gateway,
         await Connection.open(gateway.port) as silent,
@@ -356,7 +361,7 @@ async def test_a_drain_does_not_wait_for_a_client_whose_last_response_has_ended(
 ) -> None:
     backend = await PlayedUpstream.open()
     url = f"http://127.0.0.1:{backend.port}"
-    arguments = files.declare(route("a", url), **PATIENT)
+    arguments = files.declare(route("a", url), **KEPT)
     async with (
         gateway_process(*arguments, data=files.data) as gateway,
         await Connection.open(gateway.port) as client,

@@ -6,9 +6,12 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests.halted_processes import HALTS_NOT, descendants
 
 
+@pytest.mark.halts_not
 def test_processes_of_the_tests_are_halted_but_those_that_only_measure() -> None:
     waits = [sys.executable, "-c", "input()"]
     marked = {**os.environ, HALTS_NOT: "1"}

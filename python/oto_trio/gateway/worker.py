@@ -17,7 +17,8 @@ The worker is born knowing nothing but its end of the link. It listens only once
 live, so no request ever meets a gateway without routes, and it says `Ready` then.
 
 Run as a program (`python -m oto_trio.gateway.worker --link FD`) it is a process of its own. SIGTERM then drains it as an
-order of the supervisor would; SIGINT is ignored: a terminal sends it to everybody, and the supervisor is to act on it.
+order of the supervisor would; SIGINT is ignored: a terminal sends it to everybody, and the supervisor is to act on it. So is
+SIGHUP, on which the supervisor reads its configuration again.
 """
 
 import argparse

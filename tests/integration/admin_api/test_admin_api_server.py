@@ -226,7 +226,8 @@ async def test_shutdown_lets_a_request_end() -> None:
 async def test_idle_connections_do_not_hold_up_the_shutdown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(server, "GRACE_S", 3600)  # longer than the test may take
+    for bound in ("GRACE_S", "KEEP_ALIVE_S"):
+        monkeypatch.setattr(server, bound, 3600)  # longer than the test may take
     async with running() as api:
         idle = await api.connect()
         api.shutdown.set()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from tests.integration.clients import UNTIMED
 from tests.integration.gateways import declared_gateway, shown
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ async def fronted(
     """
     upstream.answer = answer
     slots = [{"plugin": f"cp:otoroshi.next.plugins.{name}"} for name in plugins]
-    route = {"name": "r", "frontend": "a.test", "backend": upstream.url, "plugins": slots}
+    target = {"hostname": "127.0.0.1", "port": upstream.port, "tls": False}
+    backend = {"targets": [target], "client": UNTIMED}
+    route = {"name": "r", "frontend": "a.test", "backend": backend, "plugins": slots}
     document = {
         "settings": settings,
         "certificates": [shown("a.test", "slow.test", "localhost")],

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from tests.integration.backends import serving
-from tests.integration.clients import admin, eventually
+from tests.integration.clients import UNTIMED, admin, eventually
 from tests.integration.gateways import HTTP3, HTTPS, declared_gateway, shown
 from tests.integration.protocols.every_version import VERSIONS, Http1Client, client_of
 from tests.integration.protocols.http2_client import Http2Client
@@ -162,7 +162,9 @@ async def _leave(
 
 
 def routed(port: int) -> dict[str, Any]:
-    route = {"name": "r", "frontend": "a.test", "backend": f"http://127.0.0.1:{port}"}
+    target = {"hostname": "127.0.0.1", "port": port, "tls": False}
+    backend = {"targets": [target], "client": UNTIMED}
+    route = {"name": "r", "frontend": "a.test", "backend": backend}
     return {"certificates": [shown("a.test")], "routes": [route]}
 
 

@@ -11,7 +11,7 @@ import trio
 
 from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
 from tests.integration.backends import serving
-from tests.integration.clients import admin, eventually, route
+from tests.integration.clients import UNTIMED, admin, eventually, route
 from tests.integration.protocols.http2_client import http2_client
 
 if TYPE_CHECKING:
@@ -87,7 +87,9 @@ async def backend() -> AsyncGenerator[Backend]:
 async def served(data: Path) -> AsyncGenerator[tuple[GatewayProcess, Backend, dict[str, Any]]]:
     """Run a gateway of one worker before a backend; yields the route, too."""
     async with backend() as source, gateway_process("--workers", "1", data=data) as gateway:
+        target = {"hostname": "127.0.0.1", "port": source.port, "tls": False}
         document = route("events", f"http://127.0.0.1:{source.port}") | {"plugins": PLUGINS}
+        document["backend"] = {"targets": [target], "client": UNTIMED}
         async with admin(gateway) as api:
             answer = await api.post("/api/routes", params={"wait": "applied"}, json=document)
             assert answer.status_code == 201, answer.text

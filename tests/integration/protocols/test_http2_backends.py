@@ -15,7 +15,7 @@ import trio
 
 from oto_trio.testing.gateway_process import GatewayProcess, gateway_process
 from tests.integration.backends import hypercorn, serving
-from tests.integration.clients import admin, route
+from tests.integration.clients import UNTIMED, admin, route
 from tests.integration.protocols.grpc_echo import PATIENCE_S, grpc_server, same
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def speaking(entity_id: str, port: int, protocol: str = "HTTP/2.0") -> dict[str,
     """A route to a backend that speaks this protocol."""
     document = route(entity_id, f"http://127.0.0.1:{port}")
     target = {"hostname": "127.0.0.1", "port": port, "tls": False, "protocol": protocol}
-    document["backend"] = {"targets": [target]}
+    document["backend"] = {"targets": [target], "client": UNTIMED}
     return document
 
 

@@ -15,7 +15,7 @@ from wsproto.events import CloseConnection
 from oto_trio.plugin_api.tunnels import SOCKETS
 from oto_trio.plugins.tunnel.udp_tunnel import UdpTunnel
 from tests.unit.gateway.websocket.sides import CLIENT
-from tests.unit.plugins.tunnel.tunnelled import tunnelled
+from tests.unit.plugins.tunnel.tunnelled import PATIENCE_S, tunnelled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -133,6 +133,8 @@ async def test_the_sockets_of_all_tunnels_are_bounded(
 
 
 async def test_a_socket_that_nobody_uses_is_closed(mock_clock: trio.testing.MockClock) -> None:
+    mock_clock.autojump_threshold = PATIENCE_S  # what has not come by then does not come
+
     async def passes(seconds: float) -> None:
         mock_clock.jump(seconds)
         await trio.testing.wait_all_tasks_blocked()
